@@ -1,0 +1,1 @@
+"""The TLS of the webhook: a CA in a Secret, leaves in memory."""

@@ -1,0 +1,1 @@
+"""The console command: argument parsing and printing, nothing else."""

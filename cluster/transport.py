@@ -1,0 +1,76 @@
+"""The port to an API server: requests and watches as plain JSON, and how it says no.
+
+Two adapters implement it: `cluster.client` (any process, through the Kubernetes library) and `cluster.pod` (the small
+one, for the servers' pods). Tests bring a third.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+__all__ = ["ApiError", "Transport", "error_of", "events_of"]
+
+REQUEST_TIMEOUT = 10.0
+
+
+class ApiError(Exception):
+    """The API server answered with a status of 400 or more; ``reason`` and ``message`` are those of its Status."""
+
+    def __init__(self, status: int, reason: str, message: str, body: Mapping[str, Any] | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.body = body or {}
+
+
+class Transport(Protocol):
+    """An authenticated connection to one API server."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> dict[str, Any]:
+        """One request within ``timeout`` seconds. Raises ApiError, TimeoutError, or OSError when nobody answers."""
+        ...
+
+    def stream(self, path: str, *, query: Mapping[str, str], idle: float) -> AsyncIterator[dict[str, Any]]:
+        """The events of a watch until the server ends it. Raises as `request`; TimeoutError after ``idle`` s silent."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...
+
+
+def error_of(status: int, payload: bytes) -> ApiError:
+    """What an answer of 400 or more says; the API server sends a Status, a proxy before it anything."""
+    try:
+        body = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        return ApiError(status, "Unknown", payload[:200].decode(errors="replace"))
+    return ApiError(status, str(body.get("reason") or "Unknown"), str(body.get("message") or ""), body)
+
+
+async def events_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+    """Watch events out of the bytes of a response, however these are cut."""
+    rest = b""
+    async for chunk in chunks:
+        rest += chunk
+        *lines, rest = rest.split(b"\n")
+        for line in lines:
+            if line:
+                yield orjson.loads(line)

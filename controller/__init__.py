@@ -1,0 +1,1 @@
+"""Makes the cluster say what the catalog says."""

@@ -1,0 +1,226 @@
+"""PURE. An immutable, indexed snapshot of the objects a verdict depends on.
+
+`put` and `drop` return a new catalog that shares structure with the old one. A change touches the servers whose
+selector matches the labels the object had or has, and the claims of that object, nothing else: its cost does not grow
+with the number of objects that are not involved. Knows no rule; `crd.integrity` and the rules read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from rpds import HashTrieMap, HashTrieSet
+
+from crd.facts import Claim, Fact, MemberFact, ServerFact, ServiceFact
+from crd.ref import Kind, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from crd.selector import Selector
+
+__all__ = ["Catalog", "ServerView"]
+
+Refs: TypeAlias = "HashTrieSet[Ref]"
+_NONE: Refs = HashTrieSet()
+K = TypeVar("K")
+
+MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """What one server selects: how many of each kind, and who claims what."""
+
+    ref: Ref
+    members: Refs = _NONE
+    holders: HashTrieMap[Claim, tuple[Ref, ...]] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
+
+    def with_member(self, fact: MemberFact) -> ServerView:
+        """The view with one more member."""
+        holders = self.holders
+        for claim in fact.claims:
+            holders = holders.insert(claim, tuple(sorted({*holders.get(claim, ()), fact.ref})))
+        return ServerView(self.ref, self.members.insert(fact.ref), holders)
+
+    def without_member(self, fact: MemberFact) -> ServerView:
+        """The view with one member less."""
+        holders = self.holders
+        for claim in fact.claims:
+            rest = tuple(ref for ref in holders.get(claim, ()) if ref != fact.ref)
+            holders = holders.insert(claim, rest) if rest else holders.discard(claim)
+        return ServerView(self.ref, self.members.discard(fact.ref), holders)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Facts by reference, members by namespace and label, servers by selector, and a view of each server."""
+
+    _facts: HashTrieMap[Ref, Fact] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
+    _labelled: HashTrieMap[tuple[str, str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _namespaced: HashTrieMap[tuple[Kind, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _anchored: HashTrieMap[tuple[str, str | None, str | None], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _views: HashTrieMap[Ref, ServerView] = HashTrieMap()  # noqa: RUF009 -- as above
+
+    @classmethod
+    def of(cls, facts: Iterable[Fact]) -> Catalog:
+        """A catalog of these facts; of two with one reference the last stays."""
+        catalog = cls()
+        for fact in facts:
+            catalog = catalog.put(fact)
+        return catalog
+
+    def get(self, ref: Ref) -> Fact | None:
+        """The fact of this reference, or None."""
+        return self._facts.get(ref)
+
+    def member(self, ref: Ref) -> MemberFact | None:
+        """The tool, prompt or resource of this reference, or None."""
+        fact = self._facts.get(ref)
+        return fact if isinstance(fact, MemberFact) else None
+
+    def server(self, ref: Ref) -> ServerFact | None:
+        """The server of this reference, or None."""
+        fact = self._facts.get(ref)
+        return fact if isinstance(fact, ServerFact) else None
+
+    def service(self, ref: Ref) -> ServiceFact | None:
+        """The Service of this reference, or None."""
+        fact = self._facts.get(ref)
+        return fact if isinstance(fact, ServiceFact) else None
+
+    def view(self, server: Ref) -> ServerView:
+        """What this server selects; an empty view for a server that is not there."""
+        return self._views.get(server) or ServerView(server)
+
+    def refs(self, kind: Kind, namespace: str) -> Iterator[Ref]:
+        """The references of one kind in one namespace, in no particular order."""
+        return iter(self._namespaced.get((kind, namespace), _NONE))
+
+    def __iter__(self) -> Iterator[Fact]:
+        return iter(self._facts.values())
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def put(self, fact: Fact) -> Catalog:
+        """The catalog with this fact in place of whatever had its reference."""
+        if self._facts.get(fact.ref) == fact:
+            return self
+        catalog = self.drop(fact.ref)
+        where = (fact.ref.kind, fact.ref.namespace)
+        catalog = catalog._with(
+            facts=catalog._facts.insert(fact.ref, fact),
+            namespaced=_added(catalog._namespaced, where, fact.ref),
+        )
+        match fact:
+            case MemberFact():
+                return catalog._joined(fact)
+            case ServerFact():
+                return catalog._opened(fact)
+            case ServiceFact():
+                return catalog
+
+    def drop(self, ref: Ref) -> Catalog:
+        """The catalog without this reference; itself if it was not there."""
+        fact = self._facts.get(ref)
+        if fact is None:
+            return self
+        catalog = self._with(
+            facts=self._facts.discard(ref),
+            namespaced=_removed(self._namespaced, (ref.kind, ref.namespace), ref),
+        )
+        match fact:
+            case MemberFact():
+                return catalog._left(fact)
+            case ServerFact():
+                anchored = catalog._anchored
+                for anchor in _anchors(fact):
+                    anchored = _removed(anchored, anchor, ref)
+                return catalog._with(anchored=anchored, views=catalog._views.discard(ref))
+            case ServiceFact():
+                return catalog
+
+    def selecting(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
+        """The servers of a namespace whose selector matches these labels, in no particular order."""
+        anchors: list[tuple[str, str | None, str | None]] = [(namespace, None, None)]
+        for key, value in labels.items():
+            anchors += [(namespace, key, value), (namespace, key, None)]
+        for anchor in anchors:
+            for ref in self._anchored.get(anchor, _NONE):
+                server = self.server(ref)
+                if server is not None and server.selector.matches(labels):
+                    yield ref
+
+    def selected(self, namespace: str, selector: Selector) -> Iterator[MemberFact]:
+        """The members of a namespace that a selector matches, in no particular order."""
+        for ref in self._candidates(namespace, selector):
+            member = self.member(ref)
+            if member is not None and selector.matches(member.labels):
+                yield member
+
+    def _candidates(self, namespace: str, selector: Selector) -> Iterator[Ref]:
+        exact = [(key, value) for key, value in selector.anchors if value is not None]
+        if exact:
+            for key, value in exact:
+                yield from self._labelled.get((namespace, key, value), _NONE)
+            return
+        for kind in MEMBER_KINDS:
+            yield from self._namespaced.get((kind, namespace), _NONE)
+
+    def _joined(self, fact: MemberFact) -> Catalog:
+        labelled, views = self._labelled, self._views
+        for key, value in fact.labels.items():
+            labelled = _added(labelled, (fact.ref.namespace, key, value), fact.ref)
+        for server in self.selecting(fact.ref.namespace, fact.labels):
+            views = views.insert(server, self.view(server).with_member(fact))
+        return self._with(labelled=labelled, views=views)
+
+    def _left(self, fact: MemberFact) -> Catalog:
+        labelled, views = self._labelled, self._views
+        for key, value in fact.labels.items():
+            labelled = _removed(labelled, (fact.ref.namespace, key, value), fact.ref)
+        for server in self.selecting(fact.ref.namespace, fact.labels):
+            views = views.insert(server, self.view(server).without_member(fact))
+        return self._with(labelled=labelled, views=views)
+
+    def _opened(self, fact: ServerFact) -> Catalog:
+        anchored = self._anchored
+        for anchor in _anchors(fact):
+            anchored = _added(anchored, anchor, fact.ref)
+        view = ServerView(fact.ref)
+        for member in self.selected(fact.ref.namespace, fact.selector):
+            view = view.with_member(member)
+        return self._with(anchored=anchored, views=self._views.insert(fact.ref, view))
+
+    def _with(
+        self,
+        *,
+        facts: HashTrieMap[Ref, Fact] | None = None,
+        labelled: HashTrieMap[tuple[str, str, str], Refs] | None = None,
+        namespaced: HashTrieMap[tuple[Kind, str], Refs] | None = None,
+        anchored: HashTrieMap[tuple[str, str | None, str | None], Refs] | None = None,
+        views: HashTrieMap[Ref, ServerView] | None = None,
+    ) -> Catalog:
+        return Catalog(
+            self._facts if facts is None else facts,
+            self._labelled if labelled is None else labelled,
+            self._namespaced if namespaced is None else namespaced,
+            self._anchored if anchored is None else anchored,
+            self._views if views is None else views,
+        )
+
+
+def _anchors(fact: ServerFact) -> tuple[tuple[str, str | None, str | None], ...]:
+    namespace = fact.ref.namespace
+    return tuple((namespace, *anchor) for anchor in fact.selector.anchors) or ((namespace, None, None),)
+
+
+def _added(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
+    return index.insert(key, index.get(key, _NONE).insert(ref))
+
+
+def _removed(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
+    rest = index.get(key, _NONE).discard(ref)
+    return index.insert(key, rest) if rest else index.discard(key)

@@ -1,0 +1,226 @@
+"""PURE. Level 0 of integrity: what one server serves, whatever was admitted.
+
+The result cannot hold two entries of one name, URI or door. The incumbents of the published catalog come first, then
+the eldest object, then the order of names; a loser is named in a finding and not served under that name. An object that
+is broken all the same (the webhook was away) is left out and does not harm the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crd import integrity, published
+from crd.facts import Claim, MemberFact, Space
+from crd.finding import Finding, Level, Reason
+from crd.models import metadata
+from crd.models.prompt import PromptSpec
+from crd.models.resource import ResourceSpec, template_of
+from crd.models.server import ServerSpec
+from crd.models.tool import ToolSpec
+from crd.ref import Kind, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from crd.catalog import Catalog
+    from crd.manifest import Object
+    from crd.models.metadata import ServiceRef
+
+__all__ = ["Compilation", "compile_server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """The catalog to publish, and the findings about members: conflicts lost, faults, backends that are missing."""
+
+    catalog: published.Catalog
+    rejected: tuple[Finding, ...]
+    unresolved: tuple[Finding, ...]
+
+
+def compile_server(
+    server: Object, members: Iterable[Object], catalog: Catalog, incumbents: published.Catalog | None
+) -> Compilation:
+    """Compile the members that ``server`` selects.
+
+    ``catalog`` gives the Services; ``incumbents`` is the catalog published last, whose entries keep their names. Raises
+    ValueError if the server's own spec cannot be read.
+    """
+    if not isinstance(server.spec, ServerSpec):
+        raise ValueError(  # noqa: TRY004 -- the value of a field, not a type, is at fault
+            f"{server.ref} cannot be compiled: {[str(p) for p in server.problems]}"
+        )
+    sound, rejected = _sorted_out(members)
+    holders = _holders(server.ref, sound, _incumbents(incumbents), rejected)
+    served = [_Served(item, item.fact, holders) for item in sound if isinstance(item.fact, MemberFact)]
+    unresolved = tuple(
+        finding
+        for item in sound
+        for finding in integrity.standing(catalog, item)
+        if finding.reason is Reason.SERVICE_MISSING
+    )
+    return Compilation(
+        published.Catalog(
+            server=server.ref.key,
+            settings=_settings(server.spec),
+            tools=tuple(sorted((t for s in served for t in s.tools(catalog)), key=lambda tool: tool.name)),
+            prompts=tuple(sorted((p for s in served for p in s.prompts()), key=lambda prompt: prompt.name)),
+            resources=tuple(sorted((r for s in served for r in s.resources()), key=lambda resource: resource.uri)),
+            operations=tuple(
+                sorted(
+                    (o for s in served for o in s.operations(catalog)), key=lambda o: (o.ingress_path, o.method, o.name)
+                )
+            ),
+        ),
+        tuple(rejected),
+        unresolved,
+    )
+
+
+def _settings(spec: ServerSpec) -> published.Settings:
+    ttl = spec.sessions.ttl if spec.sessions else "30m"
+    return published.Settings(
+        path_prefix=spec.ingress.path_prefix if spec.ingress else "/mcp",
+        request_timeout=metadata.seconds(spec.config.request_timeout),
+        max_concurrent_requests=spec.config.max_concurrent_requests,
+        sessions=spec.session_mode,
+        session_ttl=metadata.seconds(ttl),
+    )
+
+
+def _sorted_out(members: Iterable[Object]) -> tuple[list[Object], list[Finding]]:
+    """The members that can be served, by seniority, and what is wrong with the others."""
+    sound: list[tuple[tuple[str, Ref, str], Object]] = []
+    rejected: list[Finding] = []
+    for item in members:
+        faults = [f for rule in integrity.OBJECT_RULES for f in rule(item) if f.reason is not Reason.UNKNOWN_FIELD]
+        if isinstance(item.fact, MemberFact) and not any(fault.level is Level.ERROR for fault in faults):
+            sound.append((item.fact.seniority, item))
+        rejected += faults
+    return [item for _, item in sorted(sound, key=lambda pair: pair[0])], rejected
+
+
+def _incumbents(catalog: published.Catalog | None) -> Mapping[Claim, str]:
+    """Who holds each claim in a published catalog, as ``namespace/name``."""
+    if catalog is None:
+        return {}
+    held = {Claim(Space.TOOL_NAME, tool.name): f"{Kind.TOOL} {tool.source}" for tool in catalog.tools}
+    held |= {Claim(Space.PROMPT_NAME, prompt.name): f"{Kind.PROMPT} {prompt.source}" for prompt in catalog.prompts}
+    held |= {Claim(Space.URI, entry.uri): f"{Kind.RESOURCE} {entry.source}" for entry in catalog.resources}
+    for tool in catalog.tools:
+        held[Claim(Space.DOOR, f"POST {tool.ingress_path}")] = f"{Kind.TOOL} {tool.source}"
+    for prompt in catalog.prompts:
+        held[Claim(Space.DOOR, f"GET {prompt.ingress_path}")] = f"{Kind.PROMPT} {prompt.source}"
+    for operation in catalog.operations:
+        held[Claim(Space.URI, operation.uri_template)] = f"{Kind.RESOURCE} {operation.source}"
+        held[Claim(Space.DOOR, f"{operation.method} {operation.ingress_path}")] = f"{Kind.RESOURCE} {operation.source}"
+    return held
+
+
+def _holders(
+    server: Ref, sound: list[Object], incumbents: Mapping[Claim, str], rejected: list[Finding]
+) -> dict[Claim, Ref]:
+    """One holder a claim; whoever loses one is added to ``rejected``."""
+    present = {str(item.ref): item.fact for item in sound if isinstance(item.fact, MemberFact)}
+    holders: dict[Claim, Ref] = {}
+    for member in present.values():
+        for claim in member.claims:
+            incumbent = present.get(incumbents.get(claim, ""))
+            if incumbent is not None and claim in incumbent.claims:
+                holders.setdefault(claim, incumbent.ref)
+            winner = holders.setdefault(claim, member.ref)
+            if winner != member.ref:
+                rejected.append(_conflict(member.ref, winner, server, claim))
+    return holders
+
+
+def _conflict(loser: Ref, winner: Ref, server: Ref, claim: Claim) -> Finding:
+    message = f'{winner} serves the {claim.space.value} "{claim.value}" on {server}; rename one of them'
+    subject = (server.key, claim.space.value, claim.value)
+    return Finding.of(Reason.NAME_CONFLICT, loser, message, subject=subject, related=(winner, server))
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """One member as far as it holds its claims."""
+
+    item: Object
+    fact: MemberFact
+    holders: Mapping[Claim, Ref]
+
+    def _holds(self, space: Space, value: str) -> bool:
+        return self.holders.get(Claim(space, value)) == self.item.ref
+
+    def _door(self, method: str, path: str | None) -> str:
+        return path if path and self._holds(Space.DOOR, f"{method} {path}") else ""
+
+    def tools(self, catalog: Catalog) -> Iterator[published.Tool]:
+        spec, name = self.item.spec, self.item.served_name
+        if isinstance(spec, ToolSpec) and self._holds(Space.TOOL_NAME, name):
+            yield published.Tool(
+                name=name,
+                source=self.item.ref.key,
+                method=spec.method,
+                backend=_backend(self.item.ref.namespace, spec.service, catalog),
+                input_schema=spec.input_schema,
+                description=spec.description,
+                ingress_path=self._door("POST", spec.ingress_path),
+            )
+
+    def prompts(self) -> Iterator[published.Prompt]:
+        spec, name = self.item.spec, self.item.served_name
+        if isinstance(spec, PromptSpec) and self._holds(Space.PROMPT_NAME, name):
+            yield published.Prompt(
+                name=name,
+                source=self.item.ref.key,
+                template=spec.template,
+                description=spec.description,
+                variables=tuple(
+                    published.Variable(v.name, v.description, v.required, v.default) for v in spec.variables
+                ),
+                ingress_path=self._door("GET", spec.ingress_path),
+            )
+
+    def resources(self) -> Iterator[published.InlineResource]:
+        spec = self.item.spec
+        if isinstance(spec, ResourceSpec) and spec.content and self._holds(Space.URI, spec.content.uri):
+            yield published.InlineResource(
+                uri=spec.content.uri,
+                name=self.item.served_name,
+                source=self.item.ref.key,
+                description=spec.description,
+                mime_type=spec.content.mime_type,
+                text=spec.content.text,
+                blob=spec.content.blob,
+            )
+
+    def operations(self, catalog: Catalog) -> Iterator[published.Operation]:
+        spec, name = self.item.spec, self.item.served_name
+        for operation in (spec.operations or ()) if isinstance(spec, ResourceSpec) else ():
+            template = template_of(name, operation) if operation.method == "GET" else ""
+            uri = template if template and self._holds(Space.URI, template) else ""
+            door = self._door(operation.method, operation.ingress_path)
+            if uri or door:
+                yield published.Operation(
+                    name=name,
+                    source=self.item.ref.key,
+                    method=operation.method,
+                    ingress_path=door,
+                    backend=_backend(self.item.ref.namespace, operation.service, catalog),
+                    uri_template=uri,
+                    description=spec.description if isinstance(spec, ResourceSpec) else "",
+                    parameters=tuple(
+                        published.Parameter(p.name, p.in_, p.required, p.description) for p in operation.parameters
+                    ),
+                )
+
+
+def _backend(namespace: str, service: ServiceRef, catalog: Catalog) -> published.Backend:
+    """Where a Service is reached. A named port that is not known (yet) is 0."""
+    ref = Ref(Kind.SERVICE, service.namespace or namespace, service.name)
+    found = catalog.service(ref)
+    number = found.port_number(service.port) if found else None
+    if number is None:
+        number = service.port if isinstance(service.port, int) else 0
+    return published.Backend(host=f"{ref.name}.{ref.namespace}.svc", port=number, path=service.path)

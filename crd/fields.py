@@ -1,0 +1,75 @@
+"""PURE. Fields that no schema knows: unknown ones in a manifest, and ones that the API server dropped on the way.
+
+The API server prunes unknown fields before any webhook sees the object, so `unknown` serves files and `lost` serves
+the webhook, by what ``kubectl apply`` remembered.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from crd import openapi
+from crd.manifest import kind_of
+from crd.ref import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["LAST_APPLIED", "Unknown", "lost", "unknown"]
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A field that the schema does not have; ``nearest`` is the known field it looks like, if any."""
+
+    path: tuple[str | int, ...]
+    name: str
+    nearest: str | None
+
+
+def unknown(raw: Mapping[str, Any]) -> Iterator[Unknown]:
+    """The unknown fields of a manifest of our kinds, in document order. Metadata is the API server's own."""
+    kind = kind_of(raw)
+    if kind is None or kind is Kind.SERVICE:
+        return
+    yield from _walk(raw, openapi.schema(kind), ())
+
+
+def lost(raw: Mapping[str, Any]) -> Iterator[Unknown]:
+    """The unknown fields that were applied, by the last-applied annotation, and are not in the stored object."""
+    metadata = raw.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    applied = annotations.get(LAST_APPLIED) if isinstance(annotations, dict) else None
+    if not isinstance(applied, str):
+        return
+    try:
+        manifest = orjson.loads(applied)
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(manifest, dict):
+        yield from unknown(manifest)
+
+
+def _walk(node: Any, schema: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[Unknown]:
+    if isinstance(node, list) and "items" in schema:
+        for index, item in enumerate(node):
+            yield from _walk(item, schema["items"], (*path, index))
+    if not isinstance(node, dict):
+        return
+    known = schema.get("properties")
+    if known is None:
+        for name, value in node.items():
+            yield from _walk(value, schema.get("additionalProperties") or {}, (*path, name))
+        return
+    for name, value in node.items():
+        if name in known:
+            yield from _walk(value, known[name], (*path, name))
+        elif not schema.get("x-kubernetes-preserve-unknown-fields"):
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+            yield Unknown((*path, str(name)), str(name), near[0] if near else None)

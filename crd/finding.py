@@ -1,0 +1,126 @@
+"""PURE. What can be wrong, as values: Reason, Level, Finding, Verdict.
+
+One vocabulary for findings, conditions, metrics and documentation pages. Knows no rule; every rule speaks in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from crd.ref import Ref
+
+__all__ = ["Finding", "Level", "Reason", "Verdict"]
+
+
+class Level(StrEnum):
+    """Whether a finding denies the change or only comes along as a warning."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Reason(StrEnum):
+    """Why a finding was made. CamelCase; never renamed once released."""
+
+    DUPLICATE_NAME = "DuplicateName"
+    DUPLICATE_URI = "DuplicateURI"
+    DUPLICATE_INGRESS_PATH = "DuplicateIngressPath"
+    EMPTY_SELECTOR = "EmptySelector"
+    INVALID_FIELD = "InvalidField"
+    INVALID_SCHEMA = "InvalidSchema"
+    INVALID_SELECTOR = "InvalidSelector"
+    NAME_CONFLICT = "NameConflict"
+    SELECTS_NOTHING = "SelectsNothing"
+    SERVICE_MISSING = "ServiceMissing"
+    UNDECLARED_PLACEHOLDER = "UndeclaredPlaceholder"
+    UNKNOWN_FIELD = "UnknownField"
+
+    @property
+    def level(self) -> Level:
+        """The level a finding of this reason has: absence warns, contradiction denies."""
+        return Level.WARNING if self in _WARNINGS else Level.ERROR
+
+
+_WARNINGS = frozenset({Reason.SELECTS_NOTHING, Reason.SERVICE_MISSING})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken rule.
+
+    Identity is ``(reason, ref, subject, level)``: message, path and related objects may change while the fault stays
+    the same one, so a repair that lowers a count is never taken for a new fault.
+
+    ``subject`` tells faults of one reason on one object apart (a field, a placeholder, a server and a name).
+    ``path`` is the field path, members and list indexes, as in ``("spec", "variables", 0, "name")``.
+    """
+
+    reason: Reason
+    ref: Ref
+    subject: tuple[str, ...]
+    message: str = field(compare=False)
+    path: tuple[str | int, ...] = field(default=(), compare=False)
+    related: tuple[Ref, ...] = field(default=(), compare=False)
+    level: Level = Level.ERROR
+
+    @classmethod
+    def of(
+        cls,
+        reason: Reason,
+        ref: Ref,
+        message: str,
+        *,
+        subject: tuple[str, ...] = (),
+        path: tuple[str | int, ...] = (),
+        related: tuple[Ref, ...] = (),
+    ) -> Finding:
+        """A finding at the level its reason has; without a subject, the field path tells it apart."""
+        return cls(reason, ref, subject or tuple(map(str, path)), message, path, related, reason.level)
+
+    @property
+    def field_path(self) -> str:
+        """The path as people write it: ``spec.variables[0].name``; empty when the whole object is meant."""
+        text = ""
+        for step in self.path:
+            text += f"[{step}]" if isinstance(step, int) else f".{step}"
+        return text.removeprefix(".")
+
+    def __str__(self) -> str:
+        where = f" {self.field_path}:" if self.path else ""
+        return f"{self.reason.value}:{where} {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The findings of one judgement, sorted: errors first, then by object, reason and subject."""
+
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Verdict:
+        """Sort the findings; of two with one identity the first stays."""
+        distinct = dict.fromkeys(findings)
+        return cls(tuple(sorted(distinct, key=lambda f: (f.level.value, f.ref, f.reason.value, f.subject))))
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that deny."""
+        return tuple(f for f in self.findings if f.level is Level.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings that only warn."""
+        return tuple(f for f in self.findings if f.level is Level.WARNING)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether nothing denies."""
+        return not self.errors
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)

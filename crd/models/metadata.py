@@ -1,0 +1,171 @@
+"""PURE. What every model shares: how it reads manifests, and the vocabulary of bounded strings.
+
+Attributes are snake_case, the manifest is camelCase. Decoding ignores members it does not know; `crd.fields` finds
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+__all__ = [
+    "Condition",
+    "Description",
+    "Duration",
+    "IngressPath",
+    "LabelName",
+    "Model",
+    "ObjectName",
+    "Port",
+    "PortNumber",
+    "Rule",
+    "ServedBy",
+    "ServedName",
+    "ServiceRef",
+    "Status",
+    "list_map",
+    "list_set",
+    "seconds",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule about several fields of one object, stated twice: as CEL for the API server, as Python for everybody else.
+
+    ``holds`` takes the model; the two say the same, and a test sends the same objects through both.
+    """
+
+    cel: str
+    message: str
+    holds: Callable[[Any], bool]
+
+
+class Model(BaseModel):
+    """A frozen piece of a manifest."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore", strict=True)
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        broken = [rule.message for rule in self.rules if not rule.holds(self)]
+        if broken:
+            raise PydanticCustomError("rule", "{broken}", {"broken": "; ".join(broken)})
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core))
+        if cls.rules:
+            schema["x-kubernetes-validations"] = [{"rule": rule.cel, "message": rule.message} for rule in cls.rules]
+        return schema
+
+
+def list_map(*keys: str) -> dict[str, Any]:
+    """Schema members of a list whose entries are told apart by these keys."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+def list_set() -> dict[str, Any]:
+    """Schema members of a list whose entries are distinct and unordered."""
+    return {"x-kubernetes-list-type": "set"}
+
+
+def _port(value: int | str) -> int | str:
+    if isinstance(value, int):
+        if not 1 <= value <= 65535:
+            raise ValueError(f"port {value} is not between 1 and 65535")
+    elif not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
+        raise ValueError(f'"{value}" is no port name: lower-case letters, digits and "-"')
+    return value
+
+
+ObjectName = Annotated[
+    str,
+    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+]
+LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+Description = Annotated[str, Field(max_length=2048)]
+Duration = Annotated[str, Field(min_length=2, max_length=32, pattern=r"^([0-9]+(ms|s|m|h))+$")]
+IngressPath = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^/[A-Za-z0-9._~/{}-]*$")]
+BackendPath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/[^\s?#]*$")]
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int | str, AfterValidator(_port), Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(duration: str) -> float:
+    """The length of a duration that matches the schema's pattern, in seconds: ``1m30s`` is 90.0."""
+    total, number, unit = 0.0, "", ""
+    for character in f"{duration}0":
+        if character.isdigit():
+            if unit:
+                total += int(number) * _UNITS[unit]
+                number, unit = "", ""
+            number += character
+        else:
+            unit += character
+    return total
+
+
+class ServiceRef(Model):
+    """A Service of the cluster, and where on it."""
+
+    name: LabelName = Field(description="Name of the Service.")
+    namespace: LabelName | None = Field(
+        None, description="Namespace of the Service. Defaults to the namespace of this object."
+    )
+    port: Port = Field(description="Port of the Service, by number or by name.")
+    path: BackendPath = Field("/", description="Path of the request; without query and fragment.")
+
+
+class Condition(Model):
+    """One condition, in the shape of metav1.Condition."""
+
+    type: Annotated[str, Field(max_length=316)] = Field(description="Type of the condition, in CamelCase.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition holds.")
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="The metadata.generation that the condition was made from."
+    )
+    last_transition_time: str = Field(
+        description="When the status of the condition last changed.", json_schema_extra={"format": "date-time"}
+    )
+    reason: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
+        description="Why the condition has this status, in one CamelCase word."
+    )
+    message: Annotated[str, Field(max_length=32768)] = Field(description="The same in words, for people.")
+
+
+class Status(Model):
+    """What every status has."""
+
+    observed_generation: int | None = Field(
+        None,
+        description="The metadata.generation that this status was made from.",
+        json_schema_extra={"format": "int64"},
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
+        (), description="The state of the object as conditions.", json_schema_extra=list_map("type")
+    )
+
+
+class ServedBy(Model):
+    """One server that selects the object."""
+
+    name: ObjectName = Field(description="Name of the MCPServer, in the same namespace.")
+    served_name: Annotated[str, Field(max_length=2048)] = Field(
+        "", description="The name or URI that it is served under there."
+    )
+    accepted: bool = Field(description="Whether that server serves it; false when another object holds the name.")

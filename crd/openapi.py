@@ -1,0 +1,187 @@
+"""PURE. CustomResourceDefinitions out of the models: structural schemas as the API server wants them.
+
+Called by ``mcp-operator generate`` and by `crd.fields`, which reads the same schema.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from crd.models.prompt import PromptSpec, PromptStatus
+from crd.models.resource import ResourceSpec, ResourceStatus
+from crd.models.server import ServerSpec, ServerStatus
+from crd.models.tool import ToolSpec, ToolStatus
+from crd.ref import GROUP, VERSION, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crd.models.metadata import Model
+
+__all__ = ["KINDS", "definition", "schema"]
+
+KINDS = (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
+
+_MODELS: dict[Kind, tuple[type[Model], type[Model], str]] = {
+    Kind.SERVER: (ServerSpec, ServerStatus, "An MCP server: the tools, prompts and resources it serves, and how."),
+    Kind.TOOL: (ToolSpec, ToolStatus, "An HTTP endpoint of a Service, offered to agents as a tool."),
+    Kind.PROMPT: (PromptSpec, PromptStatus, "A text with placeholders, offered to agents as a prompt."),
+    Kind.RESOURCE: (
+        ResourceSpec,
+        ResourceStatus,
+        "Content, or HTTP operations that answer with it, for agents to read.",
+    ),
+}
+
+_SHORT_NAMES = {Kind.SERVER: "mcps", Kind.TOOL: "mcpt", Kind.PROMPT: "mcpp", Kind.RESOURCE: "mcpr"}
+
+
+def _column(name: str, path: str, kind: str = "string", **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "jsonPath": path, **more}
+
+
+def _condition(kind: str) -> str:
+    return f'.status.conditions[?(@.type=="{kind}")].status'
+
+
+_AGE = _column("Age", ".metadata.creationTimestamp", "date")
+_READY = _column("Ready", _condition("Ready"))
+_NAME = _column("Served Name", ".spec.name")
+_COLUMNS = {
+    Kind.SERVER: [
+        _READY,
+        _column("Replicas", ".status.readyReplicas", "integer"),
+        _column("Tools", ".status.toolCount", "integer"),
+        _column("Prompts", ".status.promptCount", "integer"),
+        _column("Resources", ".status.resourceCount", "integer"),
+        _column("URL", ".status.url", priority=1),
+        _AGE,
+    ],
+    Kind.TOOL: [
+        _NAME,
+        _column("Service", ".spec.service.name"),
+        _column("Method", ".spec.method"),
+        _READY,
+        _AGE,
+    ],
+    Kind.PROMPT: [_NAME, _READY, _AGE],
+    Kind.RESOURCE: [_NAME, _column("URI", ".spec.content.uri"), _READY, _AGE],
+}
+
+
+def definition(kind: Kind) -> dict[str, Any]:
+    """The CustomResourceDefinition of a kind, apiextensions.k8s.io/v1."""
+    names = {
+        "kind": kind.value,
+        "listKind": f"{kind.value}List",
+        "plural": kind.plural,
+        "singular": kind.value.lower(),
+        "shortNames": [_SHORT_NAMES[kind]],
+        "categories": ["mcp"],
+    }
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": _COLUMNS[kind],
+        "schema": {"openAPIV3Schema": schema(kind)},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+
+
+@cache
+def schema(kind: Kind) -> dict[str, Any]:
+    """The structural schema of a kind; shared, so not to be changed."""
+    spec, status, description = _MODELS[kind]
+    return {
+        "type": "object",
+        "description": description,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "Version of the schema of this object."},
+            "kind": {"type": "string", "description": "Kind of this object."},
+            "metadata": {"type": "object"},
+            "spec": _structural_model(spec),
+            "status": _structural_model(status),
+        },
+    }
+
+
+def _structural_model(model: type[Model]) -> dict[str, Any]:
+    source = model.model_json_schema(by_alias=True)
+    return _structural(source, source.get("$defs", {}))
+
+
+def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """One node without references, unions with null, and members that structural schemas do not know."""
+    if "$ref" in node:
+        rest = {key: value for key, value in node.items() if key != "$ref"}
+        return _structural({**definitions[node["$ref"].rpartition("/")[2]], **rest}, definitions)
+    if node.get("x-kubernetes-int-or-string"):
+        return _int_or_string(node)
+    choices = [choice for choice in node.get("anyOf", ()) if choice != {"type": "null"}]
+    if choices:
+        rest = {key: value for key, value in node.items() if key != "anyOf"}
+        return _structural({**choices[0], **rest}, definitions)
+    result = {key: value for key, value in node.items() if key in _KEPT}
+    if node.get("default") not in (None, "", False, [], {}):
+        result["default"] = node["default"]
+    if "properties" in node:
+        result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
+    if isinstance(node.get("additionalProperties"), dict):
+        result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
+    if "items" in node:
+        result["items"] = _structural(node["items"], definitions)
+    return _with_object_default(result)
+
+
+def _with_object_default(node: dict[str, Any]) -> dict[str, Any]:
+    """An optional object all of whose members have defaults gets ``{}``, so that the API server fills them in."""
+    children = node.get("properties", {}).values()
+    if children and all("default" in child for child in children):
+        return {**node, "default": {}}
+    return node
+
+
+def _int_or_string(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "description": node["description"],
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+        "maxLength": 63,
+        "x-kubernetes-validations": [
+            {
+                "rule": "type(self) == int ? self >= 1 && self <= 65535 : "
+                "self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
+                "message": "a port is a number from 1 to 65535 or a port name",
+            }
+        ],
+    }
+
+
+_KEPT = (
+    "type",
+    "description",
+    "enum",
+    "format",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minItems",
+    "maxItems",
+    "maxProperties",
+    "required",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-validations",
+)

@@ -1,0 +1,1 @@
+"""PURE. The rules: one module a family. `crd.integrity` decides which of them a change has to pass."""

@@ -1,0 +1,49 @@
+"""The webhook's metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+__all__ = ["Metrics"]
+
+# Past the time-out of the registration, so that a slow answer is seen as one.
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """One set for one process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reviews = Counter(
+            "mcp_operator_admission_reviews",
+            "Admission reviews answered.",
+            ("webhook", "kind", "operation", "verdict"),
+            registry=self.registry,
+        )
+        self.findings = Counter(
+            "mcp_operator_admission_findings",
+            "Findings of reviews.",
+            ("kind", "reason", "level"),
+            registry=self.registry,
+        )
+        self.latency = Histogram(
+            "mcp_operator_admission_duration_seconds",
+            "Time to answer.",
+            ("webhook",),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge("mcp_operator_admission_in_flight", "Reviews being answered.", registry=self.registry)
+        self.shed = Counter("mcp_operator_admission_shed", "Reviews turned away for overload.", registry=self.registry)
+        self.panics = Counter(
+            "mcp_operator_admission_panics", "Reviews that met a bug of ours.", registry=self.registry
+        )
+        self.objects = Gauge(
+            "mcp_operator_admission_catalog_objects", "Objects in the catalog.", registry=self.registry
+        )
+        self.staleness = Gauge(
+            "mcp_operator_admission_catalog_staleness_seconds",
+            "Time since the quietest watch had a word from the API server.",
+            registry=self.registry,
+        )

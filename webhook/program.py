@@ -1,0 +1,130 @@
+"""The webhook as a process: watches, certificate, server, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import random  # noqa: TID251 -- this is the rim: jitter of watches, no secret
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiohttp import web
+
+from certs import leaf
+from cluster import client, probes, resources
+from cluster.reflector import SILENCE, Reflector
+from crd.ref import Kind
+from webhook import server
+from webhook.memory import KindSink, Memory
+from webhook.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from cluster.transport import Transport
+
+__all__ = ["Settings", "run"]
+
+T = TypeVar("T")
+
+WATCHED = {
+    Kind.SERVICE: resources.SERVICES,
+    Kind.SERVER: resources.SERVERS,
+    Kind.TOOL: resources.TOOLS,
+    Kind.PROMPT: resources.PROMPTS,
+    Kind.RESOURCE: resources.RESOURCES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``hosts`` are further names or addresses the certificate holds; ``drain_seconds`` how long a leaving pod serves."""
+
+    namespace: str
+    service: str = "mcp-operator-webhook"
+    ca_secret: str = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
+    host: str = "0.0.0.0"  # noqa: S104 -- a pod's server
+    port: int = 8443
+    health_port: int = 9090
+    hosts: tuple[str, ...] = ()
+    context: str | None = None
+    kubeconfig: Path | None = None
+    drain_seconds: float = 10.0
+
+
+def utc() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)  # noqa: TID251 -- this is the rim
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set, then drain."""
+    transport = await client.connect(settings.context, settings.kubeconfig)
+    try:
+        await _serve(settings, transport, stop)
+    finally:
+        await transport.close()
+
+
+async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) -> None:
+    memory, metrics = Memory(time.monotonic), Metrics()
+    reflectors = [
+        Reflector(transport, kind, KindSink(name, memory), monotonic=time.monotonic, jitter=random.random)
+        for name, kind in WATCHED.items()
+    ]
+    keeper = leaf.Keeper(
+        transport,
+        namespace=settings.namespace,
+        name=settings.ca_secret,
+        hosts=leaf.names(settings.service, settings.namespace, settings.hosts),
+        now=utc,
+    )
+
+    def unready() -> str | None:
+        behind = [r.kind.plural for r in reflectors if not r.synced.is_set()]
+        if behind:
+            return f"not synced: {', '.join(behind)}"
+        silent = max(reflectors, key=Reflector.silent_for)
+        metrics.staleness.set(silent.silent_for())
+        metrics.objects.set(len(memory.catalog))
+        return f"no word about {silent.kind.plural} for {SILENCE:.0f} s" if silent.silent_for() > SILENCE else None
+
+    def out_of_service() -> str | None:
+        if stop.is_set():
+            return "draining"
+        return "no certificate yet" if keeper.context is None else unready()
+
+    hook = server.Hook(transport, memory, metrics, unready=unready, draining=stop.is_set)
+    health = await probes.serve(
+        probes.application(metrics.registry, out_of_service), settings.host, settings.health_port
+    )
+    tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
+    runner = web.AppRunner(server.application(hook), access_log=None)
+    try:
+        context = await _unless(stop, keeper.first())
+        if context is None:
+            return
+        tasks.append(asyncio.create_task(keeper.run()))
+        await runner.setup()
+        await web.TCPSite(runner, settings.host, settings.port, ssl_context=context.outer).start()
+        await stop.wait()
+        await asyncio.sleep(settings.drain_seconds)
+    finally:
+        await runner.cleanup()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await health.cleanup()
+
+
+async def _unless(stop: asyncio.Event, wanted: Coroutine[Any, Any, T]) -> T | None:
+    """The result, or None if ``stop`` is set before it is there."""
+    task, stopped = asyncio.ensure_future(wanted), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    return None

@@ -1,0 +1,122 @@
+"""PURE. AdmissionReview v1: what the API server asks, and our answer, as bytes."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["InvalidReviewError", "Operation", "Review", "allowed", "denied", "failed", "parse"]
+
+API_VERSION = "admission.k8s.io/v1"
+
+
+class InvalidReviewError(ValueError):
+    """The bytes are no AdmissionReview of v1."""
+
+
+class Operation(StrEnum):
+    """What is being done to the object."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One question. ``new`` is None for a deletion, ``old`` for a creation."""
+
+    uid: str
+    operation: Operation
+    kind: str
+    namespace: str
+    name: str
+    new: Mapping[str, Any] | None = field(repr=False)
+    old: Mapping[str, Any] | None = field(repr=False)
+    dry_run: bool = False
+
+
+def parse(payload: bytes) -> Review:
+    """Read a review. Raises InvalidReviewError for anything that is not one."""
+    try:
+        raw = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise InvalidReviewError(f"the body is not JSON: {error}") from error
+    request = raw.get("request") if isinstance(raw, dict) else None
+    if not isinstance(request, dict) or raw.get("apiVersion") != API_VERSION or raw.get("kind") != "AdmissionReview":
+        raise InvalidReviewError(f"the body is not an AdmissionReview of {API_VERSION}")
+    uid, kind = request.get("uid"), request.get("kind")
+    if not isinstance(uid, str) or not uid or not isinstance(kind, dict):
+        raise InvalidReviewError("the request lacks uid or kind")
+    try:
+        operation = Operation(request.get("operation"))
+    except ValueError as error:
+        raise InvalidReviewError(f"operation {request.get('operation')!r} is not one we are registered for") from error
+    return Review(
+        uid,
+        operation,
+        str(kind.get("kind")),
+        str(request.get("namespace") or ""),
+        str(request.get("name") or ""),
+        _object(request, "object"),
+        _object(request, "oldObject"),
+        request.get("dryRun") is True,
+    )
+
+
+def allowed(
+    uid: str,
+    *,
+    warnings: Sequence[str] = (),
+    patch: Sequence[Mapping[str, Any]] = (),
+    audit: Mapping[str, str] | None = None,
+) -> bytes:
+    """Yes, perhaps with warnings, a JSON Patch (RFC 6902) and audit annotations."""
+    response: dict[str, Any] = {"uid": uid, "allowed": True}
+    if patch:
+        response |= {"patchType": "JSONPatch", "patch": base64.b64encode(orjson.dumps(list(patch))).decode()}
+    return _rendered(response, warnings, audit)
+
+
+def denied(
+    uid: str,
+    message: str,
+    *,
+    code: int = 422,
+    reason: str = "Invalid",
+    causes: Sequence[Mapping[str, str]] = (),
+    warnings: Sequence[str] = (),
+    audit: Mapping[str, str] | None = None,
+) -> bytes:
+    """No. kubectl prints ``message`` behind the name of the webhook."""
+    status: dict[str, Any] = {"status": "Failure", "code": code, "reason": reason, "message": message}
+    if causes:
+        status["details"] = {"causes": [dict(cause) for cause in causes]}
+    return _rendered({"uid": uid, "allowed": False, "status": status}, warnings, audit)
+
+
+def failed(uid: str, code: int, message: str) -> bytes:
+    """We could not judge; sent with an HTTP status of 5xx, so that the failure policy decides."""
+    return denied(uid, message, code=code, reason="InternalError")
+
+
+def _object(request: Mapping[str, Any], member: str) -> Mapping[str, Any] | None:
+    value = request.get(member)
+    if value is not None and not isinstance(value, dict):
+        raise InvalidReviewError(f"{member} is not an object")
+    return value
+
+
+def _rendered(response: dict[str, Any], warnings: Sequence[str], audit: Mapping[str, str] | None) -> bytes:
+    if warnings:
+        response["warnings"] = list(warnings)
+    if audit:
+        response["auditAnnotations"] = dict(audit)
+    return orjson.dumps({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response})

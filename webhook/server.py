@@ -1,0 +1,182 @@
+"""Answers the API server: two paths, one review each, within its deadline.
+
+What it cannot judge it answers with 5xx, so that the failure policy decides. Nothing is read from the API on the way to an
+allow; before a denial that blames another object, that object is read, so that a stale catalog never refuses falsely.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import web
+
+from certs import registration
+from cluster import objects, resources
+from cluster.transport import ApiError
+from crd.ref import Kind, Ref
+from webhook import admit, memory, review
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.transport import Transport
+    from webhook.admit import Decision
+    from webhook.memory import Memory
+    from webhook.metrics import Metrics
+    from webhook.review import Review
+
+__all__ = ["Hook", "application"]
+
+logger = logging.getLogger(__name__)
+
+# The largest object is 3 MiB of JSON, twice in an update, in an envelope; aiohttp's own limit is 1 MiB.
+BODY_LIMIT = 7 * 1024 * 1024
+DEFAULT_TIMEOUT = 5.0
+MARGIN = 0.3
+MAX_IN_FLIGHT = 128
+
+
+class Hook:
+    """What the handlers share. ``unready`` says why no review can be judged now, or None."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        known: Memory,
+        metrics: Metrics,
+        *,
+        unready: Callable[[], str | None],
+        draining: Callable[[], bool],
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
+        self.metrics = metrics
+        self.unready = unready
+        self.draining = draining
+        self.max_in_flight = max_in_flight
+        self.in_flight = 0
+        self._transport = transport
+        self._memory = known
+
+    async def validate(self, asked: Review) -> bytes:
+        """Judge, and remember what was allowed."""
+        decision = admit.decide(self._memory.catalog, asked)
+        if not decision.allowed:
+            decision = await self._confirmed(asked, decision)
+        self._count("validate", asked, decision.allowed)
+        for finding in decision.verdict:
+            self.metrics.findings.labels(asked.kind, finding.reason, finding.level).inc()
+        if not decision.allowed:
+            return review.denied(
+                asked.uid, decision.message, causes=decision.causes, warnings=decision.warnings, audit=decision.audit
+            )
+        if decision.new is not None and decision.new.fact is not None and not asked.dry_run:
+            self._memory.expect(decision.new.fact)
+        return review.allowed(asked.uid, warnings=decision.warnings, audit=decision.audit)
+
+    async def mutate(self, asked: Review) -> bytes:
+        """Fill in derived defaults."""
+        self._count("mutate", asked, True)
+        return review.allowed(asked.uid, patch=admit.defaulting_patch(asked))
+
+    async def _confirmed(self, asked: Review, decision: Decision) -> Decision:
+        """The decision once the objects that it blames have been read. What cannot be read stays believed."""
+        blamed = {ref for finding in decision.verdict.errors for ref in finding.related}
+        if not blamed:
+            return decision
+        await asyncio.gather(*(self._refresh(ref) for ref in sorted(blamed)))
+        return admit.decide(self._memory.catalog, asked)
+
+    async def _refresh(self, ref: Ref) -> None:
+        kind = _TYPES[ref.kind]
+        try:
+            found = await objects.get(self._transport, kind, ref.namespace, ref.name)
+        except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+            logger.warning("reading %s before a denial: %s", ref, error)
+            return
+        fact = memory.fact_of(ref.kind, found) if found else None
+        if fact is None:
+            self._memory.absent(ref)
+        else:
+            self._memory.shown(fact)
+
+    def _count(self, hook: str, asked: Review, allowed: bool) -> None:
+        self.metrics.reviews.labels(hook, asked.kind, asked.operation, "allowed" if allowed else "denied").inc()
+
+
+_TYPES = {
+    Kind.SERVER: resources.SERVERS,
+    Kind.TOOL: resources.TOOLS,
+    Kind.PROMPT: resources.PROMPTS,
+    Kind.RESOURCE: resources.RESOURCES,
+    Kind.SERVICE: resources.SERVICES,
+}
+
+
+def application(hook: Hook) -> web.Application:
+    """The web application behind the registration's paths."""
+    app = web.Application(client_max_size=BODY_LIMIT)
+
+    async def validate(request: web.Request) -> web.Response:
+        return await _answered(hook, "validate", hook.validate, request)
+
+    async def mutate(request: web.Request) -> web.Response:
+        return await _answered(hook, "mutate", hook.mutate, request)
+
+    app.router.add_post(registration.VALIDATE_PATH, validate)
+    app.router.add_post(registration.MUTATE_PATH, mutate)
+    return app
+
+
+async def _answered(hook: Hook, name: str, judge: Callable[[Review], Any], request: web.Request) -> web.Response:
+    if request.content_type != "application/json":
+        return web.Response(status=415, text="send application/json\n")
+    try:
+        asked = review.parse(await request.read())
+    except review.InvalidReviewError as error:
+        return web.Response(status=400, text=f"{error}\n")
+    why = hook.unready()
+    if why:
+        return _json(hook, review.failed(asked.uid, 503, f"not ready to judge: {why}"), 503)
+    if hook.in_flight >= hook.max_in_flight:
+        hook.metrics.shed.inc()
+        busy = f"{hook.in_flight} reviews are in progress; try again in a second"
+        return _json(hook, review.denied(asked.uid, busy, code=429, reason="TooManyRequests"), 200)
+    hook.in_flight += 1
+    hook.metrics.in_flight.set(hook.in_flight)
+    try:
+        with hook.metrics.latency.labels(name).time():
+            async with asyncio.timeout(_deadline(request)):
+                return _json(hook, await judge(asked), 200)
+    except TimeoutError:
+        return _json(hook, review.failed(asked.uid, 504, "no verdict within the API server's time-out"), 504)
+    except ValueError as error:
+        return _json(hook, review.failed(asked.uid, 400, str(error)), 400)
+    except Exception:
+        logger.exception("a bug met review %s of %s %s/%s", asked.uid, asked.kind, asked.namespace, asked.name)
+        hook.metrics.panics.inc()
+        return _json(hook, review.failed(asked.uid, 500, "the webhook failed; its log says how"), 500)
+    finally:
+        hook.in_flight -= 1
+        hook.metrics.in_flight.set(hook.in_flight)
+
+
+def _deadline(request: web.Request) -> float:
+    """Seconds to answer in: the caller's ``?timeout=5s`` less a margin for the way back."""
+    text = request.query.get("timeout", "").removesuffix("s")
+    try:
+        asked = float(text) if text else DEFAULT_TIMEOUT
+    except ValueError:
+        asked = DEFAULT_TIMEOUT
+    return max(0.05, asked - MARGIN)
+
+
+def _json(hook: Hook, body: bytes, status: int) -> web.Response:
+    response = web.Response(body=body, status=status, content_type="application/json")
+    if hook.draining():
+        # The API server keeps connections to dying pods; it has to be told to open new ones, elsewhere.
+        response.force_close()
+        response.headers["Connection"] = "close"
+    return response
