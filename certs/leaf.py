@@ -1,4 +1,4 @@
-"""The webhook's own certificate: signed in memory by the CA in the Secret, renewed at half of its life or with the CA."""
+"""The webhook's own certificate: signed in memory by the CA in the Secret, renewed at half its life or with the CA."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class Keeper:
                 self.context = HotContext(pair)
             else:
                 self.context.swap(pair)
-        except (ValueError, TypeError, ssl.SSLError) as error:
-            logger.error("the CA in Secret %s/%s cannot sign: %s", self._namespace, self._name, error)
+        except (ValueError, TypeError, ssl.SSLError):
+            logger.exception("the CA in Secret %s/%s cannot sign", self._namespace, self._name)
             return
         self._signer, self._leaf = ca.current, pair
         logger.info("signed a certificate for %s", self._hosts[0])

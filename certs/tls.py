@@ -25,7 +25,7 @@ class HotContext:
         self.outer.sni_callback = self._chosen
 
     def swap(self, pair: Pair) -> None:
-        """Serve this certificate from now on. Raises ssl.SSLError, and keeps the old one, if it does not fit its key."""
+        """Serve this certificate from now on. Raises ssl.SSLError, keeping the old one, if it does not fit its key."""
         self._current = _context(pair)
 
     def _chosen(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str, _outer: ssl.SSLContext) -> None:

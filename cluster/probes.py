@@ -25,7 +25,7 @@ def application(registry: CollectorRegistry, unready: Callable[[], str | None]) 
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
     async def metrics(_request: web.Request) -> web.Response:
-        body = exposition.generate_latest(registry)
+        body = exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
         return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE_LATEST})
 
     app = web.Application()

@@ -86,6 +86,7 @@ def _settings(spec: ServerSpec) -> published.Settings:
         max_concurrent_requests=spec.config.max_concurrent_requests,
         sessions=spec.session_mode,
         session_ttl=metadata.seconds(ttl),
+        hosts=(spec.ingress.host,) if spec.ingress else (),
     )
 
 

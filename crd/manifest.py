@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from crd.facts import Backend, Claim, MemberFact, ServerFact, ServiceFact, Space
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec, template_of
-from crd.models.server import ServerSpec
+from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec
 from crd.models.tool import ToolSpec
 from crd.ref import GROUP, VERSION, Kind, Ref
 
@@ -87,6 +87,8 @@ def decode(raw: Mapping[str, Any]) -> Object:
     if kind is None or kind is Kind.SERVICE or not isinstance(name, str):
         raise ValueError(f"not a named object of {GROUP}/{VERSION}: {raw.get('apiVersion')} {raw.get('kind')} {name}")
     ref = Ref(kind, str(metadata.get("namespace") or "default"), name)
+    if kind is Kind.SERVER and not SERVER_NAME.fullmatch(name):
+        return Object(ref, raw, None, None, (Problem(("metadata", "name"), f"{SERVER_NAME_RULE}, not {_quote(name)}"),))
     if not isinstance(raw.get("spec"), dict):
         return Object(ref, raw, None, None, (Problem(("spec",), "spec is missing; add it"),))
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crd.models.prompt import PromptSpec, PromptStatus
 from crd.models.resource import ResourceSpec, ResourceStatus
-from crd.models.server import ServerSpec, ServerStatus
+from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec, ServerStatus
 from crd.models.tool import ToolSpec, ToolStatus
 from crd.ref import GROUP, VERSION, Kind
 
@@ -100,7 +100,9 @@ def definition(kind: Kind) -> dict[str, Any]:
 def schema(kind: Kind) -> dict[str, Any]:
     """The structural schema of a kind; shared, so not to be changed."""
     spec, status, description = _MODELS[kind]
+    name_rule = {"rule": f"self.metadata.name.matches('^{SERVER_NAME.pattern}$')", "message": SERVER_NAME_RULE}
     return {
+        **({"x-kubernetes-validations": [name_rule]} if kind is Kind.SERVER else {}),
         "type": "object",
         "description": description,
         "required": ["spec"],

@@ -138,13 +138,17 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the server behaves. Times in seconds; ``sessions`` is Redis, Memory or Stateless."""
+    """How the server behaves. Times in seconds; ``sessions`` is Redis, Memory or Stateless.
+
+    ``hosts`` are the names under which browsers may know the server.
+    """
 
     path_prefix: str = "/mcp"
     request_timeout: float = 30.0
     max_concurrent_requests: int = 100
     sessions: str = "Memory"
     session_ttl: float = 1800.0
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,7 @@ def load(payload: bytes) -> Catalog:
             raise InvalidCatalogError(f"format is {raw['format']!r}, this version reads {FORMAT}")
         return Catalog(
             server=raw["server"],
-            settings=_read(Settings, raw["settings"]),
+            settings=_read(Settings, raw["settings"], hosts=tuple(raw["settings"]["hosts"])),
             tools=tuple(_read(Tool, item, backend=_read(Backend, item["backend"])) for item in raw["tools"]),
             prompts=tuple(
                 _read(Prompt, item, variables=tuple(_read(Variable, variable) for variable in item["variables"]))

@@ -40,7 +40,7 @@ WATCHED = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``hosts`` are further names or addresses the certificate holds; ``drain_seconds`` how long a leaving pod serves."""
+    """``hosts`` are further names the certificate holds; ``drain_seconds`` how long a leaving pod goes on serving."""
 
     namespace: str
     service: str = "mcp-operator-webhook"

@@ -56,7 +56,7 @@ def parse(payload: bytes) -> Review:
     if not isinstance(uid, str) or not uid or not isinstance(kind, dict):
         raise InvalidReviewError("the request lacks uid or kind")
     try:
-        operation = Operation(request.get("operation"))
+        operation = Operation(str(request.get("operation")))
     except ValueError as error:
         raise InvalidReviewError(f"operation {request.get('operation')!r} is not one we are registered for") from error
     return Review(

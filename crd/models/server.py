@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -9,7 +10,24 @@ from pydantic import Field
 from crd.models.metadata import Duration, LabelName, Model, ObjectName, PortNumber, Rule, Status, list_map
 from crd.models.selectors import LabelSelector
 
-__all__ = ["Config", "ImagePullSecret", "Ingress", "Redis", "ServerSpec", "ServerStatus", "Sessions"]
+__all__ = [
+    "SERVER_NAME",
+    "SERVER_NAME_RULE",
+    "Config",
+    "ImagePullSecret",
+    "Ingress",
+    "Redis",
+    "ServerSpec",
+    "ServerStatus",
+    "Sessions",
+]
+
+
+# The workloads are named after the server: <name>-mcp is a Service, and names of Services start with a letter.
+SERVER_NAME = re.compile(r"[a-z]([-a-z0-9]{0,53}[a-z0-9])?")
+SERVER_NAME_RULE = (
+    "the name of an MCPServer starts with a letter and has at most 55 lower-case letters, digits and dashes"
+)
 
 
 class ImagePullSecret(Model):

@@ -1,0 +1,159 @@
+"""The controller as a process: watches, leader election, workers, the admission hook's upkeep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random  # noqa: TID251 -- this is the rim: jitter of watches, no secret
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+import aiohttp
+
+from certs.registration import ServiceTarget, UrlTarget
+from cluster import client, objects, probes, resources
+from cluster.election import Election
+from cluster.reflector import Reflector
+from cluster.workqueue import Workqueue
+from controller.gather import DirectPods, ProxiedPods
+from controller.knowledge import Knowledge
+from controller.metrics import Metrics
+from controller.publication import Publication
+from controller.reconciler import Reconciler
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cluster.transport import Transport
+    from crd.ref import Ref
+
+__all__ = ["Settings", "run"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``runtime_image`` is the image of servers that name none; without it, that of this very pod.
+
+    ``webhook_url`` is set where the webhook runs as a process, outside the cluster.
+    """
+
+    namespace: str
+    identity: str
+    runtime_image: str | None = None
+    lease: str = "mcp-operator-controller"
+    ca_secret: str = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
+    cluster_role: str = "mcp-operator-controller"
+    webhook_service: str = "mcp-operator-webhook"
+    webhook_url: str | None = None
+    host: str = "0.0.0.0"  # noqa: S104 -- a pod's server
+    health_port: int = 9090
+    context: str | None = None
+    kubeconfig: Path | None = None
+    pod_access: Literal["direct", "proxy"] = "direct"
+
+
+def utc() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)  # noqa: TID251 -- this is the rim
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until ``stop`` is set; the lease is given back on the way out."""
+    transport = await client.connect(settings.context, settings.kubeconfig)
+    try:
+        async with aiohttp.ClientSession(trust_env=False) as session:
+            await _work(settings, transport, session, stop)
+    finally:
+        await transport.close()
+
+
+async def _work(settings: Settings, transport: Transport, session: aiohttp.ClientSession, stop: asyncio.Event) -> None:
+    metrics, queue = Metrics(), Workqueue["Ref"]()
+    knowledge = Knowledge(queue.add)
+    reflectors = [
+        Reflector(transport, kind, sink, label_selector=selector, monotonic=time.monotonic, jitter=random.random)
+        for kind, selector, sink in knowledge.sinks
+    ]
+
+    def unready() -> str | None:
+        behind = [r.kind.plural for r in reflectors if not r.synced.is_set()]
+        return f"not synced: {', '.join(behind)}" if behind else None
+
+    health = await probes.serve(probes.application(metrics.registry, unready), settings.host, settings.health_port)
+    tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
+    tasks.append(
+        asyncio.create_task(_lead_for_ever(settings, transport, session, knowledge, queue, metrics, reflectors))
+    )
+    try:
+        await stop.wait()
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await health.cleanup()
+
+
+async def _lead_for_ever(
+    settings: Settings,
+    transport: Transport,
+    session: aiohttp.ClientSession,
+    knowledge: Knowledge,
+    queue: Workqueue[Ref],
+    metrics: Metrics,
+    reflectors: list[Reflector],
+) -> None:
+    """Stand for election, lead while elected, stand again."""
+    image = settings.runtime_image or await _own_image(transport, settings)
+    pods = DirectPods(session) if settings.pod_access == "direct" else ProxiedPods(transport)
+    reconciler = Reconciler(
+        transport, knowledge, queue, pods, metrics, image=image, identity=settings.identity, now=utc
+    )
+    publication = Publication(
+        transport,
+        namespace=settings.namespace,
+        ca_secret=settings.ca_secret,
+        cluster_role=settings.cluster_role,
+        target=UrlTarget(settings.webhook_url)
+        if settings.webhook_url
+        else ServiceTarget(settings.namespace, settings.webhook_service),
+        metrics=metrics,
+        now=utc,
+    )
+
+    async def lead() -> None:
+        metrics.leader.set(1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(publication.run())
+                for reflector in reflectors:
+                    await reflector.synced.wait()
+                group.create_task(reconciler.run())
+        finally:
+            metrics.leader.set(0)
+
+    election = Election(
+        transport,
+        namespace=settings.namespace,
+        name=settings.lease,
+        identity=settings.identity,
+        monotonic=time.monotonic,
+        now=utc,
+    )
+    while True:
+        with contextlib.suppress(ExceptionGroup):
+            await election.run(lead)
+
+
+async def _own_image(transport: Transport, settings: Settings) -> str:
+    """The image of this pod, which is named like the identity. Raises RuntimeError if there is no such pod."""
+    pod = await objects.get(transport, resources.PODS, settings.namespace, settings.identity)
+    if pod is None:
+        raise RuntimeError(
+            f"no pod {settings.namespace}/{settings.identity}: name the image of the servers with --runtime-image"
+        )
+    return str(pod["spec"]["containers"][0]["image"])

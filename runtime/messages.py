@@ -1,0 +1,60 @@
+"""PURE. JSON-RPC 2.0 as bytes, and the codes MCP uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+__all__ = [
+    "HEADER_MISMATCH",
+    "INTERNAL_ERROR",
+    "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "LEGACY_NOT_FOUND",
+    "METHOD_NOT_FOUND",
+    "OVERLOADED",
+    "PARSE_ERROR",
+    "UNSUPPORTED_VERSION",
+    "RpcError",
+    "error",
+    "result",
+]
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+HEADER_MISMATCH = -32020
+UNSUPPORTED_VERSION = -32022
+# Resource not found in the eras up to 2025-11-25; later ones use INVALID_PARAMS.
+LEGACY_NOT_FOUND = -32002
+# Outside of the range that JSON-RPC reserves.
+OVERLOADED = 503
+
+
+class RpcError(Exception):
+    """A request that is answered with a JSON-RPC error."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+def result(identifier: str | int, payload: bytes) -> bytes:
+    """A response around a result that is JSON already."""
+    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(identifier) + b',"result":' + payload + b"}"
+
+
+def error(identifier: str | int | None, code: int, message: str, data: Any = None) -> bytes:
+    """An error response; without a readable id it has none."""
+    body: dict[str, Any] = {"jsonrpc": "2.0"}
+    if identifier is not None:
+        body["id"] = identifier
+    body["error"] = {"code": code, "message": message}
+    if data is not None:
+        body["error"]["data"] = data
+    return orjson.dumps(body)

@@ -1,0 +1,218 @@
+"""The CRDs: what the API server asks of a structural schema, and what people ask of ``kubectl explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from crd import manifest, openapi
+from crd.ref import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
+CEL_ONLY = {
+    "content-and-operations",
+    "memory-sessions",
+    "neither-text-nor-blob",
+    "no-content",
+    "port-name",
+    "port-number",
+    "redis-sessions",
+    "required-and-default",
+    "text-and-blob",
+}
+"""Examples that a schema without CEL accepts; the integration tests send them to a real API server."""
+
+
+def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from nodes(schema["additionalProperties"], f"{path}{{}}")
+
+
+ALL = [pytest.param(path, node, id=path) for kind in openapi.KINDS for path, node in nodes(openapi.schema(kind), kind)]
+
+
+def having(member: str) -> list[Any]:
+    return [row for row in ALL if member in row.values[1]]  # type: ignore[operator]
+
+
+LISTS = having("items")
+DEFAULTED = having("default")
+DESCRIBED = [
+    row
+    for row in ALL
+    if not str(row.id).endswith((".metadata", "{}"))
+    and not (str(row.id).endswith("[]") and row not in having("properties"))
+]
+BOUNDS = {"array": {"maxItems"}, "string": {"maxLength"}, "integer": {"minimum", "maximum"}}
+UNBOUNDED = [
+    row
+    for row in ALL
+    if ".spec" in str(row.id)
+    for bounds in (BOUNDS.get(row.values[1].get("type"), set()),)  # type: ignore[union-attr]
+    if "enum" not in row.values[1] and not bounds <= set(row.values[1])  # type: ignore[operator, arg-type]
+]
+
+
+@pytest.mark.parametrize(("path", "node"), ALL)
+def test_a_node_is_structural(path: str, node: dict[str, Any]) -> None:
+    assert not {"$ref", "$defs", "allOf", "oneOf", "not", "title", "const", "propertyNames"} & set(node), path
+    assert not ("properties" in node and "additionalProperties" in node)
+    if node.get("x-kubernetes-int-or-string"):
+        assert node["anyOf"] == [{"type": "integer"}, {"type": "string"}]
+        assert "type" not in node
+    else:
+        assert "anyOf" not in node
+        assert node["type"] in ("object", "array", "string", "integer", "boolean")
+
+
+@pytest.mark.parametrize(("path", "node"), DESCRIBED)
+def test_every_field_is_described_in_whole_sentences(path: str, node: dict[str, Any]) -> None:
+    assert node["description"].endswith("."), path
+
+
+def test_every_size_is_bounded_so_that_the_cost_of_cel_is() -> None:
+    assert [row.id for row in UNBOUNDED] == []
+    assert all("maxProperties" in row.values[1] for row in having("additionalProperties"))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("path", "node"), LISTS)
+def test_every_list_says_how_it_merges(path: str, node: dict[str, Any]) -> None:
+    assert node["x-kubernetes-list-type"] in ("map", "set", "atomic"), path
+    assert set(node.get("x-kubernetes-list-map-keys", ())) <= set(node["items"].get("required", ()))
+    assert ("x-kubernetes-list-map-keys" in node) == (node["x-kubernetes-list-type"] == "map")
+
+
+@pytest.mark.parametrize(("path", "node"), DEFAULTED)
+def test_a_default_fits_its_own_schema(path: str, node: dict[str, Any]) -> None:
+    assert jsonschema_rs.Draft202012Validator(node).is_valid(node["default"]), path
+
+
+@pytest.mark.parametrize("kind", openapi.KINDS)
+def test_a_definition(kind: Kind) -> None:
+    definition = openapi.definition(kind)
+    assert definition["metadata"]["name"] == f"{kind.value.lower()}s.mcp.example.com"
+    spec = definition["spec"]
+    assert (spec["group"], spec["scope"]) == ("mcp.example.com", "Namespaced")
+    assert spec["names"]["categories"] == ["mcp"]
+    (version,) = spec["versions"]
+    assert (version["name"], version["served"], version["storage"]) == ("v1alpha1", True, True)
+    assert version["subresources"] == {"status": {}}
+    assert version["additionalPrinterColumns"][-1]["name"] == "Age"
+    assert set(version["schema"]["openAPIV3Schema"]["properties"]) == {
+        "apiVersion",
+        "kind",
+        "metadata",
+        "spec",
+        "status",
+    }
+
+
+def test_the_short_names() -> None:
+    names = [openapi.definition(kind)["spec"]["names"]["shortNames"] for kind in openapi.KINDS]
+    assert names == [["mcps"], ["mcpt"], ["mcpp"], ["mcpr"]]
+
+
+@pytest.mark.parametrize("kind", openapi.KINDS)
+def test_every_column_shows_a_field_that_there_is(kind: Kind) -> None:
+    paths = {path for path, _ in nodes(openapi.schema(kind), "")}
+    (version,) = openapi.definition(kind)["spec"]["versions"]
+    for column in version["additionalPrinterColumns"]:
+        path = column["jsonPath"]
+        if path == ".metadata.creationTimestamp":
+            assert column["type"] == "date"
+        else:
+            assert path.replace('[?(@.type=="Ready")]', "[]") in paths
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "default"),
+    [
+        (Kind.SERVER, ".spec.replicas", 1),
+        (Kind.SERVER, ".spec.redis.port", 6379),
+        (Kind.SERVER, ".spec.ingress.pathPrefix", "/mcp"),
+        (Kind.SERVER, ".spec.config", {}),
+        (Kind.SERVER, ".spec.config.requestTimeout", "30s"),
+        (Kind.SERVER, ".spec.config.maxConcurrentRequests", 100),
+        (Kind.SERVER, ".spec.sessions.ttl", "30m"),
+        (Kind.TOOL, ".spec.method", "POST"),
+        (Kind.TOOL, ".spec.inputSchema", {"type": "object"}),
+        (Kind.TOOL, ".spec.service.path", "/"),
+        (Kind.RESOURCE, ".spec.content.mimeType", "text/plain"),
+    ],
+)
+def test_a_static_default_is_in_the_schema(kind: Kind, path: str, default: Any) -> None:
+    assert dict(nodes(openapi.schema(kind), ""))[path]["default"] == default
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (Kind.SERVER, ".spec.sessions"),
+        (Kind.SERVER, ".spec.sessions.mode"),
+        (Kind.SERVER, ".spec.redis"),
+        (Kind.TOOL, ".spec.name"),
+        (Kind.TOOL, ".spec.service.namespace"),
+    ],
+)
+def test_what_another_field_decides_has_no_static_default(kind: Kind, path: str) -> None:
+    assert "default" not in dict(nodes(openapi.schema(kind), ""))[path]
+
+
+def test_the_arguments_of_a_tool_are_kept_as_they_are() -> None:
+    node = dict(nodes(openapi.schema(Kind.TOOL), ""))[".spec.inputSchema"]
+    assert node["x-kubernetes-preserve-unknown-fields"] is True
+    assert "properties" not in node
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "needle"),
+    [
+        (Kind.SERVER, ".spec", "'Redis'"),
+        (Kind.SERVER, ".spec", "'Memory'"),
+        (Kind.PROMPT, ".spec.variables[]", "self.default"),
+        (Kind.RESOURCE, ".spec", "self.operations"),
+        (Kind.RESOURCE, ".spec.content", "self.blob"),
+        (Kind.TOOL, ".spec.service.port", "65535"),
+    ],
+)
+def test_a_rule_about_several_fields_is_there_as_cel(kind: Kind, path: str, needle: str) -> None:
+    rules = dict(nodes(openapi.schema(kind), ""))[path]["x-kubernetes-validations"]
+    assert any(needle in rule["rule"] for rule in rules)
+    assert all(rule["message"] for rule in rules)
+
+
+def documents(folder: str) -> list[Any]:
+    return [
+        pytest.param(file.stem.partition("--")[2], document, id=f"{file.stem}-{document['kind']}")
+        for file in sorted((EXAMPLES / folder).glob("*.yaml"))
+        for document in yaml.safe_load_all(file.read_text())
+        if manifest.kind_of(document) in openapi.KINDS
+    ]
+
+
+@pytest.mark.parametrize(("_what", "document"), documents("valid"))
+def test_the_schema_and_the_model_accept_what_is_valid(_what: str, document: dict[str, Any]) -> None:
+    jsonschema_rs.Draft202012Validator(openapi.schema(Kind(document["kind"]))).validate(document)
+    assert manifest.decode(document).problems == ()
+
+
+INVALID_FIELDS = [row for row in documents("invalid") if str(row.id).startswith("InvalidField--")]
+
+
+@pytest.mark.parametrize(("what", "document"), INVALID_FIELDS)
+def test_the_schema_and_the_model_refuse_the_same(what: str, document: dict[str, Any]) -> None:
+    valid = jsonschema_rs.Draft202012Validator(openapi.schema(Kind(document["kind"]))).is_valid(document)
+    assert valid == (what in CEL_ONLY)
+    assert manifest.decode(document).problems
