@@ -1,8 +1,8 @@
 """PURE. When the CA of the webhook is made, renewed and replaced, and which certificates clients are to trust.
 
 Renewal has two phases, because the API server learns of a new CA later than we do. First the next CA joins the bundle;
-only when the canary has been refused through that bundle does it become the one that signs. The Secret holds ``tls.crt``
-and ``tls.key`` (what signs), ``next.crt`` and ``next.key`` (what will), ``previous.crt`` (what did).
+only when the canary has been refused through that bundle does it become the one that signs. The Secret holds
+``tls.crt`` and ``tls.key`` (what signs), ``next.crt`` and ``next.key`` (what will), ``previous.crt`` (what did).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A server's TLS whose certificate can be changed while it serves.
 
-Every certificate gets a context of its own, handed out in the SNI callback (which OpenSSL also calls for clients without
-SNI). A certificate loaded into the context in use would, if it does not fit its key, spoil every later handshake.
+Every certificate gets a context of its own, handed out in the SNI callback (which OpenSSL also calls for clients
+without SNI). A certificate loaded into the context in use would, if it does not fit its key, spoil every later
+handshake.
 """
 
 from __future__ import annotations

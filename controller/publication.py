@@ -1,8 +1,8 @@
 """Keeps the admission hook registered: the CA in its Secret, the bundle and the failure policy in the configurations.
 
-Only the leader runs it. The validating hook starts with ``failurePolicy: Ignore``, so that an installation can come up in
-any order, and goes to ``Fail`` at the canary's first success. From then on it stays there: while no webhook answers,
-changes are refused, not admitted.
+Only the leader runs it. The validating hook starts with ``failurePolicy: Ignore``, so that an installation can come up
+in any order, and goes to ``Fail`` at the canary's first success. From then on it stays there: while no webhook
+answers, changes are refused, not admitted.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import aiohttp
 
 from cluster import events, objects, resources
 from cluster.transport import ApiError
-from cluster.workqueue import Workqueue
 from controller import gather, plan, status
 from controller.plan import Apply, Publish, Remove
 from crd.ref import Kind, Ref
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cluster.transport import Transport
+    from cluster.workqueue import Workqueue
     from controller.gather import PodReader
     from controller.knowledge import Knowledge
     from controller.metrics import Metrics

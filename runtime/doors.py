@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 
 from runtime import mapping, protocol, uris
-from runtime.faults import Fault
+from runtime.faults import CallError
 from runtime.messages import RpcError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ async def enter(current: Serving, upstream: Upstream, request: web.Request, path
     """Answer a request to ``path`` below the endpoint; 404 where there is no door."""
     try:
         return await _entered(current, upstream, request, path)
-    except Fault as fault:
+    except CallError as fault:
         return web.Response(
             body=fault.line(request_id).encode(), status=fault.door_status, content_type="application/json"
         )
@@ -69,7 +69,7 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         arguments = orjson.loads(body) if body else {}
     except orjson.JSONDecodeError as error:
-        raise Fault("invalid_arguments", f"the body is not JSON: {error}") from error
+        raise CallError("invalid_arguments", f"the body is not JSON: {error}") from error
     if not isinstance(arguments, dict):
-        raise Fault("invalid_arguments", "the body is a JSON object with the arguments")
+        raise CallError("invalid_arguments", "the body is a JSON object with the arguments")
     return arguments

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Fault", "of_status"]
+__all__ = ["CallError", "of_status"]
 
 _DOORS = {
     "invalid_arguments": 400,
@@ -19,8 +19,8 @@ _DOORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fault(Exception):
+@dataclass(slots=True, eq=False)
+class CallError(Exception):
     """A call that failed. ``code`` is one of a fixed vocabulary, ``status`` the backend's HTTP status if it gave one.
 
     ``detail`` is the backend's own words, for its 4xx answers only: those speak to the caller.
@@ -52,7 +52,7 @@ class Fault(Exception):
         return self.status or _DOORS.get(self.code, 502)
 
 
-def of_status(status: int, body: bytes, *, idempotent: bool, retry_after: str | None = None) -> Fault:
+def of_status(status: int, body: bytes, *, idempotent: bool, retry_after: str | None = None) -> CallError:
     """The fault that a backend's status means; 401 and 403 are the backend's quarrel with us, not the client's."""
     code = {400: "invalid_request", 422: "invalid_request", 401: "upstream_denied", 403: "upstream_denied"}.get(status)
     code = code or {404: "not_found", 410: "not_found", 409: "conflict", 412: "conflict", 429: "upstream_busy"}.get(
@@ -61,7 +61,7 @@ def of_status(status: int, body: bytes, *, idempotent: bool, retry_after: str | 
     if code is None:
         code = "upstream_error" if status >= 500 or status < 400 else "invalid_request"
     passing = status == 429 or status >= 500
-    return Fault(
+    return CallError(
         code,
         f"the backend answered {status}",
         retryable=idempotent and passing,
@@ -72,7 +72,7 @@ def of_status(status: int, body: bytes, *, idempotent: bool, retry_after: str | 
 
 
 def _detail(body: bytes) -> str | None:
-    """A problem's title and detail (RFC 9457) where there are any, else the text; at most 4 KiB, no control characters."""
+    """A problem's title and detail (RFC 9457), else the text; at most 4 KiB, without control characters."""
     text = body[:65536].decode(errors="replace")
     try:
         problem: Any = orjson.loads(body)

@@ -89,7 +89,8 @@ def classify(body: Any, headers: Mapping[str, Sequence[str]]) -> Call | Refusal:
         return Refusal(400, messages.INVALID_REQUEST, "method is a string, id a string or an integer", readable)
     if not isinstance(params, dict):
         return Refusal(400, messages.INVALID_PARAMS, "params is an object", readable)
-    meta = params.get("_meta") if isinstance(params.get("_meta"), dict) else {}
+    stated = params.get("_meta")
+    meta: dict[str, Any] = stated if isinstance(stated, dict) else {}
     call = Call(method, params, readable, modern=True)
     if _VERSION in meta:
         return call if readable is None else _modern(call, meta, headers)

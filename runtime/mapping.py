@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from runtime.faults import Fault
+from runtime.faults import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ class Request:
 
 
 def of_tool(tool: Tool, arguments: Mapping[str, Any]) -> Request:
-    """The default mapping: JSON body for POST, PUT and PATCH, query for GET and DELETE. Raises Fault."""
+    """The default mapping: JSON body for POST, PUT and PATCH, query for GET and DELETE. Raises CallError."""
     _check_numbers(arguments, "")
     base = _base(tool.backend) + quote(tool.backend.path, safe="/%:@!$&'()*+,;=-._~")
     if tool.method in _WITH_BODY:
@@ -60,13 +60,13 @@ def of_tool(tool: Tool, arguments: Mapping[str, Any]) -> Request:
 
 
 def of_operation(operation: Operation, values: Mapping[str, str], body: bytes | None = None) -> Request:
-    """An operation with the values of its parameters. Raises Fault for a missing or unsendable one."""
+    """An operation with the values of its parameters. Raises CallError for a missing or unsendable one."""
     places: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
     for parameter in operation.parameters:
         if parameter.name in values:
             places[parameter.place][parameter.name] = values[parameter.name]
         elif parameter.required or parameter.place == "path":
-            raise Fault("invalid_arguments", f"/{parameter.name}: required")
+            raise CallError("invalid_arguments", f"/{parameter.name}: required")
     filled = _PLACEHOLDER.sub(lambda match: _filled(match[1], places["path"]), operation.backend.path)
     headers = tuple((name, _header(name, value)) for name, value in places["header"].items())
     if body is not None:
@@ -79,11 +79,11 @@ def of_operation(operation: Operation, values: Mapping[str, str], body: bytes | 
 def segment(name: str, value: str) -> str:
     """One path segment. What could leave the segment, also after decoding again and again, is refused."""
     if not value or len(value) > 1024:
-        raise Fault("invalid_arguments", f"/{name}: empty or longer than 1024 characters")
+        raise CallError("invalid_arguments", f"/{name}: empty or longer than 1024 characters")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise Fault("invalid_arguments", f"/{name}: lone surrogate") from error
+        raise CallError("invalid_arguments", f"/{name}: lone surrogate") from error
     decoded = value
     for _ in range(4):
         _check_segment(name, decoded)
@@ -96,30 +96,30 @@ def segment(name: str, value: str) -> str:
 
 def _check_segment(name: str, value: str) -> None:
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
-        raise Fault("invalid_arguments", f"/{name}: control character")
+        raise CallError("invalid_arguments", f"/{name}: control character")
     if "/" in value or "\\" in value:
-        raise Fault("invalid_arguments", f'/{name}: "/" or "\\" not allowed')
+        raise CallError("invalid_arguments", f'/{name}: "/" or "\\" not allowed')
     if value.partition(";")[0] in (".", "..") or not value:
-        raise Fault("invalid_arguments", f"/{name}: dot segment")
+        raise CallError("invalid_arguments", f"/{name}: dot segment")
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
     if name not in values:
-        raise Fault("misconfigured", f"the path uses {{{name}}}, which is no path parameter")
+        raise CallError("misconfigured", f"the path uses {{{name}}}, which is no path parameter")
     return segment(name, values[name])
 
 
 def _header(name: str, value: str) -> str:
     if _FORBIDDEN_HEADERS.fullmatch(name):
-        raise Fault("misconfigured", f"header {name} cannot be set by a parameter")
+        raise CallError("misconfigured", f"header {name} cannot be set by a parameter")
     if len(value) > 4096 or not _HEADER_VALUE.fullmatch(value):
-        raise Fault("invalid_arguments", f"/{name}: not a header value")
+        raise CallError("invalid_arguments", f"/{name}: not a header value")
     return value
 
 
 def _base(backend: Backend) -> str:
     if backend.port == 0:
-        raise Fault("misconfigured", f"Service {backend.host} has no such port; see the object's conditions")
+        raise CallError("misconfigured", f"Service {backend.host} has no such port; see the object's conditions")
     return f"{backend.scheme}://{backend.host}:{backend.port}"
 
 
@@ -135,14 +135,14 @@ def _text(name: str, value: Any) -> str:
         return value
     if isinstance(value, bool | int | float):
         return orjson.dumps(value).decode()
-    raise Fault("invalid_arguments", f"/{name}: objects cannot stand in a query")
+    raise CallError("invalid_arguments", f"/{name}: objects cannot stand in a query")
 
 
 def _query(pairs: Iterable[tuple[str, str]]) -> str:
     try:
         text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
     except UnicodeEncodeError as error:
-        raise Fault("invalid_arguments", "lone surrogate") from error
+        raise CallError("invalid_arguments", "lone surrogate") from error
     return f"?{text}" if text else ""
 
 
@@ -155,10 +155,12 @@ def _check_numbers(value: Any, path: str) -> None:
         for index, child in enumerate(value):
             _check_numbers(child, f"{path}/{index}")
     elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > MAX_SAFE_INTEGER:
-        raise Fault("invalid_arguments", f"{path}: beyond the integers that JSON carries safely; send it as a string")
+        raise CallError(
+            "invalid_arguments", f"{path}: beyond the integers that JSON carries safely; send it as a string"
+        )
 
 
 def _bounded(request: Request) -> Request:
     if len(request.url) > MAX_URL:
-        raise Fault("invalid_arguments", f"the URL would be longer than {MAX_URL} characters")
+        raise CallError("invalid_arguments", f"the URL would be longer than {MAX_URL} characters")
     return request

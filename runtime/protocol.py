@@ -11,7 +11,7 @@ import orjson
 
 from crd import template
 from runtime import ladder, mapping, messages, serving, shaping
-from runtime.faults import Fault
+from runtime.faults import CallError
 from runtime.messages import RpcError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Protocol:
             request = mapping.of_tool(tool, arguments)
             reply = await self._upstream.send(request, current.catalog.settings.request_timeout)
             return shaping.success(reply, modern=call.modern)
-        except Fault as fault:
+        except CallError as fault:
             # Since 2025-11-25 the model itself is told of bad arguments, so that it can mend them.
             if fault.code == "invalid_arguments" and version < "2025-11-25":
                 raise RpcError(messages.INVALID_PARAMS, fault.message) from fault
@@ -111,12 +111,12 @@ class Protocol:
         try:
             request = mapping.of_operation(operation, values)
             reply = await self._upstream.send(request, current.catalog.settings.request_timeout)
-        except Fault as fault:
+        except CallError as fault:
             raise _read_failed(fault, uri, modern=call.modern) from fault
         return {"contents": shaping.contents(uri, reply, operation.mime_type), **cached}
 
 
-def _read_failed(fault: Fault, uri: str, *, modern: bool) -> RpcError:
+def _read_failed(fault: CallError, uri: str, *, modern: bool) -> RpcError:
     if fault.code == "not_found":
         code = messages.INVALID_PARAMS if modern else messages.LEGACY_NOT_FOUND
         return RpcError(code, "Resource not found", {"uri": uri})

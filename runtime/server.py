@@ -134,7 +134,7 @@ class Front:
         asked = call.params.get("protocolVersion")
         version = asked if asked in ladder.LEGACY else ladder.LEGACY[0]
         headers = {}
-        store = self._stores.get(current.catalog.settings.sessions)
+        store = self._store(current)
         if store is not None:
             identifier = self._mint()
             await store.create(identifier, Session(version), current.catalog.settings.session_ttl)
@@ -147,7 +147,7 @@ class Front:
         if version not in ladder.LEGACY:
             message = f"MCP-Protocol-Version {version} is not served; use {', '.join(ladder.SERVED)}"
             return _json(messages.error(call.id, messages.INVALID_REQUEST, message), 400)
-        store = self._stores.get(current.catalog.settings.sessions)
+        store = self._store(current)
         if store is not None:
             identifier = request.headers.get(SESSION)
             if identifier is None:
@@ -161,13 +161,20 @@ class Front:
         return await self._answered(current, call, version, request_id)
 
     async def _delete(self, current: Serving, request: web.Request) -> web.Response:
-        store = self._stores.get(current.catalog.settings.sessions)
+        store = self._store(current)
         if store is None:
             return web.Response(status=405, headers={"Allow": "POST"})
         identifier = request.headers.get(SESSION)
         if identifier is None:
             return _json(messages.error(None, messages.INVALID_REQUEST, f"{SESSION} is missing"), 400)
         return web.Response(status=204 if await store.end(identifier) else 404)
+
+    def _store(self, current: Serving) -> SessionStore | None:
+        """Where sessions are; None for a stateless server. A pod older than the wish for Redis has no way to it yet."""
+        mode = current.catalog.settings.sessions
+        if mode != "Stateless" and mode not in self._stores:
+            raise StoreUnavailableError(f"this pod was started without {mode}")
+        return self._stores.get(mode)
 
     async def _answered(self, current: Serving, call: Call, version: str, request_id: str) -> web.Response:
         if call.id is None:
@@ -176,7 +183,7 @@ class Front:
             return _json(messages.result(call.id, await self._calls.answer(current, call, version, request_id)), 200)
         except RpcError as error:
             return _json(messages.error(call.id, error.code, error.message, error.data), 200)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- a bug is answered, counted and logged, not a dropped connection
             access.exception("request %s met a bug", request_id)
             return _json(messages.error(call.id, messages.INTERNAL_ERROR, f"Internal error {request_id}"), 500)
 

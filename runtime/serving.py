@@ -13,7 +13,7 @@ import orjson
 
 from crd import published
 from runtime import uris
-from runtime.faults import Fault
+from runtime.faults import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,12 +63,12 @@ class Serving:
         )
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
-        """Raises Fault ``invalid_arguments`` with the place and the rule; never with the value."""
+        """Raises CallError ``invalid_arguments`` with the place and the rule; never with the value."""
         error = next(iter(self.validators[tool].iter_errors(dict(arguments))), None)
         if error is not None:
             place = "".join(f"/{step}" for step in error.instance_path) or "/"
             rule = "".join(f"/{step}" for step in error.schema_path)
-            raise Fault("invalid_arguments", f"{place}: breaks {rule} of the inputSchema")
+            raise CallError("invalid_arguments", f"{place}: breaks {rule} of the inputSchema")
 
     def operation(self, uri: str) -> tuple[published.Operation, dict[str, str]] | None:
         """The operation that is served at a URI, with the values in it."""

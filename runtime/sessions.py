@@ -1,4 +1,4 @@
-"""Sessions of clients that speak an era with sessions: made at ``initialize``, good on every replica, gone after their time."""
+"""Sessions, for the eras that have them: made at ``initialize``, good on every replica, gone after their time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Session:
 
 
 class SessionStore(Protocol):
-    """Where sessions are kept. Every method may raise StoreUnavailableError. ``ttl`` is in seconds, from the last use."""
+    """Where sessions are kept. Any method may raise StoreUnavailableError. ``ttl``: seconds from the last use."""
 
     async def create(self, identifier: str, session: Session, ttl: float) -> None:
         """Remember a new session."""

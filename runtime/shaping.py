@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from runtime.faults import Fault
+from runtime.faults import CallError
 
 __all__ = ["Reply", "contents", "failure", "success"]
 
@@ -36,7 +36,7 @@ class Reply:
 def success(reply: Reply, *, modern: bool) -> dict[str, Any]:
     """The result of tools/call. JSON that is no object is wrapped for older clients, whose schema wants one.
 
-    Raises Fault ``bad_response`` for JSON that is none.
+    Raises CallError ``bad_response`` for JSON that is none.
     """
     if not reply.body:
         return {"content": [{"type": "text", "text": "204 No Content"}]}
@@ -54,7 +54,7 @@ def success(reply: Reply, *, modern: bool) -> dict[str, Any]:
     return {"content": [{"type": "resource", "resource": resource}]}
 
 
-def failure(fault: Fault, request_id: str) -> dict[str, Any]:
+def failure(fault: CallError, request_id: str) -> dict[str, Any]:
     """A result with ``isError``: the call was made, or refused, and this is what the model should know."""
     return {"content": [{"type": "text", "text": fault.line(request_id)}], "isError": True}
 
@@ -71,4 +71,4 @@ def _parsed(reply: Reply) -> Any:
     try:
         return orjson.loads(reply.body)
     except orjson.JSONDecodeError as error:
-        raise Fault("bad_response", f"the backend's JSON does not parse: {error}", status=reply.status) from error
+        raise CallError("bad_response", f"the backend's JSON does not parse: {error}", status=reply.status) from error

@@ -15,7 +15,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from runtime import faults
-from runtime.faults import Fault
+from runtime.faults import CallError
 from runtime.shaping import Reply
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Upstream:
         await self._session.close()
 
     async def send(self, request: Request, timeout: float) -> Reply:
-        """The backend's reply if it is a success. Raises Fault for anything else, within ``timeout`` seconds."""
+        """The backend's reply if it is a success. Raises CallError for anything else, within ``timeout`` seconds."""
         reply = await self.ask(request, timeout)
         if not 200 <= reply.status < 300:
             raise faults.of_status(
@@ -58,7 +58,7 @@ class Upstream:
         return reply
 
     async def ask(self, request: Request, timeout: float) -> Reply:
-        """The backend's reply, whatever its status. Raises Fault if there is none, or too much of it."""
+        """The backend's reply, whatever its status. Raises CallError if there is none, or too much of it."""
         try:
             async with self._session.request(
                 request.method,
@@ -75,11 +75,11 @@ class Upstream:
                     response.headers.get("Retry-After"),
                 )
         except TimeoutError as error:
-            raise Fault("timeout", f"no reply within {timeout:g} s", retryable=request.idempotent) from error
+            raise CallError("timeout", f"no reply within {timeout:g} s", retryable=request.idempotent) from error
         except (aiohttp.ClientError, OSError) as error:
             host = URL(request.url, encoded=True).host
             message = f"{host} cannot be reached: {type(error).__name__}"
-            raise Fault("unreachable", message, retryable=request.idempotent) from error
+            raise CallError("unreachable", message, retryable=request.idempotent) from error
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -88,7 +88,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         body += chunk
         if len(body) > MAX_REPLY:
             response.close()
-            raise Fault("bad_response", f"the reply is larger than {MAX_REPLY} bytes", status=response.status)
+            raise CallError("bad_response", f"the reply is larger than {MAX_REPLY} bytes", status=response.status)
     return bytes(body)
 
 

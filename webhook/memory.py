@@ -1,7 +1,7 @@
 """The catalog the webhook judges by: what the watches show, and what it allowed and no watch has shown yet.
 
-Two requests a moment apart must see each other, although the API server tells us of the first only later. So every allowed
-object is in the catalog at once, and stays until a watch shows it or it is clear that it was never stored.
+Two requests a moment apart must see each other, although the API server tells us of the first only later. So every
+allowed object is in the catalog at once, and stays until a watch shows it or it is clear that it was never stored.
 """
 
 from __future__ import annotations

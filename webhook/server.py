@@ -1,7 +1,8 @@
 """Answers the API server: two paths, one review each, within its deadline.
 
-What it cannot judge it answers with 5xx, so that the failure policy decides. Nothing is read from the API on the way to an
-allow; before a denial that blames another object, that object is read, so that a stale catalog never refuses falsely.
+What it cannot judge it answers with 5xx, so that the failure policy decides. Nothing is read from the API on the way
+to an allow; before a denial that blames another object, that object is read, so that a stale catalog never refuses
+falsely.
 """
 
 from __future__ import annotations

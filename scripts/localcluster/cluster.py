@@ -1,0 +1,291 @@
+"""A cluster: up, down, and what there is of it. The Python face of the test bed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.localcluster import binaries, certificates, components, images, network, packages, paths, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Cluster", "down", "find", "running", "up"]
+
+READY_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that is up. ``host_address`` is where the cluster reaches a process of this machine."""
+
+    name: str
+    directory: Path
+    node: bool
+    host_address: str
+    kubernetes: str
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of its administrator."""
+        return self.directory / "kubeconfig"
+
+    @property
+    def kubectl(self) -> Path:
+        """A kubectl of the cluster's own version."""
+        return self.directory / "bin" / "kubectl"
+
+    def run(self, *words: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run kubectl against the cluster."""
+        command = [str(self.kubectl), "--kubeconfig", str(self.kubeconfig), *words]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
+        return done
+
+    def log(self, component: str) -> str:
+        """What a component has printed."""
+        return (self.directory / "logs" / f"{component}.log").read_text(errors="replace")
+
+    def load_image(self, archive: Path) -> None:
+        """Make the images of a docker archive known to the node."""
+        images.load(self.directory / "containerd.sock", archive)
+
+    def dead(self) -> dict[str, str]:
+        """The components that have died, with the last lines of their logs."""
+        return dict(_state(self.directory).get("dead", {}))
+
+    def pids(self) -> dict[str, int]:
+        """The process ids of the components, as the cluster's own namespace counts them."""
+        return dict(_state(self.directory).get("pids", {}))
+
+    def down(self) -> None:
+        """Take it down; nothing of it is left."""
+        down(self.name)
+
+
+@contextlib.contextmanager
+def running(name: str, *, node: bool = False, kubernetes: str = binaries.DEFAULT_KUBERNETES) -> Iterator[Cluster]:
+    """A cluster for the length of a block."""
+    cluster = up(name, node=node, kubernetes=kubernetes)
+    try:
+        yield cluster
+    finally:
+        cluster.down()
+
+
+def up(name: str = "dev", *, node: bool = False, kubernetes: str = binaries.DEFAULT_KUBERNETES) -> Cluster:
+    """Bring a cluster up; one of that name that stands already is taken as it is. Raises RuntimeError if it fails."""
+    standing = find(name)
+    if standing is not None and not standing.dead():
+        return standing
+    if node and (os.geteuid() != 0 or platform.system() != "Linux"):
+        progress.note("a node needs root on Linux: this is the control plane only")
+        node = False
+    down(name)
+    if node:
+        packages.ensure(packages.NODE)
+    programs = _programs(kubernetes, node=node)
+    try:
+        return _raised(name, programs, node=node, kubernetes=kubernetes)
+    except BaseException:
+        down(name)
+        raise
+
+
+def down(name: str = "dev") -> None:
+    """Take a cluster down: processes, mounts, interfaces, files. One that is not there is fine."""
+    directory = paths.cluster_directory(name)
+    spec = _read(directory / "spec.json")
+    if spec.get("parent"):
+        _end(int(spec["parent"]), directory, gently=not spec["namespaces"])
+    if spec.get("network"):
+        network.Network(**spec["network"]).remove()
+    _remove_cgroups(name)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def find(name: str) -> Cluster | None:
+    """The cluster of this name, if its parent process is alive."""
+    directory = paths.cluster_directory(name)
+    spec = _read(directory / "spec.json")
+    if not spec.get("ready") or not _is_ours(int(spec["parent"]), directory):
+        return None
+    return Cluster(name, directory, bool(spec["namespaces"]), spec["host"], spec["kubernetes"])
+
+
+def _programs(kubernetes: str, *, node: bool) -> dict[str, str]:
+    """Where each program is. Multi-call binaries are called by name, through links in the cluster's directory."""
+    programs = {name: str(binaries.kubernetes(kubernetes)) for name in _MULTI_CALL}
+    assets = os.environ.get("KUBEBUILDER_ASSETS")  # noqa: TID251 -- the convention of envtest
+    if assets:
+        programs |= {name: str(Path(assets) / name) for name in ("etcd", "kube-apiserver")}
+    if node:
+        programs |= {"coredns": str(binaries.coredns()), "containerd": "/usr/bin/containerd"}
+    return programs
+
+
+_MULTI_CALL = (
+    "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl",
+)  # fmt: skip
+
+
+def _raised(name: str, programs: dict[str, str], *, node: bool, kubernetes: str) -> Cluster:
+    directory = paths.cluster_directory(name)
+    (directory / "logs").mkdir(parents=True)
+    (directory / "bin").mkdir()
+    for program, target in programs.items():
+        (directory / "bin" / program).symlink_to(target)
+    linked = {program: str(directory / "bin" / program) for program in programs}
+    with binaries.locked("network"):
+        net = network.free(name) if node else network.loopback()
+        ports = components.Ports() if node else components.Ports(*_free_ports(5))
+        net.create()
+        _write(directory, {"namespaces": node, "network": asdict(net)})
+    with progress.step(f"starting Kubernetes {kubernetes}{' with a node' if node else ', control plane only'}"):
+        server = f"https://{net.node}:{ports.api}"
+        authority = certificates.Authority(directory / "pki")
+        authority.kubeconfig(directory / "kubeconfig", server, "admin", ["system:masters"])
+        authority.issue("admin", "admin", ["system:masters"])
+        parts = components.control_plane(directory, linked, authority, net, ports)
+        if node:
+            parts += components.node(directory, linked, authority, net, ports, f"node-{name}")
+        spec = {
+            "namespaces": node,
+            "network": asdict(net),
+            "host": net.host,
+            "kubernetes": kubernetes,
+            "server": server,
+            "components": [asdict(part) for part in parts],
+        }
+        _write(directory, spec)
+        parent = _spawn(directory, net.namespace)
+        _write(directory, {**spec, "parent": parent})
+        cluster = Cluster(name, directory, node, net.host, kubernetes)
+        _wait(cluster, "the API server", lambda: bool(_state(directory)))
+        if node:
+            _finish_node(cluster, net)
+        _wait(
+            cluster, "the default namespace", lambda: "default" in _out(cluster, "get", "serviceaccounts", "-o", "name")
+        )
+        _write(directory, {**spec, "parent": parent, "ready": True})
+    return cluster
+
+
+def _finish_node(cluster: Cluster, net: network.Network) -> None:
+    cluster.run("apply", "-f", "-", stdin=json.dumps(_dns_manifests(net)))
+    _wait(cluster, "containerd", lambda: (cluster.directory / "containerd.sock").exists())
+    cluster.load_image(images.pause(components.PAUSE))
+    ready = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"
+    _wait(cluster, "the node", lambda: _out(cluster, "get", "nodes", "-o", ready) == "True")
+
+
+def _dns_manifests(net: network.Network) -> dict[str, Any]:
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
+    metadata = {"name": "kube-dns", "namespace": "kube-system"}
+    service = {"clusterIP": net.dns, "ports": ports}
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "kube-dns"}},
+        "addressType": "IPv4",
+        "ports": ports,
+        "endpoints": [{"addresses": [net.node], "conditions": {"ready": True}}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [{"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service}, endpoints],
+    }
+
+
+def _spawn(directory: Path, namespace: str | None) -> int:
+    command = [sys.executable, "-m", "scripts.localcluster.parent", str(directory)]
+    if namespace:
+        # Not `ip netns exec`: it would hide /sys/fs/cgroup.
+        inside = ["nsenter", f"--net=/run/netns/{namespace}", "unshare", "--mount", "--propagation", "private"]
+        command = [*inside, "--pid", "--fork", "--kill-child", *command]
+    with (directory / "logs" / "parent.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=paths.ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    return process.pid
+
+
+def _wait(cluster: Cluster, what: str, there: Any) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not there():
+        dead = cluster.dead()
+        if dead:
+            raise RuntimeError("\n".join(dead.values()))
+        if time.monotonic() > deadline:
+            logs = "\n".join(f"{log.name}: {log.read_text()[-500:]}" for log in (cluster.directory / "logs").iterdir())
+            raise RuntimeError(f"{what} did not come up within {READY_SECONDS} s\n{logs}")
+        time.sleep(0.1)
+
+
+def _out(cluster: Cluster, *words: str) -> str:
+    return cluster.run(*words, check=False).stdout.strip()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    numbers = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return numbers
+
+
+def _is_ours(pid: int, directory: Path) -> bool:
+    """Whether the process is the parent of this cluster, and not another one that got its number."""
+    with contextlib.suppress(OSError):
+        return str(directory) in Path(f"/proc/{pid}/cmdline").read_text()
+    return False
+
+
+def _end(pid: int, directory: Path, *, gently: bool) -> None:
+    deadline = time.monotonic() + 10
+    while _is_ours(pid, directory):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGTERM if gently and time.monotonic() < deadline else signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.1)
+
+
+def _remove_cgroups(_name: str) -> None:
+    """Empty control groups of containers that are gone."""
+    for base in Path("/sys/fs/cgroup").glob("*/k8s.io"):
+        for group in sorted(base.rglob("*"), reverse=True):
+            if group.is_dir():
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+
+
+def _write(directory: Path, spec: dict[str, Any]) -> None:
+    temporary = directory / "spec.json.new"
+    temporary.write_text(json.dumps(spec))
+    temporary.rename(directory / "spec.json")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, json.JSONDecodeError):
+        return dict(json.loads(file.read_text()))
+    return {}
+
+
+def _state(directory: Path) -> dict[str, Any]:
+    return _read(directory / "state.json")

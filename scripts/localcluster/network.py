@@ -1,0 +1,96 @@
+"""The network of a cluster with a node: a namespace of its own, a veth pair to the host, routes to pods and Services."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+
+__all__ = ["Network", "free", "loopback"]
+
+SLOTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Addresses of one cluster. Without a ``namespace`` it is control plane only, on loopback."""
+
+    slot: int
+    namespace: str | None
+
+    @property
+    def node(self) -> str:
+        """The address of the node, and of the API server."""
+        return f"10.111.{self.slot}.2" if self.namespace else "127.0.0.1"
+
+    @property
+    def host(self) -> str:
+        """The address of the host as the cluster sees it: a process that listens there is reached from within."""
+        return f"10.111.{self.slot}.1" if self.namespace else "127.0.0.1"
+
+    @property
+    def pods(self) -> str:
+        """The subnet of the pods."""
+        return f"10.112.{self.slot}.0/24"
+
+    @property
+    def services(self) -> str:
+        """The subnet of the Services."""
+        return f"10.113.{self.slot}.0/24"
+
+    @property
+    def service_api(self) -> str:
+        """The Service address of the API server: the first of the subnet."""
+        return f"10.113.{self.slot}.1"
+
+    @property
+    def dns(self) -> str:
+        """The Service address of the cluster's DNS."""
+        return f"10.113.{self.slot}.10"
+
+    @property
+    def outer(self) -> str:
+        """The interface on the host."""
+        return f"mcplc{self.slot}o"
+
+    def create(self) -> None:
+        """Make it. Raises RuntimeError with what ``ip`` said."""
+        if self.namespace is None:
+            return
+        inner, inside = f"mcplc{self.slot}i", ("netns", "exec", self.namespace, "ip")
+        _ip("netns", "add", self.namespace)
+        _ip("link", "add", self.outer, "type", "veth", "peer", "name", inner)
+        _ip("link", "set", inner, "netns", self.namespace)
+        _ip("address", "add", f"{self.host}/30", "dev", self.outer)
+        _ip("link", "set", self.outer, "up")
+        _ip(*inside, "address", "add", f"{self.node}/30", "dev", inner)
+        _ip(*inside, "link", "set", inner, "up")
+        _ip(*inside, "link", "set", "lo", "up")
+        _ip(*inside, "route", "add", "default", "via", self.host)
+        for subnet in (self.pods, self.services):
+            _ip("route", "replace", subnet, "via", self.node)
+
+    def remove(self) -> None:
+        """Undo it, as far as it is there. With the namespace go its interfaces, routes and packet filters."""
+        if self.namespace is not None:
+            for command in (("link", "delete", self.outer), ("netns", "delete", self.namespace)):
+                subprocess.run(["ip", *command], capture_output=True, check=False)
+
+
+def loopback() -> Network:
+    """For a control plane alone."""
+    return Network(0, None)
+
+
+def free(name: str) -> Network:
+    """A network that no interface or namespace of the host collides with. Call it under a lock, and create it there."""
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    for slot in range(SLOTS):
+        if f"mcplc{slot}o" not in links:
+            return Network(slot, f"mcp-{name}")
+    raise RuntimeError(f"{SLOTS} clusters stand on this machine; take some down")
+
+
+def _ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")

@@ -1,0 +1,54 @@
+"""The Debian packages that a node and its images need: installed once, in one announced step, as root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from scripts.localcluster import progress
+
+__all__ = ["IMAGES", "NODE", "REDIS", "ensure"]
+
+# Package, and a program that shows that it is there.
+NODE = {
+    "containerd": "/usr/bin/containerd",
+    "runc": "/usr/sbin/runc",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "iptables": "/usr/sbin/iptables",
+    "iproute2": "/usr/sbin/ip",
+    "conntrack": "/usr/sbin/conntrack",
+    "busybox-static": "/usr/bin/busybox",
+    "util-linux": "/usr/bin/nsenter",
+    "mount": "/usr/bin/mount",
+}
+IMAGES = {
+    "buildah": "/usr/bin/buildah",
+    "mmdebstrap": "/usr/bin/mmdebstrap",
+    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+}
+REDIS = {"redis-server": "/usr/bin/redis-server"}
+
+
+def ensure(wanted: dict[str, str]) -> None:
+    """Install what is missing. Raises RuntimeError where that cannot be done, with what a person can do."""
+    missing = sorted(package for package, file in wanted.items() if not _present(file))
+    if not missing:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise RuntimeError(f"these packages are missing, and only root on Debian can install them: {' '.join(missing)}")
+    with progress.step(f"installing the Debian packages {' '.join(missing)}"):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}  # noqa: TID251 -- a script's own rim
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+        for command in (["apt-get", "update", "-qq"], install):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
+        # The packaged daemons would start at boot; a cluster runs its own.
+        if shutil.which("systemctl"):
+            for unit in ("containerd", "redis-server"):
+                subprocess.run(["systemctl", "disable", "--now", unit], capture_output=True, check=False)
+
+
+def _present(file: str) -> bool:
+    return os.path.exists(file) or shutil.which(os.path.basename(file)) is not None  # noqa: PTH110, PTH119

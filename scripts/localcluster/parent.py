@@ -1,0 +1,129 @@
+"""The parent of a cluster's processes: starts them, watches them, and takes them with it when it goes.
+
+With a node it is the first process of its own pid and mount namespaces, so that its end is the end of every process and
+mount of the cluster. Without, its children ask the kernel to die with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+__all__ = ["main"]
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+MS_NODEV_NOSUID_NOEXEC = 0x4 | 0x2 | 0x8
+FIRST = ("etcd", "containerd")
+TAIL = 15
+
+
+def main(directory: Path) -> int:
+    """Run what ``spec.json`` in the directory lists until told to stop; ``state.json`` says how it goes."""
+    spec = json.loads((directory / "spec.json").read_text())
+    if spec["namespaces"]:
+        _prepare_namespaces()
+    os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")  # noqa: TID251 -- a script
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: stopping.append(received))
+    commands = {component["name"]: component["command"] for component in spec["components"]}
+    order = [name for name in commands if name in FIRST] + ["kube-apiserver"]
+    for name in order:
+        running[name] = _started(directory, name, commands[name])
+    _wait_for_api(directory, spec["server"], running, stopping)
+    for name, command in commands.items():
+        if name not in running:
+            running[name] = _started(directory, name, command)
+    _write(directory, running, {})
+    dead: dict[str, str] = {}
+    while not stopping:
+        _reap(running, dead, directory)
+        time.sleep(0.2)
+    for process in reversed(running.values()):
+        process.terminate()
+    deadline = time.monotonic() + 5
+    for process in running.values():
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return 0
+
+
+def _prepare_namespaces() -> None:
+    """A /proc that shows the new pid namespace, and forwarding between the pods and the host."""
+    if LIBC.mount(b"proc", b"/proc", b"proc", MS_NODEV_NOSUID_NOEXEC, None) != 0:
+        raise OSError(ctypes.get_errno(), "mounting /proc")
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+
+def _started(directory: Path, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+    log = (directory / "logs" / f"{name}.log").open("ab")
+    parent = os.getpid()
+
+    def tied() -> None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("KUBE")}  # noqa: TID251
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=tied, env=environment, cwd=directory
+    )
+
+
+def _wait_for_api(directory: Path, server: str, running: dict[str, Any], stopping: list[int]) -> None:
+    context = ssl.create_default_context(cafile=str(directory / "pki" / "ca.crt"))
+    context.load_cert_chain(directory / "pki" / "admin.crt", directory / "pki" / "admin.key")
+    while not stopping:
+        _reap(running, {}, directory)
+        try:
+            with urllib.request.urlopen(f"{server}/readyz", context=context, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+
+
+def _reap(running: dict[str, Any], dead: dict[str, str], directory: Path) -> None:
+    """Note which components have died, and, as the first process, take leave of orphans."""
+    changed = False
+    for name, process in running.items():
+        if name not in dead and process.poll() is not None:
+            log = (directory / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
+            dead[name] = f"{name} ended with {process.returncode}:\n" + "\n".join(log[-TAIL:])
+            changed = True
+    if changed:
+        _write(directory, running, dead)
+    if os.getpid() == 1:
+        known = {process.pid for process in running.values()}
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid in known:
+                return
+            os.waitpid(found.si_pid, 0)
+
+
+def _write(directory: Path, running: dict[str, Any], dead: dict[str, str]) -> None:
+    state = {"pids": {name: process.pid for name, process in running.items()}, "dead": dead}
+    temporary = directory / "state.json.new"
+    temporary.write_text(json.dumps(state))
+    temporary.rename(directory / "state.json")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
