@@ -1,6 +1,187 @@
-"""The console command `mcp-operator`."""
+"""The console command ``mcp-operator``: which program, with which settings. The programs are elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from cli import check, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+__all__ = ["main"]
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-def main() -> int:
-    """Placeholder entry until the parser stands."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a subcommand. 0: done. 1: findings. 2: the words, or what they name, cannot be used."""
+    arguments = _parser().parse_args(words)
+    code: int = arguments.run(arguments)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mcp-operator", description="MCP servers on Kubernetes.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _webhook(commands)
+    _controller(commands)
+    _serve(commands)
+    checking = commands.add_parser("check", help="the webhook's verdicts on files", description=check.__doc__)
+    checking.add_argument("paths", nargs="+", metavar="PATH", help="files or folders, or - for standard input")
+    checking.add_argument("--strict-refs", action="store_true", help="a Service that no file holds is an error")
+    checking.set_defaults(run=lambda a: check.run(a.paths, strict=a.strict_refs, out=sys.stdout, err=sys.stderr))
+    generating = commands.add_parser("generate", help="write the generated files, for this project's own build")
+    generating.add_argument("--root", type=Path, default=Path.cwd(), help="the project's folder")
+    generating.set_defaults(run=lambda a: generate.run(a.root))
+    return parser
+
+
+Commands = Any
+
+
+def _webhook(commands: Commands) -> None:
+    parser = commands.add_parser("webhook", help="answer the API server's admission reviews")
+    _in_cluster(parser)
+    parser.add_argument("--port", type=int, default=8443)
+    parser.add_argument("--service", default="mcp-operator-webhook", help="the Service in front of it")
+    parser.add_argument("--name", action="append", default=[], help="a further host name or address it is called by")
+    parser.add_argument("--drain-seconds", type=float, default=10.0)
+    parser.set_defaults(run=_run_webhook)
+
+
+def _run_webhook(arguments: argparse.Namespace) -> int:
+    from webhook import program
+
+    settings = program.Settings(
+        namespace=arguments.namespace,
+        service=arguments.service,
+        host=arguments.host,
+        port=arguments.port,
+        health_port=arguments.health_port,
+        hosts=tuple(arguments.name),
+        context=arguments.context,
+        kubeconfig=arguments.kubeconfig,
+        drain_seconds=arguments.drain_seconds,
+    )
+    return _served(lambda stop: program.run(settings, stop))
+
+
+def _controller(commands: Commands) -> None:
+    parser = commands.add_parser("controller", help="make the cluster what the objects say")
+    _in_cluster(parser)
+    parser.add_argument("--identity", default=_environment("POD_NAME", os.uname().nodename), help="who leads")
+    parser.add_argument("--runtime-image", help="image of servers that name none (default: this pod's own)")
+    parser.add_argument("--webhook-service", default="mcp-operator-webhook")
+    parser.add_argument("--webhook-url", help="https://host:port of a webhook that runs outside the cluster")
+    parser.add_argument("--pod-access", choices=("direct", "proxy"), default="direct")
+    parser.set_defaults(run=_run_controller)
+
+
+def _run_controller(arguments: argparse.Namespace) -> int:
+    from controller import program
+
+    settings = program.Settings(
+        namespace=arguments.namespace,
+        identity=arguments.identity,
+        runtime_image=arguments.runtime_image,
+        webhook_service=arguments.webhook_service,
+        webhook_url=arguments.webhook_url,
+        host=arguments.host,
+        health_port=arguments.health_port,
+        context=arguments.context,
+        kubeconfig=arguments.kubeconfig,
+        pod_access=arguments.pod_access,
+    )
+    return _served(lambda stop: program.run(settings, stop))
+
+
+def _serve(commands: Commands) -> None:
+    parser = commands.add_parser("serve", help="the MCP server of the pods")
+    parser.add_argument("--catalog-dir", type=Path, required=True, help="folder with catalog.json or catalog.json.gz")
+    parser.add_argument("--namespace", default="", help="namespace of the ConfigMap to watch")
+    parser.add_argument("--config-map", help="ConfigMap to watch for newer catalogs")
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 -- a pod's server
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--health-port", type=int, default=9090)
+    parser.add_argument("--redis-host", help="without it, sessions are kept in memory")
+    parser.add_argument("--redis-port", type=int, default=6379)
+    parser.add_argument("--key-prefix", default="mcp:")
+    parser.add_argument("--drain-seconds", type=float, default=27.0)
+    parser.add_argument("--allow-loopback", action="store_true", help="backends on this machine, for trying out")
+    parser.set_defaults(run=_run_serve)
+
+
+def _run_serve(arguments: argparse.Namespace) -> int:
+    from runtime import program
+
+    settings = program.Settings(
+        catalog_dir=arguments.catalog_dir,
+        namespace=arguments.namespace,
+        config_map=arguments.config_map,
+        host=arguments.host,
+        port=arguments.port,
+        health_port=arguments.health_port,
+        redis_host=arguments.redis_host,
+        redis_port=arguments.redis_port,
+        key_prefix=arguments.key_prefix,
+        drain_seconds=arguments.drain_seconds,
+        api_host=_environment("KUBERNETES_SERVICE_HOST", "") or None,
+        api_port=int(_environment("KUBERNETES_SERVICE_PORT", "443")),
+        api_directory=SERVICE_ACCOUNT if SERVICE_ACCOUNT.is_dir() else None,
+        allow_loopback=arguments.allow_loopback,
+    )
+    return _served(lambda stop: program.run(settings, stop))
+
+
+def _in_cluster(parser: argparse.ArgumentParser) -> None:
+    namespace = _environment("POD_NAMESPACE", "mcp-system")
+    parser.add_argument("--namespace", default=namespace, help="the operator's own namespace")
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
+    parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
+    parser.add_argument("--context", help="context of the kubeconfig, outside of a cluster")
+    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig, outside of a cluster")
+
+
+def _environment(name: str, default: str) -> str:
+    return os.environ.get(name, default)  # noqa: TID251 -- the command is where the environment is read
+
+
+def _served(program: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run until SIGTERM or SIGINT, with one JSON line a log record."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+    async def supervised() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await program(stop)
+
+    uvloop.run(supervised())
     return 0
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
