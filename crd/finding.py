@@ -10,11 +10,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from crd.ref import Ref
 
-__all__ = ["Finding", "Level", "Reason", "Verdict"]
+__all__ = ["Finding", "Level", "Reason", "Verdict", "dotted"]
 
 
 class Level(StrEnum):
@@ -47,6 +47,11 @@ class Reason(StrEnum):
 
 
 _WARNINGS = frozenset({Reason.SELECTS_NOTHING, Reason.SERVICE_MISSING})
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A field path as people write it: ``spec.variables[0].name``."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,7 @@ class Finding:
     @property
     def field_path(self) -> str:
         """The path as people write it: ``spec.variables[0].name``; empty when the whole object is meant."""
-        text = ""
-        for step in self.path:
-            text += f"[{step}]" if isinstance(step, int) else f".{step}"
-        return text.removeprefix(".")
+        return dotted(self.path)
 
     def __str__(self) -> str:
         where = f" {self.field_path}:" if self.path else ""

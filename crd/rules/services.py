@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crd.finding import Finding, Reason
+from crd.finding import Finding, Reason, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,8 @@ def missing_services(catalog: Catalog, member: MemberFact) -> Iterator[Finding]:
     for backend in member.backends:
         if catalog.service(backend.service) is None:
             message = (
-                f"{backend.service} does not exist; calls fail until it does. "
-                f"Create it, or correct {'.'.join(map(str, backend.path))}"
+                f"{backend.service} does not exist; calls fail until it does; "
+                f"create it, or correct {dotted(backend.path)}"
             )
             yield Finding.of(
                 Reason.SERVICE_MISSING,

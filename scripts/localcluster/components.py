@@ -163,6 +163,7 @@ def _kubelet(authority: Authority, network: Network, socket: Path, certificate: 
         "clusterDNS": [network.dns],
         "clusterDomain": DOMAIN,
         "resolvConf": "",
+        "podLogsDir": str(socket.parent / "pod-logs"),
         "failSwapOn": False,
         "failCgroupV1": False,
         "cgroupDriver": "cgroupfs",

@@ -1,4 +1,4 @@
-"""The network of a cluster with a node: a namespace of its own, a veth pair to the host, routes to pods and Services."""
+"""The network of a cluster with a node: its own namespace, a veth pair to the host, routes to pods and Services."""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ PR_SET_PDEATHSIG = 1
 MS_NODEV_NOSUID_NOEXEC = 0x4 | 0x2 | 0x8
 FIRST = ("etcd", "containerd")
 TAIL = 15
+# Where containerd, CNI and kubelet write whatever they are told: kept in this mount namespace, so that it goes with it.
+PRIVATE = tuple(map(Path, ("/run/netns", "/run/containerd", "/var/lib/cni", "/var/log/containers")))
 
 
 def main(directory: Path) -> int:
@@ -62,9 +64,13 @@ def main(directory: Path) -> int:
 
 
 def _prepare_namespaces() -> None:
-    """A /proc that shows the new pid namespace, and forwarding between the pods and the host."""
+    """A /proc of the new pid namespace, what programs write outside of our directory, and forwarding."""
     if LIBC.mount(b"proc", b"/proc", b"proc", MS_NODEV_NOSUID_NOEXEC, None) != 0:
         raise OSError(ctypes.get_errno(), "mounting /proc")
+    for place in PRIVATE:
+        place.mkdir(parents=True, exist_ok=True)
+        if LIBC.mount(b"tmpfs", str(place).encode(), b"tmpfs", 0, None) != 0:
+            raise OSError(ctypes.get_errno(), f"mounting a tmpfs at {place}")
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
@@ -89,7 +95,7 @@ def _wait_for_api(directory: Path, server: str, running: dict[str, Any], stoppin
     while not stopping:
         _reap(running, {}, directory)
         try:
-            with urllib.request.urlopen(f"{server}/readyz", context=context, timeout=2) as answer:
+            with urllib.request.urlopen(f"{server}/readyz", context=context, timeout=2) as answer:  # noqa: S310 -- https
                 if answer.status == 200:
                     return
         except OSError:
