@@ -90,12 +90,15 @@ def denied(
     message: str,
     *,
     code: int = 422,
-    reason: str = "Invalid",
+    reason: str,
     causes: Sequence[Mapping[str, str]] = (),
     warnings: Sequence[str] = (),
     audit: Mapping[str, str] | None = None,
 ) -> bytes:
-    """No. kubectl prints ``message`` behind the name of the webhook."""
+    """No. kubectl prints ``reason`` and, behind the name of the webhook, ``message``.
+
+    Not the reason ``Invalid``: for that one kubectl prints the causes instead, and those without their reasons.
+    """
     status: dict[str, Any] = {"status": "Failure", "code": code, "reason": reason, "message": message}
     if causes:
         status["details"] = {"causes": [dict(cause) for cause in causes]}

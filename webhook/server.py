@@ -71,7 +71,12 @@ class Hook:
             self.metrics.findings.labels(asked.kind, finding.reason, finding.level).inc()
         if not decision.allowed:
             return review.denied(
-                asked.uid, decision.message, causes=decision.causes, warnings=decision.warnings, audit=decision.audit
+                asked.uid,
+                decision.message,
+                reason=decision.verdict.errors[0].reason,
+                causes=decision.causes,
+                warnings=decision.warnings,
+                audit=decision.audit,
             )
         if decision.new is not None and decision.new.fact is not None and not asked.dry_run:
             self._memory.expect(decision.new.fact)

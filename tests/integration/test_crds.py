@@ -152,6 +152,8 @@ def test_members_of_an_input_schema_are_never_dropped(cluster: ControlPlane) -> 
     assert json.loads(kept.stdout)["spec"]["inputSchema"] == schema
 
 
+BYTES_UNPROVED = pytest.mark.xfail(strict=True, reason="the models do not prove base64 yet; the API server does")
+ENTRIES_UNPROVED = pytest.mark.xfail(strict=True, reason="the models do not prove list keys yet; the API server does")
 TWINS = [
     pytest.param(port(1), True, id="the lowest port"),
     pytest.param(port(65535), True, id="the highest port"),
@@ -184,7 +186,18 @@ TWINS = [
         prompt(variables=[{"name": "a", "required": True, "default": ""}]), False, id="required, with default"
     ),
     pytest.param(raw("MCPResource", {"content": {"uri": "urn:a", "text": ""}}), True, id="an empty text"),
-    pytest.param(raw("MCPResource", {"content": {"uri": "urn:a", "blob": ""}}), True, id="an empty blob"),
+    pytest.param(
+        raw("MCPResource", {"content": {"uri": "urn:a", "blob": ""}}), False, id="an empty blob", marks=BYTES_UNPROVED
+    ),
+    pytest.param(
+        raw("MCPResource", {"content": {"uri": "urn:a", "blob": "YQ"}}),
+        False,
+        id="a blob without its padding",
+        marks=BYTES_UNPROVED,
+    ),
+    pytest.param(
+        prompt(variables=[{"name": "a"}, {"name": "a"}]), False, id="a variable twice", marks=ENTRIES_UNPROVED
+    ),
     pytest.param(raw("MCPResource", {"content": {"uri": "urn:a", "blob": "YQ=="}}), True, id="a blob"),
     pytest.param(raw("MCPResource", {"content": {"uri": "urn:a", "text": "", "blob": ""}}), False, id="text and blob"),
     pytest.param(raw("MCPResource", {"operations": []}), False, id="operations that are none"),

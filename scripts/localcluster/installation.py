@@ -1,0 +1,56 @@
+"""The operator in a cluster of the test bed: images, manifests, and waiting until it does what it is for."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from scripts.localcluster import images, paths, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scripts.localcluster.cluster import Cluster
+
+__all__ = ["examples", "failure_policy", "install", "until"]
+
+MANIFESTS = paths.ROOT / "manifests"
+SECONDS = 180
+
+
+def install(cluster: Cluster) -> None:
+    """Deploy the operator by ``overlays/dev`` and wait until its admission hook is proved and in force."""
+    for archive in (images.operator(), images.redis()):
+        with progress.step(f"loading {archive.name.partition('-')[0]} image"):
+            cluster.load_image(archive)
+    with progress.step("deploying the operator (manifests/overlays/dev)"):
+        cluster.run("apply", "-k", str(MANIFESTS / "overlays" / "dev"))
+        for deployment in ("mcp-operator-webhook", "mcp-operator-controller"):
+            cluster.run("-n", "mcp-system", "rollout", "status", f"deployment/{deployment}", f"--timeout={SECONDS}s")
+        until("the admission hook is in force", lambda: failure_policy(cluster) == "Fail")
+
+
+def examples(cluster: Cluster) -> None:
+    """Apply the backend and ``examples/valid``, and wait until the servers that select something are ready."""
+    with progress.step("applying manifests/examples: a backend, tools, prompts, resources, servers"):
+        cluster.run("apply", "-k", str(MANIFESTS / "examples" / "backend"))
+        cluster.run("-n", "shop", "rollout", "status", "deployment/orders", f"--timeout={SECONDS}s")
+        cluster.run("apply", "-f", str(MANIFESTS / "examples" / "valid"))
+    with progress.step("waiting until MCPServer shop/main is Ready"):
+        cluster.run("-n", "shop", "wait", "mcpserver/main", "--for=condition=Ready", f"--timeout={SECONDS}s")
+
+
+def failure_policy(cluster: Cluster) -> str:
+    """``Fail`` or ``Ignore``; empty before the validating hook is registered."""
+    found = cluster.run("get", "validatingwebhookconfiguration", "mcp-operator-validating", "-o", "json", check=False)
+    return str(json.loads(found.stdout)["webhooks"][0]["failurePolicy"]) if found.returncode == 0 else ""
+
+
+def until(what: str, there: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Wait until it is so. Raises RuntimeError when it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not so after {seconds:.0f} s: {what}")
+        time.sleep(0.2)
