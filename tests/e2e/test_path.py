@@ -201,17 +201,23 @@ def test_of_a_deleted_server_nothing_is_left(shop: Cluster) -> None:
 
 
 def test_without_webhooks_changes_are_refused_and_not_admitted_until_they_are_back(cluster: Cluster) -> None:
+    bad = EXAMPLES / "invalid" / "DuplicateName--tool.yaml"
     selector = "app.kubernetes.io/name=mcp-operator-webhook"
     cluster.run("-n", "mcp-system", "delete", "pods", "-l", selector, "--grace-period=0", "--force")
 
-    done = cluster.run("apply", "-f", "-", stdin=tool("while-away"), check=False)
+    unanswered = False
+    deadline = time.monotonic() + 60
+    while not unanswered and time.monotonic() < deadline:
+        done = cluster.run("apply", "-f", str(bad), check=False)
+        assert done.returncode != 0, "admitted while no webhook was there"
+        unanswered = "failed calling webhook" in done.stderr
 
-    assert done.returncode != 0
-    assert "failed calling webhook" in done.stderr
+    assert unanswered, "the webhooks were never away"
     cluster.run("-n", "mcp-system", "rollout", "status", "deployment/mcp-operator-webhook", "--timeout=120s")
+    good = EXAMPLES / "valid" / "tool-count-orders.yaml"
     installation.until(
         "changes are admitted again",
-        lambda: cluster.run("apply", "--dry-run=server", "-f", "-", stdin=tool("back"), check=False).returncode == 0,
+        lambda: cluster.run("replace", "--dry-run=server", "-f", str(good), check=False).returncode == 0,
         60,
     )
 

@@ -1,14 +1,10 @@
-"""The CRDs on a real API server without any webhook: what the schema alone holds.
-
-`control_plane` is a running API server; its ``kubectl(*arguments, stdin="")`` runs kubectl against it and gives the
-finished process, with text for output.
-"""
+"""The CRDs on a real API server without any webhook: what the schema alone holds."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -19,6 +15,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+    from scripts.localcluster import Cluster
+
 pytestmark = pytest.mark.integration
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -28,26 +26,20 @@ OPERATION = {"ingressPath": "/a", "service": SERVICE}
 SELECTOR = {"matchLabels": {"app": "shop"}}
 
 
-class ControlPlane(Protocol):
-    def kubectl(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]: ...
-
-
 @pytest.fixture(scope="module")
-def cluster(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+def cluster(control_plane: Cluster) -> Iterator[Cluster]:
     """The control plane with our CRDs and the examples' namespaces; the examples are taken away again."""
-    applied = control_plane.kubectl("apply", "-k", str(MANIFESTS / "base" / "crds"))
-    assert applied.returncode == 0, applied.stderr
-    waited = control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    assert waited.returncode == 0, waited.stderr
+    control_plane.run("apply", "-k", str(MANIFESTS / "base" / "crds"))
+    control_plane.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     for namespace in ("shop", "shop-preview"):
-        control_plane.kubectl("create", "namespace", namespace)
+        control_plane.run("create", "namespace", namespace, check=False)
     yield control_plane
     for namespace in ("shop", "shop-preview"):
-        control_plane.kubectl("delete", "mcp", "--all", "-n", namespace)
+        control_plane.run("delete", "mcp", "--all", "-n", namespace)
 
 
-def dry_run(cluster: ControlPlane, document: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
-    return cluster.kubectl("create", "--dry-run=server", *flags, "-f", "-", stdin=json.dumps(document))
+def dry_run(cluster: Cluster, document: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
+    return cluster.run("create", "--dry-run=server", *flags, "-f", "-", stdin=json.dumps(document), check=False)
 
 
 def raw(kind: str, spec: Any, name: str = "twin") -> dict[str, Any]:
@@ -75,8 +67,8 @@ def server(name: str = "twin", **fields: Any) -> dict[str, Any]:
     return raw("MCPServer", {"toolSelector": SELECTOR, **fields}, name)
 
 
-def test_every_definition_is_structural(cluster: ControlPlane) -> None:
-    listed = json.loads(cluster.kubectl("get", "crd", "-o", "json").stdout)["items"]
+def test_every_definition_is_structural(cluster: Cluster) -> None:
+    listed = json.loads(cluster.run("get", "crd", "-o", "json").stdout)["items"]
     ours = {item["spec"]["names"]["kind"]: item for item in listed if item["spec"]["group"] == "mcp.example.com"}
     assert set(ours) == {kind.value for kind in openapi.KINDS}
     for item in ours.values():
@@ -84,43 +76,41 @@ def test_every_definition_is_structural(cluster: ControlPlane) -> None:
         assert conditions == {"NamesAccepted": "True", "Established": "True"}
 
 
-def test_valid_examples_are_accepted_and_the_second_time_unchanged(cluster: ControlPlane) -> None:
-    first = cluster.kubectl("apply", "-f", str(VALID))
-    assert first.returncode == 0, first.stderr
-    second = cluster.kubectl("apply", "-f", str(VALID))
-    assert second.returncode == 0
+def test_valid_examples_are_accepted_and_the_second_time_unchanged(cluster: Cluster) -> None:
+    cluster.run("apply", "-f", str(VALID))
+    second = cluster.run("apply", "-f", str(VALID))
     assert [line for line in second.stdout.splitlines() if not line.endswith(" unchanged")] == []
 
 
-def test_what_is_stored_reads_as_what_was_written(cluster: ControlPlane) -> None:
+def test_what_is_stored_reads_as_what_was_written(cluster: Cluster) -> None:
     """The static defaults that the API server fills in are those of the models, so a stored object means the same."""
-    assert cluster.kubectl("apply", "-f", str(VALID)).returncode == 0
+    cluster.run("apply", "-f", str(VALID))
     for file in sorted(VALID.glob("*.yaml")):
         for document in yaml.safe_load_all(file.read_text()):
             if manifest.kind_of(document) in openapi.KINDS:
                 metadata = document["metadata"]
-                got = cluster.kubectl("get", document["kind"], metadata["name"], "-n", metadata["namespace"], "-o=json")
+                got = cluster.run("get", document["kind"], metadata["name"], "-n", metadata["namespace"], "-o=json")
                 assert manifest.decode(json.loads(got.stdout)).spec == manifest.decode(document).spec
 
 
-def test_all_kinds_are_listed_by_category_and_short_name(cluster: ControlPlane) -> None:
-    assert cluster.kubectl("apply", "-f", str(VALID)).returncode == 0
-    names = cluster.kubectl("get", "mcp", "-n", "shop", "-o", "name").stdout.split()
+def test_all_kinds_are_listed_by_category_and_short_name(cluster: Cluster) -> None:
+    cluster.run("apply", "-f", str(VALID))
+    names = cluster.run("get", "mcp", "-n", "shop", "-o", "name").stdout.split()
     assert {name.partition(".")[0] for name in names} == {"mcpserver", "mcptool", "mcpprompt", "mcpresource"}
     for short in ("mcps", "mcpt", "mcpp", "mcpr"):
-        assert cluster.kubectl("get", short, "-n", "shop", "-o", "name").stdout
+        assert cluster.run("get", short, "-n", "shop", "-o", "name").stdout
 
 
-def test_a_field_is_explained(cluster: ControlPlane) -> None:
-    explained = cluster.kubectl("explain", "mcpserver.spec.sessions.mode").stdout
+def test_a_field_is_explained(cluster: Cluster) -> None:
+    explained = cluster.run("explain", "mcpserver.spec.sessions.mode").stdout
     assert "any pod serves any session" in " ".join(explained.split())
 
 
 @pytest.mark.parametrize(
     "file", sorted((MANIFESTS / "examples" / "invalid").glob("InvalidField--*.yaml")), ids=lambda file: file.stem
 )
-def test_a_breach_of_the_schema_is_refused_without_a_webhook(cluster: ControlPlane, file: Path) -> None:
-    refused = cluster.kubectl("apply", "--dry-run=server", "-f", str(file))
+def test_a_breach_of_the_schema_is_refused_without_a_webhook(cluster: Cluster, file: Path) -> None:
+    refused = cluster.run("apply", "--dry-run=server", "-f", str(file), check=False)
     assert refused.returncode != 0
     (document,) = yaml.safe_load_all(file.read_text())
     for problem in manifest.decode(document).problems:
@@ -132,20 +122,20 @@ def test_a_breach_of_the_schema_is_refused_without_a_webhook(cluster: ControlPla
     "file", sorted((MANIFESTS / "examples" / "invalid").glob("UnknownField--*.yaml")), ids=lambda file: file.stem
 )
 @pytest.mark.parametrize("how", ["client-side", "server-side"])
-def test_an_unknown_field_is_refused_by_kubectl(cluster: ControlPlane, file: Path, how: str) -> None:
+def test_an_unknown_field_is_refused_by_kubectl(cluster: Cluster, file: Path, how: str) -> None:
     flags = ["--server-side"] if how == "server-side" else []
-    refused = cluster.kubectl("apply", "--dry-run=server", *flags, "-f", str(file))
+    refused = cluster.run("apply", "--dry-run=server", *flags, "-f", str(file), check=False)
     assert refused.returncode != 0
     assert "spec." in refused.stderr
 
 
-def test_an_unknown_field_that_nobody_validates_is_dropped(cluster: ControlPlane) -> None:
+def test_an_unknown_field_that_nobody_validates_is_dropped(cluster: Cluster) -> None:
     kept = dry_run(cluster, tool(inputschema={"type": "object"}), "--validate=false", "-o", "json")
     assert kept.returncode == 0, kept.stderr
     assert "inputschema" not in json.loads(kept.stdout)["spec"]
 
 
-def test_members_of_an_input_schema_are_never_dropped(cluster: ControlPlane) -> None:
+def test_members_of_an_input_schema_are_never_dropped(cluster: Cluster) -> None:
     schema = {"type": "object", "x-mine": {"any": [1, None, {"thing": True}]}, "$defs": {"a": {"type": "string"}}}
     kept = dry_run(cluster, tool(inputSchema=schema), "-o", "json")
     assert kept.returncode == 0, kept.stderr
@@ -223,9 +213,7 @@ TWINS = [
 
 
 @pytest.mark.parametrize(("document", "accepted"), TWINS)
-def test_the_api_server_and_the_models_say_the_same(
-    cluster: ControlPlane, document: dict[str, Any], accepted: bool
-) -> None:
+def test_the_api_server_and_the_models_say_the_same(cluster: Cluster, document: dict[str, Any], accepted: bool) -> None:
     answer = dry_run(cluster, document)
     assert (answer.returncode == 0) == accepted, answer.stderr
     assert (manifest.decode(document).problems == ()) == accepted
