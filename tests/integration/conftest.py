@@ -1,4 +1,4 @@
-"""A control plane of its own, once for all tests of this folder. What cannot be brought up fails: no skips."""
+"""A real API server, once for all tests of this folder. What cannot be brought up fails; nothing is skipped."""
 
 from __future__ import annotations
 
@@ -14,6 +14,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[localcluster.Cluster]:
-    """A real API server without a node: what is stored and refused is real, nothing runs."""
-    with localcluster.running("integration") as cluster:
-        yield cluster
+    with localcluster.running("integration") as found:
+        yield found
