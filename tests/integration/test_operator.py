@@ -1,0 +1,361 @@
+"""Webhook and controller, as they are, against a real API server: what a person sees at ``kubectl apply``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from controller import program as controller_program
+from scripts.localcluster import installation
+from webhook import program as webhook_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scripts.localcluster import Cluster
+
+pytestmark = pytest.mark.integration
+
+EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
+INVALID = sorted((EXAMPLES / "invalid").glob("*.yaml"))
+KINDS = "deployments,services,serviceaccounts,roles,rolebindings,ingresses,configmaps,mcp"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Operator:
+    """Both programs, each in a thread with a loop of its own."""
+
+    def __init__(self, cluster: Cluster, name: str, webhook_port: int) -> None:
+        self.cluster = cluster
+        self.ports = {"webhook": webhook_port, "webhook-health": free_port(), "controller-health": free_port()}
+        self._settings = (
+            webhook_program.Settings(
+                namespace="mcp-system",
+                host="127.0.0.1",
+                port=webhook_port,
+                health_port=self.ports["webhook-health"],
+                hosts=("127.0.0.1",),
+                kubeconfig=cluster.kubeconfig,
+                drain_seconds=0.1,
+            ),
+            controller_program.Settings(
+                namespace="mcp-system",
+                identity=name,
+                runtime_image="localhost/none",
+                webhook_url=f"https://127.0.0.1:{webhook_port}",
+                host="127.0.0.1",
+                health_port=self.ports["controller-health"],
+                kubeconfig=cluster.kubeconfig,
+                pod_access="proxy",
+            ),
+        )
+        self._threads: list[threading.Thread] = []
+        self._stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def start(self, *, webhook: bool = True, controller: bool = True) -> None:
+        webhook_settings, controller_settings = self._settings
+        if webhook:
+            self._run(lambda stop: webhook_program.run(webhook_settings, stop))
+        if controller:
+            self._run(lambda stop: controller_program.run(controller_settings, stop))
+
+    def stop(self) -> None:
+        for loop, event in self._stops:
+            loop.call_soon_threadsafe(event.set)
+        for thread in self._threads:
+            thread.join(timeout=30)
+        assert not any(thread.is_alive() for thread in self._threads), "a program did not stop"
+
+    def _run(self, program: Any) -> None:
+        started = threading.Event()
+
+        async def supervised() -> None:
+            stop = asyncio.Event()
+            self._stops.append((asyncio.get_running_loop(), stop))
+            started.set()
+            await program(stop)
+
+        thread = threading.Thread(target=lambda: asyncio.run(supervised()), daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        assert started.wait(10)
+
+    def http(self, which: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        scheme = "https" if which == "webhook" else "http"
+        context = ssl._create_unverified_context() if scheme == "https" else None  # noqa: SLF001 -- a test's own client
+        request = urllib.request.Request(f"{scheme}://127.0.0.1:{self.ports[which]}{path}", data=body)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except OSError:
+            return 0, b"nobody listens"
+
+
+@pytest.fixture(scope="module")
+def operator(control_plane: Cluster) -> Iterator[Operator]:
+    control_plane.run("apply", "-k", str(EXAMPLES.parent / "base" / "crds"))
+    control_plane.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    for namespace in ("mcp-system", "shop"):
+        control_plane.run("create", "namespace", namespace, check=False)
+    found = Operator(control_plane, "one", free_port())
+    found.start()
+    installation.until("the hook is in force", lambda: installation.failure_policy(control_plane) == "Fail", 60)
+    control_plane.run("apply", "-f", str(EXAMPLES / "valid"))
+    yield found
+    control_plane.run("delete", "validatingwebhookconfiguration/mcp-operator-validating", "--ignore-not-found")
+    found.stop()
+    for kind in ("validating", "mutating"):
+        control_plane.run("delete", f"{kind}webhookconfiguration", f"mcp-operator-{kind}", "--ignore-not-found")
+    for namespace in ("shop", "shop-preview"):
+        control_plane.run("delete", "mcp", "--all", "-n", namespace)
+
+
+@pytest.fixture
+def cluster(operator: Operator) -> Cluster:
+    return operator.cluster
+
+
+def tool(name: str, served: str | None = None, *, labels: dict[str, str] | None = None, **spec: Any) -> str:
+    return json.dumps(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": "MCPTool",
+            "metadata": {"name": name, "namespace": "shop", "labels": labels or {"app": "shop"}},
+            "spec": {"service": {"name": "orders", "port": 80}, **({"name": served} if served else {}), **spec},
+        }
+    )
+
+
+def server(name: str, **spec: Any) -> str:
+    return json.dumps(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": "MCPServer",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"toolSelector": {"matchLabels": {"app": name}}, **spec},
+        }
+    )
+
+
+def get(cluster: Cluster, *words: str) -> dict[str, Any]:
+    return dict(json.loads(cluster.run("-n", "shop", "get", *words, "-o", "json").stdout))
+
+
+def exists(cluster: Cluster, *words: str) -> bool:
+    return cluster.run("-n", "shop", "get", *words, check=False).returncode == 0
+
+
+def condition(cluster: Cluster, kind: str, name: str, which: str) -> dict[str, Any]:
+    found = get(cluster, kind, name).get("status", {}).get("conditions", [])
+    return next((c for c in found if c["type"] == which), {})
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_every_invalid_example_is_refused(cluster: Cluster, file: Path) -> None:
+    done = cluster.run("apply", "-f", str(file), check=False)
+
+    reason = file.stem.partition("--")[0]
+    assert done.returncode != 0, done.stdout
+    if "denied the request" in done.stderr:
+        assert f"({reason})" in done.stderr
+        assert f"- {reason}: " in done.stderr
+    else:
+        assert reason in ("InvalidField", "UnknownField"), done.stderr
+
+
+def test_the_valid_examples_applied_again_are_unchanged(cluster: Cluster) -> None:
+    lines = cluster.run("apply", "-f", str(EXAMPLES / "valid")).stdout.splitlines()
+
+    assert [line for line in lines if not line.endswith("unchanged")] == []
+
+
+def test_the_name_is_filled_in(cluster: Cluster) -> None:
+    cluster.run("apply", "-f", "-", stdin=tool("nameless"))
+    try:
+        assert get(cluster, "mcptool", "nameless")["spec"]["name"] == "nameless"
+        assert get(cluster, "mcptool", "nameless")["spec"]["service"]["namespace"] == "shop"
+    finally:
+        cluster.run("-n", "shop", "delete", "mcptool", "nameless")
+
+
+def test_a_deletion_names_the_servers_that_lose_the_object(cluster: Cluster) -> None:
+    cluster.run("apply", "-f", "-", stdin=tool("leaving"))
+
+    done = cluster.run("-n", "shop", "delete", "mcptool", "leaving")
+
+    assert "Warning: MCPTool shop/leaving is no longer served by shop/main" in done.stderr
+
+
+def test_a_dry_run_is_judged_and_forgotten(cluster: Cluster) -> None:
+    cluster.run("create", "--dry-run=server", "-f", "-", stdin=tool("tried", "taken-once"))
+
+    done = cluster.run("create", "--dry-run=server", "-f", "-", stdin=tool("tried-too", "taken-once"))
+
+    assert done.returncode == 0
+
+
+def test_of_creations_at_the_same_moment_one_wins(cluster: Cluster) -> None:
+    def create(number: int) -> int:
+        return cluster.run("create", "-f", "-", stdin=tool(f"racer-{number}", "the-prize"), check=False).returncode
+
+    with ThreadPoolExecutor(6) as pool:
+        codes = list(pool.map(create, range(6)))
+
+    cluster.run("-n", "shop", "delete", "mcptools", *(f"racer-{n}" for n in range(6)), "--ignore-not-found")
+    assert codes.count(0) == 1
+
+
+def test_a_name_is_free_again_as_soon_as_its_holder_is_gone(cluster: Cluster) -> None:
+    for name in ("first-holder", "second-holder", "third-holder"):
+        cluster.run("create", "-f", "-", stdin=tool(name, "passed-on"))
+        cluster.run("-n", "shop", "delete", "mcptool", name)
+
+
+def test_a_field_that_the_api_server_dropped_is_warned_about(cluster: Cluster) -> None:
+    text = tool("typo", inputschema={"type": "object"})
+
+    done = cluster.run("apply", "--validate=false", "-f", "-", stdin=text)
+    cluster.run("-n", "shop", "delete", "mcptool", "typo")
+
+    assert 'UnknownField: spec.inputschema: "inputschema" is no field and was dropped' in done.stderr
+    assert 'did you mean "inputSchema"?' in done.stderr
+
+
+def test_a_repair_passes_while_another_fault_stands(cluster: Cluster) -> None:
+    cluster.run("apply", "-f", "-", stdin=tool("repaired", service={"name": "nowhere", "port": 80}))
+
+    done = cluster.run("apply", "-f", "-", stdin=tool("repaired", description="Now it says what it is for."))
+    cluster.run("-n", "shop", "delete", "mcptool", "repaired")
+
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}',
+     b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{},"operation":"CREATE"}}',
+     b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"kind":"MCPTool"},'
+     b'"operation":"CREATE","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"}}}}',
+     b"0" * 100_000],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/validate", "/mutate"])
+def test_any_bytes_get_an_answer_that_is_no_failure_of_ours(operator: Operator, path: str, body: bytes) -> None:
+    status, _ = operator.http("webhook", path, body)
+
+    assert status == 200 or 400 <= status < 500
+
+
+def test_ready_and_measured(operator: Operator) -> None:
+    for which in ("webhook-health", "controller-health"):
+        assert operator.http(which, "/healthz")[0] == 200
+        assert operator.http(which, "/readyz")[0] == 200
+    assert b"mcp_operator_admission_reviews_total" in operator.http("webhook-health", "/metrics")[1]
+    assert b"mcp_operator_leader 1.0" in operator.http("controller-health", "/metrics")[1]
+
+
+def test_an_accepted_server_becomes_workloads_that_it_owns(cluster: Cluster) -> None:
+    installation.until("the Deployment is there", lambda: exists(cluster, "deployment", "main-mcp"), 20)
+    uid = get(cluster, "mcpserver", "main")["metadata"]["uid"]
+
+    found = get(cluster, KINDS.removesuffix(",mcp"), "-l", "mcp.example.com/server=main")["items"]
+
+    kinds = {item["kind"] for item in found}
+    assert {"ConfigMap", "Deployment", "Role", "RoleBinding", "Service", "ServiceAccount"} <= kinds
+    assert all(item["metadata"]["ownerReferences"][0]["uid"] == uid for item in found)
+    status = get(cluster, "mcpserver", "main")["status"]
+    assert (status["toolCount"], status["promptCount"], status["resourceCount"]) == (4, 2, 4)
+    assert condition(cluster, "mcpserver", "main", "Accepted")["status"] == "True"
+    assert condition(cluster, "mcpserver", "main", "Programmed")["reason"] == "NoReadyPods"
+
+
+def test_members_say_who_serves_them(cluster: Cluster) -> None:
+    def served() -> bool:
+        return condition(cluster, "mcptool", "search-orders", "Accepted").get("message") == "served by main"
+
+    installation.until("the tool says so", served, 20)
+    assert get(cluster, "mcptool", "search-orders")["status"]["servers"] == [
+        {"name": "main", "servedName": "search_orders", "accepted": True}
+    ]
+    assert condition(cluster, "mcptool", "search-orders", "ResolvedRefs")["reason"] == "ServiceMissing"
+
+
+def test_an_ingress_comes_and_goes_with_the_wish(cluster: Cluster) -> None:
+    cluster.run("apply", "-f", "-", stdin=server("open", ingress={"host": "open.example.com", "tlsSecretName": "tls"}))
+    installation.until("the Ingress is there", lambda: exists(cluster, "ingress", "open-mcp"), 20)
+    assert get(cluster, "mcpserver", "open")["status"]["url"] == "https://open.example.com/mcp"
+
+    cluster.run("apply", "-f", "-", stdin=server("open"))
+
+    installation.until("the Ingress is gone", lambda: not exists(cluster, "ingress", "open-mcp"), 20)
+    cluster.run("-n", "shop", "delete", "mcpserver", "open")
+    installation.until("the Deployment is gone", lambda: not exists(cluster, "deployment", "open-mcp"), 60)
+
+
+def test_a_name_that_somebody_else_uses_is_never_taken_over(cluster: Cluster) -> None:
+    cluster.run("-n", "shop", "create", "service", "clusterip", "mine-mcp", "--tcp=80:80")
+    cluster.run("apply", "-f", "-", stdin=server("mine"))
+
+    installation.until(
+        "the condition says so",
+        lambda: condition(cluster, "mcpserver", "mine", "Programmed").get("reason") == "NameTaken",
+        20,
+    )
+
+    assert (
+        "Service mine-mcp is not of this MCPServer" in condition(cluster, "mcpserver", "mine", "Programmed")["message"]
+    )
+    assert "ownerReferences" not in get(cluster, "service", "mine-mcp")["metadata"]
+    assert not exists(cluster, "deployment", "mine-mcp")
+    cluster.run("-n", "shop", "delete", "mcpserver/mine", "service/mine-mcp")
+
+
+def test_a_conflict_that_was_never_admitted_is_served_to_one_only(cluster: Cluster) -> None:
+    hook = "validatingwebhookconfiguration/mcp-operator-validating"
+    cluster.run("delete", hook)
+    cluster.run("create", "-f", "-", stdin=tool("a-late-comer", "search_orders"))
+
+    installation.until(
+        "the loser is told",
+        lambda: condition(cluster, "mcptool", "a-late-comer", "Accepted").get("reason") == "NameConflict",
+        20,
+    )
+
+    message = condition(cluster, "mcptool", "a-late-comer", "Accepted")["message"]
+    assert "MCPTool shop/search-orders" in message
+    assert condition(cluster, "mcptool", "search-orders", "Accepted")["status"] == "True"
+    cluster.run("-n", "shop", "delete", "mcptool", "a-late-comer")
+    installation.until("the hook is in force again", lambda: installation.failure_policy(cluster) == "Fail", 60)
+
+
+def test_a_second_controller_waits_and_a_new_one_changes_nothing(operator: Operator) -> None:
+    def versions() -> dict[str, str]:
+        found = get(operator.cluster, KINDS)["items"]
+        return {f"{i['kind']}/{i['metadata']['name']}": i["metadata"]["resourceVersion"] for i in found}
+
+    second = Operator(operator.cluster, "two", operator.ports["webhook"])
+    before = versions()
+    second.start(webhook=False)
+    installation.until("it is ready", lambda: second.http("controller-health", "/readyz")[0] == 200, 20)
+    assert b"mcp_operator_leader 0.0" in second.http("controller-health", "/metrics")[1]
+    time.sleep(1)
+    assert versions() == before
+    second.stop()
