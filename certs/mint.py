@@ -37,11 +37,16 @@ def authority(name: str, now: datetime, lifetime: timedelta = LIFETIME) -> Pair:
 
 
 def leaf(ca: Pair, hosts: Sequence[str], now: datetime, lifetime: timedelta = LEAF_LIFETIME) -> Pair:
-    """A server certificate for these DNS names and IP addresses, signed by ``ca``."""
+    """A server certificate for these DNS names and IP addresses, signed by ``ca``.
+
+    Raises ValueError or TypeError for a CA that cannot sign.
+    """
     issuer = x509.load_pem_x509_certificate(ca.certificate)
     issuer_key = serialization.load_pem_private_key(ca.key, None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
         raise TypeError(f"the CA's key is a {type(issuer_key).__name__}, not an ECDSA key")
+    if issuer_key.public_key() != issuer.public_key():
+        raise ValueError("the CA's key does not belong to its certificate")
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     issuer_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

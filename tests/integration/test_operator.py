@@ -98,7 +98,7 @@ class Operator:
 
     def http(self, which: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         scheme = "https" if which == "webhook" else "http"
-        context = ssl._create_unverified_context() if scheme == "https" else None  # noqa: SLF001 -- a test's own client
+        context = ssl._create_unverified_context() if scheme == "https" else None
         request = urllib.request.Request(f"{scheme}://127.0.0.1:{self.ports[which]}{path}", data=body)
         request.add_header("Content-Type", "application/json")
         try:
@@ -253,8 +253,8 @@ def test_a_repair_passes_while_another_fault_stands(cluster: Cluster) -> None:
     "body",
     [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}',
      b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{},"operation":"CREATE"}}',
-     b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"kind":"MCPTool"},'
-     b'"operation":"CREATE","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"}}}}',
+     (b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"kind":"MCPTool"},'
+      b'"operation":"CREATE","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"}}}}'),
      b"0" * 100_000],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/validate", "/mutate"])

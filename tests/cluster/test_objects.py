@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cluster import objects, resources
+from cluster.transport import ApiError, error_of, events_of
+
+LABELS = "/api/v1/namespaces/shop/services"
+
+
+async def test_what_is_not_there_is_none(script: Any) -> None:
+    api = script([ApiError(404, "NotFound", "no")])
+
+    assert await objects.get(api, resources.SERVICES, "shop", "a") is None
+
+
+@pytest.mark.parametrize("verb", ["get", "delete"])
+async def test_other_answers_are_errors(script: Any, verb: str) -> None:
+    with pytest.raises(ApiError, match="403 Forbidden"):
+        await getattr(objects, verb)(script([ApiError(403, "Forbidden", "no")]), resources.SERVICES, "shop", "a")
+
+
+async def test_all_pages_are_read(script: Any) -> None:
+    api = script([{"items": [1], "metadata": {"continue": "x"}}, {"items": [2], "metadata": {}}])
+
+    assert await objects.list_all(api, resources.SERVICES, "shop", labelSelector="a=b") == [1, 2]
+    assert [query.get("continue") for _, _, query, _ in api.asked] == [None, "x"]
+    assert api.asked[0][2]["labelSelector"] == "a=b"
+
+
+async def test_a_deletion_of_what_is_gone_is_fine_and_names_the_incarnation(script: Any) -> None:
+    api = script([ApiError(404, "NotFound", "no")])
+
+    await objects.delete(api, resources.SERVICES, "shop", "a", uid="u")
+
+    assert api.asked[0][3]["preconditions"] == {"uid": "u"}
+
+
+async def test_server_side_apply_names_its_manager(script: Any) -> None:
+    api = script([{}])
+
+    await objects.apply_status(
+        api, {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "a"}}, manager="m"
+    )
+
+    assert api.asked[0][:3] == ("PATCH", f"{LABELS}/a/status", {"fieldManager": "m", "force": "true"})
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b'{"reason":"Conflict","message":"old"}', "409 Conflict: old"),
+        (b"<html>", "409 Unknown: <html>"),
+        (b"[]", "409 Unknown: []"),
+    ],
+)
+def test_an_error_says_what_the_answer_says(payload: bytes, expected: str) -> None:
+    assert str(error_of(409, payload)) == expected
+
+
+async def test_events_are_read_however_the_bytes_are_cut() -> None:
+    async def chunks() -> Any:
+        for chunk in (b'{"a"', b":1}\n", b'\n{"a":2}\n{"a":3}\n'):
+            yield chunk
+
+    assert [event["a"] async for event in events_of(chunks())] == [1, 2, 3]
+
+
+def test_a_type_that_is_unknown_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        resources.of({"apiVersion": "v1", "kind": "Nonsense"})
+
+
+def test_cluster_scoped_resources_have_no_namespace_in_their_path() -> None:
+    assert resources.CLUSTER_ROLES.path("shop", "a") == "/apis/rbac.authorization.k8s.io/v1/clusterroles/a"

@@ -1,0 +1,83 @@
+"""The small connection of the servers' pods, against an API server with TLS and a token."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+
+from certs import mint
+from certs.tls import HotContext
+from cluster.pod import PodTransport
+from cluster.transport import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.headers["Authorization"] != f"Bearer {(tmp_path / 'token').read_text().strip()}":
+            return web.json_response({"reason": "Unauthorized", "message": "who are you?"}, status=401)
+        if "watch" in request.query:
+            return web.Response(body=b'{"type":"ADDED"}\n')
+        return web.json_response({"query": dict(request.query), "body": await request.text()})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    now = datetime.now(UTC)  # noqa: TID251 -- certificates of this very moment
+    ca = mint.authority("test", now)
+    (tmp_path / "ca.crt").write_bytes(ca.certificate)
+    (tmp_path / "token").write_text("one\n")
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=HotContext(mint.leaf(ca, ["127.0.0.1"], now)).outer)
+    await site.start()
+    transport = PodTransport(tmp_path, "127.0.0.1", runner.addresses[0][1])
+    yield transport
+    await transport.close()
+    await runner.cleanup()
+
+
+async def test_a_request_carries_the_token_of_the_moment(api: PodTransport, tmp_path: Path) -> None:
+    assert (await api.request("GET", "/a", query={"b": "c d"}))["query"] == {"b": "c d"}
+
+    (tmp_path / "token").write_text("two\n")
+
+    assert (await api.request("POST", "/a", body={"x": 1}))["body"] == '{"x":1}'
+
+
+async def test_a_watch_gives_events(api: PodTransport) -> None:
+    assert [event async for event in api.stream("/a", query={}, idle=5)] == [{"type": "ADDED"}]
+
+
+async def test_a_refusal_is_an_error(api: PodTransport, tmp_path: Path) -> None:
+    async def send() -> None:
+        await api.request("GET", "/a")
+
+    await send()
+    token = tmp_path / "token"
+    kept = token.read_text()
+    api._directory = tmp_path / "other"  # another pod's token
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "token").write_text("stolen")
+    with pytest.raises(ApiError, match="401 Unauthorized"):
+        await send()
+    with pytest.raises(ApiError):
+        async for _ in api.stream("/a", query={}, idle=5):
+            pass
+    assert token.read_text() == kept
+    await asyncio.sleep(0)
+
+
+def test_it_costs_no_kubernetes_library() -> None:
+    heavy = "import sys, runtime.program; print([m for m in ('kubernetes_asyncio', 'pydantic') if m in sys.modules])"
+
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout == "[]\n"
