@@ -1,0 +1,103 @@
+"""The server as a process: two ports, a folder with a catalog, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from crd import published
+from runtime import program
+from runtime.faults import CallError
+from runtime.mapping import Request
+from runtime.sessions import MemorySessions, Session, StoreUnavailableError
+from runtime.upstream import Upstream
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def status(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+async def running(directory: Path) -> tuple[asyncio.Event, asyncio.Task[None], str]:
+    port, stop = free_port(), asyncio.Event()
+    settings = program.Settings(directory, host="127.0.0.1", port=free_port(), health_port=port, drain_seconds=0.1)
+    task = asyncio.create_task(program.run(settings, stop))
+    url = f"http://127.0.0.1:{port}"
+    while True:
+        try:
+            await status(f"{url}/healthz")
+        except aiohttp.ClientConnectorError:
+            await asyncio.sleep(0.01)
+        else:
+            return stop, task, url
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_it_serves_a_folder_and_stops_when_told(tmp_path: Path, catalog_of: Any, packed: bool) -> None:
+    payload = published.dump(catalog_of(1))
+    if packed:
+        (tmp_path / published.GZIP_FILE).write_bytes(gzip.compress(payload))
+    else:
+        (tmp_path / published.FILE).write_bytes(payload)
+    stop, task, url = await running(tmp_path)
+
+    assert (await status(f"{url}/readyz"))[0] == 200
+    assert published.digest(payload) in (await status(f"{url}/statusz"))[1]
+    assert "mcp_server_tools 11.0" in (await status(f"{url}/metrics"))[1]
+    stop.set()
+    await task
+
+
+async def test_without_a_catalog_it_is_alive_and_not_ready(tmp_path: Path) -> None:
+    stop, task, url = await running(tmp_path)
+
+    assert await status(f"{url}/readyz") == (503, "no catalog yet\n")
+    stop.set()
+    await task
+
+
+async def test_a_catalog_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / published.FILE).write_text('{"format": 99}')
+    stop, task, url = await running(tmp_path)
+
+    assert "format is 99" in (await status(f"{url}/readyz"))[1]
+    stop.set()
+    await task
+
+
+async def test_a_backend_never_resolves_to_this_machine() -> None:
+    upstream = Upstream()
+
+    with pytest.raises(CallError) as caught:
+        await upstream.send(Request("GET", "http://localhost:1/"), 5)
+
+    assert caught.value.code == "unreachable"
+    await upstream.close()
+
+
+async def test_sessions_in_memory_end_with_their_time_and_have_a_limit() -> None:
+    now = 0.0
+    store = MemorySessions(lambda: now, limit=1)
+    await store.create("a", Session("2025-11-25"), ttl=10)
+    with pytest.raises(StoreUnavailableError):
+        await store.create("b", Session("2025-11-25"), ttl=10)
+    now = 9.0
+    assert await store.use("a", ttl=10) is not None
+    now = 20.0
+    assert await store.use("a", ttl=10) is None
+    await store.create("b", Session("2025-11-25"), ttl=10)
+    now = 40.0
+    await store.create("c", Session("2025-11-25"), ttl=10)
+    assert not await store.end("b")
