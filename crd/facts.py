@@ -51,6 +51,7 @@ class Backend:
 class MemberFact:
     """An MCPTool, MCPPrompt or MCPResource: what servers select, and what it claims there.
 
+    ``places`` are the fields that make the claims, one each: they are told, and never tell two claims apart.
     ``created`` is the creationTimestamp as RFC 3339 text in UTC; empty for an object that no API server has stored yet.
     """
 
@@ -60,6 +61,11 @@ class MemberFact:
     created: str
     claims: tuple[Claim, ...]
     backends: tuple[Backend, ...]
+    places: tuple[tuple[str | int, ...], ...] = ()
+
+    def place(self, claim: Claim) -> tuple[str | int, ...]:
+        """The field that makes a claim; ``spec`` where no place is known."""
+        return dict(zip(self.claims, self.places, strict=False)).get(claim, ("spec",))
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:

@@ -64,8 +64,6 @@ def _walk(node: Any, schema: Mapping[str, Any], path: tuple[str | int, ...]) -> 
         return
     known = schema.get("properties")
     if known is None:
-        for name, value in node.items():
-            yield from _walk(value, schema.get("additionalProperties") or {}, (*path, name))
         return
     for name, value in node.items():
         if name in known:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from crd.models.metadata import PORT_NAME
 from crd.models.prompt import PromptSpec, PromptStatus
 from crd.models.resource import ResourceSpec, ResourceStatus
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec, ServerStatus
@@ -161,8 +162,8 @@ def _int_or_string(node: Mapping[str, Any]) -> dict[str, Any]:
         "x-kubernetes-validations": [
             {
                 "rule": "type(self) == int ? self >= 1 && self <= 65535 : "
-                "self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
-                "message": "a port is a number from 1 to 65535 or a port name",
+                f"self.matches('^{PORT_NAME.pattern}$') && self.matches('[a-z]')",
+                "message": "a port is a number from 1 to 65535 or a port name, which holds a letter",
             }
         ],
     }

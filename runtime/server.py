@@ -28,6 +28,8 @@ access = logging.getLogger("access")
 
 MAX_BODY = 1024 * 1024
 SESSION = "Mcp-Session-Id"
+# What a request turned out to be about, for the log and the metrics.
+WHAT = web.RequestKey("what", str)
 
 
 class Front:
@@ -77,7 +79,7 @@ class Front:
         if self._draining():
             response.force_close()
         duration = self._monotonic() - started
-        what = str(request.get("what") or "-")
+        what = request.get(WHAT, "-")
         self._metrics.duration.labels(request.method, what.partition(" ")[0], str(response.status)).observe(duration)
         access.info(
             "%s",
@@ -99,7 +101,7 @@ class Front:
             return web.Response(status=403, text="this Origin is not allowed\n")
         path = request.rel_url.raw_path
         if path.startswith(settings.path_prefix + "/"):
-            request["what"] = "door"
+            request[WHAT] = "door"
             door = path.removeprefix(settings.path_prefix)
             return await doors.enter(current, self._upstream, request, door, request_id)
         if path != settings.path_prefix:
@@ -121,7 +123,7 @@ class Front:
         call = ladder.classify(body, headers)
         if isinstance(call, Refusal):
             return _json(call.body, call.status)
-        request["what"] = " ".join(filter(None, (call.method, str(call.params.get("name") or ""))))
+        request[WHAT] = " ".join(filter(None, (call.method, str(call.params.get("name") or ""))))
         if call.modern:
             if call.id is None:
                 return web.Response(status=202)

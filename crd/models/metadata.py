@@ -16,10 +16,13 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from crd.models import patterns
+
 __all__ = [
     "Condition",
     "Description",
     "Duration",
+    "Identifier",
     "IngressPath",
     "LabelName",
     "Model",
@@ -31,8 +34,8 @@ __all__ = [
     "ServedName",
     "ServiceRef",
     "Status",
+    "distinct",
     "list_map",
-    "list_set",
     "seconds",
 ]
 
@@ -76,30 +79,51 @@ def list_map(*keys: str) -> dict[str, Any]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
-def list_set() -> dict[str, Any]:
-    """Schema members of a list whose entries are distinct and unordered."""
-    return {"x-kubernetes-list-type": "set"}
+def distinct(*keys: str) -> AfterValidator:
+    """Refuses a list in which two entries have the same value of all these attributes, as `list_map` does.
+
+    The API server refuses such a list too; here the later entry is blamed.
+    """
+
+    def checked(entries: tuple[Model, ...]) -> tuple[Model, ...]:
+        seen: set[tuple[Any, ...]] = set()
+        for index, entry in enumerate(entries):
+            values = tuple(getattr(entry, key) for key in keys)
+            if values in seen:
+                stated = " and ".join(f'{key.rstrip("_")} "{value}"' for key, value in zip(keys, values, strict=True))
+                message = "an entry before this one has {stated} too; remove one of them or change it"
+                raise PydanticCustomError("duplicate_entry", message, {"stated": stated, "index": index})
+            seen.add(values)
+        return entries
+
+    return AfterValidator(checked)
+
+
+# RFC 6335, section 5.1, asks for the letter: without it, "80" would be a name beside the number 80.
+PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def _port(value: int | str) -> int | str:
     if isinstance(value, int):
         if not 1 <= value <= 65535:
-            raise ValueError(f"port {value} is not between 1 and 65535")
-    elif not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
-        raise ValueError(f'"{value}" is no port name: lower-case letters, digits and "-"')
+            raise ValueError(f"port {value} does not exist; use a number from 1 to 65535")
+    elif re.fullmatch("[0-9]+", value):
+        raise ValueError(f'"{value}" is text, and a port name holds a letter; write {value} without quotes')
+    elif not (PORT_NAME.fullmatch(value) and re.search("[a-z]", value)):
+        raise ValueError(
+            f'"{value[:63]}" is no port name; use lower-case letters, digits and "-", a letter among them, 63 at most'
+        )
     return value
 
 
-ObjectName = Annotated[
-    str,
-    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
-]
-LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.OBJECT_NAME)]
+LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern=patterns.LABEL_NAME)]
+ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=patterns.SERVED_NAME)]
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=patterns.IDENTIFIER)]
 Description = Annotated[str, Field(max_length=2048)]
-Duration = Annotated[str, Field(min_length=2, max_length=32, pattern=r"^([0-9]+(ms|s|m|h))+$")]
-IngressPath = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^/[A-Za-z0-9._~/{}-]*$")]
-BackendPath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/[^\s?#]*$")]
+Duration = Annotated[str, Field(min_length=2, max_length=32, pattern=patterns.DURATION)]
+IngressPath = Annotated[str, Field(min_length=1, max_length=256, pattern=patterns.INGRESS_PATH)]
+BackendPath = Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.SERVICE_PATH)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Port = Annotated[int | str, AfterValidator(_port), Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
 

@@ -6,7 +6,18 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from crd.models.metadata import Description, IngressPath, Model, Rule, ServedBy, ServedName, Status, list_map
+from crd.models.metadata import (
+    Description,
+    Identifier,
+    IngressPath,
+    Model,
+    Rule,
+    ServedBy,
+    ServedName,
+    Status,
+    distinct,
+    list_map,
+)
 
 __all__ = ["PromptSpec", "PromptStatus", "Variable"]
 
@@ -22,9 +33,7 @@ class Variable(Model):
         ),
     )
 
-    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")] = Field(
-        description="Name of the argument, as in {{name}}."
-    )
+    name: Identifier = Field(description="Name of the argument, as in {{name}}.")
     description: Description = Field("", description="What the argument means.")
     required: bool = Field(False, description="Whether a client must give it.")
     default: Annotated[str, Field(max_length=2048)] | None = Field(
@@ -41,7 +50,7 @@ class PromptSpec(Model):
         description="The text of the one user message. {{name}} stands for the variable of that name; a value is "
         "inserted once and never read for placeholders."
     )
-    variables: Annotated[tuple[Variable, ...], Field(max_length=64)] = Field(
+    variables: Annotated[tuple[Variable, ...], Field(max_length=64), distinct("name")] = Field(
         (), description="The arguments of the prompt.", json_schema_extra=list_map("name")
     )
     ingress_path: IngressPath | None = Field(

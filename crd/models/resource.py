@@ -6,8 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from crd.models import patterns
 from crd.models.metadata import (
     Description,
+    Identifier,
     IngressPath,
     Model,
     Rule,
@@ -15,6 +17,7 @@ from crd.models.metadata import (
     ServedName,
     ServiceRef,
     Status,
+    distinct,
     list_map,
 )
 
@@ -32,14 +35,14 @@ class Content(Model):
         ),
     )
 
-    uri: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:[^\s]+$")] = Field(
+    uri: Annotated[str, Field(min_length=1, max_length=2048, pattern=patterns.URI)] = Field(
         description="URI that clients read it by. A name only: nothing is fetched from it."
     )
     mime_type: Annotated[str, Field(min_length=1, max_length=255)] = Field(
         "text/plain", description="Media type of the content."
     )
     text: Annotated[str, Field(max_length=262144)] | None = Field(None, description="The content as text.")
-    blob: Annotated[str, Field(max_length=349528)] | None = Field(
+    blob: Annotated[str, Field(min_length=4, max_length=349528, pattern=patterns.BASE64)] | None = Field(
         None, description="The content as base64 of its bytes.", json_schema_extra={"format": "byte"}
     )
 
@@ -47,9 +50,7 @@ class Content(Model):
 class Parameter(Model):
     """A parameter of an operation."""
 
-    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")] = Field(
-        description="Name of the parameter."
-    )
+    name: Identifier = Field(description="Name of the parameter.")
     in_: Literal["path", "query", "header"] = Field(
         alias="in", description="Where it goes: path fills {name} in the paths, query and header are sent as such."
     )
@@ -67,7 +68,7 @@ class Operation(Model):
         description="Path of the operation's plain-HTTP door below the server's pathPrefix; may hold {parameter}s."
     )
     service: ServiceRef = Field(description="The backend; its path may hold the same {parameter}s.")
-    parameters: Annotated[tuple[Parameter, ...], Field(max_length=32)] = Field(
+    parameters: Annotated[tuple[Parameter, ...], Field(max_length=32), distinct("name", "in_")] = Field(
         (), description="Parameters of the operation.", json_schema_extra=list_map("name", "in")
     )
     uri_template: Annotated[str, Field(min_length=1, max_length=2048)] | None = Field(

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from crd.models.metadata import Duration, LabelName, Model, ObjectName, PortNumber, Rule, Status, list_map
+from crd.models import patterns
+from crd.models.metadata import Duration, LabelName, Model, ObjectName, PortNumber, Rule, Status, distinct, list_map
 from crd.models.selectors import LabelSelector
 
 __all__ = [
@@ -57,18 +58,13 @@ class Sessions(Model):
 class Ingress(Model):
     """The way in from outside the cluster."""
 
-    host: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=253,
-            pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-        ),
-    ] = Field(description="Host name under which the server is reached.")
+    host: Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.HOST)] = Field(
+        description="Host name under which the server is reached."
+    )
     tls_secret_name: ObjectName | None = Field(
         None, description="Secret of type kubernetes.io/tls with the certificate of the host."
     )
-    path_prefix: Annotated[str, Field(min_length=2, max_length=128, pattern=r"^(/[A-Za-z0-9._~-]+)+$")] = Field(
+    path_prefix: Annotated[str, Field(min_length=2, max_length=128, pattern=patterns.PATH_PREFIX)] = Field(
         "/mcp", description="Path of the MCP endpoint; ingressPath doors lie below it."
     )
 
@@ -105,7 +101,7 @@ class ServerSpec(Model):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
         None, description="When the image is pulled; as in a container."
     )
-    image_pull_secrets: Annotated[tuple[ImagePullSecret, ...], Field(max_length=16)] = Field(
+    image_pull_secrets: Annotated[tuple[ImagePullSecret, ...], Field(max_length=16), distinct("name")] = Field(
         (), description="Secrets with registry credentials.", json_schema_extra=list_map("name")
     )
     redis: Redis | None = Field(None, description="The Redis that the pods share: needed for sessions across replicas.")

@@ -21,8 +21,8 @@ SECONDS = 180
 
 def install(cluster: Cluster) -> None:
     """Deploy the operator by ``overlays/dev`` and wait until its admission hook is proved and in force."""
-    for archive in (images.operator(), images.redis()):
-        with progress.step(f"loading {archive.name.partition('-')[0]} image"):
+    for name, archive in (("operator", images.operator()), ("Redis", images.redis())):
+        with progress.step(f"loading the image of the {name}"):
             cluster.load_image(archive)
     with progress.step("deploying the operator (manifests/overlays/dev)"):
         cluster.run("apply", "-k", str(MANIFESTS / "overlays" / "dev"))
