@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random  # noqa: TID251 -- this is the rim: jitter of watches, no secret
 import time
@@ -25,6 +24,7 @@ from controller.publication import Publication
 from controller.reconciler import Reconciler
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from cluster.transport import Transport
@@ -84,11 +84,25 @@ async def _work(settings: Settings, transport: Transport, session: aiohttp.Clien
         behind = [r.kind.plural for r in reflectors if not r.synced.is_set()]
         return f"not synced: {', '.join(behind)}" if behind else None
 
+    async def lead() -> None:
+        pods = DirectPods(session) if settings.pod_access == "direct" else ProxiedPods(transport)
+        image = settings.runtime_image or await _own_image(transport, settings)
+        reconciler = Reconciler(
+            transport, knowledge, queue, pods, metrics, image=image, identity=settings.identity, now=utc
+        )
+        metrics.leader.set(1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_publication(settings, transport, metrics).run())
+                for reflector in reflectors:
+                    await reflector.synced.wait()
+                group.create_task(reconciler.run())
+        finally:
+            metrics.leader.set(0)
+
     health = await probes.serve(probes.application(metrics.registry, unready), settings.host, settings.health_port)
     tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
-    tasks.append(
-        asyncio.create_task(_lead_for_ever(settings, transport, session, knowledge, queue, metrics, reflectors))
-    )
+    tasks.append(asyncio.create_task(_stand_for_ever(settings, transport, lead)))
     try:
         await stop.wait()
     finally:
@@ -98,44 +112,8 @@ async def _work(settings: Settings, transport: Transport, session: aiohttp.Clien
         await health.cleanup()
 
 
-async def _lead_for_ever(
-    settings: Settings,
-    transport: Transport,
-    session: aiohttp.ClientSession,
-    knowledge: Knowledge,
-    queue: Workqueue[Ref],
-    metrics: Metrics,
-    reflectors: list[Reflector],
-) -> None:
-    """Stand for election, lead while elected, stand again."""
-    image = settings.runtime_image or await _own_image(transport, settings)
-    pods = DirectPods(session) if settings.pod_access == "direct" else ProxiedPods(transport)
-    reconciler = Reconciler(
-        transport, knowledge, queue, pods, metrics, image=image, identity=settings.identity, now=utc
-    )
-    publication = Publication(
-        transport,
-        namespace=settings.namespace,
-        ca_secret=settings.ca_secret,
-        cluster_role=settings.cluster_role,
-        target=UrlTarget(settings.webhook_url)
-        if settings.webhook_url
-        else ServiceTarget(settings.namespace, settings.webhook_service),
-        metrics=metrics,
-        now=utc,
-    )
-
-    async def lead() -> None:
-        metrics.leader.set(1)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(publication.run())
-                for reflector in reflectors:
-                    await reflector.synced.wait()
-                group.create_task(reconciler.run())
-        finally:
-            metrics.leader.set(0)
-
+async def _stand_for_ever(settings: Settings, transport: Transport, lead: Callable[[], Awaitable[None]]) -> None:
+    """Stand for election, lead while elected, stand again; also after a bug of ours, so that somebody always leads."""
     election = Election(
         transport,
         namespace=settings.namespace,
@@ -145,8 +123,24 @@ async def _lead_for_ever(
         now=utc,
     )
     while True:
-        with contextlib.suppress(ExceptionGroup):
+        try:
             await election.run(lead)
+        except Exception:
+            logger.exception("leading ended; standing again")
+            await asyncio.sleep(1)
+
+
+def _publication(settings: Settings, transport: Transport, metrics: Metrics) -> Publication:
+    url = settings.webhook_url
+    return Publication(
+        transport,
+        namespace=settings.namespace,
+        ca_secret=settings.ca_secret,
+        cluster_role=settings.cluster_role,
+        target=UrlTarget(url) if url else ServiceTarget(settings.namespace, settings.webhook_service),
+        metrics=metrics,
+        now=utc,
+    )
 
 
 async def _own_image(transport: Transport, settings: Settings) -> str:

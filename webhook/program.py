@@ -20,9 +20,10 @@ from webhook.memory import KindSink, Memory
 from webhook.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
+    from certs.tls import HotContext
     from cluster.transport import Transport
 
 __all__ = ["Settings", "run"]
@@ -83,13 +84,8 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
     )
 
     def unready() -> str | None:
-        behind = [r.kind.plural for r in reflectors if not r.synced.is_set()]
-        if behind:
-            return f"not synced: {', '.join(behind)}"
-        silent = max(reflectors, key=Reflector.silent_for)
-        metrics.staleness.set(silent.silent_for())
         metrics.objects.set(len(memory.catalog))
-        return f"no word about {silent.kind.plural} for {SILENCE:.0f} s" if silent.silent_for() > SILENCE else None
+        return _behind(reflectors, metrics)
 
     def out_of_service() -> str | None:
         if stop.is_set():
@@ -97,26 +93,41 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
         return "no certificate yet" if keeper.context is None else unready()
 
     hook = server.Hook(transport, memory, metrics, unready=unready, draining=stop.is_set)
-    health = await probes.serve(
-        probes.application(metrics.registry, out_of_service), settings.host, settings.health_port
-    )
+    probed = probes.application(metrics.registry, out_of_service)
+    health = await probes.serve(probed, settings.host, settings.health_port)
     tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
-    runner = web.AppRunner(server.application(hook), access_log=None)
     try:
         context = await _unless(stop, keeper.first())
-        if context is None:
-            return
-        tasks.append(asyncio.create_task(keeper.run()))
-        await runner.setup()
+        if context is not None:
+            tasks.append(asyncio.create_task(keeper.run()))
+            await _answer(settings, hook, context, stop)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await health.cleanup()
+
+
+async def _answer(settings: Settings, hook: server.Hook, context: HotContext, stop: asyncio.Event) -> None:
+    """Serve until told to stop, and then for as long as the API server may still come to a pod that leaves."""
+    runner = web.AppRunner(server.application(hook), access_log=None)
+    await runner.setup()
+    try:
         await web.TCPSite(runner, settings.host, settings.port, ssl_context=context.outer).start()
         await stop.wait()
         await asyncio.sleep(settings.drain_seconds)
     finally:
         await runner.cleanup()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await health.cleanup()
+
+
+def _behind(reflectors: Sequence[Reflector], metrics: Metrics) -> str | None:
+    """Why the catalog cannot be believed, or None."""
+    unsynced = [r.kind.plural for r in reflectors if not r.synced.is_set()]
+    if unsynced:
+        return f"not synced: {', '.join(unsynced)}"
+    silent = max(reflectors, key=Reflector.silent_for)
+    metrics.staleness.set(silent.silent_for())
+    return f"no word about {silent.kind.plural} for {SILENCE:.0f} s" if silent.silent_for() > SILENCE else None
 
 
 async def _unless(stop: asyncio.Event, wanted: Coroutine[Any, Any, T]) -> T | None:

@@ -137,8 +137,8 @@ def started(*words: str) -> Any:
 
 def test_serve_logs_json_and_ends_when_told(tmp_path: Path) -> None:
     (tmp_path / "catalog.json").write_text('{"format": 0}')
-    process = started("serve", "--catalog-dir", str(tmp_path), "--host", "127.0.0.1", "--port", "0", "--health-port", "0",
-                      "--drain-seconds", "0")  # fmt: skip
+    ports = ("--host", "127.0.0.1", "--port", "0", "--health-port", "0")
+    process = started("serve", "--catalog-dir", str(tmp_path), *ports, "--drain-seconds", "0")
 
     line = json.loads(process.stderr.readline())
     process.terminate()
