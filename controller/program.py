@@ -73,7 +73,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _work(settings: Settings, transport: Transport, session: aiohttp.ClientSession, stop: asyncio.Event) -> None:
-    metrics, queue = Metrics(), Workqueue["Ref"]()
+    metrics = Metrics()
+    queue: Workqueue[Ref] = Workqueue()
     knowledge = Knowledge(queue.add)
     reflectors = [
         Reflector(transport, kind, sink, label_selector=selector, monotonic=time.monotonic, jitter=random.random)
