@@ -52,9 +52,7 @@ _CHANGED = {
 _SOMETHING_TO_DEFAULT = {
     "name": "something-to-default",
     "expression": "has(object.spec) && (!has(object.spec.name) "
-    "|| (has(object.spec.service) && !has(object.spec.service.namespace)) "
-    "|| (has(object.spec.operations) "
-    "&& object.spec.operations.exists(o, has(o.service) && !has(o.service.namespace))))",
+    "|| (has(object.spec.service) && !has(object.spec.service.namespace)))",
 }
 
 

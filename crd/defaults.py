@@ -19,9 +19,11 @@ __all__ = ["defaulted"]
 
 
 def defaulted(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with derived defaults filled in: ``spec.name``, and ``namespace`` of every ``service``.
+    """The manifest with derived defaults filled in: ``spec.name`` and ``spec.service.namespace``.
 
-    Never overrides a value, keeps fields it does not know, and gives an equal manifest for anything of another shape.
+    Nothing is filled in inside a list: ``kubectl apply`` sends a list whole, so it would take the value out again, and
+    call an unchanged object configured. Never overrides a value, keeps fields it does not know, and gives an equal
+    manifest for anything of another shape.
     """
     result = dict(raw)
     metadata, spec = raw.get("metadata"), raw.get("spec")
@@ -33,21 +35,6 @@ def defaulted(raw: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(metadata.get("name"), str):
         spec.setdefault("name", metadata["name"])
     namespace = metadata.get("namespace")
-    if isinstance(namespace, str):
-        _fill(spec, namespace)
-        if isinstance(spec.get("operations"), list):
-            spec["operations"] = [_filled(operation, namespace) for operation in spec["operations"]]
+    if isinstance(namespace, str) and isinstance(spec.get("service"), dict):
+        spec["service"] = {"namespace": namespace, **spec["service"]}
     return {**result, "spec": spec}
-
-
-def _filled(operation: Any, namespace: str) -> Any:
-    if not isinstance(operation, dict):
-        return operation
-    operation = dict(operation)
-    _fill(operation, namespace)
-    return operation
-
-
-def _fill(holder: dict[str, Any], namespace: str) -> None:
-    if isinstance(holder.get("service"), dict):
-        holder["service"] = {"namespace": namespace, **holder["service"]}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from crd.facts import Claim, MemberFact, ServerFact, Space
-from crd.finding import Finding, Level, Verdict
+from crd.finding import Finding, Level, Reason, Verdict
 from crd.rules import fields, names, prompts, schemas, selectors, services
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ OBJECT_RULES = (
     prompts.undeclared_placeholders,
     selectors.empty_selector,
     selectors.invalid_selector,
+    names.repeated,
 )
 
 
@@ -51,8 +52,8 @@ def judge(catalog: Catalog, change: Change) -> Verdict:
     after = _placed(before, change.ref, change.new)
     touched = _touched(before, change.old) | _touched(after, change.new)
     claims = _claims(change.old) | _claims(change.new)
-    known = {*_own(change.old), *_relations(before, change.ref, touched, claims)}
-    found = (*_own(change.new), *_relations(after, change.ref, touched, claims))
+    known = set(_together(_own(change.old), _relations(before, change.ref, touched, claims)))
+    found = _together(_own(change.new), _relations(after, change.ref, touched, claims))
     broken = (finding for finding in found if finding not in known)
     if change.new is None:
         broken = (finding for finding in broken if finding.level is Level.WARNING)
@@ -71,7 +72,7 @@ def standing(catalog: Catalog, item: Object) -> Verdict:
     """What is broken about one object that stands in the catalog: its own faults, and the clashes it loses."""
     touched = _touched(catalog, item)
     relations = _relations(catalog, item.ref, touched, _claims(item))
-    return Verdict.of((*_own(item), *(finding for finding in relations if finding.ref == item.ref)))
+    return Verdict.of(_together(_own(item), (finding for finding in relations if finding.ref == item.ref)))
 
 
 def _placed(catalog: Catalog, ref: Ref, item: Object | None) -> Catalog:
@@ -82,6 +83,18 @@ def _own(item: Object | None) -> Iterator[Finding]:
     if item is not None:
         for rule in OBJECT_RULES:
             yield from rule(item)
+
+
+def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[Finding]:
+    """An object's own faults and its relations; a broken selector is why nothing is selected, and is told alone."""
+    broken_selectors = set()
+    for finding in own:
+        if finding.reason in (Reason.EMPTY_SELECTOR, Reason.INVALID_SELECTOR):
+            broken_selectors.add(finding.ref)
+        yield finding
+    for finding in relations:
+        if finding.reason is not Reason.SELECTS_NOTHING or finding.ref not in broken_selectors:
+            yield finding
 
 
 def _touched(catalog: Catalog, item: Object | None) -> set[Ref]:
@@ -118,12 +131,13 @@ def _seen_from(change: Change, finding: Finding) -> Finding:
     """
     if finding.level is not Level.ERROR or len(finding.related) != 2:
         return finding
+    blamed = change.new.fact if change.new is not None else None
     winner, server = finding.related
     claim = Claim(Space(finding.subject[1]), finding.subject[2])
-    if finding.ref == change.ref or winner == change.ref:
+    if isinstance(blamed, MemberFact):
         other = winner if finding.ref == change.ref else finding.ref
         moved = change.old is not None and claim in _claims(change.old)
-        return names.clash(change.ref, other, server, claim, ("metadata", "labels") if moved else ())
+        return names.clash(blamed, other, server, claim, ("metadata", "labels") if moved else None)
     message = (
         f'{winner} and {finding.ref} would both serve "{claim.value}" on {server}; '
         "narrow spec.toolSelector or rename one of them"

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import ValidationError
 
+from crd import problem
 from crd.facts import Backend, Claim, MemberFact, ServerFact, ServiceFact, Space
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec, template_of
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec
 from crd.models.tool import ToolSpec
+from crd.problem import Problem
 from crd.ref import GROUP, VERSION, Kind, Ref
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from crd.models.metadata import ServiceRef
 
-__all__ = ["Object", "Problem", "Spec", "decode", "kind_of", "service_fact"]
+__all__ = ["Object", "Spec", "claims", "decode", "kind_of", "service_fact"]
 
 Spec = ServerSpec | ToolSpec | PromptSpec | ResourceSpec
 
@@ -33,14 +35,6 @@ _SPECS: dict[Kind, type[ServerSpec | ToolSpec | PromptSpec | ResourceSpec]] = {
     Kind.PROMPT: PromptSpec,
     Kind.RESOURCE: ResourceSpec,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A breach of the structural schema: the field path and what is wrong there."""
-
-    path: tuple[str | int, ...]
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +54,9 @@ class Object:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The object's labels; empty if there are none."""
-        return _mapping(self.metadata.get("labels"))
+        """The object's labels, those that are text."""
+        labels = _mapping(self.metadata.get("labels"))
+        return {key: value for key, value in labels.items() if isinstance(key, str) and isinstance(value, str)}
 
     @property
     def served_name(self) -> str:
@@ -74,7 +69,7 @@ def kind_of(raw: Mapping[str, Any]) -> Kind | None:
     match raw.get("apiVersion"), raw.get("kind"):
         case "v1", "Service":
             return Kind.SERVICE
-        case api_version, kind if api_version == f"{GROUP}/{VERSION}" and kind in {k.value for k in _SPECS}:
+        case api_version, str(kind) if api_version == f"{GROUP}/{VERSION}" and kind in _SPECS:
             return Kind(kind)
     return None
 
@@ -87,15 +82,20 @@ def decode(raw: Mapping[str, Any]) -> Object:
     if kind is None or kind is Kind.SERVICE or not isinstance(name, str):
         raise ValueError(f"not a named object of {GROUP}/{VERSION}: {raw.get('apiVersion')} {raw.get('kind')} {name}")
     ref = Ref(kind, str(metadata.get("namespace") or "default"), name)
-    if kind is Kind.SERVER and not SERVER_NAME.fullmatch(name):
-        return Object(ref, raw, None, None, (Problem(("metadata", "name"), f"{SERVER_NAME_RULE}, not {_quote(name)}"),))
-    if not isinstance(raw.get("spec"), dict):
-        return Object(ref, raw, None, None, (Problem(("spec",), "spec is missing; add it"),))
-    try:
-        spec = _SPECS[kind].model_validate_json(orjson.dumps(raw["spec"], option=orjson.OPT_NON_STR_KEYS))
-    except ValidationError as error:
-        return Object(ref, raw, None, None, tuple(dict.fromkeys(_problems(error))))
+    problems = tuple(_misnamed(kind, name, metadata))
+    if problems:
+        return Object(ref, raw, None, None, problems)
+    spec = _spec(kind, raw.get("spec"))
+    if isinstance(spec, tuple):
+        return Object(ref, raw, None, None, spec)
     return Object(ref, raw, spec, _fact(ref, metadata, spec))
+
+
+def claims(item: Object) -> Iterator[tuple[Claim, tuple[str | int, ...]]]:
+    """What an object wants to be served under, and the field that says so; one claim may come more than once."""
+    match item.spec:
+        case ToolSpec() | PromptSpec() | ResourceSpec() as spec:
+            yield from _claims(spec.name or item.ref.name, spec)
 
 
 def service_fact(raw: Mapping[str, Any]) -> ServiceFact:
@@ -108,36 +108,78 @@ def service_fact(raw: Mapping[str, Any]) -> ServiceFact:
     return ServiceFact(ref, str(spec.get("type") or "ClusterIP"), ports)
 
 
+def _misnamed(kind: Kind, name: str, metadata: Mapping[str, Any]) -> Iterator[Problem]:
+    """What keeps metadata from being read. The API server says the same; a file comes here without it."""
+    if kind is Kind.SERVER and not SERVER_NAME.fullmatch(name):
+        yield Problem(("metadata", "name"), f"{SERVER_NAME_RULE}, not {problem.quoted(name)}")
+    for member in ("name", "generateName", "namespace"):
+        yield from _texts(("metadata", member), metadata.get(member) or "")
+    labels = metadata.get("labels") or {}
+    if not isinstance(labels, dict):
+        yield Problem(("metadata", "labels"), f"{problem.quoted(labels)} is no object; write labels as key: value")
+    for key, value in _mapping(labels).items():
+        yield from _texts(("metadata", "labels"), key)
+        yield from _texts(("metadata", "labels", str(key)), value)
+
+
+def _texts(path: tuple[str | int, ...], value: object) -> Iterator[Problem]:
+    unstorable = problem.unstorable(value, path)
+    if unstorable:
+        yield unstorable
+    elif not isinstance(value, str):
+        yield Problem(path, f"{problem.quoted(value)} is no text; put it in quotes")
+
+
+def _spec(kind: Kind, raw: Any) -> Spec | tuple[Problem, ...]:
+    if raw is None:
+        return (Problem(("spec",), "spec is missing; add it"),)
+    if not isinstance(raw, dict):
+        return (Problem(("spec",), f"{problem.quoted(raw)} is no object; write members as key: value"),)
+    try:
+        return _SPECS[kind].model_validate_json(orjson.dumps(raw, option=orjson.OPT_NON_STR_KEYS))
+    except ValidationError as error:
+        found = tuple(dict.fromkeys(problem.breaches(error)))
+    except orjson.JSONEncodeError as error:
+        found = (Problem(("spec",), f"the spec cannot be written as JSON: {error}; correct it"),)
+    unstorable = problem.unstorable(raw, ("spec",))
+    return (unstorable,) if unstorable else found
+
+
 def _fact(ref: Ref, metadata: Mapping[str, Any], spec: Spec) -> MemberFact | ServerFact:
     if isinstance(spec, ServerSpec):
         return ServerFact(ref, spec.tool_selector.selector())
+    places: dict[Claim, tuple[str | int, ...]] = {}
+    for claim, place in _claims(spec.name or ref.name, spec):
+        places.setdefault(claim, place)
     return MemberFact(
         ref,
         dict(_mapping(metadata.get("labels"))),
         str(metadata.get("uid") or ""),
         str(metadata.get("creationTimestamp") or ""),
-        tuple(dict.fromkeys(_claims(spec.name or ref.name, spec))),
+        tuple(places),
         tuple(_backends(ref.namespace, spec)),
+        tuple(places.values()),
     )
 
 
-def _claims(name: str, spec: ToolSpec | PromptSpec | ResourceSpec) -> Iterator[Claim]:
+def _claims(name: str, spec: ToolSpec | PromptSpec | ResourceSpec) -> Iterator[tuple[Claim, tuple[str | int, ...]]]:
     match spec:
         case ToolSpec():
-            yield Claim(Space.TOOL_NAME, name)
+            yield Claim(Space.TOOL_NAME, name), ("spec", "name")
             if spec.ingress_path:
-                yield Claim(Space.DOOR, f"POST {spec.ingress_path}")
+                yield Claim(Space.DOOR, f"POST {spec.ingress_path}"), ("spec", "ingressPath")
         case PromptSpec():
-            yield Claim(Space.PROMPT_NAME, name)
+            yield Claim(Space.PROMPT_NAME, name), ("spec", "name")
             if spec.ingress_path:
-                yield Claim(Space.DOOR, f"GET {spec.ingress_path}")
+                yield Claim(Space.DOOR, f"GET {spec.ingress_path}"), ("spec", "ingressPath")
         case ResourceSpec():
             if spec.content:
-                yield Claim(Space.URI, spec.content.uri)
-            for operation in spec.operations or ():
+                yield Claim(Space.URI, spec.content.uri), ("spec", "content", "uri")
+            for index, operation in enumerate(spec.operations or ()):
+                at = ("spec", "operations", index)
                 if operation.method == "GET":
-                    yield Claim(Space.URI, template_of(name, operation))
-                yield Claim(Space.DOOR, f"{operation.method} {operation.ingress_path}")
+                    yield Claim(Space.URI, template_of(name, operation)), (*at, "uriTemplate")
+                yield Claim(Space.DOOR, f"{operation.method} {operation.ingress_path}"), (*at, "ingressPath")
 
 
 def _backends(namespace: str, spec: ToolSpec | PromptSpec | ResourceSpec) -> Iterator[Backend]:
@@ -152,22 +194,5 @@ def _backend(namespace: str, service: ServiceRef, path: tuple[str | int, ...]) -
     return Backend(Ref(Kind.SERVICE, service.namespace or namespace, service.name), service.port, path)
 
 
-def _problems(error: ValidationError) -> Iterator[Problem]:
-    for detail in error.errors(include_url=False):
-        path = detail["loc"]
-        if len(path) > 1 and path[-1] in ("int", "str") and path[-2] == "port":
-            yield Problem(("spec", *path[:-1]), "a port is a number or a name")
-            continue
-        message = detail["msg"].removeprefix("Value error, ")
-        value = detail.get("input")
-        quoted = isinstance(value, str | int | float) and str(value) not in message
-        yield Problem(("spec", *path), f"{message}, not {_quote(value)}" if quoted else message)
-
-
-def _quote(value: object) -> str:
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 80 else f"{text[:77]}…"
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[Any, Any]:
     return value if isinstance(value, dict) else {}

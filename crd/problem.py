@@ -83,7 +83,7 @@ def _fault(value: object) -> str | None:
             fits = -(2**63) <= value < 2**64
             return None if fits else f"{quoted(value)} does not fit 64 bits; write a smaller number, or text in quotes"
         case str():
-            fits = not any("\ud800" <= character <= "\udfff" for character in value)
+            fits = value.isascii() or value == value.encode("utf-8", "replace").decode()
             return None if fits else f"{quoted(value)} holds half of a surrogate pair; write the whole character"
     return f"a value of type {type(value).__name__} is not JSON; write text, a number, a list or an object"
 
@@ -132,8 +132,9 @@ def _long(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
 
 
 def _short(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    fact = f"{quoted(value)} is too short" if value else "the text is empty"
-    return f"{fact}; write at least {_counted(context['min_length'], 'character')}, or remove the field"
+    if context["min_length"] == 1:
+        return "the text is empty; write some, or remove the field"
+    return f"{quoted(value)} is too short; write {context['min_length']} characters at least"
 
 
 def _low(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
@@ -148,12 +149,8 @@ def _many(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
     return f"{len(value)} entries are too many; keep {context['max_length']} at most"
 
 
-def _few(_path: Path, _value: Any, context: Mapping[str, Any]) -> str:
-    return f"the list is empty; add at least {_counted(context['min_length'], 'entry')}, or remove the field"
-
-
-def _counted(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+def _few(_path: Path, _value: Any, _context: Mapping[str, Any]) -> str:
+    return "the list is empty; add an entry"
 
 
 def _whole(_path: Path, value: Any, _context: Mapping[str, Any]) -> str:

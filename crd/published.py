@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
@@ -184,7 +185,7 @@ def unpack(data: dict[str, str], binary: dict[str, bytes]) -> bytes:
         raise InvalidCatalogError(f"neither {FILE} nor {GZIP_FILE} is there")
     try:
         return gzip.decompress(binary[GZIP_FILE])
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InvalidCatalogError(f"{GZIP_FILE} does not decompress: {error}") from error
 
 

@@ -64,16 +64,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     connection = redis.connect(settings.redis_host, settings.redis_port) if settings.redis_host else None
     if connection is not None:
         stores["Redis"] = redis.RedisSessions(connection, settings.key_prefix)
-    front = server.Front(
-        holder,
-        upstream,
-        Protocol(upstream),
-        stores,
-        metrics,
-        mint=lambda: secrets.token_urlsafe(24),
-        monotonic=time.monotonic,
-        draining=stop.is_set,
-    )
+    front = _front(holder, upstream, stores, metrics, stop)
     health = await probes.serve(_health(holder, metrics, stop), settings.host, settings.health_port)
     watch = asyncio.create_task(_watch(settings, holder))
     runner = web.AppRunner(server.application(front), access_log=None, shutdown_timeout=1.0)
@@ -90,6 +81,21 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await upstream.close()
         if connection is not None:
             await connection.aclose()
+
+
+def _front(
+    holder: Holder, upstream: Upstream, stores: dict[str, SessionStore], metrics: Metrics, stop: asyncio.Event
+) -> server.Front:
+    return server.Front(
+        holder,
+        upstream,
+        Protocol(upstream),
+        stores,
+        metrics,
+        mint=lambda: secrets.token_urlsafe(24),
+        monotonic=time.monotonic,
+        draining=stop.is_set,
+    )
 
 
 async def _drained(front: server.Front, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crd import manifest
 from crd.facts import Space
 from crd.finding import Finding, Reason, dotted
 
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
 
     from crd.catalog import Catalog
     from crd.facts import Claim, MemberFact
+    from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["REASONS", "clash", "duplicates"]
+__all__ = ["REASONS", "clash", "duplicates", "repeated"]
 
 REASONS = {
     Space.TOOL_NAME: Reason.DUPLICATE_NAME,
@@ -22,6 +24,18 @@ REASONS = {
     Space.URI: Reason.DUPLICATE_URI,
     Space.DOOR: Reason.DUPLICATE_INGRESS_PATH,
 }
+
+
+def repeated(item: Object) -> Iterator[Finding]:
+    """An operation that wants a URI or a door which an earlier operation of the same object has."""
+    first: dict[Claim, tuple[str | int, ...]] = {}
+    for claim, place in manifest.claims(item):
+        other = first.setdefault(claim, place)
+        if other != place:
+            message = f'{dotted(other)} already serves "{claim.value}"; change {dotted(place)}, or remove the operation'
+            yield Finding.of(
+                REASONS[claim.space], item.ref, message, subject=(claim.space.value, claim.value), path=place
+            )
 
 
 def duplicates(catalog: Catalog, server: Ref, claim: Claim) -> Iterator[Finding]:

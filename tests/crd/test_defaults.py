@@ -47,12 +47,9 @@ FILLED = [
         raw("MCPResource", {"operations": [{"service": SERVICE}, {"service": {**SERVICE, "namespace": "other"}}]}),
         {
             "name": "a",
-            "operations": [
-                {"service": {**SERVICE, "namespace": "shop"}},
-                {"service": {**SERVICE, "namespace": "other"}},
-            ],
+            "operations": [{"service": SERVICE}, {"service": {**SERVICE, "namespace": "other"}}],
         },
-        id="the namespace of each operation's service",
+        id="nothing inside a list, which kubectl would take out again",
     ),
     pytest.param(
         raw("MCPTool", {"service": SERVICE}, {"name": "a"}),

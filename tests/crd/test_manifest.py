@@ -8,6 +8,7 @@ import pytest
 
 from crd import manifest
 from crd.facts import Backend, Claim, MemberFact, ServerFact, ServiceFact, Space
+from crd.finding import dotted
 from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
 from crd.selector import Operator, Requirement, Selector
@@ -116,25 +117,150 @@ def test_a_broken_spec_is_data(document: dict[str, Any], expected: list[tuple[st
     assert [problem.path for problem in item.problems] == expected
 
 
-@pytest.mark.parametrize(
-    ("document", "message"),
-    [
-        pytest.param(tool(name="a b"), 'not "a b"', id="text is quoted"),
-        pytest.param(tool(name=7), "not 7", id="a number is quoted"),
-        pytest.param(tool(name="a b" * 100), "a ba…", id="long text is cut"),
-        pytest.param(
-            tool(service={"name": "a", "port": 70000}), "port 70000 is not between 1 and 65535", id="quoted once only"
-        ),
-        pytest.param(
-            tool(service={"name": "a", "port": "HTTP"}), '"HTTP" is no port name', id="what a port name may hold"
-        ),
-        pytest.param(tool(service={"name": "a", "port": []}), "a port is a number or a name", id="neither of the two"),
-    ],
-)
-def test_a_problem_quotes_the_value(document: dict[str, Any], message: str) -> None:
+def server(**fields: Any) -> dict[str, Any]:
+    return raw("MCPServer", {"toolSelector": {}, **fields})
+
+
+def prompt(*variables: Any) -> dict[str, Any]:
+    return raw("MCPPrompt", {"template": "t", "variables": list(variables)})
+
+
+def port(value: Any) -> dict[str, Any]:
+    return tool(service={"name": "a", "port": value})
+
+
+def content(**fields: Any) -> dict[str, Any]:
+    return raw("MCPResource", {"content": {"uri": "urn:a", **fields}})
+
+
+def operation(**fields: Any) -> dict[str, Any]:
+    return raw("MCPResource", {"operations": [{"ingressPath": "/a", "service": {"name": "a", "port": 1}, **fields}]})
+
+
+NAME = 'letters, digits, "_", "." and "-"'
+WORDED = [
+    (tool(name="a b"), f'spec.name: "a b" is not allowed; use {NAME}'),
+    (tool(name="a b" * 100), f'spec.name: "{"a b" * 100}'[:90]),
+    (tool(name=7), "spec.name: 7 is no text; put it in quotes"),
+    (tool(name=[7]), "spec.name: [7] is no text; write text"),
+    (tool(name=""), "spec.name: the text is empty; write some, or remove the field"),
+    (tool(description="d" * 2049), "2049 characters; shorten it to 2048 at most"),
+    (tool(method="get"), 'spec.method: "get" is not allowed; use GET, POST, PUT, PATCH or DELETE'),
+    (tool(inputSchema=[]), "spec.inputSchema: [] is no object; write members as key: value"),
+    (tool(service="orders"), 'spec.service: "orders" is no object; write members as key: value'),
+    (tool(service={"port": 1}), "spec.service.name: name is missing; add it"),
+    (port(70000), "spec.service.port: port 70000 does not exist; use a number from 1 to 65535"),
+    (port("80"), 'spec.service.port: "80" is text, and a port name holds a letter; write 80 without quotes'),
+    (port("HTTP"), 'spec.service.port: "HTTP" is no port name; use lower-case letters'),
+    (port("1-2"), 'spec.service.port: "1-2" is no port name; use lower-case letters'),
+    (port(1.5), "spec.service.port: 1.5 is no port; use a number from 1 to 65535 or the name of a port"),
+    (port([]), "spec.service.port: [] is no port; use"),
+    (
+        tool(service={"name": "a", "port": 1, "path": "/a b"}),
+        'spec.service.path: "/a b" is not allowed; use a "/", then',
+    ),
+    (server(replicas=-1), "spec.replicas: -1 is too low; use 0 or more"),
+    (server(replicas=101), "spec.replicas: 101 is too high; use 100 or less"),
+    (server(replicas="2"), 'spec.replicas: "2" is no whole number; remove the quotes'),
+    (server(replicas=1.5), "spec.replicas: 1.5 is no whole number; write one, without quotes"),
+    (server(sessions={"ttl": "0s"}), 'spec.sessions.ttl: "0s" is not allowed; use hours, minutes, seconds'),
+    (server(sessions={"ttl": "s"}), 'spec.sessions.ttl: "s" is too short; write 2 characters at least'),
+    (server(toolSelector={"selectAll": "true"}), '"true" is no truth value; write true or false, without quotes'),
+    (prompt(*({"name": f"v{n}"} for n in range(65))), "spec.variables: 65 entries are too many; keep 64 at most"),
+    (raw("MCPPrompt", {"template": "t", "variables": {"a": 1}}), "is no list; write entries that each start with"),
+    (
+        prompt({"name": "a"}, {"name": "b"}, {"name": "a"}),
+        'spec.variables[2]: an entry before this one has name "a" too; remove one of them or change it',
+    ),
+    (
+        operation(parameters=[{"name": "a", "in": "query"}, {"name": "a", "in": "query"}]),
+        'spec.operations[0].parameters[1]: an entry before this one has name "a" and in "query" too',
+    ),
+    (operation(parameters=[{"in": "query"}]), "spec.operations[0].parameters[0].name: name is missing; add it"),
+    (raw("MCPResource", {"operations": []}), "spec.operations: the list is empty; add an entry"),
+    (server(imagePullSecrets=[{"name": "a"}] * 2), 'spec.imagePullSecrets[1]: an entry before this one has name "a"'),
+    (content(blob=""), 'spec.content.blob: "" is too short; write 4 characters at least'),
+    (content(blob="YQ=a"), 'spec.content.blob: "YQ=a" is not allowed; use base64 with its padding'),
+    (raw("MCPTool", None), "spec: spec is missing; add it"),
+    (raw("MCPTool", "x"), 'spec: "x" is no object; write members as key: value'),
+    (content(text="", blob="YQ=="), "spec.content: content holds exactly one of text and blob; remove or add one"),
+]
+
+
+@pytest.mark.parametrize(("document", "line"), WORDED, ids=[line for _, line in WORDED])
+def test_a_problem_states_the_fact_the_value_and_the_repair(document: dict[str, Any], line: str) -> None:
     (problem,) = manifest.decode(document).problems
-    assert message in problem.message
+    assert line in f"{dotted(problem.path)}: {problem.message}"
     assert len(problem.message) < 256
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"items": value}
+    return value
+
+
+UNSTORABLE = [
+    pytest.param(tool(inputSchema=nested(200)), "spec.inputSchema", "nested deeper than 200 levels", id="200 levels"),
+    pytest.param(tool(inputSchema=nested(300)), "spec.inputSchema", "nested deeper than 200 levels", id="300 levels"),
+    pytest.param(
+        tool(inputSchema={"enum": [1, 2**64]}), "spec.inputSchema.enum[1]", f"{2**64} does not fit", id="65 bits"
+    ),
+    pytest.param(tool(inputSchema={"minimum": -(2**63) - 1}), "spec.inputSchema.minimum", "64 bits", id="so low"),
+    pytest.param(tool(inputSchema={"enum": {"a"}}), "spec.inputSchema.enum", "type set is not JSON", id="a set"),
+    pytest.param(tool(description=b"a"), "spec.description", "type bytes is not JSON", id="bytes"),
+    pytest.param(
+        tool(description="\ud800"), "spec.description", '"\\ud800" holds half of a surrogate', id="a surrogate"
+    ),
+    pytest.param(tool(inputSchema={"\udfff": 1}), "spec.inputSchema", "a key cannot be stored", id="a surrogate key"),
+    pytest.param(tool(inputSchema={b"a": 1}), "spec.inputSchema", "a key cannot be stored", id="a key of bytes"),
+    pytest.param(
+        {**tool(), "metadata": {"name": "\ud800"}}, "metadata.name", "surrogate", id="a surrogate in the name"
+    ),
+    pytest.param(
+        {**tool(), "metadata": {"name": "a", "namespace": ["b"]}},
+        "metadata.namespace",
+        '["b"] is no text; put it in quotes',
+        id="a list for a namespace",
+    ),
+    pytest.param(raw("MCPTool", {}, labels=["a"]), "metadata.labels", '["a"] is no object', id="a list for labels"),
+    pytest.param(raw("MCPTool", {}, labels={"a": True}), "metadata.labels.a", "true is no text", id="a truth value"),
+    pytest.param(raw("MCPTool", {}, labels={"a": {"b"}}), "metadata.labels.a", "type set", id="a set for a label"),
+    pytest.param(raw("MCPTool", {}, labels={1: "a"}), "metadata.labels", "1 is no text", id="a number for a label key"),
+]
+
+
+@pytest.mark.parametrize(("document", "path", "message"), UNSTORABLE)
+def test_what_only_yaml_can_say_is_a_problem(document: dict[str, Any], path: str, message: str) -> None:
+    item = manifest.decode(document)
+    (problem,) = item.problems
+    assert dotted(problem.path) == path
+    assert message in problem.message
+    assert item.fact is None
+    assert all(isinstance(value, str) for value in item.labels.values())
+    problem.message.encode()
+
+
+@pytest.mark.parametrize(
+    "schema", [nested(199), *({"default": value} for value in (2**64 - 1, -(2**63), "\U0001f600", None, 1.5, [True]))]
+)
+def test_what_json_can_hold_is_no_problem(schema: dict[str, Any]) -> None:
+    assert manifest.decode(tool(inputSchema=schema)).problems == ()
+
+
+def test_a_spec_that_no_encoder_takes_says_why() -> None:
+    class Odd(float):
+        """Looks like a number, and is none that JSON encoders know."""
+
+    (problem,) = manifest.decode(tool(inputSchema={"default": Odd(1)})).problems
+    assert "cannot be written as JSON" in problem.message
+
+
+@pytest.mark.parametrize("member", ["kind", "apiVersion"])
+@pytest.mark.parametrize("value", [[], {}, 7, None])
+def test_a_kind_of_another_type_is_no_kind(member: str, value: Any) -> None:
+    assert manifest.kind_of({**tool(), member: value}) is None
 
 
 @pytest.mark.parametrize("name", ["1a", "a.b", "a" * 56])
@@ -203,6 +329,39 @@ def test_a_broken_object_is_still_called_by_its_name() -> None:
 )
 def test_what_an_object_claims(document: dict[str, Any], claims: list[tuple[Space, str]]) -> None:
     assert fact_of(document).claims == tuple(Claim(space, value) for space, value in claims)
+
+
+def test_each_claim_names_the_field_that_makes_it() -> None:
+    service = {"name": "orders", "port": 80}
+    operations = [
+        {"ingressPath": "/b", "method": "PUT", "service": service},
+        {"ingressPath": "/c", "service": service, "uriTemplate": "shop://c"},
+        {"ingressPath": "/c", "service": service, "uriTemplate": "shop://d"},
+    ]
+    fact = fact_of(raw("MCPResource", {"operations": operations}))
+    assert {claim.value: dotted(fact.place(claim)) for claim in fact.claims} == {
+        "PUT /b": "spec.operations[0].ingressPath",
+        "shop://c": "spec.operations[1].uriTemplate",
+        "GET /c": "spec.operations[1].ingressPath",
+        "shop://d": "spec.operations[2].uriTemplate",
+    }
+    assert fact.place(Claim(Space.TOOL_NAME, "not claimed")) == ("spec",)
+
+
+def test_a_server_claims_nothing() -> None:
+    assert list(manifest.claims(manifest.decode(server()))) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        (tool(ingressPath="/a"), "spec.ingressPath"),
+        (raw("MCPPrompt", {"template": "t", "ingressPath": "/a"}), "spec.ingressPath"),
+        (content(text=""), "spec.content.uri"),
+    ],
+)
+def test_the_place_of_the_last_claim(document: dict[str, Any], place: str) -> None:
+    assert dotted(fact_of(document).places[-1]) == place
 
 
 @pytest.mark.parametrize(

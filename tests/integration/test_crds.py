@@ -142,8 +142,6 @@ def test_members_of_an_input_schema_are_never_dropped(cluster: Cluster) -> None:
     assert json.loads(kept.stdout)["spec"]["inputSchema"] == schema
 
 
-BYTES_UNPROVED = pytest.mark.xfail(strict=True, reason="the models do not prove base64 yet; the API server does")
-ENTRIES_UNPROVED = pytest.mark.xfail(strict=True, reason="the models do not prove list keys yet; the API server does")
 TWINS = [
     pytest.param(port(1), True, id="the lowest port"),
     pytest.param(port(65535), True, id="the highest port"),
@@ -153,6 +151,8 @@ TWINS = [
     pytest.param(port("-http"), False, id="a port name that starts with a dash"),
     pytest.param(port("h" * 63), True, id="a port name of 63 characters"),
     pytest.param(port("h" * 64), False, id="a port name of 64 characters"),
+    pytest.param(port("80"), False, id="a port name without a letter"),
+    pytest.param(port("8a"), True, id="a port name with one letter"),
     pytest.param(port(1.5), False, id="a port with a fraction"),
     pytest.param(port(True), False, id="a port that is a truth value"),
     pytest.param(tool(name="n" * 128), True, id="a name of 128 characters"),
@@ -176,18 +176,13 @@ TWINS = [
         prompt(variables=[{"name": "a", "required": True, "default": ""}]), False, id="required, with default"
     ),
     pytest.param(raw("MCPResource", {"content": {"uri": "urn:a", "text": ""}}), True, id="an empty text"),
-    pytest.param(
-        raw("MCPResource", {"content": {"uri": "urn:a", "blob": ""}}), False, id="an empty blob", marks=BYTES_UNPROVED
-    ),
+    pytest.param(raw("MCPResource", {"content": {"uri": "urn:a", "blob": ""}}), False, id="an empty blob"),
     pytest.param(
         raw("MCPResource", {"content": {"uri": "urn:a", "blob": "YQ"}}),
         False,
         id="a blob without its padding",
-        marks=BYTES_UNPROVED,
     ),
-    pytest.param(
-        prompt(variables=[{"name": "a"}, {"name": "a"}]), False, id="a variable twice", marks=ENTRIES_UNPROVED
-    ),
+    pytest.param(prompt(variables=[{"name": "a"}, {"name": "a"}]), False, id="a variable twice"),
     pytest.param(raw("MCPResource", {"content": {"uri": "urn:a", "blob": "YQ=="}}), True, id="a blob"),
     pytest.param(raw("MCPResource", {"content": {"uri": "urn:a", "text": "", "blob": ""}}), False, id="text and blob"),
     pytest.param(raw("MCPResource", {"operations": []}), False, id="operations that are none"),
@@ -204,6 +199,29 @@ TWINS = [
     pytest.param(server(sessions={}), True, id="sessions that say nothing"),
     pytest.param(server(sessions={"ttl": "1h30m"}), True, id="a duration of two units"),
     pytest.param(server(sessions={"ttl": "1d"}), False, id="a duration in days"),
+    pytest.param(server(sessions={"ttl": "0s"}), False, id="a duration of nothing"),
+    pytest.param(server(sessions={"ttl": "999h99999m999999s999999ms"}), True, id="the longest duration"),
+    pytest.param(server(sessions={"ttl": "1000h"}), False, id="a duration of 1000 hours"),
+    pytest.param(server(sessions={"ttl": "30m1h"}), False, id="a duration in the wrong order"),
+    pytest.param(tool(service={**SERVICE, "path": "/a\u00a0b"}), False, id="a path with a no-break space"),
+    pytest.param(tool(service={**SERVICE, "path": "/a\u000bb"}), False, id="a path with a vertical tab"),
+    pytest.param(tool(service={**SERVICE, "path": '/!"$%&>@[]^~'}), True, id="a path of every other sign"),
+    pytest.param(raw("MCPResource", {"content": {"uri": "urn:\u00fc", "text": ""}}), False, id="a URI beyond ASCII"),
+    pytest.param(raw("MCPResource", {"content": {"uri": "urn:!~#?", "text": ""}}), True, id="a URI of printable ASCII"),
+    pytest.param(server(imagePullSecrets=[{"name": "a"}] * 2), False, id="an image pull secret twice"),
+    pytest.param(
+        raw("MCPResource", {"operations": [{**OPERATION, "parameters": [{"name": "a", "in": "query"}] * 2}]}),
+        False,
+        id="a parameter twice in one place",
+    ),
+    pytest.param(
+        raw(
+            "MCPResource",
+            {"operations": [{**OPERATION, "parameters": [{"name": "a", "in": p} for p in ("query", "header")]}]},
+        ),
+        True,
+        id="a parameter in two places",
+    ),
     pytest.param(server(toolSelector={}), True, id="an empty selector, which only a webhook refuses"),
     pytest.param(server(toolSelector={"matchLabels": {"a": "v" * 64}}), False, id="a label value of 64 characters"),
     pytest.param(server("a" * 55), True, id="a server's name of 55 characters"),

@@ -1,0 +1,233 @@
+"""The decision: who is refused, for which clash, and who passes whatever stands broken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd import integrity, manifest
+from crd.catalog import Catalog
+from crd.finding import Finding, Level, Reason, Verdict, dotted
+from crd.integrity import Change
+from crd.ref import Kind, Ref
+
+SERVICE = {"name": "orders", "port": 80}
+ORDERS = manifest.service_fact({"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}})
+
+
+def item(kind: str, name: str, spec: dict[str, Any], *, created: str = "", **labels: str) -> manifest.Object:
+    metadata = {"name": name, "namespace": "shop", "labels": labels or {"app": "shop"}, "creationTimestamp": created}
+    return manifest.decode({"apiVersion": "mcp.example.com/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
+
+
+def tool(
+    ref: str, serves: str = "search", *, created: str = "", door: str | None = None, **labels: str
+) -> manifest.Object:
+    spec = {"name": serves, "service": SERVICE, **({"ingressPath": door} if door else {})}
+    return item("MCPTool", ref, spec, created=created, **labels)
+
+
+def resource(ref: str, *operations: dict[str, Any]) -> manifest.Object:
+    return item("MCPResource", ref, {"operations": [{"service": SERVICE, **entry} for entry in operations]})
+
+
+def server(ref: str = "main", **labels: str) -> manifest.Object:
+    return item("MCPServer", ref, {"toolSelector": {"matchLabels": labels or {"app": "shop"}}})
+
+
+def standing(*items: manifest.Object) -> Catalog:
+    return Catalog.of([ORDERS, *(each.fact for each in items if each.fact)])
+
+
+def judged(catalog: Catalog, old: manifest.Object | None, new: manifest.Object | None) -> Verdict:
+    known = new or old
+    assert known is not None
+    return integrity.judge(catalog, Change(known.ref, old, new))
+
+
+def test_a_second_holder_of_a_name_is_refused() -> None:
+    verdict = judged(standing(server(), tool("a", created="2026-01-01T00:00:00Z")), None, tool("b"))
+    assert [str(finding) for finding in verdict] == [
+        (
+            'DuplicateName: spec.name: MCPTool shop/a already serves "search" on MCPServer shop/main; change spec.name or '
+            "the labels of one of them"
+        )
+    ]
+    (finding,) = verdict
+    assert finding.related == (Ref(Kind.TOOL, "shop", "a"), server().ref)
+    assert not verdict.allowed
+
+
+def test_the_changed_object_is_blamed_though_it_is_the_elder() -> None:
+    elder = tool("a", "find", created="2026-01-01T00:00:00Z")
+    renamed = tool("a", "search", created="2026-01-01T00:00:00Z")
+    catalog = standing(server(), elder, tool("b", created="2026-06-01T00:00:00Z"))
+    (finding,) = judged(catalog, elder, renamed)
+    assert (finding.ref, finding.related[0].name, finding.path) == (elder.ref, "b", ("spec", "name"))
+
+
+def test_a_clash_by_labels_names_the_labels_and_the_claim() -> None:
+    before, after = tool("b", app="other"), tool("b", app="shop")
+    (finding,) = judged(standing(server(), tool("a"), before), before, after)
+    assert finding.path == ("metadata", "labels")
+    assert "change spec.name or the labels" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("new", "reason", "path"),
+    [
+        pytest.param(
+            resource("r", {"ingressPath": "/b"}, {"ingressPath": "/x", "uriTemplate": "shop://a"}),
+            Reason.DUPLICATE_URI,
+            "spec.operations[1].uriTemplate",
+            id="the URI of the second operation",
+        ),
+        pytest.param(
+            resource("r", {"ingressPath": "/b"}, {"ingressPath": "/a", "uriTemplate": "shop://x"}),
+            Reason.DUPLICATE_INGRESS_PATH,
+            "spec.operations[1].ingressPath",
+            id="the door of the second operation",
+        ),
+        pytest.param(
+            item("MCPResource", "r", {"content": {"uri": "shop://a", "text": ""}}),
+            Reason.DUPLICATE_URI,
+            "spec.content.uri",
+            id="the URI of content",
+        ),
+        pytest.param(
+            item("MCPPrompt", "p", {"template": "t", "ingressPath": "/a"}),
+            Reason.DUPLICATE_INGRESS_PATH,
+            "spec.ingressPath",
+            id="the door of a prompt",
+        ),
+    ],
+)
+def test_a_clash_names_the_field_that_makes_the_claim(new: manifest.Object, reason: Reason, path: str) -> None:
+    old = resource("old", {"ingressPath": "/a", "uriTemplate": "shop://a"})
+    (finding,) = judged(standing(server(), old), None, new)
+    assert (finding.reason, dotted(finding.path)) == (reason, path)
+    assert f"change {path} or the labels" in finding.message
+
+
+def test_where_a_claim_stands_does_not_make_it_another_fault() -> None:
+    first = resource("r", {"ingressPath": "/a", "uriTemplate": "shop://a"})
+    moved = resource("r", {"ingressPath": "/b"}, {"ingressPath": "/a", "uriTemplate": "shop://a"})
+    elder = resource("a", {"ingressPath": "/a", "uriTemplate": "shop://a"})
+    assert judged(standing(server(), elder, first), first, moved).errors == ()
+
+
+def test_a_tool_and_a_prompt_may_share_a_name() -> None:
+    prompt = item("MCPPrompt", "p", {"name": "search", "template": "t"})
+    assert judged(standing(server(), tool("a")), None, prompt).findings == ()
+
+
+def test_two_that_no_server_brings_together_may_share_a_name() -> None:
+    catalog = standing(server("one", app="one"), server("two", app="two"), tool("a", app="one"))
+    assert judged(catalog, None, tool("b", app="two")).findings == ()
+
+
+def test_a_server_that_brings_two_together_is_refused_and_names_both() -> None:
+    (finding,) = judged(standing(tool("a"), tool("b")), None, server())
+    assert (finding.ref, finding.path) == (server().ref, ("spec", "toolSelector"))
+    assert [ref.name for ref in finding.related] == ["a", "b"]
+    assert finding.message == (
+        'MCPTool shop/a and MCPTool shop/b would both serve "search" on MCPServer shop/main; narrow spec.toolSelector '
+        "or rename one of them"
+    )
+
+
+def broken() -> tuple[Catalog, manifest.Object, manifest.Object]:
+    """Two tools of one name on a server, as after a time without webhook."""
+    elder, younger = tool("a", created="2026-01-01T00:00:00Z"), tool("b", created="2026-02-01T00:00:00Z")
+    return standing(server(), elder, younger), elder, younger
+
+
+def test_an_edit_passes_while_a_clash_stands() -> None:
+    catalog, elder, younger = broken()
+    for old in (elder, younger):
+        new = tool(old.ref.name, created=str(old.metadata["creationTimestamp"]), door="/new")
+        assert judged(catalog, old, new).findings == ()
+
+
+def test_a_repair_passes() -> None:
+    catalog, _, younger = broken()
+    assert judged(catalog, younger, tool("b", "find")).findings == ()
+
+
+def test_another_clash_beside_a_standing_one_is_refused() -> None:
+    catalog, _, younger = broken()
+    door = catalog.put(manifest_fact(tool("c", "other", door="/x")))
+    (finding,) = judged(door, younger, tool("b", door="/x"))
+    assert finding.reason is Reason.DUPLICATE_INGRESS_PATH
+
+
+def manifest_fact(each: manifest.Object) -> Any:
+    assert each.fact is not None
+    return each.fact
+
+
+def test_a_standing_clash_is_laid_on_the_younger() -> None:
+    catalog, elder, younger = broken()
+    assert integrity.standing(catalog, elder).findings == ()
+    (finding,) = integrity.standing(catalog, younger)
+    assert (finding.reason, finding.ref) == (Reason.DUPLICATE_NAME, younger.ref)
+
+
+def test_a_deletion_warns_of_what_it_leaves_empty_and_never_denies() -> None:
+    catalog = standing(server(), tool("a"))
+    (finding,) = judged(catalog, tool("a"), None)
+    assert (finding.reason, finding.ref, finding.level) == (Reason.SELECTS_NOTHING, server().ref, Level.WARNING)
+    catalog, elder, _ = broken()
+    assert judged(catalog, elder, None).findings == ()
+    assert judged(catalog, server(), None).findings == ()
+
+
+def test_an_object_that_cannot_be_read_claims_nothing() -> None:
+    unreadable = item("MCPTool", "b", {"name": "search"})
+    verdict = judged(standing(server(), tool("a")), None, unreadable)
+    assert [finding.reason for finding in verdict] == [Reason.INVALID_FIELD]
+
+
+def test_an_object_that_becomes_unreadable_and_readable_again() -> None:
+    whole, unreadable = tool("b"), item("MCPTool", "b", {"name": "search"})
+    catalog = standing(server(), tool("a"))
+    assert {f.reason for f in judged(catalog.put(manifest_fact(whole)), whole, unreadable)} == {Reason.INVALID_FIELD}
+    assert {f.reason for f in judged(catalog, unreadable, whole)} == {Reason.DUPLICATE_NAME}
+
+
+def test_a_selector_that_is_repaired_and_finds_nothing_warns_then() -> None:
+    empty = item("MCPServer", "main", {"toolSelector": {}})
+    assert {f.reason for f in judged(standing(empty), None, empty)} == {Reason.EMPTY_SELECTOR}
+    assert {f.reason for f in judged(standing(empty), empty, server())} == {Reason.SELECTS_NOTHING}
+
+
+def test_a_survey_finds_every_fault_of_all_together() -> None:
+    items = [
+        server(),
+        tool("a"),
+        tool("b"),
+        item("MCPServer", "empty", {"toolSelector": {"matchLabels": {"app": "none"}}}),
+        item("MCPTool", "c", {}),
+    ]
+    verdict = integrity.survey(Catalog(), items)
+    assert [(finding.reason, finding.ref.name) for finding in verdict] == [
+        (Reason.DUPLICATE_NAME, "b"),
+        (Reason.INVALID_FIELD, "c"),
+        (Reason.SELECTS_NOTHING, "empty"),
+        (Reason.SERVICE_MISSING, "a"),
+        (Reason.SERVICE_MISSING, "b"),
+    ]
+
+
+def test_a_verdict_tells_errors_first_and_each_fault_once() -> None:
+    ref = tool("a").ref
+    warning = Finding.of(Reason.SERVICE_MISSING, ref, "w")
+    error = Finding.of(Reason.DUPLICATE_NAME, ref, "e", path=("spec", "name"))
+    again = Finding.of(Reason.DUPLICATE_NAME, ref, "the same in other words", path=("spec", "name"))
+    verdict = Verdict.of([warning, error, again])
+    assert list(verdict) == [error, warning]
+    assert (verdict.errors, verdict.warnings) == ((error,), (warning,))
+    assert verdict.findings[0].message == "e"
+    assert (error.field_path, str(warning)) == ("spec.name", "ServiceMissing: w")
+    assert Verdict().allowed
