@@ -19,15 +19,19 @@ from crd.models.resource import ResourceSpec, template_of
 from crd.models.server import ServerSpec
 from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
+from crd.rules import services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from crd.catalog import Catalog
     from crd.manifest import Object
     from crd.models.metadata import ServiceRef
 
 __all__ = ["Compilation", "compile_server"]
+
+
+_NAMES = (Space.TOOL_NAME, Space.PROMPT_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,8 @@ def compile_server(
     unresolved = tuple(
         finding
         for item in sound
-        for finding in integrity.standing(catalog, item)
-        if finding.reason is Reason.SERVICE_MISSING
+        if isinstance(item.fact, MemberFact)
+        for finding in services.missing_services(catalog, item.fact)
     )
     return Compilation(
         published.Catalog(
@@ -122,18 +126,34 @@ def _incumbents(catalog: published.Catalog | None) -> Mapping[Claim, str]:
 def _holders(
     server: Ref, sound: list[Object], incumbents: Mapping[Claim, str], rejected: list[Finding]
 ) -> dict[Claim, Ref]:
-    """One holder a claim; whoever loses one is added to ``rejected``."""
-    present = {str(item.ref): item.fact for item in sound if isinstance(item.fact, MemberFact)}
+    """One holder a claim; whoever loses one is added to ``rejected``. Who is served under no name holds no door."""
+    members = [item.fact for item in sound if isinstance(item.fact, MemberFact)]
     holders: dict[Claim, Ref] = {}
-    for member in present.values():
+    for spaces in (_NAMES, (Space.URI,), (Space.DOOR,)):
+        named = [member for member in members if all(holders.get(c, member.ref) == member.ref for c in _names(member))]
+        for loser, claim in _allot(named, spaces, incumbents, holders):
+            rejected.append(_conflict(loser, holders[claim], server, claim))
+    return holders
+
+
+def _names(member: MemberFact) -> Iterator[Claim]:
+    return (claim for claim in member.claims if claim.space in _NAMES)
+
+
+def _allot(
+    members: list[MemberFact], spaces: Collection[Space], incumbents: Mapping[Claim, str], holders: dict[Claim, Ref]
+) -> Iterator[tuple[Ref, Claim]]:
+    """Fill in the holder of every claim of these spaces; gives who loses what."""
+    present = {str(member.ref): member for member in members}
+    for member in members:
         for claim in member.claims:
+            if claim.space not in spaces:
+                continue
             incumbent = present.get(incumbents.get(claim, ""))
             if incumbent is not None and claim in incumbent.claims:
                 holders.setdefault(claim, incumbent.ref)
-            winner = holders.setdefault(claim, member.ref)
-            if winner != member.ref:
-                rejected.append(_conflict(member.ref, winner, server, claim))
-    return holders
+            if holders.setdefault(claim, member.ref) != member.ref:
+                yield member.ref, claim
 
 
 def _conflict(loser: Ref, winner: Ref, server: Ref, claim: Claim) -> Finding:

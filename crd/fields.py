@@ -68,6 +68,6 @@ def _walk(node: Any, schema: Mapping[str, Any], path: tuple[str | int, ...]) -> 
     for name, value in node.items():
         if name in known:
             yield from _walk(value, known[name], (*path, name))
-        elif not schema.get("x-kubernetes-preserve-unknown-fields"):
+        else:
             near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
             yield Unknown((*path, str(name)), str(name), near[0] if near else None)

@@ -127,7 +127,7 @@ def test_the_settings(spec: dict[str, Any], settings: published.Settings) -> Non
 
 
 def test_a_server_that_cannot_be_read_cannot_be_compiled() -> None:
-    with pytest.raises(ValueError, match="MCPServer shop/main cannot be compiled.*spec.*replicas"):
+    with pytest.raises(ValueError, match=r"MCPServer shop/main cannot be compiled.*spec.*replicas"):
         compiler.compile_server(server(replicas=-1), [], Catalog(), None)
 
 
@@ -225,6 +225,19 @@ def test_whoever_loses_only_a_door_is_served_without_it() -> None:
     )
     assert {entry.source: entry.ingress_path for entry in made.catalog.tools} == {"shop/a": "/x", "shop/b": ""}
     assert {entry.source: entry.ingress_path for entry in made.catalog.prompts} == {"shop/p": "/y", "shop/q": ""}
+
+
+def test_whoever_loses_the_name_holds_no_door() -> None:
+    before = compiled(tool("z", NEW, name="x", ingressPath="/x")).catalog
+    made = compiled(
+        tool("a", OLD, name="x"),
+        tool("b", OLD, ingressPath="/x"),
+        tool("y", OLD, name="x", ingressPath="/x"),
+        tool("z", NEW, name="x", ingressPath="/x"),
+    )
+    assert {entry.source: entry.ingress_path for entry in made.catalog.tools} == {"shop/a": "", "shop/b": "/x"}
+    assert {finding.ref.name for finding in made.rejected} == {"y", "z"}
+    assert compiled(tool("b", OLD, ingressPath="/x"), tool("z", NEW, name="x"), incumbents=before).rejected == ()
 
 
 def test_an_operation_that_loses_both_is_not_served() -> None:

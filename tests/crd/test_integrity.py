@@ -50,8 +50,8 @@ def test_a_second_holder_of_a_name_is_refused() -> None:
     verdict = judged(standing(server(), tool("a", created="2026-01-01T00:00:00Z")), None, tool("b"))
     assert [str(finding) for finding in verdict] == [
         (
-            'DuplicateName: spec.name: MCPTool shop/a already serves "search" on MCPServer shop/main; change spec.name or '
-            "the labels of one of them"
+            'DuplicateName: spec.name: MCPTool shop/a already serves "search" on MCPServer shop/main; change spec.name '
+            "or the labels of one of them"
         )
     ]
     (finding,) = verdict

@@ -183,6 +183,7 @@ WORDED = [
     (content(blob="YQ=a"), 'spec.content.blob: "YQ=a" is not allowed; use base64 with its padding'),
     (raw("MCPTool", None), "spec: spec is missing; add it"),
     (raw("MCPTool", "x"), 'spec: "x" is no object; write members as key: value'),
+    (raw("MCPTool", {"x"}), "spec: a value of type set is no object; write members as key: value"),
     (content(text="", blob="YQ=="), "spec.content: content holds exactly one of text and blob; remove or add one"),
 ]
 

@@ -86,8 +86,8 @@ TYPES = "array, boolean, integer, null, number, object, string"
             {"type": "objekt"},
             [
                 (
-                    'InvalidSchema: spec.inputSchema.type: inputSchema has type "objekt"; arguments are an object, so set '
-                    'type to "object"'
+                    'InvalidSchema: spec.inputSchema.type: inputSchema has type "objekt"; arguments are an object, so '
+                    'set type to "object"'
                 )
             ],
             id="a root that is no type is told once",
@@ -135,8 +135,8 @@ def test_a_wholly_broken_schema_gives_ten_findings() -> None:
             prompt("{{statis}} {{statis}}", "status"),
             [
                 (
-                    'UndeclaredPlaceholder: spec.template: the template uses "{{statis}}", which spec.variables does not '
-                    'declare; did you mean "{{status}}"?'
+                    'UndeclaredPlaceholder: spec.template: the template uses "{{statis}}", which spec.variables does '
+                    'not declare; did you mean "{{status}}"?'
                 )
             ],
             id="a slip, told once",
@@ -190,8 +190,8 @@ def test_a_schema_of_any_depth_is_walked_past() -> None:
 def test_an_empty_selector_is_told_alone() -> None:
     assert lines(server()) == [
         (
-            "EmptySelector: spec.toolSelector: an empty selector would serve every object of the namespace; name labels, "
-            "or set selectAll: true"
+            "EmptySelector: spec.toolSelector: an empty selector would serve every object of the namespace; name "
+            "labels, or set selectAll: true"
         )
     ]
 
@@ -288,8 +288,8 @@ def test_a_missing_service_only_warns() -> None:
             operations({"ingressPath": "/a", "method": "PUT"}, {"ingressPath": "/a", "method": "PUT"}),
             [
                 (
-                    "DuplicateIngressPath: spec.operations[1].ingressPath: spec.operations[0].ingressPath already serves "
-                    '"PUT /a"; change spec.operations[1].ingressPath, or remove the operation'
+                    "DuplicateIngressPath: spec.operations[1].ingressPath: spec.operations[0].ingressPath already "
+                    'serves "PUT /a"; change spec.operations[1].ingressPath, or remove the operation'
                 )
             ],
             id="one method of one path",
