@@ -121,7 +121,8 @@ LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern=patterns.L
 ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=patterns.SERVED_NAME)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=patterns.IDENTIFIER)]
 Description = Annotated[str, Field(max_length=2048)]
-Duration = Annotated[str, Field(min_length=2, max_length=32, pattern=patterns.DURATION)]
+# 13 characters: the longest one in milliseconds still fits 64 bits, in which Redis counts.
+Duration = Annotated[str, Field(min_length=2, max_length=13, pattern=patterns.DURATION)]
 IngressPath = Annotated[str, Field(min_length=1, max_length=256, pattern=patterns.INGRESS_PATH)]
 BackendPath = Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.SERVICE_PATH)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]

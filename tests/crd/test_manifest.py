@@ -163,7 +163,7 @@ WORDED = [
     (server(replicas=101), "spec.replicas: 101 is too high; use 100 or less"),
     (server(replicas="2"), 'spec.replicas: "2" is no whole number; remove the quotes'),
     (server(replicas=1.5), "spec.replicas: 1.5 is no whole number; write one, without quotes"),
-    (server(sessions={"ttl": "0s"}), 'spec.sessions.ttl: "0s" is not allowed; use hours, minutes, seconds'),
+    (server(sessions={"ttl": "0s"}), 'spec.sessions.ttl: "0s" is not allowed; use numbers with h, m, s or ms'),
     (server(sessions={"ttl": "s"}), 'spec.sessions.ttl: "s" is too short; write 2 characters at least'),
     (server(toolSelector={"selectAll": "true"}), '"true" is no truth value; write true or false, without quotes'),
     (prompt(*({"name": f"v{n}"} for n in range(65))), "spec.variables: 65 entries are too many; keep 64 at most"),
