@@ -87,12 +87,15 @@ def running(name: str, *, node: bool = False, kubernetes: str = binaries.DEFAULT
 
 def up(name: str = "dev", *, node: bool = False, kubernetes: str = binaries.DEFAULT_KUBERNETES) -> Cluster:
     """Bring a cluster up; one of that name that stands already is taken as it is. Raises RuntimeError if it fails."""
-    standing = find(name)
-    if standing is not None and not standing.dead():
-        return standing
     if node and (os.geteuid() != 0 or platform.system() != "Linux"):
         progress.note("a node needs root on Linux: this is the control plane only")
         node = False
+    standing = find(name)
+    if standing is not None and not standing.dead():
+        if (standing.node or not node) and standing.kubernetes == kubernetes:
+            return standing
+        what = f"Kubernetes {standing.kubernetes}{' with a node' if standing.node else ', control plane only'}"
+        raise RuntimeError(f'a cluster "{name}" stands already: {what}; take it down first, or use another name')
     down(name)
     if node:
         packages.ensure(packages.NODE)
@@ -143,6 +146,7 @@ _MULTI_CALL = (
 
 def _raised(name: str, programs: dict[str, str], *, node: bool, kubernetes: str) -> Cluster:
     directory = paths.cluster_directory(name)
+    directory.parent.mkdir(mode=0o700, exist_ok=True)
     (directory / "logs").mkdir(parents=True)
     (directory / "bin").mkdir()
     for program, target in programs.items():
@@ -151,8 +155,9 @@ def _raised(name: str, programs: dict[str, str], *, node: bool, kubernetes: str)
     with binaries.locked("network"):
         net = network.free(name) if node else network.loopback()
         ports = components.Ports() if node else components.Ports(*_free_ports(5))
-        net.create()
+        # Written first: what fails or is interrupted half-way is then known to `down`.
         _write(directory, {"namespaces": node, "network": asdict(net)})
+        net.create()
     with progress.step(f"starting Kubernetes {kubernetes}{' with a node' if node else ', control plane only'}"):
         server = f"https://{net.node}:{ports.api}"
         authority = certificates.Authority(directory / "pki")
@@ -225,10 +230,12 @@ def _spawn(directory: Path, namespace: str | None) -> int:
 
 def _wait(cluster: Cluster, what: str, there: Any) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not there():
+    while True:
         dead = cluster.dead()
         if dead:
             raise RuntimeError("\n".join(dead.values()))
+        if there():
+            return
         if time.monotonic() > deadline:
             logs = "\n".join(f"{log.name}: {log.read_text()[-500:]}" for log in (cluster.directory / "logs").iterdir())
             raise RuntimeError(f"{what} did not come up within {READY_SECONDS} s\n{logs}")
