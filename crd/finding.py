@@ -27,26 +27,77 @@ class Level(StrEnum):
 class Reason(StrEnum):
     """Why a finding was made. CamelCase; never renamed once released."""
 
-    DUPLICATE_NAME = "DuplicateName"
-    DUPLICATE_URI = "DuplicateURI"
+    BREAKING_SCHEMA_CHANGE = "BreakingSchemaChange"
+    CATALOG_TOO_LARGE = "CatalogTooLarge"
+    CONTRADICTORY_HINT = "ContradictoryHint"
+    CROSS_NAMESPACE_DENIED = "CrossNamespaceDenied"
+    DUPLICATE_ENTRY = "DuplicateEntry"
     DUPLICATE_INGRESS_PATH = "DuplicateIngressPath"
+    DUPLICATE_NAME = "DuplicateName"
+    DUPLICATE_OBJECT = "DuplicateObject"
+    DUPLICATE_URI = "DuplicateURI"
     EMPTY_SELECTOR = "EmptySelector"
+    IMMUTABLE_FIELD = "ImmutableField"
+    INGRESS_TAKEN = "IngressTaken"
+    INSECURE_TLS = "InsecureTLS"
+    INVALID_CONTENT = "InvalidContent"
+    INVALID_DOCUMENT = "InvalidDocument"
     INVALID_FIELD = "InvalidField"
+    INVALID_MAPPING = "InvalidMapping"
+    INVALID_NAME = "InvalidName"
     INVALID_SCHEMA = "InvalidSchema"
     INVALID_SELECTOR = "InvalidSelector"
+    INVALID_URI = "InvalidURI"
+    INVALID_URI_TEMPLATE = "InvalidURITemplate"
+    LONG_NAME = "LongName"
+    LONG_TIMEOUT = "LongTimeout"
     NAME_CONFLICT = "NameConflict"
+    POLICY_MATCHES_NOTHING = "PolicyMatchesNothing"
+    PUBLIC_WITHOUT_AUTH = "PublicWithoutAuth"
+    REDIS_REQUIRED = "RedisRequired"
+    REMOTE_REFERENCE = "RemoteReference"
+    SCHEMA_TOO_LARGE = "SchemaTooLarge"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 -- a reason, not a secret
     SELECTS_NOTHING = "SelectsNothing"
+    SERVICE_EXTERNAL_NAME = "ServiceExternalName"
     SERVICE_MISSING = "ServiceMissing"
+    SERVICE_PORT_MISSING = "ServicePortMissing"
     UNDECLARED_PLACEHOLDER = "UndeclaredPlaceholder"
     UNKNOWN_FIELD = "UnknownField"
+    UNMAPPED_ARGUMENT = "UnmappedArgument"
+    UNSAFE_HEADER = "UnsafeHeader"
+    UNSAFE_PATH = "UnsafePath"
+    UNSAFE_PATTERN = "UnsafePattern"
+    UNSAFE_RETRY = "UnsafeRetry"
+    UNSAFE_TEXT = "UnsafeText"
+    UNSATISFIABLE_SCHEMA = "UnsatisfiableSchema"
+    UNUSED_VARIABLE = "UnusedVariable"
+    WEAK_DESCRIPTION = "WeakDescription"
 
     @property
     def level(self) -> Level:
-        """The level a finding of this reason has: absence warns, contradiction denies."""
+        """The level unless a rule says otherwise: absence and advice warn, contradiction denies."""
         return Level.WARNING if self in _WARNINGS else Level.ERROR
 
 
-_WARNINGS = frozenset({Reason.SELECTS_NOTHING, Reason.SERVICE_MISSING})
+_WARNINGS = frozenset(
+    {
+        Reason.BREAKING_SCHEMA_CHANGE,
+        Reason.CONTRADICTORY_HINT,
+        Reason.INSECURE_TLS,
+        Reason.LONG_NAME,
+        Reason.LONG_TIMEOUT,
+        Reason.POLICY_MATCHES_NOTHING,
+        Reason.PUBLIC_WITHOUT_AUTH,
+        Reason.SECRET_MISSING,
+        Reason.SELECTS_NOTHING,
+        Reason.SERVICE_MISSING,
+        Reason.SERVICE_PORT_MISSING,
+        Reason.UNSATISFIABLE_SCHEMA,
+        Reason.UNUSED_VARIABLE,
+        Reason.WEAK_DESCRIPTION,
+    }
+)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -83,9 +134,10 @@ class Finding:
         subject: tuple[str, ...] = (),
         path: tuple[str | int, ...] = (),
         related: tuple[Ref, ...] = (),
+        level: Level | None = None,
     ) -> Finding:
-        """A finding at the level its reason has; without a subject, the field path tells it apart."""
-        return cls(reason, ref, subject or tuple(map(str, path)), message, path, related, reason.level)
+        """A finding, at its reason's level unless one is given; without a subject, the field path tells it apart."""
+        return cls(reason, ref, subject or tuple(map(str, path)), message, path, related, level or reason.level)
 
     @property
     def field_path(self) -> str:
