@@ -1,4 +1,4 @@
-"""PURE. The catalog of one MCPServer as its pods read it: the types, and their JSON.
+"""PURE. The catalog of one MCPServer as its pods read it, and its JSON. What an entry holds stands in `crd.entries`.
 
 The controller compiles and publishes it, the runtime serves it; neither imports the other, both import this. It knows
 no Kubernetes object and loads without pydantic, because every pod of every server pays for its imports.
@@ -11,35 +11,32 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import types
+import typing
 import zlib
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cache
+from typing import Any
 
 import orjson
+
+from crd.entries import HttpResource, InlineResource, Operation, Prompt, Tool
+from crd.settings import Settings
 
 __all__ = [
     "DIGEST_ANNOTATION",
     "FILE",
     "GZIP_FILE",
-    "Backend",
     "Catalog",
-    "InlineResource",
     "InvalidCatalogError",
-    "Operation",
-    "Parameter",
-    "Prompt",
-    "Settings",
-    "Tool",
-    "Variable",
     "digest",
     "dump",
     "load",
     "unpack",
 ]
 
-T = TypeVar("T")
-
-FORMAT = 1
+FORMAT = 2
 FILE = "catalog.json"
 GZIP_FILE = "catalog.json.gz"
 DIGEST_ANNOTATION = "mcp.example.com/catalog-digest"
@@ -47,109 +44,6 @@ DIGEST_ANNOTATION = "mcp.example.com/catalog-digest"
 
 class InvalidCatalogError(ValueError):
     """These bytes are no catalog that this version can serve."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Where a call goes: host, port and base path of a Service. ``port`` 0: the named port could not be resolved."""
-
-    host: str
-    port: int
-    path: str = "/"
-    scheme: str = "http"
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """One entry of tools/list and how it is called. ``source`` is the ``namespace/name`` of the MCPTool."""
-
-    name: str
-    source: str
-    method: str
-    backend: Backend
-    input_schema: dict[str, Any]
-    description: str = ""
-    ingress_path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One argument of a prompt."""
-
-    name: str
-    description: str = ""
-    required: bool = False
-    default: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One entry of prompts/list; ``template`` holds ``{{variable}}`` placeholders."""
-
-    name: str
-    source: str
-    template: str
-    description: str = ""
-    variables: tuple[Variable, ...] = ()
-    ingress_path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class InlineResource:
-    """A resource whose content stands in the catalog: ``text``, or base64 in ``blob``; exactly one is set."""
-
-    uri: str
-    name: str
-    source: str
-    description: str = ""
-    mime_type: str = "text/plain"
-    text: str | None = None
-    blob: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of an operation; ``place`` is path, query or header."""
-
-    name: str
-    place: str
-    required: bool = False
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An HTTP-backed operation of an MCPResource.
-
-    A GET is served as a resource, or a resource template when it has parameters, at ``uri_template``; other methods
-    have an empty one. Every operation answers at its ``ingress_path``, which holds ``{parameter}`` placeholders.
-    ``backend.path`` may hold the same placeholders.
-    """
-
-    name: str
-    source: str
-    method: str
-    ingress_path: str
-    backend: Backend
-    uri_template: str = ""
-    description: str = ""
-    mime_type: str = ""
-    parameters: tuple[Parameter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the server behaves. Times in seconds; ``sessions`` is Redis, Memory or Stateless.
-
-    ``hosts`` are the names under which browsers may know the server.
-    """
-
-    path_prefix: str = "/mcp"
-    request_timeout: float = 30.0
-    max_concurrent_requests: int = 100
-    sessions: str = "Memory"
-    session_ttl: float = 1800.0
-    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +55,12 @@ class Catalog:
     tools: tuple[Tool, ...] = ()
     prompts: tuple[Prompt, ...] = ()
     resources: tuple[InlineResource, ...] = ()
+    http_resources: tuple[HttpResource, ...] = ()
     operations: tuple[Operation, ...] = ()
 
 
 def dump(catalog: Catalog) -> bytes:
-    """Canonical JSON: equal catalogs give equal bytes. ``inputSchema`` members keep the author's order."""
+    """Canonical JSON: equal catalogs give equal bytes. Members of schemas keep the author's order."""
     return orjson.dumps({"format": FORMAT, **asdict(catalog)})
 
 
@@ -195,29 +90,28 @@ def load(payload: bytes) -> Catalog:
         raw = orjson.loads(payload)
         if raw["format"] != FORMAT:
             raise InvalidCatalogError(f"format is {raw['format']!r}, this version reads {FORMAT}")
-        return Catalog(
-            server=raw["server"],
-            settings=_read(Settings, raw["settings"], hosts=tuple(raw["settings"]["hosts"])),
-            tools=tuple(_read(Tool, item, backend=_read(Backend, item["backend"])) for item in raw["tools"]),
-            prompts=tuple(
-                _read(Prompt, item, variables=tuple(_read(Variable, variable) for variable in item["variables"]))
-                for item in raw["prompts"]
-            ),
-            resources=tuple(_read(InlineResource, item) for item in raw["resources"]),
-            operations=tuple(
-                _read(
-                    Operation,
-                    item,
-                    backend=_read(Backend, item["backend"]),
-                    parameters=tuple(_read(Parameter, parameter) for parameter in item["parameters"]),
-                )
-                for item in raw["operations"]
-            ),
-        )
+        catalog: Catalog = _reader(Catalog)(raw)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InvalidCatalogError(f"not a catalog: {type(error).__name__}: {error}") from error
+    return catalog
 
 
-def _read(kind: type[T], raw: dict[str, Any], **parsed: Any) -> T:
-    known = {name: raw[name] for name in kind.__dataclass_fields__ if name in raw}  # type: ignore[attr-defined]
-    return kind(**{**known, **parsed})
+@cache
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """A function from JSON to a value of a type: a dataclass, a tuple, a union with None, or JSON as it is."""
+    if is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        members = {name: _reader(hints[name]) for name in kind.__dataclass_fields__}
+
+        def record(raw: Any) -> Any:
+            return kind(**{name: members[name](value) for name, value in raw.items() if name in members})
+
+        return record
+    if typing.get_origin(kind) is tuple:
+        each = _reader(typing.get_args(kind)[0])
+        return lambda raw: tuple(each(item) for item in raw)
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        inner = next(choice for choice in typing.get_args(kind) if choice is not types.NoneType)
+        read = _reader(inner)
+        return lambda raw: None if raw is None else read(raw)
+    return lambda raw: raw
