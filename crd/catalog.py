@@ -7,12 +7,12 @@ with the number of objects that are not involved. Knows no rule; `crd.integrity`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from rpds import HashTrieMap, HashTrieSet
 
-from crd.facts import Claim, Fact, MemberFact, ServerFact, ServiceFact
+from crd.facts import Claim, Fact, GrantFact, MemberFact, ServerFact, ServiceFact
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
@@ -25,24 +25,26 @@ __all__ = ["Catalog", "ServerView"]
 Refs: TypeAlias = "HashTrieSet[Ref]"
 _NONE: Refs = HashTrieSet()
 K = TypeVar("K")
+Anchor: TypeAlias = "tuple[Kind, str, str | None, str | None]"
 
 MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerView:
-    """What one server selects: how many of each kind, and who claims what."""
+    """What one server selects: the members, who claims what, and what they weigh together (`MemberFact.weight`)."""
 
     ref: Ref
     members: Refs = _NONE
     holders: HashTrieMap[Claim, tuple[Ref, ...]] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
+    weight: int = 0
 
     def with_member(self, fact: MemberFact) -> ServerView:
         """The view with one more member."""
         holders = self.holders
         for claim in fact.claims:
             holders = holders.insert(claim, tuple(sorted({*holders.get(claim, ()), fact.ref})))
-        return ServerView(self.ref, self.members.insert(fact.ref), holders)
+        return ServerView(self.ref, self.members.insert(fact.ref), holders, self.weight + fact.weight)
 
     def without_member(self, fact: MemberFact) -> ServerView:
         """The view with one member less."""
@@ -50,7 +52,7 @@ class ServerView:
         for claim in fact.claims:
             rest = tuple(ref for ref in holders.get(claim, ()) if ref != fact.ref)
             holders = holders.insert(claim, rest) if rest else holders.discard(claim)
-        return ServerView(self.ref, self.members.discard(fact.ref), holders)
+        return ServerView(self.ref, self.members.discard(fact.ref), holders, self.weight - fact.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ class Catalog:
     _facts: HashTrieMap[Ref, Fact] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
     _labelled: HashTrieMap[tuple[str, str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
     _namespaced: HashTrieMap[tuple[Kind, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
-    _anchored: HashTrieMap[tuple[str, str | None, str | None], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _anchored: HashTrieMap[Anchor, Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _doors: HashTrieMap[tuple[str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _unknown: frozenset[Kind] = frozenset()
     _views: HashTrieMap[Ref, ServerView] = HashTrieMap()  # noqa: RUF009 -- as above
 
     @classmethod
@@ -89,6 +93,25 @@ class Catalog:
         """The Service of this reference, or None."""
         fact = self._facts.get(ref)
         return fact if isinstance(fact, ServiceFact) else None
+
+    def knows(self, kind: Kind) -> bool:
+        """Whether an object of this kind that is not here does not exist. Some kinds nobody may be allowed to list."""
+        return kind not in self._unknown
+
+    def blind_to(self, *kinds: Kind) -> Catalog:
+        """The same catalog, of which nobody can say that an object of these kinds does not exist."""
+        return replace(self, _unknown=frozenset(kinds))
+
+    def granted(self, source: Ref, service: Ref) -> bool:
+        """Whether an object may call a Service: its own namespace's, or one that a ReferenceGrant there lets it."""
+        if source.namespace == service.namespace:
+            return True
+        grants = (self._facts.get(ref) for ref in self._namespaced.get((Kind.GRANT, service.namespace), _NONE))
+        return any(isinstance(g, GrantFact) and g.allows(source.kind, source.namespace, service.name) for g in grants)
+
+    def behind(self, door: tuple[str, str]) -> Iterator[Ref]:
+        """The servers whose Ingress has this host and path."""
+        return iter(self._doors.get(door, _NONE))
 
     def view(self, server: Ref) -> ServerView:
         """What this server selects; an empty view for a server that is not there."""
@@ -119,7 +142,7 @@ class Catalog:
                 return catalog._joined(fact)
             case ServerFact():
                 return catalog._opened(fact)
-            case ServiceFact():
+            case _:
                 return catalog
 
     def drop(self, ref: Ref) -> Catalog:
@@ -138,42 +161,42 @@ class Catalog:
                 anchored = catalog._anchored
                 for anchor in _anchors(fact):
                     anchored = _removed(anchored, anchor, ref)
-                return catalog._with(anchored=anchored, views=catalog._views.discard(ref))
-            case ServiceFact():
+                doors = _removed(catalog._doors, fact.door, ref) if fact.door else catalog._doors
+                return catalog._with(anchored=anchored, doors=doors, views=catalog._views.discard(ref))
+            case _:
                 return catalog
 
-    def selecting(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
-        """The servers of a namespace whose selector matches these labels, in no particular order."""
-        anchors: list[tuple[str, str | None, str | None]] = [(namespace, None, None)]
+    def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
+        """The servers of a namespace that select members of a kind with these labels, in no particular order."""
+        anchors: list[Anchor] = [(kind, namespace, None, None)]
         for key, value in labels.items():
-            anchors += [(namespace, key, value), (namespace, key, None)]
+            anchors += [(kind, namespace, key, value), (kind, namespace, key, None)]
         for anchor in anchors:
             for ref in self._anchored.get(anchor, _NONE):
                 server = self.server(ref)
-                if server is not None and server.selector.matches(labels):
+                if server is not None and server.selector_of(kind).matches(labels):
                     yield ref
 
-    def selected(self, namespace: str, selector: Selector) -> Iterator[MemberFact]:
-        """The members of a namespace that a selector matches, in no particular order."""
-        for ref in self._candidates(namespace, selector):
+    def selected(self, kind: Kind, namespace: str, selector: Selector) -> Iterator[MemberFact]:
+        """The members of a kind in a namespace that a selector matches, in no particular order."""
+        for ref in self._candidates(kind, namespace, selector):
             member = self.member(ref)
             if member is not None and selector.matches(member.labels):
                 yield member
 
-    def _candidates(self, namespace: str, selector: Selector) -> Iterator[Ref]:
+    def _candidates(self, kind: Kind, namespace: str, selector: Selector) -> Iterator[Ref]:
         exact = [(key, value) for key, value in selector.anchors if value is not None]
         if exact:
             for key, value in exact:
-                yield from self._labelled.get((namespace, key, value), _NONE)
-            return
-        for kind in MEMBER_KINDS:
+                yield from (ref for ref in self._labelled.get((namespace, key, value), _NONE) if ref.kind is kind)
+        else:
             yield from self._namespaced.get((kind, namespace), _NONE)
 
     def _joined(self, fact: MemberFact) -> Catalog:
         labelled, views = self._labelled, self._views
         for key, value in fact.labels.items():
             labelled = _added(labelled, (fact.ref.namespace, key, value), fact.ref)
-        for server in self.selecting(fact.ref.namespace, fact.labels):
+        for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
             views = views.insert(server, self.view(server).with_member(fact))
         return self._with(labelled=labelled, views=views)
 
@@ -181,7 +204,7 @@ class Catalog:
         labelled, views = self._labelled, self._views
         for key, value in fact.labels.items():
             labelled = _removed(labelled, (fact.ref.namespace, key, value), fact.ref)
-        for server in self.selecting(fact.ref.namespace, fact.labels):
+        for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
             views = views.insert(server, self.view(server).without_member(fact))
         return self._with(labelled=labelled, views=views)
 
@@ -190,9 +213,11 @@ class Catalog:
         for anchor in _anchors(fact):
             anchored = _added(anchored, anchor, fact.ref)
         view = ServerView(fact.ref)
-        for member in self.selected(fact.ref.namespace, fact.selector):
-            view = view.with_member(member)
-        return self._with(anchored=anchored, views=self._views.insert(fact.ref, view))
+        for kind in MEMBER_KINDS:
+            for member in self.selected(kind, fact.ref.namespace, fact.selector_of(kind)):
+                view = view.with_member(member)
+        doors = _added(self._doors, fact.door, fact.ref) if fact.door else self._doors
+        return self._with(anchored=anchored, doors=doors, views=self._views.insert(fact.ref, view))
 
     def _with(
         self,
@@ -200,7 +225,8 @@ class Catalog:
         facts: HashTrieMap[Ref, Fact] | None = None,
         labelled: HashTrieMap[tuple[str, str, str], Refs] | None = None,
         namespaced: HashTrieMap[tuple[Kind, str], Refs] | None = None,
-        anchored: HashTrieMap[tuple[str, str | None, str | None], Refs] | None = None,
+        anchored: HashTrieMap[Anchor, Refs] | None = None,
+        doors: HashTrieMap[tuple[str, str], Refs] | None = None,
         views: HashTrieMap[Ref, ServerView] | None = None,
     ) -> Catalog:
         return Catalog(
@@ -208,13 +234,16 @@ class Catalog:
             self._labelled if labelled is None else labelled,
             self._namespaced if namespaced is None else namespaced,
             self._anchored if anchored is None else anchored,
+            self._doors if doors is None else doors,
+            self._unknown,
             self._views if views is None else views,
         )
 
 
-def _anchors(fact: ServerFact) -> tuple[tuple[str, str | None, str | None], ...]:
-    namespace = fact.ref.namespace
-    return tuple((namespace, *anchor) for anchor in fact.selector.anchors) or ((namespace, None, None),)
+def _anchors(fact: ServerFact) -> Iterator[Anchor]:
+    for kind in MEMBER_KINDS:
+        for key, value in fact.selector_of(kind).anchors or ((None, None),):
+            yield kind, fact.ref.namespace, key, value
 
 
 def _added(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crd import integrity, published
+from crd import assembly, integrity, published
 from crd.facts import Claim, MemberFact, Space
 from crd.finding import Finding, Level, Reason
-from crd.models import metadata
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec, template_of
 from crd.models.server import ServerSpec
@@ -24,9 +23,9 @@ from crd.rules import services
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from crd import entries
     from crd.catalog import Catalog
     from crd.manifest import Object
-    from crd.models.metadata import ServiceRef
 
 __all__ = ["Compilation", "compile_server"]
 
@@ -56,8 +55,12 @@ def compile_server(
             f"{server.ref} cannot be compiled: {[str(p) for p in server.problems]}"
         )
     sound, rejected = _sorted_out(members)
-    holders = _holders(server.ref, sound, _incumbents(incumbents), rejected)
-    served = [_Served(item, item.fact, holders) for item in sound if isinstance(item.fact, MemberFact)]
+    holders = _holders(server.ref, sound, _incumbents(incumbents, server.spec.name_prefix), rejected)
+    served = [
+        _Served(item, item.fact, holders, server.spec.name_prefix)
+        for item in sound
+        if isinstance(item.fact, MemberFact)
+    ]
     unresolved = tuple(
         finding
         for item in sound
@@ -67,10 +70,13 @@ def compile_server(
     return Compilation(
         published.Catalog(
             server=server.ref.key,
-            settings=_settings(server.spec),
+            settings=assembly.server_settings(server.spec),
             tools=tuple(sorted((t for s in served for t in s.tools(catalog)), key=lambda tool: tool.name)),
             prompts=tuple(sorted((p for s in served for p in s.prompts()), key=lambda prompt: prompt.name)),
             resources=tuple(sorted((r for s in served for r in s.resources()), key=lambda resource: resource.uri)),
+            http_resources=tuple(
+                sorted((r for s in served for r in s.http_resources(catalog)), key=lambda resource: resource.uri)
+            ),
             operations=tuple(
                 sorted(
                     (o for s in served for o in s.operations(catalog)), key=lambda o: (o.ingress_path, o.method, o.name)
@@ -79,18 +85,6 @@ def compile_server(
         ),
         tuple(rejected),
         unresolved,
-    )
-
-
-def _settings(spec: ServerSpec) -> published.Settings:
-    ttl = spec.sessions.ttl if spec.sessions else "30m"
-    return published.Settings(
-        path_prefix=spec.ingress.path_prefix if spec.ingress else "/mcp",
-        request_timeout=metadata.seconds(spec.config.request_timeout),
-        max_concurrent_requests=spec.config.max_concurrent_requests,
-        sessions=spec.session_mode,
-        session_ttl=metadata.seconds(ttl),
-        hosts=(spec.ingress.host,) if spec.ingress else (),
     )
 
 
@@ -106,13 +100,17 @@ def _sorted_out(members: Iterable[Object]) -> tuple[list[Object], list[Finding]]
     return [item for _, item in sorted(sound, key=lambda pair: pair[0])], rejected
 
 
-def _incumbents(catalog: published.Catalog | None) -> Mapping[Claim, str]:
-    """Who holds each claim in a published catalog, as ``namespace/name``."""
+def _incumbents(catalog: published.Catalog | None, prefix: str) -> Mapping[Claim, str]:
+    """Who holds each claim in a published catalog, as ``kind namespace/name``; claims know nothing of a prefix."""
     if catalog is None:
         return {}
-    held = {Claim(Space.TOOL_NAME, tool.name): f"{Kind.TOOL} {tool.source}" for tool in catalog.tools}
-    held |= {Claim(Space.PROMPT_NAME, prompt.name): f"{Kind.PROMPT} {prompt.source}" for prompt in catalog.prompts}
-    held |= {Claim(Space.URI, entry.uri): f"{Kind.RESOURCE} {entry.source}" for entry in catalog.resources}
+    held: dict[Claim, str] = {}
+    for tool in catalog.tools:
+        held[Claim(Space.TOOL_NAME, tool.name.removeprefix(prefix))] = f"{Kind.TOOL} {tool.source}"
+    for prompt in catalog.prompts:
+        held[Claim(Space.PROMPT_NAME, prompt.name.removeprefix(prefix))] = f"{Kind.PROMPT} {prompt.source}"
+    for entry in (*catalog.resources, *catalog.http_resources):
+        held[Claim(Space.URI, entry.uri)] = f"{Kind.RESOURCE} {entry.source}"
     for tool in catalog.tools:
         held[Claim(Space.DOOR, f"POST {tool.ingress_path}")] = f"{Kind.TOOL} {tool.source}"
     for prompt in catalog.prompts:
@@ -169,6 +167,7 @@ class _Served:
     item: Object
     fact: MemberFact
     holders: Mapping[Claim, Ref]
+    prefix: str
 
     def _holds(self, space: Space, value: str) -> bool:
         return self.holders.get(Claim(space, value)) == self.item.ref
@@ -176,72 +175,40 @@ class _Served:
     def _door(self, method: str, path: str | None) -> str:
         return path if path and self._holds(Space.DOOR, f"{method} {path}") else ""
 
-    def tools(self, catalog: Catalog) -> Iterator[published.Tool]:
-        spec, name = self.item.spec, self.item.served_name
-        if isinstance(spec, ToolSpec) and self._holds(Space.TOOL_NAME, name):
-            yield published.Tool(
-                name=name,
-                source=self.item.ref.key,
-                method=spec.method,
-                backend=_backend(self.item.ref.namespace, spec.service, catalog),
-                input_schema=spec.input_schema,
-                description=spec.description,
-                ingress_path=self._door("POST", spec.ingress_path),
-            )
+    @property
+    def _served_name(self) -> str:
+        return f"{self.prefix}{self.item.served_name}"
 
-    def prompts(self) -> Iterator[published.Prompt]:
-        spec, name = self.item.spec, self.item.served_name
-        if isinstance(spec, PromptSpec) and self._holds(Space.PROMPT_NAME, name):
-            yield published.Prompt(
-                name=name,
-                source=self.item.ref.key,
-                template=spec.template,
-                description=spec.description,
-                variables=tuple(
-                    published.Variable(v.name, v.description, v.required, v.default) for v in spec.variables
-                ),
-                ingress_path=self._door("GET", spec.ingress_path),
-            )
+    def tools(self, catalog: Catalog) -> Iterator[entries.Tool]:
+        spec = self.item.spec
+        if isinstance(spec, ToolSpec) and self._holds(Space.TOOL_NAME, self.item.served_name):
+            door = self._door("POST", spec.ingress_path)
+            yield assembly.tool(self.item.ref, self._served_name, spec, catalog, door)
 
-    def resources(self) -> Iterator[published.InlineResource]:
+    def prompts(self) -> Iterator[entries.Prompt]:
+        spec = self.item.spec
+        if isinstance(spec, PromptSpec) and self._holds(Space.PROMPT_NAME, self.item.served_name):
+            yield assembly.prompt(self.item.ref, self._served_name, spec, self._door("GET", spec.ingress_path))
+
+    def resources(self) -> Iterator[entries.InlineResource]:
         spec = self.item.spec
         if isinstance(spec, ResourceSpec) and spec.content and self._holds(Space.URI, spec.content.uri):
-            yield published.InlineResource(
-                uri=spec.content.uri,
-                name=self.item.served_name,
-                source=self.item.ref.key,
-                description=spec.description,
-                mime_type=spec.content.mime_type,
-                text=spec.content.text,
-                blob=spec.content.blob,
-            )
+            yield assembly.inline_resource(self.item.ref, self.item.served_name, spec)
 
-    def operations(self, catalog: Catalog) -> Iterator[published.Operation]:
-        spec, name = self.item.spec, self.item.served_name
-        for operation in (spec.operations or ()) if isinstance(spec, ResourceSpec) else ():
-            template = template_of(name, operation) if operation.method == "GET" else ""
+    def http_resources(self, catalog: Catalog) -> Iterator[entries.HttpResource]:
+        spec = self.item.spec
+        if isinstance(spec, ResourceSpec) and spec.http is not None:
+            uri = spec.uri or spec.uri_template or ""
+            if self._holds(Space.URI, uri):
+                yield assembly.http_resource(self.item.ref, self.item.served_name, spec, catalog)
+
+    def operations(self, catalog: Catalog) -> Iterator[entries.Operation]:
+        spec, ref, name = self.item.spec, self.item.ref, self.item.served_name
+        if not isinstance(spec, ResourceSpec):
+            return
+        for wanted in spec.operations or ():
+            template = template_of(name, wanted) if wanted.method == "GET" else ""
             uri = template if template and self._holds(Space.URI, template) else ""
-            door = self._door(operation.method, operation.ingress_path)
+            door = self._door(wanted.method, wanted.ingress_path)
             if uri or door:
-                yield published.Operation(
-                    name=name,
-                    source=self.item.ref.key,
-                    method=operation.method,
-                    ingress_path=door,
-                    backend=_backend(self.item.ref.namespace, operation.service, catalog),
-                    uri_template=uri,
-                    description=spec.description if isinstance(spec, ResourceSpec) else "",
-                    parameters=tuple(
-                        published.Parameter(p.name, p.in_, p.required, p.description) for p in operation.parameters
-                    ),
-                )
-
-
-def _backend(namespace: str, service: ServiceRef, catalog: Catalog) -> published.Backend:
-    """Where a Service is reached. A named port that is not known (yet) is 0."""
-    ref = Ref(Kind.SERVICE, service.namespace or namespace, service.name)
-    found = catalog.service(ref)
-    number = found.port_number(service.port) if found else None
-    if number is None:
-        number = service.port if isinstance(service.port, int) else 0
-    return published.Backend(host=f"{ref.name}.{ref.namespace}.svc", port=number, path=service.path)
+                yield assembly.operation(ref, name, spec, wanted, catalog, uri=uri, door=door)

@@ -14,7 +14,6 @@ import orjson
 
 from crd import openapi
 from crd.manifest import kind_of
-from crd.ref import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +35,7 @@ class Unknown:
 def unknown(raw: Mapping[str, Any]) -> Iterator[Unknown]:
     """The unknown fields of a manifest of our kinds, in document order. Metadata is the API server's own."""
     kind = kind_of(raw)
-    if kind is None or kind is Kind.SERVICE:
+    if kind not in openapi.KINDS:
         return
     yield from _walk(raw, openapi.schema(kind), ())
 

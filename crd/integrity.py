@@ -101,7 +101,7 @@ def _touched(catalog: Catalog, item: Object | None) -> set[Ref]:
     """The servers on which an object is, or, for a server, itself."""
     match item.fact if item is not None else None:
         case MemberFact() as member:
-            return set(catalog.selecting(member.ref.namespace, member.labels))
+            return set(catalog.selecting(member.ref.kind, member.ref.namespace, member.labels))
         case ServerFact() as server:
             return {server.ref}
     return set()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import ValidationError
 
-from crd import problem
-from crd.facts import Backend, Claim, MemberFact, ServerFact, ServiceFact, Space
+from crd import footprint, problem
+from crd.finding import Reason
 from crd.models.prompt import PromptSpec
-from crd.models.resource import ResourceSpec, template_of
+from crd.models.resource import ResourceSpec
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec
 from crd.models.tool import ToolSpec
 from crd.problem import Problem
@@ -23,9 +23,10 @@ from crd.ref import GROUP, VERSION, Kind, Ref
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from crd.models.metadata import ServiceRef
+    from crd.facts import Claim, MemberFact, ServerFact
 
-__all__ = ["Object", "Spec", "claims", "decode", "kind_of", "service_fact"]
+
+__all__ = ["OURS", "Object", "Spec", "claims", "decode", "kind_of"]
 
 Spec = ServerSpec | ToolSpec | PromptSpec | ResourceSpec
 
@@ -35,6 +36,9 @@ _SPECS: dict[Kind, type[ServerSpec | ToolSpec | PromptSpec | ResourceSpec]] = {
     Kind.PROMPT: PromptSpec,
     Kind.RESOURCE: ResourceSpec,
 }
+
+
+OURS = tuple(_SPECS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,13 @@ class Object:
 
 
 def kind_of(raw: Mapping[str, Any]) -> Kind | None:
-    """Which of our kinds, or core Service, a manifest is of; None for any other."""
+    """Which of our kinds, or of those they point at, a manifest is of; None for any other."""
     match raw.get("apiVersion"), raw.get("kind"):
-        case "v1", "Service":
-            return Kind.SERVICE
-        case api_version, str(kind) if api_version == f"{GROUP}/{VERSION}" and kind in _SPECS:
+        case "v1", "Service" | "Secret" | "ConfigMap" as kind:
+            return Kind(kind)
+        case str(version), "ReferenceGrant" if version.startswith("gateway.networking.k8s.io/"):
+            return Kind.GRANT
+        case version, str(kind) if version == f"{GROUP}/{VERSION}" and kind in OURS:
             return Kind(kind)
     return None
 
@@ -79,7 +85,7 @@ def decode(raw: Mapping[str, Any]) -> Object:
     kind = kind_of(raw)
     metadata = _mapping(raw.get("metadata"))
     name = metadata.get("name") or metadata.get("generateName")
-    if kind is None or kind is Kind.SERVICE or not isinstance(name, str):
+    if kind not in OURS or not isinstance(name, str):
         raise ValueError(f"not a named object of {GROUP}/{VERSION}: {raw.get('apiVersion')} {raw.get('kind')} {name}")
     ref = Ref(kind, str(metadata.get("namespace") or "default"), name)
     problems = tuple(_misnamed(kind, name, metadata))
@@ -88,30 +94,21 @@ def decode(raw: Mapping[str, Any]) -> Object:
     spec = _spec(kind, raw.get("spec"))
     if isinstance(spec, tuple):
         return Object(ref, raw, None, None, spec)
-    return Object(ref, raw, spec, _fact(ref, metadata, spec))
+    return Object(ref, raw, spec, footprint.fact(ref, metadata, spec, raw.get("spec")))
 
 
 def claims(item: Object) -> Iterator[tuple[Claim, tuple[str | int, ...]]]:
     """What an object wants to be served under, and the field that says so; one claim may come more than once."""
     match item.spec:
         case ToolSpec() | PromptSpec() | ResourceSpec() as spec:
-            yield from _claims(spec.name or item.ref.name, spec)
-
-
-def service_fact(raw: Mapping[str, Any]) -> ServiceFact:
-    """The facts of a core/v1 Service."""
-    metadata, spec = _mapping(raw.get("metadata")), _mapping(raw.get("spec"))
-    ports = tuple(
-        (str(port.get("name") or ""), int(port["port"])) for port in spec.get("ports") or () if "port" in port
-    )
-    ref = Ref(Kind.SERVICE, str(metadata.get("namespace") or "default"), str(metadata.get("name")))
-    return ServiceFact(ref, str(spec.get("type") or "ClusterIP"), ports)
+            yield from footprint.claims(spec.name or item.ref.name, spec)
 
 
 def _misnamed(kind: Kind, name: str, metadata: Mapping[str, Any]) -> Iterator[Problem]:
     """What keeps metadata from being read. The API server says the same; a file comes here without it."""
     if kind is Kind.SERVER and not SERVER_NAME.fullmatch(name):
-        yield Problem(("metadata", "name"), f"{SERVER_NAME_RULE}, not {problem.quoted(name)}")
+        message = f"{SERVER_NAME_RULE}, not {problem.quoted(name)}"
+        yield Problem(("metadata", "name"), message, Reason.INVALID_NAME)
     for member in ("name", "generateName", "namespace"):
         yield from _texts(("metadata", member), metadata.get(member) or "")
     labels = metadata.get("labels") or {}
@@ -143,55 +140,6 @@ def _spec(kind: Kind, raw: Any) -> Spec | tuple[Problem, ...]:
         found = (Problem(("spec",), f"the spec cannot be written as JSON: {error}; correct it"),)
     unstorable = problem.unstorable(raw, ("spec",))
     return (unstorable,) if unstorable else found
-
-
-def _fact(ref: Ref, metadata: Mapping[str, Any], spec: Spec) -> MemberFact | ServerFact:
-    if isinstance(spec, ServerSpec):
-        return ServerFact(ref, spec.tool_selector.selector())
-    places: dict[Claim, tuple[str | int, ...]] = {}
-    for claim, place in _claims(spec.name or ref.name, spec):
-        places.setdefault(claim, place)
-    return MemberFact(
-        ref,
-        dict(_mapping(metadata.get("labels"))),
-        str(metadata.get("uid") or ""),
-        str(metadata.get("creationTimestamp") or ""),
-        tuple(places),
-        tuple(_backends(ref.namespace, spec)),
-        tuple(places.values()),
-    )
-
-
-def _claims(name: str, spec: ToolSpec | PromptSpec | ResourceSpec) -> Iterator[tuple[Claim, tuple[str | int, ...]]]:
-    match spec:
-        case ToolSpec():
-            yield Claim(Space.TOOL_NAME, name), ("spec", "name")
-            if spec.ingress_path:
-                yield Claim(Space.DOOR, f"POST {spec.ingress_path}"), ("spec", "ingressPath")
-        case PromptSpec():
-            yield Claim(Space.PROMPT_NAME, name), ("spec", "name")
-            if spec.ingress_path:
-                yield Claim(Space.DOOR, f"GET {spec.ingress_path}"), ("spec", "ingressPath")
-        case ResourceSpec():
-            if spec.content:
-                yield Claim(Space.URI, spec.content.uri), ("spec", "content", "uri")
-            for index, operation in enumerate(spec.operations or ()):
-                at = ("spec", "operations", index)
-                if operation.method == "GET":
-                    yield Claim(Space.URI, template_of(name, operation)), (*at, "uriTemplate")
-                yield Claim(Space.DOOR, f"{operation.method} {operation.ingress_path}"), (*at, "ingressPath")
-
-
-def _backends(namespace: str, spec: ToolSpec | PromptSpec | ResourceSpec) -> Iterator[Backend]:
-    if isinstance(spec, ToolSpec):
-        yield _backend(namespace, spec.service, ("spec", "service"))
-    elif isinstance(spec, ResourceSpec):
-        for index, operation in enumerate(spec.operations or ()):
-            yield _backend(namespace, operation.service, ("spec", "operations", index, "service"))
-
-
-def _backend(namespace: str, service: ServiceRef, path: tuple[str | int, ...]) -> Backend:
-    return Backend(Ref(Kind.SERVICE, service.namespace or namespace, service.name), service.port, path)
 
 
 def _mapping(value: object) -> Mapping[Any, Any]:

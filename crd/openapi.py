@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from crd.models.metadata import PORT_NAME
 from crd.models.prompt import PromptSpec, PromptStatus
 from crd.models.resource import ResourceSpec, ResourceStatus
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec, ServerStatus
@@ -134,8 +133,9 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
         rest = {key: value for key, value in node.items() if key != "anyOf"}
         return _structural({**choices[0], **rest}, definitions)
     result = {key: value for key, value in node.items() if key in _KEPT}
-    if node.get("default") not in (None, "", False, [], {}):
-        result["default"] = node["default"]
+    default = node.get("default")
+    if default not in (None, "", False, [], {}) or (default == {} and "properties" in node):
+        result["default"] = default
     if "properties" in node:
         result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
     if isinstance(node.get("additionalProperties"), dict):
@@ -154,19 +154,9 @@ def _with_object_default(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _int_or_string(node: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "description": node["description"],
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
-        "x-kubernetes-int-or-string": True,
-        "maxLength": 63,
-        "x-kubernetes-validations": [
-            {
-                "rule": "type(self) == int ? self >= 1 && self <= 65535 : "
-                f"self.matches('^{PORT_NAME.pattern}$') && self.matches('[a-z]')",
-                "message": "a port is a number from 1 to 65535 or a port name, which holds a letter",
-            }
-        ],
-    }
+    kept = ("description", "default", "x-kubernetes-int-or-string", "maxLength", "x-kubernetes-validations")
+    members = {key: node[key] for key in kept if key in node}
+    return {**members, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
 _KEPT = (

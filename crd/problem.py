@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from crd.finding import Reason
+from crd.models import patterns
 from crd.models.patterns import MEANINGS
 
 if TYPE_CHECKING:
@@ -31,14 +33,18 @@ class Problem:
 
     path: Path
     message: str
+    reason: Reason = Reason.INVALID_FIELD
 
 
 def breaches(error: ValidationError) -> Iterator[Problem]:
     """What the decoder refused about a spec, in its order; one problem may come more than once."""
     for detail in error.errors(include_url=False):
-        if not _echo(detail):
+        if detail["type"] == "rules":
+            for rule in detail["ctx"]["rules"]:
+                yield Problem(("spec", *detail["loc"], *rule.at), rule.message, rule.reason)
+        elif not _echo(detail):
             path, message = _worded(detail)
-            yield Problem(("spec", *path), message)
+            yield Problem(("spec", *path), message, _reason(detail))
 
 
 def unstorable(node: Any, path: Path) -> Problem | None:
@@ -94,12 +100,18 @@ def _echo(detail: ErrorDetails) -> bool:
     return detail["type"] == "too_short" and isinstance(value, list) and len(value) >= detail["ctx"]["min_length"]
 
 
+def _reason(detail: ErrorDetails) -> Reason:
+    if detail["type"] == "string_pattern_mismatch":
+        return _PATTERN_REASONS.get(detail["ctx"]["pattern"], Reason.INVALID_FIELD)
+    return Reason.DUPLICATE_ENTRY if detail["type"] == "duplicate_entry" else Reason.INVALID_FIELD
+
+
 def _worded(detail: ErrorDetails) -> tuple[Path, str]:
     kind, path, value, context = detail["type"], detail["loc"], detail.get("input"), detail.get("ctx", {})
-    if len(path) > 1 and path[-1] in ("int", "str") and path[-2] == "port":
-        return path[
-            :-1
-        ], f"{quoted(value)} is no port; use a number from 1 to 65535 or the name of a port of the Service"
+    if len(path) > 1 and path[-1] in ("int", "str") and kind in ("int_type", "string_type", "int_from_float"):
+        return path[:-1], f"{quoted(value)} is {_EITHER.get(str(path[-2]), _NEITHER)}"
+    if path and path[-1] in ("int", "str") and kind == "value_error":
+        path = path[:-1]
     if kind == "duplicate_entry":
         return (*path, context["index"]), detail["msg"]
     words = _WORDS.get(kind)
@@ -158,6 +170,16 @@ def _whole(_path: Path, value: Any, _context: Mapping[str, Any]) -> str:
     return f"{quoted(value)} is no whole number; {'remove the quotes' if quotes else 'write one, without quotes'}"
 
 
+_NEITHER = "neither a whole number nor text; put it in quotes"
+_EITHER = {"port": "no port; use a number from 1 to 65535 or the name of a port of the Service"}
+_PATTERN_REASONS = {
+    patterns.SERVED_NAME: Reason.INVALID_NAME,
+    patterns.URI: Reason.INVALID_URI,
+    patterns.BASE64: Reason.INVALID_CONTENT,
+    patterns.HEADER_NAME: Reason.INVALID_MAPPING,
+    patterns.POINTER: Reason.INVALID_MAPPING,
+    patterns.PATH_TEMPLATE: Reason.INVALID_MAPPING,
+}
 _OBJECT = _typed("no object", "write members as key: value")
 _WORDS: dict[str, Callable[[Path, Any, Mapping[str, Any]], str]] = {
     "missing": _missing,
@@ -168,6 +190,7 @@ _WORDS: dict[str, Callable[[Path, Any, Mapping[str, Any]], str]] = {
     "literal_error": _choice,
     "int_type": _whole,
     "int_from_float": _whole,
+    "float_type": _typed("no number", "write one, without quotes"),
     "bool_type": _typed("no truth value", "write true or false, without quotes"),
     "greater_than_equal": _low,
     "less_than_equal": _high,

@@ -15,7 +15,7 @@ import types
 import typing
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -28,18 +28,29 @@ __all__ = [
     "DIGEST_ANNOTATION",
     "FILE",
     "GZIP_FILE",
+    "LIMIT",
     "Catalog",
     "InvalidCatalogError",
     "digest",
     "dump",
     "load",
     "unpack",
+    "weight",
 ]
 
 FORMAT = 2
 FILE = "catalog.json"
+# Of the 1 MiB that a ConfigMap holds; what is over it cannot be published.
+LIMIT = 900 * 1024
 GZIP_FILE = "catalog.json.gz"
 DIGEST_ANNOTATION = "mcp.example.com/catalog-digest"
+
+
+_WORDS = (
+    b'{"name":"description":"inputSchema":{"type":"object","properties":{"required":["additionalProperties":false}'
+    b'"type":"string","type":"integer","type":"number","type":"boolean","type":"array","items":{"enum":["default":'
+    b'"minimum":"maximum":"format":"date","service":{"namespace":"port":80,"path":"/api/v1/"method":"GET","http":'
+)
 
 
 class InvalidCatalogError(ValueError):
@@ -60,8 +71,21 @@ class Catalog:
 
 
 def dump(catalog: Catalog) -> bytes:
-    """Canonical JSON: equal catalogs give equal bytes. Members of schemas keep the author's order."""
-    return orjson.dumps({"format": FORMAT, **asdict(catalog)})
+    """Canonical JSON: equal catalogs give equal bytes. Members of schemas keep the author's order.
+
+    Defaults are left out.
+    """
+    return orjson.dumps({"format": FORMAT, **_lean(catalog)})
+
+
+def weight(spec: Any) -> int:
+    """What an object with this spec adds to a published catalog, in bytes: an estimate of its part of the gzip.
+
+    Compressed alone, with the words that every entry repeats known beforehand; so the sum over a server's members is
+    about what the whole becomes, without compressing the whole.
+    """
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=_WORDS)
+    return len(packer.compress(orjson.dumps(spec, option=orjson.OPT_NON_STR_KEYS)) + packer.flush())
 
 
 def digest(payload: bytes) -> str:
@@ -84,6 +108,21 @@ def unpack(data: dict[str, str], binary: dict[str, bytes]) -> bytes:
         raise InvalidCatalogError(f"{GZIP_FILE} does not decompress: {error}") from error
 
 
+def _lean(value: Any) -> Any:
+    """A value as JSON, without the members that have their defaults."""
+    if isinstance(value, tuple):
+        return [_lean(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    members = ((name, getattr(value, name), default) for name, default in _defaults(type(value)))
+    return {name: _lean(member) for name, member, default in members if member != default}
+
+
+@cache
+def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((f.name, f.default_factory() if f.default_factory is not MISSING else f.default) for f in fields(kind))
+
+
 def load(payload: bytes) -> Catalog:
     """Read what `dump` wrote. Raises InvalidCatalogError for anything else; members it does not know are ignored."""
     try:
@@ -99,7 +138,7 @@ def load(payload: bytes) -> Catalog:
 @cache
 def _reader(kind: Any) -> Callable[[Any], Any]:
     """A function from JSON to a value of a type: a dataclass, a tuple, a union with None, or JSON as it is."""
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         members = {name: _reader(hints[name]) for name in kind.__dataclass_fields__}
 

@@ -15,13 +15,16 @@ VERSION = "v1alpha1"
 
 
 class Kind(StrEnum):
-    """The kinds that take part in a verdict: our four, and the Services they point at."""
+    """The kinds that take part in a verdict: our four, and what they point at."""
 
     SERVER = "MCPServer"
     TOOL = "MCPTool"
     PROMPT = "MCPPrompt"
     RESOURCE = "MCPResource"
     SERVICE = "Service"
+    SECRET = "Secret"  # noqa: S105 -- a kind, not a secret
+    CONFIG_MAP = "ConfigMap"
+    GRANT = "ReferenceGrant"
 
     @property
     def plural(self) -> str:

@@ -6,7 +6,6 @@ them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -16,9 +15,12 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from crd.finding import Reason
 from crd.models import patterns
 
 __all__ = [
+    "ATOMIC",
+    "SET",
     "Condition",
     "Description",
     "Duration",
@@ -27,13 +29,12 @@ __all__ = [
     "LabelName",
     "Model",
     "ObjectName",
-    "Port",
     "PortNumber",
     "Rule",
     "ServedBy",
     "ServedName",
-    "ServiceRef",
     "Status",
+    "Title",
     "distinct",
     "list_map",
     "seconds",
@@ -44,12 +45,22 @@ __all__ = [
 class Rule:
     """A rule about several fields of one object, stated twice: as CEL for the API server, as Python for everybody else.
 
-    ``holds`` takes the model; the two say the same, and a test sends the same objects through both.
+    ``holds`` takes the model; the two say the same, and a test sends the same objects through both. Without it the
+    Python side is a rule of `crd.rules`, which can say more than yes or no. ``at`` is the field to name, below the
+    model.
     """
 
     cel: str
     message: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[Any], bool] | None = None
+    reason: Reason = Reason.INVALID_FIELD
+    at: tuple[str, ...] = ()
+
+    @property
+    def validation(self) -> dict[str, str]:
+        """As it stands under ``x-kubernetes-validations``."""
+        path = {"fieldPath": "".join(f".{step}" for step in self.at)} if self.at else {}
+        return {"rule": self.cel, "message": self.message, **path}
 
 
 class Model(BaseModel):
@@ -61,17 +72,22 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
-        broken = [rule.message for rule in self.rules if not rule.holds(self)]
+        broken = [rule for rule in self.rules if rule.holds is not None and not rule.holds(self)]
         if broken:
-            raise PydanticCustomError("rule", "{broken}", {"broken": "; ".join(broken)})
+            raise PydanticCustomError("rules", "broken rules", {"rules": broken})
         return self
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler.resolve_ref_schema(handler(core))
         if cls.rules:
-            schema["x-kubernetes-validations"] = [{"rule": rule.cel, "message": rule.message} for rule in cls.rules]
+            schema["x-kubernetes-validations"] = [rule.validation for rule in cls.rules]
         return schema
+
+
+# Lists whose order means something, and lists that have none.
+ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
+SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 
 
 def list_map(*keys: str) -> dict[str, Any]:
@@ -99,34 +115,16 @@ def distinct(*keys: str) -> AfterValidator:
     return AfterValidator(checked)
 
 
-# RFC 6335, section 5.1, asks for the letter: without it, "80" would be a name beside the number 80.
-PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-def _port(value: int | str) -> int | str:
-    if isinstance(value, int):
-        if not 1 <= value <= 65535:
-            raise ValueError(f"port {value} does not exist; use a number from 1 to 65535")
-    elif re.fullmatch("[0-9]+", value):
-        raise ValueError(f'"{value}" is text, and a port name holds a letter; write {value} without quotes')
-    elif not (PORT_NAME.fullmatch(value) and re.search("[a-z]", value)):
-        raise ValueError(
-            f'"{value[:63]}" is no port name; use lower-case letters, digits and "-", a letter among them, 63 at most'
-        )
-    return value
-
-
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.OBJECT_NAME)]
 LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern=patterns.LABEL_NAME)]
 ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=patterns.SERVED_NAME)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=patterns.IDENTIFIER)]
 Description = Annotated[str, Field(max_length=2048)]
+Title = Annotated[str, Field(max_length=256)]
 # 13 characters: the longest one in milliseconds still fits 64 bits, in which Redis counts.
 Duration = Annotated[str, Field(min_length=2, max_length=13, pattern=patterns.DURATION)]
 IngressPath = Annotated[str, Field(min_length=1, max_length=256, pattern=patterns.INGRESS_PATH)]
-BackendPath = Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.SERVICE_PATH)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
-Port = Annotated[int | str, AfterValidator(_port), Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -143,17 +141,6 @@ def seconds(duration: str) -> float:
         else:
             unit += character
     return total
-
-
-class ServiceRef(Model):
-    """A Service of the cluster, and where on it."""
-
-    name: LabelName = Field(description="Name of the Service.")
-    namespace: LabelName | None = Field(
-        None, description="Namespace of the Service. Defaults to the namespace of this object."
-    )
-    port: Port = Field(description="Port of the Service, by number or by name.")
-    path: BackendPath = Field("/", description="Path of the request; without query and fragment.")
 
 
 class Condition(Model):

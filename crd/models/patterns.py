@@ -10,17 +10,33 @@ from typing import Final
 
 __all__ = [
     "BASE64",
+    "CIDR",
     "DURATION",
+    "FILE_NAME",
+    "HEADER_NAME",
+    "HEADER_TEXT",
     "HOST",
+    "HTTPS_URL",
     "IDENTIFIER",
     "INGRESS_PATH",
+    "KEY",
+    "KEY_PREFIX",
+    "LABEL_KEY",
     "LABEL_NAME",
+    "LABEL_VALUE",
     "MEANINGS",
+    "MEDIA_TYPE",
+    "NAME_PREFIX",
     "OBJECT_NAME",
+    "ORIGIN",
     "PATH_PREFIX",
+    "PATH_TEMPLATE",
+    "POINTER",
     "SERVED_NAME",
     "SERVICE_PATH",
+    "STATUS",
     "URI",
+    "WEB_URL",
 ]
 
 OBJECT_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
@@ -36,6 +52,24 @@ URI: Final = r"^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$"
 BASE64: Final = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$"
 HOST: Final = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 PATH_PREFIX: Final = r"^(/[A-Za-z0-9._~-]+)+$"
+PATH_TEMPLATE: Final = r"^(/([A-Za-z0-9._~!$&'()*+,;=:@%-]|[{][A-Za-z_][A-Za-z0-9_-]*[+]?[}])*)*$"
+HEADER_NAME: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+HEADER_TEXT: Final = r"^[ -~]*$"
+POINTER: Final = r"^(/([^/~]|~[01])*)*$"
+KEY: Final = r"^[A-Za-z0-9._-]+$"
+STATUS: Final = r"^[1-5]([0-9]{2}|xx)$"
+FILE_NAME: Final = r"^[A-Za-z0-9 ._-]+$"
+MEDIA_TYPE: Final = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[ -~]*)?$"
+LABEL_KEY: Final = (
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+)
+LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+KEY_PREFIX: Final = r"^[A-Za-z0-9:._-]+$"
+HTTPS_URL: Final = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?$"
+WEB_URL: Final = r"^https?://[!-~]+$"
+ORIGIN: Final = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"
+CIDR: Final = r"^[0-9a-fA-F:.]+/[0-9]{1,3}$"
+NAME_PREFIX: Final = r"^[A-Za-z0-9_.-]*$"
 
 MEANINGS: Final = {
     OBJECT_NAME: 'lower-case letters, digits, "-" and ".", with a letter or digit at both ends',
@@ -49,4 +83,20 @@ MEANINGS: Final = {
     BASE64: "base64 with its padding, on one line",
     HOST: 'a host name in lower case, "*." before it for a wildcard',
     PATH_PREFIX: 'segments that each start with "/", of letters, digits, ".", "_", "~" and "-"',
+    PATH_TEMPLATE: 'segments that each start with "/", of ASCII letters, digits, %XX and {argument}s',
+    HEADER_NAME: 'a header name: letters, digits and "-"',
+    HEADER_TEXT: "printable ASCII",
+    POINTER: 'a JSON Pointer: steps that each start with "/", with ~1 for "/" and ~0 for "~"',
+    KEY: 'letters, digits, "-", "_" and "."',
+    STATUS: "a status code such as 404, or a class such as 2xx",
+    FILE_NAME: 'letters, digits, spaces, "-", "_" and "."',
+    MEDIA_TYPE: "a media type such as application/json",
+    LABEL_KEY: "a label key: name or domain/name",
+    LABEL_VALUE: 'letters, digits, "-", "_" and ".", with a letter or digit at both ends',
+    KEY_PREFIX: 'letters, digits, ":", ".", "_" and "-"',
+    HTTPS_URL: "an https URL",
+    WEB_URL: "an http or https URL",
+    ORIGIN: "an origin such as https://app.example.com",
+    CIDR: "a network such as 10.0.0.0/8",
+    NAME_PREFIX: 'letters, digits, "_", "." and "-"',
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from crd.models.metadata import Model
+from crd.finding import Reason
+from crd.models import patterns
+from crd.models.metadata import ATOMIC, Model, Rule
 from crd.selector import Operator, Requirement, Selector
 
 __all__ = ["LabelSelector", "SelectorRequirement"]
@@ -18,6 +20,26 @@ Value = Annotated[str, Field(max_length=63)]
 class SelectorRequirement(Model):
     """One condition of a selector on one label key."""
 
+    rules: ClassVar = (
+        Rule(
+            "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : "
+            "!has(self.values) || size(self.values) == 0",
+            "In and NotIn need at least one value, Exists and DoesNotExist take none",
+            reason=Reason.INVALID_SELECTOR,
+        ),
+        Rule(
+            f"self.key.matches('{patterns.LABEL_KEY}')",
+            "no label has this key; write it as name or domain/name",
+            reason=Reason.INVALID_SELECTOR,
+            at=("key",),
+        ),
+        Rule(
+            f"!has(self.values) || self.values.all(v, v.matches('{patterns.LABEL_VALUE}'))",
+            "no label has this value; use letters, digits, '-', '_' and '.'",
+            reason=Reason.INVALID_SELECTOR,
+        ),
+    )
+
     key: Key = Field(description="The label key that the condition is about.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
         description="How the label has to relate to the values: In, NotIn, Exists or DoesNotExist."
@@ -25,18 +47,40 @@ class SelectorRequirement(Model):
     values: Annotated[tuple[Value, ...], Field(max_length=64)] = Field(
         (),
         description="Values for In and NotIn, at least one; none for Exists and DoesNotExist.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        json_schema_extra=ATOMIC,
     )
 
 
 class LabelSelector(Model):
     """Which objects of the same namespace are selected, by their labels. All conditions must hold."""
 
+    rules: ClassVar = (
+        Rule(
+            "(has(self.matchLabels) && size(self.matchLabels) > 0) || "
+            "(has(self.matchExpressions) && size(self.matchExpressions) > 0) || "
+            "(has(self.selectAll) && self.selectAll)",
+            "an empty selector would serve every object of the namespace; name labels, or set selectAll: true",
+            reason=Reason.EMPTY_SELECTOR,
+        ),
+        Rule(
+            "!(has(self.selectAll) && self.selectAll) || ((!has(self.matchLabels) || size(self.matchLabels) == 0) && "
+            "(!has(self.matchExpressions) || size(self.matchExpressions) == 0))",
+            "selectAll: true stands beside conditions; remove one of the two",
+            reason=Reason.INVALID_SELECTOR,
+        ),
+        Rule(
+            f"!has(self.matchLabels) || self.matchLabels.all(k, k.matches('{patterns.LABEL_KEY}') && "
+            f"self.matchLabels[k].matches('{patterns.LABEL_VALUE}'))",
+            "no label has this key or value",
+            reason=Reason.INVALID_SELECTOR,
+        ),
+    )
+
     match_labels: Annotated[dict[Key, Value], Field(max_length=64)] = Field(
         default_factory=dict, description="Labels that the object must carry, key by key."
     )
     match_expressions: Annotated[tuple[SelectorRequirement, ...], Field(max_length=32)] = Field(
-        (), description="Further conditions on labels.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
+        (), description="Further conditions on labels.", json_schema_extra=ATOMIC
     )
     select_all: bool = Field(
         False,

@@ -1,4 +1,4 @@
-"""PURE. Every placeholder of a prompt's template is one of its variables."""
+"""PURE. The placeholders of a prompt and its variables are the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from crd.manifest import Object
 
-__all__ = ["undeclared_placeholders"]
+__all__ = ["undeclared_placeholders", "unused_variables"]
 
 
 def undeclared_placeholders(item: Object) -> Iterator[Finding]:
@@ -22,11 +22,23 @@ def undeclared_placeholders(item: Object) -> Iterator[Finding]:
     if not isinstance(item.spec, PromptSpec):
         return
     declared = [variable.name for variable in item.spec.variables]
-    for name in template.placeholders(item.spec.template):
-        if name not in declared:
-            near = difflib.get_close_matches(name, declared, n=1)
-            repair = f'did you mean "{{{{{near[0]}}}}}"?' if near else "add it to spec.variables or remove it"
-            message = f'the template uses "{{{{{name}}}}}", which spec.variables does not declare; {repair}'
-            yield Finding.of(
-                Reason.UNDECLARED_PLACEHOLDER, item.ref, message, subject=(name,), path=("spec", "template")
-            )
+    for path, text in item.spec.texts:
+        for name in template.placeholders(text):
+            if name not in declared:
+                near = difflib.get_close_matches(name, declared, n=1)
+                repair = f'did you mean "{{{{{near[0]}}}}}"?' if near else "add it to spec.variables or remove it"
+                message = f'the text uses "{{{{{name}}}}}", which spec.variables does not declare; {repair}'
+                at = ("spec", *path)
+                yield Finding.of(Reason.UNDECLARED_PLACEHOLDER, item.ref, message, subject=(name,), path=at)
+
+
+def unused_variables(item: Object) -> Iterator[Finding]:
+    """Variables that no text uses: whoever fills them in is not heard."""
+    if not isinstance(item.spec, PromptSpec):
+        return
+    used = {name for _, text in item.spec.texts for name in template.placeholders(text)}
+    for index, variable in enumerate(item.spec.variables):
+        if variable.name not in used:
+            message = f'no text uses "{{{{{variable.name}}}}}"; use it, or remove the variable'
+            at = ("spec", "variables", index)
+            yield Finding.of(Reason.UNUSED_VARIABLE, item.ref, message, subject=(variable.name,), path=at)
