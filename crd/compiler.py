@@ -109,8 +109,8 @@ def _incumbents(catalog: published.Catalog | None, prefix: str) -> Mapping[Claim
         held[Claim(Space.TOOL_NAME, tool.name.removeprefix(prefix))] = f"{Kind.TOOL} {tool.source}"
     for prompt in catalog.prompts:
         held[Claim(Space.PROMPT_NAME, prompt.name.removeprefix(prefix))] = f"{Kind.PROMPT} {prompt.source}"
-    for entry in (*catalog.resources, *catalog.http_resources):
-        held[Claim(Space.URI, entry.uri)] = f"{Kind.RESOURCE} {entry.source}"
+    held |= {Claim(Space.URI, entry.uri): f"{Kind.RESOURCE} {entry.source}" for entry in catalog.resources}
+    held |= {Claim(Space.URI, entry.uri): f"{Kind.RESOURCE} {entry.source}" for entry in catalog.http_resources}
     for tool in catalog.tools:
         held[Claim(Space.DOOR, f"POST {tool.ingress_path}")] = f"{Kind.TOOL} {tool.source}"
     for prompt in catalog.prompts:

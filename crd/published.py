@@ -114,7 +114,7 @@ def _lean(value: Any) -> Any:
         return [_lean(item) for item in value]
     if not is_dataclass(value):
         return value
-    members = ((name, getattr(value, name), default) for name, default in _defaults(type(value)))
+    members = ((name, getattr(value, name), default) for name, default in _defaults(value.__class__))
     return {name: _lean(member) for name, member, default in members if member != default}
 
 
