@@ -38,13 +38,18 @@ class ServerView:
     members: Refs = _NONE
     holders: HashTrieMap[Claim, tuple[Ref, ...]] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
     weight: int = 0
+    counts: tuple[int, int, int] = (0, 0, 0)
+
+    def count(self, kind: Kind) -> int:
+        """How many members of a kind there are."""
+        return self.counts[MEMBER_KINDS.index(kind)]
 
     def with_member(self, fact: MemberFact) -> ServerView:
         """The view with one more member."""
         holders = self.holders
         for claim in fact.claims:
             holders = holders.insert(claim, tuple(sorted({*holders.get(claim, ()), fact.ref})))
-        return ServerView(self.ref, self.members.insert(fact.ref), holders, self.weight + fact.weight)
+        return self._changed(self.members.insert(fact.ref), holders, fact, 1)
 
     def without_member(self, fact: MemberFact) -> ServerView:
         """The view with one member less."""
@@ -52,7 +57,15 @@ class ServerView:
         for claim in fact.claims:
             rest = tuple(ref for ref in holders.get(claim, ()) if ref != fact.ref)
             holders = holders.insert(claim, rest) if rest else holders.discard(claim)
-        return ServerView(self.ref, self.members.discard(fact.ref), holders, self.weight - fact.weight)
+        return self._changed(self.members.discard(fact.ref), holders, fact, -1)
+
+    def _changed(
+        self, members: Refs, holders: HashTrieMap[Claim, tuple[Ref, ...]], fact: MemberFact, step: int
+    ) -> ServerView:
+        tools, prompts, resources = (
+            count + step * (kind is fact.ref.kind) for count, kind in zip(self.counts, MEMBER_KINDS, strict=True)
+        )
+        return ServerView(self.ref, members, holders, self.weight + step * fact.weight, (tools, prompts, resources))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from crd.models.resource import ResourceSpec, template_of
 from crd.models.server import ServerSpec
 from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
-from crd.rules import services
+from crd.rules import references
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -54,7 +54,7 @@ def compile_server(
         raise ValueError(  # noqa: TRY004 -- the value of a field, not a type, is at fault
             f"{server.ref} cannot be compiled: {[str(p) for p in server.problems]}"
         )
-    sound, rejected = _sorted_out(members)
+    sound, rejected = _sorted_out(catalog, members)
     holders = _holders(server.ref, sound, _incumbents(incumbents, server.spec.name_prefix), rejected)
     served = [
         _Served(item, item.fact, holders, server.spec.name_prefix)
@@ -65,7 +65,7 @@ def compile_server(
         finding
         for item in sound
         if isinstance(item.fact, MemberFact)
-        for finding in services.missing_services(catalog, item.fact)
+        for finding in references.backends(catalog, item.fact)
     )
     return Compilation(
         published.Catalog(
@@ -88,15 +88,18 @@ def compile_server(
     )
 
 
-def _sorted_out(members: Iterable[Object]) -> tuple[list[Object], list[Finding]]:
+def _sorted_out(catalog: Catalog, members: Iterable[Object]) -> tuple[list[Object], list[Finding]]:
     """The members that can be served, by seniority, and what is wrong with the others."""
     sound: list[tuple[tuple[str, Ref, str], Object]] = []
     rejected: list[Finding] = []
     for item in members:
         faults = [f for rule in integrity.OBJECT_RULES for f in rule(item) if f.reason is not Reason.UNKNOWN_FIELD]
-        if isinstance(item.fact, MemberFact) and not any(fault.level is Level.ERROR for fault in faults):
+        if isinstance(item.fact, MemberFact):
+            faults += references.backends(catalog, item.fact)
+        errors = [fault for fault in faults if fault.level is Level.ERROR]
+        if isinstance(item.fact, MemberFact) and not errors:
             sound.append((item.fact.seniority, item))
-        rejected += faults
+        rejected += errors
     return [item for _, item in sorted(sound, key=lambda pair: pair[0])], rejected
 
 

@@ -122,6 +122,13 @@ class ServerFact:
     door: tuple[str, str] | None = None
     backends: tuple[Backend, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    uid: str = ""
+    created: str = ""
+
+    @property
+    def seniority(self) -> tuple[str, Ref, str]:
+        """As that of a member."""
+        return (self.created or "9999", self.ref, self.uid)
 
     def selector_of(self, kind: Kind) -> Selector:
         """The selector that is in force for the members of a kind."""

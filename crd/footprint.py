@@ -32,7 +32,7 @@ Path = tuple[str | int, ...]
 def fact(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpec, raw: Any) -> MemberFact | ServerFact:
     """The facts of an object of ours; ``raw`` is its spec as it came."""
     if isinstance(spec, ServerSpec):
-        return _server(ref, spec)
+        return _server(ref, metadata, spec)
     places: dict[Claim, Path] = {}
     for claim, place in claims(spec.name or ref.name, spec):
         places.setdefault(claim, place)
@@ -108,7 +108,7 @@ def _grant(ref: Ref, spec: Mapping[str, Any]) -> GrantFact:
     return GrantFact(ref, sources, None if None in targets else frozenset(map(str, targets)))
 
 
-def _server(ref: Ref, spec: ServerSpec) -> ServerFact:
+def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFact:
     prompts, resources = spec.prompt_selector, spec.resource_selector
     redis = spec.redis
     return ServerFact(
@@ -126,6 +126,8 @@ def _server(ref: Ref, spec: ServerSpec) -> ServerFact:
         if redis
         else (),
         mounts=tuple(_server_mounts(ref.namespace, spec)),
+        uid=str(metadata.get("uid") or ""),
+        created=str(metadata.get("creationTimestamp") or ""),
     )
 
 

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING
 
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.finding import Finding, Level, Reason, Verdict
-from crd.rules import fields, names, prompts, schemas, selectors, services
+from crd.rules import (
+    changes,
+    fields,
+    mapping,
+    names,
+    prompts,
+    references,
+    resources,
+    schemas,
+    selectors,
+    servers,
+    texts,
+    transport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,13 +36,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "judge", "standing", "survey"]
 
+CLASHES = frozenset(names.REASONS.values())
+
 OBJECT_RULES = (
     fields.invalid_fields,
     fields.unknown_fields,
     schemas.invalid_schema,
+    mapping.invalid_mapping,
+    transport.unsafe_headers,
+    transport.unsafe_retries,
+    transport.insecure_tls,
+    transport.invalid_response,
+    resources.invalid_uris,
+    resources.invalid_operations,
     prompts.undeclared_placeholders,
+    prompts.unused_variables,
+    texts.unsafe_texts,
+    texts.weak_description,
+    texts.contradictory_hints,
     selectors.empty_selector,
     selectors.invalid_selector,
+    servers.public_without_auth,
+    servers.long_names,
     names.repeated,
 )
 
@@ -52,12 +80,15 @@ def judge(catalog: Catalog, change: Change) -> Verdict:
     after = _placed(before, change.ref, change.new)
     touched = _touched(before, change.old) | _touched(after, change.new)
     claims = _claims(change.old) | _claims(change.new)
-    known = set(_together(_own(change.old), _relations(before, change.ref, touched, claims)))
-    found = _together(_own(change.new), _relations(after, change.ref, touched, claims))
-    broken = (finding for finding in found if finding not in known)
+    found = [*_together(_own(change.new), _relations(after, change.ref, touched, claims, judging=True))]
+    if found:
+        # What stood before is looked up only where there is something to compare: most changes break nothing.
+        relations = _relations(before, change.ref, touched, claims, judging=True)
+        known = {_identity(finding) for finding in _together(_own(change.old), relations)}
+        found = [finding for finding in found if _identity(finding) not in known]
     if change.new is None:
-        broken = (finding for finding in broken if finding.level is Level.WARNING)
-    return Verdict.of(_seen_from(change, finding) for finding in broken)
+        found = [finding for finding in found if finding.level is Level.WARNING]
+    return Verdict.of((*(_seen_from(change, finding) for finding in found), *_transition(change, touched)))
 
 
 def survey(catalog: Catalog, objects: Iterable[Object]) -> Verdict:
@@ -97,6 +128,16 @@ def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[
             yield finding
 
 
+def _identity(finding: Finding) -> Finding:
+    """A clash is the same one whoever is blamed for it: the server, the space and the value say what it is."""
+    return replace(finding, ref=finding.related[1]) if _is_clash(finding) else finding
+
+
+def _is_clash(finding: Finding) -> bool:
+    """Whether it is about two objects on one server: its other object, and the server."""
+    return finding.reason in CLASHES and len(finding.related) == 2
+
+
 def _touched(catalog: Catalog, item: Object | None) -> set[Ref]:
     """The servers on which an object is, or, for a server, itself."""
     match item.fact if item is not None else None:
@@ -112,32 +153,64 @@ def _claims(item: Object | None) -> set[Claim]:
     return set(fact.claims) if isinstance(fact, MemberFact) else set()
 
 
-def _relations(catalog: Catalog, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim]) -> Iterator[Finding]:
-    """An object's relations to others: on the touched servers, about its claims; for a server, about all of them."""
-    member = catalog.member(ref)
-    if member is not None:
-        yield from services.missing_services(catalog, member)
+def _relations(
+    catalog: Catalog, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim], *, judging: bool = False
+) -> Iterator[Finding]:
+    """An object's relations to others: on the touched servers, about its claims; for a server, about all of them.
+
+    ``judging`` blames a changed server for an Ingress that a younger one has too: it is the one that can be refused.
+    """
+    fact = catalog.get(ref)
+    if isinstance(fact, MemberFact | ServerFact):
+        yield from references.backends(catalog, fact)
+        yield from references.mounts(catalog, fact)
     claims = tuple(claims)
-    for server in touched:
+    for name in touched:
+        server = catalog.server(name)
+        if server is None:
+            continue
         yield from selectors.selects_nothing(catalog, server)
-        for claim in claims if server != ref else catalog.view(server).holders:
-            yield from names.duplicates(catalog, server, claim)
+        yield from servers.unmatched_limits(catalog, server)
+        yield from servers.catalog_size(catalog, server)
+        if name == ref:
+            yield from servers.ingress_taken(catalog, server, blame_always=judging)
+            for member in map(catalog.member, catalog.view(name).members):
+                yield from _on(server, member)
+        else:
+            yield from _on(server, catalog.member(ref))
+        for claim in claims if name != ref else catalog.view(name).holders:
+            yield from names.duplicates(catalog, name, claim)
+
+
+def _on(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
+    """What a server's own fields say against one member."""
+    if member is not None:
+        yield from servers.prefixed_names(server, member)
+        yield from servers.long_timeouts(server, member)
+
+
+def _transition(change: Change, touched: Iterable[Ref]) -> Iterator[Finding]:
+    """What the step itself breaks, though both states are whole."""
+    if change.old is not None and change.new is not None:
+        yield from changes.immutable_fields(change.old, change.new)
+        yield from schemas.breaking_changes(change.old, change.new, sorted(touched))
 
 
 def _seen_from(change: Change, finding: Finding) -> Finding:
-    """A clash that the changed object wins by seniority, told as this object's: it is the one that can be refused.
+    """A fault that the changed object wins by seniority, or shares, told as this object's: it can be refused.
 
     A server's own change is blamed on the server, which names both.
     """
-    if finding.level is not Level.ERROR or len(finding.related) != 2:
-        return finding
+    if not _is_clash(finding):
+        return replace(finding, ref=change.ref) if finding.level is Level.ERROR else finding
     blamed = change.new.fact if change.new is not None else None
     winner, server = finding.related
     claim = Claim(Space(finding.subject[1]), finding.subject[2])
     if isinstance(blamed, MemberFact):
         other = winner if finding.ref == change.ref else finding.ref
         moved = change.old is not None and claim in _claims(change.old)
-        return names.clash(blamed, other, server, claim, ("metadata", "labels") if moved else None)
+        path = ("metadata", "labels") if moved else None
+        return names.clash(blamed, other, server, claim, path, finding.level)
     message = (
         f'{winner} and {finding.ref} would both serve "{claim.value}" on {server}; '
         "narrow spec.toolSelector or rename one of them"

@@ -18,7 +18,7 @@ __all__ = ["invalid_fields", "unknown_fields"]
 def invalid_fields(item: Object) -> Iterator[Finding]:
     """What keeps the spec from being read: type, enum, pattern, bounds, a required field, a CEL rule's twin."""
     for problem in item.problems:
-        yield Finding.of(Reason.INVALID_FIELD, item.ref, problem.message, path=problem.path)
+        yield Finding.of(problem.reason, item.ref, problem.message, path=problem.path)
 
 
 def unknown_fields(item: Object) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crd import manifest
 from crd.facts import Space
-from crd.finding import Finding, Reason, dotted
+from crd.finding import Finding, Level, Reason, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,16 +44,24 @@ def duplicates(catalog: Catalog, server: Ref, claim: Claim) -> Iterator[Finding]
     if len(refs) < 2:
         return
     members = sorted((m for m in map(catalog.member, refs) if m is not None), key=lambda member: member.seniority)
+    fact = catalog.server(server)
+    level = Level.WARNING if fact is not None and fact.prefer_incumbent else Level.ERROR
     for loser in members[1:]:
-        yield clash(loser, members[0].ref, server, claim)
+        yield clash(loser, members[0].ref, server, claim, level=level)
 
 
 def clash(
-    blamed: MemberFact, other: Ref, server: Ref, claim: Claim, path: tuple[str | int, ...] | None = None
+    blamed: MemberFact,
+    other: Ref,
+    server: Ref,
+    claim: Claim,
+    path: tuple[str | int, ...] | None = None,
+    level: Level = Level.ERROR,
 ) -> Finding:
     """The finding that one object cannot be served because another one already is.
 
-    ``path`` is the field to name as the cause, if it is not the one that makes the claim.
+    ``path`` is the field to name as the cause, if it is not the one that makes the claim. A warning is for servers that
+    prefer the incumbent: the object is admitted, and not served there.
     """
     place = blamed.place(claim)
     message = f'{other} already serves "{claim.value}" on {server}; change {dotted(place)} or the labels of one of them'
@@ -64,4 +72,5 @@ def clash(
         subject=(server.key, claim.space.value, claim.value),
         path=path or place,
         related=(other, server),
+        level=level,
     )

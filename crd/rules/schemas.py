@@ -10,9 +10,10 @@ from crd.finding import Finding, Reason
 from crd.models.tool import ToolSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from crd.manifest import Object
+    from crd.ref import Ref
 
 __all__ = ["invalid_schema"]
 
@@ -40,6 +41,11 @@ def invalid_schema(item: Object) -> Iterator[Finding]:
         yield Finding.of(Reason.INVALID_SCHEMA, item.ref, message, path=(*at, "type"))
     for path, message in _breaches(schema):
         yield Finding.of(Reason.INVALID_SCHEMA, item.ref, message, path=(*at, *path))
+
+
+def breaking_changes(old: Object, new: Object, servers: Sequence[Ref]) -> Iterator[Finding]:
+    """Placeholder."""
+    yield from ()
 
 
 def _breaches(schema: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -1,7 +1,8 @@
-"""PURE. A server's selector is well formed, says what it means, and finds something."""
+"""PURE. A server's selectors are well formed, say what they mean, and find something."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -9,48 +10,59 @@ from typing import TYPE_CHECKING
 from crd.catalog import MEMBER_KINDS
 from crd.finding import Finding, Reason
 from crd.models.server import ServerSpec
+from crd.ref import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crd.catalog import Catalog
+    from crd.facts import ServerFact
     from crd.manifest import Object
-    from crd.ref import Ref
+    from crd.models.selectors import LabelSelector
+    from crd.selector import Selector
 
 __all__ = ["empty_selector", "invalid_selector", "selects_nothing"]
 
-_AT = ("spec", "toolSelector")
+Path = tuple[str | int, ...]
+
 _NAME = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)")
 _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def empty_selector(item: Object) -> Iterator[Finding]:
     """A selector without conditions that does not say that it means every object of the namespace."""
-    if not isinstance(item.spec, ServerSpec):
-        return
-    selector = item.spec.tool_selector
-    if not (selector.match_labels or selector.match_expressions or selector.select_all):
-        message = "an empty selector would serve every object of the namespace; name labels, or set selectAll: true"
-        yield Finding.of(Reason.EMPTY_SELECTOR, item.ref, message, path=_AT)
+    for path, selector in _selectors(item):
+        if not (selector.match_labels or selector.match_expressions or selector.select_all):
+            message = "an empty selector would serve every object of the namespace; name labels, or set selectAll: true"
+            yield Finding.of(Reason.EMPTY_SELECTOR, item.ref, message, path=path)
 
 
 def invalid_selector(item: Object) -> Iterator[Finding]:
     """Keys and values that no label can have, a wrong number of values, conditions beside selectAll."""
-    if not isinstance(item.spec, ServerSpec):
+    for at, selector in _selectors(item):
+        for path, message in _faults(selector):
+            yield Finding.of(Reason.INVALID_SELECTOR, item.ref, message, path=(*at, *path))
+
+
+def _selectors(item: Object) -> Iterator[tuple[Path, LabelSelector]]:
+    spec = item.spec
+    if not isinstance(spec, ServerSpec):
         return
-    for path, message in _faults(item.spec):
-        yield Finding.of(Reason.INVALID_SELECTOR, item.ref, message, path=(*_AT, *path))
+    yield ("spec", "toolSelector"), spec.tool_selector
+    if spec.prompt_selector:
+        yield ("spec", "promptSelector"), spec.prompt_selector
+    if spec.resource_selector:
+        yield ("spec", "resourceSelector"), spec.resource_selector
 
 
-def _faults(spec: ServerSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    selector = spec.tool_selector
+def _faults(selector: LabelSelector) -> Iterator[tuple[Path, str]]:
     if selector.select_all and (selector.match_labels or selector.match_expressions):
         yield ("selectAll",), "selectAll: true stands beside conditions; remove one of the two"
     for key, value in selector.match_labels.items():
         yield from _key_fault(("matchLabels", key), key)
         yield from _value_fault(("matchLabels", key), value)
     for index, requirement in enumerate(selector.match_expressions):
-        path = ("matchExpressions", index)
+        path: Path = ("matchExpressions", index)
         yield from _key_fault((*path, "key"), requirement.key)
         takes_values = requirement.operator in ("In", "NotIn")
         if takes_values and not requirement.values:
@@ -61,32 +73,48 @@ def _faults(spec: ServerSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
             yield from _value_fault((*path, "values", position), value)
 
 
-def _key_fault(path: tuple[str | int, ...], key: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _key_fault(path: Path, key: str) -> Iterator[tuple[Path, str]]:
     prefix, slash, name = key.rpartition("/")
     if not _NAME.fullmatch(name) or (slash and not (_PREFIX.fullmatch(prefix) and len(prefix) <= 253)):
         yield path, f'"{key}" is no label key, so nothing can carry it; write it as name or domain/name'
 
 
-def _value_fault(path: tuple[str | int, ...], value: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _value_fault(path: Path, value: str) -> Iterator[tuple[Path, str]]:
     if value and not _NAME.fullmatch(value):
         yield path, f'"{value}" is no label value, so nothing can carry it; use letters, digits, "-", "_" and "."'
 
 
-def selects_nothing(catalog: Catalog, server: Ref) -> Iterator[Finding]:
-    """A server that serves nothing, with the labels that its namespace does have."""
-    if catalog.server(server) is None or catalog.view(server).members:
-        return
-    near = _labels_nearby(catalog, server)
-    repair = f"labels there: {near}" if near else "there is no MCPTool, MCPPrompt or MCPResource yet"
-    message = f"{server} selects nothing in namespace {server.namespace}; {repair}"
-    yield Finding.of(Reason.SELECTS_NOTHING, server, message, path=_AT)
+def selects_nothing(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
+    """A selector that finds nothing, with the labels of the namespace that come nearest to it.
+
+    toolSelector finds something if any kind that it stands for does.
+    """
+    view = catalog.view(server.ref)
+    if not view.members:
+        yield _nothing(catalog, server, "toolSelector", MEMBER_KINDS, server.selector)
+    if server.prompt_selector is not None and not view.count(Kind.PROMPT):
+        yield _nothing(catalog, server, "promptSelector", (Kind.PROMPT,), server.prompt_selector)
+    if server.resource_selector is not None and not view.count(Kind.RESOURCE):
+        yield _nothing(catalog, server, "resourceSelector", (Kind.RESOURCE,), server.resource_selector)
 
 
-def _labels_nearby(catalog: Catalog, server: Ref) -> str:
-    """The most frequent labels among the namespace's first hundred members, three at most."""
+def _nothing(catalog: Catalog, server: ServerFact, field: str, kinds: tuple[Kind, ...], selector: Selector) -> Finding:
+    near = _labels_nearby(catalog, server.ref.namespace, kinds, selector)
+    absent = " or ".join(kinds) if len(kinds) == 1 else "MCPTool, MCPPrompt or MCPResource"
+    repair = f"labels there: {near}" if near else f"there is no {absent} yet"
+    message = f"{server.ref} selects nothing in namespace {server.ref.namespace}; {repair}"
+    return Finding.of(Reason.SELECTS_NOTHING, server.ref, message, path=("spec", field))
+
+
+def _labels_nearby(catalog: Catalog, namespace: str, kinds: tuple[Kind, ...], selector: Selector) -> str:
+    """Of the labels of the namespace's first hundred members of each kind: those most like the wished ones, else the
+    most frequent; three at most."""
     counts: Counter[str] = Counter()
-    for kind in MEMBER_KINDS:
-        for _, ref in zip(range(100), catalog.refs(kind, server.namespace), strict=False):
+    for kind in kinds:
+        for _, ref in zip(range(100), catalog.refs(kind, namespace), strict=False):
             member = catalog.member(ref)
             counts.update(f"{key}={value}" for key, value in (member.labels if member else {}).items())
-    return ", ".join(sorted(sorted(counts), key=lambda label: -counts[label])[:3])
+    frequent = sorted(sorted(counts), key=lambda label: -counts[label])
+    wished = [f"{r.key}={value}" for r in selector.requirements for value in sorted(r.values)]
+    alike = [near for wish in wished for near in difflib.get_close_matches(wish, frequent, n=1, cutoff=0.7)]
+    return ", ".join([*dict.fromkeys([*alike, *frequent])][:3])

@@ -1,0 +1,137 @@
+"""PURE. Request bodies: each mode has what it needs and nothing else, and every argument goes somewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crd.finding import Reason
+from crd.rules.inputs import SCALARS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.models.http import Body, BodyField
+    from crd.rules.inputs import Inputs
+
+__all__ = ["MAX_STEPS", "effective_mode", "faults", "leftover_faults"]
+
+Path = tuple[str | int, ...]
+Fault = tuple[Reason, Path, str]
+"""Reason, path below spec.http.body, message."""
+
+MAX_STEPS = 8
+_WITH_FIELDS = ("Fields", "Form", "Multipart")
+_WITH_ARGUMENT = ("Argument", "Raw")
+_JSON_MODES = ("Arguments", "Argument", "Fields")
+# Modes that send arguments which no entry names: as the body, or in the query.
+_TAKES_LEFTOVERS = ("Arguments", "Form", "Multipart", "None")
+
+
+def effective_mode(body: Body | None, method: str) -> str:
+    """The mode in force."""
+    if body is not None:
+        return body.mode
+    return "Arguments" if method in ("POST", "PUT", "PATCH") else "None"
+
+
+def faults(body: Body, method: str, inputs: Inputs) -> Iterator[Fault]:
+    """What is wrong with a body."""
+    mode = body.mode
+    if mode != "None" and method == "GET":
+        yield Reason.INVALID_MAPPING, ("mode",), "a GET has no body; set mode to None, or another spec.method"
+    yield from _members(body)
+    if mode in _WITH_ARGUMENT and body.argument:
+        yield from _argument(body, inputs)
+    yield from _content_type(body)
+    for index, field in enumerate(body.fields):
+        yield from _field(mode, field, ("fields", index), inputs)
+    if mode == "Fields":
+        yield from _clashes(body.fields)
+
+
+def leftover_faults(mode: str, unused: tuple[str, ...], inputs: Inputs) -> Iterator[tuple[Reason, str, str]]:
+    """Arguments that go nowhere: ``unused`` are those that no entry, path or field names."""
+    for name in unused:
+        found = inputs.find(name)
+        if mode not in _TAKES_LEFTOVERS:
+            message = f'"{name}" is declared and sent nowhere; map it, or remove it from {inputs.where}'
+            yield Reason.UNMAPPED_ARGUMENT, name, message
+        elif mode == "None" and found is not None and "object" in found.types:
+            message = (
+                f'"{name}" may be an object, and goes to the query; add a query entry for it with style DeepObject or '
+                "Json, or give it a plain type"
+            )
+            yield Reason.INVALID_MAPPING, name, message
+        elif mode in ("Form", "Multipart") and found is not None and not found.types <= SCALARS:
+            message = f'"{name}" is no plain value, and a form holds nothing else; give it a plain type, or map it'
+            yield Reason.INVALID_MAPPING, name, message
+
+
+def _members(body: Body) -> Iterator[Fault]:
+    mode = body.mode
+    if mode in _WITH_ARGUMENT and not body.argument:
+        yield Reason.INVALID_MAPPING, ("argument",), f"mode {mode} sends one argument; name it in argument"
+    if mode not in _WITH_ARGUMENT and body.argument:
+        yield Reason.INVALID_MAPPING, ("argument",), f"mode {mode} takes no argument; remove it, or use mode Argument"
+    if mode == "Fields" and not body.fields:
+        yield Reason.INVALID_MAPPING, ("fields",), "mode Fields needs fields; add one, or use mode Arguments"
+    if mode not in _WITH_FIELDS and body.fields:
+        yield Reason.INVALID_MAPPING, ("fields",), f"mode {mode} takes no fields; remove them, or use mode Fields"
+    if mode != "Raw" and body.encoding:
+        yield Reason.INVALID_MAPPING, ("encoding",), f"mode {mode} takes no encoding; remove it, or use mode Raw"
+
+
+def _argument(body: Body, inputs: Inputs) -> Iterator[Fault]:
+    name = body.argument or ""
+    found = inputs.find(name)
+    if found is None:
+        message = f'"{name}" is not declared in {inputs.where}; {inputs.repair(name)}'
+        yield Reason.INVALID_MAPPING, ("argument",), message
+    elif body.mode == "Raw" and found.types != frozenset({"string"}):
+        message = f'"{name}" is not always a string, which mode Raw sends; set its type to string, or use mode Argument'
+        yield Reason.INVALID_MAPPING, ("argument",), message
+
+
+def _content_type(body: Body) -> Iterator[Fault]:
+    given, at = body.content_type, ("contentType",)
+    if body.mode == "Raw" and given is None:
+        yield Reason.INVALID_MAPPING, at, "mode Raw sends bytes that nobody can name; set contentType"
+    if given is None or body.mode == "Raw":
+        return
+    media = given.partition(";")[0].strip().lower()
+    if body.mode not in _JSON_MODES:
+        yield Reason.INVALID_MAPPING, at, f"mode {body.mode} sets its own contentType; remove it"
+    elif media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
+        message = f'"{given}" is no JSON; use application/json or application/*+json, or mode Raw'
+        yield Reason.INVALID_MAPPING, at, message
+
+
+def _field(mode: str, field: BodyField, at: Path, inputs: Inputs) -> Iterator[Fault]:
+    if field.argument is not None:
+        found = inputs.find(field.argument)
+        if found is None:
+            message = f'"{field.argument}" is not declared in {inputs.where}; {inputs.repair(field.argument)}'
+            yield Reason.INVALID_MAPPING, (*at, "argument"), message
+        elif mode in ("Form", "Multipart") and not found.types <= SCALARS:
+            message = f'"{field.argument}" is no plain value, and a form holds nothing else; give it a plain type'
+            yield Reason.INVALID_MAPPING, (*at, "argument"), message
+    if mode == "Fields" and field.name.startswith("/") and field.name.count("/") > MAX_STEPS:
+        message = f'"{field.name}" has {field.name.count("/")} steps; use {MAX_STEPS} at most'
+        yield Reason.INVALID_MAPPING, (*at, "name"), message
+    extras = {"fileName": field.file_name, "mediaType": field.media_type, "encoding": field.encoding}
+    for member, value in extras.items():
+        if value is not None and mode != "Multipart":
+            message = f"{member} is for mode Multipart; remove it, or change the mode"
+            yield Reason.INVALID_MAPPING, (*at, member), message
+
+
+def _clashes(fields: tuple[BodyField, ...]) -> Iterator[Fault]:
+    """Two fields at one place, or one inside of another that is a value."""
+    seen: dict[tuple[str, ...], str] = {}
+    for index, field in enumerate(fields):
+        steps = tuple(field.name.split("/")[1:]) if field.name.startswith("/") else (field.name,)
+        other = next((n for s, n in seen.items() if s[: len(steps)] == steps or steps[: len(s)] == s), None)
+        if other is not None:
+            message = f'"{field.name}" and "{other}" are at the same place of the body; remove or rename one'
+            yield Reason.INVALID_MAPPING, ("fields", index, "name"), message
+        seen[steps] = field.name

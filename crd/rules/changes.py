@@ -1,0 +1,29 @@
+"""PURE. Fields that stay as they are for the life of an object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crd.finding import Finding, Reason
+from crd.models.server import ServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.manifest import Object
+
+__all__ = ["immutable_fields"]
+
+
+def immutable_fields(old: Object, new: Object) -> Iterator[Finding]:
+    """The prefix of a server's keys in Redis: under another one, every session and every limit is lost."""
+    if not isinstance(old.spec, ServerSpec) or not isinstance(new.spec, ServerSpec):
+        return
+    before, after = old.spec.redis, new.spec.redis
+    if before and after and before.key_prefix and before.key_prefix != after.key_prefix:
+        now = f'"{after.key_prefix}"' if after.key_prefix else "nothing"
+        message = (
+            f'keyPrefix cannot be changed from "{before.key_prefix}" to {now}: every session and limit would be lost; '
+            "restore it, or make a new MCPServer"
+        )
+        yield Finding.of(Reason.IMMUTABLE_FIELD, new.ref, message, path=("spec", "redis", "keyPrefix"))

@@ -1,0 +1,131 @@
+"""PURE. The proof of a mapping: what a schema lets through becomes a request, and all of it is used.
+
+Tools and HTTP-backed resources; `crd.rules.resources` has the resources of the first form of the API.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crd import uri
+from crd.finding import Finding, Level, Reason
+from crd.models.http import Http
+from crd.models.resource import ResourceSpec
+from crd.models.tool import ToolSpec
+from crd.rules import bodies, inputs, paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.manifest import Object
+    from crd.models.http import Entry, Pagination
+    from crd.ref import Ref
+    from crd.rules.inputs import Inputs
+
+__all__ = ["invalid_mapping"]
+
+Path = tuple[str | int, ...]
+_AT: Path = ("spec", "http")
+_OF_ARRAYS = ("Repeat", "Comma", "Space", "Pipe", "Json")
+_OF_OBJECTS = ("DeepObject", "Json")
+_EMPTY = Http()
+
+
+def invalid_mapping(item: Object) -> Iterator[Finding]:
+    """Everything that keeps arguments from becoming a request."""
+    spec = item.spec
+    if isinstance(spec, ToolSpec):
+        if spec.mcp is None:
+            yield from _mapped(item.ref, spec.http, spec.method, inputs.of_schema(spec.input_schema))
+        elif spec.service.path != "/":
+            message = f'service.path "{spec.service.path}" has no effect with mcp; write the whole path in mcp.path'
+            yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=("spec", "service", "path"))
+        yield from _service_path(item.ref, spec.service.path)
+    elif isinstance(spec, ResourceSpec) and spec.http is not None:
+        parsed = uri.parse(spec.uri_template) if spec.uri_template else None
+        if not isinstance(parsed, str):
+            yield from _mapped(item.ref, spec.http, "GET", inputs.of_template(parsed))
+        if spec.http.pagination:
+            message = "a resource is read whole; remove pagination, or offer a tool"
+            yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=(*_AT, "pagination"))
+
+
+def _service_path(ref: Ref, path: str) -> Iterator[Finding]:
+    for name in paths.placeholders(path):
+        message = f'"{{{name}}}" is sent as it stands there; move it to spec.http.path'
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=(name,), path=("spec", "service", "path"))
+
+
+def _mapped(ref: Ref, given: Http | None, method: str, known: Inputs) -> Iterator[Finding]:
+    http = given or _EMPTY
+    for reason, subject, message in paths.template_faults(http.path, known):
+        yield Finding.of(reason, ref, message, subject=("path", subject), path=(*_AT, "path"))
+    for place, entries in (("query", http.query), ("headers", http.headers)):
+        for index, entry in enumerate(entries):
+            yield from _entry(ref, entry, place, (*_AT, place, index), known)
+    if http.body is not None:
+        for reason, path, message in bodies.faults(http.body, method, known):
+            yield Finding.of(reason, ref, message, path=(*_AT, "body", *path))
+    if http.pagination is not None:
+        yield from _pagination(ref, http.pagination, http, known)
+    mode = bodies.effective_mode(http.body, method)
+    unused = tuple(name for name in known.names if name not in _used(http, known))
+    # An object without a mapping of its own is as old as the API; it is told, not refused.
+    level = Level.WARNING if given is None else None
+    for reason, name, message in bodies.leftover_faults(mode, unused, known):
+        yield Finding.of(reason, ref, message, subject=("leftover", name), path=_AT, level=level)
+
+
+def _used(http: Http, known: Inputs) -> set[str]:
+    used = set(paths.placeholders(http.path))
+    used |= {known.top(e.argument) for e in (*http.query, *http.headers) if e.argument is not None}
+    if http.body is not None:
+        used |= {known.top(f.argument) for f in http.body.fields if f.argument is not None}
+        used |= {known.top(http.body.argument)} if http.body.argument else set()
+    if http.pagination is not None and http.pagination.size_argument:
+        used.add(http.pagination.size_argument)
+    return used
+
+
+def _entry(ref: Ref, entry: Entry, place: str, at: Path, known: Inputs) -> Iterator[Finding]:
+    if entry.argument is None:
+        return
+    found = known.find(entry.argument)
+    if found is None:
+        message = f'"{entry.argument}" is not declared in {known.where}; {known.repair(entry.argument)}'
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "argument"))
+        return
+    name, style = entry.argument, entry.style
+    if "object" in found.types and style not in _OF_OBJECTS:
+        message = f'"{name}" may be an object, which style {style} cannot write; use DeepObject or Json'
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
+    elif "array" in found.types and style not in _OF_ARRAYS:
+        message = f'"{name}" may be an array, which style {style} cannot write; use Repeat, Comma, Space, Pipe or Json'
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
+    elif place == "headers" and (style == "DeepObject" or (style == "Repeat" and "array" in found.types)):
+        message = f'"{name}" would need several headers of one name; use style Comma or Json'
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
+
+
+def _pagination(ref: Ref, pages: Pagination, http: Http, known: Inputs) -> Iterator[Finding]:
+    at: Path = (*_AT, "pagination")
+    if pages.cursor_argument in known.names:
+        message = f'"{pages.cursor_argument}" is declared in {known.where}; set cursorArgument to a name that is not'
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "cursorArgument"))
+    if pages.size_argument is not None:
+        found = known.find(pages.size_argument)
+        if found is None or not found.types <= {"integer", "number"}:
+            said = "is not declared" if found is None else "is no number"
+            message = f'"{pages.size_argument}" {said} in {known.where}; declare it there with type integer'
+            yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "sizeArgument"))
+    elif pages.max_size is not None:
+        message = "maxSize bounds sizeArgument, which is not set; set it with sizeParameter, or remove maxSize"
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "maxSize"))
+    names = {entry.name for entry in http.query}
+    for member, name in (("parameter", pages.parameter), ("sizeParameter", pages.size_parameter)):
+        if name in names:
+            message = f'spec.http.query sets "{name}" as well; remove one of the two'
+            yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, member))
+    if pages.parameter == pages.size_parameter:
+        message = f'"{pages.parameter}" is the parameter of the cursor too; correct one of the two'
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "sizeParameter"))

@@ -1,0 +1,72 @@
+"""PURE. Path templates: every placeholder is declared, always there, one plain value; and no value leaves the path."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from crd.finding import Reason
+from crd.rules.inputs import SCALARS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.rules.inputs import Inputs
+
+__all__ = ["literal_faults", "placeholders", "template_faults"]
+
+Fault = tuple[Reason, str, str]
+"""Reason, subject, message."""
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*?)(\+?)\}")
+
+
+def placeholders(path: str) -> tuple[str, ...]:
+    """The names in a path, in order of first appearance."""
+    return tuple(dict.fromkeys(match[1] for match in _PLACEHOLDER.finditer(path)))
+
+
+def template_faults(path: str, inputs: Inputs) -> Iterator[Fault]:
+    """What is wrong with a path template."""
+    yield from literal_faults(path)
+    for name in placeholders(path):
+        found = inputs.find(name)
+        if found is None:
+            message = f'the path uses "{{{name}}}", which {inputs.where} does not declare; {inputs.repair(name)}'
+            yield Reason.UNDECLARED_PLACEHOLDER, name, message
+        elif not found.types <= SCALARS:
+            types = ", ".join(sorted(found.types - SCALARS))
+            message = f'"{name}" may be {types}, which has no place in a path; give it a plain type in {inputs.where}'
+            yield Reason.INVALID_MAPPING, name, message
+        elif not (found.required or found.has_default):
+            message = f'"{name}" may be left out, and the path needs it; make it required, or give it a default'
+            yield Reason.INVALID_MAPPING, name, message
+
+
+def literal_faults(path: str) -> Iterator[Fault]:
+    """What would let a request leave the path, whatever the arguments."""
+    for segment in path.split("/")[1:]:
+        found = list(_PLACEHOLDER.finditer(segment))
+        rest = unquote(_PLACEHOLDER.sub("", segment))
+        whole = f'the segment "{segment}"'
+        if not found:
+            yield from _plain(segment, rest)
+        elif any(match[2] for match in found) and (len(found) > 1 or rest):
+            message = f"{whole} holds more than {{{found[0][1]}+}}; let it stand alone between slashes"
+            yield Reason.UNSAFE_PATH, segment, message
+        elif rest.strip(".") == "" and rest:
+            message = f'{whole} becomes ".." for some values; put a letter or digit next to the argument'
+            yield Reason.UNSAFE_PATH, segment, message
+        elif any(a.end() == b.start() for a, b in itertools.pairwise(found)):
+            message = f"{whole} holds two arguments side by side, which cannot be told apart; put text between them"
+            yield Reason.UNSAFE_PATH, segment, message
+
+
+def _plain(segment: str, decoded: str) -> Iterator[Fault]:
+    if decoded.partition(";")[0] in (".", ".."):
+        yield Reason.UNSAFE_PATH, segment, f'the segment "{segment}" leads elsewhere; write the path that is meant'
+    elif "%" in segment and ("/" in decoded or "\\" in decoded or any(ord(c) < 0x20 for c in decoded)):
+        message = f'the segment "{segment}" hides a slash or a control character; write the path without it'
+        yield Reason.UNSAFE_PATH, segment, message

@@ -1,0 +1,75 @@
+"""PURE. What an object names exists and may be used. Absence warns: files may be applied in any order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crd.facts import MemberFact
+from crd.finding import Finding, Reason, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.catalog import Catalog
+    from crd.facts import Backend, ServerFact
+
+__all__ = ["backends", "mounts"]
+
+
+def backends(catalog: Catalog, fact: MemberFact | ServerFact) -> Iterator[Finding]:
+    """Services that are not there, lack the port, lead out of the cluster, or may not be called from here."""
+    for backend in fact.backends:
+        yield from _backend(catalog, fact, backend)
+
+
+def _backend(catalog: Catalog, fact: MemberFact | ServerFact, backend: Backend) -> Iterator[Finding]:
+    subject: tuple[str, ...] = (backend.service.key,)
+    at = backend.path
+    if isinstance(fact, MemberFact) and not catalog.granted(fact.ref, backend.service):
+        message = (
+            f"{backend.service} is in another namespace, where no ReferenceGrant lets {fact.ref.kind}s of "
+            f"{fact.ref.namespace} call it; create one there, or name a Service of {fact.ref.namespace}"
+        )
+        related = (backend.service,)
+        yield Finding.of(
+            Reason.CROSS_NAMESPACE_DENIED, fact.ref, message, subject=subject, path=(*at, "namespace"), related=related
+        )
+    service = catalog.service(backend.service)
+    if service is None:
+        what = "calls fail" if isinstance(fact, MemberFact) else "sessions and limits fail"
+        message = (
+            f"{backend.service} does not exist; {what} until it does; create it, or correct {dotted(backend.path)}"
+        )
+        yield Finding.of(
+            Reason.SERVICE_MISSING, fact.ref, message, subject=subject, path=at, related=(backend.service,)
+        )
+    elif service.type == "ExternalName":
+        message = f"{backend.service} is of type ExternalName and leads out of the cluster; name one with pods"
+        yield Finding.of(
+            Reason.SERVICE_EXTERNAL_NAME, fact.ref, message, subject=subject, path=at, related=(backend.service,)
+        )
+    elif service.port_number(backend.port) is None:
+        ports = ", ".join(f"{number} ({name})" if name else str(number) for name, number in service.ports[:5])
+        given = f'"{backend.port}"' if isinstance(backend.port, str) else str(backend.port)
+        message = f"{backend.service} has no port {given}; use one of its ports: {ports or 'it has none'}"
+        subject = (*subject, str(backend.port))
+        yield Finding.of(
+            Reason.SERVICE_PORT_MISSING, fact.ref, message, subject=subject, path=(*at, "port"), related=(service.ref,)
+        )
+
+
+def mounts(catalog: Catalog, fact: MemberFact | ServerFact) -> Iterator[Finding]:
+    """Secrets and ConfigMaps that are not there; nothing where nobody may list them."""
+    for mount in fact.mounts:
+        if catalog.knows(mount.ref.kind) and catalog.get(mount.ref) is None:
+            message = (
+                f"{mount.ref} does not exist; calls fail until it does; create it, or correct {dotted(mount.path)}"
+            )
+            yield Finding.of(
+                Reason.SECRET_MISSING,
+                fact.ref,
+                message,
+                subject=(str(mount.ref),),
+                path=mount.path,
+                related=(mount.ref,),
+            )

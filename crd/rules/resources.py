@@ -1,0 +1,96 @@
+"""PURE. The URIs of resources, and the operations of the first form of the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crd import uri
+from crd.finding import Finding, Reason
+from crd.models.resource import ResourceSpec
+from crd.rules import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.manifest import Object
+    from crd.models.resource import Operation
+    from crd.ref import Ref
+
+__all__ = ["invalid_operations", "invalid_uris"]
+
+Path = tuple[str | int, ...]
+
+
+def invalid_uris(item: Object) -> Iterator[Finding]:
+    """URIs that are none (RFC 3986), and templates that cannot be matched (RFC 6570)."""
+    spec = item.spec
+    if not isinstance(spec, ResourceSpec):
+        return
+    plain: list[tuple[Path, str | None]] = [(("spec", "uri"), spec.uri)]
+    if spec.content:
+        plain.append((("spec", "content", "uri"), spec.content.uri))
+    for path, text in plain:
+        wrong = uri.fault(text) if text else None
+        if wrong:
+            yield Finding.of(Reason.INVALID_URI, item.ref, f'"{text}" is no URI: {wrong}', path=path)
+    if spec.uri_template:
+        yield from _template(item.ref, spec.uri_template, ("spec", "uriTemplate"), variables=True)
+    for index, operation in enumerate(spec.operations or ()):
+        if operation.uri_template:
+            at = ("spec", "operations", index, "uriTemplate")
+            yield from _template(item.ref, operation.uri_template, at, variables=False)
+
+
+def _template(ref: Ref, text: str, at: Path, *, variables: bool) -> Iterator[Finding]:
+    parsed = uri.parse(text)
+    if isinstance(parsed, str):
+        yield Finding.of(Reason.INVALID_URI_TEMPLATE, ref, f'"{text}" is no URI template: {parsed}', path=at)
+    elif variables and not parsed.variables:
+        message = f'"{text}" holds no variable; write it as uri instead'
+        yield Finding.of(Reason.INVALID_URI_TEMPLATE, ref, message, path=at)
+
+
+def invalid_operations(item: Object) -> Iterator[Finding]:
+    """Placeholders that are no parameters, and parameters that nobody can give."""
+    spec = item.spec
+    for index, operation in enumerate((spec.operations or ()) if isinstance(spec, ResourceSpec) else ()):
+        at: Path = ("spec", "operations", index)
+        yield from _placeholders(item.ref, operation, at)
+        yield from _parameters(item.ref, operation, at)
+
+
+def _placeholders(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]:
+    declared = {parameter.name for parameter in operation.parameters if parameter.in_ == "path"}
+    for path, text in ((("ingressPath",), operation.ingress_path), (("service", "path"), operation.service.path)):
+        for name in paths.placeholders(text):
+            if name not in declared:
+                message = f'the path uses "{{{name}}}", which is no path parameter; add it to parameters with in: path'
+                place: Path = (*at, *path)
+                yield Finding.of(
+                    Reason.UNDECLARED_PLACEHOLDER, ref, message, subject=(*map(str, place), name), path=place
+                )
+        for reason, subject, message in paths.literal_faults(text) if path == ("service", "path") else ():
+            place = (*at, *path)
+            yield Finding.of(reason, ref, message, subject=(*map(str, place), subject), path=place)
+
+
+def _parameters(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]:
+    stated = operation.uri_template if operation.method == "GET" else None
+    parsed = uri.parse(stated) if stated else None
+    given = set(parsed.variables) if isinstance(parsed, uri.UriTemplate) else None
+    for position, parameter in enumerate(operation.parameters):
+        place: Path = (*at, "parameters", position)
+        if parameter.in_ == "path" and parameter.name not in paths.placeholders(operation.service.path):
+            message = f'"{parameter.name}" is sent nowhere; use {{{parameter.name}}} in service.path, or remove it'
+            yield Finding.of(Reason.UNMAPPED_ARGUMENT, ref, message, path=place)
+        elif parameter.in_ == "path" and parameter.name not in paths.placeholders(operation.ingress_path):
+            message = f'nobody can give "{parameter.name}" at the door; use {{{parameter.name}}} in ingressPath'
+            yield Finding.of(Reason.UNMAPPED_ARGUMENT, ref, message, path=place)
+        if given is not None and parameter.name not in given and (parameter.required or parameter.in_ == "path"):
+            message = f'uriTemplate "{stated}" gives no "{parameter.name}", which is needed; add {{{parameter.name}}}'
+            yield Finding.of(Reason.INVALID_URI_TEMPLATE, ref, message, path=(*at, "uriTemplate"))
+    known = {parameter.name for parameter in operation.parameters}
+    for name in sorted((given or set()) - known):
+        message = f'uriTemplate uses "{name}", which is no parameter; add it to parameters, or remove it'
+        place = (*at, "uriTemplate")
+        yield Finding.of(Reason.UNDECLARED_PLACEHOLDER, ref, message, subject=(*map(str, place), name), path=place)

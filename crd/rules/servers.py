@@ -1,0 +1,126 @@
+"""PURE. What a server as a whole promises: its way in, its names, its limits and the size of its catalog."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from crd import published
+from crd.facts import Claim, MemberFact, Space
+from crd.finding import Finding, Level, Reason
+from crd.models.server import ServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.catalog import Catalog
+    from crd.facts import ServerFact
+    from crd.manifest import Object
+
+__all__ = [
+    "catalog_size",
+    "ingress_taken",
+    "long_names",
+    "long_timeouts",
+    "prefixed_names",
+    "public_without_auth",
+    "unmatched_limits",
+]
+
+LONG, LONGEST = 64, 128
+_NAMES = (Space.TOOL_NAME, Space.PROMPT_NAME)
+
+
+def public_without_auth(item: Object) -> Iterator[Finding]:
+    """A server that is reached from outside and asks nobody who they are."""
+    spec = item.spec
+    if isinstance(spec, ServerSpec) and spec.ingress and (spec.auth is None or spec.auth.type == "None"):
+        message = f"everybody who reaches {spec.ingress.host} may use the server; set auth, or remove ingress"
+        yield Finding.of(Reason.PUBLIC_WITHOUT_AUTH, item.ref, message, path=("spec", "auth"))
+
+
+def long_names(item: Object) -> Iterator[Finding]:
+    """Served names that some clients cut or refuse (several model providers take 64 characters)."""
+    for claim in item.fact.claims if isinstance(item.fact, MemberFact) else ():
+        if claim.space in _NAMES and len(claim.value) > LONG:
+            message = f'"{claim.value}" has {len(claim.value)} characters, and many clients take {LONG}; shorten it'
+            yield Finding.of(Reason.LONG_NAME, item.ref, message, path=("spec", "name"))
+
+
+def prefixed_names(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
+    """Names that are too long with the server's prefix."""
+    name = member.served_name
+    if name is None or not server.prefix:
+        return
+    whole = f"{server.prefix}{name}"
+    repair = f'shorten it, or the prefix "{server.prefix}" of {server.ref}'
+    if len(whole) > LONGEST:
+        message = f'"{whole}" has {len(whole)} characters of {LONGEST}; {repair}'
+        yield _of_member(Reason.INVALID_NAME, server, member, message, ("spec", "name"))
+    elif len(whole) > LONG >= len(name):
+        message = f'"{whole}" has {len(whole)} characters, and many clients take {LONG}; {repair}'
+        yield _of_member(Reason.LONG_NAME, server, member, message, ("spec", "name"))
+
+
+def long_timeouts(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
+    """A time-out that the server's own ends before."""
+    if member.timeout > server.request_timeout:
+        message = (
+            f"{member.timeout:g} s is longer than config.requestTimeout of {server.ref} "
+            f"({server.request_timeout:g} s), which ends the call; shorten it, or raise that"
+        )
+        yield _of_member(Reason.LONG_TIMEOUT, server, member, message, ("spec", "timeout"))
+
+
+def _of_member(
+    reason: Reason, server: ServerFact, member: MemberFact, message: str, path: tuple[str | int, ...]
+) -> Finding:
+    return Finding.of(reason, member.ref, message, subject=(server.ref.key,), path=path, related=(server.ref,))
+
+
+def unmatched_limits(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
+    """Rate limits of tools that the server does not serve."""
+    holders = catalog.view(server.ref).holders
+    for name in server.limited:
+        bare = name.removeprefix(server.prefix)
+        if name.startswith(server.prefix) and Claim(Space.TOOL_NAME, bare) in holders:
+            continue
+        served = [f"{server.prefix}{claim.value}" for claim in holders if claim.space is Space.TOOL_NAME]
+        near = difflib.get_close_matches(name, served[:500], n=1)
+        repair = f'did you mean "{near[0]}"?' if near else "correct it, or remove the limit"
+        message = f'{server.ref} serves no tool "{name}", so the limit has no effect; {repair}'
+        path = ("spec", "rateLimits", "tools", name)
+        yield Finding.of(Reason.POLICY_MATCHES_NOTHING, server.ref, message, path=path)
+
+
+def ingress_taken(catalog: Catalog, server: ServerFact, *, blame_always: bool) -> Iterator[Finding]:
+    """Another server has the host and path of this one's Ingress. The eldest has it by right, unless always blamed."""
+    if server.door is None:
+        return
+    facts = (catalog.server(ref) for ref in catalog.behind(server.door) if ref != server.ref)
+    others = sorted((fact for fact in facts if fact is not None), key=lambda fact: fact.seniority)
+    if others and (blame_always or others[0].seniority < server.seniority):
+        host, path = server.door
+        message = f"{others[0].ref} already has {host}{path}; change spec.ingress.host or spec.ingress.pathPrefix"
+        yield Finding.of(
+            Reason.INGRESS_TAKEN,
+            server.ref,
+            message,
+            subject=server.door,
+            path=("spec", "ingress", "host"),
+            related=(others[0].ref,),
+        )
+
+
+def catalog_size(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
+    """A catalog that no ConfigMap can hold, or nearly none."""
+    weight = catalog.view(server.ref).weight
+    if weight <= published.LIMIT * 0.8:
+        return
+    level = Level.ERROR if weight > published.LIMIT else Level.WARNING
+    message = (
+        f"the catalog of {server.ref} has {weight // 1024} KiB of {published.LIMIT // 1024}; "
+        "let it select fewer objects, or shorten schemas and texts"
+    )
+    subject = (server.ref.key,)
+    yield Finding.of(Reason.CATALOG_TOO_LARGE, server.ref, message, subject=subject, related=(server.ref,), level=level)

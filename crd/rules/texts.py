@@ -1,0 +1,107 @@
+"""PURE. Texts that a model reads: there, long enough to choose by, and without characters that hide or reorder."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+from crd.finding import Finding, Reason, dotted
+from crd.models.prompt import PromptSpec
+from crd.models.resource import ResourceSpec
+from crd.models.server import ServerSpec
+from crd.models.tool import ToolSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.manifest import Object
+
+__all__ = ["contradictory_hints", "unsafe_texts", "weak_description"]
+
+Path = tuple[str | int, ...]
+
+SHORTEST = 20
+MAX_DEPTH = 32
+# Controls but tab and line ends; bidirectional controls (UTS 55); what is not seen at all; the tag characters.
+_UNSAFE = re.compile(
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u2069"
+    "\\ufeff\\U000e0000-\\U000e007f]"
+)
+
+
+def weak_description(item: Object) -> Iterator[Finding]:
+    """A tool, prompt or resource that a model cannot choose by its description."""
+    if not isinstance(item.spec, ToolSpec | PromptSpec | ResourceSpec):
+        return
+    text = item.spec.description.strip()
+    if len(text) < SHORTEST:
+        said = f'"{text}" says little' if text else "there is none"
+        message = f"{said}; tell a model in a sentence what it gets and when to use it"
+        yield Finding.of(Reason.WEAK_DESCRIPTION, item.ref, message, path=("spec", "description"))
+
+
+def unsafe_texts(item: Object) -> Iterator[Finding]:
+    """Characters that a person who reviews a text does not see as a model does."""
+    for path, text in _texts(item):
+        found = _UNSAFE.search(text)
+        if found:
+            name = unicodedata.name(found[0], "a control character").lower()
+            message = (
+                f"U+{ord(found[0]):04X} ({name}) at character {found.start() + 1} is not seen by who reads it; "
+                f"remove it from {dotted(path)}"
+            )
+            yield Finding.of(Reason.UNSAFE_TEXT, item.ref, message, path=path)
+
+
+def contradictory_hints(item: Object) -> Iterator[Finding]:
+    """Hints that contradict the method, or one another (MCP: destructiveHint has no meaning for what only reads)."""
+    spec = item.spec
+    if not isinstance(spec, ToolSpec) or spec.annotations is None:
+        return
+    hints, at = spec.annotations, ("spec", "annotations")
+    if spec.method == "GET" and hints.destructive_hint:
+        message = "destructiveHint is true and the method GET; use the method that changes things, or remove the hint"
+        yield Finding.of(Reason.CONTRADICTORY_HINT, item.ref, message, path=(*at, "destructiveHint"))
+    elif hints.read_only_hint and hints.destructive_hint:
+        message = "readOnlyHint and destructiveHint are both true; remove the one that is wrong"
+        yield Finding.of(Reason.CONTRADICTORY_HINT, item.ref, message, path=(*at, "destructiveHint"))
+    if spec.method == "DELETE" and hints.read_only_hint:
+        message = "readOnlyHint is true and the method DELETE; remove the hint, or correct the method"
+        yield Finding.of(Reason.CONTRADICTORY_HINT, item.ref, message, path=(*at, "readOnlyHint"))
+
+
+def _texts(item: Object) -> Iterator[tuple[Path, str]]:
+    spec = item.spec
+    if isinstance(spec, ServerSpec):
+        if spec.info:
+            yield ("spec", "info", "title"), spec.info.title
+            yield ("spec", "info", "instructions"), spec.info.instructions
+        return
+    if spec is None:
+        return
+    yield ("spec", "title"), spec.title
+    yield ("spec", "description"), spec.description
+    if isinstance(spec, ToolSpec):
+        yield from _schema_texts(spec.input_schema, ("spec", "inputSchema"))
+        yield from _schema_texts(spec.output_schema, ("spec", "outputSchema"))
+    if isinstance(spec, PromptSpec):
+        for path, text in spec.texts:
+            yield ("spec", *path), text
+        for index, variable in enumerate(spec.variables):
+            yield ("spec", "variables", index, "title"), variable.title
+            yield ("spec", "variables", index, "description"), variable.description
+
+
+def _schema_texts(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if len(path) > MAX_DEPTH:
+        return
+    if isinstance(node, dict):
+        for key, child in node.items():
+            if key in ("title", "description", "$comment") and isinstance(child, str):
+                yield (*path, key), child
+            else:
+                yield from _schema_texts(child, (*path, str(key)))
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from _schema_texts(child, (*path, index))

@@ -1,0 +1,138 @@
+"""PURE. What goes with a request, and how its reply is read: headers, retries, TLS, statuses."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from crd.finding import Finding, Reason
+from crd.models.calls import FORBIDDEN_HEADERS
+from crd.models.resource import ResourceSpec
+from crd.models.tool import ToolSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from crd.manifest import Object
+    from crd.models.calls import Response
+
+__all__ = ["insecure_tls", "invalid_response", "unsafe_headers", "unsafe_retries"]
+
+Path = tuple[str | int, ...]
+
+_FORBIDDEN = re.compile(FORBIDDEN_HEADERS)
+# Credentials may be set out of a Secret; what frames a message and what MCP decides by may not.
+_FRAMING = re.compile("host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|mcp-.*")
+_NEVER_TOLD = re.compile("set-cookie2?|www-authenticate|proxy-authenticate")
+_VALUE = re.compile(r"([\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?)?")
+
+
+def unsafe_retries(item: Object) -> Iterator[Finding]:
+    """Calls that would be sent again although a second one may do a second thing (RFC 9110, 9.2.2)."""
+    spec = item.spec
+    if not isinstance(spec, ToolSpec) or spec.retries is None or spec.retries.attempts == 0:
+        return
+    hinted = spec.annotations is not None and spec.annotations.idempotent_hint is True
+    if spec.method not in ("GET", "PUT", "DELETE") and not hinted:
+        message = (
+            f"a {spec.method} that is sent again may be done twice; remove retries, or set annotations.idempotentHint "
+            "to true if the backend takes care"
+        )
+        yield Finding.of(Reason.UNSAFE_RETRY, item.ref, message, path=("spec", "retries"))
+
+
+def insecure_tls(item: Object) -> Iterator[Finding]:
+    """A certificate that nobody looks at."""
+    spec = item.spec
+    if isinstance(spec, ToolSpec | ResourceSpec) and spec.tls and spec.tls.insecure_skip_verify:
+        message = "any certificate is taken, so anybody in between can read and change calls; set tls.caSecretName"
+        yield Finding.of(Reason.INSECURE_TLS, item.ref, message, path=("spec", "tls", "insecureSkipVerify"))
+
+
+def unsafe_headers(item: Object) -> Iterator[Finding]:
+    """Headers that a mapping must not set, and values that are none."""
+    spec = item.spec
+    if not isinstance(spec, ToolSpec | ResourceSpec):
+        return
+    found = list(_mapped(spec))
+    for index, source in enumerate(spec.headers_from):
+        if _FRAMING.fullmatch(source.name.lower()):
+            found.append((("headersFrom", index, "name"), f'"{source.name}" is set by the server itself; remove it'))
+    if isinstance(spec, ToolSpec):
+        found += _forwarded(spec)
+    for path, message in found:
+        yield Finding.of(Reason.UNSAFE_HEADER, item.ref, message, path=("spec", *path))
+    yield from _repeated(item, spec)
+
+
+def _mapped(spec: ToolSpec | ResourceSpec) -> Iterator[tuple[Path, str]]:
+    for index, header in enumerate(spec.http.headers if spec.http else ()):
+        at: Path = ("http", "headers", index)
+        if _FORBIDDEN.fullmatch(header.name.lower()):
+            repair = "remove it, or use headersFrom for credentials"
+            yield (*at, "name"), f'"{header.name}" is never set by a mapping; {repair}'
+        if header.value is not None and not _VALUE.fullmatch(header.value):
+            message = f'"{header.value}" is no header value; use printable ASCII without spaces at its ends'
+            yield (*at, "value"), message
+    for index, operation in enumerate(spec.operations or () if isinstance(spec, ResourceSpec) else ()):
+        for position, parameter in enumerate(operation.parameters):
+            if parameter.in_ == "header" and _FORBIDDEN.fullmatch(parameter.name.lower()):
+                path: Path = ("operations", index, "parameters", position, "name")
+                yield path, f'"{parameter.name}" is never set by a parameter; remove it'
+
+
+def _forwarded(spec: ToolSpec) -> Iterator[tuple[Path, str]]:
+    for index, header in enumerate(spec.forward_headers):
+        if _FORBIDDEN.fullmatch(header.name.lower()):
+            yield ("forwardHeaders", index, "name"), f'"{header.name}" is never passed on; remove it'
+        elif header.backend_header and _FORBIDDEN.fullmatch(header.backend_header.lower()):
+            message = f'"{header.backend_header}" is never set by a client\'s header; choose another name'
+            yield ("forwardHeaders", index, "backendHeader"), message
+
+
+def _repeated(item: Object, spec: ToolSpec | ResourceSpec) -> Iterator[Finding]:
+    """One header from two sources; the names of headers know no case (RFC 9110, 5.1)."""
+    named: list[tuple[Path, str]] = [
+        (("spec", "http", "headers", i, "name"), h.name) for i, h in enumerate(spec.http.headers if spec.http else ())
+    ]
+    named += [(("spec", "headersFrom", i, "name"), h.name) for i, h in enumerate(spec.headers_from)]
+    if isinstance(spec, ToolSpec):
+        named += [
+            (("spec", "forwardHeaders", i), h.backend_header or h.name) for i, h in enumerate(spec.forward_headers)
+        ]
+    seen: set[str] = set()
+    for path, name in named:
+        if name.lower() in seen:
+            message = f'the header "{name}" is set before this one too; remove one of them'
+            yield Finding.of(Reason.DUPLICATE_ENTRY, item.ref, message, path=path)
+        seen.add(name.lower())
+
+
+def invalid_response(item: Object) -> Iterator[Finding]:
+    """A way to read replies that contradicts itself."""
+    spec = item.spec
+    if not isinstance(spec, ToolSpec | ResourceSpec) or spec.response is None:
+        return
+    at: Path = ("spec", "response")
+    for index, name in enumerate(spec.response.headers):
+        if _NEVER_TOLD.fullmatch(name.lower()):
+            message = f'"{name}" is the backend\'s own and never told to a client; remove it'
+            yield Finding.of(Reason.UNSAFE_HEADER, item.ref, message, path=(*at, "headers", index))
+    schema = isinstance(spec, ToolSpec) and spec.output_schema is not None
+    for path, message in _contradictions(spec.response, schema=schema):
+        yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=(*at, *path))
+
+
+def _contradictions(response: Response, *, schema: bool) -> Iterable[tuple[Path, str]]:
+    if response.format in ("Text", "Binary"):
+        if response.select is not None:
+            yield ("select",), f"format {response.format} has no parts to select; set format to Json, or remove select"
+        if schema:
+            yield ("format",), f"outputSchema needs a JSON reply, not {response.format}; set Json, or remove the schema"
+    if response.on_too_large == "Truncate" and schema:
+        message = "a reply that is cut breaks outputSchema; set onTooLarge to Error, or remove the schema"
+        yield ("onTooLarge",), message
+    for index, status in enumerate(response.expect_status):
+        if status.startswith(("1", "3")):
+            message = f'"{status}" is never a reply: redirects are not followed; remove it'
+            yield ("expectStatus", index), message
