@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from crd import defaults, integrity, manifest
+from crd import defaults, footprint, integrity, manifest
 from crd.catalog import Catalog
 from crd.finding import Level, Reason, Verdict
 from crd.ref import Kind
@@ -41,7 +41,7 @@ def run(paths: Sequence[str], *, strict: bool, out: TextIO, err: TextIO) -> int:
         print(f"mcp-operator check: no MCPServer, MCPTool, MCPPrompt or MCPResource in {', '.join(paths)}", file=err)
         return 2
     where = {item.ref: source for item, source in objects}
-    catalog = Catalog.of(manifest.service_fact(raw) for raw in services)
+    catalog = Catalog.of(footprint.service_fact(raw) for raw in services)
     verdict = integrity.survey(catalog, (item for item, _ in objects))
     if strict:
         verdict = _strict(verdict)

@@ -12,7 +12,7 @@ from cluster import resources
 from cluster.store import Store
 from controller import workloads
 from controller.world import catalog_name, workload_name
-from crd import manifest, published
+from crd import footprint, manifest, published
 from crd.catalog import Catalog
 from crd.facts import MemberFact
 from crd.ref import Kind, Ref
@@ -115,8 +115,8 @@ class Knowledge:
                 self._enqueue(ref)
 
     def _service_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        before = manifest.service_fact(old) if old else None
-        after = manifest.service_fact(new) if new else None
+        before = footprint.service_fact(old) if old else None
+        after = footprint.service_fact(new) if new else None
         if before == after:
             return
         fact = after or before

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from crd import manifest
+from crd import footprint, manifest
 from crd.catalog import Catalog
 from crd.facts import MemberFact
 from crd.ref import Kind, Ref
@@ -121,7 +121,7 @@ class KindSink:
 
 def fact_of(kind: Kind, item: dict[str, Any]) -> Fact | None:
     """The facts of a stored object; None if its spec cannot be read."""
-    return manifest.service_fact(item) if kind is Kind.SERVICE else manifest.decode(item).fact
+    return footprint.service_fact(item) if kind is Kind.SERVICE else manifest.decode(item).fact
 
 
 def _ref(kind: Kind, item: dict[str, Any]) -> Ref:

@@ -13,7 +13,7 @@ from controller.gather import _digest
 from controller.knowledge import read_catalog
 from controller.plan import Apply, Publish, Remove
 from controller.world import MemberWorld, Pod, ServerWorld
-from crd import manifest, published
+from crd import footprint, manifest, published
 from crd.catalog import Catalog
 from crd.ref import Kind, Ref
 
@@ -59,7 +59,7 @@ def world(
     incumbents: published.Catalog | None = None,
 ) -> ServerWorld:
     facts = [found.fact for found in (item, *members) if found.fact]
-    catalog = Catalog.of([*facts, *(manifest.service_fact(service(name)) for name in services)])
+    catalog = Catalog.of([*facts, *(footprint.service_fact(service(name)) for name in services)])
     return ServerWorld(item, members, catalog, incumbents, existing or {}, pods, "operator:1", NOW)
 
 
@@ -234,7 +234,7 @@ def test_missing_services_are_told() -> None:
 
 
 def member(item: manifest.Object, *servers: published.Catalog | None, services: tuple[str, ...] = ("orders",)) -> Any:
-    facts = [manifest.service_fact(service(name)) for name in services]
+    facts = [footprint.service_fact(service(name)) for name in services]
     assert item.fact is not None or item.problems
     catalog = Catalog.of([*facts, *([item.fact] if item.fact else [])])
     refs = {Ref(Kind.SERVER, "shop", f"s{n}"): found for n, found in enumerate(servers)}

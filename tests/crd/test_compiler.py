@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crd import compiler, manifest, published
+from crd import compiler, footprint, manifest, published
 from crd.catalog import Catalog
 from crd.finding import Reason
 from crd.published import Backend
@@ -16,7 +16,7 @@ BACKEND = Backend("orders.shop.svc", 8080, "/a")
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
 SERVICES = Catalog.of(
     [
-        manifest.service_fact(
+        footprint.service_fact(
             {
                 "metadata": {"name": "orders", "namespace": "shop"},
                 "spec": {"ports": [{"name": "http", "port": 8080}]},

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from crd import integrity, manifest
+from crd import footprint, integrity, manifest
 from crd.catalog import Catalog
 from crd.finding import Finding, Level, Reason, Verdict, dotted
 from crd.integrity import Change
 from crd.ref import Kind, Ref
 
 SERVICE = {"name": "orders", "port": 80}
-ORDERS = manifest.service_fact({"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}})
+ORDERS = footprint.service_fact(
+    {"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}}
+)
 
 
 def item(kind: str, name: str, spec: dict[str, Any], *, created: str = "", **labels: str) -> manifest.Object:

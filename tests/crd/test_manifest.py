@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crd import manifest
+from crd import footprint, manifest
 from crd.facts import Backend, Claim, MemberFact, ServerFact, ServiceFact, Space
 from crd.finding import dotted
 from crd.models.tool import ToolSpec
@@ -435,4 +435,4 @@ def test_what_is_kept_of_a_server() -> None:
     ],
 )
 def test_what_is_kept_of_a_service(document: dict[str, Any], fact: ServiceFact) -> None:
-    assert manifest.service_fact(document) == fact
+    assert footprint.service_fact(document) == fact

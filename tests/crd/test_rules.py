@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from crd import integrity, manifest
+from crd import footprint, integrity, manifest
 from crd.catalog import Catalog
 from crd.finding import Finding, Level, Reason
 from crd.integrity import Change
 
 SERVICE = {"name": "orders", "port": 80}
-ORDERS = manifest.service_fact({"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}})
+ORDERS = footprint.service_fact(
+    {"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}}
+)
 
 
 def raw(kind: str, name: str, spec: dict[str, Any], **labels: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from crd import defaults, integrity, manifest, openapi
+from crd import defaults, footprint, integrity, manifest, openapi
 from crd.catalog import Catalog
 from crd.finding import Finding, Level, Reason
 from crd.integrity import Change
@@ -41,7 +41,9 @@ def backends() -> Catalog:
     """The Services of the backend, in the namespace that its kustomization puts them in."""
     namespace = yaml.safe_load((EXAMPLES / "backend" / "kustomization.yaml").read_text())["namespace"]
     (service,) = documents(EXAMPLES / "backend" / "service.yaml")
-    return Catalog.of([manifest.service_fact({**service, "metadata": {**service["metadata"], "namespace": namespace}})])
+    return Catalog.of(
+        [footprint.service_fact({**service, "metadata": {**service["metadata"], "namespace": namespace}})]
+    )
 
 
 VALID = [item for file in files("valid") for item in objects(file)]

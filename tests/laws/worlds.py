@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from crd import manifest
+from crd import footprint, manifest
 from crd.catalog import Catalog
 from crd.ref import Kind, Ref
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 QUICK = settings(max_examples=60, deadline=None)
 
-ORDERS = manifest.service_fact({"metadata": {"name": "orders", "namespace": "one"}, "spec": {"ports": [{"port": 80}]}})
+ORDERS = footprint.service_fact({"metadata": {"name": "orders", "namespace": "one"}, "spec": {"ports": [{"port": 80}]}})
 KINDS = (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
 namespaces = st.sampled_from(["one", "one", "one", "two"])
