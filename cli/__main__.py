@@ -10,12 +10,14 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from cli import check, generate
+from cli import check, generate, pages
+from crd.finding import Level
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,10 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _webhook(commands)
     _controller(commands)
     _serve(commands)
-    checking = commands.add_parser("check", help="the webhook's verdicts on files", description=check.__doc__)
-    checking.add_argument("paths", nargs="+", metavar="PATH", help="files or folders, or - for standard input")
-    checking.add_argument("--strict-refs", action="store_true", help="a Service that no file holds is an error")
-    checking.set_defaults(run=lambda a: check.run(a.paths, strict=a.strict_refs, out=sys.stdout, err=sys.stderr))
+    _check(commands)
     generating = commands.add_parser("generate", help="write the generated files, for this project's own build")
     generating.add_argument("--root", type=Path, default=Path.cwd(), help="the project's folder")
     generating.set_defaults(run=lambda a: generate.run(a.root))
@@ -145,11 +144,53 @@ def _run_serve(arguments: argparse.Namespace) -> int:
     return _served(lambda stop: program.run(settings, stop))
 
 
+def _check(commands: Commands) -> None:
+    parser = commands.add_parser("check", help="the webhook's verdicts on files", description=check.__doc__)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="files or folders, or - for standard input")
+    parser.add_argument("--format", choices=check.FORMATS, default="text", help="of the report")
+    parser.add_argument("--strict-refs", action="store_true", help="what is named but in no file is an error")
+    parser.add_argument(
+        "--fail-on", type=Level, choices=list(Level), default=Level.ERROR, help="what exit code 1 is for"
+    )
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="an earlier JSON report: what is in it passes")
+    parser.add_argument("--live", action="store_true", help="judge beside a cluster's objects, and ask its API server")
+    _of_cluster(parser)
+    parser.add_argument("--explain", metavar="REASON", help="print what a reason means and how to repair it")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the findings only")
+    parser.set_defaults(run=lambda arguments: _run_check(parser, arguments))
+
+
+def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    if arguments.explain is not None:
+        return pages.explain(arguments.explain, out=sys.stdout, err=sys.stderr)
+    if not arguments.paths:
+        parser.error("the following arguments are required: PATH")
+    options = check.Options(
+        paths=tuple(arguments.paths),
+        format=arguments.format,
+        strict_refs=arguments.strict_refs,
+        fail_on=arguments.fail_on,
+        baseline=arguments.baseline,
+        live=arguments.live,
+        context=arguments.context,
+        kubeconfig=arguments.kubeconfig,
+        quiet=arguments.quiet,
+        colour=sys.stdout.isatty() and not _environment("NO_COLOR", ""),
+        folder=str(Path.cwd()),
+        version=metadata.version("mcp-operator"),
+    )
+    return check.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+
+
 def _in_cluster(parser: argparse.ArgumentParser) -> None:
     namespace = _environment("POD_NAMESPACE", "mcp-system")
     parser.add_argument("--namespace", default=namespace, help="the operator's own namespace")
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
     parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
+    _of_cluster(parser)
+
+
+def _of_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", help="context of the kubeconfig, outside of a cluster")
     parser.add_argument("--kubeconfig", type=Path, help="kubeconfig, outside of a cluster")
 

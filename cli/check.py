@@ -1,103 +1,117 @@
-"""Judge the files as the webhook would, all together, with no cluster. 0: clean. 1: errors. 2: nothing to judge."""
+"""Judge manifests as the webhook would, all together, with no cluster or beside the objects of one.
+
+Exit codes: 0 clean, or only what is let pass; 1 findings; 2 nothing could be judged.
+"""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
-import yaml
-
-from crd import defaults, footprint, integrity, manifest
-from crd.catalog import Catalog
-from crd.finding import Level, Reason, Verdict
-from crd.ref import Kind
+from cli import documents, github, json_report, judgement, junit, pages, report, sarif, text, transaction
+from crd.finding import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import TextIO
+    from pathlib import Path
+    from typing import BinaryIO, TextIO
 
-    from crd.manifest import Object
+    from cli.report import Identity, Report
+    from cli.transaction import Transaction
+    from crd.finding import Verdict
 
-__all__ = ["run"]
+__all__ = ["FORMATS", "Options", "run"]
 
-SUFFIXES = (".yaml", ".yml", ".json")
-
-
-class UnreadableError(Exception):
-    """A path that cannot be judged; the message names it and says why."""
+Format = Literal["text", "json", "sarif", "junit", "github"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 
-def run(paths: Sequence[str], *, strict: bool, out: TextIO, err: TextIO) -> int:
-    """Print the findings, a line each, and a summary line."""
+class UnableError(Exception):
+    """Why nothing can be judged, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked. ``folder`` is the working directory, ``version`` the command's own."""
+
+    paths: tuple[str, ...]
+    format: Format = "text"
+    strict_refs: bool = False
+    fail_on: Level = Level.ERROR
+    baseline: Path | None = None
+    live: bool = False
+    context: str | None = None
+    kubeconfig: Path | None = None
+    quiet: bool = False
+    colour: bool = False
+    folder: str = ""
+    version: str = "0"
+
+
+def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
+    """Print the report. 0: clean, or only what is let pass. 1: findings. 2: nothing could be judged."""
     try:
-        documents = [document for path in paths for document in _documents(path)]
-    except UnreadableError as error:
+        known = _baseline(options.baseline)
+        reading = documents.read(options.paths, stdin)
+        sorted_ = transaction.sort(reading.documents, reading.faults)
+        if not sorted_.objects and not sorted_.entries:
+            kinds = " or ".join(transaction.JUDGED)
+            raise UnableError(f"no {kinds} in {', '.join(options.paths)}")  # noqa: TRY301 -- one way out
+        verdict = _verdict(options, sorted_)
+    except (UnableError, documents.UnreadableError) as error:
         print(f"mcp-operator check: {error}", file=err)
         return 2
-    objects, services = _sorted(documents)
-    if not objects:
-        print(f"mcp-operator check: no MCPServer, MCPTool, MCPPrompt or MCPResource in {', '.join(paths)}", file=err)
-        return 2
-    where = {item.ref: source for item, source in objects}
-    catalog = Catalog.of(footprint.service_fact(raw) for raw in services)
-    verdict = integrity.survey(catalog, (item for item, _ in objects))
-    if strict:
-        verdict = _strict(verdict)
-    for finding in verdict:
-        print(f"{where.get(finding.ref, '-')}: {finding.level.value}: {finding.ref}: {finding}", file=out)
-    errors, warnings = len(verdict.errors), len(verdict.warnings)
-    print(f"{len(objects)} objects: {errors} errors, {warnings} warnings", file=out)
-    return 1 if errors else 0
+    found = _report(sorted_, verdict, reading.files, known)
+    out.write(_rendered(options, found))
+    return 1 if found.fails(options.fail_on) else 0
 
 
-def _strict(verdict: Verdict) -> Verdict:
-    """A missing Service becomes an error: the files are all there will be."""
-    absent = Reason.SERVICE_MISSING
-    return Verdict.of(replace(f, level=Level.ERROR) if f.reason is absent else f for f in verdict)
+def _verdict(options: Options, sorted_: Transaction) -> Verdict:
+    verdict = _beside_cluster(options, sorted_) if options.live else judgement.alone(sorted_)
+    return judgement.strict(verdict) if options.strict_refs else verdict
 
 
-def _sorted(documents: Iterable[tuple[str, Any]]) -> tuple[list[tuple[Object, str]], list[dict[str, Any]]]:
-    objects: list[tuple[Object, str]] = []
-    services: list[dict[str, Any]] = []
-    for source, raw in documents:
-        kind = manifest.kind_of(raw) if isinstance(raw, dict) else None
-        if kind is Kind.SERVICE:
-            services.append(raw)
-        elif kind is not None:
-            objects.append((manifest.decode(defaults.defaulted(raw)), source))
-    return objects, services
+def _beside_cluster(options: Options, sorted_: Transaction) -> Verdict:
+    from cli import live  # what talks to clusters takes longer to load than a thousand files to judge
 
-
-def _documents(path: str) -> Iterator[tuple[str, Any]]:
-    if path == "-":
-        yield from _parsed("-", sys.stdin.read())
-        return
-    root = Path(path)
-    if not root.exists():
-        raise UnreadableError(f"{path} does not exist")
-    files = sorted(p for p in root.rglob("*") if p.suffix in SUFFIXES) if root.is_dir() else [root]
-    for file in files:
-        yield from _parsed(str(file), file.read_text())
-
-
-def _parsed(source: str, text: str) -> Iterator[tuple[str, Any]]:
     try:
-        for document in yaml.load_all(text, Loader=_TextDates):
-            if isinstance(document, dict) and document.get("kind") == "List":
-                yield from ((source, item) for item in document.get("items") or ())
-            else:
-                yield source, document
-    except yaml.YAMLError as error:
-        raise UnreadableError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
+        cluster, refusals = asyncio.run(live.look(options.context, options.kubeconfig, sorted_))
+    except live.UnreachableError as error:
+        raise UnableError(str(error)) from error
+    return judgement.refused(refusals, judgement.beside(sorted_, cluster))
 
 
-class _TextDates(yaml.SafeLoader):
-    """YAML 1.1 reads 2026-01-31 as a date; Kubernetes reads it as text."""
+def _report(sorted_: Transaction, verdict: Verdict, files: int, known: frozenset[Identity] | None) -> Report:
+    entries = [
+        report.entry(finding, sorted_.place(finding.ref, finding.path), map(sorted_.place, finding.related))
+        for finding in verdict
+    ]
+    objects = [
+        (report.Subject.of(item.ref), transaction.place_of(sorted_.origins[item.ref], ())) for item in sorted_.objects
+    ]
+    return report.Report.of([*sorted_.entries, *entries], objects, files, known)
 
 
-_TextDates.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+def _baseline(path: Path | None) -> frozenset[Identity] | None:
+    if path is None:
+        return None
+    try:
+        return json_report.baseline(path.read_text())
+    except OSError as error:
+        raise UnableError(f"the baseline {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UnableError(f"the baseline {path} cannot be used: {error}") from error
+
+
+def _rendered(options: Options, found: Report) -> str:
+    match options.format:
+        case "text":
+            return text.render(found, quiet=options.quiet, colour=options.colour)
+        case "json":
+            return json_report.render(found)
+        case "sarif":
+            return sarif.render(found, version=options.version, pages=pages.texts())
+        case "junit":
+            return junit.render(found)
+        case "github":
+            return github.render(found, folder=options.folder, quiet=options.quiet)

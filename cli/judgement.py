@@ -1,0 +1,109 @@
+"""PURE. What is wrong with a transaction: alone, or in a cluster.
+
+The rules are `crd.integrity`'s; here is only what they are asked about. Called by `cli.check`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from crd import integrity
+from crd.catalog import Catalog
+from crd.facts import MemberFact
+from crd.finding import Finding, Level, Reason, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cli.transaction import Transaction
+    from crd.facts import Fact
+    from crd.manifest import Object
+    from crd.ref import Ref
+
+__all__ = ["STRICT", "Cluster", "Refusal", "alone", "beside", "refused", "strict"]
+
+# Absences that become errors when the files are all that there will be.
+STRICT = frozenset({Reason.SERVICE_MISSING, Reason.SERVICE_PORT_MISSING, Reason.SECRET_MISSING})
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a cluster holds: our objects, decoded, and the facts of all that the rules look up."""
+
+    objects: Mapping[Ref, Object]
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the API server, or a webhook behind it, said to a dry-run of one object."""
+
+    ref: Ref
+    reason: str
+    message: str
+
+
+def alone(transaction: Transaction) -> Verdict:
+    """The files as one transaction on an empty cluster."""
+    return integrity.survey(Catalog.of(transaction.facts), transaction.objects)
+
+
+def beside(transaction: Transaction, cluster: Cluster) -> Verdict:
+    """The files as one transaction on what a cluster holds: their own findings, and what they break in others.
+
+    The files win over the cluster's object of the same name, and keep its age: of two holders of a name the elder one
+    is right.
+    """
+    objects = {item.ref: _aged(item, cluster.objects.get(item.ref)) for item in transaction.objects}
+    others = {ref: item for ref, item in cluster.objects.items() if ref not in objects}
+    before = _filled(Catalog.of(cluster.facts), cluster.objects.values())
+    background = Catalog.of((*cluster.facts, *transaction.facts))
+    after = _filled(background, (*others.values(), *objects.values()))
+    found: list[Finding] = []
+    for item in objects.values():
+        found += integrity.standing(after, item)
+    for item in others.values():
+        known = set(integrity.standing(before, item))
+        found += (finding for finding in integrity.standing(after, item) if finding not in known)
+    return Verdict.of(found)
+
+
+def _aged(item: Object, stored: Object | None) -> Object:
+    """An object of a file, as old as the cluster's of that name."""
+    mine, theirs = item.fact, stored.fact if stored is not None else None
+    if isinstance(mine, MemberFact) and isinstance(theirs, MemberFact):
+        return replace(item, fact=replace(mine, uid=theirs.uid, created=theirs.created))
+    return item
+
+
+def _filled(catalog: Catalog, objects: Iterable[Object]) -> Catalog:
+    for item in objects:
+        if item.fact is not None:
+            catalog = catalog.put(item.fact)
+    return catalog
+
+
+def strict(verdict: Verdict) -> Verdict:
+    """The verdict with every absence an error."""
+    return Verdict.of(replace(f, level=Level.ERROR) if f.reason in STRICT else f for f in verdict)
+
+
+def refused(refusals: Iterable[Refusal], verdict: Verdict) -> Verdict:
+    """The verdict and what the API server refuses besides: under its reason if that is one of ours, else InvalidField.
+
+    An object that we found an error on already is refused for that, unless the reason says otherwise.
+    """
+    errors: dict[Ref, set[str]] = {}
+    for finding in verdict.errors:
+        errors.setdefault(finding.ref, set()).add(finding.reason)
+    found = list(verdict)
+    for refusal in refusals:
+        ours = refusal.reason in set(Reason)
+        known = errors.get(refusal.ref, set())
+        if refusal.reason in known or (known and not ours):
+            continue
+        reason = Reason(refusal.reason) if ours else Reason.INVALID_FIELD
+        message = f"the API server refuses it: {' '.join(refusal.message.split())}"
+        found.append(Finding.of(reason, refusal.ref, message, subject=("api server",)))
+    return Verdict.of(found)
