@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from cli import check, generate, pages
+from cli import drawing, report
 from crd.finding import Level
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_CHECK = """Judge manifests as the webhook would, all together, with no cluster or beside the objects of one.
+0: clean, or only what is let pass. 1: findings. 2: nothing could be judged."""
+_GRAPH = """Draw which server exposes what, backed by which Service: of files, of a cluster, or of files in a cluster.
+0: drawn. 1: drawn, but for documents that cannot be read. 2: nothing to draw."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -41,10 +46,17 @@ def _parser() -> argparse.ArgumentParser:
     _controller(commands)
     _serve(commands)
     _check(commands)
+    _graph(commands)
     generating = commands.add_parser("generate", help="write the generated files, for this project's own build")
     generating.add_argument("--root", type=Path, default=Path.cwd(), help="the project's folder")
-    generating.set_defaults(run=lambda a: generate.run(a.root))
+    generating.set_defaults(run=_run_generate)
     return parser
+
+
+def _run_generate(arguments: argparse.Namespace) -> int:
+    from cli import generate
+
+    return generate.run(arguments.root)
 
 
 Commands = Any
@@ -145,9 +157,9 @@ def _run_serve(arguments: argparse.Namespace) -> int:
 
 
 def _check(commands: Commands) -> None:
-    parser = commands.add_parser("check", help="the webhook's verdicts on files", description=check.__doc__)
+    parser = commands.add_parser("check", help="the webhook's verdicts on files", description=_CHECK)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files or folders, or - for standard input")
-    parser.add_argument("--format", choices=check.FORMATS, default="text", help="of the report")
+    parser.add_argument("--format", choices=report.FORMATS, default="text", help="of the report")
     parser.add_argument("--strict-refs", action="store_true", help="what is named but in no file is an error")
     parser.add_argument(
         "--fail-on", type=Level, choices=list(Level), default=Level.ERROR, help="what exit code 1 is for"
@@ -161,6 +173,8 @@ def _check(commands: Commands) -> None:
 
 
 def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from cli import check, pages
+
     if arguments.explain is not None:
         return pages.explain(arguments.explain, out=sys.stdout, err=sys.stderr)
     if not arguments.paths:
@@ -179,7 +193,35 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         folder=str(Path.cwd()),
         version=metadata.version("mcp-operator"),
     )
-    return check.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+    gc.disable()  # what is read lives to the end; looking for garbage in it takes as long as judging it
+    try:
+        return check.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+    finally:
+        gc.enable()
+
+
+def _graph(commands: Commands) -> None:
+    parser = commands.add_parser("graph", help="which server exposes what", description=_GRAPH)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="files or folders, or - for standard input")
+    parser.add_argument("--format", choices=tuple(drawing.FORMATS), default="text", help="of the drawing")
+    parser.add_argument("--live", action="store_true", help="draw a cluster's objects, and the files among them")
+    _of_cluster(parser)
+    parser.set_defaults(run=lambda arguments: _run_graph(parser, arguments))
+
+
+def _run_graph(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from cli import depiction
+
+    if not arguments.paths and not arguments.live:
+        parser.error("the following arguments are required: PATH or --live")
+    options = depiction.Options(
+        paths=tuple(arguments.paths),
+        format=arguments.format,
+        live=arguments.live,
+        context=arguments.context,
+        kubeconfig=arguments.kubeconfig,
+    )
+    return depiction.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
 
 
 def _in_cluster(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from cli import documents, github, json_report, judgement, junit, pages, report, sarif, text, transaction
 from crd.finding import Level
@@ -16,14 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, TextIO
 
-    from cli.report import Identity, Report
+    from cli.report import Format, Identity, Report
     from cli.transaction import Transaction
     from crd.finding import Verdict
 
-__all__ = ["FORMATS", "Options", "run"]
-
-Format = Literal["text", "json", "sarif", "junit", "github"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+__all__ = ["Options", "run"]
 
 
 class UnableError(Exception):

@@ -1,6 +1,6 @@
 """PURE. What is wrong with a transaction: alone, or in a cluster.
 
-The rules are `crd.integrity`'s; here is only what they are asked about. Called by `cli.check`.
+The rules are `crd.integrity`'s; here is only what they are asked about. Called by `cli.check` and `cli.depiction`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["STRICT", "Cluster", "Refusal", "alone", "beside", "refused", "strict"]
+__all__ = ["STRICT", "Cluster", "Refusal", "alone", "beside", "refused", "standing", "strict", "together"]
 
 # Absences that become errors when the files are all that there will be.
 STRICT = frozenset({Reason.SERVICE_MISSING, Reason.SERVICE_PORT_MISSING, Reason.SECRET_MISSING})
@@ -50,23 +50,33 @@ def alone(transaction: Transaction) -> Verdict:
 
 
 def beside(transaction: Transaction, cluster: Cluster) -> Verdict:
-    """The files as one transaction on what a cluster holds: their own findings, and what they break in others.
+    """The files as one transaction on what a cluster holds: their own findings, and what they break in others."""
+    before = _filled(Catalog.of(cluster.facts), cluster.objects.values())
+    after, objects = together(transaction, cluster)
+    mine = {item.ref for item in transaction.objects}
+    found: list[Finding] = []
+    for item in objects:
+        known = set() if item.ref in mine else set(integrity.standing(before, item))
+        found += (finding for finding in integrity.standing(after, item) if finding not in known)
+    return Verdict.of(found)
+
+
+def together(transaction: Transaction, cluster: Cluster) -> tuple[Catalog, tuple[Object, ...]]:
+    """The catalog and the objects of a cluster to which the files were applied.
 
     The files win over the cluster's object of the same name, and keep its age: of two holders of a name the elder one
     is right.
     """
-    objects = {item.ref: _aged(item, cluster.objects.get(item.ref)) for item in transaction.objects}
-    others = {ref: item for ref, item in cluster.objects.items() if ref not in objects}
-    before = _filled(Catalog.of(cluster.facts), cluster.objects.values())
+    objects = {**cluster.objects}
+    for item in transaction.objects:
+        objects[item.ref] = _aged(item, cluster.objects.get(item.ref))
     background = Catalog.of((*cluster.facts, *transaction.facts))
-    after = _filled(background, (*others.values(), *objects.values()))
-    found: list[Finding] = []
-    for item in objects.values():
-        found += integrity.standing(after, item)
-    for item in others.values():
-        known = set(integrity.standing(before, item))
-        found += (finding for finding in integrity.standing(after, item) if finding not in known)
-    return Verdict.of(found)
+    return _filled(background, objects.values()), tuple(objects.values())
+
+
+def standing(catalog: Catalog, objects: Iterable[Object]) -> Verdict:
+    """What is wrong with objects that are in a catalog."""
+    return Verdict.of(finding for item in objects for finding in integrity.standing(catalog, item))
 
 
 def _aged(item: Object, stored: Object | None) -> Object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,7 +16,7 @@ from crd import manifest
 from crd.ref import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
     from cli.transaction import Transaction
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["UnreachableError", "holdings", "look", "refusals"]
+__all__ = ["UnreachableError", "holdings", "look", "read", "refusals"]
 
 MANAGER = "mcp-operator-check"
 AT_ONCE = 16
@@ -48,13 +49,25 @@ async def look(
     context: str | None, kubeconfig: Path | None, sorted_: Transaction
 ) -> tuple[Cluster, tuple[Refusal, ...]]:
     """Read the cluster of a context, and send it the files as dry-runs. Raises UnreachableError."""
+    async with _connected(context, kubeconfig) as transport:
+        return await holdings(transport), await refusals(transport, sorted_)
+
+
+async def read(context: str | None, kubeconfig: Path | None) -> Cluster:
+    """Read the cluster of a context. Raises UnreachableError."""
+    async with _connected(context, kubeconfig) as transport:
+        return await holdings(transport)
+
+
+@asynccontextmanager
+async def _connected(context: str | None, kubeconfig: Path | None) -> AsyncIterator[Transport]:
     try:
         transport = await client.connect(context, kubeconfig)
     except Exception as error:
         # The library alone knows its exceptions for a kubeconfig it cannot use.
         raise UnreachableError(f"no cluster to ask: {error}") from error
     try:
-        return await holdings(transport), await refusals(transport, sorted_)
+        yield transport
     finally:
         await transport.close()
 

@@ -6,7 +6,7 @@ An entry is a finding with its place in a file. `cli.check` makes a report; the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from crd.finding import Level, Reason, dotted
 
@@ -16,8 +16,23 @@ if TYPE_CHECKING:
     from crd.finding import Finding
     from crd.ref import Ref
 
-__all__ = ["Entry", "Identity", "Place", "Related", "Report", "Subject", "entry", "identity", "named", "plural"]
+__all__ = [
+    "FORMATS",
+    "Entry",
+    "Format",
+    "Identity",
+    "Place",
+    "Related",
+    "Report",
+    "Subject",
+    "entry",
+    "identity",
+    "named",
+    "plural",
+]
 
+Format = Literal["text", "json", "sarif", "junit", "github"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 Identity: TypeAlias = tuple[str, ...]
 
 

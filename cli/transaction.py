@@ -1,6 +1,6 @@
 """PURE. The documents sorted: what is judged, what is only there, what cannot be told apart.
 
-Called by `cli.check` and `cli.graph`.
+Called by `cli.check` and `cli.depiction`.
 """
 
 from __future__ import annotations
