@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from crd import integrity
 from crd.catalog import Catalog
-from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, Verdict
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from cli.transaction import Transaction
     from crd.facts import Fact
     from crd.manifest import Object
-    from crd.ref import Ref
+    from crd.ref import Kind, Ref
 
 __all__ = ["STRICT", "Cluster", "Refusal", "alone", "beside", "refused", "standing", "strict", "together"]
 
@@ -29,10 +28,14 @@ STRICT = frozenset({Reason.SERVICE_MISSING, Reason.SERVICE_PORT_MISSING, Reason.
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a cluster holds: our objects, decoded, and the facts of all that the rules look up."""
+    """What a cluster holds: our objects, decoded, and the facts of all that the rules look up.
+
+    ``hidden`` are the kinds that the caller may not list: of them nothing can be said to be missing.
+    """
 
     objects: Mapping[Ref, Object]
     facts: tuple[Fact, ...]
+    hidden: frozenset[Kind] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def alone(transaction: Transaction) -> Verdict:
 
 def beside(transaction: Transaction, cluster: Cluster) -> Verdict:
     """The files as one transaction on what a cluster holds: their own findings, and what they break in others."""
-    before = _filled(Catalog.of(cluster.facts), cluster.objects.values())
+    before = _filled(_seeing(Catalog.of(cluster.facts), cluster), cluster.objects.values())
     after, objects = together(transaction, cluster)
     mine = {item.ref for item in transaction.objects}
     found: list[Finding] = []
@@ -70,8 +73,12 @@ def together(transaction: Transaction, cluster: Cluster) -> tuple[Catalog, tuple
     objects = {**cluster.objects}
     for item in transaction.objects:
         objects[item.ref] = _aged(item, cluster.objects.get(item.ref))
-    background = Catalog.of((*cluster.facts, *transaction.facts))
+    background = _seeing(Catalog.of((*cluster.facts, *transaction.facts)), cluster)
     return _filled(background, objects.values()), tuple(objects.values())
+
+
+def _seeing(catalog: Catalog, cluster: Cluster) -> Catalog:
+    return catalog.blind_to(*cluster.hidden) if cluster.hidden else catalog
 
 
 def standing(catalog: Catalog, objects: Iterable[Object]) -> Verdict:
@@ -82,9 +89,9 @@ def standing(catalog: Catalog, objects: Iterable[Object]) -> Verdict:
 def _aged(item: Object, stored: Object | None) -> Object:
     """An object of a file, as old as the cluster's of that name."""
     mine, theirs = item.fact, stored.fact if stored is not None else None
-    if isinstance(mine, MemberFact) and isinstance(theirs, MemberFact):
-        return replace(item, fact=replace(mine, uid=theirs.uid, created=theirs.created))
-    return item
+    if mine is None or theirs is None:
+        return item
+    return replace(item, fact=replace(mine, uid=theirs.uid, created=theirs.created))
 
 
 def _filled(catalog: Catalog, objects: Iterable[Object]) -> Catalog:

@@ -12,7 +12,7 @@ from cli import transaction
 from cli.judgement import Cluster, Refusal
 from cluster import client, objects, resources
 from cluster.transport import ApiError
-from crd import manifest
+from crd import footprint, manifest
 from crd.ref import Kind
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from cli.transaction import Transaction
     from cluster.resources import ResourceType
     from cluster.transport import Transport
-    from crd.facts import Fact
     from crd.manifest import Object
     from crd.ref import Ref
 
@@ -38,7 +37,12 @@ _REFUSALS = frozenset({400, 403, 404, 409, 413, 422})
 TYPES: dict[Kind, ResourceType] = {
     **{Kind(kind.kind): kind for kind in resources.OURS},
     Kind.SERVICE: resources.SERVICES,
+    Kind.SECRET: resources.SECRETS,
+    Kind.CONFIG_MAP: resources.CONFIG_MAPS,
+    Kind.GRANT: resources.REFERENCE_GRANTS,
 }
+# Kinds of which only the names matter, and whose contents are nobody's business here.
+_NAMES_ONLY = frozenset({Kind.SECRET, Kind.CONFIG_MAP})
 
 
 class UnreachableError(Exception):
@@ -76,14 +80,13 @@ async def holdings(transport: Transport) -> Cluster:
     """Our objects in a cluster, and the facts of what the rules look up. Raises UnreachableError."""
     judged = await asyncio.gather(*(_listed(transport, kind) for kind in transaction.JUDGED))
     found: dict[Ref, Object] = {}
-    for raw in (item for items in judged for item in items):
+    for raw in (item for items in judged for item in items or ()):
         decoded = manifest.decode(raw)
         found[decoded.ref] = decoded
     background = await asyncio.gather(*(_listed(transport, kind) for kind in transaction.BACKGROUND))
-    facts: list[Fact] = []
-    for kind, items in zip(transaction.BACKGROUND, background, strict=True):
-        facts += map(transaction.BACKGROUND[kind], items)
-    return Cluster(found, tuple(facts))
+    hidden = {kind for kind, items in zip(transaction.BACKGROUND, background, strict=True) if items is None}
+    facts = (footprint.foreign(item) for items in background for item in items or ())
+    return Cluster(found, tuple(fact for fact in facts if fact is not None), frozenset(hidden))
 
 
 async def refusals(transport: Transport, sorted_: Transaction) -> tuple[Refusal, ...]:
@@ -98,19 +101,25 @@ async def refusals(transport: Transport, sorted_: Transaction) -> tuple[Refusal,
     return tuple(_meant((refusal for refusal in said if refusal is not None), sorted_.namespaces))
 
 
-async def _listed(transport: Transport, kind: Kind) -> list[dict[str, Any]]:
-    """The objects of a kind; their list leaves apiVersion and kind out of core objects."""
+async def _listed(transport: Transport, kind: Kind) -> list[dict[str, Any]] | None:
+    """The objects of a kind; None for a background kind that the caller may not list.
+
+    Their list leaves apiVersion and kind out of core objects.
+    """
     resource = TYPES[kind]
     try:
-        items = await objects.list_all(transport, resource)
+        accept = objects.METADATA if kind in _NAMES_ONLY else "application/json"
+        items = await objects.list_all(transport, resource, accept=accept)
     except ApiError as error:
         if error.status == 404 and kind not in transaction.JUDGED:
             return []
+        if error.status == 403 and kind not in transaction.JUDGED:
+            return None
         absent = f"the cluster has no {kind}; apply the CustomResourceDefinitions first"
         raise UnreachableError(absent if error.status == 404 else f"{kind}: {error}") from error
     except (TimeoutError, OSError, aiohttp.ClientError) as error:
         raise UnreachableError(f"the API server does not answer: {error}") from error
-    return [{"apiVersion": resource.api_version, "kind": kind.value, **item} for item in items]
+    return [{**item, "apiVersion": resource.api_version, "kind": kind.value} for item in items]
 
 
 async def _tried(transport: Transport, ref: Ref, raw: dict[str, Any]) -> Refusal | None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.report import Entry, Place, Related, Subject
-from crd import defaults, manifest
+from crd import defaults, footprint, manifest
 from crd.finding import Level, Reason, dotted
 from crd.ref import GROUP, VERSION, Kind, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from cli.documents import Document, Fault
     from crd.facts import Fact
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["BACKGROUND", "JUDGED", "Transaction", "name_of", "place_of", "sort"]
 
 JUDGED = (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
-# Kinds that are not judged but looked up by the rules: what the catalog keeps of each.
-BACKGROUND: Mapping[Kind, Callable[[Mapping[str, Any]], Fact]] = {
-    Kind.SERVICE: manifest.service_fact,
-}
+# Kinds that are not judged but looked up by the rules.
+BACKGROUND = (Kind.SERVICE, Kind.SECRET, Kind.CONFIG_MAP, Kind.GRANT)
 _NAME = ("metadata", "name")
 
 
@@ -95,11 +93,8 @@ class _Sorting:
             message = "metadata.name is missing or no text; every object has a name, so add it"
             self._broken(document, _NAME, message)
         elif kind in BACKGROUND:
-            try:
-                fact = BACKGROUND[kind](raw)
-            except (AttributeError, KeyError, TypeError, ValueError):
-                self._broken(document, ("spec",), f"this {kind} cannot be read; correct its spec")
-            else:
+            fact = footprint.foreign(raw)
+            if fact is not None:
                 self.facts[fact.ref] = fact
                 self._placed(fact.ref, document)
         else:

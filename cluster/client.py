@@ -55,10 +55,13 @@ class LibraryTransport:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = transport.REQUEST_TIMEOUT,
     ) -> dict[str, Any]:
         """See `Transport.request`."""
-        response = await self._send(method, path, query, body, content_type, aiohttp.ClientTimeout(total=timeout))
+        response = await self._send(
+            method, path, query, body, (content_type, accept), aiohttp.ClientTimeout(total=timeout)
+        )
         async with response:
             payload = await response.read()
         if response.status >= 400:
@@ -69,7 +72,9 @@ class LibraryTransport:
     async def stream(self, path: str, *, query: Mapping[str, str], idle: float) -> AsyncIterator[dict[str, Any]]:
         """See `Transport.stream`."""
         timeout = aiohttp.ClientTimeout(total=None, connect=transport.REQUEST_TIMEOUT, sock_read=idle)
-        response = await self._send("GET", path, {**query, "watch": "true"}, None, "application/json", timeout)
+        response = await self._send(
+            "GET", path, {**query, "watch": "true"}, None, ("application/json", "application/json"), timeout
+        )
         async with response:
             if response.status >= 400:
                 raise transport.error_of(response.status, await response.read())
@@ -86,10 +91,11 @@ class LibraryTransport:
         path: str,
         query: Mapping[str, str] | None,
         body: Any,
-        content_type: str,
+        types: tuple[str, str],
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        content_type, accept = types
+        headers = {"Accept": accept, "Content-Type": content_type}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"])
         url = str(self._api.configuration.host).rstrip("/") + path
         response: aiohttp.ClientResponse = await self._api.rest_client.request(

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from cluster.resources import ResourceType
     from cluster.transport import Transport
 
-__all__ = ["apply", "apply_status", "create", "delete", "get", "list_all", "replace"]
+__all__ = ["APPLY", "METADATA", "apply", "apply_status", "create", "delete", "get", "list_all", "replace"]
 
 APPLY = "application/apply-patch+yaml"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 async def get(transport: Transport, kind: ResourceType, namespace: str | None, name: str) -> dict[str, Any] | None:
@@ -29,13 +30,21 @@ async def get(transport: Transport, kind: ResourceType, namespace: str | None, n
 
 
 async def list_all(
-    transport: Transport, kind: ResourceType, namespace: str | None = None, **query: str
+    transport: Transport,
+    kind: ResourceType,
+    namespace: str | None = None,
+    *,
+    accept: str = "application/json",
+    **query: str,
 ) -> list[dict[str, Any]]:
-    """All objects of a type, page by page; query members such as ``labelSelector`` go along."""
+    """All objects of a type, page by page; query members such as ``labelSelector`` go along.
+
+    With `METADATA` as ``accept``, only what their metadata says.
+    """
     items: list[dict[str, Any]] = []
     page = {"limit": "500", **query}
     while True:
-        answer = await transport.request("GET", kind.path(namespace), query=page)
+        answer = await transport.request("GET", kind.path(namespace), query=page, accept=accept)
         items += answer.get("items") or ()
         token = answer.get("metadata", {}).get("continue")
         if not token:

@@ -41,6 +41,7 @@ class PodTransport:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = transport.REQUEST_TIMEOUT,
     ) -> dict[str, Any]:
         """See `Transport.request`."""
@@ -48,7 +49,7 @@ class PodTransport:
             method,
             self._url(path, query),
             data=None if body is None else orjson.dumps(body),
-            headers={**self._authorization(), "Content-Type": content_type},
+            headers={**self._authorization(), "Content-Type": content_type, "Accept": accept},
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
             payload = await response.read()

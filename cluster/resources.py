@@ -22,6 +22,7 @@ __all__ = [
     "OURS",
     "PODS",
     "PROMPTS",
+    "REFERENCE_GRANTS",
     "RESOURCES",
     "ROLES",
     "ROLE_BINDINGS",
@@ -76,6 +77,7 @@ DEPLOYMENTS = ResourceType("apps", "v1", "deployments", "Deployment")
 EVENTS = ResourceType("events.k8s.io", "v1", "events", "Event")
 INGRESSES = ResourceType("networking.k8s.io", "v1", "ingresses", "Ingress")
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
+REFERENCE_GRANTS = ResourceType("gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant")
 ROLES = ResourceType("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDINGS = ResourceType("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 CLUSTER_ROLES = ResourceType("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
@@ -108,6 +110,7 @@ _BY_NAME = {
         EVENTS,
         INGRESSES,
         LEASES,
+        REFERENCE_GRANTS,
         ROLES,
         ROLE_BINDINGS,
         CLUSTER_ROLES,

@@ -40,6 +40,7 @@ class Transport(Protocol):
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = REQUEST_TIMEOUT,
     ) -> dict[str, Any]:
         """One request within ``timeout`` seconds. Raises ApiError, TimeoutError, or OSError when nobody answers."""

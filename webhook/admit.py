@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import jsonpatch
 
-from crd import defaults, fields, integrity, manifest
+from crd import defaults, fields, impact, integrity, manifest
 from crd.finding import Finding, Level, Reason, Verdict
 from crd.integrity import Change
-from crd.ref import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crd.catalog import Catalog
     from crd.manifest import Object
-    from crd.ref import Ref
     from webhook.review import Review
 
 __all__ = ["Decision", "change_of", "decide", "defaulting_patch"]
@@ -76,7 +74,7 @@ def decide(catalog: Catalog, review: Review) -> Decision:
     """Judge the change. Raises ValueError as `change_of`."""
     change = change_of(review)
     verdict = integrity.judge(catalog, change)
-    extra = (*_lost_fields(change), *_leaving(catalog, change))
+    extra = (*_lost_fields(change), *(impact.preview(catalog, change) if verdict.allowed else ()))
     lines = (str(finding) for finding in (*verdict.warnings, *extra))
     return Decision(verdict, tuple(_cut(line) for line in dict.fromkeys(lines)), change.new)
 
@@ -97,15 +95,6 @@ def _lost_fields(change: Change) -> Iterator[Finding]:
         repair = f'did you mean "{found.nearest}"?' if found.nearest else "remove it"
         message = f'"{found.name}" is no field and was dropped; {repair}'
         yield Finding(Reason.UNKNOWN_FIELD, change.ref, (), message, found.path, (), Level.WARNING)
-
-
-def _leaving(catalog: Catalog, change: Change) -> Iterator[str]:
-    """The servers that lose an object which is being deleted."""
-    if change.new is not None or change.old is None or change.ref.kind is Kind.SERVER:
-        return
-    servers: list[Ref] = sorted(catalog.selecting(change.ref.namespace, change.old.labels))
-    if servers:
-        yield f"{change.ref} is no longer served by {', '.join(server.key for server in servers)}"
 
 
 def _cut(line: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from crd import footprint, manifest
 from crd.catalog import Catalog
-from crd.facts import MemberFact
+from crd.facts import MemberFact, ServerFact
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Memory:
     """``monotonic`` gives seconds. All methods are quick and none waits."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._catalog = Catalog()
+        # What the operator may not list, Secrets above all, it cannot say to be missing.
+        self._catalog = Catalog().blind_to(Kind.SECRET, Kind.CONFIG_MAP)
         self._monotonic = monotonic
         self._in_flight: dict[Ref, _InFlight] = {}
 
@@ -81,7 +82,7 @@ class Memory:
 
 def _same(expected: Fact, shown: Fact) -> bool:
     """Equal but for what the API server adds when it stores an object."""
-    if isinstance(expected, MemberFact) and isinstance(shown, MemberFact):
+    if isinstance(expected, MemberFact | ServerFact) and isinstance(shown, MemberFact | ServerFact):
         return replace(expected, uid=shown.uid, created=shown.created) == shown
     return expected == shown
 
@@ -121,7 +122,7 @@ class KindSink:
 
 def fact_of(kind: Kind, item: dict[str, Any]) -> Fact | None:
     """The facts of a stored object; None if its spec cannot be read."""
-    return footprint.service_fact(item) if kind is Kind.SERVICE else manifest.decode(item).fact
+    return manifest.decode(item).fact if kind in manifest.OURS else footprint.foreign(item)
 
 
 def _ref(kind: Kind, item: dict[str, Any]) -> Ref:

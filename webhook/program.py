@@ -36,6 +36,7 @@ WATCHED = {
     Kind.TOOL: resources.TOOLS,
     Kind.PROMPT: resources.PROMPTS,
     Kind.RESOURCE: resources.RESOURCES,
+    Kind.GRANT: resources.REFERENCE_GRANTS,
 }
 
 
@@ -72,7 +73,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) -> None:
     memory, metrics = Memory(time.monotonic), Metrics()
     reflectors = [
-        Reflector(transport, kind, KindSink(name, memory), monotonic=time.monotonic, jitter=random.random)
+        Reflector(
+            transport,
+            kind,
+            KindSink(name, memory),
+            monotonic=time.monotonic,
+            jitter=random.random,
+            optional=name is Kind.GRANT,
+        )
         for name, kind in WATCHED.items()
     ]
     keeper = leaf.Keeper(

@@ -17,6 +17,7 @@ from aiohttp import web
 from certs import registration
 from cluster import objects, resources
 from cluster.transport import ApiError
+from crd.finding import Reason
 from crd.ref import Kind, Ref
 from webhook import admit, memory, review
 
@@ -92,7 +93,11 @@ class Hook:
         blamed = {ref for finding in decision.verdict.errors for ref in finding.related}
         if not blamed:
             return decision
-        await asyncio.gather(*(self._refresh(ref) for ref in sorted(blamed)))
+        reasons = {finding.reason for finding in decision.verdict.errors}
+        granting = {ref.namespace for ref in blamed if ref.kind is Kind.SERVICE} if _DENIED in reasons else set()
+        await asyncio.gather(
+            *(self._refresh(ref) for ref in sorted(blamed)), *(self._grants(namespace) for namespace in granting)
+        )
         return admit.decide(self._memory.catalog, asked)
 
     async def _refresh(self, ref: Ref) -> None:
@@ -108,6 +113,22 @@ class Hook:
         else:
             self._memory.shown(fact)
 
+    async def _grants(self, namespace: str) -> None:
+        """A grant and the tool that needs it may come in one apply, the watch's word of it a moment later."""
+        try:
+            found = await objects.list_all(self._transport, resources.REFERENCE_GRANTS, namespace)
+        except ApiError as error:
+            if error.status != 404:
+                logger.warning("reading the ReferenceGrants of %s before a denial: %s", namespace, error)
+            return
+        except (TimeoutError, OSError, aiohttp.ClientError) as error:
+            logger.warning("reading the ReferenceGrants of %s before a denial: %s", namespace, error)
+            return
+        for item in found:
+            fact = memory.fact_of(Kind.GRANT, {**item, **_GRANT})
+            if fact is not None:
+                self._memory.shown(fact)
+
     def _count(self, hook: str, asked: Review, allowed: bool) -> None:
         self.metrics.reviews.labels(hook, asked.kind, asked.operation, "allowed" if allowed else "denied").inc()
 
@@ -119,6 +140,8 @@ _TYPES = {
     Kind.RESOURCE: resources.RESOURCES,
     Kind.SERVICE: resources.SERVICES,
 }
+_DENIED = Reason.CROSS_NAMESPACE_DENIED
+_GRANT = {"apiVersion": resources.REFERENCE_GRANTS.api_version, "kind": resources.REFERENCE_GRANTS.kind}
 
 
 def application(hook: Hook) -> web.Application:

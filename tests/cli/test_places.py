@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from cli import documents
+from cli import documents, json_nodes
 from cli.documents import Document, Fault, Source
+from cli.nodes import BrokenError
 from tests.cli.manifests import told
 
 YAML = """\
@@ -50,7 +51,7 @@ MARKED = [
     (("spec", "variables", 0, "required"), "13:5"),
     (("spec", "variables", 1), "14:7"),
     (("spec", "variables", 1, "required"), "14:7"),
-    (("spec", "variables", 2, "default"), "15:13"),
+    (("spec", "variables", 2, "default"), "15:15"),
     (("spec", "variables", 3, "name"), "18:5"),
     (("spec", "variables", 9), "11:3"),
     (("spec", "variables", "x"), "11:3"),
@@ -91,7 +92,8 @@ def test_a_byte_order_mark_takes_no_column() -> None:
 
 def test_aliases_and_merges_are_followed_to_what_they_name() -> None:
     document = only(
-        "apiVersion: v1\nkind: A\nbase: &base\n  one: 1\n  two: 2\nuse:\n  <<: *base\n  two: 3\nlist: [*base, &x a, *x]\n"
+        "apiVersion: v1\nkind: A\nbase: &base\n  one: 1\n  two: 2\n"
+        "use:\n  <<: *base\n  two: 3\nlist: [*base, &x a, *x]\n"
         "both:\n  <<: [{three: 3}, *base]\n"
     )
 
@@ -145,7 +147,7 @@ def test_a_stream_of_json_documents_is_read_one_after_the_other() -> None:
 def test_what_begins_with_a_brace_may_still_be_yaml() -> None:
     document = only("{apiVersion: v1, kind: A, metadata: {name: a}}\n")
 
-    assert document.position(("metadata", "name")) == (1, 39)
+    assert document.position(("metadata", "name")) == (1, 38)
 
 
 LIST = """\
@@ -183,7 +185,10 @@ def test_the_items_of_a_typed_list_may_leave_their_kind_to_it() -> None:
         ("", ("InvalidField", "spec", 2, 1)),
         ("spec: 5", ("InvalidField", "spec", 5, 1)),
         (
-            "spec:\n  service: {name: s, port: 80}\n  inputSchema:\n    type: object\n    required:\n    - a\n    - a\n",
+            (
+                "spec:\n  service: {name: s, port: 80}\n"
+                "  inputSchema:\n    type: object\n    required:\n    - a\n    - a\n"
+            ),
             ("InvalidSchema", "spec.inputSchema.required", 9, 5),
         ),
         (
@@ -245,11 +250,17 @@ def test_what_cannot_be_read_is_said_at_its_place(text: str, line: int, column: 
     ],
 )
 def test_broken_json_is_said_in_words_of_json(text: str, column: int, said: str) -> None:
-    (fault,) = documents.documents_of(Source("a.json", text))
+    with pytest.raises(BrokenError) as error:
+        json_nodes.compose(text)
+
+    assert (error.value.offset + 1, said in error.value.message) == (column, True)
+
+
+def test_what_neither_json_nor_yaml_can_read_is_said_in_words_of_json_in_a_json_file() -> None:
+    (fault,) = documents.documents_of(Source("a.json", '{"a": [1 2'))
 
     assert isinstance(fault, Fault)
-    assert fault.position == (1, column)
-    assert said in fault.message
+    assert (fault.position, fault.message) == ((1, 10), "this is not JSON: a comma or ] is missing; add it")
 
 
 def test_a_broken_document_hides_no_other() -> None:

@@ -27,6 +27,7 @@ class Script:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = 10.0,
     ) -> dict[str, Any]:
         self.asked.append((method, path, dict(query or {}), body))

@@ -107,7 +107,12 @@ def test_services_are_facts_as_well() -> None:
     memory = Memory(Clock())
 
     KindSink(Kind.SERVICE, memory).put(
-        {"metadata": {"name": "s", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}}
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "s", "namespace": "shop"},
+            "spec": {"ports": [{"port": 80}]},
+        }
     )
 
     assert memory.catalog.get(Ref(Kind.SERVICE, "shop", "s")) == ServiceFact(
