@@ -67,7 +67,7 @@ def test_mermaid_and_dot_hold_the_same_nodes_and_edges(folder: str) -> None:
     for text in ("MCPServer shop/main", "MCPTool shop/b", "Service shop/none"):
         assert text in mermaid
         assert text in dot
-    assert "class n2 error" in mermaid
+    assert "class n3 error" in mermaid
     assert "style=dashed" in dot
 
 
