@@ -1,9 +1,10 @@
 # Two commands do everything on a fresh machine: `make run` shows the product, `make test` proves it.
 .DEFAULT_GOAL := help
-.PHONY: help dev lock lint format check fix generate test test-fast run wheels clean \
+.PHONY: help dev lock lint format check fix generate test test-fast test-matrix run wheels clean \
 	k3d-create k3d-crds k3d-redis k3d-examples k3d-build k3d-deploy k3d-delete kustomize-k3d kustomize-prod
 
 POE := .venv/bin/poe
+KUBERNETES ?= v1.34.4 v1.36.3 v1.37.2
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## List the targets
@@ -39,6 +40,11 @@ test-fast: dev ## Unit tests only: no cluster
 test: dev ## Everything: checks, unit, integration (control plane), e2e (node, real pods)
 	@$(POE) check
 	@$(POE) test
+
+test-matrix: dev ## The API's schemas and the whole corpus on every supported version of Kubernetes
+	@for version in $(KUBERNETES); do \
+		echo "== Kubernetes $$version" && .venv/bin/pytest -q tests/integration --kubernetes=$$version || exit 1; \
+	done
 
 run: dev ## The product on a local cluster of its own; CONTEXT=name uses a cluster of yours
 	@.venv/bin/python -m scripts.run $(if $(CONTEXT),--context $(CONTEXT)) $(RUN_ARGS)

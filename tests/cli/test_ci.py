@@ -142,12 +142,7 @@ def test_the_action_installs_what_it_runs(tmp_path: Path) -> None:
     variables = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
     done = subprocess.run(
         ["bash", "-eo", "pipefail", "-c", f"export PYTHON={sys.executable}\n{install}"],
-        env={
-            "RUNNER_TEMP": str(tmp_path),
-            "GITHUB_ACTION_PATH": str(repository),
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(Path.home()),
-        },
+        env={**variables, "RUNNER_TEMP": str(tmp_path), "GITHUB_ACTION_PATH": str(repository)},
         capture_output=True,
         text=True,
         check=False,

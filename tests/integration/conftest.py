@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def control_plane() -> Iterator[localcluster.Cluster]:
-    with localcluster.running("integration") as found:
+def control_plane(request: pytest.FixtureRequest) -> Iterator[localcluster.Cluster]:
+    version = request.config.getoption("--kubernetes")
+    with localcluster.running("integration", kubernetes=version) as found:
         yield found
