@@ -142,8 +142,15 @@ class Catalog:
 
     def put(self, fact: Fact) -> Catalog:
         """The catalog with this fact in place of whatever had its reference."""
-        if self._facts.get(fact.ref) == fact:
+        known = self._facts.get(fact.ref)
+        if known == fact:
             return self
+        if (
+            isinstance(known, MemberFact)
+            and isinstance(fact, MemberFact)
+            and (known.labels, known.claims) == (fact.labels, fact.claims)
+        ):
+            return self._reweighed(fact, fact.weight - known.weight)
         catalog = self.drop(fact.ref)
         where = (fact.ref.kind, fact.ref.namespace)
         catalog = catalog._with(
@@ -212,6 +219,14 @@ class Catalog:
         for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
             views = views.insert(server, self.view(server).with_member(fact))
         return self._with(labelled=labelled, views=views)
+
+    def _reweighed(self, fact: MemberFact, step: int) -> Catalog:
+        """A member that is selected and claims as before: most edits are such."""
+        views = self._views
+        for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels) if step else ():
+            view = self.view(server)
+            views = views.insert(server, replace(view, weight=view.weight + step))
+        return self._with(facts=self._facts.insert(fact.ref, fact), views=views)
 
     def _left(self, fact: MemberFact) -> Catalog:
         labelled, views = self._labelled, self._views

@@ -39,6 +39,8 @@ class Space(StrEnum):
     URI = "URI"
     DOOR = "ingress path"
 
+    __hash__ = str.__hash__  # as that of a Kind
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Claim:

@@ -78,7 +78,9 @@ def judge(catalog: Catalog, change: Change) -> Verdict:
     """
     before = _placed(catalog, change.ref, change.old)
     after = _placed(before, change.ref, change.new)
-    touched = _touched(before, change.old) | _touched(after, change.new)
+    touched = _touched(after, change.new)
+    if not _labelled_alike(change):
+        touched |= _touched(before, change.old)
     claims = _claims(change.old) | _claims(change.new)
     found = [*_together(_own(change.new), _relations(after, change.ref, touched, claims, judging=True))]
     if found:
@@ -146,6 +148,12 @@ def _touched(catalog: Catalog, item: Object | None) -> set[Ref]:
         case ServerFact() as server:
             return {server.ref}
     return set()
+
+
+def _labelled_alike(change: Change) -> bool:
+    """Whether the object was selected by whatever selects it now."""
+    old, new = (item.fact if item is not None else None for item in (change.old, change.new))
+    return isinstance(old, MemberFact) and isinstance(new, MemberFact) and old.labels == new.labels
 
 
 def _claims(item: Object | None) -> set[Claim]:

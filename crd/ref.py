@@ -26,6 +26,9 @@ class Kind(StrEnum):
     CONFIG_MAP = "ConfigMap"
     GRANT = "ReferenceGrant"
 
+    # Enum's own is written in Python, and every look into a catalog hashes a reference.
+    __hash__ = str.__hash__
+
     @property
     def plural(self) -> str:
         """The plural resource name, as in a URL of the API server."""
