@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-import ssl
-import threading
 import time
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controller import program as controller_program
 from scripts.localcluster import installation
-from webhook import program as webhook_program
+from tests.integration import programs
+from tests.integration.programs import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,101 +26,11 @@ INVALID = sorted((EXAMPLES / "invalid").glob("*.yaml"))
 KINDS = "deployments,services,serviceaccounts,roles,rolebindings,ingresses,configmaps,mcp"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Operator:
-    """Both programs, each in a thread with a loop of its own."""
-
-    def __init__(self, cluster: Cluster, name: str, webhook_port: int) -> None:
-        self.cluster = cluster
-        self.ports = {"webhook": webhook_port, "webhook-health": free_port(), "controller-health": free_port()}
-        self._settings = (
-            webhook_program.Settings(
-                namespace="mcp-system",
-                host="127.0.0.1",
-                port=webhook_port,
-                health_port=self.ports["webhook-health"],
-                hosts=("127.0.0.1",),
-                kubeconfig=cluster.kubeconfig,
-                drain_seconds=0.1,
-            ),
-            controller_program.Settings(
-                namespace="mcp-system",
-                identity=name,
-                runtime_image="localhost/none",
-                webhook_url=f"https://127.0.0.1:{webhook_port}",
-                host="127.0.0.1",
-                health_port=self.ports["controller-health"],
-                kubeconfig=cluster.kubeconfig,
-                pod_access="proxy",
-            ),
-        )
-        self._threads: list[threading.Thread] = []
-        self._stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    def start(self, *, webhook: bool = True, controller: bool = True) -> None:
-        webhook_settings, controller_settings = self._settings
-        if webhook:
-            self._run(lambda stop: webhook_program.run(webhook_settings, stop))
-        if controller:
-            self._run(lambda stop: controller_program.run(controller_settings, stop))
-
-    def stop(self) -> None:
-        for loop, event in self._stops:
-            loop.call_soon_threadsafe(event.set)
-        for thread in self._threads:
-            thread.join(timeout=30)
-        assert not any(thread.is_alive() for thread in self._threads), "a program did not stop"
-
-    def _run(self, program: Any) -> None:
-        started = threading.Event()
-
-        async def supervised() -> None:
-            stop = asyncio.Event()
-            self._stops.append((asyncio.get_running_loop(), stop))
-            started.set()
-            await program(stop)
-
-        thread = threading.Thread(target=lambda: asyncio.run(supervised()), daemon=True)
-        thread.start()
-        self._threads.append(thread)
-        assert started.wait(10)
-
-    def http(self, which: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        scheme = "https" if which == "webhook" else "http"
-        context = ssl._create_unverified_context() if scheme == "https" else None
-        request = urllib.request.Request(f"{scheme}://127.0.0.1:{self.ports[which]}{path}", data=body)
-        request.add_header("Content-Type", "application/json")
-        try:
-            with urllib.request.urlopen(request, timeout=10, context=context) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-        except OSError:
-            return 0, b"nobody listens"
-
-
 @pytest.fixture(scope="module")
 def operator(control_plane: Cluster) -> Iterator[Operator]:
-    control_plane.run("apply", "-k", str(EXAMPLES.parent / "base" / "crds"))
-    control_plane.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    for namespace in ("mcp-system", "shop"):
-        control_plane.run("create", "namespace", namespace, check=False)
-    found = Operator(control_plane, "one", free_port())
-    found.start()
-    installation.until("the hook is in force", lambda: installation.failure_policy(control_plane) == "Fail", 60)
-    control_plane.run("apply", "-f", str(EXAMPLES / "valid"))
-    yield found
-    control_plane.run("delete", "validatingwebhookconfiguration/mcp-operator-validating", "--ignore-not-found")
-    found.stop()
-    for kind in ("validating", "mutating"):
-        control_plane.run("delete", f"{kind}webhookconfiguration", f"mcp-operator-{kind}", "--ignore-not-found")
-    for namespace in ("shop", "shop-preview"):
-        control_plane.run("delete", "mcp", "--all", "-n", namespace)
+    with programs.installed(control_plane, EXAMPLES.parent, "shop", "shop-preview") as found:
+        control_plane.run("apply", "-f", str(EXAMPLES / "valid"))
+        yield found
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""One corpus, three readers: ``check``, the webhook behind a real API server, and the controller's compiler agree."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from cli import check, documents, transaction
+from crd import compiler, integrity, manifest
+from crd.catalog import Catalog
+from crd.facts import MemberFact, ServerFact
+from crd.finding import Level, Reason
+from crd.rules import names
+from tests.integration import programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.finding import Finding
+    from crd.manifest import Object
+    from scripts.localcluster import Cluster
+
+pytestmark = pytest.mark.integration
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+EXAMPLES = MANIFESTS / "examples"
+VALID = sorted((EXAMPLES / "valid").rglob("*.yaml"))
+EXAMINED = sorted(p for folder in ("invalid", "warnings") for p in (EXAMPLES / folder).glob("*.yaml"))
+CLASHES = frozenset(names.REASONS.values())
+# What only files show, or only those who may list Secrets (docs/decisions/0007).
+FILES_ONLY = frozenset({Reason.SECRET_MISSING, Reason.UNKNOWN_FIELD, Reason.DUPLICATE_OBJECT, Reason.INVALID_DOCUMENT})
+
+
+@cache
+def namespaces() -> tuple[str, ...]:
+    texts = [path.read_text() for path in (*VALID, *EXAMINED)]
+    return tuple(sorted({name for text in texts for name in re.findall(r"namespace: ([a-z0-9-]+)", text)}))
+
+
+@pytest.fixture(scope="module")
+def cluster(control_plane: Cluster) -> Iterator[Cluster]:
+    with programs.installed(control_plane, MANIFESTS, *namespaces()):
+        control_plane.run("apply", "-k", str(EXAMPLES / "backend"))
+        control_plane.run("apply", "-R", "-f", str(EXAMPLES / "valid"))
+        yield control_plane
+
+
+def test_the_corpus_is_large_and_real() -> None:
+    found = [d for path in (*VALID, *EXAMINED) for d in yaml.safe_load_all(path.read_text()) if d]
+    ours = [d for d in found if manifest.kind_of(d) in manifest.OURS]
+
+    assert len(ours) >= 150
+
+
+def spoken(text: str) -> list[tuple[str, str]]:
+    """``(reason, path)`` of every finding in what kubectl prints, in its order: warnings, then the denial's lines."""
+    said = re.findall(r"^(?:Warning|-)\s?:? ([A-Z][A-Za-z]+): (?:(spec|metadata)([^ :]*): )?", text, re.MULTILINE)
+    return [(reason, f"{head}{rest}") for reason, head, rest in said if reason in set(Reason)]
+
+
+def checked(cluster: Cluster, path: Path) -> list[dict[str, Any]]:
+    out, err = io.StringIO(), io.StringIO()
+    options = replace(check.Options((str(path),)), format="json", live=True, kubeconfig=cluster.kubeconfig)
+    assert check.run(options, stdin=io.BytesIO(), out=out, err=err) in (0, 1), err.getvalue()
+    return list(json.loads(out.getvalue())["findings"])
+
+
+@pytest.mark.parametrize("path", EXAMINED, ids=lambda path: path.stem)
+def test_check_says_what_the_webhook_says(cluster: Cluster, path: Path) -> None:
+    done = cluster.run("apply", "--dry-run=server", "-f", str(path), check=False)
+    mine = {(d["kind"], d["metadata"]["name"]) for d in yaml.safe_load_all(path.read_text()) if d}
+
+    found = [f for f in checked(cluster, path) if f["reason"] not in FILES_ONLY and (f["kind"], f["name"]) in mine]
+
+    refused = [f for f in found if f["level"] == "error"]
+    assert (done.returncode != 0) == bool(refused or "UnknownField" in path.stem), done.stderr
+    if "denied the request" in done.stderr or done.returncode == 0:
+        heard = [pair for pair in spoken(done.stderr) if pair[0] not in FILES_ONLY]
+        assert sorted(heard) == sorted((f["reason"], f["path"]) for f in found)
+    else:
+        # The API server spoke first, out of the definition: in its own words, about the same object.
+        assert refused
+
+
+def world(extra: list[Object]) -> tuple[Catalog, dict[Any, Object]]:
+    """The valid examples and some more, which came later."""
+    reading = documents.read([str(EXAMPLES / "valid"), str(EXAMPLES / "backend" / "service.yaml")], io.BytesIO())
+    sorted_ = transaction.sort(reading.documents, reading.faults)
+    catalog = Catalog.of(sorted_.facts)
+    objects = {item.ref: aged(item, "2026-01-01T00:00:00Z") for item in sorted_.objects}
+    objects |= {item.ref: aged(item, "2026-02-01T00:00:00Z") for item in extra if item.ref not in objects}
+    objects |= {item.ref: aged(item, "2026-01-01T00:00:00Z") for item in extra if item.ref in objects}
+    for item in objects.values():
+        if item.fact is not None:
+            catalog = catalog.put(item.fact)
+    return catalog, objects
+
+
+def aged(item: Object, created: str) -> Object:
+    fact = item.fact
+    return replace(item, fact=replace(fact, created=created)) if isinstance(fact, MemberFact | ServerFact) else item
+
+
+def named(finding: Finding) -> tuple[str, str, str]:
+    reason = Reason.NAME_CONFLICT if finding.reason in CLASHES else finding.reason
+    return (str(finding.ref), reason, "" if finding.reason in CLASHES else finding.field_path)
+
+
+@pytest.mark.parametrize("path", EXAMINED, ids=lambda path: path.stem)
+def test_the_compiler_leaves_out_what_check_refuses(path: Path) -> None:
+    reading = documents.read([str(path)], io.BytesIO())
+    extra = list(transaction.sort(reading.documents, reading.faults).objects)
+    catalog, objects = world(extra)
+
+    for item in objects.values():
+        if not isinstance(item.fact, ServerFact):
+            continue
+        members = [objects[ref] for ref in sorted(catalog.view(item.ref).members)]
+        compiled = compiler.compile_server(item, members, catalog, None)
+        for member in (m for m in members if m in extra or m.ref in {e.ref for e in extra}):
+            errors = [
+                named(f)
+                for f in integrity.standing(catalog, member)
+                if f.level is Level.ERROR and f.reason is not Reason.UNKNOWN_FIELD and _on(f, item)
+            ]
+            rejected = [named(f) for f in compiled.rejected if f.ref == member.ref]
+            assert sorted(set(rejected)) == sorted(set(errors))
+
+
+def _on(finding: Finding, server: Object) -> bool:
+    """Whether a finding is about this server, or about none."""
+    servers = [ref for ref in finding.related if ref.kind == "MCPServer"]
+    return not servers or server.ref in servers
