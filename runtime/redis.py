@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Redis", "RedisBuckets", "RedisSessions"]
 
 TIMEOUT = 1.0
+CONNECTIONS = 64
 
 # Every bucket of a call, on the one clock that all replicas share. The arithmetic is that of runtime/limits.py; numbers
 # of Lua are exact below 2^53, and written without an exponent.
@@ -113,7 +115,7 @@ class Redis:
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             health_check_interval=15,
-            max_connections=64,
+            max_connections=CONNECTIONS,
             # One try anew: a pooled connection may have died with the Redis before.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             decode_responses=True,
@@ -123,13 +125,16 @@ class Redis:
         self._jitter = jitter
         self._timeout = timeout
         self._silent_until = 0.0
+        self._free = asyncio.Semaphore(CONNECTIONS)
 
     async def ask(self, question: Callable[[client.Redis], Awaitable[T]]) -> T:
         """The answer to a question. Raises StoreUnavailableError, at once while Redis is left alone."""
-        if self._monotonic() < self._silent_until:
-            raise StoreUnavailableError("Redis: silent a moment ago")
         try:
-            return await question(self._client)
+            # Whoever finds no connection free waits for one: else a burst would be counted as a failure of Redis.
+            async with self._free:
+                if self._monotonic() < self._silent_until:
+                    raise StoreUnavailableError("Redis: silent a moment ago")
+                return await question(self._client)
         except (RedisTimeoutError, TimeoutError) as error:
             self._silent_until = self._monotonic() + self._timeout * (0.5 + self._jitter())
             raise StoreUnavailableError(f"Redis: silent for {self._timeout:g} s") from error
