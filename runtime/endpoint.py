@@ -16,7 +16,7 @@ from runtime.messages import RpcError
 from runtime.sessions import Session, SessionStore, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from crd.entries import Tool
     from runtime.context import Context
@@ -33,6 +33,9 @@ SESSION = "Mcp-Session-Id"
 # What a request turned out to be about, for the log and the metrics.
 WHAT = web.RequestKey("what", str)
 MAX_NAME = 128
+# The one version with arrays of messages.
+BATCHED = "2025-03-26"
+MAX_BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Endpoint:
         except orjson.JSONDecodeError as error:
             return responses.refused(None, messages.PARSE_ERROR, f"Parse error: {error}", 400)
         headers = {name.lower(): request.headers.getall(name) for name in request.headers}
+        if isinstance(body, list):
+            return await self._batch(current, visit, body, headers)
         call = ladder.classify(body, headers)
         if isinstance(call, Refusal):
             return responses.bearing(call.body, call.status)
@@ -114,25 +119,57 @@ class Endpoint:
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _legacy(self, current: Serving, visit: Visit, call: Call, tool: Tool | None) -> web.Response:
-        request = visit.request
-        version = request.headers.get("MCP-Protocol-Version", ladder.LEGACY[-1])
-        if version not in ladder.LEGACY:
-            message = f"MCP-Protocol-Version {version} is not served; use {', '.join(ladder.SERVED)}"
-            return responses.refused(call.id, messages.INVALID_REQUEST, message, 400)
-        store = self._store(current)
-        if store is not None:
-            identifier = request.headers.get(SESSION)
-            if identifier is None:
-                return responses.refused(call.id, messages.INVALID_REQUEST, f"{SESSION} is missing", 400)
-            ttl = current.catalog.settings.session_ttl
-            session = await store.use(identifier, visit.context.principal, ttl)
-            if session is None:
-                return responses.refused(call.id, messages.INVALID_REQUEST, "Session not found", 404)
-            version = session.version
-            visit = dataclasses.replace(visit, client=limits.client(visit.context.principal, identifier, ""))
+        entered = await self._session(current, visit, call.id)
+        if isinstance(entered, web.Response):
+            return entered
+        version, visit = entered
         if call.id is None:
             return web.Response(status=202)
         return await self._answered(current, visit, call, version, tool)
+
+    async def _batch(
+        self, current: Serving, visit: Visit, items: list[object], headers: Mapping[str, Sequence[str]]
+    ) -> web.Response:
+        """Several messages at once: one version had that, and those after it have not."""
+        visit.request[WHAT] = "batch"
+        calls = [ladder.classify(item, headers) for item in items[: MAX_BATCH + 1]]
+        alone = [c for c in calls if isinstance(c, Call) and (c.modern or c.method == "initialize")]
+        if alone or not 0 < len(calls) <= MAX_BATCH:
+            return responses.refused(None, messages.INVALID_REQUEST, "the body is not one JSON-RPC 2.0 message", 400)
+        entered = await self._session(current, visit, None)
+        if isinstance(entered, web.Response):
+            return entered
+        version, visit = entered
+        if version != BATCHED:
+            return responses.refused(None, messages.INVALID_REQUEST, f"{version} has no arrays of messages", 400)
+        answers = []
+        for call in calls:
+            if isinstance(call, Refusal):
+                answers.append(call.body)
+            elif call.id is not None:
+                answer = await self._answered(current, visit, call, version, _called(current, call))
+                answers.append(answer.body if isinstance(answer.body, bytes) else b"null")
+        return responses.bearing(b"[" + b",".join(answers) + b"]") if answers else web.Response(status=202)
+
+    async def _session(
+        self, current: Serving, visit: Visit, identifier: str | int | None
+    ) -> tuple[str, Visit] | web.Response:
+        """The version that a message is in and whose it is, or why it is not answered; ``identifier`` is its id."""
+        version = visit.request.headers.get("MCP-Protocol-Version", ladder.LEGACY[-1])
+        if version not in ladder.LEGACY:
+            message = f"MCP-Protocol-Version {version} is not served; use {', '.join(ladder.SERVED)}"
+            return responses.refused(identifier, messages.INVALID_REQUEST, message, 400)
+        store = self._store(current)
+        if store is None:
+            return version, visit
+        name = visit.request.headers.get(SESSION)
+        if name is None:
+            return responses.refused(identifier, messages.INVALID_REQUEST, f"{SESSION} is missing", 400)
+        principal = visit.context.principal
+        session = await store.use(name, principal, current.catalog.settings.session_ttl)
+        if session is None:
+            return responses.refused(identifier, messages.INVALID_REQUEST, "Session not found", 404)
+        return session.version, dataclasses.replace(visit, client=limits.client(principal, name, ""))
 
     async def _delete(self, current: Serving, visit: Visit) -> web.Response:
         store = self._store(current)

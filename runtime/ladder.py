@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LEGACY", "METHODS", "MODERN", "SERVED", "Call", "Refusal", "classify"]
 
 MODERN = "2026-07-28"
-LEGACY = ("2025-11-25", "2025-06-18")
+LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26")
 SERVED = (MODERN, *LEGACY)
 
 _VERSION = "io.modelcontextprotocol/protocolVersion"

@@ -9,7 +9,7 @@ from runtime import ladder
 __all__ = ["Metrics"]
 
 _VERBS = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD")
-_WHATS = (*ladder.METHODS, "initialize", "ping", "door", "-")
+_WHATS = (*ladder.METHODS, "initialize", "ping", "batch", "door", "-")
 
 
 class Metrics:

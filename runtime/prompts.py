@@ -21,11 +21,13 @@ MAX_VALUE = 8192
 MAX_COMPLETIONS = 100
 
 
-def got(current: Serving, prompt: Prompt, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def got(current: Serving, prompt: Prompt, arguments: Mapping[str, Any], version: str) -> dict[str, Any]:
     """The result of prompts/get. Raises RpcError for a missing or unsuitable argument."""
     values = _values(prompt, arguments)
     described = {"description": prompt.description} if prompt.description else {}
-    said = [{"role": message.role, "content": _content(current, message, values)} for message in prompt.messages]
+    said = [
+        {"role": message.role, "content": _content(current, message, values, version)} for message in prompt.messages
+    ]
     return {**described, "messages": said}
 
 
@@ -63,8 +65,11 @@ def _values(prompt: Prompt, arguments: Mapping[str, Any]) -> dict[str, str]:
     return values
 
 
-def _content(current: Serving, message: Message, values: Mapping[str, str]) -> dict[str, Any]:
-    """One content block. What stands in the catalog goes along whole; what a backend holds goes as a link."""
+def _content(current: Serving, message: Message, values: Mapping[str, str], version: str) -> dict[str, Any]:
+    """One content block. What stands in the catalog goes along whole; what a backend holds goes as a link.
+
+    Links came with 2025-06-18; before it a URI is text.
+    """
     if message.text is not None:
         return {"type": "text", "text": template.render(message.text, values)}
     uri = message.resource or ""
@@ -72,6 +77,8 @@ def _content(current: Serving, message: Message, values: Mapping[str, str]) -> d
     if inline is not None:
         part = {"text": inline.text} if inline.blob is None else {"blob": inline.blob}
         return {"type": "resource", "resource": {"uri": uri, "mimeType": inline.mime_type, **part}}
+    if version < "2025-06-18":
+        return {"type": "text", "text": uri}
     found = current.backed(uri)
     if found is None:
         return {"type": "resource_link", "uri": uri, "name": uri}

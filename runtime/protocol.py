@@ -49,7 +49,7 @@ class Protocol:
             case "tools/call":
                 result = await self._tool(current, call, version, context)
             case "prompts/get":
-                result = _prompt(current, call)
+                result = _prompt(current, call, version)
             case "resources/read":
                 result = await self._resource(current, call, context)
             case "completion/complete":
@@ -137,14 +137,14 @@ def _read_failed(fault: CallError, uri: str, *, modern: bool) -> RpcError:
     return RpcError(messages.INTERNAL_ERROR, fault.message, {"uri": uri, "code": fault.code})
 
 
-def _prompt(current: Serving, call: Call) -> dict[str, Any]:
+def _prompt(current: Serving, call: Call, version: str) -> dict[str, Any]:
     name, arguments = call.params.get("name"), call.params.get("arguments", {})
     prompt = current.prompts.get(name) if isinstance(name, str) else None
     if prompt is None:
         raise RpcError(messages.INVALID_PARAMS, f"Unknown prompt: {name}")
     if not isinstance(arguments, dict):
         raise RpcError(messages.INVALID_PARAMS, "arguments is an object")
-    return prompts.got(current, prompt, arguments)
+    return prompts.got(current, prompt, arguments, version)
 
 
 def _completion(current: Serving, call: Call) -> dict[str, Any]:

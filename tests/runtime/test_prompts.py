@@ -16,7 +16,7 @@ from tests.runtime.asking import modern
 def test_a_resource_goes_along_whole_or_as_a_link(catalog_of: Any) -> None:
     current = Serving.of(published.dump(catalog_of()))
 
-    said = prompts.got(current, current.prompts["review"], {})
+    said = prompts.got(current, current.prompts["review"], {}, "2025-06-18")
 
     assert said == {
         "messages": [
@@ -49,6 +49,15 @@ def test_a_resource_goes_along_whole_or_as_a_link(catalog_of: Any) -> None:
             {"role": "user", "content": {"type": "resource_link", "uri": "shop://unknown", "name": "shop://unknown"}},
         ]
     }
+
+
+def test_before_2025_06_18_a_link_is_text(catalog_of: Any) -> None:
+    current = Serving.of(published.dump(catalog_of()))
+
+    said = prompts.got(current, current.prompts["review"], {}, "2025-03-26")["messages"]
+
+    assert [each["content"]["type"] for each in said] == ["text", "resource", "resource", "text", "text"]
+    assert said[3]["content"]["text"] == "shop://price/mug"
 
 
 def test_a_door_gets_plain_text(catalog_of: Any) -> None:

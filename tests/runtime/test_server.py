@@ -142,6 +142,33 @@ async def test_before_2025_11_25_bad_arguments_are_a_protocol_error(front: Any) 
     assert answer["error"]["code"] == -32602
 
 
+async def test_2025_03_26_has_arrays_of_messages(front: Any) -> None:
+    initialize = {**INITIALIZE, "params": {**INITIALIZE["params"], "protocolVersion": "2025-03-26"}}
+    _, headers, answer = await send(front.mcp, body=initialize)
+    assert answer["result"]["protocolVersion"] == "2025-03-26"
+    session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
+    notification = rpc("notifications/x", None)
+
+    items = [rpc("ping", 1), notification, {"jsonrpc": "1.0"}, rpc("tools/call", 2, name="nothing")]
+    status, _, answers = await send(front.mcp, body=items, **session)
+    assert status == 200
+    assert [each.get("id") for each in answers] == [1, None, 2]
+    assert [each.get("error", {}).get("code") for each in answers] == [None, -32600, -32602]
+    assert (await send(front.mcp, body=[notification], **session))[0] == 202
+    for wrong in ([], [rpc("ping")] * 51, [initialize]):
+        assert (await send(front.mcp, body=wrong, **session))[0] == 400
+    assert (await send(front.mcp, body=[rpc("ping")]))[0] == 400
+
+
+async def test_later_versions_have_no_arrays(front: Any) -> None:
+    _, headers, _ = await send(front.mcp, body=INITIALIZE)
+    session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
+
+    status, _, answer = await send(front.mcp, body=[rpc("ping")], **session)
+
+    assert (status, answer["error"]["message"]) == (400, "2025-11-25 has no arrays of messages")
+
+
 async def test_defaults_of_the_schema_are_filled_in(front: Any) -> None:
     _, _, answer = await modern(front.mcp, "tools/call", name="region", arguments={})
 
