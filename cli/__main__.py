@@ -19,6 +19,7 @@ import uvloop
 
 from cli import drawing, report
 from crd.finding import Level
+from crd.settings import CONFIG_MAPS, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -126,9 +127,15 @@ def _serve(commands: Commands) -> None:
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 -- a pod's server
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--health-port", type=int, default=9090)
-    parser.add_argument("--redis-host", help="without it, sessions are kept in memory")
+    parser.add_argument("--redis-host", help="without it, sessions and limits are kept in memory")
     parser.add_argument("--redis-port", type=int, default=6379)
-    parser.add_argument("--key-prefix", default="mcp:")
+    parser.add_argument("--redis-db", type=int, default=0)
+    parser.add_argument("--redis-tls", action="store_true", help="speak TLS to Redis, and verify it")
+    parser.add_argument("--redis-ca-file", type=Path, help="authority of Redis (default: those of the system)")
+    parser.add_argument("--redis-credentials-dir", type=Path, help="folder with the files username and password")
+    parser.add_argument("--key-prefix", default="mcp:", help="before every key in Redis")
+    parser.add_argument("--secrets-dir", type=Path, default=Path(SECRETS), help="folder of the mounted Secrets")
+    parser.add_argument("--config-maps-dir", type=Path, default=Path(CONFIG_MAPS), help="and of the ConfigMaps")
     parser.add_argument("--drain-seconds", type=float, default=27.0)
     parser.add_argument("--allow-loopback", action="store_true", help="backends on this machine, for trying out")
     parser.set_defaults(run=_run_serve)
@@ -136,7 +143,18 @@ def _serve(commands: Commands) -> None:
 
 def _run_serve(arguments: argparse.Namespace) -> int:
     from runtime import program
+    from runtime.redis import Options
 
+    redis = None
+    if arguments.redis_host:
+        redis = Options(
+            host=arguments.redis_host,
+            port=arguments.redis_port,
+            db=arguments.redis_db,
+            tls=arguments.redis_tls,
+            ca_file=arguments.redis_ca_file,
+            credentials=arguments.redis_credentials_dir,
+        )
     settings = program.Settings(
         catalog_dir=arguments.catalog_dir,
         namespace=arguments.namespace,
@@ -144,9 +162,10 @@ def _run_serve(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         health_port=arguments.health_port,
-        redis_host=arguments.redis_host,
-        redis_port=arguments.redis_port,
+        redis=redis,
         key_prefix=arguments.key_prefix,
+        secrets_dir=arguments.secrets_dir,
+        config_maps_dir=arguments.config_maps_dir,
         drain_seconds=arguments.drain_seconds,
         api_host=_environment("KUBERNETES_SERVICE_HOST", "") or None,
         api_port=int(_environment("KUBERNETES_SERVICE_PORT", "443")),

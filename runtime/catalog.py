@@ -11,11 +11,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from crd import published
+from runtime import listing
 from runtime.serving import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from runtime.listing import Schemas
 
 __all__ = ["Holder"]
 
@@ -23,12 +26,18 @@ logger = logging.getLogger(__name__)
 
 
 class Holder:
-    """A `cluster.reflector.Sink` of one ConfigMap. ``on_swap`` is told of every new catalog."""
+    """A `cluster.reflector.Sink` of one ConfigMap. ``on_swap`` is told of every new catalog.
 
-    def __init__(self, on_swap: Callable[[Serving], None] = lambda _serving: None) -> None:
+    ``schemas`` says what clients see of a tool's schemas.
+    """
+
+    def __init__(
+        self, on_swap: Callable[[Serving], None] = lambda _serving: None, schemas: Schemas = listing.AS_WRITTEN
+    ) -> None:
         self.serving: Serving | None = None
         self.error: str | None = None
         self._on_swap = on_swap
+        self._schemas = schemas
 
     def read(self, directory: Path) -> None:
         """Take the catalog out of a directory (a mounted ConfigMap), if there is one."""
@@ -56,7 +65,7 @@ class Holder:
             if self.serving is not None and published.digest(payload) == self.serving.digest:
                 self.error = None
                 return
-            serving = Serving.of(payload)
+            serving = Serving.of(payload, self._schemas)
         except (ValueError, binascii.Error) as error:
             self.error = f"{type(error).__name__}: {error}"
             logger.warning("a catalog was not taken: %s", self.error)

@@ -7,20 +7,18 @@ that fails answers.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtime import messages
+from runtime import messages, mirrors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["LEGACY", "METHODS", "MODERN", "SERVED", "Call", "Refusal", "classify", "origin_allowed"]
+__all__ = ["LEGACY", "METHODS", "MODERN", "SERVED", "Call", "Refusal", "classify"]
 
 MODERN = "2026-07-28"
-LEGACY = ("2025-11-25", "2025-06-18")
+LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26")
 SERVED = (MODERN, *LEGACY)
 
 _VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -36,6 +34,7 @@ METHODS = frozenset(
         "resources/list",
         "resources/templates/list",
         "resources/read",
+        "completion/complete",
     }
 )
 
@@ -64,15 +63,6 @@ class Refusal:
     def body(self) -> bytes:
         """The JSON-RPC error."""
         return messages.error(self.id, self.code, self.message, self.data)
-
-
-def origin_allowed(origin: str | None, hosts: Sequence[str]) -> bool:
-    """DNS rebinding: a browser's Origin has to be a host we are known by, or the machine itself; none is fine."""
-    if origin is None:
-        return True
-    scheme, separator, rest = origin.partition("://")
-    host = rest.rpartition(":")[0] if rest.rpartition(":")[2].isdigit() else rest
-    return bool(separator) and scheme in ("http", "https") and host in ("localhost", "127.0.0.1", "[::1]", *hosts)
 
 
 def classify(body: Any, headers: Mapping[str, Sequence[str]]) -> Call | Refusal:
@@ -113,7 +103,8 @@ def _modern(call: Call, meta: Mapping[str, Any], headers: Mapping[str, Sequence[
             message = f"Header mismatch: {name} does not match the body"
             return Refusal(400, messages.HEADER_MISMATCH, message, call.id)
     named = call.params.get(_NAMED_BY.get(call.method, ""))
-    if isinstance(named, str) and _decoded(_one(headers, "mcp-name")) != named:
+    told = _one(headers, "mcp-name")
+    if isinstance(named, str) and (told is None or mirrors.decoded(told) != named):
         message = f"Header mismatch: Mcp-Name does not match params.{_NAMED_BY[call.method]}"
         return Refusal(400, messages.HEADER_MISMATCH, message, call.id)
     if meta[_VERSION] != MODERN:
@@ -130,13 +121,3 @@ def _one(headers: Mapping[str, Sequence[str]], name: str) -> str | None:
     if not values:
         return None
     return values[0].strip(" \t") if len(values) == 1 else "\0repeated"
-
-
-def _decoded(value: str | None) -> str | None:
-    """A header value, out of its base64 wrapping if it wears one."""
-    if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
-        return value
-    try:
-        return base64.b64decode(value[9:-2], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None

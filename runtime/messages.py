@@ -12,6 +12,7 @@ __all__ = [
     "INVALID_PARAMS",
     "INVALID_REQUEST",
     "LEGACY_NOT_FOUND",
+    "LIMITED",
     "METHOD_NOT_FOUND",
     "OVERLOADED",
     "PARSE_ERROR",
@@ -30,7 +31,8 @@ HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
 # Resource not found in the eras up to 2025-11-25; later ones use INVALID_PARAMS.
 LEGACY_NOT_FOUND = -32002
-# Outside of the range that JSON-RPC reserves.
+# Outside of the range that JSON-RPC reserves, and the HTTP status besides.
+LIMITED = 429
 OVERLOADED = 503
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random  # noqa: TID251 -- this is the rim: jitter of a watch, no secret
 import secrets
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,16 +16,22 @@ from aiohttp import web
 from cluster import probes, resources
 from cluster.pod import PodTransport
 from cluster.reflector import Reflector
-from runtime import redis, server
+from crd.settings import CONFIG_MAPS, SECRETS
+from runtime import doors, jwks, server
+from runtime.auth import Gatekeeper
+from runtime.backends import Backends, SecretFiles
 from runtime.catalog import Holder
+from runtime.endpoint import Endpoint
+from runtime.jwks import KeySets
+from runtime.limits import Buckets, Limiter, MemoryBuckets
 from runtime.metrics import Metrics
 from runtime.protocol import Protocol
+from runtime.redis import Redis, RedisBuckets, RedisSessions
 from runtime.sessions import MemorySessions, SessionStore
-from runtime.upstream import Upstream
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from runtime.context import Context
+    from runtime.redis import Options
     from runtime.serving import Serving
 
 __all__ = ["Settings", "run"]
@@ -39,9 +47,10 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 -- a pod's server
     port: int = 8080
     health_port: int = 9090
-    redis_host: str | None = None
-    redis_port: int = 6379
+    redis: Options | None = None
     key_prefix: str = "mcp:"
+    secrets_dir: Path = Path(SECRETS)
+    config_maps_dir: Path = Path(CONFIG_MAPS)
     drain_seconds: float = 27.0
     api_host: str | None = None
     api_port: int = 443
@@ -56,15 +65,19 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     def swapped(serving: Serving) -> None:
         metrics.swaps.inc()
         metrics.tools.set(len(serving.tools))
+        logging.getLogger().setLevel(serving.catalog.settings.log_level.upper())
 
     holder = Holder(swapped)
     holder.read(settings.catalog_dir)
-    upstream = Upstream(allow_loopback=settings.allow_loopback)
-    stores: dict[str, SessionStore] = {"Memory": MemorySessions(time.monotonic)}
-    connection = redis.connect(settings.redis_host, settings.redis_port) if settings.redis_host else None
-    if connection is not None:
-        stores["Redis"] = redis.RedisSessions(connection, settings.key_prefix)
-    front = _front(holder, upstream, stores, metrics, stop)
+    backends = Backends(
+        SecretFiles(settings.secrets_dir, settings.config_maps_dir),
+        monotonic=time.monotonic,
+        jitter=random.random,
+        mint=_mint,
+        allow_loopback=settings.allow_loopback,
+    )
+    connection = _redis(settings)
+    front = _front(settings, holder, backends, connection, metrics, stop)
     health = await probes.serve(_health(holder, metrics, stop), settings.host, settings.health_port)
     watch = asyncio.create_task(_watch(settings, holder))
     runner = web.AppRunner(server.application(front), access_log=None, shutdown_timeout=1.0)
@@ -78,21 +91,48 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await asyncio.gather(watch, return_exceptions=True)
         await runner.cleanup()
         await health.cleanup()
-        await upstream.close()
+        await backends.close()
         if connection is not None:
-            await connection.aclose()
+            await connection.close()
+
+
+def _mint() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _redis(settings: Settings) -> Redis | None:
+    return Redis(settings.redis, monotonic=time.monotonic, jitter=random.random) if settings.redis else None
 
 
 def _front(
-    holder: Holder, upstream: Upstream, stores: dict[str, SessionStore], metrics: Metrics, stop: asyncio.Event
+    settings: Settings,
+    holder: Holder,
+    backends: Backends,
+    connection: Redis | None,
+    metrics: Metrics,
+    stop: asyncio.Event,
 ) -> server.Front:
+    stores: dict[str, SessionStore] = {"Memory": MemorySessions(time.monotonic)}
+    buckets: Buckets = MemoryBuckets(time.monotonic)
+    if connection is not None:
+        stores["Redis"] = RedisSessions(connection, settings.key_prefix)
+        buckets = RedisBuckets(connection, settings.key_prefix)
+    limiter = Limiter(buckets, metrics.uncounted.inc)
+    # The one place where a token's time is compared with the day's.
+    unix_time = time.time  # noqa: TID251 -- this is the rim
+    gatekeeper = Gatekeeper(settings.secrets_dir, KeySets(jwks.fetch, time.monotonic), unix_time)
+
+    async def entered(current: Serving, request: web.Request, path: str, context: Context) -> web.Response:
+        return await doors.enter(current, backends, request, path, context)
+
     return server.Front(
         holder,
-        upstream,
-        Protocol(upstream),
-        stores,
+        gatekeeper,
+        Endpoint(Protocol(backends), stores, limiter, metrics, _mint),
+        entered,
+        limiter,
         metrics,
-        mint=lambda: secrets.token_urlsafe(24),
+        mint=_mint,
         monotonic=time.monotonic,
         draining=stop.is_set,
     )
@@ -137,7 +177,7 @@ def _health(holder: Holder, metrics: Metrics, stop: asyncio.Event) -> web.Applic
                 "digest": serving.digest if serving else None,
                 "tools": len(serving.tools) if serving else 0,
                 "prompts": len(serving.prompts) if serving else 0,
-                "resources": len(serving.resources) if serving else 0,
+                "resources": len(serving.catalog.resources) + len(serving.catalog.http_resources) if serving else 0,
                 "error": holder.error,
             }
         )

@@ -1,6 +1,6 @@
 """The methods of MCP, for both eras: from a call to the bytes of its result.
 
-Knows no HTTP and no session; `runtime.server` brings the calls.
+Knows no HTTP and no session; `runtime.endpoint` brings the calls.
 """
 
 from __future__ import annotations
@@ -9,72 +9,66 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from crd import template
-from runtime import ladder, mapping, messages, serving, shaping
+from crd.entries import HttpResource
+from runtime import faults, ladder, listing, messages, prompts, shaping
 from runtime.faults import CallError
 from runtime.messages import RpcError
+from runtime.prompts import rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from crd import published
+    from crd.entries import InlineResource, Operation
+    from runtime.context import Context
     from runtime.ladder import Call
-    from runtime.serving import Serving
-    from runtime.upstream import Upstream
+    from runtime.limits import Verdict
+    from runtime.serving import Backends, Serving
+    from runtime.shaping import Reply
 
 __all__ = ["Protocol", "initialized", "rendered"]
 
-_CAPABILITIES: dict[str, Any] = {"tools": {}, "prompts": {}, "resources": {}}
-MAX_VALUE = 8192
+_CAPABILITIES: dict[str, Any] = {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
 
 
 def initialized(current: Serving, version: str) -> bytes:
     """The result of ``initialize`` in the version that was agreed on."""
-    info = serving.server_info(current.catalog.server)
-    return orjson.dumps({"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": info})
-
-
-def rendered(prompt: published.Prompt, arguments: Mapping[str, Any]) -> str:
-    """The prompt's text. Raises RpcError for a missing or unsuitable argument."""
-    values: dict[str, str] = {}
-    for variable in prompt.variables:
-        value = arguments.get(variable.name, variable.default)
-        if value is None and variable.required:
-            raise RpcError(messages.INVALID_PARAMS, f'argument "{variable.name}" of prompt {prompt.name} is required')
-        if value is not None and (not isinstance(value, str) or len(value) > MAX_VALUE):
-            raise RpcError(messages.INVALID_PARAMS, f'argument "{variable.name}" is a string of at most {MAX_VALUE}')
-        values[variable.name] = value or ""
-    return template.render(prompt.template, values)
+    info = listing.implementation(current.catalog, version)
+    told = {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": info}
+    return orjson.dumps({**told, **_instructions(current)})
 
 
 class Protocol:
-    """``request_id`` of a call is ours, for the log and for what a failed call tells."""
+    """``version`` of a call is that of its session, or of its own words."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
 
-    async def answer(self, current: Serving, call: Call, version: str, request_id: str) -> bytes:
+    async def answer(self, current: Serving, call: Call, version: str, context: Context) -> bytes:
         """The result of a request, as JSON. Raises RpcError."""
-        if (call.method, call.modern) in current.lists:
-            if call.params.get("cursor") is not None:
-                raise RpcError(messages.INVALID_PARAMS, "there is one page only; leave cursor out")
-            return current.lists[call.method, call.modern]
+        if call.method in listing.LISTS:
+            return _listed(current, call)
         match call.method:
             case "tools/call":
-                result = await self._tool(current, call, version, request_id)
+                result = await self._tool(current, call, version, context)
             case "prompts/get":
-                result = _prompt(current, call)
+                result = _prompt(current, call, version)
             case "resources/read":
-                result = await self._resource(current, call)
+                result = await self._resource(current, call, context)
+            case "completion/complete":
+                result = _completion(current, call)
             case "server/discover" if call.modern:
-                result = _discovered()
+                result = _discovered(current)
             case "ping" if not call.modern:
                 return b"{}"
             case _:
                 raise RpcError(messages.METHOD_NOT_FOUND, f"Method not found: {call.method}")
-        return orjson.dumps(_completed(current, result) if call.modern else result)
+        return _dumped(current, call, result)
 
-    async def _tool(self, current: Serving, call: Call, version: str, request_id: str) -> dict[str, Any]:
+    def limited(self, current: Serving, call: Call, verdict: Verdict, context: Context) -> bytes:
+        """The result of a tools/call that came too soon after others."""
+        message = f"this tool is called too often; try again in {verdict.retry_after} s"
+        fault = CallError("rate_limited", message, retryable=True, retry_after=verdict.retry_after)
+        return _dumped(current, call, shaping.failure(fault, context.request_id))
+
+    async def _tool(self, current: Serving, call: Call, version: str, context: Context) -> dict[str, Any]:
         name, arguments = call.params.get("name"), call.params.get("arguments", {})
         tool = current.tools.get(name) if isinstance(name, str) else None
         if tool is None:
@@ -82,70 +76,122 @@ class Protocol:
         if not isinstance(arguments, dict):
             raise RpcError(messages.INVALID_PARAMS, "arguments is an object")
         try:
-            current.check(tool.name, arguments)
-            request = mapping.of_tool(tool, arguments)
-            reply = await self._upstream.send(request, current.catalog.settings.request_timeout)
-            return shaping.success(reply, modern=call.modern)
+            return await self._backends.call(tool, current.check(tool.name, arguments), context)
         except CallError as fault:
             # Since 2025-11-25 the model itself is told of bad arguments, so that it can mend them.
             if fault.code == "invalid_arguments" and version < "2025-11-25":
                 raise RpcError(messages.INVALID_PARAMS, fault.message) from fault
-            return shaping.failure(fault, request_id)
+            return shaping.failure(fault, context.request_id)
 
-    async def _resource(self, current: Serving, call: Call) -> dict[str, Any]:
+    async def _resource(self, current: Serving, call: Call, context: Context) -> dict[str, Any]:
         uri = call.params.get("uri")
         if not isinstance(uri, str):
             raise RpcError(messages.INVALID_PARAMS, "uri is a string")
-        cached = {"ttlMs": 0, "cacheScope": "private"} if call.modern else {}
         inline = current.resources.get(uri)
         if inline is not None:
-            part = {"text": inline.text} if inline.blob is None else {"blob": inline.blob}
-            if call.modern:
-                cached["ttlMs"] = serving.LIST_TTL_MS
-            return {"contents": [{"uri": uri, "mimeType": inline.mime_type, **part}], **cached}
-        found = current.operation(uri)
+            return {"contents": [_contents(inline)], **_cached(_ttl(current), call)}
+        found = current.backed(uri)
         if found is None:
-            code = messages.INVALID_PARAMS if call.modern else messages.LEGACY_NOT_FOUND
-            raise RpcError(code, "Resource not found", {"uri": uri})
-        operation, values = found
+            raise _not_found(uri, modern=call.modern)
+        entry, values = found
         try:
-            request = mapping.of_operation(operation, values)
-            reply = await self._upstream.send(request, current.catalog.settings.request_timeout)
+            reply = await self._read(entry, values, context)
+            return {"contents": shaping.contents(uri, reply, entry.mime_type), **_cached(0, call)}
         except CallError as fault:
             raise _read_failed(fault, uri, modern=call.modern) from fault
-        return {"contents": shaping.contents(uri, reply, operation.mime_type), **cached}
+
+    async def _read(self, entry: HttpResource | Operation, values: dict[str, str], context: Context) -> Reply:
+        if isinstance(entry, HttpResource):
+            return await self._backends.read(entry, values, context)
+        reply = await self._backends.operate(entry, values, None, context)
+        if not 200 <= reply.status < 300:
+            raise faults.of_status(reply.status, reply.body, idempotent=True, retry_after=reply.retry_after)
+        return reply
+
+
+def _listed(current: Serving, call: Call) -> bytes:
+    cursor = call.params.get("cursor")
+    page = None
+    if cursor is None or isinstance(cursor, str):
+        page = current.pages.get((call.method, call.modern, cursor))
+    if page is None:
+        raise RpcError(messages.INVALID_PARAMS, "this cursor is of another list, or of a former one; begin anew")
+    return page
+
+
+def _contents(inline: InlineResource) -> dict[str, Any]:
+    part = {"text": inline.text} if inline.blob is None else {"blob": inline.blob}
+    return {"uri": inline.uri, "mimeType": inline.mime_type, **part}
+
+
+def _not_found(uri: str, *, modern: bool) -> RpcError:
+    code = messages.INVALID_PARAMS if modern else messages.LEGACY_NOT_FOUND
+    return RpcError(code, "Resource not found", {"uri": uri})
 
 
 def _read_failed(fault: CallError, uri: str, *, modern: bool) -> RpcError:
     if fault.code == "not_found":
-        code = messages.INVALID_PARAMS if modern else messages.LEGACY_NOT_FOUND
-        return RpcError(code, "Resource not found", {"uri": uri})
+        return _not_found(uri, modern=modern)
     if fault.code == "invalid_arguments":
         return RpcError(messages.INVALID_PARAMS, fault.message, {"uri": uri})
     return RpcError(messages.INTERNAL_ERROR, fault.message, {"uri": uri, "code": fault.code})
 
 
-def _prompt(current: Serving, call: Call) -> dict[str, Any]:
+def _prompt(current: Serving, call: Call, version: str) -> dict[str, Any]:
     name, arguments = call.params.get("name"), call.params.get("arguments", {})
     prompt = current.prompts.get(name) if isinstance(name, str) else None
     if prompt is None:
         raise RpcError(messages.INVALID_PARAMS, f"Unknown prompt: {name}")
     if not isinstance(arguments, dict):
         raise RpcError(messages.INVALID_PARAMS, "arguments is an object")
-    content = {"type": "text", "text": rendered(prompt, arguments)}
-    described = {"description": prompt.description} if prompt.description else {}
-    return {**described, "messages": [{"role": "user", "content": content}]}
+    return prompts.got(current, prompt, arguments, version)
 
 
-def _discovered() -> dict[str, Any]:
-    return {
-        "supportedVersions": list(ladder.SERVED),
-        "capabilities": _CAPABILITIES,
-        "ttlMs": serving.LIST_TTL_MS,
-        "cacheScope": "private",
-    }
+def _completion(current: Serving, call: Call) -> dict[str, Any]:
+    ref, argument = call.params.get("ref"), call.params.get("argument")
+    if not isinstance(ref, dict) or not isinstance(argument, dict):
+        raise RpcError(messages.INVALID_PARAMS, "ref and argument are objects")
+    name, begun = argument.get("name"), argument.get("value")
+    if not isinstance(name, str) or not isinstance(begun, str):
+        raise RpcError(messages.INVALID_PARAMS, "name and value of argument are strings")
+    if ref.get("type") == "ref/resource":
+        uri = ref.get("uri")
+        if not isinstance(uri, str) or not current.completes(uri):
+            raise RpcError(messages.INVALID_PARAMS, f"Unknown resource: {uri}")
+        return prompts.completed((), begun)
+    prompt = current.prompts.get(str(ref.get("name"))) if ref.get("type") == "ref/prompt" else None
+    if prompt is None:
+        raise RpcError(messages.INVALID_PARAMS, f"Unknown prompt: {ref.get('name')}")
+    variable = next((each for each in prompt.variables if each.name == name), None)
+    if variable is None:
+        raise RpcError(messages.INVALID_PARAMS, f'prompt {prompt.name} has no argument "{name}"')
+    return prompts.completed(variable.enum, begun)
 
 
-def _completed(current: Serving, result: dict[str, Any]) -> dict[str, Any]:
-    meta = {"io.modelcontextprotocol/serverInfo": serving.server_info(current.catalog.server)}
-    return {"resultType": "complete", **result, "_meta": meta}
+def _discovered(current: Serving) -> dict[str, Any]:
+    told = {"supportedVersions": list(ladder.SERVED), "capabilities": _CAPABILITIES, **_instructions(current)}
+    return {**told, "ttlMs": _ttl(current), "cacheScope": "private"}
+
+
+def _instructions(current: Serving) -> dict[str, str]:
+    text = current.catalog.settings.info.instructions
+    return {"instructions": text} if text else {}
+
+
+def _ttl(current: Serving) -> int:
+    return round(current.catalog.settings.list_ttl * 1000)
+
+
+def _cached(ttl: int, call: Call) -> dict[str, Any]:
+    return {"ttlMs": ttl, "cacheScope": "private"} if call.modern else {}
+
+
+def _dumped(current: Serving, call: Call, result: dict[str, Any]) -> bytes:
+    if not call.modern:
+        return orjson.dumps(result)
+    meta = {**result.get("_meta", {}), "io.modelcontextprotocol/serverInfo": _served_by(current)}
+    return orjson.dumps({"resultType": "complete", **result, "_meta": meta})
+
+
+def _served_by(current: Serving) -> dict[str, str]:
+    return listing.implementation(current.catalog, ladder.MODERN)

@@ -1,46 +1,54 @@
-"""The HTTP face: one endpoint for MCP, doors below it, sessions and limits before both."""
+"""The HTTP face: who may come in, then the endpoint of MCP or a door below it, and what is told of every request."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 from aiohttp import web
 
-from runtime import doors, ladder, messages, protocol
-from runtime.ladder import Call, Refusal
-from runtime.messages import RpcError
-from runtime.sessions import Session, SessionStore, StoreUnavailableError
+from runtime import challenges, limits, origins, responses
+from runtime.challenges import DeniedError
+from runtime.context import Context
+from runtime.endpoint import WHAT, Visit
+from runtime.jwks import KeysUnavailableError
+from runtime.sessions import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from crd.settings import Settings
+    from runtime.auth import Gatekeeper
     from runtime.catalog import Holder
+    from runtime.endpoint import Endpoint
+    from runtime.limits import Limiter
     from runtime.metrics import Metrics
-    from runtime.protocol import Protocol
     from runtime.serving import Serving
-    from runtime.upstream import Upstream
 
-__all__ = ["Front", "application"]
+__all__ = ["Doors", "Front", "application"]
 
 access = logging.getLogger("access")
 
-MAX_BODY = 1024 * 1024
-SESSION = "Mcp-Session-Id"
-# What a request turned out to be about, for the log and the metrics.
-WHAT = web.RequestKey("what", str)
+
+class Doors(Protocol):
+    """Answers a request to a path below the endpoint, whoever does not speak MCP; 404 where there is no door."""
+
+    async def __call__(self, current: Serving, request: web.Request, path: str, context: Context) -> web.Response:
+        """``path`` begins with a slash."""
+        ...
 
 
 class Front:
-    """``mint`` makes session and request ids that cannot be guessed; ``monotonic`` gives seconds."""
+    """``mint`` makes request ids; ``monotonic`` gives seconds."""
 
     def __init__(
         self,
         holder: Holder,
-        upstream: Upstream,
-        calls: Protocol,
-        stores: dict[str, SessionStore],
+        gatekeeper: Gatekeeper,
+        endpoint: Endpoint,
+        doors: Doors,
+        limiter: Limiter,
         metrics: Metrics,
         *,
         mint: Callable[[], str],
@@ -48,9 +56,10 @@ class Front:
         draining: Callable[[], bool],
     ) -> None:
         self._holder = holder
-        self._upstream = upstream
-        self._calls = calls
-        self._stores = stores
+        self._gatekeeper = gatekeeper
+        self._endpoint = endpoint
+        self._doors = doors
+        self._limiter = limiter
         self._metrics = metrics
         self._mint = mint
         self._monotonic = monotonic
@@ -62,145 +71,108 @@ class Front:
         current = self._holder.serving
         started, request_id = self._monotonic(), self._mint()
         if current is None:
-            return _unavailable("no catalog yet")
-        if self.in_flight >= current.catalog.settings.max_concurrent_requests:
+            return responses.unavailable("no catalog yet")
+        settings = current.catalog.settings
+        if self.in_flight >= settings.max_concurrent_requests:
             self._metrics.shed.inc()
-            return _unavailable(f"{self.in_flight} requests are in progress")
+            return responses.unavailable(f"{self.in_flight} requests are in progress")
         self.in_flight += 1
+        # The bound on a body is the catalog's, and may change while the process lives.
+        bounded = request.clone(client_max_size=settings.max_request_bytes)
         try:
-            response = await self._routed(current, request, request_id)
-        except web.HTTPRequestEntityTooLarge:
-            response = web.Response(status=413, text=f"at most {MAX_BODY} bytes\n")
-        except StoreUnavailableError as error:
-            access.warning("sessions: %s", error)
-            response = _unavailable("sessions cannot be kept just now")
+            response = await self._guarded(current, bounded, request_id)
         finally:
             self.in_flight -= 1
+        response.headers.update(origins.cors(request.headers.get("Origin"), settings.allowed_origins))
         if self._draining():
             response.force_close()
-        duration = self._monotonic() - started
-        what = request.get(WHAT, "-")
-        self._metrics.duration.labels(request.method, what.partition(" ")[0], str(response.status)).observe(duration)
-        access.info(
-            "%s",
-            orjson.dumps(
-                {
-                    "requestId": request_id,
-                    "method": request.method,
-                    "what": what,
-                    "status": response.status,
-                    "ms": round(duration * 1000, 1),
-                }
-            ).decode(),
-        )
+        self._told(request, bounded.get(WHAT, "-"), response.status, self._monotonic() - started, request_id)
         return response
+
+    def _told(self, request: web.Request, what: str, status: int, seconds: float, request_id: str) -> None:
+        self._metrics.observe(request.method, what, status, seconds)
+        line = {
+            "requestId": request_id,
+            "method": request.method,
+            "what": what,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+        }
+        access.info("%s", orjson.dumps(line).decode())
+
+    async def _guarded(self, current: Serving, request: web.Request, request_id: str) -> web.Response:
+        settings = current.catalog.settings
+        try:
+            return await self._routed(current, request, request_id)
+        except web.HTTPRequestEntityTooLarge:
+            return web.Response(status=413, text=f"at most {settings.max_request_bytes} bytes\n")
+        except DeniedError as error:
+            self._metrics.denied.labels(str(error.status)).inc()
+            return responses.denied(error, settings.auth, _resource(settings, request))
+        except KeysUnavailableError as error:
+            access.warning("request %s: %s", request_id, error)
+            return responses.unavailable("who you are cannot be told just now")
+        except StoreUnavailableError as error:
+            access.warning("request %s: %s", request_id, error)
+            return responses.unavailable("sessions or limits cannot be kept just now")
 
     async def _routed(self, current: Serving, request: web.Request, request_id: str) -> web.Response:
         settings = current.catalog.settings
-        if not ladder.origin_allowed(request.headers.get("Origin"), settings.hosts):
+        origin = request.headers.get("Origin")
+        if not origins.allowed(origin, settings.hosts, settings.allowed_origins):
             return web.Response(status=403, text="this Origin is not allowed\n")
         path = request.rel_url.raw_path
-        if path.startswith(settings.path_prefix + "/"):
-            request[WHAT] = "door"
-            door = path.removeprefix(settings.path_prefix)
-            return await doors.enter(current, self._upstream, request, door, request_id)
-        if path != settings.path_prefix:
+        if path.startswith(challenges.WELL_KNOWN) and request.method == "GET":
+            return _metadata(settings, request, path)
+        is_door = path.startswith(settings.path_prefix + "/")
+        if not is_door and path != settings.path_prefix:
             return web.Response(status=404, text=f"MCP is spoken at {settings.path_prefix}\n")
-        if request.method == "POST":
-            return await self._post(current, request, request_id)
-        if request.method == "DELETE" and request.headers.get("MCP-Protocol-Version") != ladder.MODERN:
-            return await self._delete(current, request)
-        return web.Response(status=405, headers={"Allow": "POST, DELETE"})
+        if request.method == "OPTIONS" and origin in settings.allowed_origins:
+            asked = request.headers.get("Access-Control-Request-Headers")
+            return web.Response(status=204, headers=origins.preflight(asked))
+        identity = await self._gatekeeper.identify(settings.auth, request.headers.getall("Authorization", []))
+        headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
+        context = Context(request_id, identity.principal, identity.claims, headers, settings=settings)
+        visit = Visit(request, context, limits.client(identity.principal, "", _address(settings, request)))
+        if is_door:
+            return await self._door(current, visit, path.removeprefix(settings.path_prefix))
+        return await self._endpoint.answer(current, visit)
 
-    async def _post(self, current: Serving, request: web.Request, request_id: str) -> web.Response:
-        if request.content_type != "application/json":
-            return web.Response(status=415, text="send application/json\n")
-        try:
-            body = orjson.loads(await request.read())
-        except orjson.JSONDecodeError as error:
-            return _json(messages.error(None, messages.PARSE_ERROR, f"Parse error: {error}"), 400)
-        headers = {name.lower(): request.headers.getall(name) for name in request.headers}
-        call = ladder.classify(body, headers)
-        if isinstance(call, Refusal):
-            return _json(call.body, call.status)
-        request[WHAT] = " ".join(filter(None, (call.method, str(call.params.get("name") or ""))))
-        if call.modern:
-            if call.id is None:
-                return web.Response(status=202)
-            return await self._answered(current, call, ladder.MODERN, request_id)
-        if call.method == "initialize" and call.id is not None:
-            return await self._initialize(current, call)
-        return await self._legacy(current, request, call, request_id)
-
-    async def _initialize(self, current: Serving, call: Call) -> web.Response:
-        asked = call.params.get("protocolVersion")
-        version = asked if asked in ladder.LEGACY else ladder.LEGACY[0]
-        headers = {}
-        store = self._store(current)
-        if store is not None:
-            identifier = self._mint()
-            await store.create(identifier, Session(version), current.catalog.settings.session_ttl)
-            headers[SESSION] = identifier
-        body = messages.result(call.id or 0, protocol.initialized(current, version))
-        return web.Response(body=body, content_type="application/json", headers=headers)
-
-    async def _legacy(self, current: Serving, request: web.Request, call: Call, request_id: str) -> web.Response:
-        version = request.headers.get("MCP-Protocol-Version", ladder.LEGACY[-1])
-        if version not in ladder.LEGACY:
-            message = f"MCP-Protocol-Version {version} is not served; use {', '.join(ladder.SERVED)}"
-            return _json(messages.error(call.id, messages.INVALID_REQUEST, message), 400)
-        store = self._store(current)
-        if store is not None:
-            identifier = request.headers.get(SESSION)
-            if identifier is None:
-                return _json(messages.error(call.id, messages.INVALID_REQUEST, f"{SESSION} is missing"), 400)
-            session = await store.use(identifier, current.catalog.settings.session_ttl)
-            if session is None:
-                return _json(messages.error(call.id, messages.INVALID_REQUEST, "Session not found"), 404)
-            version = session.version
-        if call.id is None:
-            return web.Response(status=202)
-        return await self._answered(current, call, version, request_id)
-
-    async def _delete(self, current: Serving, request: web.Request) -> web.Response:
-        store = self._store(current)
-        if store is None:
-            return web.Response(status=405, headers={"Allow": "POST"})
-        identifier = request.headers.get(SESSION)
-        if identifier is None:
-            return _json(messages.error(None, messages.INVALID_REQUEST, f"{SESSION} is missing"), 400)
-        return web.Response(status=204 if await store.end(identifier) else 404)
-
-    def _store(self, current: Serving) -> SessionStore | None:
-        """Where sessions are; None for a stateless server. A pod older than the wish for Redis has no way to it yet."""
-        mode = current.catalog.settings.sessions
-        if mode != "Stateless" and mode not in self._stores:
-            raise StoreUnavailableError(f"this pod was started without {mode}")
-        return self._stores.get(mode)
-
-    async def _answered(self, current: Serving, call: Call, version: str, request_id: str) -> web.Response:
-        if call.id is None:
-            raise ValueError("a notification has no answer")
-        try:
-            return _json(messages.result(call.id, await self._calls.answer(current, call, version, request_id)), 200)
-        except RpcError as error:
-            return _json(messages.error(call.id, error.code, error.message, error.data), 200)
-        except Exception:  # noqa: BLE001 -- a bug is answered, counted and logged, not a dropped connection
-            access.exception("request %s met a bug", request_id)
-            return _json(messages.error(call.id, messages.INTERNAL_ERROR, f"Internal error {request_id}"), 500)
+    async def _door(self, current: Serving, visit: Visit, path: str) -> web.Response:
+        visit.request[WHAT] = "door"
+        tool = current.doors.get(path) if visit.request.method == "POST" else None
+        verdict = await self._limiter.admit(current.catalog.settings.limits, visit.client, tool)
+        if verdict.scope is not None:
+            self._metrics.limited.labels(verdict.scope).inc()
+            return responses.limited(None, verdict)
+        return await self._doors(current, visit.request, path, visit.context)
 
 
 def application(front: Front) -> web.Application:
     """Every path goes to the front: which paths there are depends on the catalog in force."""
-    app = web.Application(client_max_size=MAX_BODY)
+    app = web.Application()
     app.router.add_route("*", "/{path:.*}", front.handle)
     return app
 
 
-def _json(body: bytes, status: int) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json")
+def _metadata(settings: Settings, request: web.Request, path: str) -> web.Response:
+    """Protected resource metadata (RFC 9728), which anybody may read."""
+    about = _resource(settings, request)
+    body = challenges.metadata(settings.auth, about)
+    if body is None or path not in about.paths:
+        return web.Response(status=404, text="no such resource\n")
+    return responses.bearing(body)
 
 
-def _unavailable(message: str) -> web.Response:
-    body = messages.error(None, messages.OVERLOADED, f"{message}; try again")
-    return web.Response(body=body, status=503, content_type="application/json", headers={"Retry-After": "1"})
+def _resource(settings: Settings, request: web.Request) -> challenges.Resource:
+    """As the client names us: behind an Ingress, by the scheme that it tells."""
+    scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.scheme
+    return challenges.resource(settings, scheme, request.headers.get("Host", ""))
+
+
+def _address(settings: Settings, request: web.Request) -> str:
+    """The client's address: behind an Ingress what that saw, which is the last one of the list."""
+    forwarded = request.headers.getall("X-Forwarded-For", [])
+    if settings.hosts and forwarded:
+        return forwarded[-1].rpartition(",")[2].strip()
+    return request.remote or ""

@@ -6,118 +6,134 @@ One `Serving` a catalog: it is swapped whole, so that a request sees one catalog
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jsonschema_rs
-import orjson
 
 from crd import published
-from runtime import uris
+from crd.entries import HttpResource, Operation
+from runtime import listing, mirrors, uris
 from runtime.faults import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Serving", "server_info"]
+    from crd.entries import InlineResource, Prompt, Tool
+    from crd.published import Catalog
+    from runtime.context import Context
+    from runtime.listing import Schemas
+    from runtime.mirrors import Mirror
+    from runtime.shaping import Reply
 
-LIST_TTL_MS = 60_000
-VERSION = "0.1.0"
+__all__ = ["Backends", "Serving"]
+
+MAX_DEPTH = 32
+
+
+class Backends(Protocol):
+    """Whoever calls the backends, with the policies of their entries. Any method may raise CallError."""
+
+    async def call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """The result of tools/call. Raises RpcError too, where the backend speaks MCP itself."""
+        ...
+
+    async def read(self, resource: HttpResource, values: Mapping[str, str], context: Context) -> Reply:
+        """The content of a resource."""
+        ...
+
+    async def operate(
+        self, operation: Operation, values: Mapping[str, str], body: bytes | None, context: Context
+    ) -> Reply:
+        """The backend's reply, whatever its status."""
+        ...
 
 
 def _no_retrieval(uri: str) -> Any:
     raise ValueError(f"{uri} is not part of the schema, and nothing is fetched")
 
 
-def server_info(server: str) -> dict[str, str]:
-    """An MCP Implementation; the name is that of the MCPServer, ``namespace/name``."""
-    return {"name": server, "version": VERSION}
-
-
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """``lists`` holds the result of each list method as bytes, by method and era."""
+    """``pages`` holds the result of each list as bytes, by method, era and cursor; ``resources`` are the inline ones.
 
-    catalog: published.Catalog
+    ``doors`` are the tools that answer below the endpoint, by path.
+    """
+
+    catalog: Catalog
     digest: str
-    tools: Mapping[str, published.Tool]
-    prompts: Mapping[str, published.Prompt]
-    resources: Mapping[str, published.InlineResource]
+    tools: Mapping[str, Tool]
+    prompts: Mapping[str, Prompt]
+    resources: Mapping[str, InlineResource]
+    doors: Mapping[str, Tool]
+    mirrors: Mapping[str, tuple[Mirror, ...]]
     validators: Mapping[str, jsonschema_rs.Draft202012Validator]
-    lists: Mapping[tuple[str, bool], bytes]
+    pages: Mapping[tuple[str, bool, str | None], bytes]
 
     @classmethod
-    def of(cls, payload: bytes) -> Serving:
+    def of(cls, payload: bytes, schemas: Schemas = listing.AS_WRITTEN) -> Serving:
         """Read and compile a published catalog. Raises InvalidCatalogError, or ValueError for a schema in it."""
         catalog = published.load(payload)
+        digest = published.digest(payload)
         return cls(
             catalog,
-            published.digest(payload),
+            digest,
             {tool.name: tool for tool in catalog.tools},
             {prompt.name: prompt for prompt in catalog.prompts},
             {resource.uri: resource for resource in catalog.resources},
+            {tool.ingress_path: tool for tool in catalog.tools if tool.ingress_path},
+            {tool.name: mirrors.of_schema(tool.input_schema) for tool in catalog.tools},
             {
-                tool.name: jsonschema_rs.Draft202012Validator(tool.input_schema, retriever=_no_retrieval)
+                tool.name: jsonschema_rs.Draft202012Validator(schemas.input(tool), retriever=_no_retrieval)
                 for tool in catalog.tools
             },
-            {(method, modern): body for modern in (True, False) for method, body in _lists(catalog, modern).items()},
+            listing.pages(catalog, digest, schemas),
         )
 
-    def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
-        """Raises CallError ``invalid_arguments`` with the place and the rule; never with the value."""
-        error = next(iter(self.validators[tool].iter_errors(dict(arguments))), None)
+    def check(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments with the defaults of the inputSchema in place; a backend that speaks MCP fills in its own.
+
+        Raises CallError ``invalid_arguments`` with the place and the rule; never with the value.
+        """
+        entry = self.tools[tool]
+        filled = dict(arguments) if entry.mcp else _filled(entry.input_schema, arguments, MAX_DEPTH)
+        error = next(iter(self.validators[tool].iter_errors(filled)), None)
         if error is not None:
             place = "".join(f"/{step}" for step in error.instance_path) or "/"
             rule = "".join(f"/{step}" for step in error.schema_path)
             raise CallError("invalid_arguments", f"{place}: breaks {rule} of the inputSchema")
+        return filled
 
-    def operation(self, uri: str) -> tuple[published.Operation, dict[str, str]] | None:
-        """The operation that is served at a URI, with the values in it."""
-        for operation in self.catalog.operations:
-            if operation.uri_template:
-                values = uris.match(operation.uri_template, uri)
-                if values is not None:
-                    return operation, values
-        return None
+    def backed(self, uri: str) -> tuple[HttpResource | Operation, dict[str, str]] | None:
+        """What a backend answers at a URI, with the values in it. A URI that stands there as it is comes first."""
+        found: tuple[HttpResource | Operation, dict[str, str]] | None = None
+        entries: tuple[HttpResource | Operation, ...] = (*self.catalog.http_resources, *self.catalog.operations)
+        for entry in entries:
+            pattern = entry.uri if isinstance(entry, HttpResource) else entry.uri_template
+            if pattern == uri:
+                return entry, {}
+            if found is None and pattern and uris.is_template(pattern):
+                values = uris.match(pattern, uri)
+                found = None if values is None else (entry, values)
+        return found
 
-
-def _lists(catalog: published.Catalog, modern: bool) -> dict[str, bytes]:
-    plain = [o for o in catalog.operations if o.uri_template and not uris.is_template(o.uri_template)]
-    templates = [o for o in catalog.operations if uris.is_template(o.uri_template)]
-    lists: dict[str, tuple[str, list[dict[str, Any]]]] = {
-        "tools/list": ("tools", [_tool(tool) for tool in catalog.tools]),
-        "prompts/list": ("prompts", [_prompt(prompt) for prompt in catalog.prompts]),
-        "resources/list": (
-            "resources",
-            [*map(_resource, catalog.resources), *(_operation(o, "uri") for o in plain)],
-        ),
-        "resources/templates/list": ("resourceTemplates", [_operation(o, "uriTemplate") for o in templates]),
-    }
-    around = {
-        "resultType": "complete",
-        "ttlMs": LIST_TTL_MS,
-        "cacheScope": "private",
-        "_meta": {"io.modelcontextprotocol/serverInfo": server_info(catalog.server)},
-    }
-    return {
-        method: orjson.dumps({member: entries, **(around if modern else {})})
-        for method, (member, entries) in lists.items()
-    }
+    def completes(self, uri: str) -> bool:
+        """Whether arguments of a resource template may be asked for: it is served, as a template or as it is."""
+        written = {entry.uri for entry in self.catalog.http_resources}
+        written |= {entry.uri_template for entry in self.catalog.operations if entry.uri_template}
+        return uri in written or uri in self.resources
 
 
-def _tool(tool: published.Tool) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description or tool.name, "inputSchema": tool.input_schema}
-
-
-def _prompt(prompt: published.Prompt) -> dict[str, Any]:
-    arguments = [{"name": v.name, "description": v.description, "required": v.required} for v in prompt.variables]
-    return {"name": prompt.name, "description": prompt.description or prompt.name, "arguments": arguments}
-
-
-def _resource(resource: published.InlineResource) -> dict[str, Any]:
-    described = {"description": resource.description} if resource.description else {}
-    return {"uri": resource.uri, "name": resource.name, **described, "mimeType": resource.mime_type}
-
-
-def _operation(operation: published.Operation, member: str) -> dict[str, Any]:
-    described = {"description": operation.description} if operation.description else {}
-    return {member: operation.uri_template, "name": operation.name, **described}
+def _filled(schema: Mapping[str, Any], value: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    """An object with the defaults of its absent properties."""
+    properties = schema.get("properties")
+    filled = dict(value)
+    if not isinstance(properties, dict) or not depth:
+        return filled
+    for name, child in properties.items():
+        if not isinstance(child, dict):
+            continue
+        if name not in filled and "default" in child:
+            filled[name] = child["default"]
+        elif isinstance(filled.get(name), dict):
+            filled[name] = _filled(child, filled[name], depth - 1)
+    return filled

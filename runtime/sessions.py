@@ -17,9 +17,10 @@ class StoreUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is remembered of a client."""
+    """What is remembered of a client. ``principal`` is who opened it; for anybody else it does not exist."""
 
     version: str
+    principal: str = ""
 
 
 class SessionStore(Protocol):
@@ -29,12 +30,12 @@ class SessionStore(Protocol):
         """Remember a new session."""
         ...
 
-    async def use(self, identifier: str, ttl: float) -> Session | None:
-        """The session, whose time begins anew; None if there is none (any more)."""
+    async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
+        """The principal's session, whose time begins anew; None if there is none (any more)."""
         ...
 
-    async def end(self, identifier: str) -> bool:
-        """Forget a session; whether there was one."""
+    async def end(self, identifier: str, principal: str) -> bool:
+        """Forget a session of the principal's; whether there was one."""
         ...
 
 
@@ -42,7 +43,7 @@ class MemorySessions:
     """For one replica. ``monotonic`` gives seconds."""
 
     def __init__(self, monotonic: Callable[[], float], limit: int = 100_000) -> None:
-        self._sessions: dict[str, tuple[Session, float]] = {}
+        self._sessions: dict[tuple[str, str], tuple[Session, float]] = {}
         self._monotonic = monotonic
         self._limit = limit
 
@@ -53,17 +54,17 @@ class MemorySessions:
             self._sessions = {key: value for key, value in self._sessions.items() if value[1] > now}
         if len(self._sessions) >= self._limit:
             raise StoreUnavailableError(f"{self._limit} sessions are open")
-        self._sessions[identifier] = (session, now + ttl)
+        self._sessions[identifier, session.principal] = (session, now + ttl)
 
-    async def use(self, identifier: str, ttl: float) -> Session | None:
+    async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
         """See `SessionStore.use`."""
         now = self._monotonic()
-        session, until = self._sessions.pop(identifier, (None, now))
+        session, until = self._sessions.pop((identifier, principal), (None, now))
         if session is None or until <= now:
             return None
-        self._sessions[identifier] = (session, now + ttl)
+        self._sessions[identifier, principal] = (session, now + ttl)
         return session
 
-    async def end(self, identifier: str) -> bool:
+    async def end(self, identifier: str, principal: str) -> bool:
         """See `SessionStore.end`."""
-        return self._sessions.pop(identifier, None) is not None
+        return self._sessions.pop((identifier, principal), None) is not None

@@ -1,4 +1,4 @@
-"""A backend, a Redis and servers in front of them, all on loopback."""
+"""A backend, a Redis and servers, all on loopback; what the servers call is a fake unless a test brings its own."""
 
 from __future__ import annotations
 
@@ -9,22 +9,47 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from aiohttp import web
 
 from crd import published
-from crd.published import Backend, Catalog, InlineResource, Operation, Parameter, Prompt, Settings, Tool, Variable
-from runtime import redis as door
-from runtime import server
+from crd.entries import (
+    Backend,
+    HttpResource,
+    InlineResource,
+    Message,
+    Operation,
+    Parameter,
+    Prompt,
+    Tool,
+    Variable,
+)
+from crd.policy import Bucket
+from crd.published import Catalog
+from crd.settings import Settings
+from runtime import jwks, server
+from runtime.auth import Gatekeeper
 from runtime.catalog import Holder
+from runtime.endpoint import Endpoint
+from runtime.faults import CallError
+from runtime.jwks import KeySets
+from runtime.limits import Buckets, Limiter, MemoryBuckets
+from runtime.messages import RpcError
 from runtime.metrics import Metrics
 from runtime.protocol import Protocol
+from runtime.redis import Options, RedisBuckets, RedisSessions
+from runtime.redis import Redis as Connection
 from runtime.sessions import MemorySessions
-from runtime.upstream import Upstream
+from runtime.shaping import Reply
 from scripts.localcluster import packages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from runtime.context import Context
+    from runtime.serving import Serving
 
 
 def free_port() -> int:
@@ -34,15 +59,16 @@ def free_port() -> int:
 
 
 class Redis:
-    """A redis-server of one test."""
+    """A redis-server of one test; ``more`` are further words of its command line."""
 
     def __init__(self) -> None:
         self.port = free_port()
+        self.more: list[str] = []
         self.start()
 
     def start(self) -> None:
         command = [shutil.which("redis-server") or "", "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*command, *self.more], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             with socket.socket() as probe:
@@ -50,6 +76,16 @@ class Redis:
                     return
             time.sleep(0.02)
         raise RuntimeError("redis-server does not answer")
+
+    def restart(self, *more: str) -> None:
+        """With other words."""
+        self.kill()
+        self.more = list(more)
+        self.start()
+
+    def options(self, **more: Any) -> Options:
+        """The way to it."""
+        return Options("127.0.0.1", self.port, **more)
 
     def kill(self) -> None:
         self.process.kill()
@@ -99,82 +135,163 @@ async def backend() -> AsyncIterator[int]:
     await runner.cleanup()
 
 
-def catalog(port: int, **settings: Any) -> Catalog:
-    def tool(name: str, method: str = "POST", path: str = "", **more: Any) -> Tool:
-        schema = {"type": "object", "properties": {"q": {"type": "string"}}}
-        return Tool(name, f"shop/{name}", method, Backend("127.0.0.1", port, path or f"/{name}"), schema, **more)
+FAULTS = {
+    "missing": CallError("not_found", "the backend answered 404", status=404),
+    "gone": CallError("unreachable", "127.0.0.1 cannot be reached", retryable=True),
+    "slow": CallError("timeout", "no reply within 1 s"),
+}
 
-    names = ("away", "denied", "huge", "list", "missing", "slow", "text")
-    warehouse, sku = Parameter("warehouse", "query"), Parameter("sku", "path", required=True)
-    trace = Parameter("X-Trace", "header")
-    return Catalog(
-        "shop/main",
-        Settings(**{"request_timeout": 1.0, **settings}),
-        tools=(tool("echo", ingress_path="/echo"), tool("find", "GET", "/echo"), *map(tool, names),
-               Tool("gone", "shop/gone", "POST", Backend("127.0.0.1", 1), {"type": "object"}),
-               Tool("lost", "shop/lost", "POST", Backend("127.0.0.1", 0), {"type": "object"})),
-        prompts=(Prompt("greet", "shop/greet", "Dear {{who}}, {{tone}}", "A greeting",
-                        (Variable("who", required=True), Variable("tone", default="hello")), "/greet"),
-                 Prompt("plain", "shop/plain", "Just this")),
-        resources=(InlineResource("shop://terms", "terms", "shop/terms", "Terms", text="pay"),
-                   InlineResource("shop://logo", "logo", "shop/logo", mime_type="image/png", blob="eA==")),
-        operations=(
-            Operation("stock", "shop/stock", "GET", "/stock/{sku}", Backend("127.0.0.1", port, "/stock/{sku}"),
-                      "mcp://stock/{sku}{?warehouse}", "Stock", parameters=(sku, warehouse, trace)),
-            Operation("all", "shop/all", "GET", "/all", Backend("127.0.0.1", port, "/text"), "shop://all"),
-            Operation("none", "shop/none", "GET", "/none", Backend("127.0.0.1", port, "/missing"), "shop://none"),
-            Operation("off", "shop/off", "GET", "/off", Backend("127.0.0.1", 1, "/"), "shop://off"),
-            Operation("order", "shop/order", "POST", "/order", Backend("127.0.0.1", port, "/echo")),
+
+class Backends:
+    """What a server calls: it answers with what it was asked, or with the fault that a name stands for."""
+
+    def __init__(self) -> None:
+        self.contexts: list[Context] = []
+
+    async def call(self, tool: Tool, arguments: Any, context: Context) -> dict[str, Any]:
+        self.contexts.append(context)
+        if tool.name in FAULTS:
+            raise FAULTS[tool.name]
+        if tool.name == "odd":
+            raise RpcError(-32603, "the other server said so", {"code": -32001})
+        if tool.name == "bug":
+            raise ZeroDivisionError
+        said = {"arguments": arguments, "principal": context.principal}
+        text = orjson.dumps(said).decode()
+        return {"content": [{"type": "text", "text": text}], "structuredContent": said, "_meta": {"x/y": 1}}
+
+    async def read(self, resource: HttpResource, values: Any, context: Context) -> Reply:
+        self.contexts.append(context)
+        if resource.name in FAULTS:
+            raise FAULTS[resource.name]
+        return Reply(200, "application/json", orjson.dumps({"read": resource.name, "values": values}))
+
+    async def operate(self, operation: Operation, values: Any, body: bytes | None, context: Context) -> Reply:
+        self.contexts.append(context)
+        if operation.name == "none":
+            return Reply(404, "application/json", b'{"title":"No such thing"}')
+        if operation.name == "strict":
+            raise CallError("invalid_arguments", "/sku: dot segment")
+        return Reply(200, "text/plain", orjson.dumps({"operated": operation.name, "values": values, "body": body}))
+
+
+async def door(current: Serving, request: web.Request, path: str, context: Context) -> web.Response:
+    """Says what it was told."""
+    body = (await request.read()).decode()
+    return web.json_response({"path": path, "principal": context.principal, "body": body})
+
+
+BACKEND = Backend("orders.shop.svc", 80, "/orders")
+
+
+def tool(name: str, **more: Any) -> Tool:
+    schema = {"type": "object", "properties": {"q": {"type": "string"}}, "additionalProperties": False}
+    return Tool(name, f"shop/{name}", "POST", BACKEND, more.pop("schema", schema), **more)
+
+
+REGION = {
+    "type": "object",
+    "properties": {"region": {"type": "string", "x-mcp-header": "Region"}, "size": {"default": 7}},
+}
+
+
+def catalog(**settings: Any) -> Catalog:
+    members = {k: settings.pop(k) for k in ("tools", "prompts", "http_resources") if k in settings}
+    sku, warehouse = Parameter("sku", "path", required=True), Parameter("warehouse", "query")
+    return Catalog("shop/main", Settings(**settings), **{
+        "tools": (
+            tool("echo", title="Echo", annotations={"readOnlyHint": True}, ingress_path="/echo"),
+            tool("rare", rate_limit=Bucket(1, 3600), ingress_path="/rare"),
+            tool("region", schema=REGION, output_schema={"type": "array"}),
+            *(tool(name) for name in ("bug", "gone", "missing", "odd", "slow")),
         ),
-    )  # fmt: skip
+        "prompts": (
+            Prompt("greet", "shop/greet", (Message("user", "Dear {{who}}, {{tone}}"),), "Greet", "A greeting",
+                   (Variable("who", "Who", required=True),
+                    Variable("tone", default="hello", enum=("hello", "howdy", "Hi"))), "/greet"),
+            Prompt("review", "shop/review", (
+                Message("user", "Mind these:"), Message("user", resource="shop://terms"),
+                Message("assistant", resource="shop://logo"), Message("user", resource="shop://price/mug"),
+                Message("user", resource="shop://unknown"))),
+        ),
+        "resources": (
+            InlineResource("shop://terms", "terms", "shop/terms", "Terms", text="p",
+                           annotations={"audience": ["user"]}),
+            InlineResource("shop://logo", "logo", "shop/logo", mime_type="image/png", blob="eA=="),
+        ),
+        "http_resources": (
+            HttpResource("shop://gone", "gone", "shop/gone", BACKEND),
+            HttpResource("shop://missing", "missing", "shop/missing", BACKEND),
+            HttpResource("shop://price/{sku}", "price", "shop/price", BACKEND, "Price", "Of a thing",
+                         "application/json"),
+            HttpResource("shop://price/special", "special", "shop/special", BACKEND),
+        ),
+        "operations": (
+            Operation("none", "shop/none", "GET", "/none", BACKEND, "shop://none"),
+            Operation("order", "shop/order", "POST", "/order", BACKEND),
+            Operation("stock", "shop/stock", "GET", "/stock/{sku}", BACKEND, "mcp://stock/{sku}{?warehouse}", "Stock",
+                      parameters=(sku, warehouse)),
+            Operation("strict", "shop/strict", "GET", "/strict", BACKEND, "shop://strict"),
+        ),
+    } | members)  # fmt: skip
 
 
 class Front:
     """One replica: its URL, and what a test may change of it."""
 
-    def __init__(self, url: str, holder: Holder, runner: web.AppRunner) -> None:
+    def __init__(self, url: str, holder: Holder, runner: web.AppRunner, metrics: Metrics, backends: Backends) -> None:
         self.url = url
         self.mcp = f"{url}/mcp"
         self.holder = holder
         self.runner = runner
+        self.metrics = metrics
+        self.backends = backends
         self.draining = False
 
     def serve(self, wanted: Catalog) -> None:
         self.holder.put({"data": {published.FILE: published.dump(wanted).decode()}})
 
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
 
 class Fronts:
-    """Makes replicas, and takes them down at the end."""
+    """Makes replicas, and takes them down at the end. ``now`` is what tokens are compared with."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Path) -> None:
         self._open: list[Any] = []
         self._counter = 0
+        self.secrets = secrets
+        self.now = 1_800_000_000.0
 
     async def start(self, wanted: Catalog | None, redis: Redis | None = None) -> Front:
-        holder, upstream = Holder(), Upstream(allow_loopback=True)
+        holder, backends, metrics = Holder(), Backends(), Metrics()
         stores: dict[str, Any] = {"Memory": MemorySessions(time.monotonic)}
+        buckets: Buckets = MemoryBuckets(time.monotonic)
         if redis is not None:
-            connection = door.connect("127.0.0.1", redis.port)
-            stores["Redis"] = door.RedisSessions(connection, "test:")
-            self._open.append(connection.aclose)
+            connection = Connection(redis.options(), monotonic=time.monotonic, jitter=lambda: 0.0)
+            stores["Redis"], buckets = RedisSessions(connection, "test:"), RedisBuckets(connection, "test:")
+            self._open.append(connection.close)
+        limiter = Limiter(buckets, metrics.uncounted.inc)
+        gatekeeper = Gatekeeper(self.secrets, KeySets(jwks.fetch, time.monotonic), lambda: self.now)
         front: Front
 
-        def mint() -> str:
-            self._counter += 1
-            return f"id-{self._counter}"
-
         handler = server.Front(
-            holder, upstream, Protocol(upstream), stores, Metrics(),
-            mint=mint, monotonic=time.monotonic, draining=lambda: front.draining,
+            holder, gatekeeper, Endpoint(Protocol(backends), stores, limiter, metrics, self._mint), door, limiter,
+            metrics, mint=self._mint, monotonic=time.monotonic, draining=lambda: front.draining,
         )  # fmt: skip
         runner = web.AppRunner(server.application(handler), shutdown_timeout=0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        front = Front(f"http://127.0.0.1:{runner.addresses[0][1]}", holder, runner)
-        self._open += [upstream.close, runner.cleanup]
+        front = Front(f"http://127.0.0.1:{runner.addresses[0][1]}", holder, runner, metrics, backends)
+        self._open.append(runner.cleanup)
         if wanted is not None:
             front.serve(wanted)
         return front
+
+    def _mint(self) -> str:
+        self._counter += 1
+        return f"id-{self._counter}"
 
     async def close(self) -> None:
         for each in reversed(self._open):
@@ -182,8 +299,8 @@ class Fronts:
 
 
 @pytest.fixture
-async def fronts() -> AsyncIterator[Fronts]:
-    made = Fronts()
+async def fronts(tmp_path: Path) -> AsyncIterator[Fronts]:
+    made = Fronts(tmp_path / "secrets")
     yield made
     await made.close()
 

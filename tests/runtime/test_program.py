@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import aiohttp
 import pytest
 
 from crd import published
+from crd.policy import Bucket
+from crd.settings import Limits
 from runtime import program
 from runtime.faults import CallError
 from runtime.mapping import Request
 from runtime.sessions import MemorySessions, Session, StoreUnavailableError
 from runtime.upstream import Upstream
+from tests.runtime import asking
 
 
 def free_port() -> int:
@@ -30,11 +34,14 @@ async def status(url: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def running(directory: Path) -> tuple[asyncio.Event, asyncio.Task[None], str]:
-    port, stop = free_port(), asyncio.Event()
-    settings = program.Settings(directory, host="127.0.0.1", port=free_port(), health_port=port, drain_seconds=0.1)
+async def running(directory: Path, **more: Any) -> tuple[asyncio.Event, asyncio.Task[None], str]:
+    """A process; the URL is that of its probes, or with a Redis that of its endpoint."""
+    ports, stop = (free_port(), free_port()), asyncio.Event()
+    settings = program.Settings(
+        directory, host="127.0.0.1", port=ports[0], health_port=ports[1], drain_seconds=0.1, **more
+    )
     task = asyncio.create_task(program.run(settings, stop))
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{ports[0] if more else ports[1]}"
     while True:
         try:
             await status(f"{url}/healthz")
@@ -46,7 +53,7 @@ async def running(directory: Path) -> tuple[asyncio.Event, asyncio.Task[None], s
 
 @pytest.mark.parametrize("packed", [False, True])
 async def test_it_serves_a_folder_and_stops_when_told(tmp_path: Path, catalog_of: Any, packed: bool) -> None:
-    payload = published.dump(catalog_of(1))
+    payload = published.dump(catalog_of())
     if packed:
         (tmp_path / published.GZIP_FILE).write_bytes(gzip.compress(payload))
     else:
@@ -55,7 +62,7 @@ async def test_it_serves_a_folder_and_stops_when_told(tmp_path: Path, catalog_of
 
     assert (await status(f"{url}/readyz"))[0] == 200
     assert published.digest(payload) in (await status(f"{url}/statusz"))[1]
-    assert "mcp_server_tools 11.0" in (await status(f"{url}/metrics"))[1]
+    assert "mcp_server_tools 8.0" in (await status(f"{url}/metrics"))[1]
     stop.set()
     await task
 
@@ -94,10 +101,33 @@ async def test_sessions_in_memory_end_with_their_time_and_have_a_limit() -> None
     with pytest.raises(StoreUnavailableError):
         await store.create("b", Session("2025-11-25"), ttl=10)
     now = 9.0
-    assert await store.use("a", ttl=10) is not None
+    assert await store.use("a", "", ttl=10) is not None
     now = 20.0
-    assert await store.use("a", ttl=10) is None
+    assert await store.use("a", "", ttl=10) is None
     await store.create("b", Session("2025-11-25"), ttl=10)
     now = 40.0
     await store.create("c", Session("2025-11-25"), ttl=10)
-    assert not await store.end("b")
+    assert not await store.end("b", "")
+
+
+async def test_the_catalog_says_how_much_is_logged(tmp_path: Path, catalog_of: Any) -> None:
+    before = logging.getLogger().level
+    (tmp_path / published.FILE).write_bytes(published.dump(catalog_of(log_level="error")))
+    stop, task, _ = await running(tmp_path)
+
+    assert logging.getLogger().level == logging.ERROR
+    stop.set()
+    await task
+    logging.getLogger().setLevel(before)
+
+
+async def test_limits_and_sessions_of_a_process_are_in_its_redis(tmp_path: Path, catalog_of: Any, redis: Any) -> None:
+    wanted = catalog_of(sessions="Redis", limits=Limits(Bucket(1, 3600)))
+    (tmp_path / published.FILE).write_bytes(published.dump(wanted))
+    stop, task, url = await running(tmp_path, redis=redis.options())
+
+    statuses = [(await asking.send(f"{url}/mcp", body=asking.INITIALIZE))[0] for _ in range(2)]
+
+    assert statuses == [200, 429]
+    stop.set()
+    await task
