@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 SILENCE = 90.0
 PAGE = 500
 MAX_BACKOFF = 30.0
+# How often an API that is not installed, or not shown to us, is asked for again.
+ABSENT = 30.0
 
 Manifest = dict[str, Any]
 
@@ -52,7 +54,8 @@ class Sink(Protocol):
 class Reflector:
     """One resource type, perhaps of one namespace or selection, kept in a sink for as long as `run` runs.
 
-    ``monotonic`` gives seconds; ``jitter`` gives numbers from 0 to 1. ``synced`` is set after the first list.
+    ``monotonic`` gives seconds; ``jitter`` gives numbers from 0 to 1. ``synced`` is set after the first list. Of an
+    ``optional`` type there are no objects for as long as the API server does not know it, or does not show it to us.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Reflector:
         namespace: str | None = None,
         field_selector: str | None = None,
         label_selector: str | None = None,
+        optional: bool = False,
     ) -> None:
         self.synced = asyncio.Event()
         self.kind = kind
@@ -73,6 +77,7 @@ class Reflector:
         self._sink = sink
         self._monotonic = monotonic
         self._jitter = jitter
+        self._optional = optional
         self._path = kind.path(namespace)
         selectors = {"fieldSelector": field_selector, "labelSelector": label_selector}
         self._query = {key: value for key, value in selectors.items() if value}
@@ -96,6 +101,11 @@ class Reflector:
                 if error.status == 410:
                     self._version = None
                     continue
+                if error.status in (403, 404) and self._optional:
+                    self._absent()
+                    failures = 0
+                    await asyncio.sleep(ABSENT * (0.5 + self._jitter()))
+                    continue
                 failures += 1
                 logger.warning("watching %s: %s", self.kind.plural, error)
             except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
@@ -116,6 +126,12 @@ class Reflector:
             page["continue"] = metadata["continue"]
         self._sink.replace(items)
         self._version = str(metadata.get("resourceVersion") or "")
+        self._heard = self._monotonic()
+        self.synced.set()
+
+    def _absent(self) -> None:
+        self._sink.replace([])
+        self._version = None
         self._heard = self._monotonic()
         self.synced.set()
 
