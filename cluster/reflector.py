@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 SILENCE = 90.0
 PAGE = 500
 MAX_BACKOFF = 30.0
-# How often an API that is not installed is asked for again.
+# How often an API that is not installed, or not shown to us, is asked for again.
 ABSENT = 30.0
 
 Manifest = dict[str, Any]
@@ -55,7 +55,7 @@ class Reflector:
     """One resource type, perhaps of one namespace or selection, kept in a sink for as long as `run` runs.
 
     ``monotonic`` gives seconds; ``jitter`` gives numbers from 0 to 1. ``synced`` is set after the first list. Of an
-    ``optional`` type there are no objects for as long as the API server does not know it.
+    ``optional`` type there are no objects for as long as the API server does not know it, or does not show it to us.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Reflector:
                 if error.status == 410:
                     self._version = None
                     continue
-                if error.status == 404 and self._optional:
+                if error.status in (403, 404) and self._optional:
                     self._absent()
                     failures = 0
                     await asyncio.sleep(ABSENT * (0.5 + self._jitter()))

@@ -11,14 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "AUTOSCALERS",
     "CLUSTER_ROLES",
     "CONFIG_MAPS",
     "DEPLOYMENTS",
+    "DISRUPTION_BUDGETS",
     "EVENTS",
     "INGRESSES",
     "LEASES",
     "MUTATING_WEBHOOKS",
     "NAMESPACES",
+    "NETWORK_POLICIES",
     "OURS",
     "PODS",
     "PROMPTS",
@@ -73,10 +76,13 @@ PODS = ResourceType("", "v1", "pods", "Pod")
 SECRETS = ResourceType("", "v1", "secrets", "Secret")
 SERVICES = ResourceType("", "v1", "services", "Service")
 SERVICE_ACCOUNTS = ResourceType("", "v1", "serviceaccounts", "ServiceAccount")
+AUTOSCALERS = ResourceType("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 DEPLOYMENTS = ResourceType("apps", "v1", "deployments", "Deployment")
+DISRUPTION_BUDGETS = ResourceType("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 EVENTS = ResourceType("events.k8s.io", "v1", "events", "Event")
 INGRESSES = ResourceType("networking.k8s.io", "v1", "ingresses", "Ingress")
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
+NETWORK_POLICIES = ResourceType("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 REFERENCE_GRANTS = ResourceType("gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant")
 ROLES = ResourceType("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDINGS = ResourceType("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
@@ -106,10 +112,13 @@ _BY_NAME = {
         SECRETS,
         SERVICES,
         SERVICE_ACCOUNTS,
+        AUTOSCALERS,
         DEPLOYMENTS,
+        DISRUPTION_BUDGETS,
         EVENTS,
         INGRESSES,
         LEASES,
+        NETWORK_POLICIES,
         REFERENCE_GRANTS,
         ROLES,
         ROLE_BINDINGS,

@@ -10,17 +10,22 @@ import orjson
 
 from cluster import objects, resources
 from cluster.transport import ApiError
-from controller.knowledge import OWNED, read_catalog
-from controller.world import MemberWorld, Pod, ServerWorld, catalog_name, workload_name
+from controller.knowledge import OWNED, name_of, read_catalog
+from controller.workloads import inventory, mounts, network
+from controller.workloads.deployment import HEALTH_PORT
+from controller.world import MemberWorld, Pod, ServerWorld
+from crd.models.server import ServerSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from cluster.transport import Transport
     from controller.knowledge import Knowledge
+    from crd.manifest import Object
     from crd.ref import Ref
 
 __all__ = ["DirectPods", "PodReader", "ProxiedPods", "member_world", "server_world"]
 
-HEALTH_PORT = 9090
 POD_TIMEOUT = 1.0
 PodAccess = Literal["direct", "proxy"]
 
@@ -40,16 +45,18 @@ async def server_world(
     item = knowledge.objects.get(server)
     if item is None or "deletionTimestamp" in item.metadata:
         return None
-    members = sorted(knowledge.catalog.view(server).members)
-    existing = await _existing(transport, knowledge, server)
+    refs = sorted(knowledge.catalog.view(server).members)
+    members = tuple(knowledge.objects[ref] for ref in refs if ref in knowledge.objects)
+    existing = await _existing(transport, knowledge, item)
     stored = existing.get("ConfigMap")
     return ServerWorld(
         server=item,
-        members=tuple(knowledge.objects[ref] for ref in members if ref in knowledge.objects),
+        members=members,
         catalog=knowledge.catalog,
         incumbents=read_catalog(stored) if stored else None,
         existing=existing,
         pods=tuple(await asyncio.gather(*(_pod(pods, pod) for pod in knowledge.pods(server)))),
+        services=knowledge.services(network.API_SERVER, *_called((item, *members))),
         image=image,
         now=now,
     )
@@ -60,20 +67,41 @@ def member_world(knowledge: Knowledge, member: Ref, *, now: str) -> MemberWorld 
     item = knowledge.objects.get(member)
     if item is None or "deletionTimestamp" in item.metadata:
         return None
-    servers = knowledge.catalog.selecting(member.namespace, item.labels) if item.fact else ()
-    return MemberWorld(item, knowledge.catalog, {ref: knowledge.published(ref) for ref in servers}, now)
+    servers = tuple(knowledge.catalog.selecting(member.kind, member.namespace, item.labels)) if item.fact else ()
+    return MemberWorld(
+        item,
+        knowledge.catalog,
+        {ref: knowledge.holders(ref) for ref in servers},
+        {ref: missing for ref in servers if (missing := _unmounted(knowledge, ref, item))},
+        now,
+    )
 
 
-async def _existing(transport: Transport, knowledge: Knowledge, server: Ref) -> dict[str, dict[str, Any]]:
+def _called(items: Iterable[Object]) -> Iterator[Ref]:
+    for item in items:
+        for backend in item.fact.backends if item.fact else ():
+            yield backend.service
+
+
+def _unmounted(knowledge: Knowledge, server: Ref, item: Object) -> tuple[Ref, ...]:
+    """What an object reads and some pod of a server does not have yet."""
+    wanted = {mount.ref for mount in item.fact.mounts} if item.fact else set()
+    if not wanted:
+        return ()
+    pods = [mounts.standing(server.namespace, pod.get("spec") or {}) for pod in knowledge.pods(server)]
+    return tuple(sorted(ref for ref in wanted if not all(ref in pod for pod in pods)))
+
+
+async def _existing(transport: Transport, knowledge: Knowledge, server: Object) -> dict[str, dict[str, Any]]:
     """What stands under the names that the server uses. What carries no label of ours no watch shows: that is read."""
+    needed = {"ConfigMap", *inventory.wished(server.spec)} if isinstance(server.spec, ServerSpec) else set()
     found: dict[str, dict[str, Any]] = {}
     for kind in OWNED:
         if kind is resources.PODS:
             continue
-        stored = knowledge.existing(server, kind)
-        if stored is None:
-            name = catalog_name(server.name) if kind is resources.CONFIG_MAPS else workload_name(server.name)
-            stored = await objects.get(transport, kind, server.namespace, name)
+        stored = knowledge.existing(server.ref, kind)
+        if stored is None and kind.kind in needed:
+            stored = await objects.get(transport, kind, server.ref.namespace, name_of(server.ref, kind))
         if stored is not None:
             found[kind.kind] = stored
     return found

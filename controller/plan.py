@@ -8,26 +8,32 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from controller import workloads
+from controller import holders
+from controller.coverage import covers
+from controller.workloads import blueprint, deployment, inventory, mounts, scaling
+from controller.workloads.blueprint import Blueprint
 from controller.world import catalog_name
 from crd import compiler, published
+from crd.facts import MemberFact, ServerFact
 from crd.models.server import ServerSpec
+from crd.rules import servers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from controller.world import ServerWorld
     from crd.compiler import Compilation
+    from crd.facts import Backend
+    from crd.ref import Ref
 
-__all__ = ["Action", "Apply", "Plan", "Publish", "Remove", "compiled", "covers", "plan_server", "taken"]
+__all__ = ["Action", "Apply", "Plan", "Publish", "Remove", "Scale", "compiled", "plan_server", "taken", "wished"]
 
 COMPRESS_ABOVE = 256 * 1024
-CATALOG_LIMIT = 900 * 1024
 APPLIED = "mcp.example.com/applied"
 
 
@@ -46,13 +52,24 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """Server-side apply of the number of pods, by a manager of its own.
+
+    A field goes back to its default when the last manager that applied it leaves it out. So the number is not the one's
+    who applies the rest: when an autoscaler takes over, it starts from as many pods as there are, not from one.
+    """
+
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Delete this incarnation of an object."""
 
     manifest: Mapping[str, Any]
 
 
-Action = Publish | Apply | Remove
+Action = Publish | Apply | Scale | Remove
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,52 +93,50 @@ def plan_server(world: ServerWorld, compilation: Compilation | None) -> Plan:
     spec = world.server.spec
     if compilation is None or not isinstance(spec, ServerSpec):
         return Plan()
-    strangers = taken(world)
+    kinds = wished(world, spec)
+    strangers = taken(world, kinds)
     if strangers:
         names = ", ".join(f"{m['kind']} {m['metadata']['name']}" for m in strangers)
         return Plan(
             obstacle=("NameTaken", f"{names} is not of this MCPServer; rename or remove it, or rename the server")
         )
     payload = published.dump(compilation.catalog)
-    digest = published.digest(payload)
-    data = _packed(payload)
-    size = sum(len(value) for part in data.values() for value in part.values())
-    if size > CATALOG_LIMIT:
-        message = f"the catalog is {size // 1024} KiB of {CATALOG_LIMIT // 1024}; select fewer objects or shorten them"
+    data, size = _packed(payload)
+    if size > published.LIMIT:
+        limit = published.LIMIT // 1024
+        message = f"the catalog has {size // 1024} KiB of {limit}; select fewer objects or shorten them"
         return Plan(obstacle=("CatalogTooLarge", message))
-    return Plan((*_publish(world, data, digest), *_apply(world, spec), *_remove(world, spec)), digest)
+    digest = published.digest(payload)
+    drawn = _drawn(world, spec, compilation)
+    return Plan((*_publish(world, data, digest), *_apply(world, drawn, kinds), *_remove(world, kinds)), digest)
 
 
-def taken(world: ServerWorld) -> list[Mapping[str, Any]]:
+def wished(world: ServerWorld, spec: ServerSpec) -> frozenset[str]:
+    """The kinds of objects there are to be. A host and path that an elder server has stays with that server."""
+    kinds = inventory.wished(spec)
+    fact = world.server.fact
+    if isinstance(fact, ServerFact) and any(servers.ingress_taken(world.catalog, fact, blame_always=False)):
+        return kinds - {"Ingress"}
+    return kinds
+
+
+def taken(world: ServerWorld, kinds: frozenset[str]) -> list[Mapping[str, Any]]:
     """Objects under the names we would use that are not this server's."""
-    uid = world.server.metadata.get("uid")
-    return [found for found in world.existing.values() if uid not in _owners(found)]
+    return [found for kind, found in world.existing.items() if kind in {*kinds, "ConfigMap"} and not _own(world, found)]
 
 
-def covers(stored: Any, wanted: Any) -> bool:
-    """Whether all of ``wanted`` stands in ``stored``, which may hold more members (the API server's defaults)."""
-    if isinstance(wanted, dict):
-        return isinstance(stored, dict) and all(
-            key in stored and covers(stored[key], value) for key, value in wanted.items()
-        )
-    if isinstance(wanted, list):
-        return (
-            isinstance(stored, list)
-            and len(stored) == len(wanted)
-            and all(covers(old, new) for old, new in zip(stored, wanted, strict=True))
-        )
-    return bool(stored == wanted)
+def _own(world: ServerWorld, found: Mapping[str, Any]) -> bool:
+    owners = found["metadata"].get("ownerReferences") or ()
+    return world.server.metadata.get("uid") in [reference.get("uid") for reference in owners]
 
 
-def _owners(found: Mapping[str, Any]) -> list[str]:
-    return [reference.get("uid", "") for reference in found["metadata"].get("ownerReferences") or ()]
-
-
-def _packed(payload: bytes) -> dict[str, dict[str, str]]:
+def _packed(payload: bytes) -> tuple[dict[str, dict[str, str]], int]:
+    """The data of the ConfigMap, and how many bytes the API server counts: those before base64."""
     if len(payload) <= COMPRESS_ABOVE:
-        return {"data": {published.FILE: payload.decode()}}
+        return {"data": {published.FILE: payload.decode()}}, len(payload)
     # Without a time in the header, equal catalogs give equal bytes.
-    return {"binaryData": {published.GZIP_FILE: base64.b64encode(gzip.compress(payload, mtime=0)).decode()}}
+    packed = gzip.compress(payload, mtime=0)
+    return {"binaryData": {published.GZIP_FILE: base64.b64encode(packed).decode()}}, len(packed)
 
 
 def _publish(world: ServerWorld, data: Mapping[str, Any], digest: str) -> Sequence[Action]:
@@ -130,9 +145,9 @@ def _publish(world: ServerWorld, data: Mapping[str, Any], digest: str) -> Sequen
     metadata: dict[str, Any] = {
         "namespace": server.ref.namespace,
         "name": catalog_name(server.ref.name),
-        "labels": workloads.labels(server.ref.name),
+        "labels": blueprint.labels(server.ref.name),
         "annotations": {published.DIGEST_ANNOTATION: digest},
-        "ownerReferences": [workloads.owner(server)],
+        "ownerReferences": [blueprint.owner(server)],
     }
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **data}
     if stored is not None:
@@ -142,21 +157,67 @@ def _publish(world: ServerWorld, data: Mapping[str, Any], digest: str) -> Sequen
     return (Publish(manifest),)
 
 
-def _apply(world: ServerWorld, spec: ServerSpec) -> list[Action]:
-    return [
-        Apply(manifest)
-        for manifest in map(_stamped, workloads.manifests(world.server, spec, world.image))
-        if not covers(world.existing.get(manifest["kind"]), manifest)
-    ]
+def _drawn(world: ServerWorld, spec: ServerSpec, compilation: Compilation) -> Blueprint:
+    """What the workloads are built from: what is served decides what the pods mount and whom they call."""
+    members = [world.catalog.member(ref) for ref in holders.served(compilation.catalog)]
+    facts = [fact for fact in (world.server.fact, *members) if isinstance(fact, MemberFact | ServerFact)]
+    backends: list[Backend] = [backend for fact in facts for backend in fact.backends]
+    # The certificate of the Ingress is for whoever stands before the pods.
+    names = {mount.ref for fact in facts for mount in fact.mounts if mount.path[:2] != ("spec", "ingress")}
+    drawn = Blueprint(world.server, spec, world.image, tuple(sorted(names)), tuple(backends), world.services)
+    return _unhurried(world, drawn, names)
+
+
+def _unhurried(world: ServerWorld, drawn: Blueprint, names: set[Ref]) -> Blueprint:
+    """With what the pods mount already and need no longer: it goes when they roll for another reason, not before."""
+    stored = world.existing.get("Deployment")
+    if stored is None:
+        return drawn
+    template = stored["spec"]["template"]
+    standing = mounts.standing(world.server.ref.namespace, template["spec"])
+    kept = replace(drawn, mounts=tuple(sorted(names | standing)))
+    return kept if covers(template, deployment.deployment(kept)["spec"]["template"]) else drawn
+
+
+def _apply(world: ServerWorld, drawn: Blueprint, kinds: frozenset[str]) -> Iterator[Action]:
+    for manifest in map(_stamped, inventory.manifests(drawn, kinds)):
+        stored = world.existing.get(manifest["kind"])
+        changed = not covers(stored, manifest)
+        if manifest["kind"] == "Deployment":
+            yield from _scaled(manifest, stored, drawn.spec, changed=changed)
+        elif changed:
+            yield Apply(manifest)
+
+
+def _scaled(
+    manifest: dict[str, Any], stored: Mapping[str, Any] | None, spec: ServerSpec, *, changed: bool
+) -> Iterator[Action]:
+    """The Deployment, and how many pods it has; with an autoscaler nothing is said about that."""
+    number = {"replicas": scaling.fewest(spec)}
+    metadata = {name: manifest["metadata"][name] for name in ("namespace", "name")}
+    scale = Scale({**manifest, "metadata": metadata, "spec": number})
+    if spec.autoscaling:
+        if changed:
+            yield Apply(manifest)
+    elif stored is None:
+        yield Apply({**manifest, "spec": {**number, **manifest["spec"]}})
+        yield scale
+    else:
+        if changed or stored["spec"].get("replicas") != number["replicas"]:
+            yield scale
+        if changed:
+            yield Apply(manifest)
 
 
 def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
     """With a mark of what was applied: a field that is no longer wished shows as a changed mark."""
     mark = hashlib.sha256(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-    return {**manifest, "metadata": {**manifest["metadata"], "annotations": {APPLIED: mark}}}
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), APPLIED: mark}}}
 
 
-def _remove(world: ServerWorld, spec: ServerSpec) -> list[Action]:
-    """An Ingress that is no longer wished."""
-    found = world.existing.get("Ingress")
-    return [Remove(found)] if found is not None and spec.ingress is None else []
+def _remove(world: ServerWorld, kinds: frozenset[str]) -> list[Action]:
+    """What this server made and no longer wishes."""
+    optional = [child.kind for child in inventory.CHILDREN if child.kind not in kinds]
+    found = [world.existing[kind] for kind in optional if kind in world.existing]
+    return [Remove(each) for each in found if _own(world, each)]

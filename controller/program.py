@@ -77,8 +77,16 @@ async def _work(settings: Settings, transport: Transport, session: aiohttp.Clien
     queue: Workqueue[Ref] = Workqueue()
     knowledge = Knowledge(queue.add)
     reflectors = [
-        Reflector(transport, kind, sink, label_selector=selector, monotonic=time.monotonic, jitter=random.random)
-        for kind, selector, sink in knowledge.sinks
+        Reflector(
+            transport,
+            source.kind,
+            source.sink,
+            label_selector=source.selector,
+            optional=source.optional,
+            monotonic=time.monotonic,
+            jitter=random.random,
+        )
+        for source in knowledge.sources
     ]
 
     def unready() -> str | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 from cluster import events, objects, resources
 from cluster.transport import ApiError
-from controller import gather, plan, status
-from controller.plan import Apply, Publish, Remove
+from controller import gather, plan
+from controller.plan import Apply, Publish, Remove, Scale
+from controller.status import envelope, member, server
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
     from controller.plan import Action
     from crd.manifest import Object
 
-__all__ = ["MANAGER", "STATUS_MANAGER", "Reconciler"]
+__all__ = ["MANAGER", "SCALE_MANAGER", "STATUS_MANAGER", "Reconciler"]
 
 logger = logging.getLogger(__name__)
 
 MANAGER = "mcp-operator"
+SCALE_MANAGER = "mcp-operator-scale"
 STATUS_MANAGER = "mcp-operator-status"
 WORKERS = 4
+# Answers that are about what was asked for: only a person can help.
+REFUSALS = (400, 403, 422)
 # While pods catch up nothing in the API changes, so they are asked again.
 WAIT = 0.3
 WAIT_MAX = 10.0
@@ -100,11 +105,17 @@ class Reconciler:
             return
         compilation = plan.compiled(world)
         planned = plan.plan_server(world, compilation)
-        for action in planned.actions:
-            await self._carry_out(action)
-        wanted = status.server_status(world, compilation, planned)
+        try:
+            for action in planned.actions:
+                await self._carry_out(action)
+        except ApiError as error:
+            if error.status in REFUSALS:
+                told = replace(planned, obstacle=("Refused", f"the API server refuses it: {error.message}"))
+                await self._write_status(world.server, server.status(world, compilation, told))
+            raise
+        wanted = server.status(world, compilation, planned)
         await self._write_status(world.server, wanted)
-        if status.settled(wanted) or not any(pod.ready for pod in world.pods):
+        if envelope.settled(wanted) or not any(pod.ready for pod in world.pods):
             self._waits.pop(ref, None)
         else:
             wait = self._waits[ref] = min(WAIT_MAX, self._waits.get(ref, WAIT / 1.3) * 1.3)
@@ -113,7 +124,7 @@ class Reconciler:
     async def _member(self, ref: Ref) -> None:
         world = gather.member_world(self._knowledge, ref, now=self._stamp())
         if world is not None:
-            await self._write_status(world.member, status.member_status(world))
+            await self._write_status(world.member, member.status(world))
 
     async def _carry_out(self, action: Action) -> None:
         self._metrics.writes.labels(type(action).__name__.lower()).inc()
@@ -125,6 +136,8 @@ class Reconciler:
                 await objects.create(self._transport, manifest)
             case Apply(manifest):
                 await objects.apply(self._transport, manifest, manager=MANAGER)
+            case Scale(manifest):
+                await objects.apply(self._transport, manifest, manager=SCALE_MANAGER)
             case Remove(manifest):
                 kind = resources.of(manifest)
                 await objects.delete(
@@ -133,7 +146,7 @@ class Reconciler:
 
     async def _write_status(self, item: Object, wanted: dict[str, object]) -> None:
         stored = item.raw.get("status")
-        if not status.differs(stored, wanted):
+        if not envelope.differs(stored, wanted):
             return
         self._metrics.writes.labels("status").inc()
         try:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from crd import published
     from crd.catalog import Catalog
+    from crd.facts import Claim
     from crd.manifest import Object
     from crd.ref import Ref
 
@@ -20,7 +21,7 @@ __all__ = ["MemberWorld", "Pod", "ServerWorld", "catalog_name", "workload_name"]
 
 
 def workload_name(server: str) -> str:
-    """The name of a server's Deployment, Service, ServiceAccount, Role, RoleBinding and Ingress."""
+    """The name of everything that a server is made of, but for its catalog."""
     return f"{server}-mcp"
 
 
@@ -40,7 +41,10 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class ServerWorld:
-    """An MCPServer, what it selects, and what there is of it: ``existing`` by kind, under the names it would use."""
+    """An MCPServer, what it selects, and what there is of it: ``existing`` by kind, under the names it would use.
+
+    ``services`` are the manifests of the Services that it calls, as far as they exist.
+    """
 
     server: Object
     members: tuple[Object, ...]
@@ -48,15 +52,20 @@ class ServerWorld:
     incumbents: published.Catalog | None
     existing: Mapping[str, Mapping[str, Any]]
     pods: tuple[Pod, ...]
+    services: Mapping[Ref, Mapping[str, Any]]
     image: str
     now: str
 
 
 @dataclass(frozen=True, slots=True)
 class MemberWorld:
-    """A tool, prompt or resource, the servers that select it, and what they have published (None: nothing yet)."""
+    """A tool, prompt or resource, the servers that select it, and who serves what there (None: nothing published yet).
+
+    ``unmounted`` are the Secrets and ConfigMaps that it reads and that not all pods of a server have, by server.
+    """
 
     member: Object
     catalog: Catalog
-    servers: Mapping[Ref, published.Catalog | None]
+    servers: Mapping[Ref, Mapping[Claim, Ref] | None]
+    unmounted: Mapping[Ref, tuple[Ref, ...]]
     now: str

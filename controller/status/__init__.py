@@ -1,0 +1,1 @@
+"""PURE. What the status of each kind says."""

@@ -1,0 +1,78 @@
+"""PURE. What every object of a server is built from, and what all of them carry: name, labels, owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from controller.world import workload_name
+from crd.ref import GROUP, VERSION, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crd.facts import Backend
+    from crd.manifest import Object
+    from crd.models.server import ServerSpec
+    from crd.ref import Ref
+
+__all__ = ["MANAGED_BY", "SERVER_LABEL", "Blueprint", "Manifest", "frame", "labels", "owner"]
+
+Manifest = dict[str, Any]
+
+SERVER_LABEL = f"{GROUP}/server"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "mcp-operator"}
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """One MCPServer and what the rest of the cluster adds to its workloads.
+
+    ``image`` is for a spec that names none. ``mounts`` are the Secrets and ConfigMaps that the pods read, sorted.
+    ``backends`` are what the pods call, ``services`` the manifests of those of them (and of the API server) that exist.
+    """
+
+    server: Object
+    spec: ServerSpec
+    image: str
+    mounts: tuple[Ref, ...] = ()
+    backends: tuple[Backend, ...] = ()
+    services: Mapping[Ref, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def labels(server: str) -> dict[str, str]:
+    """The labels of everything that belongs to a server."""
+    return {
+        "app.kubernetes.io/name": "mcp-server",
+        "app.kubernetes.io/instance": server,
+        **MANAGED_BY,
+        SERVER_LABEL: server,
+    }
+
+
+def owner(server: Object) -> Manifest:
+    """The owner reference that makes the garbage collector remove what belongs to the server."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": Kind.SERVER.value,
+        "name": server.ref.name,
+        "uid": server.metadata.get("uid", ""),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def frame(
+    blueprint: Blueprint, api_version: str, kind: str, annotations: Mapping[str, str] | None = None, **members: Any
+) -> Manifest:
+    """An object of the server: everything but what is special about its kind."""
+    server = blueprint.server
+    metadata: Manifest = {
+        "namespace": server.ref.namespace,
+        "name": workload_name(server.ref.name),
+        "labels": labels(server.ref.name),
+        "ownerReferences": [owner(server)],
+    }
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **members}

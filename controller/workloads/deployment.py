@@ -1,0 +1,140 @@
+"""PURE. The pods of a server. However many there are is said elsewhere (`controller.plan`), or by an autoscaler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controller.workloads import mounts, placement
+from controller.workloads.blueprint import frame, labels
+from controller.workloads.rights import account_name
+from controller.world import catalog_name
+
+if TYPE_CHECKING:
+    from controller.workloads.blueprint import Blueprint, Manifest
+    from crd.models.server import ServerSpec
+    from crd.models.state import Redis
+
+__all__ = ["HEALTH_PORT", "PORT", "deployment"]
+
+GRACE_SECONDS = 30
+DRAIN_MARGIN = 3
+PORT, HEALTH_PORT = 8080, 9090
+CPU_REQUEST = "50m"
+
+
+def deployment(blueprint: Blueprint) -> Manifest:
+    """The Deployment, without a number of replicas."""
+    selector = labels(blueprint.server.ref.name)
+    body = {
+        "selector": {"matchLabels": selector},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "template": {"metadata": _metadata(blueprint), "spec": _pod(blueprint)},
+    }
+    return frame(blueprint, "apps/v1", "Deployment", spec=body)
+
+
+def _metadata(blueprint: Blueprint) -> Manifest:
+    """An author's labels beside ours; ours win, since a Deployment has to select its own pods."""
+    template, own = blueprint.spec.pod_template, labels(blueprint.server.ref.name)
+    if template is None:
+        return {"labels": own}
+    annotations = {"annotations": dict(template.annotations)} if template.annotations else {}
+    return {"labels": {**template.labels, **own}, **annotations}
+
+
+def _pod(blueprint: Blueprint) -> Manifest:
+    server, spec = blueprint.server.ref.name, blueprint.spec
+    pod: Manifest = {
+        "serviceAccountName": account_name(server, spec),
+        # The catalog is watched with the token, whatever the ServiceAccount says about mounting it.
+        "automountServiceAccountToken": True,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        **placement.placement(server, spec.pod_template),
+        "containers": [_container(blueprint)],
+        "volumes": [
+            {"name": "catalog", "configMap": {"name": catalog_name(server)}},
+            {"name": "tmp", "emptyDir": {}},
+            *mounts.volumes(blueprint.mounts),
+        ],
+    }
+    if spec.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": secret.name} for secret in spec.image_pull_secrets]
+    return pod
+
+
+def _container(blueprint: Blueprint) -> Manifest:
+    spec = blueprint.spec
+    container: Manifest = {
+        "name": "server",
+        "image": spec.image or blueprint.image,
+        "args": ["serve", *_arguments(blueprint)],
+        "ports": [
+            {"name": "http", "containerPort": PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": HEALTH_PORT, "protocol": "TCP"},
+        ],
+        "startupProbe": _probe("/healthz", periodSeconds=1, failureThreshold=60),
+        "livenessProbe": _probe("/healthz", periodSeconds=10, timeoutSeconds=5),
+        "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=2),
+        "resources": _resources(spec),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "catalog", "mountPath": "/etc/mcp/catalog", "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 -- an emptyDir of the pod's own
+            *mounts.places(blueprint.mounts),
+        ],
+    }
+    if spec.image_pull_policy:
+        container["imagePullPolicy"] = spec.image_pull_policy
+    return container
+
+
+def _resources(spec: ServerSpec) -> Manifest:
+    """An author's amounts, as they are; an autoscaler has nothing to measure by unless CPU is requested."""
+    if spec.resources is None:
+        return {"requests": {"cpu": CPU_REQUEST, "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+    requests, limits = dict(spec.resources.requests), dict(spec.resources.limits)
+    if spec.autoscaling and "cpu" not in requests and "cpu" not in limits:
+        requests["cpu"] = CPU_REQUEST
+    return {name: amounts for name, amounts in (("requests", requests), ("limits", limits)) if amounts}
+
+
+def _arguments(blueprint: Blueprint) -> list[str]:
+    ref, redis = blueprint.server.ref, blueprint.spec.redis
+    own: dict[str, Any] = {
+        "--catalog-dir": "/etc/mcp/catalog",
+        "--namespace": ref.namespace,
+        "--config-map": catalog_name(ref.name),
+        "--port": PORT,
+        "--health-port": HEALTH_PORT,
+        "--drain-seconds": GRACE_SECONDS - DRAIN_MARGIN,
+    }
+    words = [str(word) for pair in own.items() for word in pair]
+    return words + (_redis(redis, ref.namespace, f"mcp:{ref.namespace}:{ref.name}:") if redis else [])
+
+
+def _redis(redis: Redis, namespace: str, key_prefix: str) -> list[str]:
+    """Where Redis is; what proves who we are stands in files, which are read when a connection is made."""
+    words = ["--redis-host", f"{redis.service_name}.{namespace}.svc", "--redis-port", str(redis.port)]
+    if redis.db:
+        words += ["--redis-db", str(redis.db)]
+    if redis.tls and redis.tls.enabled:
+        words.append("--redis-tls")
+        if redis.tls.ca_secret_name:
+            words += ["--redis-ca", mounts.secret_path(redis.tls.ca_secret_name, "ca.crt")]
+    if redis.credentials_secret_name:
+        words += ["--redis-credentials", mounts.secret_path(redis.credentials_secret_name)]
+    return [*words, "--key-prefix", redis.key_prefix or key_prefix]
+
+
+def _probe(path: str, **more: int) -> Manifest:
+    return {"httpGet": {"path": path, "port": "metrics", "scheme": "HTTP"}, **more}

@@ -1,0 +1,123 @@
+"""PURE. The NetworkPolicy around the pods: in by the MCP port, out only to what they have to call.
+
+A policy is held to where packets arrive, behind the address of a Service. So it names the pods that a Service selects
+and the port they listen on. A Service without a selector leads to addresses that nobody here knows: its ports are open
+towards everybody. The same goes for the API server, whose Service is of that kind, and for the keys of an issuer, which
+may be anywhere.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from controller.workloads import placement
+from controller.workloads.blueprint import frame, labels
+from controller.workloads.deployment import HEALTH_PORT, PORT
+from crd.ref import Kind, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from controller.workloads.blueprint import Blueprint, Manifest
+    from crd.facts import Backend
+    from crd.models.server import ServerSpec
+
+__all__ = ["API_SERVER", "has_policy", "policy"]
+
+API_SERVER = Ref(Kind.SERVICE, "default", "kubernetes")
+API_PORTS = (443, 6443)
+DNS_PORT = 53
+
+Port = int | str
+Peer = str
+
+
+def has_policy(spec: ServerSpec) -> bool:
+    """Whether a policy is wished."""
+    return spec.network_policy is not None and spec.network_policy.enabled
+
+
+def policy(blueprint: Blueprint) -> Manifest:
+    """The NetworkPolicy; the ports of health and metrics stay open, the operator and the kubelet ask there."""
+    wanted = blueprint.spec.network_policy
+    door: Manifest = {"ports": [_tcp(PORT)]}
+    if wanted and wanted.ingress_from:
+        door["from"] = [placement.plain(peer) for peer in wanted.ingress_from]
+    body = {
+        "podSelector": {"matchLabels": labels(blueprint.server.ref.name)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [door, {"ports": [_tcp(HEALTH_PORT)]}],
+        "egress": [{"ports": [_port("UDP", DNS_PORT), _tcp(DNS_PORT)]}, *_egress(blueprint)],
+    }
+    return frame(blueprint, "networking.k8s.io/v1", "NetworkPolicy", spec=body)
+
+
+def _egress(blueprint: Blueprint) -> list[Manifest]:
+    """One rule for all pods that are reached alike, in an order that the order of the backends does not change."""
+    reached: dict[Peer, set[Port]] = defaultdict(set)
+    for peer, port in (*_to_services(blueprint), *_to_api_server(blueprint), *_to_issuer(blueprint.spec)):
+        reached[peer].add(port)
+    return [_rule(peer, sorted(ports, key=str)) for peer, ports in sorted(reached.items())]
+
+
+def _rule(peer: Peer, ports: list[Port]) -> Manifest:
+    found = {"ports": [_tcp(port) for port in ports]}
+    return {"to": [orjson.loads(peer)], **found} if peer else found
+
+
+def _to_services(blueprint: Blueprint) -> Iterator[tuple[Peer, Port]]:
+    for backend in blueprint.backends:
+        service = blueprint.services.get(backend.service)
+        if service is not None:
+            yield from _to_service(backend, service)
+
+
+def _to_service(backend: Backend, service: Mapping[str, Any]) -> Iterator[tuple[Peer, Port]]:
+    spec = service.get("spec") or {}
+    selector = spec.get("selector")
+    for port in spec.get("ports") or ():
+        if backend.port not in (port.get("port"), port.get("name")):
+            continue
+        # The name of a headless Service leads to the pods themselves, at the port that was asked for.
+        target = port["port"] if spec.get("clusterIP") == "None" else port.get("targetPort") or port["port"]
+        if selector:
+            yield _pods(backend.service.namespace, selector), target
+        else:
+            yield "", port["port"]
+            yield "", target
+
+
+def _to_api_server(blueprint: Blueprint) -> Iterator[tuple[Peer, Port]]:
+    """The pods watch their catalog there."""
+    service = blueprint.services.get(API_SERVER) or {}
+    ports = (service.get("spec") or {}).get("ports") or ()
+    found = [number for port in ports for number in (port["port"], port.get("targetPort") or port["port"])]
+    yield from (("", number) for number in found or API_PORTS)
+
+
+def _to_issuer(spec: ServerSpec) -> Iterator[tuple[Peer, Port]]:
+    url = spec.auth.jwt.jwks_url if spec.auth and spec.auth.jwt else None
+    if url:
+        parts = urlsplit(url)
+        yield "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _pods(namespace: str, selector: Mapping[str, str]) -> Peer:
+    """A peer as canonical JSON, so that it can be compared and sorted."""
+    peer = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": dict(selector)},
+    }
+    return orjson.dumps(peer, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _tcp(port: Port) -> Manifest:
+    return _port("TCP", port)
+
+
+def _port(protocol: str, port: Port) -> Manifest:
+    return {"protocol": protocol, "port": port}

@@ -1,0 +1,56 @@
+"""PURE. Who the pods are, and the one thing they may do at the API server: read their own catalog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controller.workloads.blueprint import frame
+from controller.world import catalog_name, workload_name
+
+if TYPE_CHECKING:
+    from controller.workloads.blueprint import Blueprint, Manifest
+    from crd.models.server import ServerSpec
+
+__all__ = ["account", "account_name", "binding", "has_account", "role"]
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+def account_name(server: str, spec: ServerSpec) -> str:
+    """The ServiceAccount of the pods: the one that the author names, or the server's own."""
+    template = spec.pod_template
+    return (template and template.service_account_name) or workload_name(server)
+
+
+def has_account(spec: ServerSpec) -> bool:
+    """Whether the server has a ServiceAccount of its own."""
+    return not (spec.pod_template and spec.pod_template.service_account_name)
+
+
+def account(blueprint: Blueprint) -> Manifest:
+    """The server's own ServiceAccount."""
+    return frame(blueprint, "v1", "ServiceAccount", automountServiceAccountToken=True)
+
+
+def role(blueprint: Blueprint) -> Manifest:
+    """Read one ConfigMap, by name; nothing else."""
+    rule = {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": [catalog_name(blueprint.server.ref.name)],
+        "verbs": ["get", "list", "watch"],
+    }
+    return frame(blueprint, f"{RBAC}/v1", "Role", rules=[rule])
+
+
+def binding(blueprint: Blueprint) -> Manifest:
+    """Bound to whichever ServiceAccount the pods have."""
+    ref = blueprint.server.ref
+    account = account_name(ref.name, blueprint.spec)
+    return frame(
+        blueprint,
+        f"{RBAC}/v1",
+        "RoleBinding",
+        roleRef={"apiGroup": RBAC, "kind": "Role", "name": workload_name(ref.name)},
+        subjects=[{"kind": "ServiceAccount", "name": account, "namespace": ref.namespace}],
+    )
