@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from crd.finding import Reason
 from crd.models.prompt import PromptSpec, PromptStatus
 from crd.models.resource import ResourceSpec, ResourceStatus
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec, ServerStatus
@@ -86,7 +87,7 @@ def definition(kind: Kind) -> dict[str, Any]:
         "storage": True,
         "subresources": {"status": {}},
         "additionalPrinterColumns": _COLUMNS[kind],
-        "schema": {"openAPIV3Schema": schema(kind)},
+        "schema": {"openAPIV3Schema": _stored(schema(kind))},
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -100,7 +101,10 @@ def definition(kind: Kind) -> dict[str, Any]:
 def schema(kind: Kind) -> dict[str, Any]:
     """The structural schema of a kind; shared, so not to be changed."""
     spec, status, description = _MODELS[kind]
-    name_rule = {"rule": f"self.metadata.name.matches('^{SERVER_NAME.pattern}$')", "message": SERVER_NAME_RULE}
+    name_rule = {
+        "rule": f"self.metadata.name.matches('^{SERVER_NAME.pattern}$')",
+        "message": f"{Reason.INVALID_NAME}: {SERVER_NAME_RULE}",
+    }
     return {
         **({"x-kubernetes-validations": [name_rule]} if kind is Kind.SERVER else {}),
         "type": "object",
@@ -114,6 +118,21 @@ def schema(kind: Kind) -> dict[str, Any]:
             "status": _structural_model(status),
         },
     }
+
+
+def _stored(node: Mapping[str, Any], *, item: bool = False) -> dict[str, Any]:
+    """The schema that the API server stores by: without defaults inside of lists.
+
+    `kubectl apply` compares lists whole, so a default filled into an item would be a change at every apply. Readers of
+    such an item know what an absent member means.
+    """
+    result = {key: value for key, value in node.items() if not (item and key == "default")}
+    if "properties" in node:
+        result["properties"] = {name: _stored(child, item=item) for name, child in node["properties"].items()}
+    for inner in ("items", "additionalProperties"):
+        if isinstance(node.get(inner), dict):
+            result[inner] = _stored(node[inner], item=item or inner == "items")
+    return result
 
 
 def _structural_model(model: type[Model]) -> dict[str, Any]:

@@ -60,7 +60,9 @@ class Rule:
     def validation(self) -> dict[str, str]:
         """As it stands under ``x-kubernetes-validations``."""
         path = {"fieldPath": "".join(f".{step}" for step in self.at)} if self.at else {}
-        return {"rule": self.cel, "message": self.message, **path}
+        # The API server has no place for reasons of ours, so they go where people read.
+        reason = "" if self.reason is Reason.INVALID_FIELD else f"{self.reason}: "
+        return {"rule": self.cel, "message": f"{reason}{self.message}", **path}
 
 
 class Model(BaseModel):

@@ -71,7 +71,8 @@ class LabelSelector(Model):
         Rule(
             f"!has(self.matchLabels) || self.matchLabels.all(k, k.matches('{patterns.LABEL_KEY}') && "
             f"self.matchLabels[k].matches('{patterns.LABEL_VALUE}'))",
-            "no label has this key or value",
+            "no label has such a key or value; write keys as name or domain/name, "
+            "values of letters, digits, '-', '_' and '.'",
             reason=Reason.INVALID_SELECTOR,
         ),
     )
