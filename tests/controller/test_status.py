@@ -356,6 +356,7 @@ DOOR = {"ingressPath": "/x"}
         (tool("a"), (), ("orders",), "Accepted", ("True", "NotSelected")),
         (tool("a"), (), ("orders",), "Ready", ("False", "NotSelected")),
         (tool("a", enabled=False), (), ("orders",), "Ready", ("False", "Disabled")),
+        (tool("a", enabled=False, inputSchema={"type": "array"}), (), (), "Ready", ("False", "Disabled")),
         (tool("a"), (None,), ("orders",), "Accepted", ("Unknown", "Pending")),
         (tool("a"), (None,), ("orders",), "Ready", ("False", "Pending")),
         (tool("a"), (serving(),), ("orders",), "Accepted", ("Unknown", "Pending")),
