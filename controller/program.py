@@ -76,18 +76,7 @@ async def _work(settings: Settings, transport: Transport, session: aiohttp.Clien
     metrics = Metrics()
     queue: Workqueue[Ref] = Workqueue()
     knowledge = Knowledge(queue.add)
-    reflectors = [
-        Reflector(
-            transport,
-            source.kind,
-            source.sink,
-            label_selector=source.selector,
-            optional=source.optional,
-            monotonic=time.monotonic,
-            jitter=random.random,
-        )
-        for source in knowledge.sources
-    ]
+    reflectors = _reflectors(transport, knowledge)
 
     def unready() -> str | None:
         behind = [r.kind.plural for r in reflectors if not r.synced.is_set()]
@@ -119,6 +108,21 @@ async def _work(settings: Settings, transport: Transport, session: aiohttp.Clien
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await health.cleanup()
+
+
+def _reflectors(transport: Transport, knowledge: Knowledge) -> list[Reflector]:
+    return [
+        Reflector(
+            transport,
+            source.kind,
+            source.sink,
+            label_selector=source.selector,
+            optional=source.optional,
+            monotonic=time.monotonic,
+            jitter=random.random,
+        )
+        for source in knowledge.sources
+    ]
 
 
 async def _stand_for_ever(settings: Settings, transport: Transport, lead: Callable[[], Awaitable[None]]) -> None:

@@ -90,11 +90,9 @@ def _accepted(findings: Verdict, servers: Sequence[tuple[Status, str]], *, disab
 
 
 def _ready(world: MemberWorld, accepted: Condition, resolved: Condition) -> Condition:
-    if accepted.status != "True":
-        return Condition("Ready", "False", accepted.reason, accepted.message)
     if _disabled(world):
         return _DISABLED
-    if not world.servers:
+    if accepted.status != "True" or not world.servers:
         return Condition("Ready", "False", accepted.reason, accepted.message)
     if resolved.status != "True":
         return Condition("Ready", "False", resolved.reason, resolved.message)

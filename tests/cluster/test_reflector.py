@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from cluster import resources
 from cluster.reflector import Reflector
 from cluster.store import Store
@@ -23,7 +25,7 @@ def event(kind: str, thing: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, "object": thing}
 
 
-async def reflected(api: Any, **selectors: str) -> tuple[Store, Reflector]:
+async def reflected(api: Any, **selectors: Any) -> tuple[Store, Reflector]:
     """Run until the script is used up and the reflector waits."""
     store = Store()
     reflector = Reflector(api, resources.TOOLS, store, monotonic=lambda: 0.0, jitter=lambda: 0.0, **selectors)
@@ -105,3 +107,30 @@ async def test_a_selection_is_asked_for(script: Any) -> None:
     _, path, query, _ = api.asked[0]
     assert path == "/apis/mcp.example.com/v1alpha1/namespaces/shop/mcptools"
     assert query["fieldSelector"] == "metadata.name=a"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_of_an_optional_type_that_is_not_shown_there_are_no_objects(script: Any, status: int) -> None:
+    api = script([ApiError(status, "x", "no")])
+
+    store, reflector = await reflected(api, optional=True)
+
+    assert names(store) == []
+    assert reflector.synced.is_set()
+    assert len(api.asked) == 1
+
+
+async def test_an_optional_type_that_is_taken_away_loses_its_objects(script: Any) -> None:
+    api = script([page(item("a"))], [[ApiError(404, "NotFound", "no")]])
+
+    store, _ = await reflected(api, optional=True)
+
+    assert names(store) == []
+
+
+async def test_any_other_type_has_to_be_shown(script: Any) -> None:
+    api = script([ApiError(404, "NotFound", "no")])
+
+    _, reflector = await reflected(api)
+
+    assert not reflector.synced.is_set()

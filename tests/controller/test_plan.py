@@ -8,72 +8,20 @@ from typing import Any
 
 import pytest
 
-from controller import plan, status, workloads
 from controller.gather import _digest
 from controller.knowledge import read_catalog
-from controller.plan import Apply, Publish, Remove
-from controller.world import MemberWorld, Pod, ServerWorld
-from crd import footprint, manifest, published
-from crd.catalog import Catalog
-from crd.ref import Kind, Ref
-
-NOW = "2026-01-01T00:00:00Z"
-LATER = "2026-01-02T00:00:00Z"
+from controller.plan import Apply, Plan, Publish, Remove, Scale
+from crd import manifest, published
+from tests.controller.worlds import carried_out, planned, prompt, resource, server, service, tool, world
 
 
-def raw(kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "mcp.example.com/v1alpha1",
-        "kind": kind,
-        "metadata": {
-            "name": name,
-            "namespace": "shop",
-            "uid": f"uid-{name}",
-            "generation": 3,
-            "labels": {"app": "shop"},
-            **metadata,
-        },
-        "spec": spec,
-    }
+def kinds(made: Plan) -> list[tuple[str, str]]:
+    return [(type(action).__name__, action.manifest["kind"]) for action in made.actions]
 
 
-def server(**spec: Any) -> manifest.Object:
-    return manifest.decode(raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}, **spec}))
-
-
-def tool(ref: str, **spec: Any) -> manifest.Object:
-    return manifest.decode(raw("MCPTool", ref, {"service": {"name": "orders", "port": "http"}, **spec}))
-
-
-def service(name: str) -> dict[str, Any]:
-    ports = [{"name": "http", "port": 8080}]
-    return {"kind": "Service", "metadata": {"name": name, "namespace": "shop"}, "spec": {"ports": ports}}
-
-
-def world(
-    item: manifest.Object,
-    *members: manifest.Object,
-    existing: dict[str, Any] | None = None,
-    pods: tuple[Pod, ...] = (),
-    services: tuple[str, ...] = ("orders",),
-    incumbents: published.Catalog | None = None,
-) -> ServerWorld:
-    facts = [found.fact for found in (item, *members) if found.fact]
-    catalog = Catalog.of([*facts, *(footprint.service_fact(service(name)) for name in services)])
-    return ServerWorld(item, members, catalog, incumbents, existing or {}, pods, "operator:1", NOW)
-
-
-def planned(given: ServerWorld) -> plan.Plan:
-    return plan.plan_server(given, plan.compiled(given))
-
-
-def carried_out(made: plan.Plan) -> dict[str, Any]:
-    """What the API server would hold afterwards."""
-    stored = {}
-    for action in made.actions:
-        metadata = {**action.manifest["metadata"], "resourceVersion": "1", "uid": "x"}
-        stored[action.manifest["kind"]] = {**action.manifest, "metadata": metadata, "status": {}}
-    return stored
+def after(item: manifest.Object, *members: manifest.Object, **more: Any) -> dict[str, Any]:
+    """What stands once a server's plan was carried out."""
+    return carried_out(planned(world(item, *members, **more)))
 
 
 def test_for_a_new_server_the_catalog_comes_first_and_the_pods_after_their_rights() -> None:
@@ -81,15 +29,21 @@ def test_for_a_new_server_the_catalog_comes_first_and_the_pods_after_their_right
 
     assert [type(action).__name__ for action in made.actions[:1]] == ["Publish"]
     assert [action.manifest["kind"] for action in made.actions] == [
-        "ConfigMap", "ServiceAccount", "Role", "RoleBinding", "Deployment", "Service",
+        "ConfigMap", "ServiceAccount", "Role", "RoleBinding", "Deployment", "Deployment", "Service",
     ]  # fmt: skip
 
 
 def test_what_stands_as_wished_is_not_touched() -> None:
-    given = server(ingress={"host": "a.example.com"})
-    first = planned(world(given, tool("a")))
+    given = server(
+        ingress={"host": "a.example.com"},
+        replicas=3,
+        podDisruptionBudget={},
+        networkPolicy={"enabled": True},
+        redis={"serviceName": "redis", "credentialsSecretName": "login"},
+    )
+    members = (tool("a"), prompt("p"), resource("r", content={"uri": "mcp://r", "text": "x"}))
 
-    assert planned(world(given, tool("a"), existing=carried_out(first))).actions == ()
+    assert planned(world(given, *members, existing=after(given, *members))).actions == ()
 
 
 def test_a_new_tool_changes_the_catalog_and_nothing_else() -> None:
@@ -105,6 +59,15 @@ def test_a_new_tool_changes_the_catalog_and_nothing_else() -> None:
     ("spec", "kind"),
     [
         ({"replicas": 3}, "Deployment"),
+        ({"resources": {"limits": {"memory": "1Gi"}}}, "Deployment"),
+        ({"podTemplate": {"priorityClassName": "high"}}, "Deployment"),
+        ({"service": {"port": 8080}}, "Service"),
+        ({"info": {"title": "Shop"}}, "ConfigMap"),
+        ({"naming": {"prefix": "x_"}}, "ConfigMap"),
+        ({"rateLimits": {"server": {"requests": 5}}}, "ConfigMap"),
+        ({"auth": {"type": "APIKey", "apiKey": {"secretName": "keys"}}}, "Deployment"),
+        ({"networkPolicy": {"enabled": True}}, "NetworkPolicy"),
+        ({"autoscaling": {"maxReplicas": 2}}, "HorizontalPodAutoscaler"),
         ({"image": "other:2"}, "Deployment"),
         ({"imagePullPolicy": "Always"}, "Deployment"),
         ({"imagePullSecrets": [{"name": "registry"}]}, "Deployment"),
@@ -126,29 +89,225 @@ def test_every_field_of_a_server_changes_a_workload(spec: dict[str, Any], kind: 
     assert kind == "Deployment" or "Deployment" not in [action.manifest["kind"] for action in actions]
 
 
+def test_a_quantity_that_the_api_server_writes_otherwise_is_no_drift() -> None:
+    given = server(resources={"requests": {"cpu": "1000m"}, "limits": {"memory": "0.5Gi"}})
+    existing = after(given, tool("a"))
+    existing["Deployment"]["spec"]["template"]["spec"]["containers"][0]["resources"] = {
+        "requests": {"cpu": "1"}, "limits": {"memory": "512Mi"},
+    }  # fmt: skip
+
+    assert planned(world(given, tool("a"), existing=existing)).actions == ()
+
+
 def test_a_field_that_is_no_longer_wished_is_taken_back() -> None:
     existing = carried_out(planned(world(server(imagePullSecrets=[{"name": "registry"}]), tool("a"))))
 
     actions = planned(world(server(), tool("a"), existing=existing)).actions
 
-    assert [action.manifest["kind"] for action in actions] == ["Deployment"]
+    assert [type(action) for action in actions] == [Scale, Apply]
 
 
 def test_drift_is_undone() -> None:
-    existing = carried_out(planned(world(server(), tool("a"))))
-    drifted = {**existing["Deployment"], "spec": {**existing["Deployment"]["spec"], "replicas": 9}}
+    existing = after(server(), tool("a"))
+    existing["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] = "other:9"
 
-    actions = planned(world(server(), tool("a"), existing={**existing, "Deployment": drifted})).actions
+    assert kinds(planned(world(server(), tool("a"), existing=existing))) == [
+        ("Scale", "Deployment"), ("Apply", "Deployment"),
+    ]  # fmt: skip
 
-    assert [type(action) for action in actions] == [Apply]
+
+def test_a_new_deployment_starts_with_its_number_of_pods_which_another_manager_then_holds() -> None:
+    made = planned(world(server(replicas=3), tool("a")))
+
+    deployment, scale = (action for action in made.actions if action.manifest["kind"] == "Deployment")
+    assert deployment.manifest["spec"]["replicas"] == 3
+    assert isinstance(scale, Scale)
+    assert scale.manifest == {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "shop", "name": "main-mcp"},
+        "spec": {"replicas": 3},
+    }  # fmt: skip
 
 
-def test_an_ingress_that_is_no_longer_wished_is_removed() -> None:
-    existing = carried_out(planned(world(server(ingress={"host": "a.example.com"}), tool("a"))))
+def test_another_number_of_pods_changes_nothing_else() -> None:
+    existing = after(server(replicas=3), tool("a"))
 
-    actions = planned(world(server(), tool("a"), existing=existing)).actions
+    actions = planned(world(server(replicas=5), tool("a"), existing=existing)).actions
 
-    assert Remove(existing["Ingress"]) in actions
+    assert [(type(action), action.manifest["spec"]) for action in actions] == [(Scale, {"replicas": 5})]
+
+
+def test_an_autoscaler_finds_as_many_pods_as_there_are_and_is_left_alone() -> None:
+    existing = after(server(replicas=3), tool("a"))
+    scaled = server(autoscaling={"maxReplicas": 9})
+
+    made = planned(world(scaled, tool("a"), existing=existing))
+    assert kinds(made) == [("Apply", "HorizontalPodAutoscaler")]
+
+    existing = carried_out(made, existing)
+    existing["Deployment"]["spec"]["replicas"] = 7
+    assert planned(world(scaled, tool("a"), existing=existing)).actions == ()
+
+
+def test_a_new_deployment_with_an_autoscaler_has_no_number() -> None:
+    made = planned(world(server(autoscaling={"maxReplicas": 9}), tool("a")))
+
+    found = [action for action in made.actions if action.manifest["kind"] == "Deployment"]
+    assert [type(action) for action in found] == [Apply]
+    assert "replicas" not in found[0].manifest["spec"]
+
+
+def test_with_an_autoscaler_a_changed_pod_leaves_the_number_alone() -> None:
+    scaled = {"autoscaling": {"maxReplicas": 9}}
+    existing = after(server(**scaled), tool("a"))
+
+    assert kinds(planned(world(server(image="x:2", **scaled), tool("a"), existing=existing))) == [
+        ("Apply", "Deployment")
+    ]
+
+
+def test_without_the_autoscaler_the_number_is_the_authors_again() -> None:
+    existing = after(server(autoscaling={"maxReplicas": 9}), tool("a"))
+    existing["Deployment"]["spec"]["replicas"] = 7
+
+    made = planned(world(server(), tool("a"), existing=existing))
+
+    assert kinds(made)[1:] == [("Scale", "Deployment"), ("Remove", "HorizontalPodAutoscaler")]
+
+
+SECRET_A = {"headersFrom": [{"name": "Authorization", "secretKeyRef": {"name": "a-key", "key": "k"}}]}
+SECRET_B = {"headersFrom": [{"name": "Authorization", "secretKeyRef": {"name": "b-key", "key": "k"}}]}
+
+
+def mounted(existing: dict[str, Any]) -> list[str]:
+    volumes = existing["Deployment"]["spec"]["template"]["spec"]["volumes"][2:]
+    return [v["secret"]["secretName"] if "secret" in v else v["configMap"]["name"] for v in volumes]
+
+
+def test_what_served_objects_and_the_server_read_is_mounted_in_order() -> None:
+    config = {"name": "X-Tenant", "configMapKeyRef": {"name": "tenants", "key": "k"}}
+    service = {"name": "orders", "port": "http", "scheme": "https"}
+    given = server(
+        redis={"serviceName": "redis", "tls": {"enabled": True, "caSecretName": "redis-ca"},
+               "credentialsSecretName": "login"},
+        auth={"type": "APIKey", "apiKey": {"secretName": "keys"}},
+        ingress={"host": "a.example.com", "tlsSecretName": "certificate"},
+    )  # fmt: skip
+    members = (
+        tool("b", **SECRET_B),
+        tool("a", headersFrom=[*SECRET_A["headersFrom"], config]),
+        tool("c", service=service, tls={"caSecretName": "backend-ca"}),
+    )
+
+    assert mounted(after(given, *members)) == [
+        "tenants", "a-key", "b-key", "backend-ca", "keys", "login", "redis-ca",
+    ]  # fmt: skip
+
+
+def test_keys_of_an_issuer_out_of_a_secret_are_mounted() -> None:
+    jwt = {"issuer": "https://i.example.com", "audiences": ["a"], "jwksSecretName": "jwks"}
+
+    assert mounted(after(server(auth={"type": "JWT", "jwt": jwt}), tool("a"))) == ["jwks"]
+
+
+def test_a_new_name_of_a_secret_rolls_the_pods() -> None:
+    existing = after(server(), tool("a", **SECRET_A))
+
+    made = planned(world(server(), tool("a", **SECRET_A), tool("b", **SECRET_B), existing=existing))
+
+    assert ("Apply", "Deployment") in kinds(made)
+    assert mounted(carried_out(made, existing)) == ["a-key", "b-key"]
+
+
+def test_a_known_name_rolls_nothing() -> None:
+    existing = after(server(), tool("a", **SECRET_A))
+
+    made = planned(world(server(), tool("a", **SECRET_A), tool("b", **SECRET_A), existing=existing))
+
+    assert kinds(made) == [("Publish", "ConfigMap")]
+
+
+def test_a_config_map_that_nobody_reads_any_longer_rolls_nothing_either() -> None:
+    reads = {"headersFrom": [{"name": "X-Tenant", "configMapKeyRef": {"name": "tenants", "key": "k"}}]}
+    existing = after(server(), tool("a", **reads))
+
+    assert kinds(planned(world(server(), tool("a"), existing=existing))) == [("Publish", "ConfigMap")]
+
+
+def test_a_name_that_nobody_uses_any_longer_goes_with_the_next_roll() -> None:
+    existing = after(server(), tool("a", **SECRET_A))
+
+    made = planned(world(server(), tool("a"), existing=existing))
+    assert kinds(made) == [("Publish", "ConfigMap")]
+
+    existing = carried_out(made, existing)
+    assert planned(world(server(), tool("a"), existing=existing)).actions == ()
+    assert mounted(carried_out(planned(world(server(image="x:2"), tool("a"), existing=existing)), existing)) == []
+
+
+def test_what_is_not_served_mounts_nothing_and_opens_no_way() -> None:
+    given = server(networkPolicy={"enabled": True})
+    off = after(given, tool("a", enabled=False, **SECRET_A))
+    on = after(given, tool("a", **SECRET_A))
+
+    assert (mounted(off), mounted(on)) == ([], ["a-key"])
+    assert len(on["NetworkPolicy"]["spec"]["egress"]) == len(off["NetworkPolicy"]["spec"]["egress"]) + 1
+
+
+def test_the_policy_opens_the_way_to_redis_and_to_backends_and_follows_their_services() -> None:
+    given = server(networkPolicy={"enabled": True}, redis={"serviceName": "redis"})
+    redis = service("redis", ports=[{"port": 6379}])
+    before = after(given, tool("a"), services=(service("orders"), redis))
+    moved = (service("orders", selector={"app": "new"}), redis)
+
+    peers = [rule["to"][0]["podSelector"]["matchLabels"]["app"] for rule in _egress(before) if "to" in rule]
+    assert peers == ["orders", "redis"]
+    assert kinds(planned(world(given, tool("a"), existing=before, services=moved))) == [("Apply", "NetworkPolicy")]
+
+
+def _egress(existing: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(existing["NetworkPolicy"]["spec"]["egress"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ({"ingress": {"host": "a.example.com"}}, "Ingress"),
+        ({"autoscaling": {"maxReplicas": 2}}, "HorizontalPodAutoscaler"),
+        ({"replicas": 2, "podDisruptionBudget": {}}, "PodDisruptionBudget"),
+        ({"networkPolicy": {"enabled": True}}, "NetworkPolicy"),
+    ],
+)
+def test_what_is_no_longer_wished_is_removed_if_it_is_ours(spec: dict[str, Any], kind: str) -> None:
+    existing = after(server(**spec), tool("a"))
+    foreign = {**existing, kind: {**existing[kind], "metadata": {"name": "main-mcp", "ownerReferences": []}}}
+
+    assert Remove(existing[kind]) in planned(world(server(), tool("a"), existing=existing)).actions
+    assert not any(
+        isinstance(action, Remove) for action in planned(world(server(), tool("a"), existing=foreign)).actions
+    )
+
+
+def test_an_account_of_our_own_goes_when_the_author_names_another() -> None:
+    existing = after(server(), tool("a"))
+
+    made = planned(world(server(podTemplate={"serviceAccountName": "robot"}), tool("a"), existing=existing))
+
+    assert ("Remove", "ServiceAccount") in kinds(made)
+
+
+def test_a_host_and_path_that_an_elder_server_has_gets_no_second_ingress() -> None:
+    door = {"ingress": {"host": "a.example.com"}}
+    elder = server("elder", **door)
+
+    assert "Ingress" not in after(server(**door), tool("a"), others=(elder,))
+    assert "Ingress" in after(elder, tool("a"), others=(server(**door),))
+
+
+def test_annotations_of_an_author_stand_beside_our_mark() -> None:
+    found = after(server(service={"annotations": {"a": "b"}}), tool("a"))["Service"]["metadata"]["annotations"]
+
+    assert found["a"] == "b"
+    assert set(found) == {"a", "mcp.example.com/applied"}
 
 
 def test_a_name_of_somebody_else_stops_everything() -> None:
@@ -188,121 +347,8 @@ def test_a_catalog_that_cannot_be_read_has_no_incumbents(stored: dict[str, Any])
     assert read_catalog(stored) is None
 
 
-def told(given: ServerWorld) -> dict[str, tuple[str, str]]:
-    compilation = plan.compiled(given)
-    made = plan.plan_server(given, compilation)
-    wanted = status.server_status(given, compilation, made)
-    return {c["type"]: (c["status"], c["reason"]) for c in wanted["status"]["conditions"]}
-
-
-def digest() -> str:
-    return planned(world(server(), tool("a"))).digest
-
-
-@pytest.mark.parametrize(
-    ("pods", "programmed", "ready"),
-    [
-        ((), ("False", "NoReadyPods"), "False"),
-        ((Pod("p", False, None),), ("False", "NoReadyPods"), "False"),
-        ((Pod("p", True, None),), ("False", "Pending"), "False"),
-        ((Pod("p", True, "sha256:old"),), ("False", "Pending"), "False"),
-        ((Pod("p", True, digest()),), ("True", "Programmed"), "True"),
-    ],
-    ids=["no pod", "none ready", "silent", "an older catalog", "the published catalog"],
-)
-def test_programmed_means_that_every_ready_pod_serves_the_published_catalog(
-    pods: tuple[Pod, ...], programmed: tuple[str, str], ready: str
-) -> None:
-    conditions = told(world(server(), tool("a"), pods=pods))
-
-    assert conditions["Programmed"] == programmed
-    assert conditions["Ready"][0] == ready
-
-
-def test_a_server_with_a_fault_is_not_accepted_and_nothing_is_done() -> None:
-    given = world(server(replicas="many"), tool("a"))
-
-    assert planned(given).actions == ()
-    assert told(given)["Accepted"] == ("False", "InvalidField")
-    assert told(given)["Programmed"] == ("False", "NotAccepted")
-
-
-def test_missing_services_are_told() -> None:
-    given = world(server(redis={"serviceName": "redis"}), tool("a"), services=())
-
-    assert told(given)["ResolvedRefs"] == ("False", "ServiceMissing")
-
-
-def member(item: manifest.Object, *servers: published.Catalog | None, services: tuple[str, ...] = ("orders",)) -> Any:
-    facts = [footprint.service_fact(service(name)) for name in services]
-    assert item.fact is not None or item.problems
-    catalog = Catalog.of([*facts, *([item.fact] if item.fact else [])])
-    refs = {Ref(Kind.SERVER, "shop", f"s{n}"): found for n, found in enumerate(servers)}
-    wanted = status.member_status(MemberWorld(item, catalog, refs, NOW))["status"]
-    return wanted, {c["type"]: (c["status"], c["reason"]) for c in wanted["conditions"]}
-
-
-def serving(*tools: manifest.Object) -> published.Catalog:
-    compilation = plan.compiled(world(server(), *tools))
-    assert compilation is not None
-    return compilation.catalog
-
-
-def test_a_served_tool_is_ready_and_says_where_it_calls() -> None:
-    wanted, conditions = member(tool("a"), serving(tool("a")))
-
-    assert conditions["Ready"] == ("True", "Ready")
-    assert wanted["servers"] == [{"name": "s0", "servedName": "a", "accepted": True}]
-    assert wanted["resolvedEndpoint"] == "http://orders.shop.svc:8080/"
-
-
-@pytest.mark.parametrize(
-    ("item", "servers", "services", "condition", "expected"),
-    [
-        (tool("a"), (), ("orders",), "Accepted", ("True", "NotSelected")),
-        (tool("a"), (), ("orders",), "Ready", ("False", "NotSelected")),
-        (tool("a"), (None,), ("orders",), "Accepted", ("Unknown", "Pending")),
-        (tool("a"), (serving(),), ("orders",), "Accepted", ("Unknown", "Pending")),
-        (tool("b", name="a"), (serving(tool("a")),), ("orders",), "Accepted", ("False", "NameConflict")),
-        (tool("a"), (serving(tool("a")),), (), "ResolvedRefs", ("False", "ServiceMissing")),
-        (tool("a"), (serving(tool("a")),), (), "Ready", ("False", "ServiceMissing")),
-        (tool("a", inputSchema={"type": "array"}), (serving(),), ("orders",), "Accepted", ("False", "InvalidSchema")),
-        (tool("a", method="FETCH"), (), ("orders",), "Accepted", ("False", "InvalidField")),
-    ],
-)
-def test_a_member_says_what_keeps_it_from_being_used(
-    item: Any, servers: Any, services: Any, condition: str, expected: tuple[str, str]
-) -> None:
-    _, conditions = member(item, *servers, services=services)
-
-    assert conditions[condition] == expected
-
-
-def test_the_time_of_a_condition_stays_while_its_status_does() -> None:
-    first = status.member_status(MemberWorld(tool("a"), Catalog(), {}, NOW))
-    again = manifest.decode({**tool("a").raw, "status": first["status"]})
-
-    second = status.member_status(MemberWorld(again, Catalog(), {}, LATER))
-
-    assert not status.differs(first["status"], second)
-    assert status.differs(None, second)
-
-
 @pytest.mark.parametrize(
     ("payload", "expected"), [(b'{"digest":"d"}', "d"), (b'{"digest":7}', None), (b"[]", None), (b"<", None)]
 )
 def test_a_pod_says_its_digest_or_nothing(payload: bytes, expected: str | None) -> None:
     assert _digest(payload) == expected
-
-
-def test_the_pods_are_hardened() -> None:
-    spec = server().spec
-    assert spec is not None
-    found = next(m for m in workloads.manifests(server(), spec, "i") if m["kind"] == "Deployment")  # type: ignore[arg-type]
-    pod = found["spec"]["template"]["spec"]
-    container = pod["containers"][0]
-
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-    }  # fmt: skip

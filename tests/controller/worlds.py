@@ -1,0 +1,125 @@
+"""Small clusters for the controller's tests: manifests, worlds, and what would stand after a plan was carried out."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from controller import plan
+from controller.workloads import inventory
+from controller.workloads.blueprint import Blueprint
+from controller.world import Pod, ServerWorld
+from crd import footprint, manifest, published
+from crd.catalog import Catalog
+from crd.models.server import ServerSpec
+from crd.ref import Kind, Ref
+
+NOW = "2026-01-01T00:00:00Z"
+LATER = "2026-01-02T00:00:00Z"
+
+
+def raw(kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "uid": f"uid-{name}",
+            "generation": 3,
+            "labels": {"app": "shop"},
+            "resourceVersion": "1",
+            **metadata,
+        },
+        "spec": spec,
+    }
+
+
+def server(name: str = "main", /, **spec: Any) -> manifest.Object:
+    return manifest.decode(raw("MCPServer", name, {"toolSelector": {"matchLabels": {"app": "shop"}}, **spec}))
+
+
+def tool(ref: str, **spec: Any) -> manifest.Object:
+    return manifest.decode(raw("MCPTool", ref, {"service": {"name": "orders", "port": "http"}, **spec}))
+
+
+def prompt(ref: str, **spec: Any) -> manifest.Object:
+    return manifest.decode(raw("MCPPrompt", ref, {"template": "Say hello.", **spec}))
+
+
+def resource(ref: str, **spec: Any) -> manifest.Object:
+    return manifest.decode(raw("MCPResource", ref, spec))
+
+
+def service(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
+    ports = [{"name": "http", "port": 8080, "targetPort": "web"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"},
+        "spec": {"ports": ports, "selector": {"app": name}, **spec},
+    }
+
+
+def grant(namespace: str, kind: str = "MCPTool", source: str = "shop") -> dict[str, Any]:
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1beta1",
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "let-in", "namespace": namespace, "resourceVersion": "1"},
+        "spec": {
+            "from": [{"group": "mcp.example.com", "kind": kind, "namespace": source}],
+            "to": [{"group": "", "kind": "Service"}],
+        },
+    }
+
+
+def world(
+    item: manifest.Object,
+    *members: manifest.Object,
+    existing: dict[str, Any] | None = None,
+    pods: tuple[Pod, ...] = (),
+    services: tuple[dict[str, Any], ...] = (service("orders"),),
+    others: tuple[manifest.Object, ...] = (),
+    incumbents: published.Catalog | None = None,
+) -> ServerWorld:
+    facts = [found.fact for found in (item, *members, *others) if found.fact]
+    known = {fact.ref: raw for raw in services for fact in [footprint.service_fact(raw)]}
+    catalog = Catalog.of([*facts, *map(footprint.service_fact, services)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+    return ServerWorld(item, members, catalog, incumbents, existing or {}, pods, known, "operator:1", NOW)
+
+
+def planned(given: ServerWorld) -> plan.Plan:
+    return plan.plan_server(given, plan.compiled(given))
+
+
+def carried_out(made: plan.Plan, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the API server would hold afterwards, by kind."""
+    stored = copy.deepcopy(before or {})
+    for action in made.actions:
+        kind = action.manifest["kind"]
+        if isinstance(action, plan.Remove):
+            del stored[kind]
+        elif isinstance(action, plan.Scale):
+            stored[kind]["spec"]["replicas"] = action.manifest["spec"]["replicas"]
+        else:
+            replicas = {"replicas": stored[kind]["spec"]["replicas"]} if kind == "Deployment" and kind in stored else {}
+            metadata = {**action.manifest["metadata"], "resourceVersion": "1", "uid": "x"}
+            stored[kind] = copy.deepcopy({**action.manifest, "metadata": metadata, "status": {}})
+            if "spec" in stored[kind]:
+                stored[kind]["spec"] = {**replicas, **stored[kind]["spec"]}
+    return stored
+
+
+def built(item: manifest.Object, **more: Any) -> dict[str, dict[str, Any]]:
+    """The workloads of a server, by kind."""
+    assert isinstance(item.spec, ServerSpec), item.problems
+    blueprint = Blueprint(item, item.spec, "operator:1", **more)
+    return {found["kind"]: found for found in inventory.manifests(blueprint, inventory.wished(item.spec))}
+
+
+def pod_of(workloads: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return dict(workloads["Deployment"]["spec"]["template"]["spec"])
+
+
+def secret(name: str) -> Ref:
+    return Ref(Kind.SECRET, "shop", name)
