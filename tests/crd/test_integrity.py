@@ -18,8 +18,13 @@ ORDERS = footprint.service_fact(
 )
 
 
+DESCRIBED = {"description": "What it gives, and when to use it."}
+
+
 def item(kind: str, name: str, spec: dict[str, Any], *, created: str = "", **labels: str) -> manifest.Object:
     metadata = {"name": name, "namespace": "shop", "labels": labels or {"app": "shop"}, "creationTimestamp": created}
+    if kind != "MCPServer":
+        spec = {**DESCRIBED, **spec}
     return manifest.decode({"apiVersion": "mcp.example.com/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
 
 
