@@ -245,6 +245,13 @@ def test_a_prefix_stands_before_the_names_of_tools_and_prompts_alone() -> None:
     ]
 
 
+def test_a_name_that_is_too_long_with_its_prefix_is_not_served() -> None:
+    fits, too_long = tool("a", name="n" * 126), tool("b", name="m" * 127)
+    made = compiled(fits, too_long, naming={"prefix": "x_"})
+    assert [entry.source for entry in made.catalog.tools] == ["shop/a"]
+    assert [(finding.reason, finding.ref.name) for finding in made.rejected] == [(Reason.INVALID_NAME, "b")]
+
+
 def test_an_incumbent_keeps_its_name_under_a_prefix() -> None:
     prefix = {"naming": {"prefix": "x_"}}
     held, claims = tool("z", NEW, name="x"), tool("a", OLD, name="x")
