@@ -86,8 +86,8 @@ def judge(catalog: Catalog, change: Change) -> Verdict:
     if found:
         # What stood before is looked up only where there is something to compare: most changes break nothing.
         relations = _relations(before, change.ref, touched, claims, judging=True)
-        known = {_identity(finding) for finding in _together(_own(change.old), relations)}
-        found = [finding for finding in found if _identity(finding) not in known]
+        known = set(_together(_own(change.old), relations))
+        found = [finding for finding in found if finding not in known]
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
     return Verdict.of((*(_seen_from(change, finding) for finding in found), *_transition(change, touched)))
@@ -128,11 +128,6 @@ def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[
     for finding in relations:
         if finding.reason is not Reason.SELECTS_NOTHING or finding.ref not in broken_selectors:
             yield finding
-
-
-def _identity(finding: Finding) -> Finding:
-    """A clash is the same one whoever is blamed for it: the server, the space and the value say what it is."""
-    return replace(finding, ref=finding.related[1]) if _is_clash(finding) else finding
 
 
 def _is_clash(finding: Finding) -> bool:

@@ -272,6 +272,23 @@ def test_another_clash_beside_a_standing_one_is_refused() -> None:
     assert finding.reason is Reason.DUPLICATE_INGRESS_PATH
 
 
+@pytest.mark.parametrize("created", ["", "2025-01-01T00:00:00Z", "2026-01-15T00:00:00Z", "2027-01-01T00:00:00Z"])
+def test_a_third_holder_of_a_name_is_refused_whatever_its_age(created: str) -> None:
+    catalog, _, _ = broken()
+    third, other = tool("c", created=created), tool("c", "other", created=created)
+    for change in (judged(catalog, None, third), judged(catalog.put(manifest_fact(other)), other, third)):
+        (finding,) = change.errors
+        assert (finding.reason, finding.ref.name) == (Reason.DUPLICATE_NAME, "c")
+    assert judged(catalog.put(manifest_fact(third)), third, other).findings == ()
+
+
+def test_a_server_that_exchanges_one_clash_for_another_is_refused() -> None:
+    four = [tool(name, app="one" if name in "ab" else "two") for name in "abcd"]
+    before, after = server(app="one"), server(app="two")
+    (finding,) = judged(standing(before, *four), before, after).errors
+    assert [ref.name for ref in finding.related] == ["c", "d"]
+
+
 def manifest_fact(each: manifest.Object) -> Any:
     assert each.fact is not None
     return each.fact
