@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crd import assembly, integrity, published
-from crd.facts import Claim, MemberFact, Space
+from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.finding import Finding, Level, Reason
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec, template_of
 from crd.models.server import ServerSpec
 from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
-from crd.rules import references
+from crd.rules import references, servers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -54,7 +54,7 @@ def compile_server(
         raise ValueError(  # noqa: TRY004 -- the value of a field, not a type, is at fault
             f"{server.ref} cannot be compiled: {[str(p) for p in server.problems]}"
         )
-    sound, rejected = _sorted_out(catalog, members)
+    sound, rejected = _sorted_out(server.fact, catalog, members)
     holders = _holders(server.ref, sound, _incumbents(incumbents, server.spec.name_prefix), rejected)
     served = [
         _Served(item, item.fact, holders, server.spec.name_prefix)
@@ -88,7 +88,7 @@ def compile_server(
     )
 
 
-def _sorted_out(catalog: Catalog, members: Iterable[Object]) -> tuple[list[Object], list[Finding]]:
+def _sorted_out(server: object, catalog: Catalog, members: Iterable[Object]) -> tuple[list[Object], list[Finding]]:
     """The members that can be served, by seniority, and what is wrong with the others."""
     sound: list[tuple[tuple[str, Ref, str], Object]] = []
     rejected: list[Finding] = []
@@ -96,6 +96,7 @@ def _sorted_out(catalog: Catalog, members: Iterable[Object]) -> tuple[list[Objec
         faults = [f for rule in integrity.OBJECT_RULES for f in rule(item) if f.reason is not Reason.UNKNOWN_FIELD]
         if isinstance(item.fact, MemberFact):
             faults += references.backends(catalog, item.fact)
+            faults += servers.prefixed_names(server, item.fact) if isinstance(server, ServerFact) else ()
         errors = [fault for fault in faults if fault.level is Level.ERROR]
         if isinstance(item.fact, MemberFact) and not errors:
             sound.append((item.fact.seniority, item))

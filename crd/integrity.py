@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.finding import Finding, Level, Reason, Verdict
+from crd.ref import Kind
 from crd.rules import (
     changes,
     fields,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from crd.catalog import Catalog
+    from crd.facts import Fact
     from crd.manifest import Object
     from crd.ref import Ref
 
@@ -86,8 +88,8 @@ def judge(catalog: Catalog, change: Change) -> Verdict:
     if found:
         # What stood before is looked up only where there is something to compare: most changes break nothing.
         relations = _relations(before, change.ref, touched, claims, judging=True)
-        known = {_identity(finding) for finding in _together(_own(change.old), relations)}
-        found = [finding for finding in found if _identity(finding) not in known]
+        known = set(_together(_own(change.old), relations))
+        found = [finding for finding in found if finding not in known]
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
     return Verdict.of((*(_seen_from(change, finding) for finding in found), *_transition(change, touched)))
@@ -128,11 +130,6 @@ def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[
     for finding in relations:
         if finding.reason is not Reason.SELECTS_NOTHING or finding.ref not in broken_selectors:
             yield finding
-
-
-def _identity(finding: Finding) -> Finding:
-    """A clash is the same one whoever is blamed for it: the server, the space and the value say what it is."""
-    return replace(finding, ref=finding.related[1]) if _is_clash(finding) else finding
 
 
 def _is_clash(finding: Finding) -> bool:
@@ -182,7 +179,7 @@ def _relations(
         yield from servers.catalog_size(catalog, server)
         if name == ref:
             yield from servers.ingress_taken(catalog, server, blame_always=judging)
-            for member in map(catalog.member, catalog.view(name).members):
+            for member in map(catalog.member, sorted(catalog.view(name).members)):
                 yield from _on(server, member)
         else:
             yield from _on(server, catalog.member(ref))
@@ -210,19 +207,29 @@ def _seen_from(change: Change, finding: Finding) -> Finding:
     A server's own change is blamed on the server, which names both.
     """
     if not _is_clash(finding):
-        return replace(finding, ref=change.ref) if finding.level is Level.ERROR else finding
+        if finding.level is Level.WARNING or finding.ref == change.ref:
+            return finding
+        # What a member cannot be blamed for: its name became too long by the server's prefix.
+        path = ("spec", "naming", "prefix") if change.ref.kind is Kind.SERVER else finding.path
+        return replace(finding, ref=change.ref, path=path)
     blamed = change.new.fact if change.new is not None else None
     winner, server = finding.related
     claim = Claim(Space(finding.subject[1]), finding.subject[2])
     if isinstance(blamed, MemberFact):
         other = winner if finding.ref == change.ref else finding.ref
         moved = change.old is not None and claim in _claims(change.old)
-        path = ("metadata", "labels") if moved else None
-        return names.clash(blamed, other, server, claim, path, finding.level)
+        cause = ("metadata", "labels") if moved else None
+        return names.clash(blamed, other, server, claim, cause, finding.level)
+    selector = _selector_of(blamed, finding.ref.kind)
     message = (
         f'{winner} and {finding.ref} would both serve "{claim.value}" on {server}; '
-        "narrow spec.toolSelector or rename one of them"
+        f"narrow spec.{selector} or rename one of them"
     )
-    return replace(
-        finding, ref=change.ref, message=message, path=("spec", "toolSelector"), related=(winner, finding.ref)
-    )
+    return replace(finding, ref=change.ref, message=message, path=("spec", selector), related=(winner, finding.ref))
+
+
+def _selector_of(server: Fact | None, kind: Kind) -> str:
+    """The field that brings members of a kind to a server."""
+    if isinstance(server, ServerFact) and server.selector_of(kind) is not server.selector:
+        return "promptSelector" if kind is Kind.PROMPT else "resourceSelector"
+    return "toolSelector"

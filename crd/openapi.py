@@ -152,8 +152,10 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
         rest = {key: value for key, value in node.items() if key != "anyOf"}
         return _structural({**choices[0], **rest}, definitions)
     result = {key: value for key, value in node.items() if key in _KEPT}
+    if "const" in node:
+        result["enum"] = [node["const"]]
     default = node.get("default")
-    if default not in (None, "", False, [], {}) or (default == {} and "properties" in node):
+    if _tells(default) or (default == {} and "properties" in node):
         result["default"] = default
     if "properties" in node:
         result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
@@ -161,21 +163,18 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
         result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
     if "items" in node:
         result["items"] = _structural(node["items"], definitions)
-    return _with_object_default(result)
-
-
-def _with_object_default(node: dict[str, Any]) -> dict[str, Any]:
-    """An optional object all of whose members have defaults gets ``{}``, so that the API server fills them in."""
-    children = node.get("properties", {}).values()
-    if children and all("default" in child for child in children):
-        return {**node, "default": {}}
-    return node
+    return result
 
 
 def _int_or_string(node: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("description", "default", "x-kubernetes-int-or-string", "maxLength", "x-kubernetes-validations")
-    members = {key: node[key] for key in kept if key in node}
+    members = {key: node[key] for key in kept if key in node and (key != "default" or _tells(node[key]))}
     return {**members, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+
+
+def _tells(default: object) -> bool:
+    """Whether a default says more than that the field is absent. 0 does: a CEL rule may read the field."""
+    return default not in (None, "", [], {}) and default is not False
 
 
 _KEPT = (

@@ -14,7 +14,7 @@ from crd.models import patterns
 from crd.models.patterns import MEANINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -38,10 +38,16 @@ class Problem:
 
 def breaches(error: ValidationError) -> Iterator[Problem]:
     """What the decoder refused about a spec, in its order; one problem may come more than once."""
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    places = {detail["loc"] for detail in details}
+    for detail in details:
         if detail["type"] == "rules":
             for rule in detail["ctx"]["rules"]:
                 yield Problem(("spec", *detail["loc"], *rule.at), rule.message, rule.reason)
+        elif _is_neither(detail["loc"], places):
+            place = detail["loc"][:-1]
+            message = f"{quoted(detail.get('input'))} is {_EITHER.get(str(place[-1]), _NEITHER)}"
+            yield Problem(("spec", *place), message)
         elif not _echo(detail):
             path, message = _worded(detail)
             yield Problem(("spec", *path), message, _reason(detail))
@@ -100,6 +106,12 @@ def _echo(detail: ErrorDetails) -> bool:
     return detail["type"] == "too_short" and isinstance(value, list) and len(value) >= detail["ctx"]["min_length"]
 
 
+def _is_neither(place: Path, places: Collection[Path]) -> bool:
+    """Whether a value that may be a number or text is refused as both: the decoder adds which it tried to the path."""
+    tried = {(*place[:-1], kind) for kind in ("int", "str")}
+    return place in tried and tried <= set(places)
+
+
 def _reason(detail: ErrorDetails) -> Reason:
     if detail["type"] == "string_pattern_mismatch":
         return _PATTERN_REASONS.get(detail["ctx"]["pattern"], Reason.INVALID_FIELD)
@@ -108,10 +120,6 @@ def _reason(detail: ErrorDetails) -> Reason:
 
 def _worded(detail: ErrorDetails) -> tuple[Path, str]:
     kind, path, value, context = detail["type"], detail["loc"], detail.get("input"), detail.get("ctx", {})
-    if len(path) > 1 and path[-1] in ("int", "str") and kind in ("int_type", "string_type", "int_from_float"):
-        return path[:-1], f"{quoted(value)} is {_EITHER.get(str(path[-2]), _NEITHER)}"
-    if path and path[-1] in ("int", "str") and kind == "value_error":
-        path = path[:-1]
     if kind == "duplicate_entry":
         return (*path, context["index"]), detail["msg"]
     words = _WORDS.get(kind)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from crd.models import patterns
 from crd.models.calls import RateLimit
-from crd.models.metadata import SET, Identifier, Model, ObjectName, Rule
+from crd.models.metadata import SET, Identifier, Model, ObjectName, Rule, distinct
 
 __all__ = ["JWT", "APIKey", "Auth", "RateLimits"]
 
@@ -36,14 +36,16 @@ class JWT(Model):
         description="Issuer (iss) of the tokens."
     )
     audiences: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=512)], ...], Field(min_length=1, max_length=16)
+        tuple[Annotated[str, Field(min_length=1, max_length=512)], ...],
+        Field(min_length=1, max_length=16),
+        distinct(),
     ] = Field(description="Audiences (aud), of which a token has one.", json_schema_extra=SET)
     jwks_url: Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.WEB_URL)] | None = Field(
         None, alias="jwksURL", description="URL of the issuer's keys, a JWK Set (RFC 7517)."
     )
     jwks_secret_name: ObjectName | None = Field(None, description="Secret whose key jwks.json holds the issuer's keys.")
     required_scopes: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(max_length=32)
+        tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(max_length=32), distinct()
     ] = Field((), description="Scopes that a token must have, all of them.", json_schema_extra=SET)
     user_claim: Identifier = Field("sub", description="Claim that names the user.")
 

@@ -154,7 +154,7 @@ class Retries(Model):
     """Sends a failed call again. Only what is idempotent by method or by idempotentHint is."""
 
     attempts: Annotated[int, Field(ge=0, le=5)] = Field(0, description="How often a call is sent again at most.")
-    on: Annotated[tuple[Literal["connect", "5xx", "429"], ...], Field(max_length=3)] = Field(
+    on: Annotated[tuple[Literal["connect", "5xx", "429"], ...], Field(max_length=3), distinct()] = Field(
         ("connect",),
         description="After what: connect (no connection), 5xx, 429 (honouring Retry-After).",
         json_schema_extra={**SET, "default": ["connect"]},
@@ -201,13 +201,15 @@ class Response(Model):
         "not shown to clients.",
     )
     expect_status: Annotated[
-        tuple[Annotated[str, Field(max_length=3, pattern=patterns.STATUS)], ...], Field(min_length=1, max_length=16)
+        tuple[Annotated[str, Field(max_length=3, pattern=patterns.STATUS)], ...],
+        Field(min_length=1, max_length=16),
+        distinct(),
     ] = Field(
         ("2xx",),
         description="Status codes, or classes such as 2xx, that are a success.",
         json_schema_extra={**SET, "default": ["2xx"]},
     )
-    headers: Annotated[tuple[HeaderName, ...], Field(max_length=16)] = Field(
+    headers: Annotated[tuple[HeaderName, ...], Field(max_length=16), distinct()] = Field(
         (),
         description="Headers of the reply that the client is told.",
         json_schema_extra=SET,

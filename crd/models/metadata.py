@@ -100,16 +100,18 @@ def list_map(*keys: str) -> dict[str, Any]:
 def distinct(*keys: str) -> AfterValidator:
     """Refuses a list in which two entries have the same value of all these attributes, as `list_map` does.
 
-    The API server refuses such a list too; here the later entry is blamed.
+    Without attributes, one in which two entries are the same, as `SET` does. The API server refuses such a list too;
+    here the later entry is blamed.
     """
 
-    def checked(entries: tuple[Model, ...]) -> tuple[Model, ...]:
+    def checked(entries: tuple[Any, ...]) -> tuple[Any, ...]:
         seen: set[tuple[Any, ...]] = set()
         for index, entry in enumerate(entries):
-            values = tuple(getattr(entry, key) for key in keys)
+            values = tuple(getattr(entry, key) for key in keys) or (entry,)
             if values in seen:
-                stated = " and ".join(f'{key.rstrip("_")} "{value}"' for key, value in zip(keys, values, strict=True))
-                message = "an entry before this one has {stated} too; remove one of them or change it"
+                named = (f'{key.rstrip("_")} "{value}"' for key, value in zip(keys, values, strict=False))
+                stated = f"has {' and '.join(named)}" if keys else f'is "{entry}"'
+                message = "an entry before this one {stated} too; remove one of them or change it"
                 raise PydanticCustomError("duplicate_entry", message, {"stated": stated, "index": index})
             seen.add(values)
         return entries

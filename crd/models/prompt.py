@@ -39,7 +39,7 @@ class Variable(Model):
             lambda variable: not (variable.required and variable.default is not None),
         ),
         Rule(
-            "!has(self.default) || !has(self.enum) || self.default in self.enum",
+            "!has(self.default) || !has(self.enum) || size(self.enum) == 0 || self.default in self.enum",
             "default is not one of enum; add it there, or change it",
             lambda variable: variable.default is None or not variable.enum or variable.default in variable.enum,
         ),
@@ -52,7 +52,7 @@ class Variable(Model):
     default: Annotated[str, Field(max_length=2048)] | None = Field(
         None, description="Value when the client gives none; without it, the empty text."
     )
-    enum: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=64)] = Field(
+    enum: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=64), distinct()] = Field(
         (),
         description="The values it may have, offered to clients as completions. Without it, any.",
         json_schema_extra=SET,

@@ -88,7 +88,7 @@ class Operation(Model):
 class ResourceAnnotations(Model):
     """Hints about what a resource is for (MCP, Annotations)."""
 
-    audience: Annotated[tuple[Literal["user", "assistant"], ...], Field(max_length=2)] = Field(
+    audience: Annotated[tuple[Literal["user", "assistant"], ...], Field(max_length=2), distinct()] = Field(
         (), description="For whom it is.", json_schema_extra=SET
     )
     priority: Annotated[float, Field(ge=0, le=1)] | None = Field(

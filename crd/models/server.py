@@ -80,7 +80,9 @@ class Config(Model):
     max_request_bytes: Size = Field("1Mi", description="Largest request of a client.")
     max_response_bytes: Size = Field("1Mi", description="Largest reply of a backend.")
     allowed_origins: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=256, pattern=patterns.ORIGIN)], ...], Field(max_length=32)
+        tuple[Annotated[str, Field(min_length=1, max_length=256, pattern=patterns.ORIGIN)], ...],
+        Field(max_length=32),
+        distinct(),
     ] = Field(
         (),
         description="Origins of web pages that may use the server, beside its own host.",
@@ -123,7 +125,8 @@ class ServerSpec(Model):
             lambda spec: spec.replicas is None or spec.autoscaling is None,
         ),
         Rule(
-            "!has(self.redis) || !has(self.redis.tls) || !has(self.redis.tls.caSecretName) || self.redis.tls.enabled",
+            "!has(self.redis) || !has(self.redis.tls) || !has(self.redis.tls.caSecretName) || "
+            "(has(self.redis.tls.enabled) && self.redis.tls.enabled)",
             "redis.tls.caSecretName has no effect without TLS; set redis.tls.enabled, or remove it",
             lambda spec: (
                 not (spec.redis and spec.redis.tls and spec.redis.tls.ca_secret_name) or spec.redis.tls.enabled

@@ -129,9 +129,15 @@ def _clashes(fields: tuple[BodyField, ...]) -> Iterator[Fault]:
     """Two fields at one place, or one inside of another that is a value."""
     seen: dict[tuple[str, ...], str] = {}
     for index, field in enumerate(fields):
-        steps = tuple(field.name.split("/")[1:]) if field.name.startswith("/") else (field.name,)
+        steps = _steps(field.name)
         other = next((n for s, n in seen.items() if s[: len(steps)] == steps or steps[: len(s)] == s), None)
         if other is not None:
             message = f'"{field.name}" and "{other}" are at the same place of the body; remove or rename one'
             yield Reason.INVALID_MAPPING, ("fields", index, "name"), message
         seen[steps] = field.name
+
+
+def _steps(name: str) -> tuple[str, ...]:
+    if not name.startswith("/"):
+        return (name,)
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in name.split("/")[1:])

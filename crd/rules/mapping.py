@@ -26,6 +26,7 @@ __all__ = ["invalid_mapping"]
 
 Path = tuple[str | int, ...]
 _AT: Path = ("spec", "http")
+_SERVICE_PATH: Path = ("spec", "service", "path")
 _OF_ARRAYS = ("Repeat", "Comma", "Space", "Pipe", "Json")
 _OF_OBJECTS = ("DeepObject", "Json")
 _EMPTY = Http()
@@ -39,9 +40,10 @@ def invalid_mapping(item: Object) -> Iterator[Finding]:
             yield from _mapped(item.ref, spec.http, spec.method, inputs.of_schema(spec.input_schema))
         elif spec.service.path != "/":
             message = f'service.path "{spec.service.path}" has no effect with mcp; write the whole path in mcp.path'
-            yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=("spec", "service", "path"))
+            yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=_SERVICE_PATH)
         yield from _service_path(item.ref, spec.service.path)
     elif isinstance(spec, ResourceSpec) and spec.http is not None:
+        yield from _service_path(item.ref, spec.service.path if spec.service else "/")
         parsed = uri.parse(spec.uri_template) if spec.uri_template else None
         if not isinstance(parsed, str):
             yield from _mapped(item.ref, spec.http, "GET", inputs.of_template(parsed))
@@ -53,7 +55,9 @@ def invalid_mapping(item: Object) -> Iterator[Finding]:
 def _service_path(ref: Ref, path: str) -> Iterator[Finding]:
     for name in paths.placeholders(path):
         message = f'"{{{name}}}" is sent as it stands there; move it to spec.http.path'
-        yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=(name,), path=("spec", "service", "path"))
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=(name,), path=_SERVICE_PATH)
+    for reason, subject, message in paths.literal_faults(path) if not paths.placeholders(path) else ():
+        yield Finding.of(reason, ref, message, subject=("service", subject), path=_SERVICE_PATH)
 
 
 def _mapped(ref: Ref, given: Http | None, method: str, known: Inputs) -> Iterator[Finding]:

@@ -90,8 +90,9 @@ def selects_nothing(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
     toolSelector finds something if any kind that it stands for does.
     """
     view = catalog.view(server.ref)
-    if not view.members:
-        yield _nothing(catalog, server, "toolSelector", MEMBER_KINDS, server.selector)
+    kinds = tuple(kind for kind in MEMBER_KINDS if server.selector_of(kind) is server.selector)
+    if not any(map(view.count, kinds)):
+        yield _nothing(catalog, server, "toolSelector", kinds, server.selector)
     if server.prompt_selector is not None and not view.count(Kind.PROMPT):
         yield _nothing(catalog, server, "promptSelector", (Kind.PROMPT,), server.prompt_selector)
     if server.resource_selector is not None and not view.count(Kind.RESOURCE):
@@ -100,7 +101,7 @@ def selects_nothing(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
 
 def _nothing(catalog: Catalog, server: ServerFact, field: str, kinds: tuple[Kind, ...], selector: Selector) -> Finding:
     near = _labels_nearby(catalog, server.ref.namespace, kinds, selector)
-    absent = " or ".join(kinds) if len(kinds) == 1 else "MCPTool, MCPPrompt or MCPResource"
+    absent = " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
     repair = f"labels there: {near}" if near else f"there is no {absent} yet"
     message = f"{server.ref} selects nothing in namespace {server.ref.namespace}; {repair}"
     return Finding.of(Reason.SELECTS_NOTHING, server.ref, message, path=("spec", field))

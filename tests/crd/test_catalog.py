@@ -97,7 +97,7 @@ def test_what_is_dropped_is_gone() -> None:
     empty = catalog.drop(tool("a").ref).drop(MAIN).drop(ORDERS.ref)
     assert empty == Catalog()
     assert empty.view(MAIN) == ServerView(MAIN)
-    assert list(empty.selecting("shop", {"app": "shop"})) == []
+    assert list(empty.selecting(Kind.TOOL, "shop", {"app": "shop"})) == []
 
 
 def test_a_change_leaves_the_old_catalog_as_it_was() -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from crd import compiler, footprint, manifest, published
+from crd import compiler, entries, footprint, manifest, published, settings
 from crd.catalog import Catalog
+from crd.entries import Backend
+from crd.facts import GrantFact
 from crd.finding import Reason
-from crd.published import Backend
+from crd.ref import Kind, Ref
 
 SERVICE = {"name": "orders", "port": "http", "path": "/a"}
 BACKEND = Backend("orders.shop.svc", 8080, "/a")
@@ -47,9 +49,13 @@ def content(ref: str, uri: str, created: str = OLD, **member: str) -> manifest.O
     return item("MCPResource", ref, {"content": {"uri": uri, **(member or {"text": ""})}}, created)
 
 
-def operations(ref: str, *entries: dict[str, Any], created: str = OLD, **spec: Any) -> manifest.Object:
-    listed = [{"service": SERVICE, **entry} for entry in entries]
-    return item("MCPResource", ref, {"operations": listed, **spec}, created)
+def read(ref: str, uri: str, created: str = OLD, **spec: Any) -> manifest.Object:
+    return item("MCPResource", ref, {"uri": uri, "service": SERVICE, "http": {}, **spec}, created)
+
+
+def operations(ref: str, *listed: dict[str, Any], created: str = OLD, **spec: Any) -> manifest.Object:
+    wanted = [{"service": SERVICE, **entry} for entry in listed]
+    return item("MCPResource", ref, {"operations": wanted, **spec}, created)
 
 
 def compiled(
@@ -62,23 +68,59 @@ def test_a_tool() -> None:
     schema = {"type": "object", "properties": {"a": {}}}
     made = compiled(tool("a", name="search", method="GET", description="d", inputSchema=schema, ingressPath="/s"))
     assert made.catalog.server == "shop/main"
-    assert made.catalog.tools == (published.Tool("search", "shop/a", "GET", BACKEND, schema, "d", "/s"),)
+    assert made.catalog.tools == (
+        entries.Tool(
+            "search",
+            "shop/a",
+            "GET",
+            BACKEND,
+            schema,
+            description="d",
+            ingress_path="/s",
+        ),
+    )
     assert (made.rejected, made.unresolved) == ((), ())
 
 
 def test_a_prompt() -> None:
-    variables = [{"name": "v", "description": "d", "default": "x"}, {"name": "w", "required": True}]
-    made = compiled(prompt("a", template="{{v}}", description="d", variables=variables, ingressPath="/p"))
-    listed = (published.Variable("v", "d", False, "x"), published.Variable("w", "", True, None))
-    assert made.catalog.prompts == (published.Prompt("a", "shop/a", "{{v}}", "d", listed, "/p"),)
+    variables = [
+        {"name": "v", "title": "V", "description": "d", "default": "x", "enum": ["x", "y"]},
+        {"name": "w", "required": True},
+    ]
+    made = compiled(
+        prompt("a", template="{{v}} {{w}}", title="A", description="d", variables=variables, ingressPath="/p")
+    )
+    listed = (entries.Variable("v", "V", "d", False, "x", ("x", "y")), entries.Variable("w", required=True))
+    said = (entries.Message("user", "{{v}} {{w}}"),)
+    assert made.catalog.prompts == (entries.Prompt("a", "shop/a", said, "A", "d", listed, "/p"),)
+
+
+def test_a_prompt_of_several_messages() -> None:
+    messages = [{"text": "t"}, {"role": "assistant", "resource": {"uri": "urn:a"}}]
+    (made,) = compiled(item("MCPPrompt", "a", {"messages": messages})).catalog.prompts
+    assert made.messages == (entries.Message("user", "t"), entries.Message("assistant", None, "urn:a"))
 
 
 def test_content() -> None:
     made = compiled(content("a", "urn:a", text="t"), content("b", "urn:b", blob="YQ==", mimeType="image/png"))
     assert made.catalog.resources == (
-        published.InlineResource("urn:a", "a", "shop/a", text="t"),
-        published.InlineResource("urn:b", "b", "shop/b", mime_type="image/png", blob="YQ=="),
+        entries.InlineResource("urn:a", "a", "shop/a", text="t"),
+        entries.InlineResource("urn:b", "b", "shop/b", mime_type="image/png", blob="YQ=="),
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "hints"),
+    [
+        ({}, {}),
+        ({"priority": 0}, {"priority": 0.0}),
+        ({"audience": ["user"], "priority": 1}, {"audience": ["user"], "priority": 1.0}),
+    ],
+)
+def test_the_hints_of_a_resource(given: dict[str, Any], hints: dict[str, Any]) -> None:
+    spec = {"content": {"uri": "urn:a", "text": ""}, "annotations": given, "title": "A", "description": "d"}
+    (made,) = compiled(item("MCPResource", "a", spec)).catalog.resources
+    assert (made.annotations, made.title, made.description) == (hints, "A", "d")
 
 
 def test_operations() -> None:
@@ -86,29 +128,39 @@ def test_operations() -> None:
     made = compiled(
         operations(
             "stock",
-            {"ingressPath": "/stock/{sku}", "parameters": parameters},
+            {
+                "ingressPath": "/stock/{sku}",
+                "parameters": parameters,
+                "service": {**SERVICE, "path": "/a/{sku}"},
+            },
             {"ingressPath": "/stock", "method": "PUT"},
+            title="S",
             description="d",
+            mimeType="text/csv",
+            annotations={"priority": 0.5},
         )
     )
     put, get = made.catalog.operations
     assert (put.method, put.uri_template, put.ingress_path) == ("PUT", "", "/stock")
-    assert get == published.Operation(
+    assert get == entries.Operation(
         "stock",
         "shop/stock",
         "GET",
         "/stock/{sku}",
-        BACKEND,
+        Backend("orders.shop.svc", 8080, "/a/{sku}"),
         "mcp://stock/stock/{sku}{?q}",
+        "S",
         "d",
-        parameters=(published.Parameter("sku", "path", True, "d"), published.Parameter("q", "query")),
+        "text/csv",
+        {"priority": 0.5},
+        parameters=(entries.Parameter("sku", "path", True, "d"), entries.Parameter("q", "query")),
     )
 
 
 @pytest.mark.parametrize(
-    ("spec", "settings"),
+    ("spec", "expected"),
     [
-        pytest.param({}, published.Settings(), id="nothing said"),
+        pytest.param({}, settings.Settings(), id="nothing said"),
         pytest.param(
             {
                 "replicas": 3,
@@ -117,13 +169,20 @@ def test_operations() -> None:
                 "redis": {"serviceName": "redis"},
                 "config": {"requestTimeout": "1m", "maxConcurrentRequests": 7},
             },
-            published.Settings("/x", 60.0, 7, "Redis", 3600.0, ("a.example.com",)),
+            settings.Settings(
+                path_prefix="/x",
+                request_timeout=60.0,
+                max_concurrent_requests=7,
+                sessions="Redis",
+                session_ttl=3600.0,
+                hosts=("a.example.com",),
+            ),
             id="all said",
         ),
     ],
 )
-def test_the_settings(spec: dict[str, Any], settings: published.Settings) -> None:
-    assert compiled(**spec).catalog.settings == settings
+def test_the_settings(spec: dict[str, Any], expected: settings.Settings) -> None:
+    assert compiled(**spec).catalog.settings == expected
 
 
 def test_a_server_that_cannot_be_read_cannot_be_compiled() -> None:
@@ -146,9 +205,59 @@ def test_the_port_of_a_backend(service: dict[str, Any], services: Catalog, port:
 
 
 def test_a_missing_service_is_told_and_served_all_the_same() -> None:
-    made = compiled(tool("a", service={"name": "x", "namespace": "other", "port": 80}))
+    made = compiled(tool("a", service={"name": "x", "port": 80}))
     assert [finding.reason for finding in made.unresolved] == [Reason.SERVICE_MISSING]
-    assert made.catalog.tools[0].backend.host == "x.other.svc"
+    assert made.catalog.tools[0].backend.host == "x.shop.svc"
+    assert made.rejected == ()
+
+
+def test_a_service_of_another_namespace_is_called_only_where_a_grant_lets_it() -> None:
+    abroad = tool("a", service={"name": "x", "namespace": "other", "port": 80})
+    grant = GrantFact(Ref(Kind.GRANT, "other", "g"), frozenset({("MCPTool", "shop")}), None)
+    (denied,) = compiled(abroad).rejected
+    assert denied.reason is Reason.CROSS_NAMESPACE_DENIED
+    assert compiled(abroad).catalog.tools == ()
+    (entry,) = compiled(abroad, services=SERVICES.put(grant)).catalog.tools
+    assert entry.backend.host == "x.other.svc"
+    (elsewhere,) = compiled(
+        item(
+            "MCPResource", "r", {"uri": "urn:a", "http": {}, "service": {"name": "x", "namespace": "other", "port": 1}}
+        )
+    ).rejected
+    assert elsewhere.reason is Reason.CROSS_NAMESPACE_DENIED
+
+
+def test_a_disabled_tool_is_not_served_and_holds_nothing() -> None:
+    made = compiled(tool("a", OLD, name="x", enabled=False, ingressPath="/x"), tool("b", NEW, name="x"))
+    assert [entry.source for entry in made.catalog.tools] == ["shop/b"]
+    assert made.rejected == ()
+
+
+def test_a_prefix_stands_before_the_names_of_tools_and_prompts_alone() -> None:
+    made = compiled(
+        tool("a"), prompt("b"), content("c", "urn:c"), operations("d", {"ingressPath": "/d"}), naming={"prefix": "x_"}
+    ).catalog
+    assert [entry.name for entry in (*made.tools, *made.prompts, *made.resources, *made.operations)] == [
+        "x_a",
+        "x_b",
+        "c",
+        "d",
+    ]
+
+
+def test_a_name_that_is_too_long_with_its_prefix_is_not_served() -> None:
+    fits, too_long = tool("a", name="n" * 126), tool("b", name="m" * 127)
+    made = compiled(fits, too_long, naming={"prefix": "x_"})
+    assert [entry.source for entry in made.catalog.tools] == ["shop/a"]
+    assert [(finding.reason, finding.ref.name) for finding in made.rejected] == [(Reason.INVALID_NAME, "b")]
+
+
+def test_an_incumbent_keeps_its_name_under_a_prefix() -> None:
+    prefix = {"naming": {"prefix": "x_"}}
+    held, claims = tool("z", NEW, name="x"), tool("a", OLD, name="x")
+    before = compiled(held, **prefix).catalog
+    assert [e.source for e in compiled(held, claims, incumbents=before, **prefix).catalog.tools] == ["shop/z"]
+    assert [e.source for e in compiled(held, claims, incumbents=before).catalog.tools] == ["shop/a"]
 
 
 def test_a_broken_member_is_left_out_and_told() -> None:
@@ -187,6 +296,9 @@ def test_the_eldest_holds_a_name_and_the_loser_is_told() -> None:
             operations("z", {"ingressPath": "/x", "uriTemplate": "shop://x"}, created=NEW),
             content("a", "shop://x", OLD),
             id="an operation's URI",
+        ),
+        pytest.param(
+            read("z", "urn:x", NEW), content("a", "urn:x", OLD), id="the URI of a resource that a GET answers"
         ),
         pytest.param(tool("z", NEW, ingressPath="/x"), tool("a", OLD, ingressPath="/x"), id="a tool's door"),
         pytest.param(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from crd import footprint, integrity, manifest
+from crd import footprint, integrity, manifest, published
 from crd.catalog import Catalog
+from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, Verdict, dotted
 from crd.integrity import Change
 from crd.ref import Kind, Ref
@@ -18,8 +20,13 @@ ORDERS = footprint.service_fact(
 )
 
 
+DESCRIBED = {"description": "What it gives, and when to use it."}
+
+
 def item(kind: str, name: str, spec: dict[str, Any], *, created: str = "", **labels: str) -> manifest.Object:
     metadata = {"name": name, "namespace": "shop", "labels": labels or {"app": "shop"}, "creationTimestamp": created}
+    if kind != "MCPServer":
+        spec = {**DESCRIBED, **spec}
     return manifest.decode({"apiVersion": "mcp.example.com/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
 
 
@@ -139,6 +146,107 @@ def test_a_server_that_brings_two_together_is_refused_and_names_both() -> None:
     )
 
 
+def prompt(ref: str, serves: str = "report", **labels: str) -> manifest.Object:
+    return item("MCPPrompt", ref, {"name": serves, "template": "t"}, **labels)
+
+
+def choosing(**spec: Any) -> manifest.Object:
+    return item("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}, **spec})
+
+
+def test_a_server_that_brings_two_together_is_told_at_the_selector_that_does() -> None:
+    everything = {"selectAll": True}
+    prompts = standing(tool("t"), prompt("a", app="other"), prompt("b", app="other"))
+    (finding,) = judged(prompts, None, choosing(promptSelector=everything, resourceSelector=everything)).errors
+    assert dotted(finding.path) == "spec.promptSelector"
+    assert "; narrow spec.promptSelector or rename one of them" in finding.message
+    content = {"content": {"uri": "urn:a", "text": ""}}
+    resources = standing(tool("t"), *(item("MCPResource", name, content, app="other") for name in "ab"))
+    (finding,) = judged(resources, None, choosing(promptSelector=everything, resourceSelector=everything)).errors
+    assert dotted(finding.path) == "spec.resourceSelector"
+    tools = standing(tool("a"), tool("b"))
+    (finding,) = judged(tools, None, choosing(promptSelector=everything, resourceSelector=everything)).errors
+    assert dotted(finding.path) == "spec.toolSelector"
+
+
+def test_a_prefix_that_makes_a_name_too_long_is_the_servers_fault() -> None:
+    catalog = standing(tool("a", "n" * 127))
+    (finding,) = judged(catalog, None, choosing(naming={"prefix": "x_"})).errors
+    assert str(finding) == (
+        f'InvalidName: spec.naming.prefix: "x_{"n" * 127}" has 129 characters of 128; shorten it, or the prefix "x_" '
+        "of MCPServer shop/main"
+    )
+    assert finding.ref == server().ref
+    (finding,) = judged(standing(choosing(naming={"prefix": "x_"})), None, tool("a", "n" * 127)).errors
+    assert (finding.ref.name, dotted(finding.path)) == ("a", "spec.name")
+
+
+def test_a_prefix_that_only_some_clients_cut_is_told_of_the_member() -> None:
+    (finding,) = judged(standing(tool("a", "n" * 64)), None, choosing(naming={"prefix": "x_"}))
+    assert (finding.reason, finding.ref.name, finding.level) == (Reason.LONG_NAME, "a", Level.WARNING)
+
+
+def heavy(ref: str, weight: int) -> manifest.Object:
+    whole = tool(ref, ref)
+    assert isinstance(whole.fact, MemberFact)
+    return replace(whole, fact=replace(whole.fact, weight=weight))
+
+
+def test_a_member_that_makes_a_catalog_too_large_is_refused() -> None:
+    full = heavy("a", published.LIMIT)
+    (finding,) = judged(standing(server(), full), None, tool("b", "b")).errors
+    assert (finding.reason, finding.ref.name, finding.path) == (Reason.CATALOG_TOO_LARGE, "b", ())
+    assert finding.related == (server().ref,)
+    (told,) = judged(standing(server()), None, full)
+    assert (told.reason, told.ref, told.level) == (Reason.CATALOG_TOO_LARGE, server().ref, Level.WARNING)
+
+
+def door(ref: str, created: str = "", host: str = "a.example.com") -> manifest.Object:
+    spec = {
+        "toolSelector": {"selectAll": True},
+        "ingress": {"host": host},
+        "auth": {"type": "APIKey", "apiKey": {"secretName": "keys"}},
+    }
+    return item("MCPServer", ref, spec, created=created)
+
+
+def test_the_server_that_comes_to_a_taken_ingress_is_refused_though_it_is_the_elder() -> None:
+    elder = door("z", "2026-01-01T00:00:00Z", "b.example.com")
+    moved = door("z", "2026-01-01T00:00:00Z")
+    catalog = standing(tool("t"), door("a", "2026-02-01T00:00:00Z"), elder)
+    (finding,) = judged(catalog, elder, moved).errors
+    assert (finding.reason, finding.ref, finding.related) == (
+        Reason.INGRESS_TAKEN,
+        moved.ref,
+        (Ref(Kind.SERVER, "shop", "a"),),
+    )
+    beside = catalog.put(manifest_fact(moved))
+    assert integrity.standing(beside, moved).errors == ()
+    assert [f.reason for f in integrity.standing(beside, door("a", "2026-02-01T00:00:00Z")).errors] == [
+        Reason.INGRESS_TAKEN
+    ]
+    assert judged(beside, moved, moved).findings == ()
+
+
+def test_a_server_that_prefers_the_incumbent_admits_a_clash_with_a_warning() -> None:
+    main = choosing(naming={"onConflict": "PreferIncumbent"})
+    verdict = judged(standing(main, tool("a", created="2026-01-01T00:00:00Z")), None, tool("b"))
+    assert verdict.allowed
+    (finding,) = verdict
+    assert (finding.reason, finding.ref.name, finding.level) == (Reason.DUPLICATE_NAME, "b", Level.WARNING)
+    strict = judged(standing(main, tool("a"), tool("b")), main, server())
+    assert [(f.reason, f.ref, dotted(f.path)) for f in strict.errors] == [
+        (Reason.DUPLICATE_NAME, server().ref, "spec.toolSelector")
+    ]
+
+
+def test_a_change_of_what_must_stay_is_refused() -> None:
+    before = choosing(redis={"serviceName": "orders", "port": 80, "keyPrefix": "a:"})
+    after = choosing(redis={"serviceName": "orders", "port": 80, "keyPrefix": "b:"})
+    (finding,) = judged(standing(tool("a"), before), before, after)
+    assert (finding.reason, finding.ref) == (Reason.IMMUTABLE_FIELD, after.ref)
+
+
 def broken() -> tuple[Catalog, manifest.Object, manifest.Object]:
     """Two tools of one name on a server, as after a time without webhook."""
     elder, younger = tool("a", created="2026-01-01T00:00:00Z"), tool("b", created="2026-02-01T00:00:00Z")
@@ -162,6 +270,23 @@ def test_another_clash_beside_a_standing_one_is_refused() -> None:
     door = catalog.put(manifest_fact(tool("c", "other", door="/x")))
     (finding,) = judged(door, younger, tool("b", door="/x"))
     assert finding.reason is Reason.DUPLICATE_INGRESS_PATH
+
+
+@pytest.mark.parametrize("created", ["", "2025-01-01T00:00:00Z", "2026-01-15T00:00:00Z", "2027-01-01T00:00:00Z"])
+def test_a_third_holder_of_a_name_is_refused_whatever_its_age(created: str) -> None:
+    catalog, _, _ = broken()
+    third, other = tool("c", created=created), tool("c", "other", created=created)
+    for change in (judged(catalog, None, third), judged(catalog.put(manifest_fact(other)), other, third)):
+        (finding,) = change.errors
+        assert (finding.reason, finding.ref.name) == (Reason.DUPLICATE_NAME, "c")
+    assert judged(catalog.put(manifest_fact(third)), third, other).findings == ()
+
+
+def test_a_server_that_exchanges_one_clash_for_another_is_refused() -> None:
+    four = [tool(name, app="one" if name in "ab" else "two") for name in "abcd"]
+    before, after = server(app="one"), server(app="two")
+    (finding,) = judged(standing(before, *four), before, after).errors
+    assert [ref.name for ref in finding.related] == ["c", "d"]
 
 
 def manifest_fact(each: manifest.Object) -> Any:

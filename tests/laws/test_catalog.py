@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crd.catalog import Catalog
+from crd.catalog import MEMBER_KINDS, Catalog
 from crd.facts import Claim, Fact, MemberFact, ServerFact
 from tests.laws import worlds
 
@@ -46,7 +46,9 @@ def test_every_answer_is_that_of_a_search_through_all(taken: list[tuple[Object, 
     servers = [fact for fact in facts.values() if isinstance(fact, ServerFact)]
     for server in servers:
         namespace = server.ref.namespace
-        selected = [m for m in members if m.ref.namespace == namespace and server.selector.matches(m.labels)]
+        selected = [
+            m for m in members if m.ref.namespace == namespace and server.selector_of(m.ref.kind).matches(m.labels)
+        ]
         view = catalog.view(server.ref)
         assert set(view.members) == {member.ref for member in selected}
         holders: dict[Claim, set[Ref]] = {}
@@ -54,11 +56,18 @@ def test_every_answer_is_that_of_a_search_through_all(taken: list[tuple[Object, 
             for claim in member.claims:
                 holders.setdefault(claim, set()).add(member.ref)
         assert {claim: set(refs) for claim, refs in view.holders.items()} == holders
-        assert {fact.ref for fact in catalog.selected(namespace, server.selector)} == set(view.members)
+        for kind in MEMBER_KINDS:
+            refs = {ref for ref in view.members if ref.kind is kind}
+            found = list(catalog.selected(kind, namespace, server.selector_of(kind)))
+            assert ({fact.ref for fact in found}, len(found)) == (refs, len(refs))
+            assert view.count(kind) == len(refs)
+        assert view.weight == sum(member.weight for member in selected)
     for namespace in ("one", "two"):
-        expected = {s.ref for s in servers if s.ref.namespace == namespace and s.selector.matches(labels)}
-        found = list(catalog.selecting(namespace, labels))
-        assert (set(found), len(found)) == (expected, len(expected))
+        for kind in MEMBER_KINDS:
+            there = (server for server in servers if server.ref.namespace == namespace)
+            expected = {server.ref for server in there if server.selector_of(kind).matches(labels)}
+            selecting = list(catalog.selecting(kind, namespace, labels))
+            assert (set(selecting), len(selecting)) == (expected, len(expected))
         for kind in worlds.KINDS:
             refs = {ref for ref in facts if (ref.kind, ref.namespace) == (kind, namespace)}
             assert set(catalog.refs(kind, namespace)) == refs

@@ -1,0 +1,300 @@
+"""Request bodies: each mode has what it needs and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd.finding import Reason
+from crd.models.http import Body
+from crd.rules import bodies, inputs
+from tests.crd.rules.documents import taking
+
+KNOWN = inputs.of_schema(
+    taking(
+        "text",
+        text={"type": "string"},
+        n={"type": "number"},
+        list={"type": "array"},
+        thing={"type": "object", "properties": {"name": {"type": "string"}}},
+        any={},
+    )
+)
+INVALID, UNMAPPED = Reason.INVALID_MAPPING, Reason.UNMAPPED_ARGUMENT
+
+
+def body(mode: str, **fields: Any) -> Body:
+    return Body.model_validate({"mode": mode, **fields}, strict=False)
+
+
+def said(method: str, given: Body) -> list[tuple[str, str]]:
+    """Path and message of each fault; all of them are of one reason."""
+    found = list(bodies.faults(given, method, KNOWN))
+    assert {reason for reason, _, _ in found} <= {INVALID}
+    return [(".".join(map(str, path)), message) for _, path, message in found]
+
+
+@pytest.mark.parametrize(
+    ("method", "mode"),
+    [("POST", "Arguments"), ("PUT", "Arguments"), ("PATCH", "Arguments"), ("GET", "None"), ("DELETE", "None")],
+)
+def test_without_a_body_the_method_says_the_mode(method: str, mode: str) -> None:
+    assert bodies.effective_mode(None, method) == mode
+    assert bodies.effective_mode(body("Form"), method) == "Form"
+
+
+FIELD = {"name": "f", "argument": "text"}
+SOUND = [
+    body("Arguments"),
+    body("Arguments", contentType="application/json"),
+    body("Arguments", contentType="application/json; charset=utf-8"),
+    body("Arguments", contentType="Application/Merge-Patch+JSON"),
+    body("Argument", argument="thing"),
+    body("Argument", argument="/thing/name", contentType="application/json-patch+json"),
+    body("Raw", argument="text", contentType="text/plain"),
+    body("Raw", argument="text", contentType="image/png", encoding="Base64"),
+    body("Fields", fields=[FIELD]),
+    body("Fields", fields=[{"name": "/" + "/".join("abcdefgh"), "argument": "list"}]),
+    body("Fields", fields=[{"name": "/a/b", "value": "x"}, {"name": "/a/c", "claim": "sub"}]),
+    body("Form"),
+    body("Form", fields=[FIELD, {"name": "n", "argument": "n"}]),
+    body("Form", fields=[{"name": "/1/2/3/4/5/6/7/8/9", "argument": "text"}]),
+    body("Form", fields=[{"name": "/a", "argument": "text"}, {"name": "/a/b", "argument": "text"}]),
+    body("Multipart"),
+    body("Multipart", fields=[{**FIELD, "fileName": "a.txt", "mediaType": "text/plain", "encoding": "Base64"}]),
+    body("None"),
+]
+
+
+@pytest.mark.parametrize("given", SOUND)
+def test_a_sound_body(given: Body) -> None:
+    assert said("POST", given) == []
+
+
+def test_a_get_has_no_body() -> None:
+    message = "a GET has no body; set mode to None, or another spec.method"
+    assert said("GET", body("Arguments")) == [("mode", message)]
+    assert said("GET", body("None")) == []
+    assert said("DELETE", body("Arguments")) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "message"),
+    [
+        (body("Argument"), "argument", "mode Argument sends one argument; name it in argument"),
+        (
+            body("Raw", contentType="text/plain"),
+            "argument",
+            "mode Raw sends one argument; name it in argument",
+        ),
+        *(
+            (
+                body(mode, argument="text", **extra),
+                "argument",
+                f"mode {mode} takes no argument; remove it, or use mode Argument",
+            )
+            for mode, extra in (
+                ("Arguments", {}),
+                ("Fields", {"fields": [FIELD]}),
+                ("Form", {}),
+                ("Multipart", {}),
+                ("None", {}),
+            )
+        ),
+        (body("Fields"), "fields", "mode Fields needs fields; add one, or use mode Arguments"),
+        *(
+            (
+                body(mode, fields=[FIELD], **extra),
+                "fields",
+                f"mode {mode} takes no fields; remove them, or use mode Fields",
+            )
+            for mode, extra in (
+                ("Arguments", {}),
+                ("Argument", {"argument": "thing"}),
+                ("Raw", {"argument": "text", "contentType": "a/b"}),
+                ("None", {}),
+            )
+        ),
+        *(
+            (
+                body(mode, encoding="Base64", **extra),
+                "encoding",
+                f"mode {mode} takes no encoding; remove it, or use mode Raw",
+            )
+            for mode, extra in (
+                ("Arguments", {}),
+                ("Argument", {"argument": "thing"}),
+                ("Fields", {"fields": [FIELD]}),
+                ("Form", {}),
+                ("Multipart", {}),
+                ("None", {}),
+            )
+        ),
+    ],
+)
+def test_a_mode_has_what_it_needs_and_nothing_else(given: Body, path: str, message: str) -> None:
+    assert said("POST", given) == [(path, message)]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            body("Argument", argument="texd"),
+            '"texd" is not declared in spec.inputSchema; did you mean "text"?',
+        ),
+        (
+            body("Raw", argument="zzz", contentType="a/b"),
+            '"zzz" is not declared in spec.inputSchema; declare it in spec.inputSchema, or remove it',
+        ),
+        (
+            body("Raw", argument="n", contentType="a/b"),
+            '"n" is not always a string, which mode Raw sends; set its type to string, or use mode Argument',
+        ),
+        (
+            body("Raw", argument="any", contentType="a/b"),
+            '"any" is not always a string, which mode Raw sends; set its type to string, or use mode Argument',
+        ),
+    ],
+)
+def test_the_argument_that_is_sent(given: Body, message: str) -> None:
+    assert said("POST", given) == [("argument", message)]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            body("Raw", argument="text"),
+            "mode Raw sends bytes that nobody can name; set contentType",
+        ),
+        *(
+            (
+                body(mode, contentType="application/json"),
+                f"mode {mode} sets its own contentType; remove it",
+            )
+            for mode in ("Form", "Multipart", "None")
+        ),
+        *(
+            (
+                body("Arguments", contentType=given),
+                f'"{given}" is no JSON; use application/json or application/*+json, or mode Raw',
+            )
+            for given in ("text/json", "application/jsonp", "text/x+json", "application/json+xml")
+        ),
+        (
+            body("Fields", fields=[FIELD], contentType="text/plain"),
+            '"text/plain" is no JSON; use application/json or application/*+json, or mode Raw',
+        ),
+        (
+            body("Argument", argument="thing", contentType="text/plain"),
+            '"text/plain" is no JSON; use application/json or application/*+json, or mode Raw',
+        ),
+    ],
+)
+def test_the_content_type(given: Body, message: str) -> None:
+    assert said("POST", given) == [("contentType", message)]
+
+
+def fields(mode: str, *listed: dict[str, Any]) -> Body:
+    return body(mode, fields=list(listed))
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "message"),
+    [
+        (
+            fields("Fields", FIELD, {"name": "g", "argument": "texd"}),
+            "fields.1.argument",
+            '"texd" is not declared in spec.inputSchema; did you mean "text"?',
+        ),
+        (
+            fields("Form", {"name": "f", "argument": "list"}),
+            "fields.0.argument",
+            '"list" is no plain value, and a form holds nothing else; give it a plain type',
+        ),
+        (
+            fields("Multipart", {"name": "f", "argument": "any"}),
+            "fields.0.argument",
+            '"any" is no plain value, and a form holds nothing else; give it a plain type',
+        ),
+        (
+            fields("Fields", {"name": "/1/2/3/4/5/6/7/8/9", "argument": "text"}),
+            "fields.0.name",
+            '"/1/2/3/4/5/6/7/8/9" has 9 steps; use 8 at most',
+        ),
+        (
+            fields("Fields", {**FIELD, "fileName": "a.txt"}),
+            "fields.0.fileName",
+            "fileName is for mode Multipart; remove it, or change the mode",
+        ),
+        (
+            fields("Form", {**FIELD, "mediaType": "text/plain"}),
+            "fields.0.mediaType",
+            "mediaType is for mode Multipart; remove it, or change the mode",
+        ),
+        (
+            fields("Form", {**FIELD, "encoding": "Base64"}),
+            "fields.0.encoding",
+            "encoding is for mode Multipart; remove it, or change the mode",
+        ),
+    ],
+)
+def test_a_field(given: Body, path: str, message: str) -> None:
+    assert said("POST", given) == [(path, message)]
+
+
+@pytest.mark.parametrize(
+    ("names", "clash"),
+    [
+        pytest.param(("a", "/a"), ("/a", "a"), id="a member by name and by pointer"),
+        pytest.param(("a", "/a/b"), ("/a/b", "a"), id="inside of a value"),
+        pytest.param(("/a/b", "a"), ("a", "/a/b"), id="around a value"),
+        pytest.param(("/a/b/c", "x", "/a/b"), ("/a/b", "/a/b/c"), id="with another between"),
+        pytest.param(("a/b", "/a~1b"), ("/a~1b", "a/b"), id="a slash that is escaped"),
+        pytest.param(("a~b", "/a~0b"), ("/a~0b", "a~b"), id="a tilde that is escaped"),
+        pytest.param(("/a/b", "/a/c", "/ab"), None, id="side by side"),
+        pytest.param(("a/b", "/a/b"), None, id="a name with a slash is one step"),
+        pytest.param(("a~1b", "/a~1b"), None, id="a name is taken as it is"),
+    ],
+)
+def test_two_fields_are_not_at_one_place(names: tuple[str, ...], clash: tuple[str, str] | None) -> None:
+    found = said("POST", fields("Fields", *({"name": name, "argument": "text"} for name in names)))
+    if clash is None:
+        assert found == []
+    else:
+        later, earlier = clash
+        message = f'"{later}" and "{earlier}" are at the same place of the body; remove or rename one'
+        assert found == [(f"fields.{names.index(later)}.name", message)]
+
+
+NOWHERE = '"{0}" is declared and sent nowhere; map it, or remove it from spec.inputSchema'
+QUERY = (
+    '"{0}" may be an object, and goes to the query; add a query entry for it with style DeepObject or Json, or give '
+    "it a plain type"
+)
+FORM = '"{0}" is no plain value, and a form holds nothing else; give it a plain type, or map it'
+
+
+@pytest.mark.parametrize(
+    ("mode", "unused", "expected"),
+    [
+        ("Arguments", ("text", "thing", "any"), []),
+        ("Argument", ("text",), [(UNMAPPED, "text", NOWHERE)]),
+        ("Fields", ("text", "n"), [(UNMAPPED, "text", NOWHERE), (UNMAPPED, "n", NOWHERE)]),
+        ("Raw", ("thing",), [(UNMAPPED, "thing", NOWHERE)]),
+        ("None", ("text", "n", "list", "unheard"), []),
+        ("None", ("thing", "any"), [(INVALID, "thing", QUERY), (INVALID, "any", QUERY)]),
+        ("Form", ("text", "n", "unheard"), []),
+        ("Form", ("list", "thing"), [(INVALID, "list", FORM), (INVALID, "thing", FORM)]),
+        ("Multipart", ("any",), [(INVALID, "any", FORM)]),
+        ("Multipart", ("text",), []),
+    ],
+)
+def test_where_an_argument_goes_that_no_entry_names(
+    mode: str, unused: tuple[str, ...], expected: list[tuple[Reason, str, str]]
+) -> None:
+    assert list(bodies.leftover_faults(mode, unused, KNOWN)) == [
+        (reason, name, message.format(name)) for reason, name, message in expected
+    ]

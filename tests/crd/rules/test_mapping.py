@@ -1,0 +1,338 @@
+"""The proof of a mapping: every argument is declared, fits its place, and goes somewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd import manifest
+from crd.finding import Level
+from crd.rules import mapping
+from tests.crd.rules.documents import SERVICE, prompt, resource, server, taking, told, tool
+
+SCHEMA = taking(
+    "id",
+    id={"type": "string"},
+    n={"type": "integer"},
+    list={"type": "array"},
+    thing={"type": "object"},
+    any={},
+)
+
+
+def lines(item: manifest.Object) -> list[str]:
+    return told(mapping.invalid_mapping(item))
+
+
+def mapped(http: dict[str, Any], *names: str, method: str = "GET", **spec: Any) -> list[str]:
+    """What is said of a mapping of these arguments."""
+    schema = taking(*({"id"} & set(names)), **{name: SCHEMA["properties"][name] for name in names})
+    return lines(tool(method=method, inputSchema=schema, http=http, **spec))
+
+
+def read(http: dict[str, Any], template: str | None = None, **spec: Any) -> list[str]:
+    place = {"uriTemplate": template} if template else {"uri": "urn:a"}
+    return lines(resource(**place, service=SERVICE, http=http, **spec))
+
+
+def entry(name: str = "q", **source: Any) -> dict[str, Any]:
+    return {"name": name, **source}
+
+
+@pytest.mark.parametrize(
+    ("http", "names"),
+    [
+        ({}, ["id", "n", "list"]),
+        ({"path": "/{id}"}, ["id"]),
+        ({"query": [entry(argument="id")]}, ["id"]),
+        ({"query": [entry(value="x"), entry("r", claim="sub")]}, []),
+        ({"query": [entry(argument="n", style="DeepObject")]}, ["n"]),
+        ({"query": [entry(argument="list", style="Repeat")]}, ["list"]),
+        *(({"query": [entry(argument="list", style=s)]}, ["list"]) for s in ("Comma", "Space", "Pipe", "Json")),
+        *(({"query": [entry(argument="thing", style=s)]}, ["thing"]) for s in ("DeepObject", "Json")),
+        ({"query": [entry(argument="any", style="Json")]}, ["any"]),
+        ({"headers": [entry("X-A", argument="id")]}, ["id"]),
+        ({"headers": [entry("X-A", argument="n", style="Repeat")]}, ["n"]),
+        ({"headers": [entry("X-A", argument="list", style="Comma")]}, ["list"]),
+        ({"headers": [entry("X-A", argument="thing", style="Json")]}, ["thing"]),
+    ],
+)
+def test_a_mapping_that_takes_whatever_comes(http: dict[str, Any], names: list[str]) -> None:
+    assert mapped(http, *names) == []
+
+
+OBJECT = "may be an object, which style {0} cannot write; use DeepObject or Json"
+ARRAY = "may be an array, which style {0} cannot write; use Repeat, Comma, Space, Pipe or Json"
+
+
+@pytest.mark.parametrize(
+    ("http", "name", "line"),
+    [
+        *(
+            (
+                {"query": [entry(argument="thing", style=style)]},
+                "thing",
+                f'spec.http.query[0].style: "thing" {OBJECT.format(style)}',
+            )
+            for style in ("Repeat", "Comma", "Space", "Pipe")
+        ),
+        (
+            {"query": [entry(argument="any", style="Comma")]},
+            "any",
+            f'spec.http.query[0].style: "any" {OBJECT.format("Comma")}',
+        ),
+        (
+            {"query": [entry(argument="any", style="DeepObject")]},
+            "any",
+            f'spec.http.query[0].style: "any" {ARRAY.format("DeepObject")}',
+        ),
+        (
+            {"query": [entry(value="x"), entry("r", argument="list", style="DeepObject")]},
+            "list",
+            f'spec.http.query[1].style: "list" {ARRAY.format("DeepObject")}',
+        ),
+        (
+            {"headers": [entry("X-A", argument="thing", style="DeepObject")]},
+            "thing",
+            'spec.http.headers[0].style: "thing" would need several headers of one name; use style Comma or Json',
+        ),
+        (
+            {"headers": [entry("X-A", argument="n", style="DeepObject")]},
+            "n",
+            'spec.http.headers[0].style: "n" would need several headers of one name; use style Comma or Json',
+        ),
+        (
+            {"headers": [entry("X-A", argument="list", style="Repeat")]},
+            "list",
+            'spec.http.headers[0].style: "list" would need several headers of one name; use style Comma or Json',
+        ),
+        (
+            {"query": [entry(argument="idd")]},
+            "id",
+            'spec.http.query[0].argument: "idd" is not declared in spec.inputSchema; did you mean "id"?',
+        ),
+        (
+            {"headers": [entry("X-A", argument="/zzz/a")]},
+            "id",
+            (
+                'spec.http.headers[0].argument: "/zzz/a" is not declared in spec.inputSchema; declare it in '
+                "spec.inputSchema, or remove it"
+            ),
+        ),
+    ],
+)
+def test_an_entry_that_cannot_carry_its_argument(http: dict[str, Any], name: str, line: str) -> None:
+    assert mapped(http, name) == [f"error InvalidMapping: {line}"]
+
+
+def test_the_path_and_the_body_are_proven_at_their_fields() -> None:
+    http = {"path": "/{n}/..", "body": {"mode": "Fields"}}
+    assert mapped(http, "n", method="POST") == [
+        'error UnsafePath: spec.http.path: the segment ".." leads elsewhere; write the path that is meant',
+        (
+            'error InvalidMapping: spec.http.path: "n" may be left out, and the path needs it; make it required, or '
+            "give it a default"
+        ),
+        "error InvalidMapping: spec.http.body.fields: mode Fields needs fields; add one, or use mode Arguments",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "http", "names", "leftover"),
+    [
+        pytest.param("POST", {"body": {"mode": "None"}}, ["thing"], "query", id="an object in the query"),
+        pytest.param("GET", {}, ["thing"], "query", id="an object in the query of a GET"),
+        pytest.param(
+            "POST", {"body": {"mode": "Argument", "argument": "id"}}, ["id", "n"], "nowhere", id="beside one argument"
+        ),
+        pytest.param(
+            "POST",
+            {"path": "/{id}", "body": {"mode": "Fields", "fields": [entry("f", argument="list")]}},
+            ["id", "list", "n"],
+            "nowhere",
+            id="beside fields",
+        ),
+    ],
+)
+def test_an_argument_that_goes_nowhere(method: str, http: dict[str, Any], names: list[str], leftover: str) -> None:
+    name = names[-1]
+    expected = {
+        "query": f'error InvalidMapping: spec.http: "{name}" may be an object, and goes to the query; add a query '
+        "entry for it with style DeepObject or Json, or give it a plain type",
+        "nowhere": f'error UnmappedArgument: spec.http: "{name}" is declared and sent nowhere; map it, or remove it '
+        "from spec.inputSchema",
+    }
+    assert mapped(http, *names, method=method) == [expected[leftover]]
+
+
+def test_without_a_mapping_of_its_own_a_tool_is_told_and_not_refused() -> None:
+    (finding,) = mapping.invalid_mapping(tool(method="GET", inputSchema=taking(thing={"type": "object"})))
+    assert (finding.level, finding.subject, finding.field_path) == (Level.WARNING, ("leftover", "thing"), "spec.http")
+
+
+@pytest.mark.parametrize(
+    ("method", "http"),
+    [
+        ("POST", {"body": {"mode": "Argument", "argument": "/thing/a"}}),
+        ("POST", {"body": {"mode": "Fields", "fields": [entry("f", argument="/thing/a")]}}),
+        ("POST", {"query": [entry(argument="/thing/a", style="Json")], "body": {"mode": "None"}}),
+        ("POST", {"headers": [entry("X-A", argument="/thing/a", style="Json")], "body": {"mode": "None"}}),
+    ],
+)
+def test_a_part_of_an_argument_uses_it(method: str, http: dict[str, Any]) -> None:
+    schema = taking(thing={"type": "object", "properties": {"a": {"type": "string"}}})
+    assert lines(tool(method=method, inputSchema=schema, http=http)) == []
+
+
+def test_the_argument_of_the_page_size_is_used() -> None:
+    pages = {"parameter": "p", "nextLink": True, "sizeArgument": "n", "sizeParameter": "limit"}
+    body = {"mode": "Argument", "argument": "id"}
+    assert mapped({"pagination": pages, "body": body}, "id", "n", method="POST") == []
+
+
+def paged(**fields: Any) -> dict[str, Any]:
+    return {"pagination": {"parameter": "page", "nextLink": True, **fields}}
+
+
+@pytest.mark.parametrize(
+    ("http", "line"),
+    [
+        (
+            paged(cursorArgument="id"),
+            'cursorArgument: "id" is declared in spec.inputSchema; set cursorArgument to a name that is not',
+        ),
+        (
+            paged(sizeArgument="nn", sizeParameter="s"),
+            'sizeArgument: "nn" is not declared in spec.inputSchema; declare it there with type integer',
+        ),
+        (
+            paged(sizeArgument="id", sizeParameter="s"),
+            'sizeArgument: "id" is no number in spec.inputSchema; declare it there with type integer',
+        ),
+        (
+            paged(maxSize=5),
+            "maxSize: maxSize bounds sizeArgument, which is not set; set it with sizeParameter, or remove maxSize",
+        ),
+        (
+            {"query": [entry("page", argument="id")], **paged()},
+            'parameter: spec.http.query sets "page" as well; remove one of the two',
+        ),
+        (
+            {"query": [entry("s", argument="id")], **paged(sizeArgument="n", sizeParameter="s")},
+            'sizeParameter: spec.http.query sets "s" as well; remove one of the two',
+        ),
+        (
+            paged(sizeArgument="n", sizeParameter="page"),
+            'sizeParameter: "page" is the parameter of the cursor too; correct one of the two',
+        ),
+    ],
+)
+def test_pages(http: dict[str, Any], line: str) -> None:
+    assert mapped(http, "id", "n") == [f"error InvalidMapping: spec.http.pagination.{line}"]
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        paged(),
+        paged(sizeArgument="n", sizeParameter="s", maxSize=5),
+        {"query": [entry("q", argument="id")], **paged()},
+    ],
+)
+def test_pages_that_can_be_read(http: dict[str, Any]) -> None:
+    assert mapped(http, "id", "n") == []
+
+
+def test_a_page_size_may_be_any_number() -> None:
+    schema = taking(n={"type": "number"})
+    http = paged(sizeArgument="n", sizeParameter="s")
+    assert lines(tool(method="GET", inputSchema=schema, http=http)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/v1", 'service.path "/v1" has no effect with mcp; write the whole path in mcp.path'),
+        ("/", None),
+    ],
+)
+def test_a_tool_of_another_server_has_one_path(path: str, line: str | None) -> None:
+    item = tool(mcp={}, service={**SERVICE, "path": path}, inputSchema=taking(thing={"type": "object"}))
+    assert lines(item) == ([f"error InvalidMapping: spec.service.path: {line}"] if line else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1", []),
+        (
+            "/{a}/{b}{a}",
+            [
+                'error InvalidMapping: spec.service.path: "{a}" is sent as it stands there; move it to spec.http.path',
+                'error InvalidMapping: spec.service.path: "{b}" is sent as it stands there; move it to spec.http.path',
+            ],
+        ),
+        (
+            "/v1/../admin",
+            ['error UnsafePath: spec.service.path: the segment ".." leads elsewhere; write the path that is meant'],
+        ),
+    ],
+)
+def test_the_path_of_a_service_is_taken_as_it_is(path: str, expected: list[str]) -> None:
+    service = {**SERVICE, "path": path}
+    assert lines(tool(service=service)) == expected
+    assert lines(resource(uri="urn:a", http={}, service=service)) == expected
+
+
+@pytest.mark.parametrize(
+    ("http", "template", "expected"),
+    [
+        ({}, None, []),
+        ({"path": "/{sku}"}, "shop://{sku}{?q}", []),
+        (
+            {"path": "/{sku}"},
+            None,
+            [
+                (
+                    'error UndeclaredPlaceholder: spec.http.path: the path uses "{sku}", which spec.uriTemplate does '
+                    "not declare; declare it in spec.uriTemplate, or remove it"
+                )
+            ],
+        ),
+        (
+            {"path": "/{q}"},
+            "shop://{sku}{?q}",
+            [
+                (
+                    'error InvalidMapping: spec.http.path: "q" may be left out, and the path needs it; make it '
+                    "required, or give it a default"
+                )
+            ],
+        ),
+        ({"body": {"mode": "None"}}, "shop://{sku}", []),
+        (
+            {"body": {"mode": "Arguments"}},
+            "shop://{sku}",
+            ["error InvalidMapping: spec.http.body.mode: a GET has no body; set mode to None, or another spec.method"],
+        ),
+        ({"path": "/{b}"}, "shop://{a", []),
+        (
+            {"pagination": {"parameter": "p", "nextLink": True}},
+            None,
+            [
+                (
+                    "error InvalidMapping: spec.http.pagination: a resource is read whole; remove pagination, or "
+                    "offer a tool"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_resource_that_a_get_answers(http: dict[str, Any], template: str | None, expected: list[str]) -> None:
+    assert read(http, template) == expected
+
+
+def test_what_has_no_mapping_is_not_proven() -> None:
+    for item in (prompt(), server(), resource(content={"uri": "urn:a", "text": ""})):
+        assert lines(item) == []

@@ -1,0 +1,160 @@
+"""What an object names is there and may be used; what is absent only warns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd.catalog import Catalog
+from crd.facts import Backend, Fact, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact
+from crd.ref import Kind, Ref
+from crd.rules import references
+from crd.selector import Selector
+from tests.crd.rules.documents import told
+
+AT = ("spec", "service")
+ORDERS = Ref(Kind.SERVICE, "shop", "orders")
+ABROAD = Ref(Kind.SERVICE, "other", "orders")
+HTTP = (("http", 80), ("", 81))
+
+
+def member(service: Ref = ORDERS, port: int | str = 80, kind: Kind = Kind.TOOL, **fields: Any) -> MemberFact:
+    backends = fields.pop("backends", (Backend(service, port, AT),))
+    return MemberFact(Ref(kind, "shop", "a"), {}, "", "", (), backends, **fields)
+
+
+def server(**fields: Any) -> ServerFact:
+    return ServerFact(Ref(Kind.SERVER, "shop", "main"), Selector(), **fields)
+
+
+def service(ref: Ref = ORDERS, kind: str = "ClusterIP", ports: tuple[tuple[str, int], ...] = HTTP) -> ServiceFact:
+    return ServiceFact(ref, kind, ports)
+
+
+def grant(*kinds: str, namespace: str = "shop", targets: frozenset[str] | None = None, where: str = "other") -> Fact:
+    return GrantFact(Ref(Kind.GRANT, where, "g"), frozenset((kind, namespace) for kind in kinds), targets)
+
+
+def lines(fact: MemberFact | ServerFact, *there: Fact) -> list[str]:
+    return told(references.backends(Catalog.of(there), fact))
+
+
+@pytest.mark.parametrize("port", [80, 81, "http"])
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_a_service_with_the_port(port: int | str, kind: str) -> None:
+    assert lines(member(port=port), service(kind=kind)) == []
+
+
+def test_a_service_that_is_not_there() -> None:
+    assert lines(member(), service(Ref(Kind.SERVICE, "shop", "order"))) == [
+        (
+            "warning ServiceMissing: spec.service: Service shop/orders does not exist; calls fail until it does; "
+            "create it, or correct spec.service"
+        )
+    ]
+    redis = Backend(Ref(Kind.SERVICE, "shop", "redis"), 6379, ("spec", "redis"))
+    assert lines(server(backends=(redis,))) == [
+        (
+            "warning ServiceMissing: spec.redis: Service shop/redis does not exist; sessions and limits fail until it "
+            "does; create it, or correct spec.redis"
+        )
+    ]
+
+
+def test_a_service_that_leads_out_of_the_cluster() -> None:
+    assert lines(member(port=82), service(kind="ExternalName")) == [
+        (
+            "error ServiceExternalName: spec.service: Service shop/orders is of type ExternalName and leads out of "
+            "the cluster; name one with pods"
+        )
+    ]
+
+
+MANY = tuple((f"p{n}", n) for n in range(1, 7))
+
+
+@pytest.mark.parametrize(
+    ("port", "ports", "said"),
+    [
+        (82, HTTP, "has no port 82; use one of its ports: 80 (http), 81"),
+        ("grpc", HTTP, 'has no port "grpc"; use one of its ports: 80 (http), 81'),
+        (80, (), "has no port 80; use one of its ports: it has none"),
+        (7, MANY, "has no port 7; use one of its ports: 1 (p1), 2 (p2), 3 (p3), 4 (p4), 5 (p5)"),
+    ],
+)
+def test_a_service_without_the_port(port: int | str, ports: tuple[tuple[str, int], ...], said: str) -> None:
+    assert lines(member(port=port), service(ports=ports)) == [
+        f"warning ServicePortMissing: spec.service.port: Service shop/orders {said}"
+    ]
+
+
+DENIED = (
+    "error CrossNamespaceDenied: spec.service.namespace: Service other/orders is in another namespace, where no "
+    "ReferenceGrant lets {0}s of shop call it; create one there, or name a Service of shop"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "allowed"),
+    [
+        pytest.param(Kind.TOOL, [], False, id="no grant"),
+        pytest.param(Kind.TOOL, [grant("MCPTool")], True, id="a grant for all Services"),
+        pytest.param(Kind.TOOL, [grant("MCPResource")], False, id="a grant for another kind"),
+        pytest.param(Kind.RESOURCE, [grant("MCPTool", "MCPResource")], True, id="a grant for two kinds"),
+        pytest.param(Kind.TOOL, [grant("MCPTool", namespace="elsewhere")], False, id="a grant for another namespace"),
+        pytest.param(Kind.TOOL, [grant("MCPTool", where="shop")], False, id="a grant in its own namespace"),
+        pytest.param(Kind.TOOL, [grant("MCPTool", targets=frozenset({"orders"}))], True, id="a grant for the Service"),
+        pytest.param(Kind.TOOL, [grant("MCPTool", targets=frozenset({"x"}))], False, id="a grant for another Service"),
+        pytest.param(Kind.TOOL, [grant("MCPTool", targets=frozenset())], False, id="a grant for no Service"),
+    ],
+)
+def test_a_service_of_another_namespace(kind: Kind, there: list[Fact], allowed: bool) -> None:
+    found = lines(member(ABROAD, kind=kind), service(ABROAD), *there)
+    assert found == ([] if allowed else [DENIED.format(kind)])
+
+
+def test_a_service_of_another_namespace_that_is_not_there_either() -> None:
+    found = list(references.backends(Catalog(), member(ABROAD)))
+    assert [finding.reason for finding in found] == ["CrossNamespaceDenied", "ServiceMissing"]
+    assert {finding.subject for finding in found} == {("other/orders",)}
+    assert {finding.related for finding in found} == {(ABROAD,)}
+
+
+def test_each_backend_is_told_at_its_field() -> None:
+    at = [("spec", "operations", index, "service") for index in range(2)]
+    both = member(backends=(Backend(ORDERS, 80, at[0]), Backend(ORDERS, 99, at[1])), kind=Kind.RESOURCE)
+    found = list(references.backends(Catalog.of([service()]), both))
+    assert [(finding.field_path, finding.subject) for finding in found] == [
+        ("spec.operations[1].service.port", ("shop/orders", "99"))
+    ]
+
+
+SECRET = Mount(Ref(Kind.SECRET, "shop", "keys"), ("spec", "headersFrom", 0, "secretKeyRef", "name"))
+CONFIG = Mount(Ref(Kind.CONFIG_MAP, "shop", "region"), ("spec", "headersFrom", 1, "configMapKeyRef", "name"))
+
+
+def test_a_secret_and_a_config_map_that_are_not_there() -> None:
+    mounting = member(mounts=(SECRET, CONFIG))
+    assert told(references.mounts(Catalog(), mounting)) == [
+        (
+            "warning SecretMissing: spec.headersFrom[0].secretKeyRef.name: Secret shop/keys does not exist; calls "
+            "fail until it does; create it, or correct spec.headersFrom[0].secretKeyRef.name"
+        ),
+        (
+            "warning SecretMissing: spec.headersFrom[1].configMapKeyRef.name: ConfigMap shop/region does not exist; "
+            "calls fail until it does; create it, or correct spec.headersFrom[1].configMapKeyRef.name"
+        ),
+    ]
+    (first, _) = references.mounts(Catalog(), mounting)
+    assert (first.subject, first.related) == (("Secret shop/keys",), (SECRET.ref,))
+
+
+def test_what_is_there_or_cannot_be_listed_is_not_missing() -> None:
+    mounting = server(mounts=(SECRET, CONFIG))
+    there = Catalog.of([NameFact(SECRET.ref), NameFact(CONFIG.ref)])
+    assert told(references.mounts(there, mounting)) == []
+    blind = Catalog().blind_to(Kind.SECRET)
+    assert [f.related for f in references.mounts(blind, mounting)] == [(CONFIG.ref,)]
+    assert told(references.mounts(Catalog().blind_to(Kind.SECRET, Kind.CONFIG_MAP), mounting)) == []
+    assert told(references.mounts(blind.put(service()).drop(ORDERS), server(mounts=(SECRET,)))) == []

@@ -1,0 +1,244 @@
+"""What a server as a whole promises: its way in, its names, its limits and its size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from crd import published
+from crd.catalog import Catalog
+from crd.facts import Claim, MemberFact, ServerFact, Space
+from crd.finding import Level
+from crd.ref import Kind, Ref
+from crd.rules import servers
+from crd.selector import Selector
+from tests.crd.rules.documents import SERVICE, broken, prompt, resource, server, told, tool
+
+MAIN = Ref(Kind.SERVER, "shop", "main")
+
+
+def fact(name: str = "main", **fields: Any) -> ServerFact:
+    return ServerFact(Ref(Kind.SERVER, "shop", name), Selector(select_all=True), **fields)
+
+
+def member(name: str = "a", space: Space = Space.TOOL_NAME, **fields: Any) -> MemberFact:
+    kinds = {Space.TOOL_NAME: Kind.TOOL, Space.PROMPT_NAME: Kind.PROMPT, Space.URI: Kind.RESOURCE}
+    claims = fields.pop("claims", (Claim(space, name),))
+    return MemberFact(Ref(kinds[space], "shop", name[:20]), {}, "", "", claims, (), **fields)
+
+
+PUBLIC = (
+    "warning PublicWithoutAuth: spec.auth: everybody who reaches a.example.com may use the server; set auth, or "
+    "remove ingress"
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"ingress": {"host": "a.example.com"}}, [PUBLIC]),
+        ({"ingress": {"host": "a.example.com"}, "auth": {}}, [PUBLIC]),
+        (
+            {"ingress": {"host": "a.example.com"}, "auth": {"type": "APIKey", "apiKey": {"secretName": "k"}}},
+            [],
+        ),
+        ({}, []),
+        ({"auth": {"type": "None"}}, []),
+    ],
+)
+def test_a_server_that_asks_nobody_who_they_are(spec: dict[str, Any], expected: list[str]) -> None:
+    assert told(servers.public_without_auth(server(**spec))) == expected
+
+
+def test_a_tool_is_reached_through_servers_alone() -> None:
+    assert told(servers.public_without_auth(tool())) == []
+
+
+def long(name: str) -> str:
+    return f'warning LongName: spec.name: "{name}" has {len(name)} characters, and many clients take 64; shorten it'
+
+
+def test_a_name_that_some_clients_cut() -> None:
+    assert told(servers.long_names(tool(name="n" * 65))) == [long("n" * 65)]
+    assert told(servers.long_names(prompt(name="n" * 128))) == [long("n" * 128)]
+    assert told(servers.long_names(tool("m" * 65))) == [long("m" * 65)]
+    for item in (
+        tool(name="n" * 64),
+        tool(name="n" * 65, enabled=False),
+        resource(name="n" * 65, content={"uri": f"urn:{'a' * 80}", "text": ""}),
+        tool(ingressPath="/" + "a" * 80),
+        broken("MCPTool", {}, "n" * 65),
+        server(),
+    ):
+        assert told(servers.long_names(item)) == []
+
+
+def prefixed(prefix: str, name: str, space: Space = Space.TOOL_NAME) -> list[str]:
+    return told(servers.prefixed_names(fact(prefix=prefix), member(name, space)))
+
+
+def test_a_name_that_is_too_long_with_its_prefix() -> None:
+    repair = 'shorten it, or the prefix "shop_" of MCPServer shop/main'
+    for space in (Space.TOOL_NAME, Space.PROMPT_NAME):
+        assert prefixed("shop_", "n" * 124, space) == [
+            f'error InvalidName: spec.name: "shop_{"n" * 124}" has 129 characters of 128; {repair}'
+        ]
+        assert prefixed("shop_", "n" * 60, space) == [
+            f'warning LongName: spec.name: "shop_{"n" * 60}" has 65 characters, and many clients take 64; {repair}'
+        ]
+        assert prefixed("shop_", "n" * 64, space) == [
+            f'warning LongName: spec.name: "shop_{"n" * 64}" has 69 characters, and many clients take 64; {repair}'
+        ]
+        assert prefixed("shop_", "n" * 59, space) == []
+        # A name that is long by itself is told once, by its own object.
+        assert prefixed("shop_", "n" * 65, space) == []
+        assert prefixed("shop_", "n" * 123, space) == []
+        assert prefixed("", "n" * 129, space) == []
+    assert prefixed("shop_", "n" * 200, Space.URI) == []
+
+
+def test_a_prefixed_name_belongs_to_a_member_and_a_server() -> None:
+    (finding,) = servers.prefixed_names(fact(prefix="p"), member("n" * 128))
+    assert (finding.ref.name, finding.subject, finding.related) == ("n" * 20, ("shop/main",), (MAIN,))
+
+
+@pytest.mark.parametrize(
+    ("timeout", "expected"),
+    [
+        (0.0, []),
+        (30.0, []),
+        (
+            30.5,
+            [
+                (
+                    "warning LongTimeout: spec.timeout: 30.5 s is longer than config.requestTimeout of MCPServer "
+                    "shop/main (30 s), which ends the call; shorten it, or raise that"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_timeout_that_ends_before(timeout: float, expected: list[str]) -> None:
+    assert told(servers.long_timeouts(fact(), member(timeout=timeout))) == expected
+
+
+def unmatched(limited: tuple[str, ...], prefix: str = "", *members: MemberFact) -> list[str]:
+    wanted = fact(limited=limited, prefix=prefix)
+    return told(servers.unmatched_limits(Catalog.of([wanted, *members]), wanted))
+
+
+@pytest.mark.parametrize(
+    ("limited", "prefix", "expected"),
+    [
+        (("search",), "", []),
+        (("x_search",), "x_", []),
+        (
+            ("serch",),
+            "",
+            ['serch: MCPServer shop/main serves no tool "serch", so the limit has no effect; did you mean "search"?'],
+        ),
+        (
+            ("search", "zzz"),
+            "",
+            [
+                (
+                    'zzz: MCPServer shop/main serves no tool "zzz", so the limit has no effect; correct it, or remove '
+                    "the limit"
+                )
+            ],
+        ),
+        (
+            ("search",),
+            "x_",
+            [
+                (
+                    'search: MCPServer shop/main serves no tool "search", so the limit has no effect; did you mean '
+                    '"x_search"?'
+                )
+            ],
+        ),
+        (
+            ("report",),
+            "",
+            [
+                (
+                    'report: MCPServer shop/main serves no tool "report", so the limit has no effect; correct it, or '
+                    "remove the limit"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_limit_of_a_tool_that_is_not_served(limited: tuple[str, ...], prefix: str, expected: list[str]) -> None:
+    there = (member("search"), member("report", Space.PROMPT_NAME))
+    assert unmatched(limited, prefix, *there) == [
+        f"warning PolicyMatchesNothing: spec.rateLimits.tools.{line}" for line in expected
+    ]
+
+
+DOOR = ("a.example.com", "/mcp")
+TAKEN = (
+    "error IngressTaken: spec.ingress.host: MCPServer shop/{0} already has a.example.com/mcp; change "
+    "spec.ingress.host or spec.ingress.pathPrefix"
+)
+
+
+def taken(wanted: ServerFact, *others: ServerFact, blame_always: bool = False) -> list[str]:
+    catalog = Catalog.of([wanted, *others])
+    return told(servers.ingress_taken(catalog, wanted, blame_always=blame_always))
+
+
+def test_an_ingress_belongs_to_the_eldest() -> None:
+    elder, younger = fact("z", door=DOOR, created="2026-01-01T00:00:00Z"), fact("a", door=DOOR, created="2026-02-01")
+    eldest = fact("m", door=DOOR, created="2025-01-01T00:00:00Z")
+    assert taken(younger, elder) == [TAKEN.format("z")]
+    assert taken(elder, younger) == []
+    assert taken(elder, younger, blame_always=True) == [TAKEN.format("a")]
+    assert taken(younger, elder, eldest) == [TAKEN.format("m")]
+    assert taken(fact("b", door=DOOR), fact("a", door=DOOR)) == [TAKEN.format("a")]
+    assert taken(fact("a", door=DOOR), fact("b", door=DOOR)) == []
+
+
+@pytest.mark.parametrize("door", [None, ("a.example.com", "/other"), ("b.example.com", "/mcp")])
+def test_another_way_in_is_free(door: tuple[str, str] | None) -> None:
+    assert taken(fact("b", door=door), fact("a", door=DOOR), blame_always=True) == []
+    assert taken(fact("b", door=DOOR), fact("a", door=door), blame_always=True) == []
+
+
+def test_an_ingress_of_another_namespace_is_taken_too() -> None:
+    abroad = replace(fact(door=DOOR), ref=Ref(Kind.SERVER, "abroad", "main"))
+    assert taken(fact("a", door=DOOR), abroad) == [TAKEN.format("x").replace("shop/x", "abroad/main")]
+    (finding,) = servers.ingress_taken(Catalog.of([abroad]), fact("a", door=DOOR), blame_always=True)
+    assert (finding.subject, finding.related) == (DOOR, (abroad.ref,))
+
+
+LIMIT = 900 * 1024
+LARGE = (
+    "CatalogTooLarge: the catalog of MCPServer shop/main has {0} KiB of 900; let it select fewer objects, or shorten "
+    "schemas and texts"
+)
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        (0, None),
+        (720 * 1024, None),
+        (720 * 1024 + 1, (Level.WARNING, 720)),
+        (LIMIT, (Level.WARNING, 900)),
+        (LIMIT + 1, (Level.ERROR, 900)),
+        (2 * LIMIT + 1023, (Level.ERROR, 1800)),
+    ],
+)
+def test_the_size_of_a_catalog(weight: int, expected: tuple[Level, int] | None) -> None:
+    assert published.LIMIT == LIMIT
+    catalog = Catalog.of([fact(), member("a", weight=weight - weight // 2), member("b", weight=weight // 2)])
+    found = list(servers.catalog_size(catalog, fact()))
+    assert told(found) == ([f"{expected[0]} {LARGE.format(expected[1])}"] if expected else [])
+    assert all((f.ref, f.subject, f.related) == (MAIN, ("shop/main",), (MAIN,)) for f in found)
+
+
+def test_a_service_is_no_way_in() -> None:
+    assert told(servers.public_without_auth(resource(uri="urn:a", http={}, service=SERVICE))) == []
