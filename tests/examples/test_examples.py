@@ -65,7 +65,9 @@ def test_every_reason_has_an_example(reason: Reason) -> None:
 
 
 def test_there_are_enough_of_them() -> None:
-    judged = [item for folder in ("valid", "invalid", "warnings") for f in corpus.files(folder) for item in corpus.objects(f)]
+    judged = [
+        item for folder in ("valid", "invalid", "warnings") for f in corpus.files(folder) for item in corpus.objects(f)
+    ]
 
     assert len(judged) >= 250
     assert {item.ref.kind for item in judged} == set(manifest.OURS)
