@@ -1,8 +1,8 @@
 """The corpus of examples, read and judged as the tests need it: what stands, and what one more file breaks.
 
-``valid`` is what stands: the shop of the local cluster at its top, a folder for every other set. A file of ``invalid`` or
-``warnings`` is applied on top of it, document by document; a document of an object that stands is a change of it. A file of
-``files`` is for ``mcp-operator check`` alone: nobody can apply it.
+``valid`` is what stands: the shop of the local cluster at its top, a folder for every other set. A file of ``invalid``
+or ``warnings`` is applied on top of it, document by document; a document of an object that stands is a change of it. A
+file of ``files`` is for ``mcp-operator check`` alone: nobody applies it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def valid() -> tuple[Object, ...]:
 
 @cache
 def background() -> Catalog:
-    """What the valid examples point at: Services, Secrets, ConfigMaps and grants, of the sets and of the local cluster."""
+    """What the valid examples point at: Services, Secrets, ConfigMaps and grants, of the sets and the local cluster."""
     outside = [
         _moved(EXAMPLES / "backend" / "service.yaml", "shop"),
         _moved(EXAMPLES.parent / "components" / "redis" / "redis.yaml", "shop"),

@@ -1,4 +1,4 @@
-"""The pages of the reasons: each says what happened, why that is a rule and what repairs it, and shows a true message."""
+"""The pages of the reasons: what happened, why that is a rule, what repairs it, and a message as it really is."""
 
 from __future__ import annotations
 
