@@ -26,7 +26,8 @@ def page_of(reason: Reason) -> str:
 
 def example_of(reason: Reason) -> Path:
     """The example that the page links first."""
-    return corpus.ROOT / LINK.findall(page_of(reason))[0]
+    first: str = LINK.findall(page_of(reason))[0]
+    return corpus.ROOT / first
 
 
 def message_of(reason: Reason) -> str:
