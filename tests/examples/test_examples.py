@@ -100,7 +100,7 @@ def test_every_field_of_a_spec_is_in_a_valid_example(kind: Kind) -> None:
     assert set(unused(schema, specs(kind), "spec")) == never
 
 
-def choices(schema: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
+def choices(schema: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
     """Every value of every enum, with the name of its field."""
     yield from ((name, value) for value in schema.get("enum", ()))
     for child, node in schema.get("properties", {}).items():
@@ -109,14 +109,15 @@ def choices(schema: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
         yield from choices(schema["items"], name)
 
 
-def written(node: Any, name: str) -> Iterator[tuple[str, str]]:
+def written(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Every plain value, with the name of its field."""
     if isinstance(node, dict):
         for child, value in node.items():
             yield from written(value, child)
     elif isinstance(node, list):
         for item in node:
             yield from written(item, name)
-    elif isinstance(node, str):
+    else:
         yield name, node
 
 
