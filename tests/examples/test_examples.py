@@ -2,145 +2,127 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
-from crd import defaults, footprint, integrity, manifest, openapi
-from crd.catalog import Catalog
-from crd.finding import Finding, Level, Reason
-from crd.integrity import Change
+from cli import __main__ as command
+from crd import integrity, manifest, openapi
+from crd.finding import Level, Reason
+from crd.ref import Kind
+from tests.examples import corpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from crd.manifest import Object
-    from crd.ref import Kind
+MEANT = {
+    ("MCPServer shop/storefront", Reason.PUBLIC_WITHOUT_AUTH),  # customers have no accounts, and are welcome
+    ("MCPServer shop/storefront", Reason.SECRET_MISSING),  # a certificate comes from whoever owns the host
+}
+"""Warnings of valid examples that say what is meant."""
 
-ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "manifests" / "examples"
-STATUS_ONLY = {Reason.NAME_CONFLICT}
-"""Reasons that no request is refused or warned for: nothing to apply could show them."""
-
-
-def files(folder: str) -> list[Path]:
-    return sorted((EXAMPLES / folder).glob("*.yaml"))
-
-
-def documents(file: Path) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(file.read_text()) if document]
+NEVER = {
+    Kind.RESOURCE: {"spec.http.body", "spec.http.pagination"},  # a resource is read by GET, and whole
+}
+"""Fields that the schema shares with another kind, and a rule refuses."""
 
 
-def objects(file: Path) -> list[Object]:
-    return [manifest.decode(defaults.defaulted(d)) for d in documents(file) if manifest.kind_of(d) in openapi.KINDS]
+def test_the_valid_examples_stand_together_without_an_error() -> None:
+    found = integrity.survey(corpus.background(), corpus.valid())
+
+    assert {(str(finding.ref), finding.reason) for finding in found} == MEANT
 
 
-def backends() -> Catalog:
-    """The Services of the backend, in the namespace that its kustomization puts them in."""
-    namespace = yaml.safe_load((EXAMPLES / "backend" / "kustomization.yaml").read_text())["namespace"]
-    (service,) = documents(EXAMPLES / "backend" / "service.yaml")
-    return Catalog.of(
-        [footprint.service_fact({**service, "metadata": {**service["metadata"], "namespace": namespace}})]
-    )
-
-
-VALID = [item for file in files("valid") for item in objects(file)]
-STANDING = {item.ref: item for item in VALID}
-
-
-def catalog() -> Catalog:
-    result = backends()
-    for item in VALID:
-        assert item.fact is not None
-        result = result.put(item.fact)
-    return result
-
-
-def verdict(file: Path) -> list[Finding]:
-    """What each object of a file breaks where the valid examples stand."""
-    there = catalog()
-    changes = [Change(item.ref, STANDING.get(item.ref), item) for item in objects(file)]
-    return [finding for change in changes for finding in integrity.judge(there, change)]
-
-
-def test_the_valid_examples_stand_together_without_a_finding() -> None:
-    assert [str(finding) for finding in integrity.survey(backends(), VALID)] == []
-
-
-@pytest.mark.parametrize("file", files("invalid"), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", corpus.files("invalid"), ids=lambda file: file.stem)
 def test_an_invalid_example_is_refused_for_the_reason_in_its_name(file: Path) -> None:
-    reasons = {finding.reason for finding in verdict(file) if finding.level is Level.ERROR}
-    assert reasons == {Reason(file.stem.partition("--")[0])}
+    assert {f.reason for f in corpus.verdict(file) if f.level is Level.ERROR} == {corpus.reason_of(file)}
 
 
-@pytest.mark.parametrize("file", files("warnings"), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", corpus.files("warnings"), ids=lambda file: file.stem)
 def test_a_doubtful_example_only_warns(file: Path) -> None:
-    found = {(finding.reason, finding.level) for finding in verdict(file)}
-    assert found == {(Reason(file.stem.partition("--")[0]), Level.WARNING)}
+    found = {(finding.reason, finding.level) for finding in corpus.verdict(file)}
+
+    assert found == {(corpus.reason_of(file), Level.WARNING)}
 
 
-@pytest.mark.parametrize("file", [*files("invalid"), *files("warnings")], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", corpus.files("files"), ids=lambda file: file.stem)
+def test_check_finds_what_is_wrong_with_a_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["check", str(file)]) == 1
+    assert f"error: {corpus.reason_of(file)}: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "file", [file for folder in ("invalid", "warnings", "files") for file in corpus.files(folder)], ids=lambda f: f.stem
+)
 def test_an_example_says_first_what_is_wrong_with_it(file: Path) -> None:
     assert file.read_text().startswith("# ")
 
 
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in STATUS_ONLY])
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in corpus.STATUS_ONLY])
 def test_every_reason_has_an_example(reason: Reason) -> None:
-    folder = "invalid" if reason.level is Level.ERROR else "warnings"
-    assert [file for file in files(folder) if file.stem.startswith(f"{reason}--")]
+    assert [file for file in corpus.files(corpus.folder_of(reason)) if file.stem.startswith(f"{reason}--")]
 
 
-@pytest.mark.parametrize("reason", list(Reason))
-def test_every_reason_has_a_page(reason: Reason) -> None:
-    page = (ROOT / "docs" / "errors" / f"{reason}.md").read_text()
-    assert page.startswith(f"# {reason}\n")
-    assert len(page.splitlines()) <= 40
-    for part in ("**Why.**", "**Repair.**", "```yaml"):
-        assert part in page
-    assert f"({reason}.md)" in (ROOT / "docs" / "errors" / "README.md").read_text()
+def test_there_are_enough_of_them() -> None:
+    judged = [
+        item for folder in ("valid", "invalid", "warnings") for f in corpus.files(folder) for item in corpus.objects(f)
+    ]
+
+    assert len(judged) >= 250
+    assert {item.ref.kind for item in judged} == set(manifest.OURS)
 
 
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in STATUS_ONLY])
-def test_a_page_shows_a_message_as_an_example_gets_it(reason: Reason) -> None:
-    page = (ROOT / "docs" / "errors" / f"{reason}.md").read_text()
-    shown = page.partition("```text\n")[2].partition("\n```")[0]
-    folder = "invalid" if reason.level is Level.ERROR else "warnings"
-    given = [str(f) for file in files(folder) if file.stem.startswith(f"{reason}--") for f in verdict(file)]
-    assert shown in given
+def specs(kind: Kind) -> list[dict[str, Any]]:
+    found = [document for file in corpus.files("valid") for document in corpus.documents(file)]
+    return [document["spec"] for document in found if document["kind"] == kind]
 
 
-def test_every_page_has_a_reason() -> None:
-    pages = {page.stem for page in (ROOT / "docs" / "errors").glob("*.md")} - {"README"}
-    assert pages == {reason.value for reason in Reason}
-
-
-def fields(schema: dict[str, Any], path: str) -> Iterator[str]:
+def unused(schema: dict[str, Any], given: list[Any], path: str) -> Iterator[str]:
+    """Fields of a schema that no value at their place has."""
     for name, child in schema.get("properties", {}).items():
-        yield f"{path}.{name}"
-        yield from fields(child, f"{path}.{name}")
-    if "items" in schema:
-        yield from fields(schema["items"], path)
-
-
-def used(node: Any, path: str) -> Iterator[str]:
-    if isinstance(node, dict):
-        for name, child in node.items():
+        values = [value[name] for value in given if name in value]
+        if values:
+            yield from unused(child, values, f"{path}.{name}")
+        else:
             yield f"{path}.{name}"
-            yield from used(child, f"{path}.{name}")
-    elif isinstance(node, list):
-        for child in node:
-            yield from used(child, path)
+    if "items" in schema:
+        yield from unused(schema["items"], [item for value in given for item in value], path)
+    if schema.get("additionalProperties"):
+        yield from unused(schema["additionalProperties"], [item for value in given for item in value.values()], path)
 
 
 @pytest.mark.parametrize("kind", openapi.KINDS)
 def test_every_field_of_a_spec_is_in_a_valid_example(kind: Kind) -> None:
-    written = {
-        path
-        for file in files("valid")
-        for document in documents(file)
-        if document["kind"] == kind
-        for path in used(document["spec"], "spec")
-    }
-    assert set(fields(openapi.schema(kind)["properties"]["spec"], "spec")) - written == set()
+    schema = openapi.schema(kind)["properties"]["spec"]
+    never = NEVER.get(kind, set())
+
+    assert set(unused(schema, specs(kind), "spec")) == never
+
+
+def choices(schema: dict[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    """Every value of every enum, with the name of its field."""
+    yield from ((name, value) for value in schema.get("enum", ()))
+    for child, node in schema.get("properties", {}).items():
+        yield from choices(node, child)
+    if "items" in schema:
+        yield from choices(schema["items"], name)
+
+
+def written(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Every plain value, with the name of its field."""
+    if isinstance(node, dict):
+        for child, value in node.items():
+            yield from written(value, child)
+    elif isinstance(node, list):
+        for item in node:
+            yield from written(item, name)
+    else:
+        yield name, node
+
+
+def test_every_choice_that_an_author_has_is_in_a_valid_example() -> None:
+    offered = {c for kind in openapi.KINDS for c in choices(openapi.schema(kind)["properties"]["spec"], "spec")}
+    taken = {pair for kind in openapi.KINDS for pair in written(specs(kind), "spec")}
+
+    assert offered - taken == set()

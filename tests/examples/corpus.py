@@ -1,0 +1,107 @@
+"""The corpus of examples, read and judged as the tests need it: what stands, and what one more file breaks.
+
+``valid`` is what stands: the shop of the local cluster at its top, a folder for every other set. A file of ``invalid``
+or ``warnings`` is applied on top of it, document by document; a document of an object that stands is a change of it. A
+file of ``files`` is for ``mcp-operator check`` alone: nobody applies it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from crd import defaults, footprint, integrity, manifest, openapi
+from crd.catalog import Catalog
+from crd.finding import Level, Reason
+from crd.integrity import Change
+
+if TYPE_CHECKING:
+    from crd.facts import Fact
+    from crd.finding import Finding
+    from crd.manifest import Object
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "manifests" / "examples"
+STATUS_ONLY = frozenset({Reason.NAME_CONFLICT})
+"""Reasons that no request is refused or warned for: nothing to apply could show them."""
+FILES_ONLY = frozenset({Reason.CATALOG_TOO_LARGE, Reason.DUPLICATE_OBJECT, Reason.INVALID_DOCUMENT})
+"""Reasons whose examples nobody applies: two are about files, and a catalog that is too large takes many objects."""
+
+
+def files(folder: str) -> list[Path]:
+    """The files of a folder and of those below it, in the order of an apply."""
+    return sorted((EXAMPLES / folder).rglob("*.yaml"))
+
+
+def folder_of(reason: Reason) -> str:
+    """Where the examples of a reason are."""
+    if reason in FILES_ONLY:
+        return "files"
+    return "invalid" if reason.level is Level.ERROR else "warnings"
+
+
+def reason_of(file: Path) -> Reason:
+    """The reason that a file is named after."""
+    return Reason(file.stem.partition("--")[0])
+
+
+def documents(file: Path) -> list[dict[str, Any]]:
+    """The documents of a file; the items of a List are documents."""
+    found = [document for document in yaml.safe_load_all(file.read_text()) if document]
+    return [item for document in found for item in (document["items"] if document["kind"] == "List" else [document])]
+
+
+def objects(file: Path) -> list[Object]:
+    """The objects of our kinds, as they are after the mutating webhook."""
+    return [manifest.decode(defaults.defaulted(d)) for d in documents(file) if manifest.kind_of(d) in openapi.KINDS]
+
+
+@cache
+def valid() -> tuple[Object, ...]:
+    """The objects of our kinds that stand."""
+    return tuple(item for file in files("valid") for item in objects(file))
+
+
+@cache
+def background() -> Catalog:
+    """What the valid examples point at: Services, Secrets, ConfigMaps and grants, of the sets and the local cluster."""
+    outside = [
+        _moved(EXAMPLES / "backend" / "service.yaml", "shop"),
+        _moved(EXAMPLES.parent / "components" / "redis" / "redis.yaml", "shop"),
+    ]
+    inside = [document for file in files("valid") for document in documents(file)]
+    return Catalog.of(filter(None, map(footprint.foreign, [*(d for found in outside for d in found), *inside])))
+
+
+@cache
+def standing() -> Catalog:
+    """The catalog in which the valid examples stand."""
+    catalog = background()
+    for item in valid():
+        catalog = catalog.put(_fact(item))
+    return catalog
+
+
+def verdict(file: Path) -> list[Finding]:
+    """What a file breaks where the valid examples stand, applied document by document."""
+    catalog = standing()
+    there = {item.ref: item for item in valid()}
+    found: list[Finding] = []
+    for item in objects(file):
+        found += integrity.judge(catalog, Change(item.ref, there.get(item.ref), item))
+        if item.fact is not None:
+            catalog = catalog.put(item.fact)
+    return found
+
+
+def _fact(item: Object) -> Fact:
+    assert item.fact is not None, item.problems
+    return item.fact
+
+
+def _moved(file: Path, namespace: str) -> list[dict[str, Any]]:
+    """The documents of a file in the namespace that a kustomization puts them in."""
+    return [{**d, "metadata": {**d["metadata"], "namespace": namespace}} for d in documents(file)]
