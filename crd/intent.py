@@ -101,7 +101,9 @@ def load(payload: bytes) -> tuple[Intent, ...]:
         if raw["format"] != FORMAT:
             raise InvalidLedgerError(f"format is {raw['format']!r}, this version reads {FORMAT}")
         return tuple(_intent(entry) for entry in raw["intents"])
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+    except InvalidLedgerError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise InvalidLedgerError(f"{type(error).__name__}: {error}") from error
 
 

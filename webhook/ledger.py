@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import gzip
 import zlib
 from collections import defaultdict
@@ -129,7 +128,7 @@ class Ledgers:
             return _Page(None, ())
         try:
             return _Page(found["metadata"]["resourceVersion"], _unpacked(found))
-        except (intent.InvalidLedgerError, ValueError, OSError, EOFError, zlib.error, binascii.Error) as error:
+        except (ValueError, OSError, EOFError, zlib.error) as error:
             raise LedgerError(f"ConfigMap {self._namespace}/{name} is no ledger ({error}); delete it") from error
 
     async def _written(self, namespace: str, page: _Page, intents: Intents) -> bool:

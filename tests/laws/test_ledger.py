@@ -1,4 +1,4 @@
-"""The protocol of Strict servers, in every order of its steps: replicas that lag, writes that are lost, clocks that go on.
+"""The protocol of Strict servers, in every order of its steps: replicas lag, writes are lost, time goes by.
 
 A write is read, answered, and lands or does not; between any two steps of one, any steps of the others may come. The
 steps are the real ones: `integrity.judge` on what a replica has been shown, `ledger.decide` on the page that was read,
@@ -275,6 +275,10 @@ SCENARIOS = {
     "a tool that comes and goes, and one that wants its name": (
         [server("in")],
         [create(0, tool(A, "x")), delete(1, A), create(1, tool(B, "x"))],
+    ),
+    "a tool that makes way for one of its own name, and one that wants what that will serve": (
+        [server("in"), tool(A, "y")],
+        [delete(0, A), create(1, tool(A, "x")), create(0, tool(B, "x"))],
     ),
     "two that swap their names": (
         [server("in"), tool(A, "x"), tool(B, "y")],
