@@ -98,13 +98,13 @@ def load(payload: bytes) -> tuple[Intent, ...]:
     """Read what `dump` wrote. Raises InvalidLedgerError for anything else."""
     try:
         raw = orjson.loads(payload)
-        if raw["format"] != FORMAT:
-            raise InvalidLedgerError(f"format is {raw['format']!r}, this version reads {FORMAT}")
-        return tuple(_intent(entry) for entry in raw["intents"])
-    except InvalidLedgerError:
-        raise
+        written, entries = raw["format"], raw["intents"]
+        intents = tuple(map(_intent, entries)) if written == FORMAT else None
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise InvalidLedgerError(f"{type(error).__name__}: {error}") from error
+    if intents is None:
+        raise InvalidLedgerError(f"format is {written!r}, this version reads {FORMAT}")
+    return intents
 
 
 def _plain(intent: Intent) -> dict[str, Any]:
