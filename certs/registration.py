@@ -97,6 +97,8 @@ def configurations(
         _rule([kind.plural for kind in Kind if kind is not Kind.SERVICE], "CREATE", "UPDATE", "DELETE")
     ]
     validating["matchConditions"] = [_NOT_GOING, _CHANGED]
+    # What is admitted where a server is Strict is noted in a ledger; of a dry run nothing is.
+    validating["sideEffects"] = "NoneOnDryRun"
     mutating = _webhook(MUTATOR, target.client(MUTATE_PATH), ca_bundle, "Ignore", namespace)
     mutating["rules"] = [_rule(_MEMBERS, "CREATE", "UPDATE")]
     mutating["matchConditions"] = [_NOT_GOING, _SOMETHING_TO_DEFAULT]

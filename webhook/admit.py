@@ -5,7 +5,7 @@ Also the patch of the mutating webhook. Called by `webhook.server`; reads nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jsonpatch
@@ -15,13 +15,13 @@ from crd.finding import Finding, Level, Reason, Verdict
 from crd.integrity import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from crd.catalog import Catalog
     from crd.manifest import Object
     from webhook.review import Review
 
-__all__ = ["Decision", "change_of", "decide", "defaulting_patch"]
+__all__ = ["Decision", "change_of", "decide", "defaulting_patch", "refused"]
 
 # kubectl and the API server cut longer warnings.
 WARNING_LENGTH = 256
@@ -29,11 +29,16 @@ WARNING_LENGTH = 256
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to answer. ``new`` is what the catalog will hold if the answer is yes and the change is stored."""
+    """What to answer about a change."""
 
+    change: Change
     verdict: Verdict
     warnings: tuple[str, ...]
-    new: Object | None
+
+    @property
+    def new(self) -> Object | None:
+        """What the catalog will hold if the answer is yes and the change is stored."""
+        return self.change.new
 
     @property
     def allowed(self) -> bool:
@@ -60,6 +65,11 @@ class Decision:
         return {**notes, "related": ", ".join(others)} if others else notes
 
 
+def refused(decision: Decision, further: Iterable[Finding]) -> Decision:
+    """The decision with further findings that speak against the change."""
+    return replace(decision, verdict=Verdict.of((*decision.verdict, *further)))
+
+
 def change_of(review: Review) -> Change:
     """The change a review is about. Raises ValueError if it is not about a named object of our kinds."""
     new = manifest.decode(review.new) if review.new is not None else None
@@ -76,7 +86,7 @@ def decide(catalog: Catalog, review: Review) -> Decision:
     verdict = integrity.judge(catalog, change)
     extra = (*_lost_fields(change), *(impact.preview(catalog, change) if verdict.allowed else ()))
     lines = (str(finding) for finding in (*verdict.warnings, *extra))
-    return Decision(verdict, tuple(_cut(line) for line in dict.fromkeys(lines)), change.new)
+    return Decision(change, verdict, tuple(_cut(line) for line in dict.fromkeys(lines)))
 
 
 def defaulting_patch(review: Review) -> list[dict[str, Any]]:

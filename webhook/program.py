@@ -16,6 +16,7 @@ from cluster import client, probes, resources
 from cluster.reflector import SILENCE, Reflector
 from crd.ref import Kind
 from webhook import server
+from webhook.ledger import Ledgers
 from webhook.memory import KindSink, Memory
 from webhook.metrics import Metrics
 
@@ -100,7 +101,8 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
             return "draining"
         return "no certificate yet" if keeper.context is None else unready()
 
-    hook = server.Hook(transport, memory, metrics, unready=unready, draining=stop.is_set)
+    ledgers = Ledgers(transport, settings.namespace, now=lambda: utc().timestamp(), jitter=random.random)
+    hook = server.Hook(transport, memory, metrics, ledgers, unready=unready, draining=stop.is_set)
     probed = probes.application(metrics.registry, out_of_service)
     health = await probes.serve(probed, settings.host, settings.health_port)
     tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]

@@ -2,7 +2,7 @@
 
 What it cannot judge it answers with 5xx, so that the failure policy decides. Nothing is read from the API on the way
 to an allow; before a denial that blames another object, that object is read, so that a stale catalog never refuses
-falsely.
+falsely. Where a server is Strict, an allow waits until the ledger has it (`webhook.ledger`).
 """
 
 from __future__ import annotations
@@ -17,15 +17,22 @@ from aiohttp import web
 from certs import registration
 from cluster import objects, resources
 from cluster.transport import ApiError
+from crd import ledger as rules
+from crd import manifest
 from crd.finding import Reason
 from crd.ref import Kind, Ref
 from webhook import admit, memory, review
+from webhook.ledger import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from cluster.transport import Transport
+    from crd.finding import Verdict
+    from crd.integrity import Change
+    from crd.manifest import Object
     from webhook.admit import Decision
+    from webhook.ledger import Ledgers
     from webhook.memory import Memory
     from webhook.metrics import Metrics
     from webhook.review import Review
@@ -39,6 +46,8 @@ BODY_LIMIT = 7 * 1024 * 1024
 DEFAULT_TIMEOUT = 5.0
 MARGIN = 0.3
 MAX_IN_FLIGHT = 128
+# Of the time there is to answer, what may go into waiting for the ledger.
+LEDGER_SHARE = 0.9
 
 
 class Hook:
@@ -49,6 +58,7 @@ class Hook:
         transport: Transport,
         known: Memory,
         metrics: Metrics,
+        ledgers: Ledgers,
         *,
         unready: Callable[[], str | None],
         draining: Callable[[], bool],
@@ -61,12 +71,15 @@ class Hook:
         self.in_flight = 0
         self._transport = transport
         self._memory = known
+        self._ledgers = ledgers
 
-    async def validate(self, asked: Review) -> bytes:
-        """Judge, and remember what was allowed."""
+    async def validate(self, asked: Review, seconds: float) -> bytes:
+        """Judge within so many seconds, and remember what was allowed."""
         decision = admit.decide(self._memory.catalog, asked)
         if not decision.allowed:
             decision = await self._confirmed(asked, decision)
+        if decision.allowed:
+            decision = await self._noted(asked, decision, seconds * LEDGER_SHARE)
         self._count("validate", asked, decision.allowed)
         for finding in decision.verdict:
             self.metrics.findings.labels(asked.kind, finding.reason, finding.level).inc()
@@ -83,7 +96,7 @@ class Hook:
             self._memory.expect(decision.new.fact)
         return review.allowed(asked.uid, warnings=decision.warnings, audit=decision.audit)
 
-    async def mutate(self, asked: Review) -> bytes:
+    async def mutate(self, asked: Review, _seconds: float) -> bytes:
         """Fill in derived defaults."""
         self._count("mutate", asked, True)
         return review.allowed(asked.uid, patch=admit.defaulting_patch(asked))
@@ -95,18 +108,59 @@ class Hook:
             return decision
         reasons = {finding.reason for finding in decision.verdict.errors}
         granting = {ref.namespace for ref in blamed if ref.kind is Kind.SERVICE} if _DENIED in reasons else set()
-        await asyncio.gather(
-            *(self._refresh(ref) for ref in sorted(blamed)), *(self._grants(namespace) for namespace in granting)
-        )
+        await asyncio.gather(self._look(blamed), *(self._grants(namespace) for namespace in granting))
         return admit.decide(self._memory.catalog, asked)
 
-    async def _refresh(self, ref: Ref) -> None:
-        kind = _TYPES[ref.kind]
+    async def _noted(self, asked: Review, decision: Decision, seconds: float) -> Decision:
+        """The decision once the ledger has the change, or has spoken against it. Raises LedgerError."""
+        change, catalog = decision.change, self._memory.catalog
+        if rules.concerns(catalog, change):
+            return admit.refused(decision, await self._reserved(change, seconds, dry_run=asked.dry_run))
+        if rules.frees(catalog, change) and not asked.dry_run:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._ledgers.release(change)
+            except (*_UNANSWERED, LedgerError) as error:
+                # A deletion is never refused. The name stays taken until its intent is too old to matter.
+                logger.warning("noting the deletion of %s: %s", change.ref, error)
+        return decision
+
+    async def _reserved(self, change: Change, seconds: float, *, dry_run: bool) -> Verdict:
+        """What speaks against the change, by the ledger. Raises LedgerError."""
+        namespace = change.ref.namespace
         try:
-            found = await objects.get(self._transport, kind, ref.namespace, ref.name)
-        except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
-            logger.warning("reading %s before a denial: %s", ref, error)
-            return
+            async with asyncio.timeout(seconds):
+                return await self._ledgers.reserve(change, lambda: self._memory.catalog, self._seen, dry_run=dry_run)
+        except TimeoutError as error:
+            text = f"too many changes at once in {namespace}, where an MCPServer is Strict; try again in a second"
+            raise LedgerError(text) from error
+        except (ApiError, OSError, aiohttp.ClientError) as error:
+            raise LedgerError(f"the ledger of {namespace} cannot be kept: {error}; try again in a moment") from error
+
+    async def _seen(self, refs: Iterable[Ref]) -> dict[Ref, Object | None]:
+        """Objects of ours as they stand, without those that cannot be read."""
+        found = await self._look(refs)
+        return {ref: manifest.decode(raw) if raw is not None else None for ref, raw in found.items()}
+
+    async def _look(self, refs: Iterable[Ref]) -> dict[Ref, dict[str, Any] | None]:
+        """What the API server has under these names, for the memory too; without what cannot be read."""
+        ordered = sorted(refs)
+        answers = await asyncio.gather(*map(self._get, ordered), return_exceptions=True)
+        found: dict[Ref, dict[str, Any] | None] = {}
+        for ref, answer in zip(ordered, answers, strict=True):
+            if isinstance(answer, _UNANSWERED):
+                logger.warning("reading %s before a denial: %s", ref, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found[ref] = answer
+                self._learn(ref, answer)
+        return found
+
+    async def _get(self, ref: Ref) -> dict[str, Any] | None:
+        return await objects.get(self._transport, _TYPES[ref.kind], ref.namespace, ref.name)
+
+    def _learn(self, ref: Ref, found: dict[str, Any] | None) -> None:
         fact = memory.fact_of(ref.kind, found) if found else None
         if fact is None:
             self._memory.absent(ref)
@@ -140,6 +194,7 @@ _TYPES = {
     Kind.RESOURCE: resources.RESOURCES,
     Kind.SERVICE: resources.SERVICES,
 }
+_UNANSWERED = (ApiError, TimeoutError, OSError, aiohttp.ClientError)
 _DENIED = Reason.CROSS_NAMESPACE_DENIED
 _GRANT = {"apiVersion": resources.REFERENCE_GRANTS.api_version, "kind": resources.REFERENCE_GRANTS.kind}
 
@@ -159,7 +214,9 @@ def application(hook: Hook) -> web.Application:
     return app
 
 
-async def _answered(hook: Hook, name: str, judge: Callable[[Review], Any], request: web.Request) -> web.Response:
+async def _answered(
+    hook: Hook, name: str, judge: Callable[[Review, float], Awaitable[bytes]], request: web.Request
+) -> web.Response:
     if request.content_type != "application/json":
         return web.Response(status=415, text="send application/json\n")
     try:
@@ -177,8 +234,13 @@ async def _answered(hook: Hook, name: str, judge: Callable[[Review], Any], reque
     hook.metrics.in_flight.set(hook.in_flight)
     try:
         with hook.metrics.latency.labels(name).time():
-            async with asyncio.timeout(_deadline(request)):
-                return _json(hook, await judge(asked), 200)
+            seconds = _deadline(request)
+            async with asyncio.timeout(seconds):
+                return _json(hook, await judge(asked, seconds), 200)
+    except LedgerError as error:
+        # A denial, whatever the failure policy: what is not in the ledger must not be admitted.
+        logger.warning("review %s of %s %s/%s: %s", asked.uid, asked.kind, asked.namespace, asked.name, error)
+        return _json(hook, review.denied(asked.uid, str(error), code=503, reason="ServiceUnavailable"), 200)
     except TimeoutError:
         return _json(hook, review.failed(asked.uid, 504, "no verdict within the API server's time-out"), 504)
     except ValueError as error:

@@ -32,7 +32,7 @@ def test_the_validating_hook_is_asked_about_every_kind() -> None:
 
 
 def test_the_paths_are_routes_of_the_server() -> None:
-    hook = server.Hook(None, None, None, unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
+    hook = server.Hook(None, None, None, None, unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
     routes = {resource.canonical for resource in server.application(hook).router.resources()}
 
     assert {w["clientConfig"]["service"]["path"] for w in both(ServiceTarget("ops", "hook"))} == routes
@@ -51,6 +51,12 @@ def test_only_the_validating_hook_may_fail_closed(policy: str) -> None:
     validating, mutating = both(ServiceTarget("ops", "hook"), policy)
 
     assert (validating["failurePolicy"], mutating["failurePolicy"]) == (policy, "Ignore")
+
+
+def test_only_the_validating_hook_writes_and_never_for_a_dry_run() -> None:
+    validating, mutating = both(ServiceTarget("ops", "hook"))
+
+    assert (validating["sideEffects"], mutating["sideEffects"]) == ("NoneOnDryRun", "None")
 
 
 def test_the_operator_and_the_system_are_never_asked_about() -> None:

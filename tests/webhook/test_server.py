@@ -11,6 +11,7 @@ import pytest
 
 from cluster.transport import ApiError
 from crd import manifest
+from webhook.ledger import Ledgers
 from webhook.memory import Memory
 from webhook.metrics import Metrics
 from webhook.server import Hook, application
@@ -81,6 +82,7 @@ class World:
             api,  # type: ignore[arg-type]
             self.memory,
             Metrics(),
+            Ledgers(api, "mcp-system", now=lambda: 1000.0, jitter=lambda: 0.0),  # type: ignore[arg-type]
             unready=lambda: self.unready,
             draining=lambda: self.draining,
             **flags,
