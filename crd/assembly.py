@@ -202,7 +202,7 @@ def _tool_policy(spec: ToolSpec) -> policy.Policy:
     breaker, retries = spec.circuit_breaker, spec.retries
     return policy.Policy(
         timeout=metadata.seconds(spec.timeout) if spec.timeout else None,
-        retries=policy.Retries(retries.attempts, retries.on) if retries else policy.Retries(),
+        retries=policy.Retries(retries.attempts, retries.retry_on) if retries else policy.Retries(),
         breaker=policy.Breaker(breaker.consecutive_failures, metadata.seconds(breaker.open_for)) if breaker else None,
         concurrency=spec.concurrency,
         tls=_tls(spec.tls),

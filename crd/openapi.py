@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from crd.finding import Reason
+from crd.models import patterns
 from crd.models.prompt import PromptSpec, PromptStatus
 from crd.models.resource import ResourceSpec, ResourceStatus
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec, ServerStatus
@@ -161,9 +162,20 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
         result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
     if isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
+    if "patternProperties" in node:
+        result |= _keyed(node, definitions)
     if "items" in node:
         result["items"] = _structural(node["items"], definitions)
     return result
+
+
+def _keyed(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """A map whose keys have a pattern: structural schemas know none for keys, so CEL holds them to it."""
+    ((pattern, value),) = node["patternProperties"].items()
+    message = f"each key is {patterns.MEANINGS[pattern]}; correct those that are not"
+    rule = {"rule": f"self.all(k, k.matches('{pattern}'))", "message": message}
+    rules = [*node.get("x-kubernetes-validations", ()), rule]
+    return {"additionalProperties": _structural(value, definitions), "x-kubernetes-validations": rules}
 
 
 def _int_or_string(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,38 +7,41 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from runtime import mapping, protocol, uris
+from runtime import protocol, uris
 from runtime.faults import CallError
 from runtime.messages import RpcError
 
 if TYPE_CHECKING:
+    from crd.entries import Operation
+    from runtime.backends import Backends
+    from runtime.context import Context
     from runtime.serving import Serving
     from runtime.shaping import Reply
-    from runtime.upstream import Upstream
 
 __all__ = ["enter"]
 
 
-async def enter(current: Serving, upstream: Upstream, request: web.Request, path: str, request_id: str) -> web.Response:
+async def enter(
+    current: Serving, backends: Backends, request: web.Request, path: str, context: Context
+) -> web.Response:
     """Answer a request to ``path`` below the endpoint; 404 where there is no door."""
     try:
-        return await _entered(current, upstream, request, path)
+        return await _entered(current, backends, request, path, context)
     except CallError as fault:
         return web.Response(
-            body=fault.line(request_id).encode(), status=fault.door_status, content_type="application/json"
+            body=fault.line(context.request_id).encode(), status=fault.door_status, content_type="application/json"
         )
     except RpcError as error:
         return _refused(400, error.message)
 
 
-async def _entered(current: Serving, upstream: Upstream, request: web.Request, path: str) -> web.Response:
-    timeout = current.catalog.settings.request_timeout
-    if request.method == "POST":
-        for tool in current.catalog.tools:
-            if tool.ingress_path == path:
-                arguments = _object(await request.read())
-                current.check(tool.name, arguments)
-                return _passed(await upstream.ask(mapping.of_tool(tool, arguments), timeout))
+async def _entered(
+    current: Serving, backends: Backends, request: web.Request, path: str, context: Context
+) -> web.Response:
+    if request.method == "POST" and path in current.doors:
+        tool = current.doors[path]
+        arguments = current.check(tool.name, _object(await request.read()))
+        return _passed(await backends.ask(tool, arguments, context))
     if request.method == "GET":
         for prompt in current.catalog.prompts:
             if prompt.ingress_path == path:
@@ -46,14 +49,20 @@ async def _entered(current: Serving, upstream: Upstream, request: web.Request, p
     for operation in current.catalog.operations:
         values = uris.match(operation.ingress_path, path) if operation.method == request.method else None
         if values is not None:
-            given = {
-                p.name: (request.query if p.place == "query" else request.headers)[p.name]
-                for p in operation.parameters
-                if p.place != "path" and p.name in (request.query if p.place == "query" else request.headers)
-            }
+            given = {**_parameters(operation, request), **values}
             body = await request.read() if operation.method in ("POST", "PUT", "PATCH") else None
-            return _passed(await upstream.ask(mapping.of_operation(operation, {**given, **values}, body), timeout))
+            return _passed(await backends.operate(operation, given, body, context))
     return _refused(404, f"no {request.method} door at {path}")
+
+
+def _parameters(operation: Operation, request: web.Request) -> dict[str, str]:
+    """The values of query and header parameters, as far as they were sent."""
+    found = {}
+    for parameter in operation.parameters:
+        sent = {"query": request.query, "header": request.headers}.get(parameter.place)
+        if sent is not None and parameter.name in sent:
+            found[parameter.name] = sent[parameter.name]
+    return found
 
 
 def _passed(reply: Reply) -> web.Response:

@@ -16,6 +16,7 @@ _DOORS = {
     "unreachable": 502,
     "timeout": 504,
     "bad_response": 502,
+    "rate_limited": 429,
 }
 
 

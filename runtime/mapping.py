@@ -1,7 +1,7 @@
-"""PURE. From arguments to an HTTP request: the whole of what may reach a backend, and how it is escaped.
+"""PURE. From arguments to an HTTP request: the whole of what may reach a backend.
 
-Host, port and scheme come from the catalog only. Every value is serialised for its position; what cannot stand there is
-refused before anything is sent.
+Host, port and scheme come from the catalog only. Every value is serialised for its position (`runtime.escaping`); what
+cannot stand there is refused before anything is sent.
 """
 
 from __future__ import annotations
@@ -9,112 +9,155 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
 
-import orjson
-
+from crd.entries import Entry
+from runtime import escaping, payloads, pointers, values
 from runtime.faults import CallError
+from runtime.values import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from crd.published import Backend, Operation, Tool
+    from crd.entries import Backend, Http, HttpResource, Operation, Tool
 
-__all__ = ["Request", "of_operation", "of_tool", "segment"]
+__all__ = ["Request", "listed_input_schema", "of_operation", "of_resource", "of_tool"]
 
 MAX_URL = 8192
-MAX_SAFE_INTEGER = 2**53 - 1
-_WITH_BODY = ("POST", "PUT", "PATCH")
-_HEADER_VALUE = re.compile(r"[\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?")
+MAX_HEADERS, MAX_HEADER_BYTES = 32, 8192
 _FORBIDDEN_HEADERS = re.compile(
     r"host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|authorization|proxy-.*|cookie"
     r"|forwarded|x-forwarded-.*|mcp-.*|traceparent",
     re.IGNORECASE,
 )
-_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_PLACEHOLDER = re.compile(r"\{([^{}+]+)(\+?)\}")
+_NO_CLAIMS: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent: ``url`` is escaped already and goes out as it is."""
+    """What is sent: ``url`` is escaped already and goes out as it is. ``idempotent`` says that it may be sent again."""
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
-
-    @property
-    def idempotent(self) -> bool:
-        """By the method's definition (RFC 9110): may be sent again."""
-        return self.method in ("GET", "PUT", "DELETE")
+    idempotent: bool = False
 
 
-def of_tool(tool: Tool, arguments: Mapping[str, Any]) -> Request:
-    """The default mapping: JSON body for POST, PUT and PATCH, query for GET and DELETE. Raises CallError."""
-    _check_numbers(arguments, "")
-    base = _base(tool.backend) + quote(tool.backend.path, safe="/%:@!$&'()*+,;=-._~")
-    if tool.method in _WITH_BODY:
-        headers = (("Content-Type", "application/json"),)
-        return _bounded(Request(tool.method, base, headers, orjson.dumps(dict(arguments))))
-    return _bounded(Request(tool.method, base + _query(_pairs(arguments))))
+def of_tool(tool: Tool, arguments: Mapping[str, Any], claims: Mapping[str, Any] = _NO_CLAIMS) -> Request:
+    """A call of a tool. ``arguments`` satisfy its listed schema. Raises CallError for what cannot be sent."""
+    escaping.check_numbers(arguments)
+    return _mapped(tool.method, tool.backend, tool.http, Sources(arguments, claims), idempotent=tool.idempotent)
 
 
-def of_operation(operation: Operation, values: Mapping[str, str], body: bytes | None = None) -> Request:
+def of_resource(
+    resource: HttpResource, variables: Mapping[str, str], claims: Mapping[str, Any] = _NO_CLAIMS
+) -> Request:
+    """The GET that answers with a resource. Raises CallError for what cannot be sent."""
+    return _mapped("GET", resource.backend, resource.http, Sources(variables, claims), idempotent=True)
+
+
+def of_operation(operation: Operation, given: Mapping[str, str], body: bytes | None = None) -> Request:
     """An operation with the values of its parameters. Raises CallError for a missing or unsendable one."""
     places: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
     for parameter in operation.parameters:
-        if parameter.name in values:
-            places[parameter.place][parameter.name] = values[parameter.name]
+        if parameter.name in given:
+            places[parameter.place][parameter.name] = given[parameter.name]
         elif parameter.required or parameter.place == "path":
             raise CallError("invalid_arguments", f"/{parameter.name}: required")
-    filled = _PLACEHOLDER.sub(lambda match: _filled(match[1], places["path"]), operation.backend.path)
+    path = "".join(_filled(operation.backend.path, Sources(places["path"], {})))
     headers = tuple((name, _header(name, value)) for name, value in places["header"].items())
     if body is not None:
-        headers = (*headers, ("Content-Type", "application/json"))
-    return _bounded(
-        Request(operation.method, _base(operation.backend) + filled + _query(places["query"].items()), headers, body)
-    )
+        headers = (*headers, ("Content-Type", payloads.JSON))
+    query = [(escaping.escaped(name, name), escaping.escaped(name, value)) for name, value in places["query"].items()]
+    escaping.check_path(path, "/")
+    url = _base(operation.backend) + path + _query(query)
+    idempotent = operation.method in ("GET", "PUT", "DELETE")
+    return _bounded(Request(operation.method, url, headers, body, idempotent))
 
 
-def segment(name: str, value: str) -> str:
-    """One path segment. What could leave the segment, also after decoding again and again, is refused."""
-    if not value or len(value) > 1024:
-        raise CallError("invalid_arguments", f"/{name}: empty or longer than 1024 characters")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise CallError("invalid_arguments", f"/{name}: lone surrogate") from error
-    decoded = value
-    for _ in range(4):
-        _check_segment(name, decoded)
-        again = unquote(decoded, errors="replace")
-        if again == decoded:
-            break
-        decoded = again
-    return quote(value, safe="")
+def listed_input_schema(tool: Tool) -> dict[str, Any]:
+    """The inputSchema that clients see: with the cursor that pagination adds."""
+    pages = tool.http.pagination
+    schema = tool.input_schema
+    if pages is None or tool.mcp is not None or pages.cursor_argument in schema.get("properties", {}):
+        return schema
+    cursor = {"type": "string", "description": "The nextCursor of the page before; without it, the first page."}
+    return {**schema, "properties": {**schema.get("properties", {}), pages.cursor_argument: cursor}}
 
 
-def _check_segment(name: str, value: str) -> None:
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
-        raise CallError("invalid_arguments", f"/{name}: control character")
-    if "/" in value or "\\" in value:
-        raise CallError("invalid_arguments", f'/{name}: "/" or "\\" not allowed')
-    if value.partition(";")[0] in (".", "..") or not value:
-        raise CallError("invalid_arguments", f"/{name}: dot segment")
+def _mapped(method: str, backend: Backend, http: Http, sources: Sources, *, idempotent: bool) -> Request:
+    base = escaping.literal(backend.path)
+    path = base
+    if http.path:
+        path = base.rstrip("/") + "".join(_filled(http.path, sources))
+    escaping.check_path(path, base)
+    used = _used(http)
+    leftovers = {name: value for name, value in sources.arguments.items() if name not in used}
+    query = [pair for entry in http.query for pair in values.pairs(entry, sources)]
+    query += _page(http, sources)
+    if payloads.effective_mode(http.body, method) == "None":
+        query += [pair for name in leftovers for pair in values.pairs(Entry(name, argument=_pointer(name)), sources)]
+    headers = [header for entry in http.headers for header in values.headers(entry, sources)]
+    made = payloads.payload(http.body, method, sources, leftovers)
+    if made is not None:
+        headers.append(("Content-Type", made[0]))
+    url = _base(backend) + path + _query(query)
+    return _bounded(Request(method, url, tuple(headers), made[1] if made else None, idempotent))
 
 
-def _filled(name: str, values: Mapping[str, str]) -> str:
-    if name not in values:
-        raise CallError("misconfigured", f"the path uses {{{name}}}, which is no path parameter")
-    return segment(name, values[name])
+def _filled(template: str, sources: Sources) -> Iterator[str]:
+    """The parts of a path: what its author wrote, and the values between."""
+    at = 0
+    for match in _PLACEHOLDER.finditer(template):
+        yield escaping.literal(template[at : match.start()])
+        name, several = match[1], match[2]
+        value = pointers.argument(sources.arguments, name)
+        if value is pointers.ABSENT or value is None:
+            raise CallError("invalid_arguments", f"/{name}: required")
+        said = escaping.text(name, value)
+        yield escaping.segments(name, said) if several else escaping.segment(name, said)
+        at = match.end()
+    yield escaping.literal(template[at:])
+
+
+def _used(http: Http) -> set[str]:
+    """The arguments that something names; the others are leftovers."""
+    named = [match[1] for match in _PLACEHOLDER.finditer(http.path)]
+    named += [entry.argument for entry in (*http.query, *http.headers)]
+    named += [http.body.argument, *(field.argument for field in http.body.fields)]
+    if http.pagination:
+        named += [http.pagination.cursor_argument, http.pagination.size_argument]
+    return {pointers.steps(name)[0] if name.startswith("/") else name for name in named if name}
+
+
+def _page(http: Http, sources: Sources) -> Iterator[tuple[str, str]]:
+    """Which page is asked for, and how large; a size beyond the largest is lowered to it."""
+    pages = http.pagination
+    if pages is None:
+        return
+    cursor = sources.arguments.get(pages.cursor_argument)
+    if cursor is not None:
+        name = pages.cursor_argument
+        yield escaping.escaped(name, pages.parameter), escaping.escaped(name, escaping.text(name, cursor))
+    size = sources.arguments.get(pages.size_argument) if pages.size_argument else None
+    if size is not None:
+        number = size if isinstance(size, int | float) and not isinstance(size, bool) else None
+        if number is not None and pages.max_size is not None:
+            size = min(number, pages.max_size)
+        name = pages.size_argument
+        yield escaping.escaped(name, pages.size_parameter), escaping.escaped(name, escaping.text(name, size))
+
+
+def _pointer(name: str) -> str:
+    """A pointer to an argument whose very name may begin with a slash."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _header(name: str, value: str) -> str:
     if _FORBIDDEN_HEADERS.fullmatch(name):
         raise CallError("misconfigured", f"header {name} cannot be set by a parameter")
-    if len(value) > 4096 or not _HEADER_VALUE.fullmatch(value):
-        raise CallError("invalid_arguments", f"/{name}: not a header value")
-    return value
+    return escaping.header(name, value)
 
 
 def _base(backend: Backend) -> str:
@@ -123,44 +166,15 @@ def _base(backend: Backend) -> str:
     return f"{backend.scheme}://{backend.host}:{backend.port}"
 
 
-def _pairs(arguments: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for name, value in arguments.items():
-        for item in value if isinstance(value, list) else [value]:
-            if item is not None:
-                yield name, _text(name, item)
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return orjson.dumps(value).decode()
-    raise CallError("invalid_arguments", f"/{name}: objects cannot stand in a query")
-
-
 def _query(pairs: Iterable[tuple[str, str]]) -> str:
-    try:
-        text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
-    except UnicodeEncodeError as error:
-        raise CallError("invalid_arguments", "lone surrogate") from error
+    text = "&".join(f"{name}={value}" for name, value in pairs)
     return f"?{text}" if text else ""
-
-
-def _check_numbers(value: Any, path: str) -> None:
-    """JSON numbers that a backend would read as others (RFC 8259, section 6) are refused."""
-    if isinstance(value, dict):
-        for key, child in value.items():
-            _check_numbers(child, f"{path}/{key}")
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            _check_numbers(child, f"{path}/{index}")
-    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > MAX_SAFE_INTEGER:
-        raise CallError(
-            "invalid_arguments", f"{path}: beyond the integers that JSON carries safely; send it as a string"
-        )
 
 
 def _bounded(request: Request) -> Request:
     if len(request.url) > MAX_URL:
         raise CallError("invalid_arguments", f"the URL would be longer than {MAX_URL} characters")
+    size = sum(len(name) + len(value) for name, value in request.headers)
+    if len(request.headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+        raise CallError("invalid_arguments", f"the headers would be more than {MAX_HEADER_BYTES} bytes")
     return request

@@ -17,17 +17,21 @@ from cluster import probes, resources
 from cluster.pod import PodTransport
 from cluster.reflector import Reflector
 from crd.settings import CONFIG_MAPS, SECRETS
-from runtime import doors, jwks, server
+from runtime import doors, jwks, mapping, server, shaping
 from runtime.auth import Gatekeeper
-from runtime.backends import Backends, SecretFiles
+from runtime.backends import Backends
 from runtime.catalog import Holder
 from runtime.endpoint import Endpoint
 from runtime.jwks import KeySets
 from runtime.limits import Buckets, Limiter, MemoryBuckets
+from runtime.listing import Schemas
+from runtime.mcp_upstream import McpUpstream
 from runtime.metrics import Metrics
 from runtime.protocol import Protocol
 from runtime.redis import Redis, RedisBuckets, RedisSessions
+from runtime.secret_files import SecretFiles
 from runtime.sessions import MemorySessions, SessionStore
+from runtime.upstream import Upstream
 
 if TYPE_CHECKING:
     from runtime.context import Context
@@ -67,15 +71,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         metrics.tools.set(len(serving.tools))
         logging.getLogger().setLevel(serving.catalog.settings.log_level.upper())
 
-    holder = Holder(swapped)
+    holder = Holder(swapped, Schemas(mapping.listed_input_schema, shaping.listed_output_schema))
     holder.read(settings.catalog_dir)
-    backends = Backends(
-        SecretFiles(settings.secrets_dir, settings.config_maps_dir),
-        monotonic=time.monotonic,
-        jitter=random.random,
-        mint=_mint,
-        allow_loopback=settings.allow_loopback,
-    )
+    files = SecretFiles(settings.secrets_dir, settings.config_maps_dir)
+    upstream = Upstream(files, allow_loopback=settings.allow_loopback)
+    mcp = McpUpstream(upstream, mint=_mint)
+    backends = Backends(files, upstream, mcp, monotonic=time.monotonic, jitter=random.random, mint=_mint)
     connection = _redis(settings)
     front = _front(settings, holder, backends, connection, metrics, stop)
     health = await probes.serve(_health(holder, metrics, stop), settings.host, settings.health_port)

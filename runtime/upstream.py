@@ -7,37 +7,53 @@ are refused: a Service never does, and a metadata endpoint would.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from runtime import faults
 from runtime.faults import CallError
+from runtime.mapping import Request
 from runtime.shaping import Reply
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping, Sequence
 
     from aiohttp.abc import ResolveResult
 
-    from runtime.mapping import Request
+    from crd.policy import Tls
+    from runtime.secret_files import SecretFiles
 
-__all__ = ["Upstream"]
+__all__ = ["Exchanged", "Upstream"]
 
 MAX_REPLY = 1024 * 1024
-PER_HOST = 64
+# Shorter than what servers allow an idle connection, so that a request seldom meets one that is just being closed.
+KEEP_ALIVE = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """The reply to `Upstream.exchange`; ``headers`` by lower-case name."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Upstream:
-    """``allow_loopback`` is for servers that are tried out on one machine."""
+    """``files`` hold the CAs of backends; ``allow_loopback`` is for servers that are tried out on one machine."""
 
-    def __init__(self, *, allow_loopback: bool = False) -> None:
+    def __init__(self, files: SecretFiles, *, allow_loopback: bool = False) -> None:
         resolver = ThreadedResolver() if allow_loopback else _Guarded(ThreadedResolver())
+        self._files = files
+        self._contexts: dict[tuple[bytes, bool], ssl.SSLContext] = {}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=PER_HOST, ttl_dns_cache=5, resolver=resolver),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=5, keepalive_timeout=KEEP_ALIVE, resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             headers={"Accept": "application/json, text/*;q=0.9, */*;q=0.5", "Accept-Encoding": "gzip"},
@@ -48,17 +64,13 @@ class Upstream:
         """Close the connections."""
         await self._session.close()
 
-    async def send(self, request: Request, timeout: float) -> Reply:
-        """The backend's reply if it is a success. Raises CallError for anything else, within ``timeout`` seconds."""
-        reply = await self.ask(request, timeout)
-        if not 200 <= reply.status < 300:
-            raise faults.of_status(
-                reply.status, reply.body, idempotent=request.idempotent, retry_after=reply.retry_after
-            )
-        return reply
+    async def ask(
+        self, request: Request, timeout: float, *, tls: Tls | None = None, max_bytes: int = MAX_REPLY, cut: bool = False
+    ) -> Reply:
+        """The backend's reply, whatever its status. Raises CallError if there is none within ``timeout`` seconds.
 
-    async def ask(self, request: Request, timeout: float) -> Reply:
-        """The backend's reply, whatever its status. Raises CallError if there is none, or too much of it."""
+        A reply of more than ``max_bytes`` after decompression is ``bad_response``, or with ``cut`` that much of it.
+        """
         try:
             async with self._session.request(
                 request.method,
@@ -67,12 +79,17 @@ class Upstream:
                 data=request.body,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout),
+                **self._verified(tls),
             ) as response:
+                body, whole = await _read(response, max_bytes, cut=cut)
+                headers = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
                 return Reply(
                     response.status,
                     response.headers.get("Content-Type", ""),
-                    await _read(response),
+                    body,
                     response.headers.get("Retry-After"),
+                    headers,
+                    whole,
                 )
         except TimeoutError as error:
             raise CallError("timeout", f"no reply within {timeout:g} s", retryable=request.idempotent) from error
@@ -81,15 +98,53 @@ class Upstream:
             message = f"{host} cannot be reached: {type(error).__name__}"
             raise CallError("unreachable", message, retryable=request.idempotent) from error
 
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+        timeout: float,
+        tls: Tls | None = None,
+    ) -> Exchanged:
+        """A request and the whole of its reply, an event stream too, whatever the status. Raises CallError as `ask`."""
+        reply = await self.ask(Request(method, url, tuple(headers), body), timeout, tls=tls)
+        return Exchanged(reply.status, reply.headers, reply.body)
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+    def _verified(self, tls: Tls | None) -> dict[str, Any]:
+        if tls is None:
+            return {}
+        name = {"server_hostname": tls.server_name} if tls.server_name else {}
+        return {"ssl": self._context(tls), **name}
+
+    def _context(self, tls: Tls) -> ssl.SSLContext:
+        """A context for each CA that there is or was, so that a rotated one is used at once."""
+        authority = self._files.value("Secret", tls.ca_secret, "ca.crt") if tls.ca_secret else b""
+        key = (authority, tls.insecure_skip_verify)
+        if key not in self._contexts:
+            try:
+                context = ssl.create_default_context(cadata=authority.decode("ascii") if authority else None)
+            except (ssl.SSLError, UnicodeDecodeError) as error:
+                raise CallError("misconfigured", "the CA of the backend cannot be read") from error
+            if tls.insecure_skip_verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            self._contexts[key] = context
+        return self._contexts[key]
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool) -> tuple[bytes, int | None]:
+    """The body, and how long the whole is if it was cut (0: nobody said)."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_REPLY:
+        if len(body) > limit:
             response.close()
-            raise CallError("bad_response", f"the reply is larger than {MAX_REPLY} bytes", status=response.status)
-    return bytes(body)
+            if not cut:
+                raise CallError("bad_response", f"the reply is larger than {limit} bytes", status=response.status)
+            plain = response.headers.get("Content-Encoding", "identity") == "identity"
+            return bytes(body[:limit]), (response.content_length or 0) if plain else 0
+    return bytes(body), None
 
 
 class _Guarded(AbstractResolver):

@@ -1,4 +1,7 @@
-"""PURE. URI templates: RFC 6570 level 1 (``{name}``, one segment or a part of one) and a ``{?a,b}`` at the end."""
+"""PURE. URI templates: ``{name}`` (one segment or a part of one), ``{+name}`` (several), ``{?a,b}`` at the end.
+
+That is RFC 6570, level 1, with reserved expansion and form-style query of the higher ones.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +39,13 @@ def _compiled(template: str) -> tuple[re.Pattern[str], frozenset[str]]:
     tail = _QUERY.search(template)
     head = template[: tail.start()] if tail else template
     parts = _VARIABLE.split(head)
-    pattern = "".join(
-        f"(?P<{_group(part)}>[^/?#]+)" if index % 2 else re.escape(part) for index, part in enumerate(parts)
-    )
+    pattern = "".join(_variable(part) if index % 2 else re.escape(part) for index, part in enumerate(parts))
     return re.compile(pattern), frozenset(tail[1].split(",")) if tail else frozenset()
+
+
+def _variable(name: str) -> str:
+    several = name.startswith("+")
+    return f"(?P<{_group(name.removeprefix('+'))}>{'[^?#]+' if several else '[^/?#]+'})"
 
 
 def _group(name: str) -> str:

@@ -154,7 +154,7 @@ class Retries(Model):
     """Sends a failed call again. Only what is idempotent by method or by idempotentHint is."""
 
     attempts: Annotated[int, Field(ge=0, le=5)] = Field(0, description="How often a call is sent again at most.")
-    on: Annotated[tuple[Literal["connect", "5xx", "429"], ...], Field(max_length=3), distinct()] = Field(
+    retry_on: Annotated[tuple[Literal["connect", "5xx", "429"], ...], Field(max_length=3), distinct()] = Field(
         ("connect",),
         description="After what: connect (no connection), 5xx, 429 (honouring Retry-After).",
         json_schema_extra={**SET, "default": ["connect"]},

@@ -150,7 +150,7 @@ def test_how_a_tool_is_called() -> None:
     called = tool(
         timeout="1m30s",
         method="GET",
-        retries={"attempts": 2, "on": ["5xx", "429"]},
+        retries={"attempts": 2, "retryOn": ["5xx", "429"]},
         circuitBreaker={"consecutiveFailures": 4, "openFor": "5s"},
         concurrency=7,
         tls={"caSecretName": "ca", "serverName": "orders.example.com", "insecureSkipVerify": True},

@@ -150,7 +150,7 @@ SETS = [
     (server, ("config", "allowedOrigins"), "https://a"),
     (server, ("auth", "jwt", "audiences"), "a"),
     (server, ("auth", "jwt", "requiredScopes"), "a"),
-    (tool, ("retries", "on"), "5xx"),
+    (tool, ("retries", "retryOn"), "5xx"),
     (tool, ("response", "expectStatus"), "404"),
     (tool, ("response", "headers"), "ETag"),
     (holder, ("annotations", "audience"), "user"),

@@ -98,7 +98,8 @@ ROWS = {
         [STRICT, tool("a")], [Change(STRICT.ref, STRICT, server("shop", "new"))], made(tool("b", app="new")),
         {("a", "get")}),
     "a server that is being widened over others": (
-        [STRICT, tool("a", app="new")], [Change(STRICT.ref, STRICT, server("new"))], made(tool("b", app="else")), set()),
+        [STRICT, tool("a", app="new")],
+        [Change(STRICT.ref, STRICT, server("new"))], made(tool("b", app="else")), set()),
     "two new tools under a server that is being widened": (
         [STRICT], [Change(STRICT.ref, STRICT, server("shop", "new")), made(tool("a", app="new"))],
         made(tool("b", app="shop")), {("a", "get")}),
