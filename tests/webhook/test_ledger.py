@@ -275,7 +275,7 @@ async def test_without_a_turn_in_time_the_answer_is_to_try_again(aiohttp_client:
     api.refusals = [ApiError(409, "Conflict", "it has changed")] * 1_000_000
     replica = Replica(api, server())
 
-    answer = await ask(aiohttp_client, replica, tool("a"), "0.5s")
+    answer = await ask(aiohttp_client, replica, tool("a"), "0.8s")
 
     assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
     assert "too many changes at once in shop" in message(answer)
