@@ -93,9 +93,7 @@ def configurations(
     ``owner`` is the cluster-scoped object whose deletion collects them.
     """
     validating = _webhook(VALIDATOR, target.client(VALIDATE_PATH), ca_bundle, failure_policy, namespace)
-    validating["rules"] = [
-        _rule([kind.plural for kind in Kind if kind is not Kind.SERVICE], "CREATE", "UPDATE", "DELETE")
-    ]
+    validating["rules"] = [_rule([Kind.SERVER.plural, *_MEMBERS], "CREATE", "UPDATE", "DELETE")]
     validating["matchConditions"] = [_NOT_GOING, _CHANGED]
     # What is admitted where a server is Strict is noted in a ledger; of a dry run nothing is.
     validating["sideEffects"] = "NoneOnDryRun"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from crd import intent
+from crd.catalog import MEMBER_KINDS
 from crd.facts import MemberFact, ServerFact
 from crd.finding import Finding, Verdict, dotted
 from crd.intent import KEEP, LEASE, Intent
@@ -176,7 +177,7 @@ def _clashes(catalog: Catalog, intents: Intents, item: Object | None, *, binding
 def _of_member(catalog: Catalog, others: Iterable[Intent], member: MemberFact) -> Iterator[Clash]:
     """A member against intended members on every server, and against known ones on intended servers."""
     claims = set(member.claims)
-    rivals: list[tuple[Intent, MemberFact]] = []
+    rivals: list[tuple[Intents, MemberFact]] = []
     intended: list[tuple[Intent, ServerFact]] = []
     for entry in others:
         fact = entry.fact
@@ -184,27 +185,34 @@ def _of_member(catalog: Catalog, others: Iterable[Intent], member: MemberFact) -
             if _binding(fact) and _selects(fact, member):
                 intended.append((entry, fact))
         elif not claims.isdisjoint(fact.claims):
-            rivals.append((entry, fact))
+            rivals.append(((entry,), fact))
     for server in map(catalog.server, catalog.selecting(member.ref.kind, member.ref.namespace, member.labels)):
         if server is not None and _binding(server):
             yield from _with_rivals(server, member, rivals, ())
+    # A look at every member of the namespace, for as long as a selector was changed a moment ago.
+    known = [((), fact) for fact in _holders(catalog, member)] if intended else []
     for entry, server in intended:
-        yield from _with_rivals(server, member, rivals, (entry,))
-        holders = catalog.put(server).view(server.ref).holders
-        for claim in member.claims:
-            for ref in holders.get(claim, ()):
-                if ref != member.ref:
-                    yield Clash(server.ref, claim, (ref,), (entry,))
+        yield from _with_rivals(server, member, [*rivals, *known], (entry,))
+
+
+def _holders(catalog: Catalog, member: MemberFact) -> Iterator[MemberFact]:
+    """The known members that claim what this one claims, whoever selects them."""
+    claims = set(member.claims)
+    for kind in MEMBER_KINDS:
+        for fact in map(catalog.member, catalog.refs(kind, member.ref.namespace)):
+            if fact is not None and fact.ref != member.ref and not claims.isdisjoint(fact.claims):
+                yield fact
 
 
 def _with_rivals(
-    server: ServerFact, member: MemberFact, rivals: Iterable[tuple[Intent, MemberFact]], because: Intents
+    server: ServerFact, member: MemberFact, rivals: Iterable[tuple[Intents, MemberFact]], because: Intents
 ) -> Iterator[Clash]:
-    for entry, rival in rivals:
+    """The clashes with rivals that a server selects; each rests on the intents beside it, and on ``because``."""
+    for entries, rival in rivals:
         if _selects(server, rival):
             for claim in member.claims:
                 if claim in rival.claims:
-                    yield Clash(server.ref, claim, (rival.ref,), (*because, entry))
+                    yield Clash(server.ref, claim, (rival.ref,), (*because, *entries))
 
 
 def _of_server(catalog: Catalog, others: Iterable[Intent], server: ServerFact) -> Iterator[Clash]:

@@ -73,17 +73,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) -> None:
     memory, metrics = Memory(time.monotonic), Metrics()
-    reflectors = [
-        Reflector(
-            transport,
-            kind,
-            KindSink(name, memory),
-            monotonic=time.monotonic,
-            jitter=random.random,
-            optional=name is Kind.GRANT,
-        )
-        for name, kind in WATCHED.items()
-    ]
+    reflectors = _watches(transport, memory)
     keeper = leaf.Keeper(
         transport,
         namespace=settings.namespace,
@@ -116,6 +106,20 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await health.cleanup()
+
+
+def _watches(transport: Transport, memory: Memory) -> list[Reflector]:
+    return [
+        Reflector(
+            transport,
+            kind,
+            KindSink(name, memory),
+            monotonic=time.monotonic,
+            jitter=random.random,
+            optional=name is Kind.GRANT,
+        )
+        for name, kind in WATCHED.items()
+    ]
 
 
 async def _answer(settings: Settings, hook: server.Hook, context: HotContext, stop: asyncio.Event) -> None:

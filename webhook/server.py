@@ -47,7 +47,7 @@ DEFAULT_TIMEOUT = 5.0
 MARGIN = 0.3
 MAX_IN_FLIGHT = 128
 # Of the time there is to answer, what may go into waiting for the ledger.
-LEDGER_SHARE = 0.9
+LEDGER_SHARE = 0.8
 
 
 class Hook:

@@ -47,7 +47,7 @@ class Api:
     def __init__(self, *items: dict[str, Any]) -> None:
         self.items = {item["metadata"]["name"]: item for item in items}
         self.version = 0
-        self.refusals: list[Exception] = []
+        self.refusals: list[tuple[int, str, str]] = []
         self.calls: list[str] = []
 
     async def request(self, method: str, path: str, *, body: Any = None, **_: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Api:
         await asyncio.sleep(0)
         there = self.items.get(name)
         if method != "GET" and self.refusals:
-            raise self.refusals.pop()
+            raise ApiError(*self.refusals.pop())
         if method == "POST":
             if there is not None:
                 raise ApiError(409, "AlreadyExists", "there is one")
@@ -227,7 +227,7 @@ async def test_a_deletion_is_let_through_whatever_becomes_of_the_ledger() -> Non
     api = Api(server())
     replica = Replica(api, server())
     await replica.asked(tool("a"))
-    api.refusals = [ApiError(500, "InternalError", "no")]
+    api.refusals = [(500, "InternalError", "no")]
 
     assert (await replica.asked(None, tool("a")))["allowed"]
 
@@ -243,7 +243,7 @@ async def test_a_deletion_takes_its_turn_too() -> None:
     api = Api(server())
     replica = Replica(api, server())
     await replica.asked(tool("a"))
-    api.refusals = [ApiError(409, "Conflict", "it has changed")]
+    api.refusals = [(409, "Conflict", "it has changed")]
 
     await replica.asked(None, tool("a"))
 
@@ -255,7 +255,7 @@ async def test_whoever_comes_second_reads_and_decides_again(status: int) -> None
     api = Api(server())
     replica = Replica(api, server())
     await replica.asked(tool("a"))
-    api.refusals = [ApiError(status, "Conflict", "it has changed")]
+    api.refusals = [(status, "Conflict", "it has changed")]
 
     assert (await replica.asked(tool("b", "put")))["allowed"]
     assert api.calls.count(f"GET {LEDGER}") == 2
@@ -272,10 +272,10 @@ async def ask(client_of: Any, replica: Replica, new: dict[str, Any], timeout: st
 
 async def test_without_a_turn_in_time_the_answer_is_to_try_again(aiohttp_client: Any) -> None:
     api = Api(server())
-    api.refusals = [ApiError(409, "Conflict", "it has changed")] * 1_000_000
+    api.refusals = [(409, "Conflict", "it has changed")] * 1_000_000
     replica = Replica(api, server())
 
-    answer = await ask(aiohttp_client, replica, tool("a"), "0.5s")
+    answer = await ask(aiohttp_client, replica, tool("a"), "0.8s")
 
     assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
     assert "too many changes at once in shop" in message(answer)
@@ -284,7 +284,7 @@ async def test_without_a_turn_in_time_the_answer_is_to_try_again(aiohttp_client:
 
 async def test_without_a_ledger_nothing_is_admitted(aiohttp_client: Any) -> None:
     api = Api(server())
-    api.refusals = [ApiError(403, "Forbidden", "configmaps is forbidden")]
+    api.refusals = [(403, "Forbidden", "configmaps is forbidden")]
 
     answer = await ask(aiohttp_client, Replica(api, server()), tool("a"))
 

@@ -92,14 +92,16 @@ ROWS = {
         [STRICT], [made(text("r", "urn:x"))], made(text("s", "urn:x")), {("r", "urn:x")}),
     "doors clash": (
         [STRICT], [made(tool("a", ingressPath="/x"))], made(tool("b", "put", ingressPath="/x")), {("a", "POST /x")}),
+    "of two names and two doors only the names clash": (
+        [STRICT], [made(tool("a", ingressPath="/x"))], made(tool("b", ingressPath="/y")), {("a", "get")}),
     "a tool and a prompt of one name do not clash": (
         [STRICT], [made(prompt("p", name="get"))], made(tool("b")), set()),
     "a known tool under a server that is being widened": (
         [STRICT, tool("a")], [Change(STRICT.ref, STRICT, server("shop", "new"))], made(tool("b", app="new")),
         {("a", "get")}),
     "a server that is being widened over others": (
-        [STRICT, tool("a", app="new")],
-        [Change(STRICT.ref, STRICT, server("new"))], made(tool("b", app="else")), set()),
+        [STRICT, tool("a", app="new")], [Change(STRICT.ref, STRICT, server("new"))], made(tool("b", app="else")),
+        set()),
     "two new tools under a server that is being widened": (
         [STRICT], [Change(STRICT.ref, STRICT, server("shop", "new")), made(tool("a", app="new"))],
         made(tool("b", app="shop")), {("a", "get")}),
@@ -110,7 +112,7 @@ ROWS = {
         [STRICT], [made(tool("a", app="new")), made(tool("b", app="new"))],
         Change(STRICT.ref, STRICT, server("shop", "new")), {("a", "b", "get")}),
     "a tool that is being admitted elsewhere": (
-        [STRICT], [made(tool("a", app="else"))], made(tool("b")), set()),
+        [STRICT], [made(tool("a", app="else")), made(tool("c", "put", app="else"))], made(tool("b")), set()),
     "a server that is widened over two states of one tool": (
         [STRICT, tool("a")], [made(tool("a", app="new")), made(tool("a", app="new", uid="again"))],
         Change(STRICT.ref, STRICT, server("shop", "new")), set()),
@@ -261,7 +263,11 @@ def test_a_server_that_is_widened_is_told_of_both() -> None:
 
 def test_a_ledger_is_read_as_it_was_written() -> None:
     selecting = server("shop", promptSelector={"matchLabels": {"a": "b"}}, resourceSelector={"selectAll": True})
-    entries = (*noted(made(tool("a", ingressPath="/x")), made(selecting)), UPDATE, replace(CREATION, landed=True))
+    entries = (
+        *noted(made(tool("a", ingressPath="/x")), made(selecting), made(STRICT)),
+        UPDATE,
+        replace(CREATION, landed=True),
+    )
 
     assert intent.load(intent.dump(entries)) == entries
 
