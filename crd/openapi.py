@@ -143,7 +143,18 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
     if isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
     if "items" in node:
-        result["items"] = _structural(node["items"], definitions)
+        result["items"] = _without_defaults(_structural(node["items"], definitions))
+    return result
+
+
+def _without_defaults(node: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a list's entries: what the API server filled in there, ``kubectl apply`` would take out again."""
+    result = {key: value for key, value in node.items() if key != "default"}
+    if "properties" in node:
+        result["properties"] = {name: _without_defaults(child) for name, child in node["properties"].items()}
+    for member in ("items", "additionalProperties"):
+        if isinstance(node.get(member), dict):
+            result[member] = _without_defaults(node[member])
     return result
 
 
