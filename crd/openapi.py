@@ -140,8 +140,10 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
         result["default"] = default
     if "properties" in node:
         result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
-    if isinstance(node.get("additionalProperties"), dict):
-        result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
+    # A map whose keys have a pattern says so by patternProperties, which structural schemas do not know.
+    values = next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties"))
+    if isinstance(values, dict):
+        result["additionalProperties"] = _structural(values, definitions)
     if "items" in node:
         result["items"] = _without_defaults(_structural(node["items"], definitions))
     return result

@@ -93,6 +93,14 @@ def test_nothing_is_filled_in_inside_of_a_list() -> None:
     assert variables["properties"]["default"]["type"] == "string"
 
 
+@pytest.mark.parametrize(("path", "node"), rows(entry for entry in NODES if entry[1].get("type") == "object"))
+def test_an_object_has_members_or_is_a_map_or_keeps_everything(path: str, node: dict[str, Any]) -> None:
+    """The API server drops whatever an object's schema does not mention."""
+    free = {"properties", "additionalProperties", "x-kubernetes-preserve-unknown-fields"} & set(node)
+    assert len(free) == 1 or path.endswith(".metadata"), path
+    assert set(node.get("required", ())) <= set(node.get("properties", ()))
+
+
 @pytest.mark.parametrize("kind", openapi.KINDS)
 def test_a_definition(kind: Kind) -> None:
     definition = openapi.definition(kind)
