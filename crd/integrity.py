@@ -125,10 +125,10 @@ def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[
     broken_selectors = set()
     for finding in own:
         if finding.reason in (Reason.EMPTY_SELECTOR, Reason.INVALID_SELECTOR):
-            broken_selectors.add(finding.ref)
+            broken_selectors.add((finding.ref, finding.path[:2]))
         yield finding
     for finding in relations:
-        if finding.reason is not Reason.SELECTS_NOTHING or finding.ref not in broken_selectors:
+        if finding.reason is not Reason.SELECTS_NOTHING or (finding.ref, finding.path) not in broken_selectors:
             yield finding
 
 

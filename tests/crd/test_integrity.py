@@ -329,6 +329,16 @@ def test_a_selector_that_is_repaired_and_finds_nothing_warns_then() -> None:
     assert {f.reason for f in judged(standing(empty), empty, server())} == {Reason.SELECTS_NOTHING}
 
 
+def test_a_broken_selector_is_told_alone_and_another_one_beside_it() -> None:
+    half = choosing(promptSelector={"matchLabels": {"-": "x"}}, resourceSelector={})
+    verdict = judged(standing(), None, half)
+    assert [(finding.reason, dotted(finding.path)) for finding in verdict] == [
+        (Reason.EMPTY_SELECTOR, "spec.resourceSelector"),
+        (Reason.INVALID_SELECTOR, "spec.promptSelector.matchLabels.-"),
+        (Reason.SELECTS_NOTHING, "spec.toolSelector"),
+    ]
+
+
 def test_a_survey_finds_every_fault_of_all_together() -> None:
     items = [
         server(),

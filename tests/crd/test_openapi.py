@@ -86,6 +86,21 @@ def test_a_default_fits_its_own_schema(path: str, node: dict[str, Any]) -> None:
     assert jsonschema_rs.Draft202012Validator(node).is_valid(node["default"]), path
 
 
+def test_nothing_is_filled_in_inside_of_a_list() -> None:
+    """``kubectl apply`` sends a list whole: it would take the value out, and call an unchanged object configured."""
+    assert [path for path, node in NODES if "[]" in path and "default" in node] == []
+    variables = dict(nodes(openapi.schema(Kind.PROMPT), ""))[".spec.variables[]"]
+    assert variables["properties"]["default"]["type"] == "string"
+
+
+@pytest.mark.parametrize(("path", "node"), rows(entry for entry in NODES if entry[1].get("type") == "object"))
+def test_an_object_has_members_or_is_a_map_or_keeps_everything(path: str, node: dict[str, Any]) -> None:
+    """The API server drops whatever an object's schema does not mention."""
+    free = {"properties", "additionalProperties", "x-kubernetes-preserve-unknown-fields"} & set(node)
+    assert len(free) == 1 or path.endswith(".metadata"), path
+    assert set(node.get("required", ())) <= set(node.get("properties", ()))
+
+
 @pytest.mark.parametrize("kind", openapi.KINDS)
 def test_a_definition(kind: Kind) -> None:
     definition = openapi.definition(kind)

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crd import compiler, manifest, published
+from crd import compiler, integrity, manifest, published
 from crd.catalog import Catalog
+from crd.finding import Level, Reason
+from crd.integrity import Change
+from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
 from tests.laws import worlds
+from tests.laws.worlds import World
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 -- the source that hypothesis gives
@@ -18,14 +22,20 @@ if TYPE_CHECKING:
     from crd.compiler import Compilation
     from crd.manifest import Object
 
-SERVER = manifest.decode(
-    worlds.raw(Ref(Kind.SERVER, "one", "main"), {"toolSelector": {"selectAll": True}}, {}, "2026-01-01T00:00:00Z")
-)
-members = worlds.worlds.map(lambda items: [item for item in items if item.ref.kind is not Kind.SERVER])
+
+def server(**spec: Any) -> Object:
+    ref = Ref(Kind.SERVER, "one", "main")
+    return manifest.decode(worlds.raw(ref, {"toolSelector": {"selectAll": True}, **spec}, {}, "2026-01-01T00:00:00Z"))
 
 
-def compiled(items: list[Object], incumbents: published.Catalog | None = None) -> Compilation:
-    return compiler.compile_server(SERVER, items, Catalog.of([worlds.ORDERS]), incumbents)
+servers = st.sampled_from([server(), *(server(naming={"prefix": prefix}) for prefix in worlds.PREFIXES)])
+members = worlds.members
+
+
+def compiled(
+    items: list[Object], incumbents: published.Catalog | None = None, main: Object | None = None
+) -> Compilation:
+    return compiler.compile_server(main or server(), items, Catalog.of(worlds.FOREIGN), incumbents)
 
 
 def entries(catalog: published.Catalog) -> list[list[Any]]:
@@ -38,42 +48,120 @@ def entries(catalog: published.Catalog) -> list[list[Any]]:
     return [
         [tool.name for tool in catalog.tools],
         [prompt.name for prompt in catalog.prompts],
-        [*(r.uri for r in catalog.resources), *(o.uri_template for o in catalog.operations if o.uri_template)],
+        [
+            *(resource.uri for resource in (*catalog.resources, *catalog.http_resources)),
+            *(operation.uri_template for operation in catalog.operations if operation.uri_template),
+        ],
         [door for door in doors if door[1]],
     ]
 
 
+def sources(catalog: published.Catalog) -> set[tuple[Kind, str]]:
+    """Every object that something is served of."""
+    resources = (*catalog.resources, *catalog.http_resources, *catalog.operations)
+    found = {(Kind.TOOL, tool.source) for tool in catalog.tools}
+    found |= {(Kind.PROMPT, prompt.source) for prompt in catalog.prompts}
+    return found | {(Kind.RESOURCE, resource.source) for resource in resources}
+
+
 @worlds.QUICK
-@given(members, members)
-def test_nothing_is_served_twice(earlier: list[Object], later: list[Object]) -> None:
-    for catalog in (compiled(later).catalog, compiled(later, compiled(earlier).catalog).catalog):
+@given(members, members, servers)
+def test_nothing_is_served_twice(earlier: list[Object], later: list[Object], main: Object) -> None:
+    once = compiled(later, main=main).catalog
+    again = compiled(later, compiled(earlier, main=main).catalog, main).catalog
+    for catalog in (once, again):
         for space in entries(catalog):
             assert len(space) == len(set(space)), space
 
 
 @worlds.QUICK
-@given(members, st.randoms(use_true_random=False))
-def test_the_order_of_arrival_changes_nothing(items: list[Object], random: Random) -> None:
+@given(members, st.randoms(use_true_random=False), servers)
+def test_the_order_of_arrival_changes_nothing(items: list[Object], random: Random, main: Object) -> None:
     shuffled = items.copy()
     random.shuffle(shuffled)
-    assert published.dump(compiled(shuffled).catalog) == published.dump(compiled(items).catalog)
+    made, remade = compiled(items, main=main), compiled(shuffled, main=main)
+    assert published.dump(remade.catalog) == published.dump(made.catalog)
+    assert {repr(finding) for finding in remade.rejected} == {repr(finding) for finding in made.rejected}
 
 
 @worlds.QUICK
-@given(members, members)
-def test_what_is_published_stays_as_long_as_it_is_wished(earlier: list[Object], later: list[Object]) -> None:
-    before = compiled(earlier).catalog
-    once = compiled(later, before).catalog
-    assert compiled(later, once).catalog == once
+@given(members, members, servers)
+def test_what_is_published_stays_as_long_as_it_is_wished(
+    earlier: list[Object], later: list[Object], main: Object
+) -> None:
+    before = compiled(earlier, main=main).catalog
+    once = compiled(later, before, main).catalog
+    assert compiled(later, once, main).catalog == once
+
+
+@worlds.QUICK
+@given(members, members, servers)
+def test_whoever_was_served_is_served_as_long_as_it_is_there_unchanged(
+    earlier: list[Object], further: list[Object], main: Object
+) -> None:
+    before = compiled(earlier, main=main).catalog
+    kept = {item.ref for item in earlier}
+    later = [*earlier, *(item for item in further if item.ref not in kept)]
+    after = compiled(later, before, main).catalog
+    assert {(tool.name, tool.source) for tool in before.tools} <= {(tool.name, tool.source) for tool in after.tools}
+    assert {(entry.name, entry.source) for entry in before.prompts} <= {(e.name, e.source) for e in after.prompts}
+    assert {(entry.uri, entry.source) for entry in before.resources} <= {(e.uri, e.source) for e in after.resources}
+    assert {(entry.uri, entry.source) for entry in before.http_resources} <= {
+        (entry.uri, entry.source) for entry in after.http_resources
+    }
+
+
+@worlds.QUICK
+@given(members, servers)
+def test_every_claim_of_a_sound_object_is_served_or_told(items: list[Object], main: Object) -> None:
+    made = compiled(items, main=main)
+    told = {finding.ref for finding in made.rejected}
+    for item in items:
+        disabled = isinstance(item.spec, ToolSpec) and not item.spec.enabled
+        served = (item.ref.kind, item.ref.key) in sources(made.catalog)
+        assert not (disabled and served)
+        assert disabled or served or item.ref in told
+    assert {finding.level for finding in made.rejected} <= {Level.ERROR}
+    assert {finding.level for finding in made.unresolved} <= {Level.WARNING}
+
+
+@worlds.QUICK
+@given(members, servers)
+def test_every_name_has_the_prefix_and_fits(items: list[Object], main: Object) -> None:
+    made = compiled(items, main=main).catalog
+    prefix = getattr(main.spec, "name_prefix", "")
+    for entry in (*made.tools, *made.prompts):
+        assert entry.name.startswith(prefix)
+        assert len(entry.name) <= 128
+
+
+@worlds.QUICK
+@given(members, servers)
+def test_what_is_compiled_survives_the_way_to_the_pods(items: list[Object], main: Object) -> None:
+    catalog = compiled(items, main=main).catalog
+    assert published.load(published.dump(catalog)) == catalog
+
+
+@worlds.THOROUGH
+@given(st.lists(worlds.objects((Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)), max_size=9), servers)
+def test_what_is_let_in_one_by_one_is_served_whole(sequence: list[Object], main: Object) -> None:
+    """The webhook and the compiler agree: of what was judged sound, nothing loses a name."""
+    world = World((main,))
+    for new in sequence:
+        old = next((item for item in world.items if item.ref == new.ref), None)
+        change = Change(new.ref, old, new)
+        if new.ref.namespace == "one" and integrity.judge(world.catalog, change).allowed:
+            world = world.after(change)
+    items = [item for item in world.items if item.ref.kind is not Kind.SERVER]
+    assert compiled(items, main=main).rejected == ()
 
 
 @worlds.QUICK
 @given(members)
-def test_every_claim_of_a_sound_object_is_served_or_told(items: list[Object]) -> None:
+def test_a_conflict_is_lost_to_one_who_is_served(items: list[Object]) -> None:
     made = compiled(items)
-    told = {finding.ref for finding in made.rejected}
-    sources = {(Kind.TOOL, tool.source) for tool in made.catalog.tools}
-    sources |= {(Kind.PROMPT, prompt.source) for prompt in made.catalog.prompts}
-    sources |= {(Kind.RESOURCE, entry.source) for entry in (*made.catalog.resources, *made.catalog.operations)}
-    for item in items:
-        assert item.ref in told or (item.ref.kind, item.ref.key) in sources
+    for finding in made.rejected:
+        if finding.reason is Reason.NAME_CONFLICT:
+            winner = finding.related[0]
+            assert winner != finding.ref
+            assert (winner.kind, winner.key) in sources(made.catalog)

@@ -1,36 +1,54 @@
-"""Small worlds that clash often: few names, labels, URIs and doors, sound objects and broken ones."""
+"""Small worlds that clash often: few names, labels, URIs, doors and hosts, sound objects and broken ones."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from crd import footprint, manifest
+from crd import footprint, integrity, manifest
 from crd.catalog import Catalog
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from crd.facts import Fact
+    from crd.finding import Verdict
+    from crd.integrity import Change
     from crd.manifest import Object
 
 QUICK = settings(max_examples=60, deadline=None)
+THOROUGH = settings(max_examples=200, deadline=None)
 
-ORDERS = footprint.service_fact({"metadata": {"name": "orders", "namespace": "one"}, "spec": {"ports": [{"port": 80}]}})
+NAMESPACES = ("one", "two")
 KINDS = (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
+LONG = "n" * 65
+PREFIXES = ("", "x_", "p" * 64)
 
 namespaces = st.sampled_from(["one", "one", "one", "two"])
 labels = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["x", "y"]), max_size=2)
-services = st.fixed_dictionaries({"name": st.sampled_from(["orders", "missing"]), "port": st.just(80)})
-served = st.sampled_from(["s", "t"])
+services = st.fixed_dictionaries(
+    {"name": st.sampled_from(["orders", "orders", "missing", "outside"]), "port": st.sampled_from([80, "http", 81])},
+    optional={"namespace": st.sampled_from(NAMESPACES)},
+)
+served = st.sampled_from(["s", "t", LONG])
 doors = st.sampled_from(["/a", "/b"])
 uris = st.sampled_from(["urn:a", "urn:b", "mcp://s/a"])
+times = st.sampled_from(["1s", "1m"])
 
 tools = st.fixed_dictionaries(
     {"service": services},
-    optional={"name": served, "ingressPath": doors, "method": st.sampled_from(["GET", "POST", "FETCH"])},
+    optional={
+        "name": served,
+        "ingressPath": doors,
+        "method": st.sampled_from(["GET", "POST", "POST", "FETCH"]),
+        "enabled": st.booleans(),
+        "timeout": times,
+        "headersFrom": st.just([{"name": "X-Key", "secretKeyRef": {"name": "keys", "key": "k"}}]),
+    },
 )
 prompts = st.fixed_dictionaries(
     {"template": st.sampled_from(["text", "text", "{{undeclared}}"])}, optional={"name": served, "ingressPath": doors}
@@ -41,6 +59,7 @@ operations = st.fixed_dictionaries(
 )
 resources = st.one_of(
     st.fixed_dictionaries({"content": st.fixed_dictionaries({"uri": uris, "text": st.just("")})}),
+    st.fixed_dictionaries({"uri": uris, "http": st.just({}), "service": services}, optional={"timeout": times}),
     st.fixed_dictionaries({"operations": st.lists(operations, min_size=1, max_size=3)}, optional={"name": served}),
 )
 expressions = st.sampled_from(
@@ -57,8 +76,65 @@ selectors = st.one_of(
     st.just({"selectAll": True}),
     st.just({"matchLabels": {"-": "x"}}),
 )
-servers = st.builds(lambda selector: {"toolSelector": selector}, selectors)
+servers = st.fixed_dictionaries(
+    {"toolSelector": selectors},
+    optional={
+        "promptSelector": selectors,
+        "resourceSelector": selectors,
+        "naming": st.fixed_dictionaries(
+            {},
+            optional={
+                "prefix": st.sampled_from(PREFIXES),
+                "onConflict": st.sampled_from(["Reject", "PreferIncumbent"]),
+            },
+        ),
+        "ingress": st.fixed_dictionaries(
+            {"host": st.sampled_from(["a.example.com", "b.example.com"])},
+            optional={"pathPrefix": st.sampled_from(["/mcp", "/other"])},
+        ),
+        "rateLimits": st.fixed_dictionaries(
+            {"tools": st.dictionaries(st.sampled_from(["s", "x_s", "none"]), st.just({"requests": 1}), max_size=2)}
+        ),
+    },
+)
 SPECS = {Kind.SERVER: servers, Kind.TOOL: tools, Kind.PROMPT: prompts, Kind.RESOURCE: resources}
+
+
+def _service(namespace: str, name: str, kind: str = "ClusterIP") -> Fact:
+    return footprint.service_fact(
+        {
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"type": kind, "ports": [{"name": "http", "port": 80}]},
+        }
+    )
+
+
+def _grant(namespace: str, kinds: Iterable[str], target: dict[str, str]) -> Fact:
+    source = next(each for each in NAMESPACES if each != namespace)
+    fact = footprint.foreign(
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1beta1",
+            "kind": "ReferenceGrant",
+            "metadata": {"name": "g", "namespace": namespace},
+            "spec": {
+                "from": [{"group": "mcp.example.com", "kind": kind, "namespace": source} for kind in kinds],
+                "to": [target],
+            },
+        }
+    )
+    assert fact is not None
+    return fact
+
+
+ORDERS = _service("one", "orders")
+FOREIGN: tuple[Fact, ...] = (
+    ORDERS,
+    _service("two", "orders"),
+    _service("one", "outside", "ExternalName"),
+    _grant("one", ["MCPTool", "MCPResource"], {"kind": "Service"}),
+    _grant("two", ["MCPTool"], {"kind": "Service", "name": "orders"}),
+)
+surroundings = st.lists(st.sampled_from(FOREIGN), unique_by=lambda fact: fact.ref)
 
 
 def raw(ref: Ref, spec: Mapping[str, Any], carried: Mapping[str, str], created: str) -> dict[str, Any]:
@@ -78,29 +154,58 @@ def created(ref: Ref) -> str:
 
 
 @st.composite
-def objects(draw: st.DrawFn) -> Object:
-    ref = Ref(draw(st.sampled_from(KINDS)), draw(namespaces), draw(st.sampled_from(["a", "b", "c"])))
-    return manifest.decode(raw(ref, draw(SPECS[ref.kind]), draw(labels), created(ref)))
+def objects(
+    draw: st.DrawFn, kinds: Sequence[Kind] = KINDS, carried: st.SearchStrategy[dict[str, str]] = labels
+) -> Object:
+    ref = Ref(draw(st.sampled_from(kinds)), draw(namespaces), draw(st.sampled_from(["a", "b", "c", "d"])))
+    return manifest.decode(raw(ref, draw(SPECS[ref.kind]), draw(carried), created(ref)))
 
 
-worlds = st.lists(objects(), max_size=9, unique_by=lambda item: item.ref)
+@dataclass(frozen=True)
+class World:
+    """Our objects, and the facts of what they point at."""
+
+    items: tuple[Object, ...]
+    around: tuple[Fact, ...] = FOREIGN
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog.of([*self.around, *(item.fact for item in self.items if item.fact)])
+
+    @property
+    def survey(self) -> Verdict:
+        return integrity.survey(Catalog.of(self.around), self.items)
+
+    def after(self, change: Change) -> World:
+        rest = tuple(item for item in self.items if item.ref != change.ref)
+        return World((*rest, change.new) if change.new is not None else rest, self.around)
 
 
-def catalog(items: Iterable[Object]) -> Catalog:
-    return Catalog.of([ORDERS, *(item.fact for item in items if item.fact)])
+members = st.lists(objects((Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)), max_size=9, unique_by=lambda item: item.ref)
+lists = st.lists(objects(), max_size=9, unique_by=lambda item: item.ref)
+worlds = st.builds(lambda items, around: World(tuple(items), tuple(around)), lists, surroundings)
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> World:
+    """A world of one kind of members, alike in their labels, and their servers: many claims of one value on each."""
+    kind = draw(st.sampled_from([Kind.TOOL, Kind.PROMPT, Kind.RESOURCE]))
+    some = objects((Kind.SERVER, kind, kind), st.just({"app": "x"}))
+    return World(tuple(draw(st.lists(some, min_size=3, max_size=9, unique_by=lambda item: item.ref))))
 
 
 def edited(item: Object) -> Object:
     """The same object with another field that no rule relates to anything."""
-    harmless = {"replicas": 0} if item.ref.kind is Kind.SERVER else {"description": "edited"}
+    harmless = {"info": {"title": "edited"}} if item.ref.kind is Kind.SERVER else {"title": "edited"}
     return manifest.decode({**item.raw, "spec": {**item.raw["spec"], **harmless}})
 
 
 def repaired(item: Object) -> Object:
     """An object of that name which no other can be in the way of."""
+    service = {"name": "orders", "port": 80}
     specs: dict[Kind, dict[str, Any]] = {
         Kind.SERVER: {"toolSelector": {"matchLabels": {"app": "nowhere"}}},
-        Kind.TOOL: {"name": "fresh", "service": {"name": "orders", "port": 80}},
+        Kind.TOOL: {"name": "fresh", "service": service},
         Kind.PROMPT: {"name": "fresh", "template": "text"},
         Kind.RESOURCE: {"content": {"uri": "urn:fresh", "text": ""}},
     }

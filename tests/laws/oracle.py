@@ -1,0 +1,133 @@
+"""What stands broken between objects, found by looking at every object and every pair: slow, and plain to read."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from crd.facts import Claim, GrantFact, MemberFact, NameFact, ServerFact, ServiceFact, Space
+from crd.finding import Level, Reason
+from crd.ref import Kind, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.finding import Finding
+    from tests.laws.worlds import World
+
+REASONS = frozenset(
+    {
+        Reason.CROSS_NAMESPACE_DENIED,
+        Reason.DUPLICATE_INGRESS_PATH,
+        Reason.DUPLICATE_NAME,
+        Reason.DUPLICATE_URI,
+        Reason.INGRESS_TAKEN,
+        Reason.LONG_TIMEOUT,
+        Reason.POLICY_MATCHES_NOTHING,
+        Reason.SECRET_MISSING,
+        Reason.SELECTS_NOTHING,
+        Reason.SERVICE_EXTERNAL_NAME,
+        Reason.SERVICE_MISSING,
+        Reason.SERVICE_PORT_MISSING,
+    }
+)
+_OF_SPACE = {
+    Space.TOOL_NAME: Reason.DUPLICATE_NAME,
+    Space.PROMPT_NAME: Reason.DUPLICATE_NAME,
+    Space.URI: Reason.DUPLICATE_URI,
+    Space.DOOR: Reason.DUPLICATE_INGRESS_PATH,
+}
+
+
+class Breach(NamedTuple):
+    """One fault between objects: why, whose, about what, and how grave."""
+
+    reason: Reason
+    ref: Ref
+    about: str
+    level: Level
+
+
+def seen(finding: Finding) -> Breach:
+    """A finding as the oracle would tell it."""
+    about = {
+        Reason.SELECTS_NOTHING: finding.field_path,
+        Reason.POLICY_MATCHES_NOTHING: str(finding.path[-1:]),
+        Reason.SERVICE_PORT_MISSING: finding.subject[0] if finding.subject else "",
+    }.get(finding.reason, " ".join(finding.subject))
+    return Breach(finding.reason, finding.ref, about, finding.level)
+
+
+def breaches(world: World) -> set[Breach]:
+    """Every breach of the reasons above in a world of sound and broken objects."""
+    facts = [item.fact for item in world.items if item.fact is not None]
+    members = [fact for fact in facts if isinstance(fact, MemberFact)]
+    servers = [fact for fact in facts if isinstance(fact, ServerFact)]
+    found = {breach for server in servers for breach in _on(server, members)}
+    found |= {breach for server in servers for breach in _ways_in(server, servers)}
+    return found | {breach for fact in facts for breach in _named(fact, world)}
+
+
+def _on(server: ServerFact, members: list[MemberFact]) -> Iterator[Breach]:
+    there = [m for m in members if m.ref.namespace == server.ref.namespace]
+    mine = [m for m in there if server.selector_of(m.ref.kind).matches(m.labels)]
+    pairs = sorted(((claim, m) for m in mine for claim in m.claims), key=lambda pair: (pair[0], pair[1].seniority))
+    level = Level.WARNING if server.prefer_incumbent else Level.ERROR
+    for claim, holders in groupby(pairs, key=lambda pair: pair[0]):
+        for _, loser in list(holders)[1:]:
+            about = f"{server.ref.key} {claim.space} {claim.value}"
+            yield Breach(_OF_SPACE[claim.space], loser.ref, about, level)
+    for member in mine:
+        if member.timeout > server.request_timeout:
+            yield Breach(Reason.LONG_TIMEOUT, member.ref, server.ref.key, Level.WARNING)
+    names = {f"{server.prefix}{c.value}" for m in mine for c in m.claims if c.space is Space.TOOL_NAME}
+    for name in server.limited:
+        if name not in names:
+            yield Breach(Reason.POLICY_MATCHES_NOTHING, server.ref, str((name,)), Level.WARNING)
+    yield from _nothing(server, {m.ref.kind for m in mine})
+
+
+def _nothing(server: ServerFact, kinds: set[Kind]) -> Iterator[Breach]:
+    own = {"promptSelector": (Kind.PROMPT, server.prompt_selector)}
+    own |= {"resourceSelector": (Kind.RESOURCE, server.resource_selector)}
+    shared = {Kind.TOOL, *(kind for kind, selector in own.values() if selector is None)}
+    if not shared & kinds:
+        yield Breach(Reason.SELECTS_NOTHING, server.ref, "spec.toolSelector", Level.WARNING)
+    for field, (kind, selector) in own.items():
+        if selector is not None and kind not in kinds:
+            yield Breach(Reason.SELECTS_NOTHING, server.ref, f"spec.{field}", Level.WARNING)
+
+
+def _ways_in(server: ServerFact, servers: list[ServerFact]) -> Iterator[Breach]:
+    elder = [s for s in servers if s.door == server.door and s.seniority < server.seniority]
+    if server.door is not None and elder:
+        yield Breach(Reason.INGRESS_TAKEN, server.ref, " ".join(server.door), Level.ERROR)
+
+
+def _named(fact: MemberFact | ServerFact, world: World) -> Iterator[Breach]:
+    services = {each.ref: each for each in world.around if isinstance(each, ServiceFact)}
+    grants = [each for each in world.around if isinstance(each, GrantFact)]
+    mountable = {each.ref for each in world.around if isinstance(each, NameFact)}
+    for backend in fact.backends:
+        target = backend.service
+        lets = (g for g in grants if g.ref.namespace == target.namespace)
+        source = (fact.ref.kind.value, fact.ref.namespace)
+        granted = any(source in g.sources and (g.targets is None or target.name in g.targets) for g in lets)
+        if target.namespace != fact.ref.namespace and not granted:
+            yield Breach(Reason.CROSS_NAMESPACE_DENIED, fact.ref, target.key, Level.ERROR)
+        service = services.get(target)
+        if service is None:
+            yield Breach(Reason.SERVICE_MISSING, fact.ref, target.key, Level.WARNING)
+        elif service.type == "ExternalName":
+            yield Breach(Reason.SERVICE_EXTERNAL_NAME, fact.ref, target.key, Level.ERROR)
+        elif backend.port not in {port for pair in service.ports for port in pair}:
+            yield Breach(Reason.SERVICE_PORT_MISSING, fact.ref, target.key, Level.WARNING)
+    for mount in fact.mounts:
+        if mount.ref not in mountable:
+            yield Breach(Reason.SECRET_MISSING, fact.ref, str(mount.ref), Level.WARNING)
+
+
+def claims(world: World) -> set[Claim]:
+    """Everything that any object wants to be served under."""
+    facts = (item.fact for item in world.items)
+    return {claim for fact in facts if isinstance(fact, MemberFact) for claim in fact.claims}
