@@ -1,74 +1,195 @@
-"""PURE. A tool's inputSchema is a valid JSON Schema (2020-12) for an object."""
+"""PURE. A tool's schemas: valid JSON Schema 2020-12, bounded, complete in themselves, safe and satisfiable; and what a
+change of them breaks.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
+import orjson
 
 from crd.finding import Finding, Reason
 from crd.models.tool import ToolSpec
+from crd.schema import ambiguity, bounds, changes, mirrors, references, satisfiable, subschemas
+from crd.schema.expressions import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from crd.manifest import Object
     from crd.ref import Ref
+    from crd.schema.subschemas import Path
 
-__all__ = ["invalid_schema"]
+__all__ = ["breaking_changes", "invalid_schema"]
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+MAX_TOLD = 10
+# Servers that one message names, so that it stays a line.
+NAMED = 3
 _TYPES = "array, boolean, integer, null, number, object, string"
+_COPY = "copy it into $defs"
+Fault = tuple[Reason, "Path", str]
 
 
 def _no_retrieval(uri: str) -> Any:
     raise ValueError(f"{uri} is not part of the schema, and nothing is fetched")
 
 
-_META = jsonschema_rs.Draft202012Validator(
-    {"$ref": "https://json-schema.org/draft/2020-12/schema"}, retriever=_no_retrieval
-)
+_META = jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, retriever=_no_retrieval)
 
 
 def invalid_schema(item: Object) -> Iterator[Finding]:
-    """Every place at which the inputSchema breaks the 2020-12 meta-schema, or a root that is no object (MCP, tools)."""
-    if not isinstance(item.spec, ToolSpec):
+    """What is wrong with the schemas of a tool, each fault at its place."""
+    spec = item.spec
+    if not isinstance(spec, ToolSpec):
         return
-    schema, at = item.spec.input_schema, ("spec", "inputSchema")
-    root = schema.get("type")
-    if root != "object":
-        given = "has no type" if root is None else f'has type "{root}"'
-        message = f'inputSchema {given}; arguments are an object, so set type to "object"'
-        yield Finding.of(Reason.INVALID_SCHEMA, item.ref, message, path=(*at, "type"))
-    for path, message in _breaches(schema):
-        yield Finding.of(Reason.INVALID_SCHEMA, item.ref, message, path=(*at, *path))
+    for member, schema in (("inputSchema", spec.input_schema), ("outputSchema", spec.output_schema)):
+        if schema is None:
+            continue
+        paged = spec.http is not None and spec.http.pagination is not None
+        if member == "inputSchema" or not paged:
+            yield from _root(item.ref, member, schema)
+        for reason, path, message in _faults(orjson.dumps(schema)):
+            at = ("spec", member, *path)
+            yield Finding.of(reason, item.ref, message, subject=(*map(str, at), *_told_apart(reason, message)), path=at)
+    for path, message in mirrors.faults(spec.input_schema):
+        yield Finding.of(Reason.INVALID_SCHEMA, item.ref, message, path=("spec", "inputSchema", *path))
 
 
 def breaking_changes(old: Object, new: Object, servers: Sequence[Ref]) -> Iterator[Finding]:
-    """Placeholder."""
-    yield from ()
+    """Changes of an inputSchema that refuse calls which were good, with the servers whose callers make them."""
+    if not isinstance(old.spec, ToolSpec) or not isinstance(new.spec, ToolSpec) or not servers:
+        return
+    named = ", ".join(server.key for server in servers[:NAMED])
+    more = f" and {len(servers) - NAMED} more" if len(servers) > NAMED else ""
+    for path, what in changes.breaking(old.spec.input_schema, new.spec.input_schema):
+        message = f"{what}, so calls that were good are refused on MCPServer {named}{more}; "
+        optional = path[-1] == "required"
+        repair = "make it optional, or give it a default" if optional else "widen it, or offer it as a new tool"
+        at = ("spec", "inputSchema", *path)
+        yield Finding.of(
+            Reason.BREAKING_SCHEMA_CHANGE,
+            new.ref,
+            f"{message}{repair}",
+            subject=(*map(str, at), what),
+            path=at,
+            related=tuple(servers[:NAMED]),
+        )
 
 
-def _breaches(schema: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Path inside the schema, and what is wrong there; at most ten."""
-    count = 0
+def _root(ref: Ref, member: str, schema: dict[str, Any]) -> Iterator[Finding]:
+    root = schema.get("type")
+    if root != "object":
+        given = "has no type" if root is None else f'has type "{root}"'
+        what = "arguments are an object" if member == "inputSchema" else "structured results are an object"
+        message = f'{member} {given}; {what}, so set type to "object"'
+        yield Finding.of(Reason.INVALID_SCHEMA, ref, message, path=("spec", member, "type"))
+
+
+def _told_apart(reason: Reason, message: str) -> tuple[str, ...]:
+    """Of one schema several bounds may be exceeded."""
+    return (message.split(" ")[3],) if reason is Reason.SCHEMA_TOO_LARGE else ()
+
+
+@lru_cache(maxsize=4096)
+def _faults(text: bytes) -> tuple[Fault, ...]:
+    """All faults of one schema, whichever tool has it; kept, because most changes leave the schema as it was."""
+    schema = orjson.loads(text)
+    large = [(Reason.SCHEMA_TOO_LARGE, (), message) for _, message in bounds.excesses(schema)]
+    if large:
+        return tuple(large)
+    found: list[Fault] = [(Reason.INVALID_SCHEMA, path, message) for path, message in _breaches(schema)]
+    if found:
+        return tuple(found)
+    found += _dialect(schema)
+    found += (
+        (Reason.REMOTE_REFERENCE, path, f'"{uri}" is not part of the schema, and nothing is fetched; {_COPY}')
+        for path, uri in references.remote(schema)
+    )
+    found += (
+        (Reason.INVALID_SCHEMA, path, f'"{uri}" leads nowhere in this schema; correct it, or add what it names')
+        for path, uri in references.dangling(schema)
+    )
+    found += (
+        (Reason.INVALID_SCHEMA, path, f'"{uri}" leads back to itself, so no value can be judged; remove the circle')
+        for path, uri in references.circles(schema)
+    )
+    if found:
+        return tuple(found)
+    found += _uncompiled(schema)
+    found += _patterns(schema)
+    found += ((Reason.UNSATISFIABLE_SCHEMA, path, message) for path, message in satisfiable.contradictions(schema))
+    return tuple(found)
+
+
+def _breaches(schema: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Where the schema breaks the meta-schema; at most ten places."""
+    told = 0
     for error in _META.iter_errors(schema):
         path = tuple(error.instance_path)
-        if path == ("type",):
+        if path != ("type",) or schema.get("type") == "object":
+            yield path, _worded(path, error.message)
+            told += 1
+        elif isinstance(schema["type"], str):
             continue
-        yield path, _worded(path, error.message)
-        count += 1
-        if count == 10:
+        if told == MAX_TOLD:
             return
-    if count:
-        return
+
+
+def _dialect(schema: dict[str, Any]) -> Iterator[Fault]:
+    for path, node in subschemas.walk(schema):
+        given = node.get("$schema") if isinstance(node, dict) else None
+        if given is not None and str(given).rstrip("#") != DIALECT:
+            message = f'"{given}" is another dialect; write the schema in 2020-12, or remove $schema'
+            yield Reason.INVALID_SCHEMA, (*path, "$schema"), message
+
+
+def _uncompiled(schema: dict[str, Any]) -> Iterator[Fault]:
+    """What the meta-schema lets pass and the validator does not, such as a pattern that is no regular expression."""
     try:
         jsonschema_rs.Draft202012Validator(schema, retriever=_no_retrieval)
     except jsonschema_rs.ValidationError as error:
-        yield tuple(error.instance_path), _worded(tuple(error.instance_path), error.message)
+        path = tuple(error.instance_path)
+        yield Reason.INVALID_SCHEMA, path, _worded(path, error.message)
+    except ValueError as error:
+        yield Reason.INVALID_SCHEMA, (), f"{str(error).splitlines()[0]}; correct it (JSON Schema 2020-12)"
 
 
-def _worded(path: tuple[str | int, ...], message: str) -> str:
+def _patterns(schema: dict[str, Any]) -> Iterator[Fault]:
+    for path, node in subschemas.walk(schema):
+        if not isinstance(node, dict):
+            continue
+        if isinstance(node.get("pattern"), str):
+            yield from _pattern(node["pattern"], (*path, "pattern"))
+        named = node.get("patternProperties")
+        for text in named if isinstance(named, dict) else ():
+            yield from _pattern(text, (*path, "patternProperties", text))
+
+
+def _pattern(text: str, path: Path) -> Iterator[Fault]:
+    try:
+        unsafe = ambiguity.exponential(text)
+    except UnreadableError:
+        return
+    except ambiguity.TooComplexError:
+        message = f'"{_short(text)}" is too complex to be proved safe; shorten it, or divide it'
+        yield Reason.UNSAFE_PATTERN, path, message
+        return
+    if unsafe:
+        message = (
+            f'"{_short(text)}" repeats what repeats already, which takes forever on some texts; '
+            "remove one of the two repetitions"
+        )
+        yield Reason.UNSAFE_PATTERN, path, message
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _worded(path: Path, message: str) -> str:
     if path and path[-1] == "type":
         return f"{message.partition(' is not ')[0]} is no JSON Schema type; use one of {_TYPES}"
-    first = message.splitlines()[0]
-    return f"{first}; correct it (JSON Schema 2020-12)"
+    return f"{message.splitlines()[0]}; correct it (JSON Schema 2020-12)"

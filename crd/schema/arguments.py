@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ANY", "Argument", "argument", "declared"]
+__all__ = ["ANY", "Argument", "argument", "declared", "type_of"]
 
 ANY = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 MAX_STEPS = 32
@@ -62,7 +62,7 @@ def _types(node: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> froz
         found |= {"integer"}
     values = node["enum"] if isinstance(node.get("enum"), list) else [node["const"]] if "const" in node else None
     if values is not None:
-        found &= frozenset(map(_type_of, values))
+        found &= frozenset(map(type_of, values))
     if depth:
         for keyword in ("anyOf", "oneOf"):
             choices = node.get(keyword)
@@ -88,7 +88,8 @@ def _resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, 
     return node
 
 
-def _type_of(value: object) -> str:
+def type_of(value: object) -> str:
+    """The JSON type of a value; integer for a number without a fraction."""
     match value:
         case None:
             return "null"

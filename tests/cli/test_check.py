@@ -212,7 +212,11 @@ def test_a_date_is_text_as_kubernetes_reads_it(tmp_path: Path) -> None:
     assert checked(files(tmp_path, a=text))[0] == 0
 
 
-@pytest.mark.parametrize("file", sorted((EXAMPLES / "invalid").glob("*.yaml")), ids=lambda path: path.stem)
+# Files are one state, so nothing in them has changed; `--live` compares them with a cluster's.
+IN_ONE_STATE = [path for path in sorted((EXAMPLES / "invalid").glob("*.yaml")) if "ImmutableField" not in path.stem]
+
+
+@pytest.mark.parametrize("file", IN_ONE_STATE, ids=lambda path: path.stem)
 def test_an_invalid_example_is_refused_with_its_reason(file: Path) -> None:
     reasons = {f["reason"] for f in findings(str(EXAMPLES / "valid"), str(file)) if f["level"] == "error"}
 

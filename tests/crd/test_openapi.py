@@ -88,8 +88,10 @@ def test_a_default_fits_its_own_schema(path: str, node: dict[str, Any]) -> None:
 
 def test_nothing_is_filled_in_inside_of_a_list() -> None:
     """``kubectl apply`` sends a list whole: it would take the value out, and call an unchanged object configured."""
-    assert [path for path, node in NODES if "[]" in path and "default" in node] == []
-    variables = dict(nodes(openapi.schema(Kind.PROMPT), ""))[".spec.variables[]"]
+    stored = [openapi.definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for kind in openapi.KINDS]
+    found = [entry for schema in stored for entry in nodes(schema, "")]
+    assert [path for path, node in found if "[]" in path and "default" in node] == []
+    variables = dict(nodes(stored[openapi.KINDS.index(Kind.PROMPT)], ""))[".spec.variables[]"]
     assert variables["properties"]["default"]["type"] == "string"
 
 
@@ -158,7 +160,7 @@ def test_every_column_shows_a_field_that_there_is(kind: Kind) -> None:
         (Kind.TOOL, ".spec.service.scheme", "http"),
         (Kind.TOOL, ".spec.enabled", True),
         (Kind.TOOL, ".spec.retries.attempts", 0),
-        (Kind.TOOL, ".spec.retries.on", ["connect"]),
+        (Kind.TOOL, ".spec.retries.retryOn", ["connect"]),
         (Kind.TOOL, ".spec.response.expectStatus", ["2xx"]),
         (Kind.RESOURCE, ".spec.content.mimeType", "text/plain"),
     ],

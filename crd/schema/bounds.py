@@ -1,0 +1,42 @@
+"""PURE. How large a schema may be: every client carries it along, and every call is checked against it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from crd.schema import subschemas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_SCHEMAS", "excesses"]
+
+MAX_DEPTH = 32
+MAX_BYTES = 64 * 1024
+MAX_SCHEMAS = 2000
+
+
+def excesses(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is too much of a schema: a word for it, and a message."""
+    depth = _depth(schema)
+    if depth > MAX_DEPTH:
+        yield "depth", f"the schema is nested {depth} levels deep, and {MAX_DEPTH} are allowed; flatten it"
+    size = len(orjson.dumps(schema))
+    if size > MAX_BYTES:
+        limit = MAX_BYTES // 1024
+        yield "bytes", f"the schema has {-(-size // 1024)} KiB, and {limit} are allowed; shorten it, or split the tool"
+    count = sum(1 for _ in subschemas.walk(schema)) if depth <= MAX_DEPTH else 0
+    if count > MAX_SCHEMAS:
+        yield "schemas", f"the schema holds {count} schemas, and {MAX_SCHEMAS} are allowed; split the tool"
+
+
+def _depth(value: Any) -> int:
+    """Levels of objects and arrays."""
+    level, depth = [value], 0
+    while level:
+        nested = [item for item in level if isinstance(item, dict | list)]
+        depth += bool(nested)
+        level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
+    return depth

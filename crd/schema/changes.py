@@ -1,0 +1,124 @@
+"""PURE. What a change of an inputSchema takes away from callers: arguments that were good and are refused now.
+
+Compared is what both schemas say plainly of the same argument; what stands behind references, or in one of several
+alternatives, is only told as changed if it was removed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from crd.schema.arguments import ANY, argument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from crd.schema.subschemas import Path
+
+__all__ = ["breaking"]
+
+MAX_DEPTH = 32
+_LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+_UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+Roots = tuple["Mapping[str, Any]", "Mapping[str, Any]"]
+_EXACT = ("pattern", "multipleOf")
+
+
+def breaking(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Where calls that were good are refused, and by what, in the words of a message's beginning."""
+    yield from _objects(old, new, (), MAX_DEPTH)
+
+
+def _objects(old: Mapping[str, Any], new: Mapping[str, Any], path: Path, depth: int) -> Iterator[tuple[Path, str]]:
+    before, after = _mapping(old.get("properties")), _mapping(new.get("properties"))
+    for name in _list(new.get("required")):
+        # A default is filled in before arguments are checked.
+        filled = isinstance(after.get(name), dict) and "default" in after[name]
+        if name not in _list(old.get("required")) and not filled:
+            yield (*path, "required"), f'"{name}" is required now'
+    open_before, open_after = old.get("additionalProperties") is not False, new.get("additionalProperties") is not False
+    for name, schema in before.items():
+        at = (*path, "properties", name)
+        if name not in after:
+            # Callers go on sending it, and whatever it did is not done any more.
+            yield (*path, "properties"), f'"{name}" is gone'
+        elif isinstance(schema, dict) and isinstance(after[name], dict):
+            yield from _values(schema, after[name], (old, new), at, depth - 1)
+        elif after[name] is False and schema is not False:
+            yield at, "it is forbidden now"
+    if open_before and not open_after:
+        yield (*path, "additionalProperties"), "arguments that are not declared are refused now"
+
+
+def _values(
+    old: Mapping[str, Any], new: Mapping[str, Any], roots: Roots, at: Path, depth: int
+) -> Iterator[tuple[Path, str]]:
+    """What a value may no longer be."""
+    if depth < 0 or old == new:
+        return
+    lost = sorted(_types(old, roots[0]) - _types(new, roots[1]))
+    if lost:
+        yield (*at, "type"), f"{' and '.join(lost)} is refused now"
+        return
+    yield from _choices(old, new, at)
+    yield from _narrower(old, new, at)
+    if "properties" in old or "properties" in new or old.get("required") != new.get("required"):
+        yield from _objects(old, new, at, depth)
+    if isinstance(old.get("items"), dict) and isinstance(new.get("items"), dict):
+        yield from _values(old["items"], new["items"], roots, (*at, "items"), depth - 1)
+
+
+def _choices(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, str]]:
+    before, after = _allowed(old), _allowed(new)
+    keyword = "const" if "const" in new else "enum"
+    if before is None and after is not None:
+        yield (*at, keyword), "only listed values are accepted now"
+    elif before is not None and after is not None:
+        gone = [value for value in before if value not in after]
+        if gone:
+            yield (*at, keyword), f"{', '.join(map(_written, gone[:3]))} is refused now"
+
+
+def _narrower(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, str]]:
+    for keywords, tighter in ((_LOWER, 1), (_UPPER, -1)):
+        for keyword in keywords:
+            limit, former = new.get(keyword), old.get(keyword)
+            if _is_number(limit) and (not _is_number(former) or (limit - former) * tighter > 0):
+                yield (*at, keyword), f"{keyword} {limit:g} refuses what was accepted"
+    for keyword in _EXACT:
+        if keyword in new and new[keyword] != old.get(keyword):
+            yield (*at, keyword), f"{keyword} {_written(new[keyword])} refuses what was accepted"
+    if new.get("uniqueItems") is True and old.get("uniqueItems") is not True:
+        yield (*at, "uniqueItems"), "items that repeat are refused now"
+
+
+def _types(node: Mapping[str, Any], root: Mapping[str, Any]) -> frozenset[str]:
+    found = argument({**root, "properties": {"it": node}}, "it")
+    types = found.types if found else ANY
+    null = {"null"} if "null" in _list(node.get("type")) or node.get("type") == "null" else set()
+    return types | {"integer"} | null if "number" in types else types | null
+
+
+def _allowed(node: Mapping[str, Any]) -> list[Any] | None:
+    """The values that a schema lists; None if it lists none."""
+    if "const" in node:
+        return [node["const"]]
+    values = node.get("enum")
+    return values if isinstance(values, list) else None
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,42 @@
+"""PURE. ``x-mcp-header``: arguments that clients repeat in headers (MCP 2026-07-28, tools).
+
+A conforming client drops a tool whose schema breaks one of these rules, without a word to anybody.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from crd.schema import subschemas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from crd.schema.subschemas import Path
+
+__all__ = ["KEYWORD", "faults"]
+
+KEYWORD = "x-mcp-header"
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_SENDABLE = ("string", "integer", "boolean")
+
+
+def faults(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Where a header cannot be, and why."""
+    seen: dict[str, Path] = {}
+    for path, node in subschemas.walk(schema):
+        if not isinstance(node, dict) or KEYWORD not in node:
+            continue
+        at, name = (*path, KEYWORD), node[KEYWORD]
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            yield at, "this is no header name; use letters, digits and dashes"
+        elif not path or any(step != "properties" for step in path[::2]):
+            yield at, "only a property, or a property of properties, is sent as a header; move it, or remove this"
+        elif node.get("type") not in _SENDABLE:
+            yield at, "only a string, an integer or a boolean is sent as a header; set such a type, or remove this"
+        elif name.lower() in seen:
+            other = ".".join(map(str, seen[name.lower()]))
+            yield at, f'"{name}" is the header of {other} too; rename one of them'
+        else:
+            seen[name.lower()] = path

@@ -1,0 +1,119 @@
+"""PURE. Schemas that nothing satisfies, as far as that is sure from looking at one schema and its members.
+
+Only contradictions that are certain are told: a schema passes that merely nobody could think of a value for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from crd.schema.arguments import ANY, type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from crd.schema.subschemas import Path
+
+__all__ = ["contradictions"]
+
+MAX_DEPTH = 32
+_BOUNDS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"),
+           ("minProperties", "maxProperties"))  # fmt: skip
+# Which types a keyword says something about; of any other value it says nothing.
+_ABOUT = {"minimum": {"number", "integer"}, "minLength": {"string"}, "minItems": {"array"}, "minProperties": {"object"}}
+
+
+def contradictions(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Where a schema contradicts itself, and how: at its root, and in what it says of members and items.
+
+    A member that is forbidden (``false``) is no contradiction, unless it is required.
+    """
+    yield from _walk(schema, (), MAX_DEPTH)
+
+
+def _walk(node: Any, path: Path, depth: int) -> Iterator[tuple[Path, str]]:
+    if not isinstance(node, dict) or not depth:
+        return
+    found = list(_own(node))
+    if found:
+        yield from (((*path, *way), message) for way, message in found[:1])
+        return
+    for keyword in ("properties", "$defs"):
+        members = node.get(keyword)
+        for name, child in members.items() if isinstance(members, dict) else ():
+            yield from _walk(child, (*path, keyword, name), depth - 1)
+    yield from _walk(node.get("items"), (*path, "items"), depth - 1)
+    yield from _walk(node.get("additionalProperties"), (*path, "additionalProperties"), depth - 1)
+    parts = node.get("allOf")
+    for index, part in enumerate(parts if isinstance(parts, list) else ()):
+        yield from _walk(part, (*path, "allOf", index), depth - 1)
+
+
+def _own(node: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    types = _types(node)
+    yield from _values(node, types)
+    yield from _bounds(node, types)
+    yield from _required(node, types)
+    yield from _conjunction(node, types)
+    if node.get("not") is True or node.get("not") == {}:
+        yield ("not",), "not of everything leaves nothing; correct it"
+
+
+def _types(node: Mapping[str, Any]) -> frozenset[str]:
+    stated = node.get("type")
+    found = frozenset({stated}) if isinstance(stated, str) else ANY
+    if isinstance(stated, list):
+        found = frozenset(each for each in stated if isinstance(each, str))
+    return found | {"integer"} if "number" in found else found
+
+
+def _values(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Path, str]]:
+    for keyword in ("enum", "const"):
+        if keyword not in node:
+            continue
+        values = node[keyword] if keyword == "enum" else [node[keyword]]
+        if isinstance(values, list) and not any(type_of(value) in types for value in values):
+            wanted = " or ".join(sorted(types - {"integer"} if "number" in types else types)) or "anything"
+            yield (keyword,), f"no value of {keyword} is of type {wanted}, so no value fits; correct one of them"
+
+
+def _bounds(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Path, str]]:
+    for low, high in _BOUNDS:
+        least, most = node.get(low), node.get(high)
+        if types <= _ABOUT[low] and _is_number(least) and _is_number(most) and least > most:
+            yield (), f"{low} {least:g} is above {high} {most:g}, so no value fits; correct one of them"
+    if not types <= _ABOUT["minimum"]:
+        return
+    for low, high in (("exclusiveMinimum", "maximum"), ("minimum", "exclusiveMaximum"),
+                      ("exclusiveMinimum", "exclusiveMaximum")):  # fmt: skip
+        least, most = node.get(low), node.get(high)
+        if _is_number(least) and _is_number(most) and least >= most:
+            yield (), f"{low} {least:g} is not below {high} {most:g}, so no value fits; correct one of them"
+
+
+def _required(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Path, str]]:
+    required, properties = node.get("required"), node.get("properties")
+    if types != {"object"} or not isinstance(required, list):
+        return
+    declared = properties if isinstance(properties, dict) else {}
+    closed = node.get("additionalProperties") is False and not node.get("patternProperties")
+    for name in required:
+        if declared.get(name) is False:
+            yield ("required",), f'"{name}" is required and forbidden, so no value fits; correct one of them'
+        elif closed and name not in declared:
+            message = f'"{name}" is required, and additionalProperties: false forbids it; declare it in properties'
+            yield ("required",), message
+
+
+def _conjunction(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Path, str]]:
+    parts = node.get("allOf")
+    left = types
+    for part in parts if isinstance(parts, list) else ():
+        left &= _types(part) if isinstance(part, dict) else ANY
+        if part is False or not left:
+            yield ("allOf",), "the parts of allOf allow no common type, so no value fits; correct one of them"
+            return
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
