@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from crd.finding import Reason
 from crd.models import patterns
 from crd.models.calls import FORBIDDEN_HEADERS, HeaderName, PathTemplate, Pointer
-from crd.models.metadata import ATOMIC, Identifier, Model, Rule, distinct
+from crd.models.metadata import ATOMIC, Identifier, Model, Rule, distinct, list_map
 
 __all__ = ["Body", "BodyField", "Entry", "Header", "Http", "Mcp", "Pagination", "Source"]
 
 Argument = Annotated[str, Field(min_length=1, max_length=256)]
 Constant = Annotated[str, Field(max_length=1024)]
+
+
+def _yes(value: bool) -> bool:
+    if not value:
+        raise ValueError("false says nothing; set it to true, or remove it")
+    return value
+
+
+# Not Literal[True], which takes 1 for it.
+Yes = Annotated[bool, AfterValidator(_yes), Field(json_schema_extra={"enum": [True]})]
 
 
 class Source(Model):
@@ -94,7 +104,7 @@ class Body(Model):
     )
     argument: Argument | None = Field(None, description="The argument of the modes Argument and Raw.")
     fields: Annotated[tuple[BodyField, ...], Field(max_length=64), distinct("name")] = Field(
-        (), description="The members of the modes Fields, Form and Multipart.", json_schema_extra=ATOMIC
+        (), description="The members of the modes Fields, Form and Multipart.", json_schema_extra=list_map("name")
     )
     content_type: Annotated[str, Field(min_length=3, max_length=128, pattern=patterns.MEDIA_TYPE)] | None = Field(
         None, description="Media type of the body. JSON modes: application/json or application/*+json."
@@ -127,7 +137,7 @@ class Pagination(Model):
     next_pointer: Pointer | None = Field(
         None, description="JSON Pointer (RFC 6901) into the whole reply to the next cursor, before response.select."
     )
-    next_link: Literal[True] | None = Field(
+    next_link: Yes | None = Field(
         None,
         description="Takes the next cursor from the query of the Link header of relation next (RFC 8288); the link is "
         "never followed.",
@@ -155,7 +165,7 @@ class Http(Model):
     headers: Annotated[tuple[Header, ...], Field(max_length=32), distinct("name")] = Field(
         (),
         description="Headers.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=list_map("name"),
     )
     body: Body | None = Field(None, description="The body. Without it: Arguments for POST, PUT and PATCH, else None.")
     pagination: Pagination | None = Field(None, description="How a long list is read page by page.")

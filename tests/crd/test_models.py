@@ -146,6 +146,17 @@ def test_refused_at_its_path(make: Any, fields: dict[str, Any], path: tuple[str 
     assert path in places
 
 
+@pytest.mark.parametrize(("value", "accepted"), [(True, True), (False, False), (1, False), ("true", False)])
+def test_next_link_is_true_or_absent(value: Any, accepted: bool) -> None:
+    http = {"pagination": {"parameter": "p", "nextLink": value}}
+    if accepted:
+        tool(http=http)
+    else:
+        with pytest.raises(ValidationError) as refusal:
+            tool(http=http)
+        assert [error["loc"] for error in refusal.value.errors()] == [("http", "pagination", "nextLink")]
+
+
 SETS = [
     (server, ("config", "allowedOrigins"), "https://a"),
     (server, ("auth", "jwt", "audiences"), "a"),
