@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from crd import integrity
 from crd.catalog import Catalog
 from crd.finding import Finding, Level, Reason, Verdict
+from crd.integrity import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,6 +62,9 @@ def beside(transaction: Transaction, cluster: Cluster) -> Verdict:
     for item in objects:
         known = set() if item.ref in mine else set(integrity.standing(before, item))
         found += (finding for finding in integrity.standing(after, item) if finding not in known)
+        stored = cluster.objects.get(item.ref)
+        if stored is not None and item.ref in mine:
+            found += integrity.transition(after, Change(item.ref, stored, item))
     return Verdict.of(found)
 
 

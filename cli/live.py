@@ -135,7 +135,9 @@ async def _tried(transport: Transport, ref: Ref, raw: dict[str, Any]) -> Refusal
         else:
             await transport.request("POST", resource.path(ref.namespace), query=query, body=body)
     except ApiError as error:
-        if error.status in _REFUSALS and not _forbidden(error):
+        # An apply of a field that the schema has not, or of two entries of one key, is a 500 with these words.
+        untyped = error.status == 500 and "failed to create typed patch object" in error.message
+        if untyped or (error.status in _REFUSALS and not _forbidden(error)):
             return Refusal(ref, error.reason, error.message)
         raise UnreachableError(f"{ref} could not be tried: {error}") from error
     except (TimeoutError, OSError, aiohttp.ClientError) as error:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["Change", "judge", "standing", "survey"]
+__all__ = ["Change", "judge", "standing", "survey", "transition"]
 
 CLASHES = frozenset(names.REASONS.values())
 
@@ -92,7 +92,7 @@ def judge(catalog: Catalog, change: Change) -> Verdict:
         found = [finding for finding in found if finding not in known]
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
-    return Verdict.of((*(_seen_from(change, finding) for finding in found), *_transition(change, touched)))
+    return Verdict.of((*(_seen_from(change, finding) for finding in found), *_step(change, touched)))
 
 
 def survey(catalog: Catalog, objects: Iterable[Object]) -> Verdict:
@@ -194,8 +194,12 @@ def _on(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
         yield from servers.long_timeouts(server, member)
 
 
-def _transition(change: Change, touched: Iterable[Ref]) -> Iterator[Finding]:
-    """What the step itself breaks, though both states are whole."""
+def transition(catalog: Catalog, change: Change) -> Iterator[Finding]:
+    """What the step itself breaks, though both states are whole. ``catalog`` holds the new state."""
+    yield from _step(change, _touched(catalog, change.new))
+
+
+def _step(change: Change, touched: Iterable[Ref]) -> Iterator[Finding]:
     if change.old is not None and change.new is not None:
         yield from changes.immutable_fields(change.old, change.new)
         yield from schemas.breaking_changes(change.old, change.new, sorted(touched))

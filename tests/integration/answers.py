@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from scripts.localcluster import Cluster
 
-__all__ = ["contains", "of_the_api_server", "of_the_models", "of_the_rules"]
+__all__ = ["contains", "of_the_api_server", "of_the_models", "of_the_rules", "plain"]
 
 _REFUSED = re.compile(r'"([^"]+)" is invalid: (.*?)(?=\nError from server|\Z)', re.DOTALL)
 _FIELD = re.compile(
@@ -44,7 +44,7 @@ def of_the_api_server(
         stdin="\n---\n".join(map(json.dumps, sent)),
         check=False,
     )
-    refused = {name: (set(map(_plain, _FIELD.findall(words))), words) for name, words in _REFUSED.findall(done.stderr)}
+    refused = {name: (set(map(plain, _FIELD.findall(words))), words) for name, words in _REFUSED.findall(done.stderr)}
     accepted = {line.partition("/")[2] for line in done.stdout.split()}
     unheard = [name for name in (d["metadata"]["name"] for d in sent) if (name in refused) == (name in accepted)]
     if unheard:
@@ -69,6 +69,6 @@ def contains(fields: set[str], place: str) -> bool:
     return any(field == place or field.startswith((f"{place}.", f"{place}[")) for field in fields)
 
 
-def _plain(field: str) -> str:
+def plain(field: str) -> str:
     """A field path as we write it: keys of a map are members."""
     return re.sub(r"\[([^\]]*[^\]0-9][^\]]*)\]", r".\1", field)

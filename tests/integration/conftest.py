@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,4 +17,5 @@ if TYPE_CHECKING:
 def control_plane(request: pytest.FixtureRequest) -> Iterator[localcluster.Cluster]:
     version = request.config.getoption("--kubernetes")
     with localcluster.running("integration", kubernetes=version) as found:
+        found.run("apply", "-f", str(Path(__file__).parent / "referencegrants.yaml"))
         yield found

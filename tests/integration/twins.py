@@ -306,10 +306,10 @@ REFUSED = (
         "selectAll: true stands beside conditions",
     ),
     Refused(
-        "a label key that is none", selecting(matchLabels={"-a": "b"}), "spec.toolSelector", "no label has this key"
+        "a label key that is none", selecting(matchLabels={"-a": "b"}), "spec.toolSelector", "no label has such a key"
     ),
     Refused(
-        "a label value that is none", selecting(matchLabels={"a": "-"}), "spec.toolSelector", "no label has this key"
+        "a label value that is none", selecting(matchLabels={"a": "-"}), "spec.toolSelector", "no label has such a key"
     ),
     Refused(
         "In without values",

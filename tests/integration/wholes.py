@@ -80,7 +80,7 @@ TOOL = {
     "outputSchema": {"type": "object"},
     **CALLED,
     "forwardHeaders": [{"name": "X-Trace"}, {"name": "X-Tenant", "backendHeader": "Tenant"}],
-    "retries": {"attempts": 2, "on": ["connect", "5xx"]},
+    "retries": {"attempts": 2, "retryOn": ["connect", "5xx"]},
     "circuitBreaker": {"consecutiveFailures": 3, "openFor": "30s"},
     "concurrency": 5,
     "rateLimit": {"requests": 10, "period": "1m", "burst": 20},
