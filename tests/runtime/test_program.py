@@ -16,10 +16,7 @@ from crd import published
 from crd.policy import Bucket
 from crd.settings import Limits
 from runtime import program
-from runtime.faults import CallError
-from runtime.mapping import Request
 from runtime.sessions import MemorySessions, Session, StoreUnavailableError
-from runtime.upstream import Upstream
 from tests.runtime import asking
 
 
@@ -82,16 +79,6 @@ async def test_a_catalog_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert "format is 99" in (await status(f"{url}/readyz"))[1]
     stop.set()
     await task
-
-
-async def test_a_backend_never_resolves_to_this_machine() -> None:
-    upstream = Upstream()
-
-    with pytest.raises(CallError) as caught:
-        await upstream.send(Request("GET", "http://localhost:1/"), 5)
-
-    assert caught.value.code == "unreachable"
-    await upstream.close()
 
 
 async def test_sessions_in_memory_end_with_their_time_and_have_a_limit() -> None:
