@@ -54,19 +54,11 @@ def compile_server(
         raise ValueError(  # noqa: TRY004 -- the value of a field, not a type, is at fault
             f"{server.ref} cannot be compiled: {[str(p) for p in server.problems]}"
         )
+    prefix = server.spec.name_prefix
     sound, rejected = _sorted_out(server.fact, catalog, members)
-    holders = _holders(server.ref, sound, _incumbents(incumbents, server.spec.name_prefix), rejected)
-    served = [
-        _Served(item, item.fact, holders, server.spec.name_prefix)
-        for item in sound
-        if isinstance(item.fact, MemberFact)
-    ]
-    unresolved = tuple(
-        finding
-        for item in sound
-        if isinstance(item.fact, MemberFact)
-        for finding in references.backends(catalog, item.fact)
-    )
+    holders = _holders(server.ref, sound, _incumbents(incumbents, prefix), rejected)
+    served = [_Served(item, item.fact, holders, prefix) for item in sound if isinstance(item.fact, MemberFact)]
+    unresolved = tuple(finding for member in served for finding in references.backends(catalog, member.fact))
     return Compilation(
         published.Catalog(
             server=server.ref.key,
