@@ -54,37 +54,29 @@ def compile_server(
         raise ValueError(  # noqa: TRY004 -- the value of a field, not a type, is at fault
             f"{server.ref} cannot be compiled: {[str(p) for p in server.problems]}"
         )
+    prefix = server.spec.name_prefix
     sound, rejected = _sorted_out(server.fact, catalog, members)
-    holders = _holders(server.ref, sound, _incumbents(incumbents, server.spec.name_prefix), rejected)
-    served = [
-        _Served(item, item.fact, holders, server.spec.name_prefix)
-        for item in sound
-        if isinstance(item.fact, MemberFact)
-    ]
-    unresolved = tuple(
-        finding
-        for item in sound
-        if isinstance(item.fact, MemberFact)
-        for finding in references.backends(catalog, item.fact)
-    )
-    return Compilation(_catalog(server.ref, server.spec, served, catalog), tuple(rejected), unresolved)
-
-
-def _catalog(server: Ref, spec: ServerSpec, served: list[_Served], catalog: Catalog) -> published.Catalog:
-    """The catalog of what is served, in an order that only names decide."""
-    tools = (tool for member in served for tool in member.tools(catalog))
-    prompts = (prompt for member in served for prompt in member.prompts())
-    resources = (resource for member in served for resource in member.resources())
-    http_resources = (resource for member in served for resource in member.http_resources(catalog))
-    operations = (operation for member in served for operation in member.operations(catalog))
-    return published.Catalog(
-        server=server.key,
-        settings=assembly.server_settings(spec),
-        tools=tuple(sorted(tools, key=lambda tool: tool.name)),
-        prompts=tuple(sorted(prompts, key=lambda prompt: prompt.name)),
-        resources=tuple(sorted(resources, key=lambda resource: resource.uri)),
-        http_resources=tuple(sorted(http_resources, key=lambda resource: resource.uri)),
-        operations=tuple(sorted(operations, key=lambda each: (each.ingress_path, each.method, each.name))),
+    holders = _holders(server.ref, sound, _incumbents(incumbents, prefix), rejected)
+    served = [_Served(item, item.fact, holders, prefix) for item in sound if isinstance(item.fact, MemberFact)]
+    unresolved = tuple(finding for member in served for finding in references.backends(catalog, member.fact))
+    return Compilation(
+        published.Catalog(
+            server=server.ref.key,
+            settings=assembly.server_settings(server.spec),
+            tools=tuple(sorted((t for s in served for t in s.tools(catalog)), key=lambda tool: tool.name)),
+            prompts=tuple(sorted((p for s in served for p in s.prompts()), key=lambda prompt: prompt.name)),
+            resources=tuple(sorted((r for s in served for r in s.resources()), key=lambda resource: resource.uri)),
+            http_resources=tuple(
+                sorted((r for s in served for r in s.http_resources(catalog)), key=lambda resource: resource.uri)
+            ),
+            operations=tuple(
+                sorted(
+                    (o for s in served for o in s.operations(catalog)), key=lambda o: (o.ingress_path, o.method, o.name)
+                )
+            ),
+        ),
+        tuple(rejected),
+        unresolved,
     )
 
 

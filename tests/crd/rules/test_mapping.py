@@ -336,3 +336,8 @@ def test_a_resource_that_a_get_answers(http: dict[str, Any], template: str | Non
 def test_what_has_no_mapping_is_not_proven() -> None:
     for item in (prompt(), server(), resource(content={"uri": "urn:a", "text": ""})):
         assert lines(item) == []
+
+
+def test_faults_of_two_paths_are_told_apart() -> None:
+    item = tool(service={**SERVICE, "path": "/.."}, http={"path": "/.."})
+    assert [finding.subject for finding in mapping.invalid_mapping(item)] == [("path", ".."), ("service", "..")]
