@@ -354,6 +354,12 @@ REFUSED = (
     ),
     Refused("a reply of 17 MiB", tool(response={"maxBytes": "17Mi"}), "spec.response.maxBytes", "a size is a number"),
     Refused(
+        "a label of the pods whose key is none",
+        server(podTemplate={"labels": {"-a": "b"}}),
+        "spec.podTemplate.labels",
+        "each key is a label key: name or domain/name; correct those that are not",
+    ),
+    Refused(
         "a quantity that is none",
         server(resources={"limits": {"cpu": "many"}}),
         "spec.resources.limits.cpu",

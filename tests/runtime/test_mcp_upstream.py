@@ -280,8 +280,10 @@ async def test_a_version_that_is_not_spoken_is_said() -> None:
 
 
 async def test_the_whole_call_has_one_time(upstream: Upstream) -> None:
+    done = asyncio.Event()
+
     async def never(_: web.Request) -> web.Response:
-        await asyncio.Event().wait()
+        await done.wait()
         return web.Response()
 
     app = web.Application()
@@ -294,6 +296,7 @@ async def test_the_whole_call_has_one_time(upstream: Upstream) -> None:
         await McpUpstream(upstream, mint=minted()).call(tool(runner.addresses[0][1]), {}, CONTEXT, (), 0.1)
 
     assert caught.value.code == "timeout"
+    done.set()
     await runner.cleanup()
 
 
