@@ -213,6 +213,8 @@ class _Reader:
 
     def _several(self, count: int) -> str:
         found, self.at = self._text[self.at : self.at + count], self.at + count
+        if len(found) < count:
+            raise UnreadableError("it ends in the middle")
         return found
 
     def _take(self, text: str) -> bool:

@@ -1,0 +1,304 @@
+"""The schemas of a tool: each fault with its reason, its place and its words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd import integrity, manifest
+from crd.catalog import Catalog
+from crd.finding import Level
+from crd.integrity import Change
+from crd.rules import schemas
+
+
+def tool(**spec: Any) -> manifest.Object:
+    return manifest.decode(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": "MCPTool",
+            "metadata": {"name": "a", "namespace": "shop", "labels": {"app": "shop"}},
+            "spec": {"service": {"name": "s", "port": 80}, **spec},
+        }
+    )
+
+
+def told(schema: Any, member: str = "inputSchema", **more: Any) -> list[tuple[str, str, str]]:
+    found = schemas.invalid_schema(tool(**{member: schema}, **more))
+    return [(f.reason.value, f.field_path.removeprefix(f"spec.{member}").removeprefix("."), f.message) for f in found]
+
+
+def of(node: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": node}}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    node: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        node = {"not": node}
+    return {**node, "type": "object"}
+
+
+A = "properties.a"
+REPAIR = "make it optional, or give it a default"
+TYPES = "array, boolean, integer, null, number, object, string"
+ROWS = [
+    ({}, "InvalidSchema", "type", 'inputSchema has no type; arguments are an object, so set type to "object"'),
+    (
+        {"type": "array"},
+        "InvalidSchema",
+        "type",
+        'inputSchema has type "array"; arguments are an object, so set type to "object"',
+    ),
+    (of({"type": "text"}), "InvalidSchema", f"{A}.type", f'"text" is no JSON Schema type; use one of {TYPES}'),
+    (
+        of({"$schema": "http://json-schema.org/draft-07/schema#"}),
+        "InvalidSchema",
+        f"{A}.$schema",
+        '"http://json-schema.org/draft-07/schema#" is another dialect; write the schema in 2020-12, or remove $schema',
+    ),
+    (
+        of({"$ref": "https://x.example/a"}),
+        "RemoteReference",
+        f"{A}.$ref",
+        '"https://x.example/a" is not part of the schema, and nothing is fetched; copy it into $defs',
+    ),
+    (
+        of({"$dynamicRef": "a.json#/b"}),
+        "RemoteReference",
+        f"{A}.$dynamicRef",
+        '"a.json#/b" is not part of the schema, and nothing is fetched; copy it into $defs',
+    ),
+    (
+        of({"$ref": "#/$defs/none"}),
+        "InvalidSchema",
+        f"{A}.$ref",
+        '"#/$defs/none" leads nowhere in this schema; correct it, or add what it names',
+    ),
+    (
+        of({"$ref": "#none"}),
+        "InvalidSchema",
+        f"{A}.$ref",
+        '"#none" leads nowhere in this schema; correct it, or add what it names',
+    ),
+    (
+        of({"$ref": "#/properties/a"}),
+        "InvalidSchema",
+        f"{A}.$ref",
+        '"#/properties/a" leads back to itself, so no value can be judged; remove the circle',
+    ),
+    (
+        of({"pattern": "^([a-z]+)+$"}),
+        "UnsafePattern",
+        f"{A}.pattern",
+        '"^([a-z]+)+$" repeats what repeats already, which takes forever on some texts; remove one of the two repetitions',
+    ),
+    (
+        of({"patternProperties": {"(a|a)*": {}}}),
+        "UnsafePattern",
+        f"{A}.patternProperties.(a|a)*",
+        '"(a|a)*" repeats what repeats already, which takes forever on some texts; remove one of the two repetitions',
+    ),
+    (
+        of({"pattern": "(a|b|c|d|e)" * 50}),
+        "UnsafePattern",
+        f"{A}.pattern",
+        f'"{("(a|b|c|d|e)" * 50)[:79]}…" is too complex to be proved safe; shorten it, or divide it',
+    ),
+    (
+        of({"type": "integer", "minimum": 2, "maximum": 1}),
+        "UnsatisfiableSchema",
+        A,
+        "minimum 2 is above maximum 1, so no value fits; correct one of them",
+    ),
+    (nested(33), "SchemaTooLarge", "", "the schema is nested 33 levels deep, and 32 are allowed; flatten it"),
+    (
+        of({"description": "x" * 65536}),
+        "SchemaTooLarge",
+        "",
+        "the schema has 65 KiB, and 64 are allowed; shorten it, or split the tool",
+    ),
+    (
+        {"type": "object", "properties": {f"p{n}": {} for n in range(2000)}},
+        "SchemaTooLarge",
+        "",
+        "the schema holds 2001 schemas, and 2000 are allowed; split the tool",
+    ),
+    (
+        of({"type": "string", "x-mcp-header": "a b"}),
+        "InvalidSchema",
+        f"{A}.x-mcp-header",
+        "this is no header name; use letters, digits and dashes",
+    ),
+    (
+        of({"type": "string", "x-mcp-header": 7}),
+        "InvalidSchema",
+        f"{A}.x-mcp-header",
+        "this is no header name; use letters, digits and dashes",
+    ),
+    (
+        of({"type": "number", "x-mcp-header": "A"}),
+        "InvalidSchema",
+        f"{A}.x-mcp-header",
+        "only a string, an integer or a boolean is sent as a header; set such a type, or remove this",
+    ),
+    (
+        of({"type": "array", "items": {"type": "string", "x-mcp-header": "A"}}),
+        "InvalidSchema",
+        f"{A}.items.x-mcp-header",
+        "only a property, or a property of properties, is sent as a header; move it, or remove this",
+    ),
+    (
+        {"type": "object", "x-mcp-header": "A"},
+        "InvalidSchema",
+        "x-mcp-header",
+        "only a property, or a property of properties, is sent as a header; move it, or remove this",
+    ),
+    (
+        {
+            "type": "object",
+            "properties": {n: {"type": "string", "x-mcp-header": h} for n, h in (("a", "X"), ("b", "x"))},
+        },
+        "InvalidSchema",
+        "properties.b.x-mcp-header",
+        '"x" is the header of properties.a too; rename one of them',
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "reason", "place", "message"), ROWS)
+def test_a_fault_has_a_reason_a_place_and_words(schema: Any, reason: str, place: str, message: str) -> None:
+    assert told(schema) == [(reason, place, message)]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        nested(32),
+        of({"$schema": "https://json-schema.org/draft/2020-12/schema#"}),
+        {**of({"$ref": "#/$defs/t"}), "$defs": {"t": {"type": "string"}}},
+        {**of({"$ref": "#t"}), "$defs": {"t": {"$anchor": "t"}}},
+        {**of({"$dynamicRef": "#t"}), "$defs": {"t": {"$dynamicAnchor": "t"}}},
+        {**of({"$ref": "urn:own"}), "$defs": {"t": {"$id": "urn:own", "type": "string"}}},
+        {**of({"$ref": "#/$defs/tree"}), "$defs": {"tree": {"properties": {"next": {"$ref": "#/$defs/tree"}}}}},
+        of({"$ref": "#"}),
+        of({"allOf": [{"$ref": "#/$defs/a~1b"}]}) | {"$defs": {"a/b": {}}},
+        of({"x-anything": {"$ref": 7}}),
+        {"type": "object", "properties": {f"p{n}": {} for n in range(1999)}},
+        {
+            "type": "object",
+            "properties": {"a": {"type": "object", "properties": {"b": {"type": "integer", "x-mcp-header": "B"}}}},
+        },
+    ],
+)
+def test_what_is_whole_is_not_told(schema: Any) -> None:
+    assert told(schema) == []
+
+
+@pytest.mark.parametrize("pattern", ["(", "[z-a]", "a**"])
+def test_a_pattern_that_is_no_expression_is_told_at_its_place(pattern: str) -> None:
+    ((reason, place, message),) = told(of({"pattern": pattern}))
+
+    assert (reason, place) == ("InvalidSchema", f"{A}.pattern")
+    assert message.endswith("; correct it (JSON Schema 2020-12)")
+
+
+def test_circles_through_applicators_are_found() -> None:
+    schema = {
+        **of({"$ref": "#/$defs/a"}),
+        "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}]}, "b": {"not": {"$ref": "#/$defs/a"}}},
+    }
+
+    assert [(reason, place) for reason, place, _ in told(schema)] == [
+        ("InvalidSchema", "$defs.a.anyOf[0].$ref"),
+        ("InvalidSchema", "$defs.b.not.$ref"),
+    ]
+
+
+def test_an_output_schema_is_held_to_the_same() -> None:
+    assert told({"type": "array"}, "outputSchema") == [
+        (
+            "InvalidSchema",
+            "type",
+            'outputSchema has type "array"; structured results are an object, so set type to "object"',
+        )
+    ]
+    assert told({"type": "object", "properties": {"a": {"type": "text"}}}, "outputSchema")[0][1] == "properties.a.type"
+
+
+def test_a_page_of_results_may_be_a_list() -> None:
+    pages = {"pagination": {"parameter": "page", "nextPointer": "/next"}}
+
+    assert told({"type": "array"}, "outputSchema", method="GET", http=pages) == []
+
+
+def test_of_many_breaches_ten_are_told() -> None:
+    schema = {"type": "object", "properties": {f"p{n}": {"type": "x"} for n in range(20)}}
+
+    assert len(told(schema)) == 10
+
+
+def test_the_level_of_what_nothing_satisfies_is_a_warning() -> None:
+    levels = {f.reason: f.level for f in schemas.invalid_schema(tool(inputSchema=of({"not": {}})))}
+
+    assert list(levels.values()) == [Level.WARNING]
+
+
+def server(name: str) -> manifest.Object:
+    return manifest.decode(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": "MCPServer",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"toolSelector": {"matchLabels": {"app": "shop"}}},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "told_of"),
+    [
+        (["main"], "shop/main"),
+        (["main", "admin"], "shop/admin, shop/main"),
+        (list("dcba"), "shop/a, shop/b, shop/c and 1 more"),
+    ],
+)
+def test_a_change_names_the_servers_whose_callers_it_breaks(names: list[str], told_of: str) -> None:
+    old, new = tool(inputSchema=of({})), tool(inputSchema={**of({}), "required": ["a"]})
+    catalog = Catalog.of(fact for name in names if (fact := server(name).fact))
+
+    found = [f for f in integrity.judge(catalog, Change(old.ref, old, new)) if f.reason == "BreakingSchemaChange"]
+
+    assert [(f.level, f.field_path, f.message) for f in found] == [
+        (
+            Level.WARNING,
+            "spec.inputSchema.required",
+            f'"a" is required now, so calls that were good are refused on MCPServer {told_of}; {REPAIR}',
+        )
+    ]
+
+
+def test_what_nobody_serves_breaks_nobody() -> None:
+    old, new = tool(inputSchema=of({})), tool(inputSchema={"type": "object"})
+
+    assert [
+        f for f in integrity.judge(Catalog(), Change(old.ref, old, new)) if f.reason == "BreakingSchemaChange"
+    ] == []
+    (found,) = schemas.breaking_changes(old, new, [server("main").ref])
+    assert found.message.endswith("widen it, or offer it as a new tool")
+
+
+def test_a_prompt_has_no_schemas() -> None:
+    prompt = manifest.decode(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": "MCPPrompt",
+            "metadata": {"name": "a"},
+            "spec": {"template": "x"},
+        }
+    )
+
+    assert list(schemas.invalid_schema(prompt)) == []
+    assert list(schemas.breaking_changes(prompt, prompt, [server("main").ref])) == []

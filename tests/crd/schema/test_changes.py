@@ -1,0 +1,168 @@
+"""What a change of an inputSchema takes away from callers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crd.schema import changes
+
+
+def of(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def told(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str]]:
+    return [("/".join(map(str, path)), what) for path, what in changes.breaking(old, new)]
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+A = "properties/a"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "what"),
+    [
+        (of(a=TEXT), {**of(a=TEXT), "required": ["a"]}, "required", '"a" is required now'),
+        (of(), {**of(b=TEXT), "required": ["b"]}, "required", '"b" is required now'),
+        (of(a=TEXT), of(), "properties", '"a" is gone'),
+        (of(a=TEXT), of(a=False), A, "it is forbidden now"),
+        (
+            of(),
+            {**of(), "additionalProperties": False},
+            "additionalProperties",
+            "arguments that are not declared are refused now",
+        ),
+        (of(a=TEXT), of(a={"type": "integer"}), f"{A}/type", "string is refused now"),
+        (of(a={"type": ["string", "null"]}), of(a=TEXT), f"{A}/type", "null is refused now"),
+        (of(a={"type": "number"}), of(a={"type": "integer"}), f"{A}/type", "number is refused now"),
+        (
+            of(a={}),
+            of(a={"type": ["string", "array", "null", "boolean", "object", "integer"]}),
+            f"{A}/type",
+            "number is refused now",
+        ),
+        (of(a={"anyOf": [TEXT, {"type": "integer"}]}), of(a=TEXT), f"{A}/type", "integer is refused now"),
+        (of(a={"enum": ["x", "y"]}), of(a={"enum": ["x"]}), f"{A}/enum", '"y" is refused now'),
+        (of(a=TEXT), of(a={**TEXT, "enum": ["x"]}), f"{A}/enum", "only listed values are accepted now"),
+        (of(a={**TEXT, "enum": ["x", "y"]}), of(a={**TEXT, "const": "x"}), f"{A}/const", '"y" is refused now'),
+        (of(a={**TEXT, "const": "x"}), of(a={**TEXT, "enum": ["y"]}), f"{A}/enum", '"x" is refused now'),
+        (
+            of(a={"type": "integer", "minimum": 1}),
+            of(a={"type": "integer", "minimum": 2}),
+            f"{A}/minimum",
+            "minimum 2 refuses what was accepted",
+        ),
+        (
+            of(a={"type": "integer"}),
+            of(a={"type": "integer", "maximum": 2}),
+            f"{A}/maximum",
+            "maximum 2 refuses what was accepted",
+        ),
+        (
+            of(a={**TEXT, "maxLength": 5}),
+            of(a={**TEXT, "maxLength": 4}),
+            f"{A}/maxLength",
+            "maxLength 4 refuses what was accepted",
+        ),
+        (of(a=TEXT), of(a={**TEXT, "pattern": "^x"}), f"{A}/pattern", 'pattern "^x" refuses what was accepted'),
+        (
+            of(a={**TEXT, "pattern": "^y"}),
+            of(a={**TEXT, "pattern": "^x"}),
+            f"{A}/pattern",
+            'pattern "^x" refuses what was accepted',
+        ),
+        (
+            of(a={"type": "integer"}),
+            of(a={"type": "integer", "multipleOf": 2}),
+            f"{A}/multipleOf",
+            "multipleOf 2 refuses what was accepted",
+        ),
+        (
+            of(a={"type": "array"}),
+            of(a={"type": "array", "uniqueItems": True}),
+            f"{A}/uniqueItems",
+            "items that repeat are refused now",
+        ),
+        (
+            of(a={"type": "array", "items": TEXT}),
+            of(a={"type": "array", "items": {"type": "integer"}}),
+            f"{A}/items/type",
+            "string is refused now",
+        ),
+        (of(a=of(b=TEXT)), of(a=of()), f"{A}/properties", '"b" is gone'),
+        (of(a=of(b=TEXT)), of(a={**of(b=TEXT), "required": ["b"]}), f"{A}/required", '"b" is required now'),
+    ],
+)
+def test_what_refuses_former_calls_is_told(old: Any, new: Any, place: str, what: str) -> None:
+    assert told(old, new) == [(place, what)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (of(a=TEXT), of(a=TEXT)),
+        (of(a=TEXT), of(a={**TEXT, "description": "new"}, b=TEXT)),
+        ({**of(a=TEXT), "required": ["a"]}, of(a=TEXT)),
+        (of(), {**of(b={**TEXT, "default": "x"}), "required": ["b"]}),
+        (of(a={"type": "integer"}), of(a={"type": "number"})),
+        (of(a={**TEXT, "enum": ["x"]}), of(a={**TEXT, "enum": ["x", "y"]})),
+        (of(a={**TEXT, "enum": ["x"]}), of(a=TEXT)),
+        (of(a={"type": "integer", "minimum": 2}), of(a={"type": "integer", "minimum": 1})),
+        (of(a={**TEXT, "maxLength": 4}), of(a={**TEXT, "maxLength": 5})),
+        (of(a={**TEXT, "pattern": "^x"}), of(a=TEXT)),
+        ({**of(a=TEXT), "additionalProperties": False}, of(a=TEXT)),
+        (of(a=False), of(a=False)),
+        (of(a={"type": "array", "uniqueItems": True}), of(a={"type": "array"})),
+        ({**of(a={"$ref": "#/$defs/t"}), "$defs": {"t": TEXT}}, of(a=TEXT)),
+    ],
+)
+def test_what_refuses_nothing_is_not_told(old: Any, new: Any) -> None:
+    assert told(old, new) == []
+
+
+def test_of_many_lost_values_three_are_named() -> None:
+    ((_, what),) = told(of(a={"enum": ["a", "b", "c", "d", "e"]}), of(a={"enum": ["e"]}))
+
+    assert what == '"a", "b", "c" is refused now'
+
+
+LEAF = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["integer", "string", "number", ["integer", "string"]]),
+        "minimum": st.integers(0, 2),
+        "maximum": st.integers(0, 2),
+        "maxLength": st.integers(0, 2),
+        "enum": st.lists(st.sampled_from([0, 1, "", "a"]), min_size=1, max_size=3, unique_by=str),
+    },
+)
+SCHEMAS = st.fixed_dictionaries(
+    {"type": st.just("object"), "properties": st.dictionaries(st.sampled_from(["p", "q"]), LEAF)},
+    optional={"required": st.lists(st.sampled_from(["p", "q"]), unique=True), "additionalProperties": st.booleans()},
+)
+CALLS = [
+    {},
+    *({name: value} for name in "pq" for value in (0, 1, 2, 0.5, "", "a", "abc")),
+    {"p": 1, "q": "a"},
+    {"r": 1},
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(SCHEMAS, SCHEMAS)
+def test_where_nothing_is_told_no_former_call_is_refused(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Of calls with declared arguments: what was never declared was never promised."""
+    if not told(old, new):
+        before, after = (jsonschema_rs.Draft202012Validator(schema) for schema in (old, new))
+        calls = [call for call in CALLS if set(call) <= set(old["properties"])]
+        assert [call for call in calls if before.is_valid(call) and not after.is_valid(call)] == []
+
+
+@given(SCHEMAS)
+def test_no_change_breaks_nothing(schema: dict[str, Any]) -> None:
+    assert told(schema, schema) == []
