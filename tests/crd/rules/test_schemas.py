@@ -41,6 +41,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 A = "properties.a"
+REPEATS = "repeats what repeats already, which takes forever on some texts; remove one of the two repetitions"
 REPAIR = "make it optional, or give it a default"
 TYPES = "array, boolean, integer, null, number, object, string"
 ROWS = [
@@ -92,13 +93,13 @@ ROWS = [
         of({"pattern": "^([a-z]+)+$"}),
         "UnsafePattern",
         f"{A}.pattern",
-        '"^([a-z]+)+$" repeats what repeats already, which takes forever on some texts; remove one of the two repetitions',
+        f'"^([a-z]+)+$" {REPEATS}',
     ),
     (
         of({"patternProperties": {"(a|a)*": {}}}),
         "UnsafePattern",
         f"{A}.patternProperties.(a|a)*",
-        '"(a|a)*" repeats what repeats already, which takes forever on some texts; remove one of the two repetitions',
+        f'"(a|a)*" {REPEATS}',
     ),
     (
         of({"pattern": "(a|b|c|d|e)" * 50}),
@@ -215,6 +216,12 @@ def test_circles_through_applicators_are_found() -> None:
         ("InvalidSchema", "$defs.a.anyOf[0].$ref"),
         ("InvalidSchema", "$defs.b.not.$ref"),
     ]
+
+
+def test_a_circle_through_a_place_that_holds_no_schema_is_found() -> None:
+    schema = {**of({"$ref": "#/x/0"}), "x": [{"$ref": "#/properties/a"}]}
+
+    assert [(reason, place) for reason, place, _ in told(schema)] == [("InvalidSchema", f"{A}.$ref")]
 
 
 def test_an_output_schema_is_held_to_the_same() -> None:
