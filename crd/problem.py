@@ -122,6 +122,8 @@ def _worded(detail: ErrorDetails) -> tuple[Path, str]:
     kind, path, value, context = detail["type"], detail["loc"], detail.get("input"), detail.get("ctx", {})
     if kind == "duplicate_entry":
         return (*path, context["index"]), detail["msg"]
+    if path[-1:] == ("[key]",):
+        path = path[:-1]  # a key of a map that is not allowed is told at its entry
     words = _WORDS.get(kind)
     return path, words(path, value, context) if words else detail["msg"].removeprefix("Value error, ")
 

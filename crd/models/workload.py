@@ -95,7 +95,7 @@ class Ingress(Model):
     class_name: ObjectName | None = Field(
         None,
         description="IngressClass. Without it, the cluster's default. The settings that streams need are added for "
-        "nginx, haproxy and traefik.",
+        "nginx and haproxy.",
     )
     tls_secret_name: ObjectName | None = Field(
         None, description="Secret of type kubernetes.io/tls with the certificate of the host."

@@ -97,7 +97,20 @@ def test_the_commands_of_the_documents_exist(document: str) -> None:
             assert done.returncode == 0, line
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/errors/README.md"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/operations.md",
+        "docs/tools.md",
+        "docs/integrity.md",
+        "docs/ci.md",
+        "docs/errors/README.md",
+        "docs/reference/README.md",
+        "manifests/examples/README.md",
+    ],
+)
 def test_the_files_that_the_documents_name_exist(document: str) -> None:
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
