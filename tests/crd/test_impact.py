@@ -1,0 +1,147 @@
+"""What an allowed change does to what is served, in a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd import impact, manifest
+from crd.catalog import Catalog
+from crd.integrity import Change
+from crd.ref import Kind, Ref
+
+
+def member(name: str = "a", kind: str = "MCPTool", app: str = "shop", **spec: Any) -> manifest.Object:
+    backed: dict[str, Any] = {"service": {"name": "s", "port": 80}} if kind == "MCPTool" else {"template": "t"}
+    return manifest.decode(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": "shop", "labels": {"app": app}},
+            "spec": {**backed, **spec},
+        }
+    )
+
+
+def server(name: str, app: str = "shop", **spec: Any) -> manifest.Object:
+    return manifest.decode(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": "MCPServer",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"toolSelector": {"matchLabels": {"app": app}}, **spec},
+        }
+    )
+
+
+def told(old: manifest.Object | None, new: manifest.Object | None, *others: manifest.Object) -> list[str]:
+    known = new or old
+    assert known is not None
+    catalog = Catalog.of(item.fact for item in (*others, *([old] if old else [])) if item.fact)
+    return list(impact.preview(catalog, Change(known.ref, old, new)))
+
+
+ONE = "1 tool, catalog 1 KiB of 900"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "others", "lines"),
+    [
+        (None, member(), [], []),
+        (None, member(), [server("main")], [f"MCPTool shop/a is served by shop/main ({ONE})"]),
+        (
+            None,
+            member(),
+            [server("main"), server("admin")],
+            [f"MCPTool shop/a is served by shop/admin ({ONE}) and shop/main ({ONE})"],
+        ),
+        (
+            None,
+            member(),
+            [server(name) for name in "edcba"],
+            [f"MCPTool shop/a is served by shop/a ({ONE}), shop/b ({ONE}), shop/c ({ONE}) and 2 more"],
+        ),
+        (
+            None,
+            member(),
+            [server("main"), member("b"), member("p", "MCPPrompt"), member("q", "MCPPrompt")],
+            ["MCPTool shop/a is served by shop/main (2 tools, 2 prompts, catalog 1 KiB of 900)"],
+        ),
+        (None, member(enabled=False), [server("main")], []),
+        (None, member(inputSchema={"type": "array"}), [], []),
+        (member(), member(title="A"), [server("main")], []),
+        (member(), member(name="a", app="shop"), [server("main")], []),
+        (member(), member(ingressPath="/a"), [server("main")], [f"MCPTool shop/a is served by shop/main ({ONE})"]),
+        (member(), member(app="other"), [server("main")], ["MCPTool shop/a is no longer served by shop/main"]),
+        (member(), member(enabled=False), [server("main")], ["MCPTool shop/a is no longer served by shop/main"]),
+        (
+            member(),
+            member(app="other"),
+            [server("main"), server("new", "other")],
+            [f"MCPTool shop/a is served by shop/new ({ONE})", "MCPTool shop/a is no longer served by shop/main"],
+        ),
+        (member(), None, [server("main")], ["MCPTool shop/a is no longer served by shop/main"]),
+        (
+            member(),
+            None,
+            [server(name) for name in "dcba"],
+            ["MCPTool shop/a is no longer served by shop/a, shop/b, shop/c and 1 more"],
+        ),
+        (member(), None, [], []),
+        (None, server("main"), [member()], [f"MCPServer shop/main serves {ONE}"]),
+        (None, server("main"), [], []),
+        (server("main"), server("main", replicas=3), [member()], []),
+        (
+            server("main"),
+            server("main", promptSelector={"matchLabels": {"app": "x"}}),
+            [member(), member("p", "MCPPrompt")],
+            [f"MCPServer shop/main serves {ONE}"],
+        ),
+        (
+            server("main"),
+            server("main", resourceSelector={"matchLabels": {"app": "x"}}),
+            [member()],
+            [f"MCPServer shop/main serves {ONE}"],
+        ),
+        (server("main"), server("main", naming={"prefix": "x."}), [member()], [f"MCPServer shop/main serves {ONE}"]),
+        (server("main", "other"), server("main"), [member()], [f"MCPServer shop/main serves {ONE}"]),
+        (server("main"), None, [member()], []),
+    ],
+)
+def test_a_change_says_who_serves_what(old: Any, new: Any, others: Any, lines: list[str]) -> None:
+    assert told(old, new, *others) == lines
+
+
+def test_the_size_of_a_catalog_is_rounded_up() -> None:
+    noise = "".join(chr(0x4E00 + (i * 104729) % 20000) for i in range(1500))
+    weighty = member(description=noise)
+    (line,) = told(None, weighty, server("main"))
+
+    assert weighty.fact is not None
+    assert f"catalog {weighty.fact.weight // 1024 + 1} KiB of 900" in line
+
+
+def test_what_cannot_be_read_changes_nothing() -> None:
+    broken = member(port=1, service=5)
+    assert broken.fact is None
+
+    assert told(broken, broken, server("main")) == []
+    assert told(member(), broken, server("main")) == ["MCPTool shop/a is no longer served by shop/main"]
+
+
+def test_a_view_follows_an_edit_that_only_weighs_more() -> None:
+    first, second = member(), member(description="x" * 200 + "y" * 100 + "".join(map(chr, range(97, 122))))
+    ref = Ref(Kind.SERVER, "shop", "main")
+    whole = [item.fact for item in (server("main"), member("b"), first) if item.fact]
+    catalog = Catalog.of(whole)
+    assert second.fact is not None
+
+    edited = catalog.put(second.fact)
+
+    afresh = Catalog.of([*whole[:2], second.fact])
+    assert edited.view(ref).weight == afresh.view(ref).weight > catalog.view(ref).weight
+    assert (edited.view(ref).members, edited.view(ref).holders) == (afresh.view(ref).members, afresh.view(ref).holders)
+    assert edited.get(second.ref) == second.fact
+    assert edited.put(second.fact) is edited
+    assert edited.drop(second.ref).view(ref).weight == Catalog.of(whole[:2]).view(ref).weight
