@@ -28,6 +28,13 @@ def test_generated_files_are_current() -> None:
     assert {name: (ROOT / name).read_text() for name in generate.files()} == generate.files()
 
 
+def test_a_definition_fits_into_the_annotation_of_kubectl_apply() -> None:
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "manifests/base/crds").glob("mcp*.yaml")}
+
+    assert len(sizes) == 4
+    assert max(sizes.values()) <= 256 * 1024
+
+
 def test_every_module_that_calls_itself_pure_is_held_to_it() -> None:
     pure = {
         dotted(path) for path in MODULES if (ast.get_docstring(ast.parse(path.read_text())) or "").startswith("PURE.")

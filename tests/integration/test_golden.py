@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -151,6 +153,26 @@ def _on(finding: Finding, server: Object) -> bool:
     """Whether a finding is about this server, or about none."""
     servers = [ref for ref in finding.related if ref.kind == "MCPServer"]
     return not servers or server.ref in servers
+
+
+def test_what_kustomize_builds_is_checked_in_a_pipe(cluster: Cluster, tmp_path: Path) -> None:
+    names = []
+    for file in sorted((EXAMPLES / "valid").glob("*.yaml")):
+        (tmp_path / file.name).write_text(file.read_text())
+        names.append(file.name)
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"namePrefix": "built-", "resources": names}))
+    built = cluster.run("kustomize", str(tmp_path)).stdout
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "check", "-", "--format", "json"],
+        input=built, cwd=MANIFESTS.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    report = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert report["summary"]["objects"] >= 14
+    assert {f["file"] for f in report["findings"]} == {"-"}
+    assert all(f["name"].startswith("built-") for f in report["findings"])
 
 
 # Why the definitions alone do not refuse an example: CEL sees one object, and no JSON Schema, template or base64.
