@@ -368,3 +368,16 @@ def test_a_verdict_tells_errors_first_and_each_fault_once() -> None:
     assert verdict.findings[0].message == "e"
     assert (error.field_path, str(warning)) == ("spec.name", "ServiceMissing: w")
     assert Verdict().allowed
+
+
+def test_the_step_between_two_whole_states_is_judged_by_itself() -> None:
+    old = tool("a")
+    new = item("MCPTool", "a", {"service": SERVICE, "inputSchema": {"type": "object", "required": ["q"]}})
+    catalog = standing(server(), new)
+
+    (found,) = integrity.transition(catalog, Change(new.ref, old, new))
+
+    assert (found.reason, found.related) == (Reason.BREAKING_SCHEMA_CHANGE, (server().ref,))
+    assert list(integrity.transition(catalog, Change(new.ref, None, new))) == []
+    assert list(integrity.transition(catalog, Change(new.ref, old, None))) == []
+    assert list(integrity.transition(Catalog(), Change(new.ref, old, new))) == []
