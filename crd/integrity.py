@@ -84,11 +84,13 @@ def judge(catalog: Catalog, change: Change) -> Verdict:
     if not _labelled_alike(change):
         touched |= _touched(before, change.old)
     claims = _claims(change.old) | _claims(change.new)
-    found = [*_together(_own(change.new), _relations(after, change.ref, touched, claims, judging=True))]
+    own = [*_own(change.new)]
+    found = [*_together(own, _relations(after, change.ref, touched, claims, judging=True))]
     if found:
-        # What stood before is looked up only where there is something to compare: most changes break nothing.
-        relations = _relations(before, change.ref, touched, claims, judging=True)
-        known = set(_together(_own(change.old), relations))
+        # What stood before is looked up only where there is something to compare: most changes break nothing. A
+        # server's own faults decide which of its relations are told.
+        former = _own(change.old) if own or change.ref.kind is Kind.SERVER else ()
+        known = set(_together(former, _relations(before, change.ref, touched, claims, judging=True)))
         found = [finding for finding in found if finding not in known]
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]

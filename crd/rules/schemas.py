@@ -51,11 +51,9 @@ def invalid_schema(item: Object) -> Iterator[Finding]:
         paged = spec.http is not None and spec.http.pagination is not None
         if member == "inputSchema" or not paged:
             yield from _root(item.ref, member, schema)
-        for reason, path, message in _faults(orjson.dumps(schema)):
+        for reason, path, message in _faults(orjson.dumps(schema), member == "inputSchema"):
             at = ("spec", member, *path)
             yield Finding.of(reason, item.ref, message, subject=(*map(str, at), *_told_apart(reason, message)), path=at)
-    for path, message in mirrors.faults(spec.input_schema):
-        yield Finding.of(Reason.INVALID_SCHEMA, item.ref, message, path=("spec", "inputSchema", *path))
 
 
 def breaking_changes(old: Object, new: Object, servers: Sequence[Ref]) -> Iterator[Finding]:
@@ -94,7 +92,7 @@ def _told_apart(reason: Reason, message: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _faults(text: bytes) -> tuple[Fault, ...]:
+def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
     """All faults of one schema, whichever tool has it; kept, because most changes leave the schema as it was."""
     schema = orjson.loads(text)
     large = [(Reason.SCHEMA_TOO_LARGE, (), message) for _, message in bounds.excesses(schema)]
@@ -118,6 +116,8 @@ def _faults(text: bytes) -> tuple[Fault, ...]:
     )
     if found:
         return tuple(found)
+    if of_arguments:
+        found += ((Reason.INVALID_SCHEMA, path, message) for path, message in mirrors.faults(schema))
     found += _uncompiled(schema)
     found += _patterns(schema)
     found += ((Reason.UNSATISFIABLE_SCHEMA, path, message) for path, message in satisfiable.contradictions(schema))
