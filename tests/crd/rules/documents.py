@@ -7,6 +7,7 @@ from typing import Any
 
 from crd import manifest
 from crd.finding import Finding
+from crd.ref import Ref
 
 SERVICE = {"name": "orders", "port": 80}
 
@@ -55,5 +56,9 @@ def server(name: str = "main", **spec: Any) -> manifest.Object:
 
 
 def told(findings: Iterable[Finding]) -> list[str]:
-    """Level, reason, path and message of each finding."""
-    return [f"{finding.level} {finding}" for finding in findings]
+    """Level, reason, path and message of each finding; each is about some object, and told apart by texts."""
+    found = list(findings)
+    for each in found:
+        assert isinstance(each.ref, Ref)
+        assert each.subject == tuple(str(part) for part in each.subject)
+    return [f"{finding.level} {finding}" for finding in found]
