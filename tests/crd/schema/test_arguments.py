@@ -1,0 +1,129 @@
+"""What a schema says of one argument: whether it is there, must be, and of which types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd.schema import arguments
+from crd.schema.arguments import Argument
+
+EVERY = {"array", "boolean", "number", "object", "string"}
+ROOT: dict[str, Any] = {
+    "type": "object",
+    "required": ["must", "address"],
+    "properties": {
+        "must": {"type": "string"},
+        "may": {"type": "string", "default": "x"},
+        "address": {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}, "a/b~c": {}}},
+        "other": {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}},
+        "named": {"$ref": "#/$defs/name"},
+        "broken": True,
+    },
+    "$defs": {"name": {"type": "string"}, "twice": {"$ref": "#/$defs/name"}, "a/b": {"type": "boolean"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("node", "types"),
+    [
+        ({}, EVERY),
+        ({"type": "string"}, {"string"}),
+        ({"type": ["string", "null"]}, {"string"}),
+        ({"type": ["string", 7]}, {"string"}),
+        ({"type": "null"}, set()),
+        ({"type": "number"}, {"number"}),
+        ({"type": "integer"}, {"integer"}),
+        ({"type": ["integer", "number"]}, {"number"}),
+        ({"enum": ["a", 1, None]}, {"string", "integer"}),
+        ({"enum": [1.5, True]}, {"number", "boolean"}),
+        ({"enum": [2.0]}, {"integer"}),
+        ({"enum": [[], {}]}, {"array", "object"}),
+        ({"enum": "no list"}, EVERY),
+        ({"const": "a"}, {"string"}),
+        ({"type": "integer", "enum": ["a", 1]}, {"integer"}),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, {"string", "integer"}),
+        ({"oneOf": [{"type": "string"}, {"type": "array"}]}, {"string", "array"}),
+        ({"anyOf": []}, EVERY),
+        ({"anyOf": "no list"}, EVERY),
+        ({"anyOf": [{"type": "string"}, True]}, EVERY),
+        ({"anyOf": [{"type": "string"}], "oneOf": [{"type": "string"}, {"type": "array"}]}, {"string"}),
+        ({"allOf": [{"type": ["string", "array"]}, {"type": ["array", "object"]}]}, {"array"}),
+        ({"allOf": "no list"}, EVERY),
+        ({"allOf": [{"anyOf": [{"type": "string"}]}]}, {"string"}),
+        ({"$ref": "#/$defs/name"}, {"string"}),
+        ({"$ref": "#/$defs/twice"}, {"string"}),
+        ({"$ref": "#/$defs/a~1b"}, {"boolean"}),
+        ({"$ref": "#/$defs/none"}, EVERY),
+        ({"$ref": "https://x.example", "type": "string"}, {"string"}),
+        ({"$ref": "#/$defs/name", "type": "array"}, {"array"}),
+        ({"anyOf": [{"$ref": "#/$defs/name"}]}, {"string"}),
+    ],
+)
+def test_an_argument_may_be_of_these_types(node: Any, types: set[str]) -> None:
+    found = arguments.argument({**ROOT, "properties": {"it": node}}, "it")
+
+    assert found is not None
+    assert found.types == types
+
+
+def test_types_are_looked_for_only_so_deep() -> None:
+    node: Any = {"type": "string"}
+    for _ in range(arguments.MAX_STEPS):
+        node = {"allOf": [node]}
+    whole = arguments.argument({"properties": {"it": node}}, "it")
+    deeper = arguments.argument({"properties": {"it": {"allOf": [node]}}}, "it")
+
+    assert whole is not None
+    assert deeper is not None
+    assert (whole.types, deeper.types) == (frozenset({"string"}), EVERY)
+
+
+@pytest.mark.parametrize(
+    ("name", "required", "default"),
+    [
+        ("must", True, False),
+        ("may", False, True),
+        ("/must", True, False),
+        ("/address/city", True, False),
+        ("/address/a~1b~0c", False, False),
+        ("/other/city", False, False),
+        ("named", False, False),
+        ("broken", False, False),
+    ],
+)
+def test_an_argument_is_required_if_every_step_to_it_is(name: str, required: bool, default: bool) -> None:
+    found = arguments.argument(ROOT, name)
+
+    assert found == Argument(name, required, found.types if found else frozenset(), default)
+
+
+@pytest.mark.parametrize("name", ["none", "/none", "/must/none", "/address/none", "must/", "/"])
+def test_what_is_not_declared_is_not_there(name: str) -> None:
+    assert arguments.argument(ROOT, name) is None
+
+
+def test_the_names_at_the_top_keep_their_order() -> None:
+    assert arguments.declared(ROOT) == ("must", "may", "address", "other", "named", "broken")
+    assert arguments.declared({"properties": []}) == ()
+    assert arguments.argument({"required": "a", "properties": {"a": {}}}, "a") == Argument(
+        "a", False, frozenset(EVERY), False
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "null"),
+        (True, "boolean"),
+        (1, "integer"),
+        (1.0, "integer"),
+        (1.5, "number"),
+        ("", "string"),
+        ([], "array"),
+        ({}, "object"),
+    ],
+)
+def test_a_value_has_a_type(value: object, kind: str) -> None:
+    assert arguments.type_of(value) == kind
