@@ -52,8 +52,10 @@ def invalid_schema(item: Object) -> Iterator[Finding]:
         if member == "inputSchema" or not paged:
             yield from _root(item.ref, member, schema)
         for reason, path, message in _faults(orjson.dumps(schema), member == "inputSchema"):
+            # A bound stays the same fault however far it is exceeded, so the path alone tells it apart from others.
             at = ("spec", member, *path)
-            yield Finding.of(reason, item.ref, message, subject=(*map(str, at), *_told_apart(reason, message)), path=at)
+            shown = at if reason is not Reason.SCHEMA_TOO_LARGE else at[:2]
+            yield Finding.of(reason, item.ref, message, subject=tuple(map(str, at)), path=shown)
 
 
 def breaking_changes(old: Object, new: Object, servers: Sequence[Ref]) -> Iterator[Finding]:
@@ -86,16 +88,11 @@ def _root(ref: Ref, member: str, schema: dict[str, Any]) -> Iterator[Finding]:
         yield Finding.of(Reason.INVALID_SCHEMA, ref, message, path=("spec", member, "type"))
 
 
-def _told_apart(reason: Reason, message: str) -> tuple[str, ...]:
-    """Of one schema several bounds may be exceeded."""
-    return (message.split(" ")[3],) if reason is Reason.SCHEMA_TOO_LARGE else ()
-
-
 @lru_cache(maxsize=4096)
 def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
     """All faults of one schema, whichever tool has it; kept, because most changes leave the schema as it was."""
     schema = orjson.loads(text)
-    large = [(Reason.SCHEMA_TOO_LARGE, (), message) for _, message in bounds.excesses(schema)]
+    large: list[Fault] = [(Reason.SCHEMA_TOO_LARGE, (bound,), message) for bound, message in bounds.excesses(schema)]
     if large:
         return tuple(large)
     found: list[Fault] = [(Reason.INVALID_SCHEMA, path, message) for path, message in _breaches(schema)]
@@ -129,11 +126,10 @@ def _breaches(schema: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     told = 0
     for error in _META.iter_errors(schema):
         path = tuple(error.instance_path)
-        if path != ("type",) or schema.get("type") == "object":
-            yield path, _worded(path, error.message)
-            told += 1
-        elif isinstance(schema["type"], str):
-            continue
+        if path == ("type",):
+            continue  # the root's own rule tells it
+        yield path, _worded(path, error.message)
+        told += 1
         if told == MAX_TOLD:
             return
 

@@ -309,3 +309,35 @@ def test_a_prompt_has_no_schemas() -> None:
 
     assert list(schemas.invalid_schema(prompt)) == []
     assert list(schemas.breaking_changes(prompt, prompt, [server("main").ref])) == []
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        ({"description": "x" * 90000, "type": "object"}, {"description": "x" * 80000, "type": "object"}),
+        (nested(40), nested(36)),
+        (
+            {"type": "object", "properties": {f"p{n}": {} for n in range(2200)}},
+            {"type": "object", "properties": {f"p{n}": {} for n in range(2100)}},
+        ),
+    ],
+)
+def test_a_repair_that_is_only_half_done_passes(worse: dict[str, Any], better: dict[str, Any]) -> None:
+    old, new = tool(inputSchema=worse), tool(inputSchema=better)
+    assert told(worse)[0][0] == told(better)[0][0] == "SchemaTooLarge"
+
+    assert [f.reason for f in integrity.judge(Catalog(), Change(old.ref, old, new)).errors] == []
+    assert [f.reason for f in integrity.judge(Catalog(), Change(old.ref, new, tool(inputSchema={}))).errors] == [
+        "InvalidSchema"
+    ]
+
+
+def test_every_finding_names_the_tool_and_its_field() -> None:
+    findings = list(schemas.invalid_schema(tool(inputSchema={**of({"pattern": "(a|a)*"}), "x-mcp-header": "A"})))
+    findings += schemas.invalid_schema(tool(outputSchema={"type": "array"}))
+
+    assert [(str(f.ref), f.subject) for f in findings] == [
+        ("MCPTool shop/a", ("spec", "inputSchema", "x-mcp-header")),
+        ("MCPTool shop/a", ("spec", "inputSchema", "properties", "a", "pattern")),
+        ("MCPTool shop/a", ("spec", "outputSchema", "type")),
+    ]
