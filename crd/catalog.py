@@ -59,6 +59,12 @@ class ServerView:
             holders = holders.insert(claim, rest) if rest else holders.discard(claim)
         return self._changed(self.members.discard(fact.ref), holders, fact, -1)
 
+    def exchanged(self, known: MemberFact, fact: MemberFact) -> ServerView:
+        """The view with a member in another state."""
+        if known.claims != fact.claims:
+            return self.without_member(known).with_member(fact)
+        return replace(self, weight=self.weight + fact.weight - known.weight)
+
     def _changed(
         self, members: Refs, holders: HashTrieMap[Claim, tuple[Ref, ...]], fact: MemberFact, step: int
     ) -> ServerView:
@@ -145,12 +151,8 @@ class Catalog:
         known = self._facts.get(fact.ref)
         if known == fact:
             return self
-        if (
-            isinstance(known, MemberFact)
-            and isinstance(fact, MemberFact)
-            and (known.labels, known.claims) == (fact.labels, fact.claims)
-        ):
-            return self._reweighed(fact, fact.weight - known.weight)
+        if isinstance(known, MemberFact) and isinstance(fact, MemberFact) and known.labels == fact.labels:
+            return self._exchanged(known, fact)
         catalog = self.drop(fact.ref)
         where = (fact.ref.kind, fact.ref.namespace)
         catalog = catalog._with(
@@ -220,12 +222,12 @@ class Catalog:
             views = views.insert(server, self.view(server).with_member(fact))
         return self._with(labelled=labelled, views=views)
 
-    def _reweighed(self, fact: MemberFact, step: int) -> Catalog:
-        """A member that is selected and claims as before: most edits are such."""
+    def _exchanged(self, known: MemberFact, fact: MemberFact) -> Catalog:
+        """A member that is selected as before: most edits are such, and only the views of its servers change."""
         views = self._views
-        for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels) if step else ():
-            view = self.view(server)
-            views = views.insert(server, replace(view, weight=view.weight + step))
+        if (known.claims, known.weight) != (fact.claims, fact.weight):
+            for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
+                views = views.insert(server, self.view(server).exchanged(known, fact))
         return self._with(facts=self._facts.insert(fact.ref, fact), views=views)
 
     def _left(self, fact: MemberFact) -> Catalog:

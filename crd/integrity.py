@@ -183,7 +183,7 @@ def _relations(
             yield from servers.ingress_taken(catalog, server, blame_always=judging)
             for member in map(catalog.member, sorted(catalog.view(name).members)):
                 yield from _on(server, member)
-        else:
+        elif ref in catalog.view(name).members:
             yield from _on(server, catalog.member(ref))
         for claim in claims if name != ref else catalog.view(name).holders:
             yield from names.duplicates(catalog, name, claim)

@@ -381,3 +381,12 @@ def test_the_step_between_two_whole_states_is_judged_by_itself() -> None:
     assert list(integrity.transition(catalog, Change(new.ref, None, new))) == []
     assert list(integrity.transition(catalog, Change(new.ref, old, None))) == []
     assert list(integrity.transition(Catalog(), Change(new.ref, old, new))) == []
+
+
+def test_a_label_that_brings_a_name_under_a_long_prefix_is_judged() -> None:
+    long = item("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}, "naming": {"prefix": "p" * 64}})
+    old, new = tool("a", "s" * 65, app="other"), tool("a", "s" * 65, app="shop")
+
+    found = integrity.judge(standing(long, old), Change(new.ref, old, new))
+
+    assert [(f.reason, f.related) for f in found.errors] == [(Reason.INVALID_NAME, (long.ref,))]
