@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from certs import authority, mint, secret
+from certs import authority, issuance, secret
 from certs.tls import HotContext
 from cluster import objects, resources
 from cluster.transport import ApiError
@@ -83,7 +83,7 @@ class Keeper:
         if self._leaf and ca.current == self._signer and not authority.renewal_due(self._leaf.certificate, now, 1 / 2):
             return
         try:
-            pair = mint.leaf(ca.current, self._hosts, now)
+            pair = issuance.leaf(ca.current, self._hosts, now)
             if self.context is None:
                 self.context = HotContext(pair)
             else:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from cli import drawing, report
+from cli.check import report
+from cli.graph import drawing
 from crd.finding import Level
-from crd.settings import CONFIG_MAPS, SECRETS
+from crd.published.settings import CONFIG_MAPS, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_generate(arguments: argparse.Namespace) -> int:
-    from cli import generate
+    from cli.commands import generate
 
     return generate.run(arguments.root)
 
@@ -142,8 +143,8 @@ def _serve(commands: Commands) -> None:
 
 
 def _run_serve(arguments: argparse.Namespace) -> int:
-    from runtime import program
-    from runtime.redis import Options
+    from runtime.app import program
+    from runtime.state.redis import Options
 
     redis = None
     if arguments.redis_host:
@@ -192,7 +193,7 @@ def _check(commands: Commands) -> None:
 
 
 def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    from cli import check, pages
+    from cli.commands import check, pages
 
     if arguments.explain is not None:
         return pages.explain(arguments.explain, out=sys.stdout, err=sys.stderr)
@@ -229,18 +230,18 @@ def _graph(commands: Commands) -> None:
 
 
 def _run_graph(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    from cli import depiction
+    from cli.commands import graph
 
     if not arguments.paths and not arguments.live:
         parser.error("the following arguments are required: PATH or --live")
-    options = depiction.Options(
+    options = graph.Options(
         paths=tuple(arguments.paths),
         format=arguments.format,
         live=arguments.live,
         context=arguments.context,
         kubeconfig=arguments.kubeconfig,
     )
-    return depiction.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+    return graph.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
 
 
 def _in_cluster(parser: argparse.ArgumentParser) -> None:

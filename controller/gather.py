@@ -10,17 +10,17 @@ import orjson
 
 from cluster import objects, resources
 from cluster.transport import ApiError
-from controller.knowledge import OWNED, name_of, read_catalog
+from controller.cache import OWNED, name_of, read_catalog
+from controller.planning.state import MemberWorld, Pod, ServerWorld
 from controller.workloads import inventory, mounts, network
 from controller.workloads.deployment import HEALTH_PORT
-from controller.world import MemberWorld, Pod, ServerWorld
 from crd.models.server import ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cluster.transport import Transport
-    from controller.knowledge import Knowledge
+    from controller.cache import Knowledge
     from crd.manifest import Object
     from crd.ref import Ref
 
@@ -45,14 +45,14 @@ async def server_world(
     item = knowledge.objects.get(server)
     if item is None or "deletionTimestamp" in item.metadata:
         return None
-    refs = sorted(knowledge.catalog.view(server).members)
+    refs = sorted(knowledge.snapshot.view(server).members)
     members = tuple(knowledge.objects[ref] for ref in refs if ref in knowledge.objects)
     existing = await _existing(transport, knowledge, item)
     stored = existing.get("ConfigMap")
     return ServerWorld(
         server=item,
         members=members,
-        catalog=knowledge.catalog,
+        catalog=knowledge.snapshot,
         incumbents=read_catalog(stored) if stored else None,
         existing=existing,
         pods=tuple(await asyncio.gather(*(_pod(pods, pod) for pod in knowledge.pods(server)))),
@@ -67,10 +67,10 @@ def member_world(knowledge: Knowledge, member: Ref, *, now: str) -> MemberWorld 
     item = knowledge.objects.get(member)
     if item is None or "deletionTimestamp" in item.metadata:
         return None
-    servers = tuple(knowledge.catalog.selecting(member.kind, member.namespace, item.labels)) if item.fact else ()
+    servers = tuple(knowledge.snapshot.selecting(member.kind, member.namespace, item.labels)) if item.fact else ()
     return MemberWorld(
         item,
-        knowledge.catalog,
+        knowledge.snapshot,
         {ref: knowledge.holders(ref) for ref in servers},
         {ref: missing for ref in servers if (missing := _unmounted(knowledge, ref, item))},
         now,

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 
-from certs.registration import ServiceTarget, UrlTarget
 from cluster import client, objects, probes, resources
 from cluster.election import Election
 from cluster.reflector import Reflector
 from cluster.workqueue import Workqueue
+from controller.cache import Knowledge
 from controller.gather import DirectPods, ProxiedPods
-from controller.knowledge import Knowledge
+from controller.installation.installer import Publication
+from controller.installation.registration import ServiceTarget, UrlTarget
 from controller.metrics import Metrics
-from controller.publication import Publication
 from controller.reconciler import Reconciler
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import aiohttp
 
 from cluster import events, objects, resources
 from cluster.transport import ApiError
-from controller import gather, plan
-from controller.plan import Apply, Publish, Remove, Scale
+from controller import gather
+from controller.planning import plan
+from controller.planning.plan import Apply, Publish, Remove, Scale
 from controller.status import envelope, member, server
 from crd.ref import Kind, Ref
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
     from cluster.transport import Transport
     from cluster.workqueue import Workqueue
+    from controller.cache import Knowledge
     from controller.gather import PodReader
-    from controller.knowledge import Knowledge
     from controller.metrics import Metrics
-    from controller.plan import Action
+    from controller.planning.plan import Action
     from crd.manifest import Object
 
 __all__ = ["MANAGER", "SCALE_MANAGER", "STATUS_MANAGER", "Reconciler"]

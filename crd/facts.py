@@ -1,6 +1,6 @@
-"""PURE. What a catalog keeps of an object: the few facts that cross-object rules read, not the object.
+"""PURE. What a snapshot keeps of an object: the few facts that cross-object rules read, not the object.
 
-`crd.manifest` draws facts out of manifests; `crd.catalog` indexes them.
+`crd.manifest` draws facts out of manifests; `crd.snapshot` indexes them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Space(StrEnum):
     TOOL_NAME = "tool name"
     PROMPT_NAME = "prompt name"
     URI = "URI"
-    DOOR = "ingress path"
+    REST_PATH = "ingress path"
 
     __hash__ = str.__hash__  # as that of a Kind
 
@@ -46,7 +46,7 @@ class Space(StrEnum):
 class Claim:
     """A value an object wants to be served under; unique per server within its space.
 
-    A door's value is ``METHOD /path``: the plain-HTTP doors of one server share one router.
+    The value of a REST path is ``METHOD /path``: the REST paths of one server share one router.
     """
 
     space: Space
@@ -101,7 +101,7 @@ class MemberFact:
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:
-        """Sorts holders of one claim, the rightful one first: oldest, then by name, then by uid."""
+        """Sorts the claimants of one claim, the rightful one first: oldest, then by name, then by uid."""
         return (self.created or "9999", self.ref, self.uid)
 
 
@@ -109,7 +109,7 @@ class MemberFact:
 class ServerFact:
     """An MCPServer: whom it selects, kind by kind, and what its own fields say about them.
 
-    ``limited`` are the served names that its rate limits name. ``door`` is host and path of its Ingress.
+    ``limited`` are the served names that its rate limits name. ``ingress_key`` is host and path of its Ingress.
     """
 
     ref: Ref
@@ -121,7 +121,7 @@ class ServerFact:
     prefix: str = ""
     request_timeout: float = 30.0
     limited: tuple[str, ...] = ()
-    door: tuple[str, str] | None = None
+    ingress_key: tuple[str, str] | None = None
     backends: tuple[Backend, ...] = ()
     mounts: tuple[Mount, ...] = ()
     uid: str = ""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from crd import openapi
 from crd.manifest import kind_of
+from crd.models import openapi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

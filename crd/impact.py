@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crd import published
-from crd.catalog import MEMBER_KINDS
 from crd.facts import MemberFact, ServerFact
+from crd.published import catalogs
+from crd.snapshot import MEMBER_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from crd.catalog import Catalog
     from crd.facts import Fact
     from crd.integrity import Change
     from crd.ref import Ref
+    from crd.snapshot import Snapshot
 
 __all__ = ["preview"]
 
@@ -26,35 +26,35 @@ NAMED = 3
 _NOUNS = ("tool", "prompt", "resource")
 
 
-def preview(catalog: Catalog, change: Change) -> Iterator[str]:
+def preview(snapshot: Snapshot, change: Change) -> Iterator[str]:
     """One line if the change alters who serves what; none for an edit that leaves all names and servers as they are.
 
-    ``catalog`` holds the other objects, and the changed one as it was, or not.
+    ``snapshot`` holds the other objects, and the changed one as it was, or not.
     """
     old = change.old.fact if change.old is not None else None
     new = change.new.fact if change.new is not None else None
     if isinstance(new, ServerFact):
         if not isinstance(old, ServerFact) or _choice(old) != _choice(new):
-            yield from _serving(catalog.put(new), change.ref)
+            yield from _serving(snapshot.put(new), change.ref)
     elif isinstance(old, MemberFact) or isinstance(new, MemberFact):
-        yield from _served(catalog, change.ref, old, new)
+        yield from _served(snapshot, change.ref, old, new)
 
 
 def _choice(server: ServerFact) -> tuple[object, ...]:
     return server.selector, server.prompt_selector, server.resource_selector, server.prefix
 
 
-def _serving(catalog: Catalog, server: Ref) -> Iterator[str]:
-    if catalog.view(server).members:
-        yield f"{server} serves {_measures(catalog, server)}"
+def _serving(snapshot: Snapshot, server: Ref) -> Iterator[str]:
+    if snapshot.view(server).members:
+        yield f"{server} serves {_measures(snapshot, server)}"
 
 
-def _served(catalog: Catalog, ref: Ref, old: Fact | None, new: Fact | None) -> Iterator[str]:
-    before, after = _servers(catalog, old), _servers(catalog, new)
+def _served(snapshot: Snapshot, ref: Ref, old: Fact | None, new: Fact | None) -> Iterator[str]:
+    before, after = _servers(snapshot, old), _servers(snapshot, new)
     if isinstance(new, MemberFact) and after:
         claims = old.claims if isinstance(old, MemberFact) else ()
         if before != after or claims != new.claims:
-            whole = catalog.put(new)
+            whole = snapshot.put(new)
             named = [f"{server.key} ({_measures(whole, server)})" for server in after[:NAMED]]
             yield f"{ref} is served by {_listed([*named, *_rest(after)])}"
     lost = [server for server in before if server not in after]
@@ -62,22 +62,22 @@ def _served(catalog: Catalog, ref: Ref, old: Fact | None, new: Fact | None) -> I
         yield f"{ref} is no longer served by {_listed([*(server.key for server in lost[:NAMED]), *_rest(lost)])}"
 
 
-def _servers(catalog: Catalog, fact: Fact | None) -> list[Ref]:
+def _servers(snapshot: Snapshot, fact: Fact | None) -> list[Ref]:
     """The servers that serve a member; none for one that claims nothing, as a disabled tool does."""
     if not isinstance(fact, MemberFact) or not fact.claims:
         return []
-    return sorted(catalog.selecting(fact.ref.kind, fact.ref.namespace, fact.labels))
+    return sorted(snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels))
 
 
 def _rest(servers: Sequence[Ref]) -> list[str]:
     return [f"{len(servers) - NAMED} more"] if len(servers) > NAMED else []
 
 
-def _measures(catalog: Catalog, server: Ref) -> str:
-    view = catalog.view(server)
+def _measures(snapshot: Snapshot, server: Ref) -> str:
+    view = snapshot.view(server)
     counts = zip(_NOUNS, map(view.count, MEMBER_KINDS), strict=True)
     told = [f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts if count]
-    return ", ".join([*told, f"catalog {-(-view.weight // 1024)} KiB of {published.LIMIT // 1024}"])
+    return ", ".join([*told, f"catalog {-(-view.weight // 1024)} KiB of {catalogs.LIMIT // 1024}"])
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """PURE. The one decision: what a change breaks, and what stands broken.
 
 The webhook, ``check`` and the controller all ask here. Rules about one object see the object; rules about several see
-the catalog, and only the servers and claims that a change touches. A fault that stood before and that a change does not
-touch is no finding of that change, so an unrelated edit or a repair always passes.
+the snapshot, and only the servers and claims that a change touches. A fault that was there before and that a change
+does not touch is not a finding of that change, so an unrelated edit or a repair always passes.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from crd.rules import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from crd.catalog import Catalog
     from crd.facts import Fact
     from crd.manifest import Object
     from crd.ref import Ref
+    from crd.snapshot import Snapshot
 
 __all__ = ["Change", "judge", "standing", "survey", "transition"]
 
@@ -73,12 +73,12 @@ class Change:
     new: Object | None
 
 
-def judge(catalog: Catalog, change: Change) -> Verdict:
+def judge(snapshot: Snapshot, change: Change) -> Verdict:
     """What this change breaks that was whole before. A deletion never yields errors.
 
-    ``catalog`` holds the other objects; whatever it says of the changed object itself, ``change.old`` is believed.
+    ``snapshot`` holds the other objects; whatever it says of the changed object itself, ``change.old`` is believed.
     """
-    before = _placed(catalog, change.ref, change.old)
+    before = _placed(snapshot, change.ref, change.old)
     after = _placed(before, change.ref, change.new)
     touched = _touched(after, change.new)
     if not _labelled_alike(change):
@@ -97,23 +97,23 @@ def judge(catalog: Catalog, change: Change) -> Verdict:
     return Verdict.of((*(_seen_from(change, finding) for finding in found), *_step(change, touched)))
 
 
-def survey(catalog: Catalog, objects: Iterable[Object]) -> Verdict:
-    """Everything that stands broken once these objects are in the catalog, all together."""
+def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
+    """Everything that stands broken once these objects are in the snapshot, all together."""
     items = tuple(objects)
     for item in items:
-        catalog = _placed(catalog, item.ref, item)
-    return Verdict.of(finding for item in items for finding in standing(catalog, item))
+        snapshot = _placed(snapshot, item.ref, item)
+    return Verdict.of(finding for item in items for finding in standing(snapshot, item))
 
 
-def standing(catalog: Catalog, item: Object) -> Verdict:
-    """What is broken about one object that stands in the catalog: its own faults, and the clashes it loses."""
-    touched = _touched(catalog, item)
-    relations = _relations(catalog, item.ref, touched, _claims(item))
+def standing(snapshot: Snapshot, item: Object) -> Verdict:
+    """What is broken about one object that stands in the snapshot: its own faults, and the clashes it loses."""
+    touched = _touched(snapshot, item)
+    relations = _relations(snapshot, item.ref, touched, _claims(item))
     return Verdict.of(_together(_own(item), (finding for finding in relations if finding.ref == item.ref)))
 
 
-def _placed(catalog: Catalog, ref: Ref, item: Object | None) -> Catalog:
-    return catalog.put(item.fact) if item is not None and item.fact is not None else catalog.drop(ref)
+def _placed(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:
+    return snapshot.put(item.fact) if item is not None and item.fact is not None else snapshot.drop(ref)
 
 
 def _own(item: Object | None) -> Iterator[Finding]:
@@ -139,11 +139,11 @@ def _is_clash(finding: Finding) -> bool:
     return finding.reason in CLASHES and len(finding.related) == 2
 
 
-def _touched(catalog: Catalog, item: Object | None) -> set[Ref]:
+def _touched(snapshot: Snapshot, item: Object | None) -> set[Ref]:
     """The servers on which an object is, or, for a server, itself."""
     match item.fact if item is not None else None:
         case MemberFact() as member:
-            return set(catalog.selecting(member.ref.kind, member.ref.namespace, member.labels))
+            return set(snapshot.selecting(member.ref.kind, member.ref.namespace, member.labels))
         case ServerFact() as server:
             return {server.ref}
     return set()
@@ -161,32 +161,32 @@ def _claims(item: Object | None) -> set[Claim]:
 
 
 def _relations(
-    catalog: Catalog, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim], *, judging: bool = False
+    snapshot: Snapshot, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim], *, judging: bool = False
 ) -> Iterator[Finding]:
     """An object's relations to others: on the touched servers, about its claims; for a server, about all of them.
 
     ``judging`` blames a changed server for an Ingress that a younger one has too: it is the one that can be refused.
     """
-    fact = catalog.get(ref)
+    fact = snapshot.get(ref)
     if isinstance(fact, MemberFact | ServerFact):
-        yield from references.backends(catalog, fact)
-        yield from references.mounts(catalog, fact)
+        yield from references.backends(snapshot, fact)
+        yield from references.mounts(snapshot, fact)
     claims = tuple(claims)
     for name in touched:
-        server = catalog.server(name)
+        server = snapshot.server(name)
         if server is None:
             continue
-        yield from selectors.selects_nothing(catalog, server)
-        yield from servers.unmatched_limits(catalog, server)
-        yield from servers.catalog_size(catalog, server)
+        yield from selectors.selects_nothing(snapshot, server)
+        yield from servers.unmatched_limits(snapshot, server)
+        yield from servers.catalog_size(snapshot, server)
         if name == ref:
-            yield from servers.ingress_taken(catalog, server, blame_always=judging)
-            for member in map(catalog.member, sorted(catalog.view(name).members)):
+            yield from servers.ingress_taken(snapshot, server, blame_always=judging)
+            for member in map(snapshot.member, sorted(snapshot.view(name).members)):
                 yield from _on(server, member)
-        elif ref in catalog.view(name).members:
-            yield from _on(server, catalog.member(ref))
-        for claim in claims if name != ref else catalog.view(name).holders:
-            yield from names.duplicates(catalog, name, claim)
+        elif ref in snapshot.view(name).members:
+            yield from _on(server, snapshot.member(ref))
+        for claim in claims if name != ref else snapshot.view(name).claimants:
+            yield from names.duplicates(snapshot, name, claim)
 
 
 def _on(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
@@ -196,9 +196,9 @@ def _on(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
         yield from servers.long_timeouts(server, member)
 
 
-def transition(catalog: Catalog, change: Change) -> Iterator[Finding]:
-    """What the step itself breaks, though both states are whole. ``catalog`` holds the new state."""
-    yield from _step(change, _touched(catalog, change.new))
+def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:
+    """What the step itself breaks, though both states are whole. ``snapshot`` holds the new state."""
+    yield from _step(change, _touched(snapshot, change.new))
 
 
 def _step(change: Change, touched: Iterable[Ref]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""PURE. A manifest as the verdict sees it: decoded spec, facts for the catalog, and what is structurally wrong.
+"""PURE. A manifest as the verdict sees it: decoded spec, facts for the snapshot, and what is structurally wrong.
 
 Decoding never raises for a manifest that names one of our kinds: what is wrong with it is data (`Object.problems`).
 """
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import ValidationError
 
-from crd import footprint, problem
+from crd import extraction
 from crd.finding import Reason
+from crd.models import problem
+from crd.models.problem import Problem
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec
 from crd.models.tool import ToolSpec
-from crd.problem import Problem
 from crd.ref import GROUP, VERSION, Kind, Ref
 
 if TYPE_CHECKING:
@@ -94,14 +95,14 @@ def decode(raw: Mapping[str, Any]) -> Object:
     spec = _spec(kind, raw.get("spec"))
     if isinstance(spec, tuple):
         return Object(ref, raw, None, None, spec)
-    return Object(ref, raw, spec, footprint.fact(ref, metadata, spec, raw.get("spec")))
+    return Object(ref, raw, spec, extraction.facts_of(ref, metadata, spec, raw.get("spec")))
 
 
 def claims(item: Object) -> Iterator[tuple[Claim, tuple[str | int, ...]]]:
     """What an object wants to be served under, and the field that says so; one claim may come more than once."""
     match item.spec:
         case ToolSpec() | PromptSpec() | ResourceSpec() as spec:
-            yield from footprint.claims(spec.name or item.ref.name, spec)
+            yield from extraction.claims(spec.name or item.ref.name, spec)
 
 
 def _misnamed(kind: Kind, name: str, metadata: Mapping[str, Any]) -> Iterator[Problem]:

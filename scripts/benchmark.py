@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from crd import footprint, integrity, manifest
-from crd.catalog import Catalog
+from crd import extraction, integrity, manifest
 from crd.integrity import Change
+from crd.snapshot import Snapshot
 
 SMALL, LARGE = 100, 50_000
 PER_SERVER = 50
@@ -66,17 +66,17 @@ def background(team: int) -> list[dict[str, Any]]:
     ]
 
 
-def world(size: int) -> Catalog:
-    """A catalog of this many tools, fifty a namespace and server."""
-    catalog = Catalog()
+def world(size: int) -> Snapshot:
+    """A snapshot of this many tools, fifty a namespace and server."""
+    snapshot = Snapshot()
     for number in range(size):
         if number % PER_SERVER == 0:
             service, server = background(number // PER_SERVER)
-            for fact in (footprint.foreign(service), manifest.decode(server).fact):
-                catalog = catalog.put(fact) if fact is not None else catalog
+            for fact in (extraction.facts_of_foreign(service), manifest.decode(server).fact):
+                snapshot = snapshot.put(fact) if fact is not None else snapshot
         fact = manifest.decode(tool(number)).fact
-        catalog = catalog.put(fact) if fact is not None else catalog
-    return catalog
+        snapshot = snapshot.put(fact) if fact is not None else snapshot
+    return snapshot
 
 
 def changes(number: int) -> dict[str, Change]:
@@ -95,13 +95,13 @@ def changes(number: int) -> dict[str, Change]:
     }
 
 
-def medians(catalog: Catalog, size: int) -> dict[str, float]:
+def medians(snapshot: Snapshot, size: int) -> dict[str, float]:
     """Median microseconds of judging a change that is decoded already, by its kind."""
     taken: dict[str, list[float]] = {}
     for round_ in range(ROUNDS):
         for name, change in changes(round_ * 7919 % size).items():
             started = time.perf_counter_ns()
-            integrity.judge(catalog, change)
+            integrity.judge(snapshot, change)
             taken.setdefault(name, []).append((time.perf_counter_ns() - started) / 1000)
     return {name: statistics.median(values) for name, values in taken.items()}
 

@@ -1,4 +1,4 @@
-"""PURE. From a review and a catalog to a decision: what `crd.integrity` finds, told to the person who applied.
+"""PURE. From a review and a snapshot to a decision: what `crd.integrity` finds, told to the person who applied.
 
 Also the patch of the mutating webhook. Called by `webhook.server`; reads nothing.
 """
@@ -17,8 +17,8 @@ from crd.integrity import Change
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from crd.catalog import Catalog
     from crd.manifest import Object
+    from crd.snapshot import Snapshot
     from webhook.review import Review
 
 __all__ = ["Decision", "change_of", "decide", "defaulting_patch", "refused"]
@@ -37,7 +37,7 @@ class Decision:
 
     @property
     def new(self) -> Object | None:
-        """What the catalog will hold if the answer is yes and the change is stored."""
+        """What the snapshot will hold if the answer is yes and the change is stored."""
         return self.change.new
 
     @property
@@ -80,11 +80,11 @@ def change_of(review: Review) -> Change:
     return Change(known.ref, old, new)
 
 
-def decide(catalog: Catalog, review: Review) -> Decision:
+def decide(snapshot: Snapshot, review: Review) -> Decision:
     """Judge the change. Raises ValueError as `change_of`."""
     change = change_of(review)
-    verdict = integrity.judge(catalog, change)
-    extra = (*_lost_fields(change), *(impact.preview(catalog, change) if verdict.allowed else ()))
+    verdict = integrity.judge(snapshot, change)
+    extra = (*_lost_fields(change), *(impact.preview(snapshot, change) if verdict.allowed else ()))
     lines = (str(finding) for finding in (*verdict.warnings, *extra))
     return Decision(change, verdict, tuple(_cut(line) for line in dict.fromkeys(lines)))
 

@@ -1,7 +1,8 @@
 """The ledgers: a ConfigMap for each namespace with a Strict server, in the operator's namespace, written before a yes.
 
 Compare-and-swap on the resourceVersion makes the replicas of the webhook take turns: of two that answer at the same
-moment, the second is refused by the API server, reads what the first noted, and decides again. `crd.ledger` decides.
+moment, the second is refused by the API server, reads what the first noted, and decides again. The decision is
+made by `crd.ledger.conflicts`.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import objects, resources
 from cluster.transport import ApiError
-from crd import intent, ledger
 from crd.finding import Verdict
+from crd.ledger import conflicts, intent
 from crd.ref import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from cluster.transport import Transport
-    from crd.catalog import Catalog
     from crd.integrity import Change
-    from crd.ledger import Intents
+    from crd.ledger.conflicts import Intents
     from crd.manifest import Object
     from crd.ref import Ref
+    from crd.snapshot import Snapshot
 
     Look = Callable[[frozenset[Ref]], Awaitable[Mapping[Ref, Object | None]]]
 
@@ -68,7 +69,7 @@ class Ledgers:
         self._pages: dict[str, _Page] = {}
 
     async def reserve(
-        self, change: Change, catalog: Callable[[], Catalog], look: Look, *, dry_run: bool = False
+        self, change: Change, snapshot: Callable[[], Snapshot], look: Look, *, dry_run: bool = False
     ) -> Verdict:
         """Note the change, and find nothing; or note nothing, and find what it clashes with.
 
@@ -80,7 +81,7 @@ class Ledgers:
             while True:
                 remembered = self._pages.pop(namespace, None)
                 page = remembered or await self._read(namespace)
-                intents, verdict = await self._decided(page.intents, change, catalog, look)
+                intents, verdict = await self._decided(page.intents, change, snapshot, look)
                 if verdict.allowed and not dry_run:
                     if await self._written(namespace, page, intents):
                         return verdict
@@ -99,27 +100,27 @@ class Ledgers:
             while True:
                 self._pages.pop(namespace, None)
                 page = await self._read(namespace)
-                intents = ledger.landed(page.intents, uid)
+                intents = conflicts.landed(page.intents, uid)
                 if intents == page.intents or await self._written(namespace, page, intents):
                     return
                 await asyncio.sleep(PAUSE * self._jitter())
 
     async def _decided(
-        self, intents: Intents, change: Change, catalog: Callable[[], Catalog], look: Look
+        self, intents: Intents, change: Change, snapshot: Callable[[], Snapshot], look: Look
     ) -> tuple[Intents, Verdict]:
         """The ledger to write, or the findings once everybody who is to blame has been looked at."""
         sightings: dict[Ref, Object | None] = {}
         asked: frozenset[Ref] = frozenset()
         while True:
-            outcome = ledger.decide(catalog(), intents, change, self._now())
-            if isinstance(outcome, ledger.Grant):
+            outcome = conflicts.decide(snapshot(), intents, change, self._now())
+            if isinstance(outcome, conflicts.Grant):
                 return outcome.intents, Verdict()
             unseen = outcome.involved(change.ref) - asked
             if not unseen:
-                return (), ledger.findings(outcome, change, sightings)
+                return (), conflicts.findings(outcome, change, sightings)
             asked |= unseen
             sightings.update(await look(unseen))
-            intents = ledger.settled(intents, sightings, self._now())
+            intents = conflicts.settled(intents, sightings, self._now())
 
     async def _read(self, namespace: str) -> _Page:
         name = name_of(namespace)

@@ -17,7 +17,7 @@ from cluster.reflector import SILENCE, Reflector
 from crd.ref import Kind
 from webhook import server
 from webhook.ledger import Ledgers
-from webhook.memory import KindSink, Memory
+from webhook.live_snapshot import KindSink, Memory
 from webhook.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
     )
 
     def unready() -> str | None:
-        metrics.objects.set(len(memory.catalog))
+        metrics.objects.set(len(memory.snapshot))
         return _behind(reflectors, metrics)
 
     def out_of_service() -> str | None:
@@ -135,7 +135,7 @@ async def _answer(settings: Settings, hook: server.Hook, context: HotContext, st
 
 
 def _behind(reflectors: Sequence[Reflector], metrics: Metrics) -> str | None:
-    """Why the catalog cannot be believed, or None."""
+    """Why the snapshot cannot be believed, or None."""
     unsynced = [r.kind.plural for r in reflectors if not r.synced.is_set()]
     if unsynced:
         return f"not synced: {', '.join(unsynced)}"

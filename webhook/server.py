@@ -1,7 +1,7 @@
 """Answers the API server: two paths, one review each, within its deadline.
 
 What it cannot judge it answers with 5xx, so that the failure policy decides. Nothing is read from the API on the way
-to an allow; before a denial that blames another object, that object is read, so that a stale catalog never refuses
+to an allow; before a denial that blames another object, that object is read, so that a stale snapshot never refuses
 falsely. Where a server is Strict, an allow waits until the ledger has it (`webhook.ledger`).
 """
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp import web
 
-from certs import registration
+from certs import paths
 from cluster import objects, resources
 from cluster.transport import ApiError
-from crd import ledger as rules
 from crd import manifest
 from crd.finding import Reason
+from crd.ledger import conflicts as rules
 from crd.ref import Kind, Ref
-from webhook import admit, memory, review
+from webhook import admit, live_snapshot, review
 from webhook.ledger import LedgerError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from webhook.admit import Decision
     from webhook.ledger import Ledgers
-    from webhook.memory import Memory
+    from webhook.live_snapshot import Memory
     from webhook.metrics import Metrics
     from webhook.review import Review
 
@@ -75,7 +75,7 @@ class Hook:
 
     async def validate(self, asked: Review, seconds: float) -> bytes:
         """Judge within so many seconds, and remember what was allowed."""
-        decision = admit.decide(self._memory.catalog, asked)
+        decision = admit.decide(self._memory.snapshot, asked)
         if not decision.allowed:
             decision = await self._confirmed(asked, decision)
         if decision.allowed:
@@ -109,14 +109,14 @@ class Hook:
         reasons = {finding.reason for finding in decision.verdict.errors}
         granting = {ref.namespace for ref in blamed if ref.kind is Kind.SERVICE} if _DENIED in reasons else set()
         await asyncio.gather(self._look(blamed), *(self._grants(namespace) for namespace in granting))
-        return admit.decide(self._memory.catalog, asked)
+        return admit.decide(self._memory.snapshot, asked)
 
     async def _noted(self, asked: Review, decision: Decision, seconds: float) -> Decision:
         """The decision once the ledger has the change, or has spoken against it. Raises LedgerError."""
-        change, catalog = decision.change, self._memory.catalog
-        if rules.concerns(catalog, change):
+        change, snapshot = decision.change, self._memory.snapshot
+        if rules.concerns(snapshot, change):
             return admit.refused(decision, await self._reserved(change, seconds, dry_run=asked.dry_run))
-        if rules.frees(catalog, change) and not asked.dry_run:
+        if rules.frees(snapshot, change) and not asked.dry_run:
             try:
                 async with asyncio.timeout(seconds):
                     await self._ledgers.release(change)
@@ -130,7 +130,7 @@ class Hook:
         namespace = change.ref.namespace
         try:
             async with asyncio.timeout(seconds):
-                return await self._ledgers.reserve(change, lambda: self._memory.catalog, self._seen, dry_run=dry_run)
+                return await self._ledgers.reserve(change, lambda: self._memory.snapshot, self._seen, dry_run=dry_run)
         except TimeoutError as error:
             text = f"too many changes at once in {namespace}, where an MCPServer is Strict; try again in a second"
             raise LedgerError(text) from error
@@ -161,7 +161,7 @@ class Hook:
         return await objects.get(self._transport, _TYPES[ref.kind], ref.namespace, ref.name)
 
     def _learn(self, ref: Ref, found: dict[str, Any] | None) -> None:
-        fact = memory.fact_of(ref.kind, found) if found else None
+        fact = live_snapshot.fact_of(ref.kind, found) if found else None
         if fact is None:
             self._memory.absent(ref)
         else:
@@ -179,7 +179,7 @@ class Hook:
             logger.warning("reading the ReferenceGrants of %s before a denial: %s", namespace, error)
             return
         for item in found:
-            fact = memory.fact_of(Kind.GRANT, {**item, **_GRANT})
+            fact = live_snapshot.fact_of(Kind.GRANT, {**item, **_GRANT})
             if fact is not None:
                 self._memory.shown(fact)
 
@@ -209,8 +209,8 @@ def application(hook: Hook) -> web.Application:
     async def mutate(request: web.Request) -> web.Response:
         return await _answered(hook, "mutate", hook.mutate, request)
 
-    app.router.add_post(registration.VALIDATE_PATH, validate)
-    app.router.add_post(registration.MUTATE_PATH, mutate)
+    app.router.add_post(paths.VALIDATE_PATH, validate)
+    app.router.add_post(paths.MUTATE_PATH, mutate)
     return app
 
 

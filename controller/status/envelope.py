@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controller.conditions import Condition, merged
+from controller.status.conditions import Condition, merged
 from crd.finding import Reason
 from crd.ref import GROUP, VERSION
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from controller.conditions import Condition
 from controller.status import envelope
+from controller.status.conditions import Condition
 from crd import integrity
 from crd.facts import MemberFact, Space
 from crd.finding import Reason
@@ -19,8 +19,8 @@ from crd.ref import Kind, Ref
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from controller.planning.state import MemberWorld
     from controller.status.envelope import Status
-    from controller.world import MemberWorld
     from crd.facts import Claim
     from crd.finding import Verdict
 
@@ -53,7 +53,7 @@ def _disabled(world: MemberWorld) -> bool:
 def _served(world: MemberWorld, server: Ref, held: Mapping[Claim, Ref] | None) -> tuple[Status, str]:
     """The entry of one server, and, if it does not serve all of the object, why."""
     claims = tuple(_claims(world, server))
-    named = [claim for claim in claims if claim.space is not Space.DOOR] or claims
+    named = [claim for claim in claims if claim.space is not Space.REST_PATH] or claims
     entry = {"name": server.name, "servedName": named[0].value if named else "", "accepted": False}
     if held is None or not named:
         return entry, _PENDING

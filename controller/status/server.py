@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from controller.conditions import Condition
 from controller.status import envelope
+from controller.status.conditions import Condition
 from controller.workloads import scaling, traffic
 from crd import integrity
 from crd.finding import Reason
@@ -16,12 +16,12 @@ from crd.models.server import ServerSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from controller.plan import Plan
+    from controller.planning.plan import Plan
+    from controller.planning.state import ServerWorld
     from controller.status.envelope import Status
-    from controller.world import ServerWorld
-    from crd import entries, published
-    from crd.compiler import Compilation
+    from crd.compiler.compilation import Compilation
     from crd.finding import Verdict
+    from crd.published import catalogs, entries
 
 __all__ = ["status"]
 
@@ -53,7 +53,7 @@ def status(world: ServerWorld, compilation: Compilation | None, plan: Plan) -> S
     return envelope.written(world.server, found, conditions, world.now)
 
 
-def _contents(catalog: published.Catalog) -> Status:
+def _contents(catalog: catalogs.Catalog) -> Status:
     uris = (
         *(entry.uri for entry in catalog.resources),
         *(entry.uri for entry in catalog.http_resources),

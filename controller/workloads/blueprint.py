@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from controller.world import workload_name
+from controller.planning.state import workload_name
 from crd.ref import GROUP, VERSION, Kind
 
 if TYPE_CHECKING:

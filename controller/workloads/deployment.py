@@ -1,13 +1,13 @@
-"""PURE. The pods of a server. However many there are is said elsewhere (`controller.plan`), or by an autoscaler."""
+"""PURE. The Deployment of a server. `controller.planning.plan` or an autoscaler sets the number of replicas."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from controller.planning.state import catalog_name
 from controller.workloads import mounts, placement
 from controller.workloads.blueprint import frame, labels
 from controller.workloads.rights import account_name
-from controller.world import catalog_name
 
 if TYPE_CHECKING:
     from controller.workloads.blueprint import Blueprint, Manifest

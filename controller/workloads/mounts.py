@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from crd import settings
+from crd.published import settings
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from controller.planning.state import workload_name
 from controller.workloads.blueprint import frame, labels
-from controller.world import workload_name
 
 if TYPE_CHECKING:
     from controller.workloads.blueprint import Blueprint, Manifest

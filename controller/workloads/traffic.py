@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from controller.planning.state import workload_name
 from controller.workloads.blueprint import frame, labels
-from controller.world import workload_name
 from crd.models import amounts
 
 if TYPE_CHECKING:

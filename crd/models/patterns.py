@@ -1,7 +1,7 @@
 """PURE. The patterns of bounded strings, and what each means in words.
 
 Every pattern keeps to what RE2 (the API server), Rust (the decoder) and Python read alike: explicit classes of ASCII,
-no ``\\s``, ``\\d`` or ``\\w``, no look-around. Called by the models, and by `crd.problem` for the words.
+no ``\\s``, ``\\d`` or ``\\w``, no look-around. Called by the models, and by `crd.models.problem` for the words.
 """
 
 from __future__ import annotations

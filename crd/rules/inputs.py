@@ -11,7 +11,7 @@ from crd.schema.arguments import Argument, argument, declared
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from crd.uri import UriTemplate
+    from crd.published.uri import UriTemplate
 
 __all__ = ["SCALARS", "Inputs", "of_schema", "of_template"]
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crd import uri
 from crd.finding import Finding, Level, Reason
 from crd.models.http import Http
 from crd.models.resource import ResourceSpec
 from crd.models.tool import ToolSpec
+from crd.published import uri
 from crd.rules import bodies, inputs, paths
 
 if TYPE_CHECKING:

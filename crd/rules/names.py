@@ -11,10 +11,10 @@ from crd.finding import Finding, Level, Reason, dotted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crd.catalog import Catalog
     from crd.facts import Claim, MemberFact
     from crd.manifest import Object
     from crd.ref import Ref
+    from crd.snapshot import Snapshot
 
 __all__ = ["REASONS", "clash", "duplicates", "repeated"]
 
@@ -22,7 +22,7 @@ REASONS = {
     Space.TOOL_NAME: Reason.DUPLICATE_NAME,
     Space.PROMPT_NAME: Reason.DUPLICATE_NAME,
     Space.URI: Reason.DUPLICATE_URI,
-    Space.DOOR: Reason.DUPLICATE_INGRESS_PATH,
+    Space.REST_PATH: Reason.DUPLICATE_INGRESS_PATH,
 }
 
 
@@ -38,13 +38,13 @@ def repeated(item: Object) -> Iterator[Finding]:
             )
 
 
-def duplicates(catalog: Catalog, server: Ref, claim: Claim) -> Iterator[Finding]:
+def duplicates(snapshot: Snapshot, server: Ref, claim: Claim) -> Iterator[Finding]:
     """Every holder of a claim on one server but the rightful one: the eldest, then by name."""
-    refs = catalog.view(server).holders.get(claim, ())
+    refs = snapshot.view(server).claimants.get(claim, ())
     if len(refs) < 2:
         return
-    members = sorted((m for m in map(catalog.member, refs) if m is not None), key=lambda member: member.seniority)
-    fact = catalog.server(server)
+    members = sorted((m for m in map(snapshot.member, refs) if m is not None), key=lambda member: member.seniority)
+    fact = snapshot.server(server)
     level = Level.WARNING if fact is not None and fact.prefer_incumbent else Level.ERROR
     for loser in members[1:]:
         yield clash(loser, members[0].ref, server, claim, level=level)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from crd import template
 from crd.finding import Finding, Reason
 from crd.models.prompt import PromptSpec
+from crd.published import template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,22 +10,22 @@ from crd.finding import Finding, Reason, dotted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crd.catalog import Catalog
     from crd.facts import Backend, ServerFact
+    from crd.snapshot import Snapshot
 
 __all__ = ["backends", "mounts"]
 
 
-def backends(catalog: Catalog, fact: MemberFact | ServerFact) -> Iterator[Finding]:
+def backends(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
     """Services that are not there, lack the port, lead out of the cluster, or may not be called from here."""
     for backend in fact.backends:
-        yield from _backend(catalog, fact, backend)
+        yield from _backend(snapshot, fact, backend)
 
 
-def _backend(catalog: Catalog, fact: MemberFact | ServerFact, backend: Backend) -> Iterator[Finding]:
+def _backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: Backend) -> Iterator[Finding]:
     subject: tuple[str, ...] = (backend.service.key,)
     at = backend.path
-    if isinstance(fact, MemberFact) and not catalog.granted(fact.ref, backend.service):
+    if isinstance(fact, MemberFact) and not snapshot.granted(fact.ref, backend.service):
         message = (
             f"{backend.service} is in another namespace, where no ReferenceGrant lets {fact.ref.kind}s of "
             f"{fact.ref.namespace} call it; create one there, or name a Service of {fact.ref.namespace}"
@@ -34,7 +34,7 @@ def _backend(catalog: Catalog, fact: MemberFact | ServerFact, backend: Backend) 
         yield Finding.of(
             Reason.CROSS_NAMESPACE_DENIED, fact.ref, message, subject=subject, path=(*at, "namespace"), related=related
         )
-    service = catalog.service(backend.service)
+    service = snapshot.service(backend.service)
     if service is None:
         what = "calls fail" if isinstance(fact, MemberFact) else "sessions and limits fail"
         message = (
@@ -58,10 +58,10 @@ def _backend(catalog: Catalog, fact: MemberFact | ServerFact, backend: Backend) 
         )
 
 
-def mounts(catalog: Catalog, fact: MemberFact | ServerFact) -> Iterator[Finding]:
+def mounts(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
     """Secrets and ConfigMaps that are not there; nothing where nobody may list them."""
     for mount in fact.mounts:
-        if catalog.knows(mount.ref.kind) and catalog.get(mount.ref) is None:
+        if snapshot.knows(mount.ref.kind) and snapshot.get(mount.ref) is None:
             message = (
                 f"{mount.ref} does not exist; calls fail until it does; create it, or correct {dotted(mount.path)}"
             )

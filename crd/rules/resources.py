@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crd import uri
 from crd.finding import Finding, Reason
 from crd.models.resource import ResourceSpec
+from crd.published import uri
 from crd.rules import paths
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import orjson
 
 from crd.finding import Finding, Reason
 from crd.models.tool import ToolSpec
-from crd.schema import ambiguity, bounds, changes, mirrors, references, satisfiable, subschemas
+from crd.schema import ambiguity, bounds, changes, param_headers, references, satisfiable, subschemas
 from crd.schema.expressions import UnreadableError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
     if found:
         return tuple(found)
     if of_arguments:
-        found += ((Reason.INVALID_SCHEMA, path, message) for path, message in mirrors.faults(schema))
+        found += ((Reason.INVALID_SCHEMA, path, message) for path, message in param_headers.faults(schema))
     found += _uncompiled(schema)
     found += _patterns(schema)
     found += ((Reason.UNSATISFIABLE_SCHEMA, path, message) for path, message in satisfiable.contradictions(schema))

@@ -7,19 +7,19 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from crd.catalog import MEMBER_KINDS
 from crd.finding import Finding, Reason
 from crd.models.server import ServerSpec
 from crd.ref import Kind
+from crd.snapshot import MEMBER_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crd.catalog import Catalog
     from crd.facts import ServerFact
     from crd.manifest import Object
     from crd.models.selectors import LabelSelector
     from crd.selector import Selector
+    from crd.snapshot import Snapshot
 
 __all__ = ["empty_selector", "invalid_selector", "selects_nothing"]
 
@@ -84,36 +84,38 @@ def _value_fault(path: Path, value: str) -> Iterator[tuple[Path, str]]:
         yield path, f'"{value}" is no label value, so nothing can carry it; use letters, digits, "-", "_" and "."'
 
 
-def selects_nothing(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
+def selects_nothing(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
     """A selector that finds nothing, with the labels of the namespace that come nearest to it.
 
     toolSelector finds something if any kind that it stands for does.
     """
-    view = catalog.view(server.ref)
+    view = snapshot.view(server.ref)
     kinds = tuple(kind for kind in MEMBER_KINDS if server.selector_of(kind) is server.selector)
     if not any(map(view.count, kinds)):
-        yield _nothing(catalog, server, "toolSelector", kinds, server.selector)
+        yield _nothing(snapshot, server, "toolSelector", kinds, server.selector)
     if server.prompt_selector is not None and not view.count(Kind.PROMPT):
-        yield _nothing(catalog, server, "promptSelector", (Kind.PROMPT,), server.prompt_selector)
+        yield _nothing(snapshot, server, "promptSelector", (Kind.PROMPT,), server.prompt_selector)
     if server.resource_selector is not None and not view.count(Kind.RESOURCE):
-        yield _nothing(catalog, server, "resourceSelector", (Kind.RESOURCE,), server.resource_selector)
+        yield _nothing(snapshot, server, "resourceSelector", (Kind.RESOURCE,), server.resource_selector)
 
 
-def _nothing(catalog: Catalog, server: ServerFact, field: str, kinds: tuple[Kind, ...], selector: Selector) -> Finding:
-    near = _labels_nearby(catalog, server.ref.namespace, kinds, selector)
+def _nothing(
+    snapshot: Snapshot, server: ServerFact, field: str, kinds: tuple[Kind, ...], selector: Selector
+) -> Finding:
+    near = _labels_nearby(snapshot, server.ref.namespace, kinds, selector)
     absent = " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
     repair = f"labels there: {near}" if near else f"there is no {absent} yet"
     message = f"{server.ref} selects nothing in namespace {server.ref.namespace}; {repair}"
     return Finding.of(Reason.SELECTS_NOTHING, server.ref, message, path=("spec", field))
 
 
-def _labels_nearby(catalog: Catalog, namespace: str, kinds: tuple[Kind, ...], selector: Selector) -> str:
+def _labels_nearby(snapshot: Snapshot, namespace: str, kinds: tuple[Kind, ...], selector: Selector) -> str:
     """Of the labels of the namespace's first hundred members of each kind: those most like the wished ones, else the
     most frequent; three at most."""
     counts: Counter[str] = Counter()
     for kind in kinds:
-        for _, ref in zip(range(100), catalog.refs(kind, namespace), strict=False):
-            member = catalog.member(ref)
+        for _, ref in zip(range(100), snapshot.refs(kind, namespace), strict=False):
+            member = snapshot.member(ref)
             counts.update(f"{key}={value}" for key, value in (member.labels if member else {}).items())
     frequent = sorted(sorted(counts), key=lambda label: -counts[label])
     wished = [f"{r.key}={value}" for r in selector.requirements for value in sorted(r.values)]

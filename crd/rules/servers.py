@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from crd import published
 from crd.facts import Claim, MemberFact, Space
 from crd.finding import Finding, Level, Reason
 from crd.models.server import ServerSpec
+from crd.published import catalogs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crd.catalog import Catalog
     from crd.facts import ServerFact
     from crd.manifest import Object
+    from crd.snapshot import Snapshot
 
 __all__ = [
     "catalog_size",
@@ -78,14 +78,14 @@ def _of_member(
     return Finding.of(reason, member.ref, message, subject=(server.ref.key,), path=path, related=(server.ref,))
 
 
-def unmatched_limits(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
+def unmatched_limits(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
     """Rate limits of tools that the server does not serve."""
-    holders = catalog.view(server.ref).holders
+    claimants = snapshot.view(server.ref).claimants
     for name in server.limited:
         bare = name.removeprefix(server.prefix)
-        if name.startswith(server.prefix) and Claim(Space.TOOL_NAME, bare) in holders:
+        if name.startswith(server.prefix) and Claim(Space.TOOL_NAME, bare) in claimants:
             continue
-        served = [f"{server.prefix}{claim.value}" for claim in holders if claim.space is Space.TOOL_NAME]
+        served = [f"{server.prefix}{claim.value}" for claim in claimants if claim.space is Space.TOOL_NAME]
         near = difflib.get_close_matches(name, served[:500], n=1)
         repair = f'did you mean "{near[0]}"?' if near else "correct it, or remove the limit"
         message = f'{server.ref} serves no tool "{name}", so the limit has no effect; {repair}'
@@ -93,33 +93,33 @@ def unmatched_limits(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
         yield Finding.of(Reason.POLICY_MATCHES_NOTHING, server.ref, message, path=path)
 
 
-def ingress_taken(catalog: Catalog, server: ServerFact, *, blame_always: bool) -> Iterator[Finding]:
+def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool) -> Iterator[Finding]:
     """Another server has the host and path of this one's Ingress. The eldest has it by right, unless always blamed."""
-    if server.door is None:
+    if server.ingress_key is None:
         return
-    facts = (catalog.server(ref) for ref in catalog.behind(server.door) if ref != server.ref)
+    facts = (snapshot.server(ref) for ref in snapshot.servers_at(server.ingress_key) if ref != server.ref)
     others = sorted((fact for fact in facts if fact is not None), key=lambda fact: fact.seniority)
     if others and (blame_always or others[0].seniority < server.seniority):
-        host, path = server.door
+        host, path = server.ingress_key
         message = f"{others[0].ref} already has {host}{path}; change spec.ingress.host or spec.ingress.pathPrefix"
         yield Finding.of(
             Reason.INGRESS_TAKEN,
             server.ref,
             message,
-            subject=server.door,
+            subject=server.ingress_key,
             path=("spec", "ingress", "host"),
             related=(others[0].ref,),
         )
 
 
-def catalog_size(catalog: Catalog, server: ServerFact) -> Iterator[Finding]:
+def catalog_size(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
     """A catalog that no ConfigMap can hold, or nearly none."""
-    weight = catalog.view(server.ref).weight
-    if weight <= published.LIMIT * 0.8:
+    weight = snapshot.view(server.ref).weight
+    if weight <= catalogs.LIMIT * 0.8:
         return
-    level = Level.ERROR if weight > published.LIMIT else Level.WARNING
+    level = Level.ERROR if weight > catalogs.LIMIT else Level.WARNING
     message = (
-        f"the catalog of {server.ref} has {weight // 1024} KiB of {published.LIMIT // 1024}; "
+        f"the catalog of {server.ref} has {weight // 1024} KiB of {catalogs.LIMIT // 1024}; "
         "let it select fewer objects, or shorten schemas and texts"
     )
     subject = (server.ref.key,)

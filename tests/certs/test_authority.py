@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
-from certs import authority, mint, secret
+from certs import authority, issuance, secret
 from certs.authority import Authority, Step
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CA = mint.authority("one", NOW)
-NEXT = mint.authority("two", NOW + timedelta(days=250))
+CA = issuance.authority("one", NOW)
+NEXT = issuance.authority("two", NOW + timedelta(days=250))
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_a_secret_without_a_pair_holds_no_authority(data: object) -> None:
 
 
 def test_a_leaf_is_for_servers_and_names_its_hosts() -> None:
-    leaf = x509.load_pem_x509_certificate(mint.leaf(CA, ["hook.ns.svc", "10.0.0.7"], NOW).certificate)
+    leaf = x509.load_pem_x509_certificate(issuance.leaf(CA, ["hook.ns.svc", "10.0.0.7"], NOW).certificate)
 
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["hook.ns.svc"]
     assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["10.0.0.7"]
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    assert leaf.not_valid_after_utc - NOW == mint.LEAF_LIFETIME
+    assert leaf.not_valid_after_utc - NOW == issuance.LEAF_LIFETIME

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from aiohttp import ClientConnectorError, ClientSession, TCPConnector, web
 
-from certs import leaf, mint, secret
+from certs import issuance, leaf, secret
 from certs.authority import Authority, Pair
 from certs.tls import HotContext
 from cluster.transport import ApiError
 
 NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machine
-ONE, TWO = mint.authority("one", NOW), mint.authority("two", NOW)
+ONE, TWO = issuance.authority("one", NOW), issuance.authority("two", NOW)
 
 
 class Secrets:
@@ -94,7 +94,7 @@ async def test_a_new_ca_is_taken_up_and_trouble_changes_nothing() -> None:
 
 
 def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_stays() -> None:
-    good, other = mint.leaf(ONE, ["localhost"], NOW), mint.leaf(ONE, ["localhost"], NOW)
+    good, other = issuance.leaf(ONE, ["localhost"], NOW), issuance.leaf(ONE, ["localhost"], NOW)
     context = HotContext(good)
 
     with pytest.raises(ssl.SSLError):

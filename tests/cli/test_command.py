@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cli import __main__ as command
-from cli import generate
+from cli.commands import generate
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "manifests" / "examples"
@@ -60,5 +60,5 @@ def test_serve_logs_json_and_ends_when_told(tmp_path: Path) -> None:
     line = json.loads(process.stderr.readline())
     process.terminate()
 
-    assert (line["level"], line["logger"]) == ("warning", "runtime.catalog")
+    assert (line["level"], line["logger"]) == ("warning", "runtime.app.catalog_store")
     assert process.wait(20) == 0

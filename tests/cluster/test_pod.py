@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from certs import mint
+from certs import issuance
 from certs.tls import HotContext
 from cluster.pod import PodTransport
 from cluster.transport import ApiError
@@ -33,12 +33,12 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     now = datetime.now(UTC)  # noqa: TID251 -- certificates of this very moment
-    ca = mint.authority("test", now)
+    ca = issuance.authority("test", now)
     (tmp_path / "ca.crt").write_bytes(ca.certificate)
     (tmp_path / "token").write_text("one\n")
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=HotContext(mint.leaf(ca, ["127.0.0.1"], now)).outer)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=HotContext(issuance.leaf(ca, ["127.0.0.1"], now)).outer)
     await site.start()
     transport = PodTransport(tmp_path, "127.0.0.1", runner.addresses[0][1])
     yield transport
@@ -78,6 +78,8 @@ async def test_a_refusal_is_an_error(api: PodTransport, tmp_path: Path) -> None:
 
 
 def test_it_costs_no_kubernetes_library() -> None:
-    heavy = "import sys, runtime.program; print([m for m in ('kubernetes_asyncio', 'pydantic') if m in sys.modules])"
+    heavy = (
+        "import sys, runtime.app.program; print([m for m in ('kubernetes_asyncio', 'pydantic') if m in sys.modules])"
+    )
 
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from controller import plan
+from controller.planning import plan
+from controller.planning.state import Pod, ServerWorld
 from controller.workloads import inventory
 from controller.workloads.blueprint import Blueprint
-from controller.world import Pod, ServerWorld
-from crd import footprint, manifest, published
-from crd.catalog import Catalog
+from crd import extraction, manifest
 from crd.models.server import ServerSpec
+from crd.published import catalogs
 from crd.ref import Kind, Ref
+from crd.snapshot import Snapshot
 
 NOW = "2026-01-01T00:00:00Z"
 LATER = "2026-01-02T00:00:00Z"
@@ -80,11 +81,11 @@ def world(
     pods: tuple[Pod, ...] = (),
     services: tuple[dict[str, Any], ...] = (service("orders"),),
     others: tuple[manifest.Object, ...] = (),
-    incumbents: published.Catalog | None = None,
+    incumbents: catalogs.Catalog | None = None,
 ) -> ServerWorld:
     facts = [found.fact for found in (item, *members, *others) if found.fact]
-    known = {fact.ref: raw for raw in services for fact in [footprint.service_fact(raw)]}
-    catalog = Catalog.of([*facts, *map(footprint.service_fact, services)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+    known = {fact.ref: raw for raw in services for fact in [extraction.service_fact(raw)]}
+    catalog = Snapshot.of([*facts, *map(extraction.service_fact, services)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
     return ServerWorld(item, members, catalog, incumbents, existing or {}, pods, known, "operator:1", NOW)
 
 

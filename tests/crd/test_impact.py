@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from crd import impact, manifest
-from crd.catalog import Catalog
 from crd.integrity import Change
 from crd.ref import Kind, Ref
+from crd.snapshot import Snapshot
 
 
 def member(name: str = "a", kind: str = "MCPTool", app: str = "shop", **spec: Any) -> manifest.Object:
@@ -38,8 +38,8 @@ def server(name: str, app: str = "shop", **spec: Any) -> manifest.Object:
 def told(old: manifest.Object | None, new: manifest.Object | None, *others: manifest.Object) -> list[str]:
     known = new or old
     assert known is not None
-    catalog = Catalog.of(item.fact for item in (*others, *([old] if old else [])) if item.fact)
-    return list(impact.preview(catalog, Change(known.ref, old, new)))
+    snapshot = Snapshot.of(item.fact for item in (*others, *([old] if old else [])) if item.fact)
+    return list(impact.preview(snapshot, Change(known.ref, old, new)))
 
 
 ONE = "1 tool, catalog 1 KiB of 900"
@@ -134,14 +134,17 @@ def test_a_view_follows_an_edit_that_only_weighs_more() -> None:
     first, second = member(), member(description="x" * 200 + "y" * 100 + "".join(map(chr, range(97, 122))))
     ref = Ref(Kind.SERVER, "shop", "main")
     whole = [item.fact for item in (server("main"), member("b"), first) if item.fact]
-    catalog = Catalog.of(whole)
+    snapshot = Snapshot.of(whole)
     assert second.fact is not None
 
-    edited = catalog.put(second.fact)
+    edited = snapshot.put(second.fact)
 
-    afresh = Catalog.of([*whole[:2], second.fact])
-    assert edited.view(ref).weight == afresh.view(ref).weight > catalog.view(ref).weight
-    assert (edited.view(ref).members, edited.view(ref).holders) == (afresh.view(ref).members, afresh.view(ref).holders)
+    afresh = Snapshot.of([*whole[:2], second.fact])
+    assert edited.view(ref).weight == afresh.view(ref).weight > snapshot.view(ref).weight
+    assert (edited.view(ref).members, edited.view(ref).claimants) == (
+        afresh.view(ref).members,
+        afresh.view(ref).claimants,
+    )
     assert edited.get(second.ref) == second.fact
     assert edited.put(second.fact) is edited
-    assert edited.drop(second.ref).view(ref).weight == Catalog.of(whole[:2]).view(ref).weight
+    assert edited.drop(second.ref).view(ref).weight == Snapshot.of(whole[:2]).view(ref).weight

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from crd import footprint, integrity, manifest, published
-from crd.catalog import Catalog
+from crd import extraction, integrity, manifest
 from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, Verdict, dotted
 from crd.integrity import Change
+from crd.published import catalogs
 from crd.ref import Kind, Ref
+from crd.snapshot import Snapshot
 
 SERVICE = {"name": "orders", "port": 80}
-ORDERS = footprint.service_fact(
+ORDERS = extraction.service_fact(
     {"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}}
 )
 
@@ -45,14 +46,14 @@ def server(ref: str = "main", **labels: str) -> manifest.Object:
     return item("MCPServer", ref, {"toolSelector": {"matchLabels": labels or {"app": "shop"}}})
 
 
-def standing(*items: manifest.Object) -> Catalog:
-    return Catalog.of([ORDERS, *(each.fact for each in items if each.fact)])
+def standing(*items: manifest.Object) -> Snapshot:
+    return Snapshot.of([ORDERS, *(each.fact for each in items if each.fact)])
 
 
-def judged(catalog: Catalog, old: manifest.Object | None, new: manifest.Object | None) -> Verdict:
+def judged(snapshot: Snapshot, old: manifest.Object | None, new: manifest.Object | None) -> Verdict:
     known = new or old
     assert known is not None
-    return integrity.judge(catalog, Change(known.ref, old, new))
+    return integrity.judge(snapshot, Change(known.ref, old, new))
 
 
 def test_a_second_holder_of_a_name_is_refused() -> None:
@@ -71,8 +72,8 @@ def test_a_second_holder_of_a_name_is_refused() -> None:
 def test_the_changed_object_is_blamed_though_it_is_the_elder() -> None:
     elder = tool("a", "find", created="2026-01-01T00:00:00Z")
     renamed = tool("a", "search", created="2026-01-01T00:00:00Z")
-    catalog = standing(server(), elder, tool("b", created="2026-06-01T00:00:00Z"))
-    (finding,) = judged(catalog, elder, renamed)
+    snapshot = standing(server(), elder, tool("b", created="2026-06-01T00:00:00Z"))
+    (finding,) = judged(snapshot, elder, renamed)
     assert (finding.ref, finding.related[0].name, finding.path) == (elder.ref, "b", ("spec", "name"))
 
 
@@ -132,8 +133,8 @@ def test_a_tool_and_a_prompt_may_share_a_name() -> None:
 
 
 def test_two_that_no_server_brings_together_may_share_a_name() -> None:
-    catalog = standing(server("one", app="one"), server("two", app="two"), tool("a", app="one"))
-    assert judged(catalog, None, tool("b", app="two")).findings == ()
+    snapshot = standing(server("one", app="one"), server("two", app="two"), tool("a", app="one"))
+    assert judged(snapshot, None, tool("b", app="two")).findings == ()
 
 
 def test_a_server_that_brings_two_together_is_refused_and_names_both() -> None:
@@ -170,8 +171,8 @@ def test_a_server_that_brings_two_together_is_told_at_the_selector_that_does() -
 
 
 def test_a_prefix_that_makes_a_name_too_long_is_the_servers_fault() -> None:
-    catalog = standing(tool("a", "n" * 127))
-    (finding,) = judged(catalog, None, choosing(naming={"prefix": "x_"})).errors
+    snapshot = standing(tool("a", "n" * 127))
+    (finding,) = judged(snapshot, None, choosing(naming={"prefix": "x_"})).errors
     assert str(finding) == (
         f'InvalidName: spec.naming.prefix: "x_{"n" * 127}" has 129 characters of 128; shorten it, or the prefix "x_" '
         "of MCPServer shop/main"
@@ -193,7 +194,7 @@ def heavy(ref: str, weight: int) -> manifest.Object:
 
 
 def test_a_member_that_makes_a_catalog_too_large_is_refused() -> None:
-    full = heavy("a", published.LIMIT)
+    full = heavy("a", catalogs.LIMIT)
     (finding,) = judged(standing(server(), full), None, tool("b", "b")).errors
     assert (finding.reason, finding.ref.name, finding.path) == (Reason.CATALOG_TOO_LARGE, "b", ())
     assert finding.related == (server().ref,)
@@ -213,14 +214,14 @@ def door(ref: str, created: str = "", host: str = "a.example.com") -> manifest.O
 def test_the_server_that_comes_to_a_taken_ingress_is_refused_though_it_is_the_elder() -> None:
     elder = door("z", "2026-01-01T00:00:00Z", "b.example.com")
     moved = door("z", "2026-01-01T00:00:00Z")
-    catalog = standing(tool("t"), door("a", "2026-02-01T00:00:00Z"), elder)
-    (finding,) = judged(catalog, elder, moved).errors
+    snapshot = standing(tool("t"), door("a", "2026-02-01T00:00:00Z"), elder)
+    (finding,) = judged(snapshot, elder, moved).errors
     assert (finding.reason, finding.ref, finding.related) == (
         Reason.INGRESS_TAKEN,
         moved.ref,
         (Ref(Kind.SERVER, "shop", "a"),),
     )
-    beside = catalog.put(manifest_fact(moved))
+    beside = snapshot.put(manifest_fact(moved))
     assert integrity.standing(beside, moved).errors == ()
     assert [f.reason for f in integrity.standing(beside, door("a", "2026-02-01T00:00:00Z")).errors] == [
         Reason.INGRESS_TAKEN
@@ -247,39 +248,39 @@ def test_a_change_of_what_must_stay_is_refused() -> None:
     assert (finding.reason, finding.ref) == (Reason.IMMUTABLE_FIELD, after.ref)
 
 
-def broken() -> tuple[Catalog, manifest.Object, manifest.Object]:
+def broken() -> tuple[Snapshot, manifest.Object, manifest.Object]:
     """Two tools of one name on a server, as after a time without webhook."""
     elder, younger = tool("a", created="2026-01-01T00:00:00Z"), tool("b", created="2026-02-01T00:00:00Z")
     return standing(server(), elder, younger), elder, younger
 
 
 def test_an_edit_passes_while_a_clash_stands() -> None:
-    catalog, elder, younger = broken()
+    snapshot, elder, younger = broken()
     for old in (elder, younger):
         new = tool(old.ref.name, created=str(old.metadata["creationTimestamp"]), door="/new")
-        assert judged(catalog, old, new).findings == ()
+        assert judged(snapshot, old, new).findings == ()
 
 
 def test_a_repair_passes() -> None:
-    catalog, _, younger = broken()
-    assert judged(catalog, younger, tool("b", "find")).findings == ()
+    snapshot, _, younger = broken()
+    assert judged(snapshot, younger, tool("b", "find")).findings == ()
 
 
 def test_another_clash_beside_a_standing_one_is_refused() -> None:
-    catalog, _, younger = broken()
-    door = catalog.put(manifest_fact(tool("c", "other", door="/x")))
+    snapshot, _, younger = broken()
+    door = snapshot.put(manifest_fact(tool("c", "other", door="/x")))
     (finding,) = judged(door, younger, tool("b", door="/x"))
     assert finding.reason is Reason.DUPLICATE_INGRESS_PATH
 
 
 @pytest.mark.parametrize("created", ["", "2025-01-01T00:00:00Z", "2026-01-15T00:00:00Z", "2027-01-01T00:00:00Z"])
 def test_a_third_holder_of_a_name_is_refused_whatever_its_age(created: str) -> None:
-    catalog, _, _ = broken()
+    snapshot, _, _ = broken()
     third, other = tool("c", created=created), tool("c", "other", created=created)
-    for change in (judged(catalog, None, third), judged(catalog.put(manifest_fact(other)), other, third)):
+    for change in (judged(snapshot, None, third), judged(snapshot.put(manifest_fact(other)), other, third)):
         (finding,) = change.errors
         assert (finding.reason, finding.ref.name) == (Reason.DUPLICATE_NAME, "c")
-    assert judged(catalog.put(manifest_fact(third)), third, other).findings == ()
+    assert judged(snapshot.put(manifest_fact(third)), third, other).findings == ()
 
 
 def test_a_server_that_exchanges_one_clash_for_another_is_refused() -> None:
@@ -295,19 +296,19 @@ def manifest_fact(each: manifest.Object) -> Any:
 
 
 def test_a_standing_clash_is_laid_on_the_younger() -> None:
-    catalog, elder, younger = broken()
-    assert integrity.standing(catalog, elder).findings == ()
-    (finding,) = integrity.standing(catalog, younger)
+    snapshot, elder, younger = broken()
+    assert integrity.standing(snapshot, elder).findings == ()
+    (finding,) = integrity.standing(snapshot, younger)
     assert (finding.reason, finding.ref) == (Reason.DUPLICATE_NAME, younger.ref)
 
 
 def test_a_deletion_warns_of_what_it_leaves_empty_and_never_denies() -> None:
-    catalog = standing(server(), tool("a"))
-    (finding,) = judged(catalog, tool("a"), None)
+    snapshot = standing(server(), tool("a"))
+    (finding,) = judged(snapshot, tool("a"), None)
     assert (finding.reason, finding.ref, finding.level) == (Reason.SELECTS_NOTHING, server().ref, Level.WARNING)
-    catalog, elder, _ = broken()
-    assert judged(catalog, elder, None).findings == ()
-    assert judged(catalog, server(), None).findings == ()
+    snapshot, elder, _ = broken()
+    assert judged(snapshot, elder, None).findings == ()
+    assert judged(snapshot, server(), None).findings == ()
 
 
 def test_an_object_that_cannot_be_read_claims_nothing() -> None:
@@ -318,9 +319,9 @@ def test_an_object_that_cannot_be_read_claims_nothing() -> None:
 
 def test_an_object_that_becomes_unreadable_and_readable_again() -> None:
     whole, unreadable = tool("b"), item("MCPTool", "b", {"name": "search"})
-    catalog = standing(server(), tool("a"))
-    assert {f.reason for f in judged(catalog.put(manifest_fact(whole)), whole, unreadable)} == {Reason.INVALID_FIELD}
-    assert {f.reason for f in judged(catalog, unreadable, whole)} == {Reason.DUPLICATE_NAME}
+    snapshot = standing(server(), tool("a"))
+    assert {f.reason for f in judged(snapshot.put(manifest_fact(whole)), whole, unreadable)} == {Reason.INVALID_FIELD}
+    assert {f.reason for f in judged(snapshot, unreadable, whole)} == {Reason.DUPLICATE_NAME}
 
 
 def test_a_selector_that_is_repaired_and_finds_nothing_warns_then() -> None:
@@ -347,7 +348,7 @@ def test_a_survey_finds_every_fault_of_all_together() -> None:
         item("MCPServer", "empty", {"toolSelector": {"matchLabels": {"app": "none"}}}),
         item("MCPTool", "c", {}),
     ]
-    verdict = integrity.survey(Catalog(), items)
+    verdict = integrity.survey(Snapshot(), items)
     assert [(finding.reason, finding.ref.name) for finding in verdict] == [
         (Reason.DUPLICATE_NAME, "b"),
         (Reason.INVALID_FIELD, "c"),
@@ -373,14 +374,14 @@ def test_a_verdict_tells_errors_first_and_each_fault_once() -> None:
 def test_the_step_between_two_whole_states_is_judged_by_itself() -> None:
     old = tool("a")
     new = item("MCPTool", "a", {"service": SERVICE, "inputSchema": {"type": "object", "required": ["q"]}})
-    catalog = standing(server(), new)
+    snapshot = standing(server(), new)
 
-    (found,) = integrity.transition(catalog, Change(new.ref, old, new))
+    (found,) = integrity.transition(snapshot, Change(new.ref, old, new))
 
     assert (found.reason, found.related) == (Reason.BREAKING_SCHEMA_CHANGE, (server().ref,))
-    assert list(integrity.transition(catalog, Change(new.ref, None, new))) == []
-    assert list(integrity.transition(catalog, Change(new.ref, old, None))) == []
-    assert list(integrity.transition(Catalog(), Change(new.ref, old, new))) == []
+    assert list(integrity.transition(snapshot, Change(new.ref, None, new))) == []
+    assert list(integrity.transition(snapshot, Change(new.ref, old, None))) == []
+    assert list(integrity.transition(Snapshot(), Change(new.ref, old, new))) == []
 
 
 def test_a_label_that_brings_a_name_under_a_long_prefix_is_judged() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crd import footprint, manifest
+from crd import extraction, manifest
 from crd.facts import Backend, Claim, MemberFact, ServerFact, ServiceFact, Space
 from crd.finding import dotted
 from crd.models.tool import ToolSpec
@@ -306,11 +306,13 @@ def test_a_broken_object_is_still_called_by_its_name() -> None:
     ("document", "claims"),
     [
         pytest.param(
-            tool(ingressPath="/a"), [(Space.TOOL_NAME, "a"), (Space.DOOR, "POST /a")], id="a tool's door takes POST"
+            tool(ingressPath="/a"),
+            [(Space.TOOL_NAME, "a"), (Space.REST_PATH, "POST /a")],
+            id="a tool takes POST",
         ),
         pytest.param(
             raw("MCPPrompt", {"template": "t", "ingressPath": "/a"}),
-            [(Space.PROMPT_NAME, "a"), (Space.DOOR, "GET /a")],
+            [(Space.PROMPT_NAME, "a"), (Space.REST_PATH, "GET /a")],
             id="a prompt's door takes GET",
         ),
         pytest.param(raw("MCPPrompt", {"template": "t"}), [(Space.PROMPT_NAME, "a")], id="a prompt without a door"),
@@ -330,7 +332,12 @@ def test_a_broken_object_is_still_called_by_its_name() -> None:
                     ]
                 },
             ),
-            [(Space.URI, "mcp://a/b"), (Space.DOOR, "GET /b"), (Space.DOOR, "PUT /b"), (Space.URI, "shop://c")],
+            [
+                (Space.URI, "mcp://a/b"),
+                (Space.REST_PATH, "GET /b"),
+                (Space.REST_PATH, "PUT /b"),
+                (Space.URI, "shop://c"),
+            ],
             id="each GET a URI, each operation a door, none twice",
         ),
     ],
@@ -442,4 +449,4 @@ def test_what_is_kept_of_a_server() -> None:
     ],
 )
 def test_what_is_kept_of_a_service(document: dict[str, Any], fact: ServiceFact) -> None:
-    assert footprint.service_fact(document) == fact
+    assert extraction.service_fact(document) == fact

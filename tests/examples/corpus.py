@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from crd import defaults, footprint, integrity, manifest, openapi
-from crd.catalog import Catalog
+from crd import defaults, extraction, integrity, manifest
 from crd.finding import Level, Reason
 from crd.integrity import Change
+from crd.models import openapi
+from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from crd.facts import Fact
@@ -28,7 +29,7 @@ EXAMPLES = ROOT / "manifests" / "examples"
 STATUS_ONLY = frozenset({Reason.NAME_CONFLICT})
 """Reasons that no request is refused or warned for: nothing to apply could show them."""
 FILES_ONLY = frozenset({Reason.CATALOG_TOO_LARGE, Reason.DUPLICATE_OBJECT, Reason.INVALID_DOCUMENT})
-"""Reasons whose examples nobody applies: two are about files, and a catalog that is too large takes many objects."""
+"""Reasons whose examples nobody applies: two are about files, and a snapshot that is too large takes many objects."""
 
 
 def files(folder: str) -> list[Path]:
@@ -66,34 +67,36 @@ def valid() -> tuple[Object, ...]:
 
 
 @cache
-def background() -> Catalog:
+def background() -> Snapshot:
     """What the valid examples point at: Services, Secrets, ConfigMaps and grants, of the sets and the local cluster."""
     outside = [
         _moved(EXAMPLES / "backend" / "service.yaml", "shop"),
         _moved(EXAMPLES.parent / "components" / "redis" / "redis.yaml", "shop"),
     ]
     inside = [document for file in files("valid") for document in documents(file)]
-    return Catalog.of(filter(None, map(footprint.foreign, [*(d for found in outside for d in found), *inside])))
+    return Snapshot.of(
+        filter(None, map(extraction.facts_of_foreign, [*(d for found in outside for d in found), *inside]))
+    )
 
 
 @cache
-def standing() -> Catalog:
-    """The catalog in which the valid examples stand."""
-    catalog = background()
+def standing() -> Snapshot:
+    """The snapshot in which the valid examples stand."""
+    snapshot = background()
     for item in valid():
-        catalog = catalog.put(_fact(item))
-    return catalog
+        snapshot = snapshot.put(_fact(item))
+    return snapshot
 
 
 def verdict(file: Path) -> list[Finding]:
     """What a file breaks where the valid examples stand, applied document by document."""
-    catalog = standing()
+    snapshot = standing()
     there = {item.ref: item for item in valid()}
     found: list[Finding] = []
     for item in objects(file):
-        found += integrity.judge(catalog, Change(item.ref, there.get(item.ref), item))
+        found += integrity.judge(snapshot, Change(item.ref, there.get(item.ref), item))
         if item.fact is not None:
-            catalog = catalog.put(item.fact)
+            snapshot = snapshot.put(item.fact)
     return found
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli import __main__ as command
-from crd import integrity, manifest, openapi
+from crd import integrity, manifest
 from crd.finding import Level, Reason
+from crd.models import openapi
 from crd.ref import Kind
 from tests.examples import corpus
 

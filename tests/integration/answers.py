@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from crd import integrity, manifest
-from crd.catalog import Catalog
 from crd.finding import dotted
 from crd.integrity import Change
+from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +61,7 @@ def of_the_rules(document: dict[str, Any], before: dict[str, Any] | None = None)
     """The fields that the webhook refuses."""
     old, new = (manifest.decode(each) if each else None for each in (before, document))
     assert new is not None
-    return {finding.field_path for finding in integrity.judge(Catalog(), Change(new.ref, old, new)).errors}
+    return {finding.field_path for finding in integrity.judge(Snapshot(), Change(new.ref, old, new)).errors}
 
 
 def contains(fields: set[str], place: str) -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from crd import manifest, openapi
+from crd import manifest
 from crd.finding import dotted
+from crd.models import openapi
 from tests.integration import answers, twins, wholes
 
 if TYPE_CHECKING:

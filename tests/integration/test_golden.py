@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from cli import check, documents, transaction
-from crd import compiler, integrity, manifest
-from crd.catalog import Catalog
+from cli.commands import check, documents
+from cli.manifests import transaction
+from crd import integrity, manifest
+from crd.compiler import compilation
 from crd.facts import MemberFact, ServerFact
 from crd.finding import Level, Reason
 from crd.rules import names
+from crd.snapshot import Snapshot
 from tests.integration import programs
 
 if TYPE_CHECKING:
@@ -102,18 +104,18 @@ def involved(finding: dict[str, Any]) -> list[tuple[str, str]]:
     return [(each["kind"], each["name"]) for each in (finding, *finding["related"])]
 
 
-def world(extra: list[Object]) -> tuple[Catalog, dict[Any, Object]]:
+def world(extra: list[Object]) -> tuple[Snapshot, dict[Any, Object]]:
     """The valid examples and some more, which came later."""
     reading = documents.read([str(EXAMPLES / "valid"), str(EXAMPLES / "backend" / "service.yaml")], io.BytesIO())
     sorted_ = transaction.sort(reading.documents, reading.faults)
-    catalog = Catalog.of(sorted_.facts)
+    snapshot = Snapshot.of(sorted_.facts)
     objects = {item.ref: aged(item, "2026-01-01T00:00:00Z") for item in sorted_.objects}
     objects |= {item.ref: aged(item, "2026-02-01T00:00:00Z") for item in extra if item.ref not in objects}
     objects |= {item.ref: aged(item, "2026-01-01T00:00:00Z") for item in extra if item.ref in objects}
     for item in objects.values():
         if item.fact is not None:
-            catalog = catalog.put(item.fact)
-    return catalog, objects
+            snapshot = snapshot.put(item.fact)
+    return snapshot, objects
 
 
 def aged(item: Object, created: str) -> Object:
@@ -130,17 +132,17 @@ def named(finding: Finding) -> tuple[str, str, str]:
 def test_the_compiler_leaves_out_what_check_refuses(path: Path) -> None:
     reading = documents.read([str(path)], io.BytesIO())
     extra = list(transaction.sort(reading.documents, reading.faults).objects)
-    catalog, objects = world(extra)
+    snapshot, objects = world(extra)
 
     for item in objects.values():
         if not isinstance(item.fact, ServerFact):
             continue
-        members = [objects[ref] for ref in sorted(catalog.view(item.ref).members)]
-        compiled = compiler.compile_server(item, members, catalog, None)
+        members = [objects[ref] for ref in sorted(snapshot.view(item.ref).members)]
+        compiled = compilation.compile_server(item, members, snapshot, None)
         for member in (m for m in members if m in extra or m.ref in {e.ref for e in extra}):
             errors = [
                 named(f)
-                for f in integrity.standing(catalog, member)
+                for f in integrity.standing(snapshot, member)
                 if (f.level is Level.ERROR or f.reason in CLASHES)
                 and f.reason is not Reason.UNKNOWN_FIELD
                 and _on(f, item)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certs import authority, mint, registration, secret
+from certs import authority, issuance, secret
 from certs.authority import Authority
-from certs.registration import UrlTarget
 from cluster import client, objects, resources
 from cluster.transport import ApiError
+from controller.installation import registration
+from controller.installation.registration import UrlTarget
 from scripts.localcluster import installation
 from webhook import program
 
@@ -138,7 +139,7 @@ def balancer(control_plane: Cluster) -> Iterator[Balancer]:
     control_plane.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     for namespace in (HOME, SHOP):
         control_plane.run("create", "namespace", namespace)
-    ca = Authority(mint.authority("strict", program.utc()))
+    ca = Authority(issuance.authority("strict", program.utc()))
     control_plane.run("apply", "-f", "-", stdin=json.dumps(secret.manifest(HOME, "mcp-operator-ca", ca)))
     found = Balancer(free_port(), [free_port(), free_port()])
     threads = Threads()

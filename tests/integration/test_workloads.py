@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster import client, objects, resources
-from controller.coverage import covers
-from controller.plan import Apply
+from controller.planning.drift import covers
+from controller.planning.plan import Apply
 from tests.controller.worlds import planned, server, service, tool, world
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crd import openapi
+from crd.models import openapi
 from crd.ref import Kind
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ _OF_SPACE = {
     Space.TOOL_NAME: Reason.DUPLICATE_NAME,
     Space.PROMPT_NAME: Reason.DUPLICATE_NAME,
     Space.URI: Reason.DUPLICATE_URI,
-    Space.DOOR: Reason.DUPLICATE_INGRESS_PATH,
+    Space.REST_PATH: Reason.DUPLICATE_INGRESS_PATH,
 }
 
 
@@ -99,9 +99,9 @@ def _nothing(server: ServerFact, kinds: set[Kind]) -> Iterator[Breach]:
 
 
 def _ways_in(server: ServerFact, servers: list[ServerFact]) -> Iterator[Breach]:
-    elder = [s for s in servers if s.door == server.door and s.seniority < server.seniority]
-    if server.door is not None and elder:
-        yield Breach(Reason.INGRESS_TAKEN, server.ref, " ".join(server.door), Level.ERROR)
+    elder = [s for s in servers if s.ingress_key == server.ingress_key and s.seniority < server.seniority]
+    if server.ingress_key is not None and elder:
+        yield Breach(Reason.INGRESS_TAKEN, server.ref, " ".join(server.ingress_key), Level.ERROR)
 
 
 def _named(fact: MemberFact | ServerFact, world: World) -> Iterator[Breach]:

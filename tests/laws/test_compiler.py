@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crd import compiler, integrity, manifest, published
-from crd.catalog import Catalog
+from crd import integrity, manifest
+from crd.compiler import compilation
 from crd.finding import Level, Reason
 from crd.integrity import Change
 from crd.models.tool import ToolSpec
+from crd.published import catalogs
 from crd.ref import Kind, Ref
+from crd.snapshot import Snapshot
 from tests.laws import worlds
 from tests.laws.worlds import World
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 -- the source that hypothesis gives
 
-    from crd.compiler import Compilation
+    from crd.compiler.compilation import Compilation
     from crd.manifest import Object
 
 
@@ -33,12 +35,12 @@ members = worlds.members
 
 
 def compiled(
-    items: list[Object], incumbents: published.Catalog | None = None, main: Object | None = None
+    items: list[Object], incumbents: catalogs.Catalog | None = None, main: Object | None = None
 ) -> Compilation:
-    return compiler.compile_server(main or server(), items, Catalog.of(worlds.FOREIGN), incumbents)
+    return compilation.compile_server(main or server(), items, Snapshot.of(worlds.FOREIGN), incumbents)
 
 
-def entries(catalog: published.Catalog) -> list[list[Any]]:
+def entries(catalog: catalogs.Catalog) -> list[list[Any]]:
     """Everything that has to be told apart, space by space."""
     doors = [
         *(("POST", tool.ingress_path) for tool in catalog.tools),
@@ -56,7 +58,7 @@ def entries(catalog: published.Catalog) -> list[list[Any]]:
     ]
 
 
-def sources(catalog: published.Catalog) -> set[tuple[Kind, str]]:
+def sources(catalog: catalogs.Catalog) -> set[tuple[Kind, str]]:
     """Every object that something is served of."""
     resources = (*catalog.resources, *catalog.http_resources, *catalog.operations)
     found = {(Kind.TOOL, tool.source) for tool in catalog.tools}
@@ -80,7 +82,7 @@ def test_the_order_of_arrival_changes_nothing(items: list[Object], random: Rando
     shuffled = items.copy()
     random.shuffle(shuffled)
     made, remade = compiled(items, main=main), compiled(shuffled, main=main)
-    assert published.dump(remade.catalog) == published.dump(made.catalog)
+    assert catalogs.dump(remade.catalog) == catalogs.dump(made.catalog)
     assert {repr(finding) for finding in remade.rejected} == {repr(finding) for finding in made.rejected}
 
 
@@ -139,7 +141,7 @@ def test_every_name_has_the_prefix_and_fits(items: list[Object], main: Object) -
 @given(members, servers)
 def test_what_is_compiled_survives_the_way_to_the_pods(items: list[Object], main: Object) -> None:
     catalog = compiled(items, main=main).catalog
-    assert published.load(published.dump(catalog)) == catalog
+    assert catalogs.load(catalogs.dump(catalog)) == catalog
 
 
 @worlds.THOROUGH
@@ -150,7 +152,7 @@ def test_what_is_let_in_one_by_one_is_served_whole(sequence: list[Object], main:
     for new in sequence:
         old = next((item for item in world.items if item.ref == new.ref), None)
         change = Change(new.ref, old, new)
-        if new.ref.namespace == "one" and integrity.judge(world.catalog, change).allowed:
+        if new.ref.namespace == "one" and integrity.judge(world.snapshot, change).allowed:
             world = world.after(change)
     items = [item for item in world.items if item.ref.kind is not Kind.SERVER]
     assert compiled(items, main=main).rejected == ()

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crd import integrity
-from crd.catalog import Catalog
 from crd.finding import Finding, Level, Reason, dotted
 from crd.integrity import Change
 from crd.ref import Kind
+from crd.snapshot import Snapshot
 from tests.laws import oracle, worlds
 from tests.laws.worlds import World
 
@@ -49,28 +49,28 @@ any_change = st.one_of(changes(), changes(worlds.crowds()))
 @given(worlds.worlds)
 def test_no_change_breaks_nothing(world: World) -> None:
     for item in world.items:
-        assert integrity.judge(world.catalog, Change(item.ref, item, item)).findings == ()
+        assert integrity.judge(world.snapshot, Change(item.ref, item, item)).findings == ()
 
 
 @worlds.QUICK
 @given(worlds.worlds)
 def test_an_unrelated_edit_breaks_nothing_whatever_stands_broken(world: World) -> None:
     for item in world.items:
-        assert integrity.judge(world.catalog, Change(item.ref, item, worlds.edited(item))).findings == ()
+        assert integrity.judge(world.snapshot, Change(item.ref, item, worlds.edited(item))).findings == ()
 
 
 @worlds.QUICK
 @given(worlds.worlds)
 def test_a_repair_passes(world: World) -> None:
     for item in world.items:
-        assert integrity.judge(world.catalog, Change(item.ref, item, worlds.repaired(item))).allowed
+        assert integrity.judge(world.snapshot, Change(item.ref, item, worlds.repaired(item))).allowed
 
 
 @worlds.QUICK
 @given(worlds.worlds)
 def test_a_deletion_passes(world: World) -> None:
     for item in world.items:
-        assert integrity.judge(world.catalog, Change(item.ref, item, None)).allowed
+        assert integrity.judge(world.snapshot, Change(item.ref, item, None)).allowed
 
 
 @worlds.QUICK
@@ -85,10 +85,10 @@ def test_a_survey_does_not_depend_on_the_order(world: World, random: Random) -> 
 @given(any_change, st.randoms(use_true_random=False))
 def test_a_verdict_does_not_depend_on_the_order_of_arrival(case: tuple[World, Change], random: Random) -> None:
     world, change = case
-    facts = list(world.catalog)
+    facts = list(world.snapshot)
     random.shuffle(facts)
-    verdict = list(map(repr, integrity.judge(world.catalog, change)))
-    assert list(map(repr, integrity.judge(Catalog.of(facts), change))) == verdict
+    verdict = list(map(repr, integrity.judge(world.snapshot, change)))
+    assert list(map(repr, integrity.judge(Snapshot.of(facts), change))) == verdict
 
 
 @worlds.THOROUGH
@@ -111,7 +111,7 @@ def test_a_judgement_is_what_a_survey_of_all_finds_anew(case: tuple[World, Chang
     anew = {identity(finding) for finding in world.after(change).survey if finding not in before}
     if change.new is None:
         assert all(level is Level.WARNING for _, level, *_ in anew)
-    found = integrity.judge(world.catalog, change)
+    found = integrity.judge(world.snapshot, change)
     assert {identity(finding) for finding in found if finding.reason not in TRANSITIONS} == anew
 
 
@@ -119,14 +119,14 @@ def test_a_judgement_is_what_a_survey_of_all_finds_anew(case: tuple[World, Chang
 @given(any_change)
 def test_whoever_changes_is_the_one_to_blame(case: tuple[World, Change]) -> None:
     world, change = case
-    assert {f.ref for f in integrity.judge(world.catalog, change).errors} <= {change.ref}
+    assert {f.ref for f in integrity.judge(world.snapshot, change).errors} <= {change.ref}
 
 
 @worlds.QUICK
 @given(any_change)
 def test_the_catalog_may_be_late_about_the_changed_object(case: tuple[World, Change]) -> None:
     world, change = case
-    there = world.catalog
+    there = world.snapshot
     late = there.drop(change.ref)
     early = there if change.new is None or change.new.fact is None else there.put(change.new.fact)
     verdict = list(map(repr, integrity.judge(there, change)))
@@ -141,7 +141,7 @@ def test_what_is_let_in_one_by_one_stands_without_error(sequence: list[Object], 
     for new in sequence:
         old = next((item for item in world.items if item.ref == new.ref), None)
         change = Change(new.ref, old, new)
-        if integrity.judge(world.catalog, change).allowed:
+        if integrity.judge(world.snapshot, change).allowed:
             world = world.after(change)
     assert world.survey.errors == ()
 
@@ -155,10 +155,10 @@ def test_the_worlds_hold_every_fault_that_the_laws_are_about() -> None:
     @given(st.one_of(worlds.worlds, worlds.crowds()))
     def look(world: World) -> None:
         seen.update(finding.reason for finding in world.survey)
-        catalog = world.catalog
+        snapshot = world.snapshot
         for item in world.items:
             if item.ref.kind is Kind.SERVER:
-                holders.update(map(len, catalog.view(item.ref).holders.values()))
+                holders.update(map(len, snapshot.view(item.ref).claimants.values()))
 
     look()
     assert seen >= oracle.REASONS | {Reason.LONG_NAME, Reason.INVALID_FIELD}

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from crd import integrity, intent, ledger
-from crd.catalog import Catalog
+from crd import integrity
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.integrity import Change
+from crd.ledger import conflicts, intent
 from crd.manifest import Object
 from crd.ref import Kind, Ref
 from crd.rules import names
 from crd.selector import Operator, Requirement, Selector
+from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,16 +112,16 @@ def seen(stored: Stored | None) -> Object | None:
 
 
 @cache
-def catalog(log: tuple[tuple[Ref, Stored | None, int], ...]) -> Catalog:
+def snapshot(log: tuple[tuple[Ref, Stored | None, int], ...]) -> Snapshot:
     if not log:
-        return Catalog()
-    before, (where, stored, _) = catalog(log[:-1]), log[-1]
+        return Snapshot()
+    before, (where, stored, _) = snapshot(log[:-1]), log[-1]
     found = seen(stored)
     return before.put(found.fact) if found is not None and found.fact is not None else before.drop(where)
 
 
 @cache
-def intents(page: bytes) -> ledger.Intents:
+def intents(page: bytes) -> conflicts.Intents:
     return intent.load(page)
 
 
@@ -179,7 +180,7 @@ class Model:
 
     def _answered(self, world: World, number: int, review: Review) -> World:
         write, now = self.writes[number], self._now(world)
-        known = catalog(world.log[: world.shown[write.replica]])
+        known = snapshot(world.log[: world.shown[write.replica]])
         change = self._change(number, review)
         if not integrity.judge(known, change).allowed:
             return world.having(number, Review("refused"))
@@ -187,11 +188,11 @@ class Model:
             return world.having(number, review._replace(phase="admitted"))
         if change.new is None:
             version, page = world.page
-            marked = intent.dump(ledger.landed(intents(page), review.old.uid if review.old else ""))
+            marked = intent.dump(conflicts.landed(intents(page), review.old.uid if review.old else ""))
             return world.having(number, Review("admitted", review.old), page=(version + 1, marked))
         looked = {where: seen(stored) for where, stored in review.seen}
-        outcome = ledger.decide(known, ledger.settled(intents(review.page[1]), looked, now), change, now)
-        if isinstance(outcome, ledger.Conflict):
+        outcome = conflicts.decide(known, conflicts.settled(intents(review.page[1]), looked, now), change, now)
+        if isinstance(outcome, conflicts.Conflict):
             unseen = sorted(outcome.involved(write.ref) - looked.keys())
             if not unseen:
                 return world.having(number, Review("refused"))
@@ -225,8 +226,8 @@ class Model:
 
 @cache
 def served_twice(stored: tuple[Stored, ...]) -> bool:
-    there = catalog(tuple((one.state.ref, one, 0) for one in stored))
-    holders = there.view(MAIN).holders
+    there = snapshot(tuple((one.state.ref, one, 0) for one in stored))
+    holders = there.view(MAIN).claimants
     return any(True for claim in holders for _ in names.duplicates(there, MAIN, claim))
 
 

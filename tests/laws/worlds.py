@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from crd import footprint, integrity, manifest
-from crd.catalog import Catalog
+from crd import extraction, integrity, manifest
 from crd.ref import Kind, Ref
+from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -101,7 +101,7 @@ SPECS = {Kind.SERVER: servers, Kind.TOOL: tools, Kind.PROMPT: prompts, Kind.RESO
 
 
 def _service(namespace: str, name: str, kind: str = "ClusterIP") -> Fact:
-    return footprint.service_fact(
+    return extraction.service_fact(
         {
             "metadata": {"name": name, "namespace": namespace},
             "spec": {"type": kind, "ports": [{"name": "http", "port": 80}]},
@@ -111,7 +111,7 @@ def _service(namespace: str, name: str, kind: str = "ClusterIP") -> Fact:
 
 def _grant(namespace: str, kinds: Iterable[str], target: dict[str, str]) -> Fact:
     source = next(each for each in NAMESPACES if each != namespace)
-    fact = footprint.foreign(
+    fact = extraction.facts_of_foreign(
         {
             "apiVersion": "gateway.networking.k8s.io/v1beta1",
             "kind": "ReferenceGrant",
@@ -169,12 +169,12 @@ class World:
     around: tuple[Fact, ...] = FOREIGN
 
     @property
-    def catalog(self) -> Catalog:
-        return Catalog.of([*self.around, *(item.fact for item in self.items if item.fact)])
+    def snapshot(self) -> Snapshot:
+        return Snapshot.of([*self.around, *(item.fact for item in self.items if item.fact)])
 
     @property
     def survey(self) -> Verdict:
-        return integrity.survey(Catalog.of(self.around), self.items)
+        return integrity.survey(Snapshot.of(self.around), self.items)
 
     def after(self, change: Change) -> World:
         rest = tuple(item for item in self.items if item.ref != change.ref)

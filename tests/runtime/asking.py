@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from runtime.ladder import MODERN
+from runtime.mcp.eras import MODERN
 
 __all__ = ["INITIALIZE", "modern", "rpc", "send"]
 

@@ -13,8 +13,9 @@ import orjson
 import pytest
 from aiohttp import web
 
-from crd import published
-from crd.entries import (
+from crd.published import catalogs
+from crd.published.catalogs import Catalog
+from crd.published.entries import (
     Backend,
     HttpResource,
     InlineResource,
@@ -25,31 +26,31 @@ from crd.entries import (
     Tool,
     Variable,
 )
-from crd.policy import Bucket
-from crd.published import Catalog
-from crd.settings import Settings
-from runtime import jwks, server
-from runtime.auth import Gatekeeper
-from runtime.catalog import Holder
-from runtime.endpoint import Endpoint
-from runtime.faults import CallError
-from runtime.jwks import KeySets
-from runtime.limits import Buckets, Limiter, MemoryBuckets
-from runtime.messages import RpcError
-from runtime.metrics import Metrics
-from runtime.protocol import Protocol
-from runtime.redis import Options, RedisBuckets, RedisSessions
-from runtime.redis import Redis as Connection
-from runtime.sessions import MemorySessions
-from runtime.shaping import Reply
+from crd.published.policy import Bucket
+from crd.published.settings import Settings
+from runtime.app.catalog_store import Holder
+from runtime.app.endpoint import Endpoint
+from runtime.app.methods import Protocol
+from runtime.auth import jwks
+from runtime.auth.gatekeeper import Gatekeeper
+from runtime.auth.jwks import KeySets
+from runtime.backends.faults import CallError
+from runtime.backends.http_mapping.replies import Reply
+from runtime.http import server
+from runtime.mcp.jsonrpc import RpcError
+from runtime.state.limits import Buckets, Limiter, MemoryBuckets
+from runtime.state.redis import Options, RedisBuckets, RedisSessions
+from runtime.state.redis import Redis as Connection
+from runtime.state.sessions import MemorySessions
+from runtime.telemetry.metrics import Metrics
 from scripts.localcluster import packages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from runtime.context import Context
-    from runtime.serving import Serving
+    from runtime.app.compiled import Serving
+    from runtime.mcp.context import Context
 
 
 def free_port() -> int:
@@ -249,7 +250,7 @@ class Front:
         self.draining = False
 
     def serve(self, wanted: Catalog) -> None:
-        self.holder.put({"data": {published.FILE: published.dump(wanted).decode()}})
+        self.holder.put({"data": {catalogs.FILE: catalogs.dump(wanted).decode()}})
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

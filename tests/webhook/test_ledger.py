@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from cluster.transport import ApiError
-from crd import intent, manifest
+from crd import manifest
 from crd.facts import Claim, MemberFact, Space
+from crd.ledger import intent
 from crd.ref import Kind, Ref
 from webhook import ledger, review
 from webhook.ledger import Ledgers
-from webhook.memory import Memory
+from webhook.live_snapshot import Memory
 from webhook.metrics import Metrics
 from webhook.server import Hook, application
 

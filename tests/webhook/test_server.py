@@ -12,7 +12,7 @@ import pytest
 from cluster.transport import ApiError
 from crd import manifest
 from webhook.ledger import Ledgers
-from webhook.memory import Memory
+from webhook.live_snapshot import Memory
 from webhook.metrics import Metrics
 from webhook.server import Hook, application
 

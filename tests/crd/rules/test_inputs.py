@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crd import uri
+from crd.published import uri
 from crd.rules import inputs
 from crd.schema.arguments import Argument
 

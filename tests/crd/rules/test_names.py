@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from crd.catalog import Catalog
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.finding import Level
 from crd.ref import Kind, Ref
 from crd.rules import names
 from crd.selector import Selector
+from crd.snapshot import Snapshot
 from tests.crd.rules.documents import operations, prompt, resource, server, told, tool
 
 MAIN = Ref(Kind.SERVER, "shop", "main")
@@ -74,7 +74,7 @@ def member(
 
 def duplicates(*members: MemberFact, claim: Claim = SEARCH, prefer_incumbent: bool = False) -> list[Any]:
     main = ServerFact(MAIN, Selector(select_all=True), prefer_incumbent=prefer_incumbent)
-    return list(names.duplicates(Catalog.of([main, *members]), MAIN, claim))
+    return list(names.duplicates(Snapshot.of([main, *members]), MAIN, claim))
 
 
 def test_one_holder_is_no_clash() -> None:
@@ -90,7 +90,7 @@ def test_one_holder_is_no_clash() -> None:
         (Space.TOOL_NAME, "DuplicateName"),
         (Space.PROMPT_NAME, "DuplicateName"),
         (Space.URI, "DuplicateURI"),
-        (Space.DOOR, "DuplicateIngressPath"),
+        (Space.REST_PATH, "DuplicateIngressPath"),
     ],
 )
 def test_two_holders_of_one_claim(space: Space, reason: str) -> None:
@@ -123,7 +123,7 @@ def test_a_server_that_prefers_the_incumbent_only_warns() -> None:
 
 
 def test_a_server_that_is_not_there_serves_nothing() -> None:
-    assert list(names.duplicates(Catalog.of([member("a"), member("b")]), MAIN, SEARCH)) == []
+    assert list(names.duplicates(Snapshot.of([member("a"), member("b")]), MAIN, SEARCH)) == []
 
 
 def test_a_clash_may_name_another_field_as_its_cause() -> None:

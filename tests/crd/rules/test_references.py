@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from crd.catalog import Catalog
 from crd.facts import Backend, Fact, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact
 from crd.ref import Kind, Ref
 from crd.rules import references
 from crd.selector import Selector
+from crd.snapshot import Snapshot
 from tests.crd.rules.documents import told
 
 AT = ("spec", "service")
@@ -37,7 +37,7 @@ def grant(*kinds: str, namespace: str = "shop", targets: frozenset[str] | None =
 
 
 def lines(fact: MemberFact | ServerFact, *there: Fact) -> list[str]:
-    return told(references.backends(Catalog.of(there), fact))
+    return told(references.backends(Snapshot.of(there), fact))
 
 
 @pytest.mark.parametrize("port", [80, 81, "http"])
@@ -115,7 +115,7 @@ def test_a_service_of_another_namespace(kind: Kind, there: list[Fact], allowed: 
 
 
 def test_a_service_of_another_namespace_that_is_not_there_either() -> None:
-    found = list(references.backends(Catalog(), member(ABROAD)))
+    found = list(references.backends(Snapshot(), member(ABROAD)))
     assert [finding.reason for finding in found] == ["CrossNamespaceDenied", "ServiceMissing"]
     assert {finding.subject for finding in found} == {("other/orders",)}
     assert {finding.related for finding in found} == {(ABROAD,)}
@@ -124,7 +124,7 @@ def test_a_service_of_another_namespace_that_is_not_there_either() -> None:
 def test_each_backend_is_told_at_its_field() -> None:
     at = [("spec", "operations", index, "service") for index in range(2)]
     both = member(backends=(Backend(ORDERS, 80, at[0]), Backend(ORDERS, 99, at[1])), kind=Kind.RESOURCE)
-    found = list(references.backends(Catalog.of([service()]), both))
+    found = list(references.backends(Snapshot.of([service()]), both))
     assert [(finding.field_path, finding.subject) for finding in found] == [
         ("spec.operations[1].service.port", ("shop/orders", "99"))
     ]
@@ -136,7 +136,7 @@ CONFIG = Mount(Ref(Kind.CONFIG_MAP, "shop", "region"), ("spec", "headersFrom", 1
 
 def test_a_secret_and_a_config_map_that_are_not_there() -> None:
     mounting = member(mounts=(SECRET, CONFIG))
-    assert told(references.mounts(Catalog(), mounting)) == [
+    assert told(references.mounts(Snapshot(), mounting)) == [
         (
             "warning SecretMissing: spec.headersFrom[0].secretKeyRef.name: Secret shop/keys does not exist; calls "
             "fail until it does; create it, or correct spec.headersFrom[0].secretKeyRef.name"
@@ -146,15 +146,15 @@ def test_a_secret_and_a_config_map_that_are_not_there() -> None:
             "calls fail until it does; create it, or correct spec.headersFrom[1].configMapKeyRef.name"
         ),
     ]
-    (first, _) = references.mounts(Catalog(), mounting)
+    (first, _) = references.mounts(Snapshot(), mounting)
     assert (first.subject, first.related) == (("Secret shop/keys",), (SECRET.ref,))
 
 
 def test_what_is_there_or_cannot_be_listed_is_not_missing() -> None:
     mounting = server(mounts=(SECRET, CONFIG))
-    there = Catalog.of([NameFact(SECRET.ref), NameFact(CONFIG.ref)])
+    there = Snapshot.of([NameFact(SECRET.ref), NameFact(CONFIG.ref)])
     assert told(references.mounts(there, mounting)) == []
-    blind = Catalog().blind_to(Kind.SECRET)
+    blind = Snapshot().blind_to(Kind.SECRET)
     assert [f.related for f in references.mounts(blind, mounting)] == [(CONFIG.ref,)]
-    assert told(references.mounts(Catalog().blind_to(Kind.SECRET, Kind.CONFIG_MAP), mounting)) == []
+    assert told(references.mounts(Snapshot().blind_to(Kind.SECRET, Kind.CONFIG_MAP), mounting)) == []
     assert told(references.mounts(blind.put(service()).drop(ORDERS), server(mounts=(SECRET,)))) == []

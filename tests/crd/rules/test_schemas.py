@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from crd import integrity, manifest
-from crd.catalog import Catalog
 from crd.finding import Level
 from crd.integrity import Change
 from crd.rules import schemas
+from crd.snapshot import Snapshot
 
 
 def tool(**spec: Any) -> manifest.Object:
@@ -274,9 +274,9 @@ def server(name: str) -> manifest.Object:
 )
 def test_a_change_names_the_servers_whose_callers_it_breaks(names: list[str], told_of: str) -> None:
     old, new = tool(inputSchema=of({})), tool(inputSchema={**of({}), "required": ["a"]})
-    catalog = Catalog.of(fact for name in names if (fact := server(name).fact))
+    snapshot = Snapshot.of(fact for name in names if (fact := server(name).fact))
 
-    found = [f for f in integrity.judge(catalog, Change(old.ref, old, new)) if f.reason == "BreakingSchemaChange"]
+    found = [f for f in integrity.judge(snapshot, Change(old.ref, old, new)) if f.reason == "BreakingSchemaChange"]
 
     assert [(f.level, f.field_path, f.message) for f in found] == [
         (
@@ -291,7 +291,7 @@ def test_what_nobody_serves_breaks_nobody() -> None:
     old, new = tool(inputSchema=of({})), tool(inputSchema={"type": "object"})
 
     assert [
-        f for f in integrity.judge(Catalog(), Change(old.ref, old, new)) if f.reason == "BreakingSchemaChange"
+        f for f in integrity.judge(Snapshot(), Change(old.ref, old, new)) if f.reason == "BreakingSchemaChange"
     ] == []
     (found,) = schemas.breaking_changes(old, new, [server("main").ref])
     assert found.message.endswith("widen it, or offer it as a new tool")
@@ -326,8 +326,8 @@ def test_a_repair_that_is_only_half_done_passes(worse: dict[str, Any], better: d
     old, new = tool(inputSchema=worse), tool(inputSchema=better)
     assert told(worse)[0][0] == told(better)[0][0] == "SchemaTooLarge"
 
-    assert [f.reason for f in integrity.judge(Catalog(), Change(old.ref, old, new)).errors] == []
-    assert [f.reason for f in integrity.judge(Catalog(), Change(old.ref, new, tool(inputSchema={}))).errors] == [
+    assert [f.reason for f in integrity.judge(Snapshot(), Change(old.ref, old, new)).errors] == []
+    assert [f.reason for f in integrity.judge(Snapshot(), Change(old.ref, new, tool(inputSchema={}))).errors] == [
         "InvalidSchema"
     ]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from crd.catalog import Catalog
 from crd.facts import MemberFact, ServerFact
 from crd.finding import Level
 from crd.ref import Kind, Ref
 from crd.rules import selectors
 from crd.selector import Operator, Requirement, Selector
+from crd.snapshot import Snapshot
 from tests.crd.rules.documents import broken, read, told, tool
 
 FIELDS = ("toolSelector", "promptSelector", "resourceSelector")
@@ -142,7 +142,7 @@ def member(kind: Kind, name: str = "a", namespace: str = "shop", **labels: str) 
 
 
 def nothing(wanted: ServerFact, *members: MemberFact) -> list[str]:
-    return told(selectors.selects_nothing(Catalog.of([wanted, *members]), wanted))
+    return told(selectors.selects_nothing(Snapshot.of([wanted, *members]), wanted))
 
 
 SHOP = wish(app="shop")
@@ -218,5 +218,5 @@ def test_a_tool_selector_stands_for_the_kinds_without_one_of_their_own() -> None
 
 def test_labels_of_a_hundred_members_are_looked_at() -> None:
     members = [member(Kind.TOOL, f"t{n}", app="other") for n in range(150)]
-    (found,) = selectors.selects_nothing(Catalog.of([fact(SHOP), *members]), fact(SHOP))
+    (found,) = selectors.selects_nothing(Snapshot.of([fact(SHOP), *members]), fact(SHOP))
     assert (found.level, found.message.rpartition("; ")[2]) == (Level.WARNING, "labels there: app=other")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from crd import published
-from crd.catalog import Catalog
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.finding import Level
+from crd.published import catalogs
 from crd.ref import Kind, Ref
 from crd.rules import servers
 from crd.selector import Selector
+from crd.snapshot import Snapshot
 from tests.crd.rules.documents import SERVICE, broken, prompt, resource, server, told, tool
 
 MAIN = Ref(Kind.SERVER, "shop", "main")
@@ -126,7 +126,7 @@ def test_a_timeout_that_ends_before(timeout: float, expected: list[str]) -> None
 
 def unmatched(limited: tuple[str, ...], prefix: str = "", *members: MemberFact) -> list[str]:
     wanted = fact(limited=limited, prefix=prefix)
-    return told(servers.unmatched_limits(Catalog.of([wanted, *members]), wanted))
+    return told(servers.unmatched_limits(Snapshot.of([wanted, *members]), wanted))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_limit_of_a_tool_that_is_not_served(limited: tuple[str, ...], prefix: 
     ]
 
 
-DOOR = ("a.example.com", "/mcp")
+INGRESS_KEY = ("a.example.com", "/mcp")
 TAKEN = (
     "error IngressTaken: spec.ingress.host: MCPServer shop/{0} already has a.example.com/mcp; change "
     "spec.ingress.host or spec.ingress.pathPrefix"
@@ -186,32 +186,35 @@ TAKEN = (
 
 
 def taken(wanted: ServerFact, *others: ServerFact, blame_always: bool = False) -> list[str]:
-    catalog = Catalog.of([wanted, *others])
-    return told(servers.ingress_taken(catalog, wanted, blame_always=blame_always))
+    snapshot = Snapshot.of([wanted, *others])
+    return told(servers.ingress_taken(snapshot, wanted, blame_always=blame_always))
 
 
 def test_an_ingress_belongs_to_the_eldest() -> None:
-    elder, younger = fact("z", door=DOOR, created="2026-01-01T00:00:00Z"), fact("a", door=DOOR, created="2026-02-01")
-    eldest = fact("m", door=DOOR, created="2025-01-01T00:00:00Z")
+    elder, younger = (
+        fact("z", ingress_key=INGRESS_KEY, created="2026-01-01T00:00:00Z"),
+        fact("a", ingress_key=INGRESS_KEY, created="2026-02-01"),
+    )
+    eldest = fact("m", ingress_key=INGRESS_KEY, created="2025-01-01T00:00:00Z")
     assert taken(younger, elder) == [TAKEN.format("z")]
     assert taken(elder, younger) == []
     assert taken(elder, younger, blame_always=True) == [TAKEN.format("a")]
     assert taken(younger, elder, eldest) == [TAKEN.format("m")]
-    assert taken(fact("b", door=DOOR), fact("a", door=DOOR)) == [TAKEN.format("a")]
-    assert taken(fact("a", door=DOOR), fact("b", door=DOOR)) == []
+    assert taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=INGRESS_KEY)) == [TAKEN.format("a")]
+    assert taken(fact("a", ingress_key=INGRESS_KEY), fact("b", ingress_key=INGRESS_KEY)) == []
 
 
-@pytest.mark.parametrize("door", [None, ("a.example.com", "/other"), ("b.example.com", "/mcp")])
-def test_another_way_in_is_free(door: tuple[str, str] | None) -> None:
-    assert taken(fact("b", door=door), fact("a", door=DOOR), blame_always=True) == []
-    assert taken(fact("b", door=DOOR), fact("a", door=door), blame_always=True) == []
+@pytest.mark.parametrize("key", [None, ("a.example.com", "/other"), ("b.example.com", "/mcp")])
+def test_another_way_in_is_free(key: tuple[str, str] | None) -> None:
+    assert taken(fact("b", ingress_key=key), fact("a", ingress_key=INGRESS_KEY), blame_always=True) == []
+    assert taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=key), blame_always=True) == []
 
 
 def test_an_ingress_of_another_namespace_is_taken_too() -> None:
-    abroad = replace(fact(door=DOOR), ref=Ref(Kind.SERVER, "abroad", "main"))
-    assert taken(fact("a", door=DOOR), abroad) == [TAKEN.format("x").replace("shop/x", "abroad/main")]
-    (finding,) = servers.ingress_taken(Catalog.of([abroad]), fact("a", door=DOOR), blame_always=True)
-    assert (finding.subject, finding.related) == (DOOR, (abroad.ref,))
+    abroad = replace(fact(ingress_key=INGRESS_KEY), ref=Ref(Kind.SERVER, "abroad", "main"))
+    assert taken(fact("a", ingress_key=INGRESS_KEY), abroad) == [TAKEN.format("x").replace("shop/x", "abroad/main")]
+    (finding,) = servers.ingress_taken(Snapshot.of([abroad]), fact("a", ingress_key=INGRESS_KEY), blame_always=True)
+    assert (finding.subject, finding.related) == (INGRESS_KEY, (abroad.ref,))
 
 
 LIMIT = 900 * 1024
@@ -233,9 +236,9 @@ LARGE = (
     ],
 )
 def test_the_size_of_a_catalog(weight: int, expected: tuple[Level, int] | None) -> None:
-    assert published.LIMIT == LIMIT
-    catalog = Catalog.of([fact(), member("a", weight=weight - weight // 2), member("b", weight=weight // 2)])
-    found = list(servers.catalog_size(catalog, fact()))
+    assert catalogs.LIMIT == LIMIT
+    snapshot = Snapshot.of([fact(), member("a", weight=weight - weight // 2), member("b", weight=weight // 2)])
+    found = list(servers.catalog_size(snapshot, fact()))
     assert told(found) == ([f"{expected[0]} {LARGE.format(expected[1])}"] if expected else [])
     assert all((f.ref, f.subject, f.related) == (MAIN, ("shop/main",), (MAIN,)) for f in found)
 

@@ -1,0 +1,1 @@
+"""PURE. The report of ``check``, and its formats."""

@@ -1,0 +1,1 @@
+"""PURE. The output formats of ``check``."""

@@ -1,0 +1,37 @@
+"""PURE. A report as workflow commands: GitHub shows each finding at its line of the change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cli.check.report import Entry, Report
+
+__all__ = ["render"]
+
+
+def render(report: Report, *, folder: str, quiet: bool = False) -> str:
+    """``::error file=…,line=…,col=…,title=…::message`` each; files relative to ``folder``, the working directory."""
+    lines = [_command(found, folder.rstrip("/") + "/") for found in report.news]
+    return "".join(f"{text}\n" for text in ([*lines] if quiet else [*lines, str(report)]))
+
+
+def _command(found: Entry, folder: str) -> str:
+    place = found.place
+    properties = {"title": found.reason.value}
+    if place is not None:
+        file = place.file.removeprefix(folder)
+        properties = {"file": file, "line": str(place.line), "col": str(place.column), **properties}
+    joined = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    path = f"{found.path}: " if found.path else ""
+    subject = f" ({found.subject})" if found.subject.kind else ""
+    return f"::{found.level} {joined}::{_data(f'{path}{found.message}{subject}')}"
+
+
+def _data(text: str) -> str:
+    """The escapes of the runner's command parser."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,74 @@
+"""PURE. A report as JSON, and an earlier one as a baseline."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cli.check.report import named
+from crd.finding import Level
+
+if TYPE_CHECKING:
+    from cli.check.report import Entry, Identity, Place, Related, Report, Subject
+
+__all__ = ["baseline", "render"]
+
+
+def render(report: Report) -> str:
+    """``{"findings": […], "summary": {…}}``; what a baseline knows is in it too, marked, so that it can be the next."""
+    summary = {
+        "objects": len(report.objects),
+        "files": report.files,
+        "errors": report.count(Level.ERROR),
+        "warnings": report.count(Level.WARNING),
+        "known": report.known,
+    }
+    document = {"findings": [_finding(found) for found in report.entries], "summary": summary}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def baseline(text: str) -> frozenset[Identity]:
+    """The identities of the findings in an earlier report. Raises ValueError if it is none."""
+    try:
+        return frozenset(
+            named(
+                found["reason"],
+                found["kind"],
+                found["namespace"],
+                found["name"],
+                found["path"],
+                tuple(found["subject"]),
+                found["file"] or "",
+            )
+            for found in json.loads(text)["findings"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("it is no report of mcp-operator check --format json") from error
+
+
+def _finding(found: Entry) -> dict[str, Any]:
+    return {
+        "level": found.level.value,
+        "reason": found.reason.value,
+        **_subject(found.subject),
+        "path": found.path,
+        "subject": list(found.distinction),
+        "message": found.message,
+        **_place(found.place),
+        "related": [_related(other) for other in found.related],
+        "known": found.known,
+    }
+
+
+def _related(other: Related) -> dict[str, Any]:
+    return {**_subject(other.subject), **(_place(other.place) if other.place else {})}
+
+
+def _subject(subject: Subject) -> dict[str, str]:
+    return {"kind": subject.kind, "namespace": subject.namespace, "name": subject.name}
+
+
+def _place(place: Place | None) -> dict[str, str | int | None]:
+    if place is None:
+        return {"file": None, "line": None, "column": None}
+    return {"file": place.file, "line": place.line, "column": place.column}

@@ -1,0 +1,180 @@
+"""PURE. What `check` has to tell, whatever the format: entries with their places, and how many of which level.
+
+An entry is a finding with its place in a file. `cli.commands.check` makes a report; the modules of
+`cli.check.formats` render it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from crd.finding import Level, Reason, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from crd.finding import Finding
+    from crd.ref import Ref
+
+__all__ = [
+    "FORMATS",
+    "Entry",
+    "Format",
+    "Identity",
+    "Place",
+    "Related",
+    "Report",
+    "Subject",
+    "entry",
+    "identity",
+    "named",
+    "plural",
+]
+
+Format = Literal["text", "json", "sarif", "junit", "github"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+Identity: TypeAlias = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A point of a file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Subject:
+    """The object that an entry is about, as far as its document names it."""
+
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+    @classmethod
+    def of(cls, ref: Ref) -> Subject:
+        """The object of a reference."""
+        return cls(ref.kind.value, ref.namespace, ref.name)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}".strip(" /")
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another object that has to do with it, and where it stands, if in one of the files."""
+
+    subject: Subject
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One finding. ``place`` is None for an object of the cluster; ``known`` if the baseline has it."""
+
+    level: Level
+    reason: Reason
+    message: str
+    subject: Subject
+    place: Place | None
+    path: str = ""
+    distinction: tuple[str, ...] = ()
+    related: tuple[Related, ...] = ()
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The entries in the order of the files, and what was looked at."""
+
+    entries: tuple[Entry, ...]
+    objects: tuple[tuple[Subject, Place], ...]
+    files: int
+    compared: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        entries: Iterable[Entry],
+        objects: Sequence[tuple[Subject, Place]],
+        files: int,
+        known: frozenset[Identity] | None,
+    ) -> Report:
+        """Sort the entries, and mark those that a baseline has."""
+        marked = (replace(found, known=identity(found) in (known or ())) for found in entries)
+        return cls(tuple(sorted(marked, key=_order)), tuple(objects), files, known is not None)
+
+    @property
+    def news(self) -> tuple[Entry, ...]:
+        """The entries that no baseline has."""
+        return tuple(found for found in self.entries if not found.known)
+
+    def count(self, level: Level) -> int:
+        """How many entries of a level are not known."""
+        return sum(found.level is level for found in self.news)
+
+    def fails(self, at: Level) -> bool:
+        """Whether something new is at this level or above."""
+        return any(found.level is Level.ERROR or at is Level.WARNING for found in self.news)
+
+    @property
+    def known(self) -> int:
+        """How many entries the baseline has."""
+        return len(self.entries) - len(self.news)
+
+    def __str__(self) -> str:
+        counts = [plural(self.count(level), level.value) for level in (Level.ERROR, Level.WARNING)]
+        counts += [f"{self.known} known"] if self.compared else []
+        return f"{plural(len(self.objects), 'object')} in {plural(self.files, 'file')}: {', '.join(counts)}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number and what it counts: ``1 object``, ``2 objects``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def entry(finding: Finding, place: Place | None, places: Iterable[Place | None]) -> Entry:
+    """A finding as an entry; ``places`` are those of the related objects, one each."""
+    return Entry(
+        finding.level,
+        finding.reason,
+        finding.message,
+        Subject.of(finding.ref),
+        place,
+        dotted(finding.path),
+        finding.subject,
+        tuple(Related(Subject.of(ref), at) for ref, at in zip(finding.related, places, strict=True)),
+    )
+
+
+def identity(found: Entry) -> Identity:
+    """What makes a finding the same one tomorrow: not its file, line, wording or level.
+
+    A document that names no object has nothing but its file.
+    """
+    subject = found.subject
+    file = found.place.file if found.place else ""
+    return named(found.reason, subject.kind, subject.namespace, subject.name, found.path, found.distinction, file)
+
+
+def named(
+    reason: str,
+    kind: str,
+    namespace: str,
+    name: str,
+    path: str,
+    distinction: tuple[str, ...],
+    file: str,
+) -> Identity:
+    """An identity out of its parts."""
+    if not name:
+        return (reason, kind, file)
+    return (reason, kind, namespace, name, path, *distinction)
+
+
+def _order(found: Entry) -> tuple[bool, Place, str, str, str, tuple[str, ...]]:
+    place = found.place or Place("", 0, 0)
+    return (found.place is None, place, found.level.value, found.reason.value, str(found.subject), found.distinction)

@@ -1,0 +1,33 @@
+"""The pages of docs/errors, one for each reason; an installed wheel holds them at the same place as a checkout."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+__all__ = ["explain", "texts"]
+
+FOLDER = Path(__file__).parents[2] / "docs" / "errors"
+
+
+def texts() -> dict[str, str]:
+    """The page of every reason that has one."""
+    return {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.md")) if path.stem != "README"}
+
+
+def explain(reason: str, *, out: TextIO, err: TextIO) -> int:
+    """Print a reason's page. 0: printed. 2: there is no such reason; the near ones are named."""
+    pages = texts()
+    known = {name.lower(): name for name in pages}
+    found = known.get(reason.lower())
+    if found is not None:
+        out.write(pages[found])
+        return 0
+    near = [known[name] for name in difflib.get_close_matches(reason.lower(), known, n=3)]
+    repair = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(pages)}"
+    print(f'mcp-operator check: no reason is called "{reason}"; {repair}', file=err)
+    return 2

@@ -1,0 +1,1 @@
+"""PURE. The files that are made from the models."""

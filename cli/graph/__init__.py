@@ -1,0 +1,1 @@
+"""PURE. Which server exposes what, backed by which Service, and how that is drawn."""

@@ -1,0 +1,101 @@
+"""PURE. What an unquoted word of a YAML file means to kubectl: text, number, truth value or nothing.
+
+kubectl reads YAML 1.1 by its own rules (go.yaml.in/yaml/v2, resolve.go): ``yes``, ``on`` and ``y`` are true, ``0777``
+is octal, ``1:30`` is text and not base 60, a date is text. A file is judged as kubectl would send it. Called by
+`cli.manifests.yaml_nodes`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Value", "plain", "tagged"]
+
+Value = str | int | float | bool | None
+
+_WORDS: dict[str, Value] = {
+    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
+    **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+}
+_LONGEST_WORD = 5
+_NUMERIC = frozenset("+-0123456789.")
+_INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_POINT = re.compile(r"\.[0-9](_?[0-9])*([eE][-+]?[0-9]+)?")
+_BASES = (16, 2, 8, 10)
+_LONGEST_NUMBER = 309  # digits of the largest float; Go reads anything longer as text
+
+_TAG = "tag:yaml.org,2002:"
+
+
+def plain(text: str) -> Value:
+    """The value of an unquoted scalar. Never raises; ``.inf`` and ``.nan`` are the floats, which no JSON can hold."""
+    if len(text) <= _LONGEST_WORD and text in _WORDS:
+        return _WORDS[text]
+    return _number(text) if text[0] in _NUMERIC else text
+
+
+def tagged(tag: str, text: str) -> Value:
+    """The value of a scalar under an explicit tag; a tag that is not YAML's own says nothing, and the text stays.
+
+    Raises ValueError if the text is none of the tag's.
+    """
+    kind = tag.removeprefix(_TAG)
+    reader = _TAGGED.get(kind) if kind != tag else None
+    if reader is None:
+        return text
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is no !!{kind}; correct it, or remove the tag') from error
+
+
+def _number(text: str) -> Value:
+    bare = text.replace("_", "")
+    if len(bare) > _LONGEST_NUMBER:
+        return text
+    if text[0] != "." and (match := _INTEGER.fullmatch(bare)):
+        sign, *digits = match.groups()
+        found = next((d, base) for d, base in zip(digits, _BASES, strict=True) if d)
+        return int(sign + found[0], found[1])
+    if (_POINT.fullmatch(text) if text[0] == "." else _FLOAT.fullmatch(bare)) is None:
+        return text
+    value = float(bare)
+    return text if math.isinf(value) else value
+
+
+def _typed(*types: type) -> Callable[[str], Value]:
+    def read(text: str) -> Value:
+        value = plain(text)
+        if type(value) not in types:
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _binary(text: str) -> Value:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True).decode("utf-8", "replace")
+    except binascii.Error as error:
+        raise ValueError(text) from error
+
+
+_TAGGED: dict[str, Callable[[str], Value]] = {
+    "bool": _typed(bool),
+    "int": _typed(int),
+    "float": _typed(float, int),
+    "null": _typed(type(None)),
+    "binary": _binary,
+}

@@ -1,0 +1,204 @@
+"""PURE. What of an object a snapshot keeps: the facts, drawn out of a spec or out of a foreign manifest.
+
+Called by `crd.manifest` alone for our kinds, and by whoever feeds a snapshot for Services, Secrets, ConfigMaps and
+ReferenceGrants.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crd.facts import Backend, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
+from crd.models import metadata as times
+from crd.models.prompt import PromptSpec
+from crd.models.resource import ResourceSpec, template_of
+from crd.models.server import ServerSpec
+from crd.models.tool import ToolSpec
+from crd.published import catalogs
+from crd.ref import GROUP, Kind, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from crd.facts import Fact
+    from crd.models.calls import HeaderFrom, ServiceRef, Tls
+
+__all__ = ["claims", "facts_of", "facts_of_foreign", "service_fact"]
+
+MemberSpec = ToolSpec | PromptSpec | ResourceSpec
+Path = tuple[str | int, ...]
+
+
+def facts_of(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpec, raw: Any) -> MemberFact | ServerFact:
+    """The facts of an object of ours; ``raw`` is its spec as it came."""
+    if isinstance(spec, ServerSpec):
+        return _server(ref, metadata, spec)
+    places: dict[Claim, Path] = {}
+    for claim, place in claims(spec.name or ref.name, spec):
+        places.setdefault(claim, place)
+    timeout = None if isinstance(spec, PromptSpec) else spec.timeout
+    return MemberFact(
+        ref,
+        dict(_mapping(metadata.get("labels"))),
+        str(metadata.get("uid") or ""),
+        str(metadata.get("creationTimestamp") or ""),
+        tuple(places),
+        tuple(_backends(ref.namespace, spec)),
+        tuple(places.values()),
+        tuple(_mounts(ref.namespace, spec)),
+        catalogs.weight(raw) if places else 0,
+        times.seconds(timeout) if timeout else 0.0,
+    )
+
+
+def claims(name: str, spec: MemberSpec) -> Iterator[tuple[Claim, Path]]:
+    """What an object wants to be served under, and the field that says so; one claim may come more than once."""
+    match spec:
+        case ToolSpec() if spec.enabled:
+            yield Claim(Space.TOOL_NAME, name), ("spec", "name")
+            if spec.ingress_path:
+                yield Claim(Space.REST_PATH, f"POST {spec.ingress_path}"), ("spec", "ingressPath")
+        case PromptSpec():
+            yield Claim(Space.PROMPT_NAME, name), ("spec", "name")
+            if spec.ingress_path:
+                yield Claim(Space.REST_PATH, f"GET {spec.ingress_path}"), ("spec", "ingressPath")
+        case ResourceSpec():
+            yield from _resource_claims(name, spec)
+
+
+def facts_of_foreign(raw: Mapping[str, Any]) -> Fact | None:
+    """The facts of a Service, Secret, ConfigMap or ReferenceGrant; None for anything else, or without a name."""
+    metadata = _mapping(raw.get("metadata"))
+    namespace, name = str(metadata.get("namespace") or "default"), metadata.get("name")
+    if not isinstance(name, str) or not name:
+        return None
+    match raw.get("apiVersion"), raw.get("kind"):
+        case "v1", "Service":
+            return service_fact(raw)
+        case "v1", "Secret" | "ConfigMap" as kind:
+            return NameFact(Ref(Kind(kind), namespace, name))
+        case str(version), "ReferenceGrant" if version.startswith("gateway.networking.k8s.io/"):
+            return _grant(Ref(Kind.GRANT, namespace, name), _mapping(raw.get("spec")))
+    return None
+
+
+def service_fact(raw: Mapping[str, Any]) -> ServiceFact:
+    """The facts of a core/v1 Service."""
+    metadata, spec = _mapping(raw.get("metadata")), _mapping(raw.get("spec"))
+    ports = tuple(
+        (str(port.get("name") or ""), port["port"])
+        for port in map(_mapping, _list(spec.get("ports")))
+        if isinstance(port.get("port"), int)
+    )
+    ref = Ref(Kind.SERVICE, str(metadata.get("namespace") or "default"), str(metadata.get("name")))
+    return ServiceFact(ref, str(spec.get("type") or "ClusterIP"), ports)
+
+
+def _grant(ref: Ref, spec: Mapping[str, Any]) -> GrantFact:
+    sources = frozenset(
+        (str(source.get("kind")), str(source.get("namespace")))
+        for source in map(_mapping, _list(spec.get("from")))
+        if source.get("group") == GROUP
+    )
+    targets = [
+        target.get("name")
+        for target in map(_mapping, _list(spec.get("to")))
+        if target.get("group", "") == "" and target.get("kind") == "Service"
+    ]
+    return GrantFact(ref, sources, None if None in targets else frozenset(map(str, targets)))
+
+
+def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFact:
+    prompts, resources = spec.prompt_selector, spec.resource_selector
+    redis = spec.redis
+    return ServerFact(
+        ref,
+        spec.tool_selector.selector(),
+        prompts.selector() if prompts else None,
+        resources.selector() if resources else None,
+        strict=spec.integrity == "Strict",
+        prefer_incumbent=spec.naming is not None and spec.naming.on_conflict == "PreferIncumbent",
+        prefix=spec.name_prefix,
+        request_timeout=times.seconds(spec.config.request_timeout),
+        limited=tuple(sorted(spec.rate_limits.tools)) if spec.rate_limits else (),
+        ingress_key=(spec.ingress.host, spec.ingress.path_prefix) if spec.ingress else None,
+        backends=(Backend(Ref(Kind.SERVICE, ref.namespace, redis.service_name), redis.port, ("spec", "redis")),)
+        if redis
+        else (),
+        mounts=tuple(_server_mounts(ref.namespace, spec)),
+        uid=str(metadata.get("uid") or ""),
+        created=str(metadata.get("creationTimestamp") or ""),
+    )
+
+
+def _server_mounts(namespace: str, spec: ServerSpec) -> Iterator[Mount]:
+    named: list[tuple[str | None, Path]] = []
+    if spec.redis:
+        named.append((spec.redis.credentials_secret_name, ("redis", "credentialsSecretName")))
+        named.append((spec.redis.tls.ca_secret_name if spec.redis.tls else None, ("redis", "tls", "caSecretName")))
+    if spec.auth and spec.auth.api_key:
+        named.append((spec.auth.api_key.secret_name, ("auth", "apiKey", "secretName")))
+    if spec.auth and spec.auth.jwt:
+        named.append((spec.auth.jwt.jwks_secret_name, ("auth", "jwt", "jwksSecretName")))
+    if spec.ingress:
+        named.append((spec.ingress.tls_secret_name, ("ingress", "tlsSecretName")))
+    for name, path in named:
+        if name:
+            yield Mount(Ref(Kind.SECRET, namespace, name), ("spec", *path))
+
+
+def _resource_claims(name: str, spec: ResourceSpec) -> Iterator[tuple[Claim, Path]]:
+    if spec.content:
+        yield Claim(Space.URI, spec.content.uri), ("spec", "content", "uri")
+    if spec.http is not None:
+        field = "uri" if spec.uri else "uriTemplate"
+        yield Claim(Space.URI, spec.uri or spec.uri_template or ""), ("spec", field)
+    for index, operation in enumerate(spec.operations or ()):
+        at = ("spec", "operations", index)
+        if operation.method == "GET":
+            yield Claim(Space.URI, template_of(name, operation)), (*at, "uriTemplate")
+        yield Claim(Space.REST_PATH, f"{operation.method} {operation.ingress_path}"), (*at, "ingressPath")
+
+
+def _backends(namespace: str, spec: MemberSpec) -> Iterator[Backend]:
+    if isinstance(spec, PromptSpec):
+        return
+    if spec.service is not None:
+        yield _backend(namespace, spec.service, ("spec", "service"))
+    if isinstance(spec, ResourceSpec):
+        for index, operation in enumerate(spec.operations or ()):
+            yield _backend(namespace, operation.service, ("spec", "operations", index, "service"))
+
+
+def _backend(namespace: str, service: ServiceRef, path: Path) -> Backend:
+    return Backend(Ref(Kind.SERVICE, service.namespace or namespace, service.name), service.port, path)
+
+
+def _mounts(namespace: str, spec: MemberSpec) -> Iterator[Mount]:
+    if not isinstance(spec, PromptSpec):
+        yield from _credentials(namespace, spec.headers_from)
+        yield from _authorities(namespace, spec.tls)
+
+
+def _credentials(namespace: str, headers: tuple[HeaderFrom, ...]) -> Iterator[Mount]:
+    for index, header in enumerate(headers):
+        at = ("spec", "headersFrom", index)
+        if header.secret_key_ref:
+            yield Mount(Ref(Kind.SECRET, namespace, header.secret_key_ref.name), (*at, "secretKeyRef", "name"))
+        if header.config_map_key_ref:
+            yield Mount(
+                Ref(Kind.CONFIG_MAP, namespace, header.config_map_key_ref.name), (*at, "configMapKeyRef", "name")
+            )
+
+
+def _authorities(namespace: str, tls: Tls | None) -> Iterator[Mount]:
+    if tls and tls.ca_secret_name:
+        yield Mount(Ref(Kind.SECRET, namespace, tls.ca_secret_name), ("spec", "tls", "caSecretName"))
+
+
+def _mapping(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

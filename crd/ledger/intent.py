@@ -1,0 +1,147 @@
+"""PURE. An intent: what a write that was admitted wants to be, noted before the answer goes out; and its text.
+
+The ledger of a namespace (`crd.ledger.conflicts`) is a tuple of them. An intent stands for two things: a write that may
+still land, and a state that may be stored although some replica's watch has not shown it yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from crd.facts import Claim, MemberFact, ServerFact, Space
+from crd.ref import Kind, Ref
+from crd.selector import Operator, Requirement, Selector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from crd.integrity import Change
+    from crd.manifest import Object
+
+__all__ = ["KEEP", "LEASE", "Intent", "InvalidLedgerError", "dump", "essence", "load", "moot", "of"]
+
+# Seconds after which a write that was admitted can no longer land: the API server gives up on a request after 60.
+LEASE = 90.0
+# Seconds an intent is kept: until its write can no longer land, and then as long as a watch may be silent (90 s) before
+# a replica stops answering. After that, every replica that answers has been shown the write, or what came after it.
+KEEP = 2 * LEASE
+
+FORMAT = 1
+
+
+class InvalidLedgerError(ValueError):
+    """The text is not one that `dump` writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """``fact`` is the `essence` of the object as it was admitted at ``at`` (seconds of the epoch).
+
+    ``base`` is the resourceVersion that the write replaces: it lands on that state or not at all. Empty for a creation,
+    which lands only where nothing is. ``landed`` says that a creation is known to have been stored as ``uid``.
+    """
+
+    fact: MemberFact | ServerFact
+    uid: str
+    base: str
+    at: float
+    landed: bool = False
+
+
+def of(change: Change, now: float) -> Intent | None:
+    """The intent of a change; None for a deletion, and for a spec that cannot be read."""
+    if change.new is None or change.new.fact is None:
+        return None
+    base = str(change.old.metadata.get("resourceVersion") or "") if change.old is not None else ""
+    return Intent(essence(change.new.fact), str(change.new.metadata.get("uid") or ""), base, now)
+
+
+def essence(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
+    """What of a fact decides who clashes with whom; two states with one essence clash with the same objects."""
+    if isinstance(fact, MemberFact):
+        return MemberFact(fact.ref, fact.labels, "", "", fact.claims, ())
+    return ServerFact(
+        fact.ref,
+        fact.selector,
+        fact.prompt_selector,
+        fact.resource_selector,
+        strict=fact.strict,
+        prefer_incumbent=fact.prefer_incumbent,
+    )
+
+
+def moot(intent: Intent, stored: Object | None, now: float) -> bool:
+    """Whether an intent is of no consequence any more: it is not what is stored, and cannot become it.
+
+    ``stored`` is the object as a linearizable read found it after the intent was noted; None if there was none.
+    """
+    if stored is not None and stored.fact is not None and essence(stored.fact) == intent.fact:
+        return False
+    if now - intent.at > LEASE:
+        return True
+    if intent.base:
+        return stored is None or stored.metadata.get("resourceVersion") != intent.base
+    if stored is None:
+        return intent.landed
+    return bool(intent.uid) and stored.metadata.get("uid") == intent.uid
+
+
+def dump(intents: Iterable[Intent]) -> bytes:
+    """Intents as JSON, the same bytes for the same intents."""
+    return orjson.dumps({"format": FORMAT, "intents": [_plain(intent) for intent in intents]})
+
+
+def load(payload: bytes) -> tuple[Intent, ...]:
+    """Read what `dump` wrote. Raises InvalidLedgerError for anything else."""
+    try:
+        raw = orjson.loads(payload)
+        written, entries = raw["format"], raw["intents"]
+        intents = tuple(map(_intent, entries)) if written == FORMAT else None
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidLedgerError(f"{type(error).__name__}: {error}") from error
+    if intents is None:
+        raise InvalidLedgerError(f"format is {written!r}, this version reads {FORMAT}")
+    return intents
+
+
+def _plain(intent: Intent) -> dict[str, Any]:
+    fact = intent.fact
+    plain: dict[str, Any] = {"object": list(map(str, (fact.ref.kind.value, fact.ref.namespace, fact.ref.name)))}
+    plain |= {"uid": intent.uid, "base": intent.base, "at": intent.at}
+    if intent.landed:
+        plain["landed"] = True
+    if isinstance(fact, MemberFact):
+        claims = [[claim.space.value, claim.value] for claim in fact.claims]
+        return {**plain, "labels": dict(fact.labels), "claims": claims}
+    selectors = [fact.selector, fact.prompt_selector, fact.resource_selector]
+    strictness = {"strict": fact.strict, "preferIncumbent": fact.prefer_incumbent}
+    return {**plain, "selectors": [_plain_selector(s) if s else None for s in selectors], **strictness}
+
+
+def _plain_selector(selector: Selector) -> dict[str, Any]:
+    requirements = [[r.key, r.operator.value, sorted(r.values)] for r in selector.requirements]
+    return {"requirements": requirements, "selectAll": selector.select_all}
+
+
+def _intent(raw: Any) -> Intent:
+    kind, namespace, name = raw["object"]
+    ref = Ref(Kind(kind), namespace, name)
+    fact: MemberFact | ServerFact
+    if ref.kind is Kind.SERVER:
+        own, prompts, resources = map(_selector, raw["selectors"])
+        strict, preferring = raw["strict"], raw["preferIncumbent"]
+        fact = ServerFact(ref, own or Selector(), prompts, resources, strict=strict, prefer_incumbent=preferring)
+    else:
+        claims = tuple(Claim(Space(space), value) for space, value in raw["claims"])
+        fact = MemberFact(ref, dict(raw["labels"]), "", "", claims, ())
+    return Intent(fact, raw["uid"], raw["base"], float(raw["at"]), bool(raw.get("landed")))
+
+
+def _selector(raw: Any) -> Selector | None:
+    if raw is None:
+        return None
+    requirements = (Requirement(key, Operator(op), frozenset(values)) for key, op, values in raw["requirements"])
+    return Selector(tuple(requirements), raw["selectAll"])

@@ -1,0 +1,157 @@
+"""PURE. The catalog of one MCPServer as its pods read it, and its JSON.
+
+`crd.published.entries` defines what an entry holds.
+The controller compiles and publishes it, the runtime serves it; neither imports the other, both import this. It knows
+no Kubernetes object and loads without pydantic, because every pod of every server pays for its imports.
+
+A published catalog travels in a ConfigMap: as text under ``catalog.json``, or gzipped under ``catalog.json.gz`` in
+``binaryData`` when it is large. Its digest is the SHA-256 of the uncompressed bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import types
+import typing
+import zlib
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any
+
+import orjson
+
+from crd.published.entries import HttpResource, InlineResource, Operation, Prompt, Tool
+from crd.published.settings import Settings
+
+__all__ = [
+    "DIGEST_ANNOTATION",
+    "FILE",
+    "GZIP_FILE",
+    "LIMIT",
+    "Catalog",
+    "InvalidCatalogError",
+    "digest",
+    "dump",
+    "load",
+    "unpack",
+    "weight",
+]
+
+FORMAT = 2
+FILE = "catalog.json"
+# Of the 1 MiB that a ConfigMap holds; what is over it cannot be published.
+LIMIT = 900 * 1024
+GZIP_FILE = "catalog.json.gz"
+DIGEST_ANNOTATION = "mcp.example.com/catalog-digest"
+
+
+_WORDS = (
+    b'{"name":"description":"inputSchema":{"type":"object","properties":{"required":["additionalProperties":false}'
+    b'"type":"string","type":"integer","type":"number","type":"boolean","type":"array","items":{"enum":["default":'
+    b'"minimum":"maximum":"format":"date","service":{"namespace":"port":80,"path":"/api/v1/"method":"GET","http":'
+)
+
+
+class InvalidCatalogError(ValueError):
+    """These bytes are no catalog that this version can serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All that one MCPServer serves. Entries are sorted by name or URI; no two of a kind share one."""
+
+    server: str
+    settings: Settings = field(default_factory=Settings)
+    tools: tuple[Tool, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
+    resources: tuple[InlineResource, ...] = ()
+    http_resources: tuple[HttpResource, ...] = ()
+    operations: tuple[Operation, ...] = ()
+
+
+def dump(catalog: Catalog) -> bytes:
+    """Canonical JSON: equal catalogs give equal bytes. Members of schemas keep the author's order.
+
+    Defaults are left out.
+    """
+    return orjson.dumps({"format": FORMAT, **_lean(catalog)})
+
+
+def weight(spec: Any) -> int:
+    """What an object with this spec adds to a published catalog, in bytes: an estimate of its part of the gzip.
+
+    Compressed alone, with the words that every entry repeats known beforehand; so the sum over a server's members is
+    about what the whole becomes, without compressing the whole.
+    """
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=_WORDS)
+    return len(packer.compress(orjson.dumps(spec, option=orjson.OPT_NON_STR_KEYS)) + packer.flush())
+
+
+def digest(payload: bytes) -> str:
+    """``sha256:<hex>`` of the uncompressed bytes."""
+    return f"sha256:{hashlib.sha256(payload).hexdigest()}"
+
+
+def unpack(data: dict[str, str], binary: dict[str, bytes]) -> bytes:
+    """The uncompressed bytes out of a ConfigMap's ``data`` and (decoded) ``binaryData``.
+
+    Raises InvalidCatalogError if neither key is there or the gzip is broken.
+    """
+    if FILE in data:
+        return data[FILE].encode()
+    if GZIP_FILE not in binary:
+        raise InvalidCatalogError(f"neither {FILE} nor {GZIP_FILE} is there")
+    try:
+        return gzip.decompress(binary[GZIP_FILE])
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidCatalogError(f"{GZIP_FILE} does not decompress: {error}") from error
+
+
+def _lean(value: Any) -> Any:
+    """A value as JSON, without the members that have their defaults."""
+    if isinstance(value, tuple):
+        return [_lean(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    members = ((name, getattr(value, name), default) for name, default in _defaults(value.__class__))
+    return {name: _lean(member) for name, member, default in members if member != default}
+
+
+@cache
+def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((f.name, f.default_factory() if f.default_factory is not MISSING else f.default) for f in fields(kind))
+
+
+def load(payload: bytes) -> Catalog:
+    """Read what `dump` wrote. Raises InvalidCatalogError for anything else; members it does not know are ignored."""
+    try:
+        raw = orjson.loads(payload)
+        if raw["format"] != FORMAT:
+            raise InvalidCatalogError(f"format is {raw['format']!r}, this version reads {FORMAT}")
+        catalog: Catalog = _reader(Catalog)(raw)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidCatalogError(f"not a catalog: {type(error).__name__}: {error}") from error
+    return catalog
+
+
+@cache
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """A function from JSON to a value of a type: a dataclass, a tuple, a union with None, or JSON as it is."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        members = {name: _reader(hints[name]) for name in kind.__dataclass_fields__}
+
+        def record(raw: Any) -> Any:
+            return kind(**{name: members[name](value) for name, value in raw.items() if name in members})
+
+        return record
+    if typing.get_origin(kind) is tuple:
+        each = _reader(typing.get_args(kind)[0])
+        return lambda raw: tuple(each(item) for item in raw)
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        inner = next(choice for choice in typing.get_args(kind) if choice is not types.NoneType)
+        read = _reader(inner)
+        return lambda raw: None if raw is None else read(raw)
+    return lambda raw: raw

@@ -1,0 +1,245 @@
+"""PURE. The entries of a published catalog: what clients see of each, and how it is answered.
+
+Every field stands for one of the API (`crd.models`); what that means on the wire is in `runtime`. Times are seconds,
+sizes bytes. Loads without pydantic. An empty text or None says that the author set nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from crd.published.policy import Bucket, Policy
+
+__all__ = [
+    "Backend",
+    "Body",
+    "BodyField",
+    "Http",
+    "HttpResource",
+    "InlineResource",
+    "Mcp",
+    "Message",
+    "Operation",
+    "Pagination",
+    "Parameter",
+    "ParameterEntry",
+    "Prompt",
+    "Tool",
+    "Variable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a call goes: host, port and base path of a Service. ``port`` 0: the named port could not be resolved."""
+
+    host: str
+    port: int
+    path: str = "/"
+    scheme: str = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterEntry:
+    """One query parameter or header. Exactly one of argument, value and claim is its source.
+
+    ``argument`` is a top-level argument, or a JSON Pointer (RFC 6901) into the arguments if it starts with ``/``.
+    ``claim`` names a claim of the verified token. ``style`` is Repeat, Comma, Space, Pipe, DeepObject or Json.
+    """
+
+    name: str
+    argument: str = ""
+    value: str | None = None
+    claim: str = ""
+    style: str = "Repeat"
+    omit_empty: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BodyField:
+    """One member of a body: ``name`` is a member, or a JSON Pointer to one in modes Fields.
+
+    ``file_name``, ``media_type`` and ``encoding`` (Base64) are of a part in mode Multipart.
+    """
+
+    name: str
+    argument: str = ""
+    value: str | None = None
+    claim: str = ""
+    file_name: str = ""
+    media_type: str = ""
+    encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """``mode`` is Arguments, Argument, Fields, Form, Multipart, Raw or None; empty: what the method suggests.
+
+    ``encoding`` Base64: mode Raw decodes the argument.
+    """
+
+    mode: str = ""
+    argument: str = ""
+    fields: tuple[BodyField, ...] = ()
+    content_type: str = ""
+    encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pagination:
+    """A cursor argument that the listed schema gains, and where the next cursor stands in a reply."""
+
+    cursor_argument: str
+    parameter: str
+    next_pointer: str = ""
+    next_link: bool = False
+    size_argument: str = ""
+    size_parameter: str = ""
+    max_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """How arguments become a request. ``path`` is appended to the backend's; ``{a}`` is a segment, ``{a+}`` several."""
+
+    path: str = ""
+    query: tuple[ParameterEntry, ...] = ()
+    headers: tuple[ParameterEntry, ...] = ()
+    body: Body = field(default_factory=Body)
+    pagination: Pagination | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mcp:
+    """The backend speaks MCP itself: its endpoint, its name of the tool, Auto, Modern or Legacy, PerCall or Shared."""
+
+    path: str
+    tool: str
+    protocol: str = "Auto"
+    session: str = "PerCall"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One entry of tools/list and how it is called. ``source`` is the ``namespace/name`` of the MCPTool.
+
+    ``annotations`` are MCP's, as they are listed. Without ``mcp`` the call is mapped by ``http``.
+    """
+
+    name: str
+    source: str
+    method: str
+    backend: Backend
+    input_schema: dict[str, Any]
+    title: str = ""
+    description: str = ""
+    annotations: dict[str, Any] = field(default_factory=dict)
+    output_schema: dict[str, Any] | None = None
+    http: Http = field(default_factory=Http)
+    mcp: Mcp | None = None
+    policy: Policy = field(default_factory=Policy)
+    rate_limit: Bucket | None = None
+    ingress_path: str = ""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether a call may be sent again: by its method (RFC 9110, 9.2.2), or because its author says so."""
+        return self.method in ("GET", "PUT", "DELETE") or self.annotations.get("idempotentHint") is True
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One argument of a prompt; ``enum`` feeds completion."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    required: bool = False
+    default: str | None = None
+    enum: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a prompt: a text with placeholders, or a link to the resource at a URI. Exactly one is set."""
+
+    role: str
+    text: str | None = None
+    resource: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One entry of prompts/list; texts hold ``{{variable}}`` placeholders."""
+
+    name: str
+    source: str
+    messages: tuple[Message, ...]
+    title: str = ""
+    description: str = ""
+    variables: tuple[Variable, ...] = ()
+    ingress_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InlineResource:
+    """A resource whose content stands in the catalog: ``text``, or base64 in ``blob``; exactly one is set."""
+
+    uri: str
+    name: str
+    source: str
+    title: str = ""
+    description: str = ""
+    mime_type: str = "text/plain"
+    annotations: dict[str, Any] = field(default_factory=dict)
+    text: str | None = None
+    blob: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResource:
+    """A resource that a GET answers. ``uri`` is a URI, or a template (RFC 6570) whose variables are the arguments."""
+
+    uri: str
+    name: str
+    source: str
+    backend: Backend
+    title: str = ""
+    description: str = ""
+    mime_type: str = ""
+    annotations: dict[str, Any] = field(default_factory=dict)
+    http: Http = field(default_factory=Http)
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of an operation; ``place`` is path, query or header."""
+
+    name: str
+    place: str
+    required: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An HTTP-backed operation of an MCPResource.
+
+    A GET is served as a resource, or a resource template when it has parameters, at ``uri_template``; other methods
+    have an empty one. Every operation answers at its ``ingress_path``, which holds ``{parameter}`` placeholders.
+    ``backend.path`` may hold the same placeholders.
+    """
+
+    name: str
+    source: str
+    method: str
+    ingress_path: str
+    backend: Backend
+    uri_template: str = ""
+    title: str = ""
+    description: str = ""
+    mime_type: str = ""
+    annotations: dict[str, Any] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] = ()

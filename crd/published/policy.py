@@ -1,0 +1,96 @@
+"""PURE. How a backend is called, whatever is sent: credentials, time, retries, TLS, and how a reply is read.
+
+Part of an entry of a published catalog (`crd.published.entries`). Times are seconds, sizes bytes. Loads without
+pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Breaker", "Bucket", "ForwardHeader", "HeaderFrom", "Policy", "Response", "Retries", "Tls"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderFrom:
+    """A header out of a mounted Secret or ConfigMap (``kind``), read at use."""
+
+    name: str
+    kind: str
+    object: str
+    key: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardHeader:
+    """A header of the client's request that is passed on under another name or its own."""
+
+    name: str
+    backend_header: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How an https backend is verified. ``ca_secret`` names a Secret with ``ca.crt``."""
+
+    ca_secret: str = ""
+    server_name: str = ""
+    insecure_skip_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a call is sent again, and after what: connect, 5xx, 429."""
+
+    attempts: int = 0
+    on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """After so many failures in a row, calls fail at once for so long."""
+
+    consecutive_failures: int
+    open_for: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """How a reply is read. ``format`` is Auto, Json, Text or Binary; ``select`` a JSON Pointer."""
+
+    format: str = "Auto"
+    select: str = ""
+    max_bytes: int | None = None
+    on_too_large: str = "Error"
+    on_schema_mismatch: str = "Error"
+    expect_status: tuple[str, ...] = ("2xx",)
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A token bucket: ``requests`` in ``period`` seconds, ``burst`` at once (0: as many as requests)."""
+
+    requests: int
+    period: float
+    burst: int = 0
+
+    @property
+    def capacity(self) -> int:
+        """How many may come at once."""
+        return self.burst or self.requests
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a backend is called, whatever is sent. ``timeout`` bounds the whole call, retries included."""
+
+    timeout: float | None = None
+    retries: Retries = field(default_factory=Retries)
+    breaker: Breaker | None = None
+    concurrency: int | None = None
+    tls: Tls | None = None
+    headers_from: tuple[HeaderFrom, ...] = ()
+    forward_headers: tuple[ForwardHeader, ...] = ()
+    response: Response = field(default_factory=Response)

@@ -1,0 +1,293 @@
+"""PURE. An immutable, indexed snapshot of the objects a verdict depends on.
+
+`put` and `drop` return a new snapshot that shares structure with the old one. A change touches the servers whose
+selector matches the labels the object had or has, and the claims of that object, nothing else: its cost does not grow
+with the number of objects that are not involved. Knows no rule; `crd.integrity` and the rules read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from rpds import HashTrieMap, HashTrieSet
+
+from crd.facts import Claim, Fact, GrantFact, MemberFact, ServerFact, ServiceFact
+from crd.ref import Kind, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from crd.selector import Selector
+
+__all__ = ["ServerView", "Snapshot"]
+
+Refs: TypeAlias = "HashTrieSet[Ref]"
+_NONE: Refs = HashTrieSet()
+K = TypeVar("K")
+Anchor: TypeAlias = "tuple[Kind, str, str | None, str | None]"
+
+MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """What one server selects: the members, who claims what, and what they weigh together (`MemberFact.weight`)."""
+
+    ref: Ref
+    members: Refs = _NONE
+    claimants: HashTrieMap[Claim, tuple[Ref, ...]] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
+    weight: int = 0
+    counts: tuple[int, int, int] = (0, 0, 0)
+
+    def count(self, kind: Kind) -> int:
+        """How many members of a kind there are."""
+        return self.counts[MEMBER_KINDS.index(kind)]
+
+    def with_member(self, fact: MemberFact) -> ServerView:
+        """The view with one more member."""
+        claimants = self.claimants
+        for claim in fact.claims:
+            claimants = claimants.insert(claim, tuple(sorted({*claimants.get(claim, ()), fact.ref})))
+        return self._changed(self.members.insert(fact.ref), claimants, fact, 1)
+
+    def without_member(self, fact: MemberFact) -> ServerView:
+        """The view with one member less."""
+        claimants = self.claimants
+        for claim in fact.claims:
+            rest = tuple(ref for ref in claimants.get(claim, ()) if ref != fact.ref)
+            claimants = claimants.insert(claim, rest) if rest else claimants.discard(claim)
+        return self._changed(self.members.discard(fact.ref), claimants, fact, -1)
+
+    def exchanged(self, known: MemberFact, fact: MemberFact) -> ServerView:
+        """The view with a member in another state."""
+        if known.claims != fact.claims:
+            return self.without_member(known).with_member(fact)
+        return replace(self, weight=self.weight + fact.weight - known.weight)
+
+    def _changed(
+        self, members: Refs, claimants: HashTrieMap[Claim, tuple[Ref, ...]], fact: MemberFact, step: int
+    ) -> ServerView:
+        tools, prompts, resources = (
+            count + step * (kind is fact.ref.kind) for count, kind in zip(self.counts, MEMBER_KINDS, strict=True)
+        )
+        return ServerView(self.ref, members, claimants, self.weight + step * fact.weight, (tools, prompts, resources))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Facts by reference, members by namespace and label, servers by selector, and a view of each server."""
+
+    _facts: HashTrieMap[Ref, Fact] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
+    _labelled: HashTrieMap[tuple[str, str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _namespaced: HashTrieMap[tuple[Kind, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _anchored: HashTrieMap[Anchor, Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _by_ingress_key: HashTrieMap[tuple[str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _unknown: frozenset[Kind] = frozenset()
+    _views: HashTrieMap[Ref, ServerView] = HashTrieMap()  # noqa: RUF009 -- as above
+
+    @classmethod
+    def of(cls, facts: Iterable[Fact]) -> Snapshot:
+        """A snapshot of these facts; of two with one reference the last stays."""
+        snapshot = cls()
+        for fact in facts:
+            snapshot = snapshot.put(fact)
+        return snapshot
+
+    def get(self, ref: Ref) -> Fact | None:
+        """The fact of this reference, or None."""
+        return self._facts.get(ref)
+
+    def member(self, ref: Ref) -> MemberFact | None:
+        """The tool, prompt or resource of this reference, or None."""
+        fact = self._facts.get(ref)
+        return fact if isinstance(fact, MemberFact) else None
+
+    def server(self, ref: Ref) -> ServerFact | None:
+        """The server of this reference, or None."""
+        fact = self._facts.get(ref)
+        return fact if isinstance(fact, ServerFact) else None
+
+    def service(self, ref: Ref) -> ServiceFact | None:
+        """The Service of this reference, or None."""
+        fact = self._facts.get(ref)
+        return fact if isinstance(fact, ServiceFact) else None
+
+    def knows(self, kind: Kind) -> bool:
+        """Whether an object of this kind that is not here does not exist. Some kinds nobody may be allowed to list."""
+        return kind not in self._unknown
+
+    def blind_to(self, *kinds: Kind) -> Snapshot:
+        """The same snapshot, of which nobody can say that an object of these kinds does not exist."""
+        return replace(self, _unknown=frozenset(kinds))
+
+    def granted(self, source: Ref, service: Ref) -> bool:
+        """Whether an object may call a Service: its own namespace's, or one that a ReferenceGrant there lets it."""
+        if source.namespace == service.namespace:
+            return True
+        grants = (self._facts.get(ref) for ref in self._namespaced.get((Kind.GRANT, service.namespace), _NONE))
+        return any(isinstance(g, GrantFact) and g.allows(source.kind, source.namespace, service.name) for g in grants)
+
+    def servers_at(self, ingress_key: tuple[str, str]) -> Iterator[Ref]:
+        """The servers whose Ingress has this host and path."""
+        return iter(self._by_ingress_key.get(ingress_key, _NONE))
+
+    def view(self, server: Ref) -> ServerView:
+        """What this server selects; an empty view for a server that is not there."""
+        return self._views.get(server) or ServerView(server)
+
+    def refs(self, kind: Kind, namespace: str) -> Iterator[Ref]:
+        """The references of one kind in one namespace, in no particular order."""
+        return iter(self._namespaced.get((kind, namespace), _NONE))
+
+    def __iter__(self) -> Iterator[Fact]:
+        return iter(self._facts.values())
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def put(self, fact: Fact) -> Snapshot:
+        """The snapshot with this fact in place of whatever had its reference."""
+        known = self._facts.get(fact.ref)
+        if known == fact:
+            return self
+        if isinstance(known, MemberFact) and isinstance(fact, MemberFact) and known.labels == fact.labels:
+            return self._exchanged(known, fact)
+        snapshot = self.drop(fact.ref)
+        where = (fact.ref.kind, fact.ref.namespace)
+        snapshot = snapshot._with(
+            facts=snapshot._facts.insert(fact.ref, fact),
+            namespaced=_added(snapshot._namespaced, where, fact.ref),
+        )
+        match fact:
+            case MemberFact():
+                return snapshot._joined(fact)
+            case ServerFact():
+                return snapshot._opened(fact)
+            case _:
+                return snapshot
+
+    def drop(self, ref: Ref) -> Snapshot:
+        """The snapshot without this reference; itself if it was not there."""
+        fact = self._facts.get(ref)
+        if fact is None:
+            return self
+        snapshot = self._with(
+            facts=self._facts.discard(ref),
+            namespaced=_removed(self._namespaced, (ref.kind, ref.namespace), ref),
+        )
+        match fact:
+            case MemberFact():
+                return snapshot._left(fact)
+            case ServerFact():
+                anchored = snapshot._anchored
+                for anchor in _anchors(fact):
+                    anchored = _removed(anchored, anchor, ref)
+                by_ingress_key = (
+                    _removed(snapshot._by_ingress_key, fact.ingress_key, ref)
+                    if fact.ingress_key
+                    else snapshot._by_ingress_key
+                )
+                return snapshot._with(
+                    anchored=anchored, by_ingress_key=by_ingress_key, views=snapshot._views.discard(ref)
+                )
+            case _:
+                return snapshot
+
+    def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
+        """The servers of a namespace that select members of a kind with these labels, in no particular order."""
+        anchors: list[Anchor] = [(kind, namespace, None, None)]
+        for key, value in labels.items():
+            anchors += [(kind, namespace, key, value), (kind, namespace, key, None)]
+        for anchor in anchors:
+            for ref in self._anchored.get(anchor, _NONE):
+                server = self.server(ref)
+                if server is not None and server.selector_of(kind).matches(labels):
+                    yield ref
+
+    def selected(self, kind: Kind, namespace: str, selector: Selector) -> Iterator[MemberFact]:
+        """The members of a kind in a namespace that a selector matches, in no particular order."""
+        for ref in self._candidates(kind, namespace, selector):
+            member = self.member(ref)
+            if member is not None and selector.matches(member.labels):
+                yield member
+
+    def _candidates(self, kind: Kind, namespace: str, selector: Selector) -> Iterator[Ref]:
+        exact = [(key, value) for key, value in selector.anchors if value is not None]
+        if exact:
+            for key, value in exact:
+                yield from (ref for ref in self._labelled.get((namespace, key, value), _NONE) if ref.kind is kind)
+        else:
+            yield from self._namespaced.get((kind, namespace), _NONE)
+
+    def _joined(self, fact: MemberFact) -> Snapshot:
+        labelled, views = self._labelled, self._views
+        for key, value in fact.labels.items():
+            labelled = _added(labelled, (fact.ref.namespace, key, value), fact.ref)
+        for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
+            views = views.insert(server, self.view(server).with_member(fact))
+        return self._with(labelled=labelled, views=views)
+
+    def _exchanged(self, known: MemberFact, fact: MemberFact) -> Snapshot:
+        """A member that is selected as before: most edits are such, and only the views of its servers change."""
+        views = self._views
+        if (known.claims, known.weight) != (fact.claims, fact.weight):
+            for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
+                views = views.insert(server, self.view(server).exchanged(known, fact))
+        return self._with(facts=self._facts.insert(fact.ref, fact), views=views)
+
+    def _left(self, fact: MemberFact) -> Snapshot:
+        labelled, views = self._labelled, self._views
+        for key, value in fact.labels.items():
+            labelled = _removed(labelled, (fact.ref.namespace, key, value), fact.ref)
+        for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
+            views = views.insert(server, self.view(server).without_member(fact))
+        return self._with(labelled=labelled, views=views)
+
+    def _opened(self, fact: ServerFact) -> Snapshot:
+        anchored = self._anchored
+        for anchor in _anchors(fact):
+            anchored = _added(anchored, anchor, fact.ref)
+        view = ServerView(fact.ref)
+        for kind in MEMBER_KINDS:
+            for member in self.selected(kind, fact.ref.namespace, fact.selector_of(kind)):
+                view = view.with_member(member)
+        by_ingress_key = (
+            _added(self._by_ingress_key, fact.ingress_key, fact.ref) if fact.ingress_key else self._by_ingress_key
+        )
+        return self._with(anchored=anchored, by_ingress_key=by_ingress_key, views=self._views.insert(fact.ref, view))
+
+    def _with(
+        self,
+        *,
+        facts: HashTrieMap[Ref, Fact] | None = None,
+        labelled: HashTrieMap[tuple[str, str, str], Refs] | None = None,
+        namespaced: HashTrieMap[tuple[Kind, str], Refs] | None = None,
+        anchored: HashTrieMap[Anchor, Refs] | None = None,
+        by_ingress_key: HashTrieMap[tuple[str, str], Refs] | None = None,
+        views: HashTrieMap[Ref, ServerView] | None = None,
+    ) -> Snapshot:
+        return Snapshot(
+            self._facts if facts is None else facts,
+            self._labelled if labelled is None else labelled,
+            self._namespaced if namespaced is None else namespaced,
+            self._anchored if anchored is None else anchored,
+            self._by_ingress_key if by_ingress_key is None else by_ingress_key,
+            self._unknown,
+            self._views if views is None else views,
+        )
+
+
+def _anchors(fact: ServerFact) -> Iterator[Anchor]:
+    for kind in MEMBER_KINDS:
+        for key, value in fact.selector_of(kind).anchors or ((None, None),):
+            yield kind, fact.ref.namespace, key, value
+
+
+def _added(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
+    return index.insert(key, index.get(key, _NONE).insert(ref))
+
+
+def _removed(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
+    rest = index.get(key, _NONE).discard(ref)
+    return index.insert(key, rest) if rest else index.discard(key)

@@ -1,0 +1,1 @@
+"""Calls to backends: dispatch, resilience, credentials and faults."""

@@ -1,0 +1,1 @@
+"""PURE. Between the arguments of a tool and HTTP: the request to a backend, and its reply."""

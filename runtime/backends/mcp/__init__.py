@@ -1,0 +1,1 @@
+"""Backends that are MCP servers themselves."""

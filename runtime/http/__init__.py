@@ -1,0 +1,1 @@
+"""HTTP in both directions: the server, the client, REST paths and origins."""

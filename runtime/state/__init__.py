@@ -1,0 +1,1 @@
+"""What outlives a call: sessions and rate limits, in Redis or in memory."""

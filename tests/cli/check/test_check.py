@@ -1,0 +1,253 @@
+"""`mcp-operator check`: what it finds, what it lets pass, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import __main__ as command
+from crd.finding import Level
+from tests.cli.samples import SERVER, SERVICE, TOOL, checked, files, findings, tool
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "manifests" / "examples"
+DESCRIBED = TOOL + "  description: Returns one order of the shop by its number.\n"
+
+
+def described(name: str) -> str:
+    return DESCRIBED.format(name=name, served=name)
+
+
+def test_whole_files_are_clean(tmp_path: Path) -> None:
+    folder = files(tmp_path, a=described("a"), server=SERVER, service=SERVICE)
+
+    assert checked(folder) == (0, "3 objects in 3 files: 0 errors, 0 warnings\n".replace("3 objects", "2 objects"), "")
+
+
+def test_the_files_are_one_transaction(tmp_path: Path) -> None:
+    folder = files(tmp_path, b=DESCRIBED.format(name="b", served="a"), a=described("a"), server=SERVER, service=SERVICE)
+
+    (found,) = findings(folder)
+
+    assert (found["level"], found["reason"], found["kind"], found["namespace"], found["name"]) == (
+        "error", "DuplicateName", "MCPTool", "shop", "b"
+    )  # fmt: skip
+    assert (found["file"], found["line"], found["column"], found["path"]) == (f"{folder}/b.yaml", 8, 3, "spec.name")
+    assert [(r["kind"], r["name"], r.get("file"), r.get("line")) for r in found["related"]] == [
+        ("MCPTool", "a", f"{folder}/a.yaml", 4),
+        ("MCPServer", "main", f"{folder}/server.yaml", 3),
+    ]
+
+
+def test_a_missing_service_is_an_error_only_when_references_are_strict(tmp_path: Path) -> None:
+    folder = files(tmp_path, a=described("a"))
+
+    assert [(f["level"], f["reason"]) for f in findings(folder)] == [("warning", "ServiceMissing")]
+    assert [(f["level"], f["reason"]) for f in findings(folder, strict_refs=True)] == [("error", "ServiceMissing")]
+    assert (checked(folder)[0], checked(folder, strict_refs=True)[0]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("port", SERVICE.replace("port: 80}", "port: 81}"), "ServicePortMissing"),
+        ("absent", SERVICE.replace("name: orders", "name: order"), "ServiceMissing"),
+    ],
+)
+def test_strict_references_hold_services_and_their_ports(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    folder = files(tmp_path, a=described("a"), **{name: text})
+
+    assert [(f["level"], f["reason"]) for f in findings(folder, strict_refs=True)] == [("error", reason)]
+
+
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: token, namespace: shop}\n"
+WITH_SECRET = DESCRIBED + "  headersFrom:\n  - {{name: X-Key, secretKeyRef: {{name: token, key: key}}}}\n"
+
+
+def test_strict_references_hold_secrets(tmp_path: Path) -> None:
+    folder = files(tmp_path, a=WITH_SECRET.format(name="a", served="a"), service=SERVICE)
+
+    assert [(f["level"], f["reason"]) for f in findings(folder)] == [("warning", "SecretMissing")]
+    assert [(f["level"], f["reason"]) for f in findings(folder, strict_refs=True)] == [("error", "SecretMissing")]
+    assert findings(folder, str(tmp_path / "more"), strict_refs=True) == [] if files_in(tmp_path, SECRET) else None
+
+
+def files_in(folder: Path, text: str) -> bool:
+    (folder / "more").mkdir()
+    return bool((folder / "more" / "secret.yaml").write_text(text))
+
+
+GRANT = """\
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: shop, namespace: stock}
+spec:
+  from: [{group: mcp.example.com, kind: MCPTool, namespace: shop}]
+  to: [{group: "", kind: Service}]
+"""
+
+
+def test_a_grant_among_the_files_lets_a_tool_into_another_namespace(tmp_path: Path) -> None:
+    abroad = described("a").replace("{name: orders, port: 80}", "{name: orders, namespace: stock, port: 80}")
+    service = SERVICE.replace("namespace: shop", "namespace: stock")
+    folder = files(tmp_path, a=abroad, service=service)
+
+    assert [(f["level"], f["reason"], f["path"]) for f in findings(folder)] == [
+        ("error", "CrossNamespaceDenied", "spec.service.namespace")
+    ]
+    files(tmp_path, grant=GRANT)
+    assert findings(folder) == []
+
+
+def test_warnings_fail_when_asked_to(tmp_path: Path) -> None:
+    folder = files(tmp_path, a=tool("a"), service=SERVICE)
+
+    assert [f["reason"] for f in findings(folder)] == ["WeakDescription"]
+    assert checked(folder)[0] == 0
+    assert checked(folder, fail_on=Level.WARNING)[0] == 1
+
+
+def test_what_a_baseline_knows_passes_and_what_is_new_does_not(tmp_path: Path) -> None:
+    folder = files(tmp_path, a=tool("a").replace("port: 80", "port: 0"))
+    baseline = tmp_path / "baseline.txt"
+    baseline.write_text(checked(folder, format="json")[1])
+
+    assert checked(folder, baseline=baseline)[:2] == (0, "1 object in 1 file: 0 errors, 0 warnings, 1 known\n")
+
+    (tmp_path / "a.yaml").write_text("# moved down\n" + (tmp_path / "a.yaml").read_text())
+    files(tmp_path, b=tool("b").replace("port: 80", "port: -1"))
+    code, out, _ = checked(folder, baseline=baseline)
+    assert code == 1
+    assert "b.yaml:9:27: error: InvalidField: spec.service.port: " in out
+    assert out.endswith("2 objects in 2 files: 1 error, 0 warnings, 1 known\n")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"findings": [{}]}'])
+def test_a_baseline_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
+    baseline = tmp_path / "baseline.txt"
+    baseline.write_text(text)
+
+    code, out, err = checked(files(tmp_path, a=tool("a")), baseline=baseline)
+
+    assert (code, out) == (2, "")
+    why = "it is no report of mcp-operator check --format json"
+    assert err == f"mcp-operator check: the baseline {baseline} cannot be used: {why}\n"
+
+
+def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    code, _, err = checked(files(tmp_path, a=tool("a")), baseline=tmp_path / "none")
+
+    assert (code, "cannot be read: No such file or directory" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n",
+            "no MCPServer or MCPTool or MCPPrompt or MCPResource in",
+        ),
+        ("", "no MCPServer or MCPTool or MCPPrompt or MCPResource in"),
+    ],
+)
+def test_nothing_to_judge_is_no_success(tmp_path: Path, text: str, said: str) -> None:
+    code, out, err = checked(files(tmp_path, a=text))
+
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_a_path_that_is_not_there_is_said() -> None:
+    assert checked("/nowhere/at/all") == (2, "", "mcp-operator check: /nowhere/at/all does not exist\n")
+
+
+def test_a_broken_file_is_a_finding_and_the_others_are_judged(tmp_path: Path) -> None:
+    folder = files(tmp_path, broken="a: [", b=tool("b").replace("port: 80", "port: 0"))
+
+    assert [(f["reason"], Path(f["file"]).name, f["line"]) for f in findings(folder)] == [
+        ("InvalidField", "b.yaml", 9),
+        ("InvalidDocument", "broken.yaml", 1),
+    ]
+
+
+def test_bytes_that_are_no_text_are_a_finding() -> None:
+    (found,) = findings("-", stdin=b"a: 1\nb: \xff\n")
+
+    assert (found["reason"], found["line"], found["column"], found["file"]) == ("InvalidDocument", 2, 4, "-")
+    assert found["message"] == "byte 0xff is not UTF-8; save the file as UTF-8"
+
+
+def test_an_object_given_twice_is_a_finding(tmp_path: Path) -> None:
+    folder = files(tmp_path, a=described("a"), b=described("a"), service=SERVICE)
+
+    (found,) = findings(folder)
+
+    assert (found["reason"], Path(found["file"]).name, found["line"]) == ("DuplicateObject", "b.yaml", 4)
+    assert found["message"] == (
+        f"MCPTool shop/a stands at {folder}/a.yaml:4 too, and the last one would win; remove or rename one"
+    )
+
+
+def test_a_misspelt_kind_of_ours_is_a_finding_and_others_are_passed_over(tmp_path: Path) -> None:
+    text = "apiVersion: mcp.example.com/v1alpha1\nkind: MCPTol\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Pod\n"
+
+    (found,) = findings(files(tmp_path, a=text))
+
+    assert (found["reason"], found["message"]) == (
+        "InvalidDocument",
+        '"MCPTol" is no kind of mcp.example.com; did you mean "MCPTool"?',
+    )
+
+
+def test_a_date_is_text_as_kubernetes_reads_it(tmp_path: Path) -> None:
+    text = (
+        "apiVersion: mcp.example.com/v1alpha1\nkind: MCPPrompt\nmetadata: {name: a}\n"
+        "spec: {template: '{{day}}', variables: [{name: day, default: 2026-01-31}]}\n"
+    )
+
+    assert checked(files(tmp_path, a=text))[0] == 0
+
+
+# Files are one state, so nothing in them has changed; `--live` compares them with a cluster's.
+IN_ONE_STATE = [path for path in sorted((EXAMPLES / "invalid").glob("*.yaml")) if "ImmutableField" not in path.stem]
+
+
+@pytest.mark.parametrize("file", IN_ONE_STATE, ids=lambda path: path.stem)
+def test_an_invalid_example_is_refused_with_its_reason(file: Path) -> None:
+    reasons = {f["reason"] for f in findings(str(EXAMPLES / "valid"), str(file)) if f["level"] == "error"}
+
+    assert file.stem.partition("--")[0] in reasons
+
+
+@pytest.mark.parametrize(("reason", "code"), [("DuplicateName", 0), ("duplicatename", 0), ("DuplicateNames", 2)])
+def test_a_reason_is_explained(reason: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["check", "--explain", reason]) == code
+
+    said = capsys.readouterr()
+    assert said.out.startswith("# DuplicateName") if code == 0 else "did you mean DuplicateName" in said.err
+
+
+def test_colour_and_summary_are_as_asked(tmp_path: Path) -> None:
+    folder = files(tmp_path, a=described("a"))
+
+    assert "\x1b[1;33mwarning\x1b[0m: ServiceMissing" in checked(folder, colour=True)[1]
+    assert "\x1b" not in checked(folder)[1]
+    assert checked(folder)[1].splitlines()[-1] == "1 object in 1 file: 0 errors, 1 warning"
+    assert len(checked(folder, quiet=True)[1].splitlines()) == 1
+
+
+def test_a_pipe_gets_no_colour_and_every_exit_code_is_seen_by_a_shell(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "check", "-", "--format", "json"],
+        input=tool("a").replace("port: 80", "port: 0").encode(),
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["summary"] == {"objects": 1, "files": 1, "errors": 1, "warnings": 0, "known": 0}

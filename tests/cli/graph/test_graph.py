@@ -1,0 +1,94 @@
+"""`mcp-operator graph`: which server exposes what, backed by which Service."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from cli.commands import graph
+from tests.cli.samples import SERVER, SERVICE, files, tool
+
+RESOURCE = """\
+apiVersion: mcp.example.com/v1alpha1
+kind: MCPResource
+metadata: {name: stock, namespace: shop, labels: {app: shop}}
+spec:
+  description: What the shop has in stock, by article and by house.
+  operations:
+  - {method: GET, ingressPath: /stock, service: {name: orders, port: http, path: /stock}}
+  - {method: POST, ingressPath: /recount, service: {name: none, port: 80, path: /recount}}
+"""
+
+
+def drawn(*paths: str, form: str = "text") -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    code = graph.run(graph.Options(paths, form), stdin=io.BytesIO(), out=out, err=err)
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    alone = tool("alone").replace("app: shop", "app: other")
+    twin = tool("b", served="a")
+    return files(tmp_path, a=tool("a"), b=twin, alone=alone, r=RESOURCE, server=SERVER, service=SERVICE)
+
+
+def test_a_tree_shows_servers_what_they_expose_and_what_answers(folder: str) -> None:
+    assert drawn(folder) == (
+        0,
+        """\
+MCPServer shop/main
+├─ tools
+│  ├─ ! a → Service shop/orders:80  (MCPTool shop/a)
+│  └─ ✗ a → Service shop/orders:80  (MCPTool shop/b)
+└─ resources
+   └─ ! MCPResource shop/stock
+      ├─ mcp://stock/stock → Service shop/orders:http
+      └─ POST /recount → Service shop/none:80 (not there)
+selected by no MCPServer
+└─ tools
+   └─ ! alone → Service shop/orders:80  (MCPTool shop/alone)
+
+✗ error  ! warning; mcp-operator check says which
+""",
+        "",
+    )
+
+
+def test_mermaid_and_dot_hold_the_same_nodes_and_edges(folder: str) -> None:
+    _, mermaid, _ = drawn(folder, form="mermaid")
+    _, dot, _ = drawn(folder, form="dot")
+
+    assert mermaid.startswith("flowchart LR\n")
+    assert dot.startswith("digraph mcp {\n")
+    assert mermaid.count(" --> ") == dot.count(" -> ") == 9
+    for text in ("MCPServer shop/main", "MCPTool shop/b", "Service shop/none"):
+        assert text in mermaid
+        assert text in dot
+    assert "class n3 error" in mermaid
+    assert "style=dashed" in dot
+
+
+def test_labels_cannot_break_out_of_a_drawing(tmp_path: Path) -> None:
+    uri = RESOURCE.replace("{method: GET,", '{method: GET, uriTemplate: "shop://a\\"];b",')
+    folder = files(tmp_path, r=uri, server=SERVER)
+
+    assert '"];b' not in drawn(folder, form="mermaid")[1]
+    assert '\\"];b' in drawn(folder, form="dot")[1] or "not readable" in drawn(folder, form="dot")[1]
+
+
+def test_what_cannot_be_read_is_shown_as_such(tmp_path: Path) -> None:
+    folder = files(tmp_path, a=tool("a").replace("port: 80", "port: 0"), broken="a: [")
+
+    code, out, err = drawn(folder)
+
+    assert code == 1
+    assert "not readable\n└─ ✗ MCPTool shop/a\n" in out
+    assert "broken.yaml:1:5: error: InvalidDocument" in err
+
+
+def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
+    assert drawn(files(tmp_path, a=SERVICE))[0] == 2
+    assert "does not exist" in drawn("/nowhere")[2]

@@ -1,0 +1,73 @@
+"""The registration fits the CRDs, the server's routes and the canary; a hook on a wrong name never fires."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from controller.installation import canary, registration
+from controller.installation.registration import ServiceTarget, UrlTarget
+from crd import integrity, manifest
+from crd.finding import Reason
+from crd.models import openapi
+from crd.snapshot import Snapshot
+from webhook import server
+
+OWNER = {"apiVersion": "v1", "kind": "ClusterRole", "name": "r", "uid": "u"}
+
+
+def both(target: ServiceTarget | UrlTarget, policy: str = "Fail") -> list[dict]:  # type: ignore[type-arg]
+    made = registration.configurations(target, b"ca", failure_policy=policy, namespace="ops", owner=OWNER)  # type: ignore[arg-type]
+    return [configuration["webhooks"][0] for configuration in made]
+
+
+def test_the_validating_hook_is_asked_about_every_kind() -> None:
+    validating, mutating = both(ServiceTarget("ops", "hook"))
+
+    plurals = {openapi.definition(kind)["spec"]["names"]["plural"] for kind in openapi.KINDS}
+    assert set(validating["rules"][0]["resources"]) == plurals
+    assert set(mutating["rules"][0]["resources"]) < plurals
+    assert validating["rules"][0]["operations"] == ["CREATE", "UPDATE", "DELETE"]
+
+
+def test_the_paths_are_routes_of_the_server() -> None:
+    hook = server.Hook(None, None, None, None, unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
+    routes = {resource.canonical for resource in server.application(hook).router.resources()}
+
+    assert {w["clientConfig"]["service"]["path"] for w in both(ServiceTarget("ops", "hook"))} == routes
+
+
+def test_a_process_is_called_by_its_url() -> None:
+    validating, mutating = both(UrlTarget("https://10.0.0.1:8443/"))
+
+    assert validating["clientConfig"]["url"] == "https://10.0.0.1:8443/validate"
+    assert mutating["clientConfig"]["url"] == "https://10.0.0.1:8443/mutate"
+    assert base64.b64decode(validating["clientConfig"]["caBundle"]) == b"ca"
+
+
+@pytest.mark.parametrize("policy", ["Ignore", "Fail"])
+def test_only_the_validating_hook_may_fail_closed(policy: str) -> None:
+    validating, mutating = both(ServiceTarget("ops", "hook"), policy)
+
+    assert (validating["failurePolicy"], mutating["failurePolicy"]) == (policy, "Ignore")
+
+
+def test_only_the_validating_hook_writes_and_never_for_a_dry_run() -> None:
+    validating, mutating = both(ServiceTarget("ops", "hook"))
+
+    assert (validating["sideEffects"], mutating["sideEffects"]) == ("NoneOnDryRun", "None")
+
+
+def test_the_operator_and_the_system_are_never_asked_about() -> None:
+    for webhook in both(ServiceTarget("ops", "hook")):
+        assert webhook["namespaceSelector"]["matchExpressions"][0]["values"] == ["kube-system", "ops"]
+
+
+def test_the_canary_breaks_a_rule_that_no_schema_holds() -> None:
+    item = manifest.decode(canary.KNOWN_BAD)
+
+    verdict = integrity.judge(Snapshot(), integrity.Change(item.ref, None, item))
+
+    assert not item.problems
+    assert [finding.reason for finding in verdict.errors] == [Reason.UNDECLARED_PLACEHOLDER]

@@ -1,0 +1,355 @@
+"""From what is to what is to be done; and once it is done, nothing."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from typing import Any
+
+import pytest
+
+from controller.cache import read_catalog
+from controller.gather import _digest
+from controller.planning.plan import Apply, Plan, Publish, Remove, Scale
+from crd import manifest
+from crd.published import catalogs
+from tests.controller.worlds import carried_out, planned, prompt, resource, server, service, tool, world
+
+
+def kinds(made: Plan) -> list[tuple[str, str]]:
+    return [(type(action).__name__, action.manifest["kind"]) for action in made.actions]
+
+
+def after(item: manifest.Object, *members: manifest.Object, **more: Any) -> dict[str, Any]:
+    """What stands once a server's plan was carried out."""
+    return carried_out(planned(world(item, *members, **more)))
+
+
+def test_for_a_new_server_the_catalog_comes_first_and_the_pods_after_their_rights() -> None:
+    made = planned(world(server(), tool("a")))
+
+    assert [type(action).__name__ for action in made.actions[:1]] == ["Publish"]
+    assert [action.manifest["kind"] for action in made.actions] == [
+        "ConfigMap", "ServiceAccount", "Role", "RoleBinding", "Deployment", "Deployment", "Service",
+    ]  # fmt: skip
+
+
+def test_what_stands_as_wished_is_not_touched() -> None:
+    given = server(
+        ingress={"host": "a.example.com"},
+        replicas=3,
+        podDisruptionBudget={},
+        networkPolicy={"enabled": True},
+        redis={"serviceName": "redis", "credentialsSecretName": "login"},
+    )
+    members = (tool("a"), prompt("p"), resource("r", content={"uri": "mcp://r", "text": "x"}))
+
+    assert planned(world(given, *members, existing=after(given, *members))).actions == ()
+
+
+def test_a_new_tool_changes_the_catalog_and_nothing_else() -> None:
+    existing = carried_out(planned(world(server(), tool("a"))))
+
+    actions = planned(world(server(), tool("a"), tool("b"), existing=existing)).actions
+
+    assert [type(action) for action in actions] == [Publish]
+    assert actions[0].manifest["metadata"]["resourceVersion"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ({"replicas": 3}, "Deployment"),
+        ({"resources": {"limits": {"memory": "1Gi"}}}, "Deployment"),
+        ({"podTemplate": {"priorityClassName": "high"}}, "Deployment"),
+        ({"service": {"port": 8080}}, "Service"),
+        ({"info": {"title": "Shop"}}, "ConfigMap"),
+        ({"naming": {"prefix": "x_"}}, "ConfigMap"),
+        ({"rateLimits": {"server": {"requests": 5}}}, "ConfigMap"),
+        ({"auth": {"type": "APIKey", "apiKey": {"secretName": "keys"}}}, "Deployment"),
+        ({"networkPolicy": {"enabled": True}}, "NetworkPolicy"),
+        ({"autoscaling": {"maxReplicas": 2}}, "HorizontalPodAutoscaler"),
+        ({"image": "other:2"}, "Deployment"),
+        ({"imagePullPolicy": "Always"}, "Deployment"),
+        ({"imagePullSecrets": [{"name": "registry"}]}, "Deployment"),
+        ({"redis": {"serviceName": "redis", "port": 6380}}, "Deployment"),
+        ({"config": {"requestTimeout": "5s"}}, "ConfigMap"),
+        ({"config": {"maxConcurrentRequests": 5}}, "ConfigMap"),
+        ({"sessions": {"mode": "Stateless"}}, "ConfigMap"),
+        ({"sessions": {"ttl": "5m"}}, "ConfigMap"),
+        ({"ingress": {"host": "a.example.com"}}, "Ingress"),
+        ({"ingress": {"host": "a.example.com", "tlsSecretName": "t", "pathPrefix": "/x"}}, "Ingress"),
+    ],
+)
+def test_every_field_of_a_server_changes_a_workload(spec: dict[str, Any], kind: str) -> None:
+    existing = carried_out(planned(world(server(), tool("a"))))
+
+    actions = planned(world(server(**spec), tool("a"), existing=existing)).actions
+
+    assert kind in [action.manifest["kind"] for action in actions]
+    assert kind == "Deployment" or "Deployment" not in [action.manifest["kind"] for action in actions]
+
+
+def test_a_quantity_that_the_api_server_writes_otherwise_is_no_drift() -> None:
+    given = server(resources={"requests": {"cpu": "1000m"}, "limits": {"memory": "0.5Gi"}})
+    existing = after(given, tool("a"))
+    existing["Deployment"]["spec"]["template"]["spec"]["containers"][0]["resources"] = {
+        "requests": {"cpu": "1"}, "limits": {"memory": "512Mi"},
+    }  # fmt: skip
+
+    assert planned(world(given, tool("a"), existing=existing)).actions == ()
+
+
+def test_a_field_that_is_no_longer_wished_is_taken_back() -> None:
+    existing = carried_out(planned(world(server(imagePullSecrets=[{"name": "registry"}]), tool("a"))))
+
+    actions = planned(world(server(), tool("a"), existing=existing)).actions
+
+    assert [type(action) for action in actions] == [Scale, Apply]
+
+
+def test_drift_is_undone() -> None:
+    existing = after(server(), tool("a"))
+    existing["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] = "other:9"
+
+    assert kinds(planned(world(server(), tool("a"), existing=existing))) == [
+        ("Scale", "Deployment"), ("Apply", "Deployment"),
+    ]  # fmt: skip
+
+
+def test_a_new_deployment_starts_with_its_number_of_pods_which_another_manager_then_holds() -> None:
+    made = planned(world(server(replicas=3), tool("a")))
+
+    deployment, scale = (action for action in made.actions if action.manifest["kind"] == "Deployment")
+    assert deployment.manifest["spec"]["replicas"] == 3
+    assert isinstance(scale, Scale)
+    assert scale.manifest == {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "shop", "name": "main-mcp"},
+        "spec": {"replicas": 3},
+    }  # fmt: skip
+
+
+def test_another_number_of_pods_changes_nothing_else() -> None:
+    existing = after(server(replicas=3), tool("a"))
+
+    actions = planned(world(server(replicas=5), tool("a"), existing=existing)).actions
+
+    assert [(type(action), action.manifest["spec"]) for action in actions] == [(Scale, {"replicas": 5})]
+
+
+def test_an_autoscaler_finds_as_many_pods_as_there_are_and_is_left_alone() -> None:
+    existing = after(server(replicas=3), tool("a"))
+    scaled = server(autoscaling={"maxReplicas": 9})
+
+    made = planned(world(scaled, tool("a"), existing=existing))
+    assert kinds(made) == [("Apply", "HorizontalPodAutoscaler")]
+
+    existing = carried_out(made, existing)
+    existing["Deployment"]["spec"]["replicas"] = 7
+    assert planned(world(scaled, tool("a"), existing=existing)).actions == ()
+
+
+def test_a_new_deployment_with_an_autoscaler_has_no_number() -> None:
+    made = planned(world(server(autoscaling={"maxReplicas": 9}), tool("a")))
+
+    found = [action for action in made.actions if action.manifest["kind"] == "Deployment"]
+    assert [type(action) for action in found] == [Apply]
+    assert "replicas" not in found[0].manifest["spec"]
+
+
+def test_with_an_autoscaler_a_changed_pod_leaves_the_number_alone() -> None:
+    scaled = {"autoscaling": {"maxReplicas": 9}}
+    existing = after(server(**scaled), tool("a"))
+
+    assert kinds(planned(world(server(image="x:2", **scaled), tool("a"), existing=existing))) == [
+        ("Apply", "Deployment")
+    ]
+
+
+def test_without_the_autoscaler_the_number_is_the_authors_again() -> None:
+    existing = after(server(autoscaling={"maxReplicas": 9}), tool("a"))
+    existing["Deployment"]["spec"]["replicas"] = 7
+
+    made = planned(world(server(), tool("a"), existing=existing))
+
+    assert kinds(made)[1:] == [("Scale", "Deployment"), ("Remove", "HorizontalPodAutoscaler")]
+
+
+SECRET_A = {"headersFrom": [{"name": "Authorization", "secretKeyRef": {"name": "a-key", "key": "k"}}]}
+SECRET_B = {"headersFrom": [{"name": "Authorization", "secretKeyRef": {"name": "b-key", "key": "k"}}]}
+
+
+def mounted(existing: dict[str, Any]) -> list[str]:
+    volumes = existing["Deployment"]["spec"]["template"]["spec"]["volumes"][2:]
+    return [v["secret"]["secretName"] if "secret" in v else v["configMap"]["name"] for v in volumes]
+
+
+def test_what_served_objects_and_the_server_read_is_mounted_in_order() -> None:
+    config = {"name": "X-Tenant", "configMapKeyRef": {"name": "tenants", "key": "k"}}
+    service = {"name": "orders", "port": "http", "scheme": "https"}
+    given = server(
+        redis={"serviceName": "redis", "tls": {"enabled": True, "caSecretName": "redis-ca"},
+               "credentialsSecretName": "login"},
+        auth={"type": "APIKey", "apiKey": {"secretName": "keys"}},
+        ingress={"host": "a.example.com", "tlsSecretName": "certificate"},
+    )  # fmt: skip
+    members = (
+        tool("b", **SECRET_B),
+        tool("a", headersFrom=[*SECRET_A["headersFrom"], config]),
+        tool("c", service=service, tls={"caSecretName": "backend-ca"}),
+    )
+
+    assert mounted(after(given, *members)) == [
+        "tenants", "a-key", "b-key", "backend-ca", "keys", "login", "redis-ca",
+    ]  # fmt: skip
+
+
+def test_keys_of_an_issuer_out_of_a_secret_are_mounted() -> None:
+    jwt = {"issuer": "https://i.example.com", "audiences": ["a"], "jwksSecretName": "jwks"}
+
+    assert mounted(after(server(auth={"type": "JWT", "jwt": jwt}), tool("a"))) == ["jwks"]
+
+
+def test_a_new_name_of_a_secret_rolls_the_pods() -> None:
+    existing = after(server(), tool("a", **SECRET_A))
+
+    made = planned(world(server(), tool("a", **SECRET_A), tool("b", **SECRET_B), existing=existing))
+
+    assert ("Apply", "Deployment") in kinds(made)
+    assert mounted(carried_out(made, existing)) == ["a-key", "b-key"]
+
+
+def test_a_known_name_rolls_nothing() -> None:
+    existing = after(server(), tool("a", **SECRET_A))
+
+    made = planned(world(server(), tool("a", **SECRET_A), tool("b", **SECRET_A), existing=existing))
+
+    assert kinds(made) == [("Publish", "ConfigMap")]
+
+
+def test_a_config_map_that_nobody_reads_any_longer_rolls_nothing_either() -> None:
+    reads = {"headersFrom": [{"name": "X-Tenant", "configMapKeyRef": {"name": "tenants", "key": "k"}}]}
+    existing = after(server(), tool("a", **reads))
+
+    assert kinds(planned(world(server(), tool("a"), existing=existing))) == [("Publish", "ConfigMap")]
+
+
+def test_a_name_that_nobody_uses_any_longer_goes_with_the_next_roll() -> None:
+    existing = after(server(), tool("a", **SECRET_A))
+
+    made = planned(world(server(), tool("a"), existing=existing))
+    assert kinds(made) == [("Publish", "ConfigMap")]
+
+    existing = carried_out(made, existing)
+    assert planned(world(server(), tool("a"), existing=existing)).actions == ()
+    assert mounted(carried_out(planned(world(server(image="x:2"), tool("a"), existing=existing)), existing)) == []
+
+
+def test_what_is_not_served_mounts_nothing_and_opens_no_way() -> None:
+    given = server(networkPolicy={"enabled": True})
+    off = after(given, tool("a", enabled=False, **SECRET_A))
+    on = after(given, tool("a", **SECRET_A))
+
+    assert (mounted(off), mounted(on)) == ([], ["a-key"])
+    assert len(on["NetworkPolicy"]["spec"]["egress"]) == len(off["NetworkPolicy"]["spec"]["egress"]) + 1
+
+
+def test_the_policy_opens_the_way_to_redis_and_to_backends_and_follows_their_services() -> None:
+    given = server(networkPolicy={"enabled": True}, redis={"serviceName": "redis"})
+    redis = service("redis", ports=[{"port": 6379}])
+    before = after(given, tool("a"), services=(service("orders"), redis))
+    moved = (service("orders", selector={"app": "new"}), redis)
+
+    peers = [rule["to"][0]["podSelector"]["matchLabels"]["app"] for rule in _egress(before) if "to" in rule]
+    assert peers == ["orders", "redis"]
+    assert kinds(planned(world(given, tool("a"), existing=before, services=moved))) == [("Apply", "NetworkPolicy")]
+
+
+def _egress(existing: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(existing["NetworkPolicy"]["spec"]["egress"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ({"ingress": {"host": "a.example.com"}}, "Ingress"),
+        ({"autoscaling": {"maxReplicas": 2}}, "HorizontalPodAutoscaler"),
+        ({"replicas": 2, "podDisruptionBudget": {}}, "PodDisruptionBudget"),
+        ({"networkPolicy": {"enabled": True}}, "NetworkPolicy"),
+    ],
+)
+def test_what_is_no_longer_wished_is_removed_if_it_is_ours(spec: dict[str, Any], kind: str) -> None:
+    existing = after(server(**spec), tool("a"))
+    foreign = {**existing, kind: {**existing[kind], "metadata": {"name": "main-mcp", "ownerReferences": []}}}
+
+    assert Remove(existing[kind]) in planned(world(server(), tool("a"), existing=existing)).actions
+    assert not any(
+        isinstance(action, Remove) for action in planned(world(server(), tool("a"), existing=foreign)).actions
+    )
+
+
+def test_an_account_of_our_own_goes_when_the_author_names_another() -> None:
+    existing = after(server(), tool("a"))
+
+    made = planned(world(server(podTemplate={"serviceAccountName": "robot"}), tool("a"), existing=existing))
+
+    assert ("Remove", "ServiceAccount") in kinds(made)
+
+
+def test_a_host_and_path_that_an_elder_server_has_gets_no_second_ingress() -> None:
+    door = {"ingress": {"host": "a.example.com"}}
+    elder = server("elder", **door)
+
+    assert "Ingress" not in after(server(**door), tool("a"), others=(elder,))
+    assert "Ingress" in after(elder, tool("a"), others=(server(**door),))
+
+
+def test_annotations_of_an_author_stand_beside_our_mark() -> None:
+    found = after(server(service={"annotations": {"a": "b"}}), tool("a"))["Service"]["metadata"]["annotations"]
+
+    assert found["a"] == "b"
+    assert set(found) == {"a", "mcp.example.com/applied"}
+
+
+def test_a_name_of_somebody_else_stops_everything() -> None:
+    stranger = {"kind": "Service", "metadata": {"name": "main-mcp", "ownerReferences": [{"uid": "other"}]}}
+
+    made = planned(world(server(), tool("a"), existing={"Service": stranger}))
+
+    assert made.actions == ()
+    assert made.obstacle is not None
+    assert made.obstacle[0] == "NameTaken"
+
+
+def test_a_large_catalog_is_compressed_and_reads_the_same() -> None:
+    given = world(server(), *(tool(f"t{n}", inputSchema={"type": "object", "title": "x" * 2000}) for n in range(200)))
+
+    stored = planned(given).actions[0].manifest
+
+    payload = gzip.decompress(base64.b64decode(stored["binaryData"][catalogs.GZIP_FILE]))
+    assert catalogs.digest(payload) == stored["metadata"]["annotations"][catalogs.DIGEST_ANNOTATION]
+    found = read_catalog(dict(stored))
+    assert found is not None
+    assert len(found.tools) == 200
+
+
+def test_a_catalog_that_cannot_fit_is_not_published() -> None:
+    noise = ["".join(chr(0x4E00 + (n * 7919 + i * 104729) % 20000) for i in range(1500)) for n in range(400)]
+    given = world(server(), *(tool(f"t{n}", description=text) for n, text in enumerate(noise)))
+
+    made = planned(given)
+
+    assert made.obstacle is not None
+    assert made.obstacle[0] == "CatalogTooLarge"
+
+
+@pytest.mark.parametrize("stored", [{}, {"data": {catalogs.FILE: "{"}}, {"binaryData": {catalogs.GZIP_FILE: "AAAA"}}])
+def test_a_catalog_that_cannot_be_read_has_no_incumbents(stored: dict[str, Any]) -> None:
+    assert read_catalog(stored) is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"), [(b'{"digest":"d"}', "d"), (b'{"digest":7}', None), (b"[]", None), (b"<", None)]
+)
+def test_a_pod_says_its_digest_or_nothing(payload: bytes, expected: str | None) -> None:
+    assert _digest(payload) == expected

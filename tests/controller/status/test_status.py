@@ -1,0 +1,420 @@
+"""What the status of each kind says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.planning import incumbents, plan
+from controller.planning.state import MemberWorld, Pod, ServerWorld
+from controller.status import envelope
+from controller.status import member as member_status
+from controller.status import server as server_status
+from crd import extraction, manifest
+from crd.models.prompt import PromptStatus
+from crd.models.resource import ResourceStatus
+from crd.models.server import ServerStatus
+from crd.models.tool import ToolStatus
+from crd.published import catalogs
+from crd.ref import Kind, Ref
+from crd.snapshot import Snapshot
+from tests.controller.worlds import (
+    LATER,
+    NOW,
+    grant,
+    planned,
+    prompt,
+    resource,
+    secret,
+    server,
+    service,
+    tool,
+    world,
+)
+
+STATUSES = {
+    Kind.SERVER: ServerStatus,
+    Kind.TOOL: ToolStatus,
+    Kind.PROMPT: PromptStatus,
+    Kind.RESOURCE: ResourceStatus,
+}
+
+
+def said(given: ServerWorld) -> dict[str, Any]:
+    compilation = plan.compiled(given)
+    found = server_status.status(given, compilation, plan.plan_server(given, compilation))
+    return checked(given.server, found)
+
+
+def checked(item: manifest.Object, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What is said is what the schema of the kind allows, member by member."""
+    model = STATUSES[item.ref.kind]
+    read = model.model_validate(wanted["status"], strict=False)
+    names = {field.alias for field in model.model_fields.values()}
+    assert set(wanted["status"]) <= names
+    assert len(read.conditions) == len(wanted["status"]["conditions"])
+    return dict(wanted["status"])
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
+
+
+def message(status: dict[str, Any], which: str) -> str:
+    return str(next(c["message"] for c in status["conditions"] if c["type"] == which))
+
+
+def digest(item: manifest.Object | None = None) -> str:
+    return planned(world(item or server(), tool("a"))).digest
+
+
+def serving_pod(item: manifest.Object | None = None) -> Pod:
+    return Pod("p", True, digest(item))
+
+
+@pytest.mark.parametrize(
+    ("pods", "programmed", "ready"),
+    [
+        ((), ("False", "NoReadyPods"), ("False", "NoReadyPods")),
+        ((Pod("p", False, None),), ("False", "NoReadyPods"), ("False", "NoReadyPods")),
+        ((Pod("p", True, None),), ("False", "Pending"), ("False", "Pending")),
+        ((Pod("p", True, "sha256:old"),), ("False", "Pending"), ("False", "Pending")),
+        ((serving_pod(), Pod("q", True, "sha256:old")), ("False", "Pending"), ("False", "Pending")),
+        ((serving_pod(),), ("True", "Programmed"), ("True", "Ready")),
+    ],
+    ids=["no pod", "none ready", "silent", "an older catalog", "one of two", "the published catalog"],
+)
+def test_programmed_means_that_every_ready_pod_serves_the_published_catalog(
+    pods: tuple[Pod, ...], programmed: tuple[str, str], ready: tuple[str, str]
+) -> None:
+    found = conditions(said(world(server(), tool("a"), pods=pods)))
+
+    assert (found["Programmed"], found["Ready"]) == (programmed, ready)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"replicas": 2}, ("False", "Pending")),
+        ({"autoscaling": {"minReplicas": 2, "maxReplicas": 3}}, ("False", "Pending")),
+        ({"autoscaling": {"maxReplicas": 3}}, ("True", "Ready")),
+        ({"replicas": 1}, ("True", "Ready")),
+    ],
+)
+def test_ready_means_that_as_many_pods_serve_as_are_wished_at_least(
+    spec: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    given = server(**spec)
+
+    assert conditions(said(world(given, tool("a"), pods=(serving_pod(given),))))["Ready"] == expected
+
+
+def test_a_server_that_is_scaled_to_zero_says_so() -> None:
+    assert conditions(said(world(server(replicas=0), tool("a"))))["Ready"] == ("False", "ScaledToZero")
+
+
+def test_a_server_says_what_it_serves_and_how_many_pods_serve_it() -> None:
+    members = (
+        tool("b", name="bee"),
+        tool("a"),
+        prompt("p"),
+        resource("r", content={"uri": "mcp://r", "text": "x"}),
+        resource("h", uriTemplate="mcp://h/{id}", service={"name": "orders", "port": 8080}, http={"path": "/{id}"}),
+        resource(
+            "o",
+            operations=[
+                {"ingressPath": "/o", "service": {"name": "orders", "port": 8080}},
+                {"method": "POST", "ingressPath": "/o", "service": {"name": "orders", "port": 8080}},
+            ],
+        ),
+    )
+    given = server(naming={"prefix": "x_"}, service={"port": 8080})
+    pods = (Pod("p", True, planned(world(given, *members)).digest), Pod("q", True, "old"), Pod("r", False, None))
+
+    found = said(world(given, *members, pods=pods))
+
+    assert found["url"] == "http://main-mcp.shop.svc:8080/mcp"
+    assert (found["replicas"], found["readyReplicas"], found["syncedReplicas"]) == (3, 2, 1)
+    assert (found["toolCount"], found["promptCount"], found["resourceCount"]) == (2, 1, 3)
+    assert found["serving"] == {
+        "tools": ["x_a", "x_bee"],
+        "prompts": ["x_p"],
+        "resources": ["mcp://h/{id}", "mcp://o/o", "mcp://r"],
+    }
+    assert found["catalogDigest"].startswith("sha256:")
+    assert found["observedGeneration"] == 3
+
+
+def test_of_many_names_the_first_two_hundred_are_told() -> None:
+    found = said(world(server(), *(tool(f"t{number:03}") for number in range(250))))
+
+    assert found["toolCount"] == 250
+    assert found["serving"]["tools"] == [f"t{number:03}" for number in range(200)]
+
+
+def test_the_bytes_that_a_model_reads_are_those_of_the_list_of_tools() -> None:
+    listed = (
+        '{"tools":[{"name":"a","inputSchema":{"type":"object"},"title":"T","outputSchema":{"type":"object"},'
+        '"annotations":{"readOnlyHint":true},"description":"What it does."}]}'
+    )
+    given = tool(
+        "a", title="T", description="What it does.", outputSchema={"type": "object"}, annotations={"readOnlyHint": True}
+    )
+
+    assert said(world(server(), given))["contextBytes"] == len(listed)
+    assert said(world(server()))["contextBytes"] == len('{"tools":[]}')
+
+
+def test_a_server_with_a_fault_is_not_accepted_and_nothing_is_done() -> None:
+    given = world(server(replicas="many"), tool("a"))
+
+    assert planned(given).actions == ()
+    found = said(given)
+    assert conditions(found)["Accepted"] == ("False", "InvalidField")
+    assert conditions(found)["Programmed"] == ("False", "NotAccepted")
+    assert conditions(found)["Ready"] == ("False", "InvalidField")
+    assert "url" not in found
+
+
+def test_advice_is_told_and_nobody_is_turned_down_for_it() -> None:
+    found = said(world(server(ingress={"host": "a.example.com"}), tool("a")))
+
+    assert conditions(found)["Accepted"] == ("True", "Accepted")
+    assert "PublicWithoutAuth" in message(found, "Accepted")
+
+
+def test_a_host_that_an_elder_server_has_is_a_fault() -> None:
+    door = {"ingress": {"host": "a.example.com"}}
+
+    found = said(world(server(**door), tool("a"), others=(server("elder", **door),)))
+
+    assert conditions(found)["Accepted"] == ("False", "IngressTaken")
+    assert "MCPServer shop/elder" in message(found, "Accepted")
+
+
+def test_the_losers_are_named() -> None:
+    found = said(world(server(), tool("a"), tool("b", name="a"), *(tool(f"l{n:02}", name="a") for n in range(12))))
+
+    assert message(found, "Accepted").startswith("left out, at least in part: shop/b, shop/l00, ")
+    assert message(found, "Accepted").endswith(", …")
+
+
+@pytest.mark.parametrize(
+    ("item", "member", "services", "reason"),
+    [
+        (server(redis={"serviceName": "redis"}), tool("a"), (service("orders"),), "ServiceMissing"),
+        (server(redis={"serviceName": "redis", "port": 1}), tool("a"), (service("orders"), service("redis")),
+         "ServicePortMissing"),
+        (server(), tool("a"), (), "ServiceMissing"),
+        (server(), tool("a", service={"name": "orders", "port": 1}), (service("orders"),), "ServicePortMissing"),
+        (server(), tool("a"), (service("orders", type="ExternalName"),), "ServiceExternalName"),
+        (server(), tool("a", service={"name": "orders", "namespace": "other", "port": 8080}),
+         (service("orders", "other"),), "CrossNamespaceDenied"),
+    ],
+)  # fmt: skip
+def test_what_a_server_and_its_members_point_at_has_to_be_there(
+    item: Any, member: Any, services: Any, reason: str
+) -> None:
+    assert conditions(said(world(item, member, services=services)))["ResolvedRefs"] == ("False", reason)
+
+
+def test_what_nobody_may_look_up_is_never_claimed_to_be_missing() -> None:
+    keys = {"auth": {"type": "APIKey", "apiKey": {"secretName": "keys"}}}
+    given = tool("a", headersFrom=[{"name": "X-Key", "secretKeyRef": {"name": "nowhere", "key": "k"}}])
+
+    found = said(world(server(**keys), given))
+
+    assert conditions(found)["ResolvedRefs"] == ("True", "ResolvedRefs")
+
+
+def test_many_missing_things_are_summed_up() -> None:
+    members = [tool(f"t{n}", service={"name": f"s{n}", "port": 80}) for n in range(5)]
+
+    assert message(said(world(server(), *members, services=())), "ResolvedRefs").endswith("; and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("pods", "expected"),
+    [((), True), ((serving_pod(),), True), ((Pod("p", True, "old"),), False)],
+    ids=["nobody to wait for", "all serve it", "one lags"],
+)
+def test_pods_are_asked_again_while_they_catch_up(pods: tuple[Pod, ...], expected: bool) -> None:
+    given = world(server(), tool("a"), pods=pods)
+    compilation = plan.compiled(given)
+
+    assert envelope.settled(server_status.status(given, compilation, plan.plan_server(given, compilation))) is expected
+
+
+def serving(*members: manifest.Object, item: manifest.Object | None = None) -> catalogs.Catalog:
+    compilation = plan.compiled(world(item or server(), *members))
+    assert compilation is not None
+    return compilation.catalog
+
+
+def told(
+    item: manifest.Object,
+    *catalogs: catalogs.Catalog | None,
+    services: tuple[Any, ...] = (service("orders"),),
+    prefix: str = "",
+    unmounted: bool = False,
+    grants: tuple[Any, ...] = (),
+) -> dict[str, Any]:
+    names = [f"s{number}" for number in range(len(catalogs))]
+    selecting = [server(name, naming={"prefix": prefix}) for name in names]
+    facts = [f.fact for f in (item, *selecting) if f.fact]
+    others = [extraction.facts_of_foreign(raw) for raw in (*services, *grants)]
+    catalog = Snapshot.of([*facts, *(fact for fact in others if fact)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+    refs = {s.ref: incumbents.holders(c) if c else None for s, c in zip(selecting, catalogs, strict=True)}
+    missing = {selecting[0].ref: (secret("key"),)} if unmounted else {}
+    return checked(item, member_status.status(MemberWorld(item, catalog, refs, missing, NOW)))
+
+
+def test_a_served_tool_is_ready_and_says_where_it_calls() -> None:
+    found = told(tool("a"), serving(tool("a")))
+
+    assert conditions(found)["Ready"] == ("True", "Ready")
+    assert found["servers"] == [{"name": "s0", "servedName": "a", "accepted": True}]
+    assert found["resolvedEndpoint"] == "http://orders.shop.svc:8080/"
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"service": {"name": "orders", "port": 8080, "path": "/v1/orders"}}, "http://orders.shop.svc:8080/v1/orders"),
+        ({"http": {"path": "/{id}"}, "service": {"name": "orders", "port": "http", "path": "/v1"}},
+         "http://orders.shop.svc:8080/v1/{id}"),
+        ({"mcp": {}}, "http://orders.shop.svc:8080/mcp"),
+        ({"service": {"name": "orders", "port": "http", "scheme": "https"}}, "https://orders.shop.svc:8080/"),
+        ({"service": {"name": "orders", "port": "odd"}}, "http://orders.shop.svc:odd/"),
+        ({"service": {"name": "else", "namespace": "other", "port": 1}}, "http://else.other.svc:1/"),
+    ],
+)  # fmt: skip
+def test_the_endpoint_of_a_tool(spec: dict[str, Any], expected: str) -> None:
+    assert told(tool("a", **spec))["resolvedEndpoint"] == expected
+
+
+def test_the_hash_of_the_schemas_changes_with_either_and_with_nothing_else() -> None:
+    plain = {"type": "object", "title": "x"}
+    specs = [
+        {"inputSchema": plain},
+        {"inputSchema": dict(reversed(plain.items())), "description": "other"},
+        {"inputSchema": {"type": "object"}},
+        {"inputSchema": plain, "outputSchema": plain},
+    ]
+
+    hashes = [told(tool("a", **spec))["schemaHash"] for spec in specs]
+
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
+
+
+def test_names_are_told_with_the_prefix_of_each_server() -> None:
+    given = server(naming={"prefix": "x_"})
+
+    for item, name in ((tool("a"), "x_a"), (prompt("p"), "x_p")):
+        found = told(item, serving(item, item=given), prefix="x_")
+        assert found["servers"] == [{"name": "s0", "servedName": name, "accepted": True}]
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        (prompt("p"), "p"),
+        (resource("r", content={"uri": "mcp://r", "text": "x"}), "mcp://r"),
+        (resource("h", uri="mcp://h", service={"name": "orders", "port": 8080}, http={}), "mcp://h"),
+        (resource("o", operations=[{"ingressPath": "/o", "service": {"name": "orders", "port": 8080}}]), "mcp://o/o"),
+        (resource("d", operations=[
+            {"method": "POST", "ingressPath": "/d", "service": {"name": "orders", "port": 8080}}]), "POST /d"),
+    ],
+)  # fmt: skip
+def test_prompts_and_resources_say_who_serves_them(item: manifest.Object, name: str) -> None:
+    found = told(item, serving(item))
+
+    assert found["servers"] == [{"name": "s0", "servedName": name, "accepted": True}]
+    assert conditions(found)["Ready"] == ("True", "Ready")
+    assert "resolvedEndpoint" not in found
+
+
+def test_a_disabled_tool_says_so_wherever_it_is_selected() -> None:
+    off = tool("a", enabled=False)
+
+    found = told(off, serving(off), None)
+
+    assert conditions(found)["Ready"] == ("False", "Disabled")
+    assert "spec.enabled" in message(found, "Ready")
+    assert conditions(found)["Accepted"] == ("True", "Disabled")
+    assert [entry["accepted"] for entry in found["servers"]] == [False, False]
+
+
+FAR = {"service": {"name": "orders", "namespace": "other", "port": 8080}}
+DOOR = {"ingressPath": "/x"}
+
+
+@pytest.mark.parametrize(
+    ("item", "servers", "services", "condition", "expected"),
+    [
+        (tool("a"), (), ("orders",), "Accepted", ("True", "NotSelected")),
+        (tool("a"), (), ("orders",), "Ready", ("False", "NotSelected")),
+        (tool("a", enabled=False), (), ("orders",), "Ready", ("False", "Disabled")),
+        (tool("a", enabled=False, inputSchema={"type": "array"}), (), (), "Ready", ("False", "Disabled")),
+        (tool("a"), (None,), ("orders",), "Accepted", ("Unknown", "Pending")),
+        (tool("a"), (None,), ("orders",), "Ready", ("False", "Pending")),
+        (tool("a"), (serving(),), ("orders",), "Accepted", ("Unknown", "Pending")),
+        (tool("b", name="a"), (serving(tool("a")),), ("orders",), "Accepted", ("False", "NameConflict")),
+        (tool("b", **DOOR), (serving(tool("a", **DOOR), tool("b", **DOOR)),), ("orders",), "Accepted",
+         ("False", "NameConflict")),
+        (tool("a"), (serving(tool("a")),), (), "ResolvedRefs", ("False", "ServiceMissing")),
+        (tool("a"), (serving(tool("a")),), (), "Ready", ("False", "ServiceMissing")),
+        (tool("a", **FAR), (serving(),), (), "Accepted", ("False", "CrossNamespaceDenied")),
+        (tool("a", **FAR), (serving(),), (), "ResolvedRefs", ("False", "CrossNamespaceDenied")),
+        (tool("a", inputSchema={"type": "array"}), (serving(),), ("orders",), "Accepted", ("False", "InvalidSchema")),
+        (tool("a", method="FETCH"), (), ("orders",), "Accepted", ("False", "InvalidField")),
+        (tool("a", method="FETCH"), (None,), ("orders",), "Ready", ("False", "InvalidField")),
+    ],
+)  # fmt: skip
+def test_a_member_says_what_keeps_it_from_being_used(
+    item: Any, servers: Any, services: Any, condition: str, expected: tuple[str, str]
+) -> None:
+    found = told(item, *servers, services=tuple(map(service, services)))
+
+    assert conditions(found)[condition] == expected
+
+
+def test_a_lost_door_is_told_and_the_name_stays_served() -> None:
+    a, b = tool("a", **DOOR), tool("b", **DOOR)
+
+    found = told(b, serving(a, b))
+
+    assert found["servers"][0]["accepted"]
+    assert 'MCPTool shop/a serves "POST /x" on MCPServer shop/s0' in message(found, "Accepted")
+
+
+def test_a_grant_opens_the_way_into_another_namespace() -> None:
+    found = told(tool("a", **FAR), services=(service("orders", "other"),), grants=(grant("other"),))
+
+    assert conditions(found)["ResolvedRefs"] == ("True", "ResolvedRefs")
+
+
+def test_a_tool_waits_until_every_pod_has_what_it_reads() -> None:
+    found = told(tool("a"), serving(tool("a")), unmounted=True)
+
+    assert conditions(found)["Ready"] == ("False", "Pending")
+    assert "Secret shop/key" in message(found, "Ready")
+
+
+def test_the_time_of_a_condition_stays_while_its_status_does() -> None:
+    first = member_status.status(MemberWorld(tool("a"), Snapshot(), {}, {}, NOW))
+    again = manifest.decode({**tool("a").raw, "status": first["status"]})
+
+    second = member_status.status(MemberWorld(again, Snapshot(), {}, {}, LATER))
+
+    assert not envelope.differs(first["status"], second)
+    assert envelope.differs(None, second)
+
+
+def test_who_is_served_is_read_off_a_catalog() -> None:
+    members = (tool("a", **DOOR), prompt("p", **DOOR), resource("r", content={"uri": "mcp://r", "text": "x"}))
+
+    assert incumbents.served(serving(*members)) == {item.ref for item in members}
+    assert Ref(Kind.TOOL, "shop", "b") not in incumbents.served(serving(*members))

@@ -1,0 +1,106 @@
+"""URIs (RFC 3986) and the templates (RFC 6570) that resources are served at."""
+
+from __future__ import annotations
+
+import pytest
+
+from crd.published import uri
+from crd.published.uri import UriTemplate
+
+NO_SCHEME = "it has no scheme; write one before a colon, such as shop://policy"
+NOTHING = "nothing follows its scheme; add the rest"
+PERCENT = 'a "%" is not followed by two hexadecimal digits; write it as %25'
+
+
+def foreign(character: str) -> str:
+    return f'"{character}" stands in no URI; write it as %XX'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a:b", "A+.-9:b", "shop://a/b?c=d#e", "x:%2F%aF", "x:!$&'()*+,;=:@/?#[]-._~", "urn:isbn:0451450523"],
+)
+def test_a_uri(text: str) -> None:
+    assert uri.fault(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", NO_SCHEME),
+        ("a", NO_SCHEME),
+        ("/a", NO_SCHEME),
+        (":a", NO_SCHEME),
+        ("1a:b", NO_SCHEME),
+        ("a_b:c", NO_SCHEME),
+        ("a:", NOTHING),
+        ("a:b c", foreign(" ")),
+        ("a:\u00fc", foreign("\u00fc")),
+        ("a:{b}", foreign("{")),
+        ("a:<", foreign("<")),
+        ("a:%", PERCENT),
+        ("a:%2", PERCENT),
+        ("a:%2g", PERCENT),
+        ("a:%g2", PERCENT),
+        ("a:b\n", foreign("\n")),
+    ],
+)
+def test_what_is_no_uri(text: str, fault: str) -> None:
+    assert uri.fault(text) == fault
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "query"),
+    [
+        ("a:b", (), ()),
+        ("a:{b}", ("b",), ()),
+        ("shop://{a}/{+b}", ("a", "b"), ()),
+        ("shop://{a}{b_1}/x-{_c-d}", ("a", "b_1", "_c-d"), ()),
+        ("shop://{a}{?b,c}", ("a",), ("b", "c")),
+        ("shop://x{?b}", (), ("b",)),
+    ],
+)
+def test_the_variables_of_a_template(template: str, path: tuple[str, ...], query: tuple[str, ...]) -> None:
+    parsed = uri.parse(template)
+    assert parsed == UriTemplate(path, query)
+    assert isinstance(parsed, UriTemplate)
+    assert parsed.variables == (*path, *query)
+
+
+END = "{?…} is not at its end; move it there"
+
+
+def no_variable(expression: str) -> str:
+    return f'"{expression}" is no variable; use {{name}}, {{+name}} or, at the end, {{?a,b}}'
+
+
+@pytest.mark.parametrize(
+    ("template", "fault"),
+    [
+        ("a:{}", no_variable("{}")),
+        ("a:{1}", no_variable("{1}")),
+        ("a:{a b}", no_variable("{a b}")),
+        ("a:{a,b}", no_variable("{a,b}")),
+        ("a:{+a,b}", no_variable("{+a,b}")),
+        ("a:{#a}", no_variable("{#a}")),
+        ("a:{&a}", no_variable("{&a}")),
+        ("a:{?}", no_variable("{?}")),
+        ("a:{?a,}", no_variable("{?a,}")),
+        ("a:{?a}{b}", END),
+        ("a:{?a}{?b}", END),
+        ("a:{?a}/b", END),
+        ("{a}:b", "its scheme is a variable; write it out, such as shop://"),
+        ("x{a}://b", "its scheme is a variable; write it out, such as shop://"),
+        ("a:{b}{b}", '"{b}" stands in it twice; rename one'),
+        ("a:{b}{?b}", '"{b}" stands in it twice; rename one'),
+        ("a:{?b,b}", '"{b}" stands in it twice; rename one'),
+        ("a:{", 'a "{" or "}" has no partner; add it, or write %7B or %7D'),
+        ("a:b}", 'a "{" or "}" has no partner; add it, or write %7B or %7D'),
+        ("{a}", NO_SCHEME),
+        ("a b:{a}", NO_SCHEME),
+        ("a:{a}%", PERCENT),
+        ("a: {a}", foreign(" ")),
+    ],
+)
+def test_what_is_no_template(template: str, fault: str) -> None:
+    assert uri.parse(template) == fault

@@ -1,0 +1,73 @@
+"""Law of the snapshot: after any changes its indexes are what a computation from nothing gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crd.facts import Claim, Fact, MemberFact, ServerFact
+from crd.snapshot import MEMBER_KINDS, Snapshot
+from tests.laws import worlds
+
+if TYPE_CHECKING:
+    from crd.manifest import Object
+    from crd.ref import Ref
+
+steps = st.lists(st.tuples(worlds.objects(), st.sampled_from(["put", "put", "drop"])), max_size=20)
+
+
+def after(taken: list[tuple[Object, str]]) -> tuple[Snapshot, dict[Ref, Fact]]:
+    """The snapshot that came step by step, and the facts that it should hold."""
+    snapshot, facts = Snapshot(), {}
+    for item, step in taken:
+        if step == "put" and item.fact is not None:
+            snapshot, facts[item.ref] = snapshot.put(item.fact), item.fact
+        else:
+            snapshot = snapshot.drop(item.ref)
+            facts.pop(item.ref, None)
+    return snapshot, facts
+
+
+@worlds.QUICK
+@given(steps)
+def test_the_way_leaves_no_trace(taken: list[tuple[Object, str]]) -> None:
+    snapshot, facts = after(taken)
+    assert snapshot == Snapshot.of(facts.values()) == Snapshot.of(reversed(facts.values()))
+    assert {fact.ref: fact for fact in snapshot} == facts
+
+
+@worlds.QUICK
+@given(steps, worlds.labels)
+def test_every_answer_is_that_of_a_search_through_all(taken: list[tuple[Object, str]], labels: dict[str, str]) -> None:
+    snapshot, facts = after(taken)
+    members = [fact for fact in facts.values() if isinstance(fact, MemberFact)]
+    servers = [fact for fact in facts.values() if isinstance(fact, ServerFact)]
+    for server in servers:
+        namespace = server.ref.namespace
+        selected = [
+            m for m in members if m.ref.namespace == namespace and server.selector_of(m.ref.kind).matches(m.labels)
+        ]
+        view = snapshot.view(server.ref)
+        assert set(view.members) == {member.ref for member in selected}
+        holders: dict[Claim, set[Ref]] = {}
+        for member in selected:
+            for claim in member.claims:
+                holders.setdefault(claim, set()).add(member.ref)
+        assert {claim: set(refs) for claim, refs in view.claimants.items()} == holders
+        for kind in MEMBER_KINDS:
+            refs = {ref for ref in view.members if ref.kind is kind}
+            found = list(snapshot.selected(kind, namespace, server.selector_of(kind)))
+            assert ({fact.ref for fact in found}, len(found)) == (refs, len(refs))
+            assert view.count(kind) == len(refs)
+        assert view.weight == sum(member.weight for member in selected)
+    for namespace in ("one", "two"):
+        for kind in MEMBER_KINDS:
+            there = (server for server in servers if server.ref.namespace == namespace)
+            expected = {server.ref for server in there if server.selector_of(kind).matches(labels)}
+            selecting = list(snapshot.selecting(kind, namespace, labels))
+            assert (set(selecting), len(selecting)) == (expected, len(expected))
+        for kind in worlds.KINDS:
+            refs = {ref for ref in facts if (ref.kind, ref.namespace) == (kind, namespace)}
+            assert set(snapshot.refs(kind, namespace)) == refs

@@ -1,0 +1,133 @@
+"""What the house promises of itself, held by a machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cli.commands import generate
+from crd.finding import Reason
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("crd", "cluster", "certs", "webhook", "controller", "runtime", "cli")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_generated_files_are_current() -> None:
+    assert {name: (ROOT / name).read_text() for name in generate.files()} == generate.files()
+
+
+def test_a_definition_fits_into_the_annotation_of_kubectl_apply() -> None:
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "manifests/base/crds").glob("mcp*.yaml")}
+
+    assert len(sizes) == 4
+    assert max(sizes.values()) <= 256 * 1024
+
+
+def test_every_module_that_calls_itself_pure_is_held_to_it() -> None:
+    pure = {
+        dotted(path) for path in MODULES if (ast.get_docstring(ast.parse(path.read_text())) or "").startswith("PURE.")
+    }
+    contract = next(c for c in PYPROJECT["tool"]["importlinter"]["contracts"] if c["name"].startswith("Pure"))
+
+    held = {name for name in pure if any(name == s or name.startswith(f"{s}.") for s in contract["source_modules"])}
+    assert pure - held == set()
+    assert set(contract["source_modules"]) - pure == {"crd"}
+
+
+def test_import_floors_hold() -> None:
+    done = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_a_page_and_an_example(reason: Reason) -> None:
+    assert (ROOT / "docs" / "errors" / f"{reason}.md").exists()
+    examples = [*(ROOT / "manifests/examples").rglob(f"{reason}--*.yaml")]
+    assert examples or reason is Reason.NAME_CONFLICT  # never admitted: only the controller finds it
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_a_module_is_a_room_and_a_function_a_thought(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            assert lines <= 40, f"{node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_a_module_says_what_it_is_and_what_it_offers(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree)
+    named = [n for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"]
+    assert named or path.name == "__init__.py"
+
+
+def test_no_room_has_a_name_that_says_nothing() -> None:
+    banned = {"utils", "common", "helpers", "base", "core"}
+
+    assert [path for path in MODULES if banned & {path.stem, path.parent.name}] == []
+
+
+def commands(document: str) -> list[str]:
+    """The command lines of a document's shell blocks."""
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    lines = [line.removeprefix("$ ").partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/operations.md"])
+def test_the_commands_of_the_documents_exist(document: str) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in commands(document):
+        words = [word for word in line.split() if "=" not in word or word.startswith("-")]
+        if words[0] == "make":
+            assert set(words[1:]) <= targets, line
+        if "mcp-operator" in words[0]:
+            done = subprocess.run(
+                [ROOT / ".venv/bin/mcp-operator", words[1], "--help"], capture_output=True, check=False
+            )
+            assert done.returncode == 0, line
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/operations.md",
+        "docs/tools.md",
+        "docs/integrity.md",
+        "docs/ci.md",
+        "docs/errors/README.md",
+        "docs/reference/README.md",
+        "manifests/examples/README.md",
+    ],
+)
+def test_the_files_that_the_documents_name_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert ((ROOT / document).parent / target).exists(), target
+
+
+def test_the_words_of_the_project_are_its_own() -> None:
+    foreign = re.compile(
+        r"\b(pypi\.org|deb\.debian\.org|proxy\.golang\.org|registry\.npmjs|/work/|claude|anthropic)\b", re.IGNORECASE
+    )
+    texts = [name for name in TRACKED if not name.endswith((".lock", ".sum")) and name != "tests/layout/test_layout.py"]
+
+    assert [name for name in texts if foreign.search((ROOT / name).read_text(errors="replace"))] == []

@@ -1,0 +1,453 @@
+"""Who is let in: keys and tokens, each with a way to turn it over, and what those hear who are not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from crd.published.policy import Bucket
+from crd.published.settings import Auth, Jwt, Limits
+from runtime.auth import gatekeeper, jwks, oauth_metadata, tokens
+from runtime.auth.gatekeeper import Gatekeeper
+from runtime.auth.jwks import KeySets, KeysUnavailableError
+from runtime.auth.oauth_metadata import DeniedError
+from tests.runtime.asking import INITIALIZE, modern, rpc, send
+
+NOW = 1_800_000_000
+ISSUER = "https://issuer.example.com"
+RSA = rsa.generate_private_key(65537, 2048)
+OTHER = rsa.generate_private_key(65537, 2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+ED = ed25519.Ed25519PrivateKey.generate()
+WANTED = Jwt(ISSUER, ("shop", "store"), jwks_secret="issuer", required_scopes=("read", "write"))
+
+
+def public(key: Any, kid: str | None, algorithm: str = "RS256", **more: Any) -> dict[str, Any]:
+    found = jwt.algorithms.get_default_algorithms()[algorithm].to_jwk(key.public_key(), as_dict=True)
+    return {**found, **({"kid": kid} if kid else {}), **more}
+
+
+KEYS = (
+    public(RSA, "rsa"),
+    public(EC, "ec", "ES256", alg="ES256"),
+    public(ED, "ed", "EdDSA"),
+    public(OTHER, "enc", use="enc"),
+    {"kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB"},
+)
+
+
+def token(key: Any = RSA, kid: str | None = "rsa", algorithm: str = "RS256", **claims: Any) -> str:
+    said = {"iss": ISSUER, "aud": "shop", "exp": NOW + 60, "sub": "ada", "scope": "read write", **claims}
+    given = {name: value for name, value in said.items() if value is not None}
+    return jwt.encode(given, key, algorithm, headers={"kid": kid} if kid else None)
+
+
+def unsigned(**header: Any) -> str:
+    signed = token().split(".")
+    head = jwt.utils.base64url_encode(json.dumps({"alg": "none", **header}).encode()).decode()
+    return f"{head}.{signed[1]}.{signed[2]}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(token(), id="RSA"),
+        pytest.param(token(algorithm="PS384"), id="the same key, another padding"),
+        pytest.param(token(EC, "ec", "ES256"), id="EC"),
+        pytest.param(token(ED, "ed", "EdDSA"), id="Ed25519"),
+        pytest.param(token(kid=None), id="no key named"),
+        pytest.param(token(aud=["other", "store"]), id="one of several audiences"),
+        pytest.param(token(exp=NOW - 29), id="expired within what clocks may differ"),
+        pytest.param(token(nbf=NOW + 29), id="valid soon"),
+        pytest.param(token(iat=NOW + 9999), id="issued in the future"),
+    ],
+)
+def test_a_token_of_the_issuer_is_believed(given: str) -> None:
+    assert tokens.verified(given, KEYS, WANTED, NOW)["sub"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        pytest.param("x.y", "no JWT", id="no token"),
+        pytest.param(token(OTHER), "signature", id="another's signature"),
+        pytest.param(token(EC, "rsa", "ES256"), "no key", id="a key of another type"),
+        pytest.param(token(OTHER, "enc"), "no key", id="a key for encryption"),
+        pytest.param(token(kid="new"), "no key", id="an unknown key"),
+        pytest.param(token(kid="broken"), "InvalidKeyError", id="a broken key"),
+        pytest.param(token("secret" * 9, "rsa", "HS256"), "algorithm", id="a shared secret"),
+        pytest.param(unsigned(), "algorithm", id="no signature"),
+        pytest.param(unsigned(alg="RS256", kid="rsa"), "signature", id="a header that was changed"),
+        pytest.param(token(iss="https://other.example.com"), "InvalidIssuer", id="another issuer"),
+        pytest.param(token(aud="other"), "InvalidAudience", id="another audience"),
+        pytest.param(token(aud=None), "MissingRequiredClaim", id="no audience"),
+        pytest.param(token(exp=None), "MissingRequiredClaim", id="no end"),
+        pytest.param(token(exp=NOW - 30), "expired", id="expired"),
+        pytest.param(token(exp=float("nan")), "expired", id="an end that is no number"),
+        pytest.param(token(exp="soon"), "expired", id="an end that is a text"),
+        pytest.param(token(exp=True), "expired", id="an end that is a boolean"),
+        pytest.param(token(nbf=NOW + 31), "not valid yet", id="not valid yet"),
+        pytest.param(token(nbf="x"), "not valid yet", id="a beginning that is a text"),
+    ],
+)
+def test_any_other_token_is_not(given: str, message: str) -> None:
+    with pytest.raises(tokens.TokenError, match=message) as caught:
+        tokens.verified(given, KEYS, WANTED, NOW)
+
+    assert given not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"scope": "a b"}, {"a", "b"}),
+        ({"scp": ["a", 7]}, {"a"}),
+        ({"scp": "a"}, {"a"}),
+        ({"scope": 7}, set()),
+    ],
+)
+def test_scopes_are_read_however_issuers_write_them(claims: Any, expected: set[str]) -> None:
+    assert tokens.scopes(claims) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"keys": 7}'])
+def test_what_is_no_key_set_is_said_to_be_none(body: bytes) -> None:
+    with pytest.raises(tokens.InvalidKeysError):
+        tokens.key_set(body)
+
+
+class Issuer:
+    """An issuer's keys at a URL that is never fetched in truth."""
+
+    def __init__(self, *keys: Any) -> None:
+        self.keys: tuple[Any, ...] | None = keys
+        self.asked = 0
+        self.now = 0.0
+        self.sets = KeySets(self._fetch, lambda: self.now)
+
+    async def _fetch(self, url: str) -> bytes:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.keys is None:
+            raise KeysUnavailableError("answered 500")
+        return json.dumps({"keys": self.keys}).encode()
+
+    async def kids(self, *, unknown: bool = False) -> list[str]:
+        return [key["kid"] for key in await self.sets.keys("u", unknown=unknown)]
+
+
+async def test_keys_are_fetched_once_for_all_and_kept() -> None:
+    issuer = Issuer({"kid": "a"})
+
+    assert await asyncio.gather(*(issuer.kids() for _ in range(9))) == [["a"]] * 9
+    issuer.now = jwks.MAX_AGE - 1
+    await issuer.kids()
+    assert issuer.asked == 1
+    issuer.now = jwks.MAX_AGE
+    await asyncio.gather(*(issuer.kids() for _ in range(9)))
+    assert issuer.asked == 2
+
+
+async def test_an_unknown_key_asks_anew_and_not_too_often() -> None:
+    issuer = Issuer({"kid": "a"})
+    await issuer.kids()
+    issuer.keys = ({"kid": "b"},)
+
+    assert await issuer.kids(unknown=True) == ["a"]
+    issuer.now = jwks.MIN_INTERVAL
+    assert await asyncio.gather(*(issuer.kids(unknown=True) for _ in range(9))) == [["b"]] * 9
+    assert issuer.asked == 2
+
+
+async def test_old_keys_go_on_while_the_issuer_is_silent() -> None:
+    issuer = Issuer({"kid": "a"})
+    await issuer.kids()
+    issuer.keys, issuer.now = None, jwks.MAX_AGE
+
+    assert await issuer.kids() == ["a"]
+    assert await issuer.kids() == ["a"]
+    assert issuer.asked == 2
+
+
+async def test_without_any_keys_nobody_can_be_told() -> None:
+    issuer = Issuer()
+    issuer.keys = None
+
+    with pytest.raises(KeysUnavailableError):
+        await issuer.kids()
+    with pytest.raises(KeysUnavailableError):
+        await issuer.kids()
+    assert issuer.asked == 1
+
+
+async def test_keys_come_by_http_within_bounds(aiohttp_server: Any) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        match request.path:
+            case "/keys":
+                return web.json_response({"keys": []})
+            case "/away":
+                return web.Response(status=302, headers={"Location": "/keys"})
+        return web.Response(body=b"x" * (jwks.MAX_BODY + 1))
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    server = await aiohttp_server(app)
+
+    assert await jwks.fetch(str(server.make_url("/keys"))) == b'{"keys": []}'
+    for path, message in (("/away", "302"), ("/huge", "larger")):
+        with pytest.raises(KeysUnavailableError, match=message):
+            await jwks.fetch(str(server.make_url(path)))
+    with pytest.raises(KeysUnavailableError, match="cannot be fetched"):
+        await jwks.fetch("http://127.0.0.1:1/keys")
+
+
+class Secrets:
+    """Mounted Secrets, laid out as the kubelet does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, name: str, **values: str) -> None:
+        folder = self.root / name
+        (folder / "..data").mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if old.is_file():
+                old.unlink()
+        for key, value in values.items():
+            (folder / key.replace("_json", ".json")).write_text(value)
+
+    def issuer(self, *keys: Any) -> None:
+        self.put("issuer", jwks_json=json.dumps({"keys": keys}))
+
+
+@pytest.fixture
+def secrets(fronts: Any) -> Secrets:
+    return Secrets(fronts.secrets)
+
+
+def bearer(credential: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {credential}"}
+
+
+BY_KEY = Auth("APIKey", api_key_secret="clients")
+BY_TOKEN = Auth("JWT", jwt=WANTED)
+
+
+async def test_a_key_is_its_client_and_may_be_turned_over(fronts: Any, catalog_of: Any, secrets: Secrets) -> None:
+    secrets.put("clients", ada="first\n", bob="second", nobody="\n")
+    front = await fronts.start(catalog_of(auth=BY_KEY))
+
+    async def who(credential: str) -> Any:
+        status, _, answer = await modern(front.mcp, "tools/call", name="echo", sent=bearer(credential))
+        return answer["result"]["structuredContent"]["principal"] if status == 200 else status
+
+    assert [await who(key) for key in ("first", "second", "third", "\xfc")] == ["ada", "bob", 401, 401]
+    secrets.put("clients", ada="third")
+    assert [await who(key) for key in ("first", "third")] == [401, "ada"]
+    assert front.count("mcp_server_denied_total", http_response_status_code="401") == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "challenge"),
+    [
+        ({}, 401, "Bearer"),
+        ({"Authorization": "Basic YTpi"}, 401, "Bearer"),
+        ({"Authorization": "Bearer "}, 401, "Bearer"),
+        (
+            {"Authorization": "Bearer nothing"},
+            401,
+            'Bearer error="invalid_token", error_description="this API key is not known"',
+        ),
+    ],
+)
+async def test_without_a_key_nothing_is_served(
+    fronts: Any, catalog_of: Any, secrets: Secrets, headers: dict[str, str], status: int, challenge: str
+) -> None:
+    secrets.put("clients", ada="first")
+    front = await fronts.start(catalog_of(auth=BY_KEY))
+
+    for method, url in (("POST", front.mcp), ("GET", front.mcp), ("DELETE", front.mcp), ("GET", f"{front.mcp}/greet")):
+        found, answered, _ = await send(url, method, INITIALIZE if method == "POST" else None, **headers)
+        assert (found, answered["WWW-Authenticate"]) == (status, challenge)
+
+
+async def test_a_secret_that_is_not_there_is_not_the_client_s_fault(
+    fronts: Any, catalog_of: Any, secrets: Secrets
+) -> None:
+    front = await fronts.start(catalog_of(auth=BY_KEY))
+    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    secrets.put("clients", ada=" ")
+    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    front.serve(catalog_of(auth=BY_TOKEN))
+    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    secrets.put("issuer", jwks_json="{")
+    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    front.serve(catalog_of(auth=Auth("JWT")))
+    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+
+
+async def test_a_token_s_user_and_claims_reach_the_call(fronts: Any, catalog_of: Any, secrets: Secrets) -> None:
+    secrets.issuer(*KEYS)
+    front = await fronts.start(catalog_of(auth=BY_TOKEN))
+
+    sent = bearer(token(tenant="t1"))
+    _, _, answer = await modern(front.mcp, "tools/call", name="echo", sent=sent)
+
+    assert answer["result"]["structuredContent"]["principal"] == "ada"
+    assert front.backends.contexts[0].claims["tenant"] == "t1"
+    assert front.backends.contexts[0].headers["mcp-name"] == "echo"
+    assert (await send(f"{front.mcp}/greet", "GET", **sent))[2]["principal"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("claims", "claim", "status", "principal"),
+    [
+        ({"uid": 7}, "uid", 200, "7"),
+        ({"uid": ""}, "uid", 401, None),
+        ({"uid": True}, "uid", 401, None),
+        ({}, "uid", 401, None),
+    ],
+)
+async def test_the_user_is_named_by_the_claim_that_was_chosen(
+    fronts: Any, catalog_of: Any, secrets: Secrets, claims: Any, claim: str, status: int, principal: str | None
+) -> None:
+    secrets.issuer(*KEYS)
+    wanted = Jwt(ISSUER, ("shop",), jwks_secret="issuer", user_claim=claim)
+    front = await fronts.start(catalog_of(auth=Auth("JWT", jwt=wanted)))
+
+    found, _, answer = await modern(front.mcp, "tools/call", name="echo", sent=bearer(token(**claims)))
+
+    assert found == status
+    assert principal is None or answer["result"]["structuredContent"]["principal"] == principal
+
+
+async def test_who_is_not_let_in_is_told_where_to_ask(fronts: Any, catalog_of: Any, secrets: Secrets) -> None:
+    secrets.issuer(*KEYS)
+    front = await fronts.start(catalog_of(auth=BY_TOKEN))
+    where = f'scope="read write", resource_metadata="{front.url}/.well-known/oauth-protected-resource/mcp"'
+
+    status, headers, answer = await send(front.mcp, body=INITIALIZE)
+    assert (status, headers["WWW-Authenticate"], answer["error"]) == (401, f"Bearer {where}", "unauthorized")
+    status, headers, _ = await send(front.mcp, body=INITIALIZE, **bearer(token(exp=NOW - 99)))
+    said = f'Bearer error="invalid_token", error_description="the token has expired", {where}'
+    assert (status, headers["WWW-Authenticate"]) == (401, said)
+    status, headers, _ = await send(front.mcp, body=INITIALIZE, **bearer(token(scope="read")))
+    said = f'Bearer error="insufficient_scope", error_description="the token lacks write", {where}'
+    assert (status, headers["WWW-Authenticate"]) == (403, said)
+
+
+async def test_the_metadata_are_anybody_s_to_read(fronts: Any, catalog_of: Any) -> None:
+    front = await fronts.start(catalog_of(auth=BY_TOKEN))
+
+    for path in (oauth_metadata.WELL_KNOWN + "/mcp", oauth_metadata.WELL_KNOWN):
+        status, _, answer = await send(
+            front.url + path, "GET", **{"X-Forwarded-Proto": "https", "Host": "shop.example.com"}
+        )
+        assert (status, answer) == (
+            200,
+            {
+                "resource": "https://shop.example.com/mcp",
+                "authorization_servers": [ISSUER],
+                "bearer_methods_supported": ["header"],
+                "scopes_supported": ["read", "write"],
+            },
+        )
+    assert (await send(front.url + oauth_metadata.WELL_KNOWN + "/other", "GET"))[0] == 404
+    front.serve(catalog_of(auth=BY_KEY))
+    assert (await send(front.url + oauth_metadata.WELL_KNOWN, "GET"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("named", "prefix", "host", "identifier", "url"),
+    [
+        (
+            "https://a.example/x/",
+            "/mcp",
+            "h",
+            "https://a.example/x/",
+            "https://a.example/.well-known/oauth-protected-resource/x",
+        ),
+        ("", "/mcp", "h:8", "http://h:8/mcp", "http://h:8/.well-known/oauth-protected-resource/mcp"),
+        ("", "/mcp", "[::1]:8", "http://[::1]:8/mcp", "http://[::1]:8/.well-known/oauth-protected-resource/mcp"),
+        ("", "/mcp", 'h"', "http://k/mcp", "http://k/.well-known/oauth-protected-resource/mcp"),
+    ],
+)
+def test_a_resource_is_named_as_its_author_or_its_client_names_it(
+    catalog_of: Any, named: str, prefix: str, host: str, identifier: str, url: str
+) -> None:
+    settings = catalog_of(auth=Auth("JWT", jwt=WANTED, resource=named), path_prefix=prefix, hosts=("k",)).settings
+
+    found = oauth_metadata.resource(settings, "http", host)
+
+    assert (found.identifier, found.metadata_url) == (identifier, url)
+    assert oauth_metadata.WELL_KNOWN + prefix in found.paths
+
+
+def test_words_in_a_challenge_stay_within_their_quotes(catalog_of: Any) -> None:
+    settings = catalog_of(auth=Auth("None")).settings
+    denied = DeniedError(401, "invalid_token", 'a "b" \\')
+
+    said = oauth_metadata.challenge(denied, settings.auth, oauth_metadata.resource(settings, "http", ""))
+
+    assert said == 'Bearer error="invalid_token", error_description="a \\"b\\" \\\\"'
+    without = Auth("JWT", jwt=Jwt(ISSUER, ("a",)))
+    assert b"scopes_supported" not in (
+        oauth_metadata.metadata(without, oauth_metadata.resource(settings, "http", "")) or b""
+    )
+    assert "scope=" not in oauth_metadata.challenge(denied, without, oauth_metadata.resource(settings, "http", ""))
+
+
+async def test_authorization_stands_once(tmp_path: Path) -> None:
+    keeper = Gatekeeper(tmp_path, Issuer().sets, lambda: NOW)
+
+    with pytest.raises(DeniedError) as caught:
+        await keeper.identify(BY_KEY, ["Bearer a", "Bearer b"])
+    assert (caught.value.status, caught.value.error) == (400, "invalid_request")
+    with pytest.raises(DeniedError) as caught:
+        await keeper.identify(BY_KEY, ["Bearer \udcff"])
+    assert caught.value.status == 400
+    assert await keeper.identify(Auth(), ["Bearer a", "Bearer b"]) == gatekeeper.ANYBODY
+
+
+async def test_keys_of_a_url_are_turned_over_at_the_first_token_of_a_new_one(tmp_path: Path) -> None:
+    issuer = Issuer(public(RSA, "old"))
+    keeper = Gatekeeper(tmp_path, issuer.sets, lambda: NOW)
+    wanted = Auth("JWT", jwt=Jwt(ISSUER, ("shop",), jwks_url="https://issuer.example.com/keys"))
+    assert (await keeper.identify(wanted, [f"Bearer {token(kid='old')}"])).principal == "ada"
+
+    issuer.keys, issuer.now = (public(EC, "new", "ES256"),), jwks.MIN_INTERVAL
+    turned = f"Bearer {token(EC, 'new', 'ES256')}"
+
+    assert (await keeper.identify(wanted, [turned])).principal == "ada"
+    with pytest.raises(DeniedError, match="no key"):
+        await keeper.identify(wanted, [f"Bearer {token(kid='old')}"])
+
+
+async def test_a_session_is_nobody_else_s(fronts: Any, catalog_of: Any, secrets: Secrets, redis: Any) -> None:
+    secrets.put("clients", ada="first", bob="second")
+    for mode, store in (("Memory", None), ("Redis", redis)):
+        front = await fronts.start(catalog_of(auth=BY_KEY, sessions=mode), store)
+        _, headers, _ = await send(front.mcp, body=INITIALIZE, **bearer("first"))
+        session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
+
+        assert (await send(front.mcp, body=rpc("ping"), **session, **bearer("second")))[0] == 404
+        assert (await send(front.mcp, "DELETE", **session, **bearer("second")))[0] == 404
+        assert (await send(front.mcp, body=rpc("ping"), **session))[0] == 401
+        assert (await send(front.mcp, body=rpc("ping"), **session, **bearer("first")))[0] == 200
+
+
+async def test_each_client_has_a_limit_of_its_own(fronts: Any, catalog_of: Any, secrets: Secrets) -> None:
+    secrets.put("clients", ada="first", bob="second")
+    front = await fronts.start(catalog_of(auth=BY_KEY, limits=Limits(per_client=Bucket(1, 3600))))
+
+    found = [(await modern(front.mcp, "tools/list", sent=bearer(key)))[0] for key in ("first", "first", "second")]
+
+    assert found == [200, 429, 200]
+    assert front.count("mcp_server_rate_limited_total", scope="client") == 1

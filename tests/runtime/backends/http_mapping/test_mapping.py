@@ -1,0 +1,374 @@
+"""What may reach a backend, and how it is escaped; what may not is refused before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crd.published.entries import (
+    Backend,
+    Body,
+    BodyField,
+    Http,
+    HttpResource,
+    Operation,
+    Pagination,
+    Parameter,
+    ParameterEntry,
+    Tool,
+)
+from runtime.backends.faults import CallError
+from runtime.backends.http_mapping import escaping, mapping
+
+BACKEND = Backend("orders.shop.svc", 8080, "/api/v1")
+BASE = "http://orders.shop.svc:8080/api/v1"
+
+
+def tool(method: str = "POST", http: Http | None = None, backend: Backend = BACKEND, **more: Any) -> Tool:
+    return Tool("a", "shop/a", method, backend, more.pop("schema", {"type": "object"}), http=http or Http(), **more)
+
+
+def refused(given: Tool, arguments: dict[str, Any], claims: dict[str, Any] | None = None) -> CallError:
+    with pytest.raises(CallError) as caught:
+        mapping.of_tool(given, arguments, claims or {})
+    return caught.value
+
+
+# The pairs of docs/errors/UnsafePath and of the design's measurements: template, value.
+REFUSED = [
+    *(("/{id}", value) for value in (
+        "..", ".", "%2e%2e", ".%2e", "%252e%252e", "..;a=b", "a/b", "a%2Fb", "x%252f..", "a\\b", "a\r\nb", "a%0d%0ab",
+        "", "\ud800", "x" * 1025, "a\x7f",
+    )),
+    ("/.{id}", "."),
+    *(("/{id+}", value) for value in ("/a", "a//b", "a/../b", "a%2f..%2fb", "a/", "", "a\\b")),
+]  # fmt: skip
+SENT = [
+    *(("/{id}", value) for value in (
+        "a?x=1#f", "a;b=c", "a:b@c,d+e&f=g", "50%", "%zz", "...", "日本 ü", "12345678901234567890", "A 7",
+    )),
+    ("/x-{id}.json", "a b"),
+    ("/{id+}", "a/b c/d"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("template", "value"), REFUSED)
+def test_what_could_leave_its_place_in_the_path_is_refused(template: str, value: str) -> None:
+    fault = refused(tool("GET", Http(template)), {"id": value})
+
+    assert fault.code == "invalid_arguments"
+    assert value not in fault.message or len(value) < 2
+
+
+@pytest.mark.parametrize(("template", "value"), SENT)
+def test_every_other_value_arrives_as_it_is(template: str, value: str) -> None:
+    url = mapping.of_tool(tool("GET", Http(template)), {"id": value}).url
+
+    path = url.removeprefix(BASE)
+    assert unquote(path) == template.replace("{id+}", "{id}").replace("{id}", value)
+    assert not set(path) & set("?#; ")
+
+
+@given(st.text(max_size=40), st.sampled_from(["/{id}", "/a/{id}/b", "/.{id}", "/{id}.{id}", "/{id+}", "/a{id+}"]))
+def test_whatever_the_value_the_path_stays_below_that_of_the_service(value: str, template: str) -> None:
+    try:
+        url = mapping.of_tool(tool("GET", Http(template)), {"id": value}).url
+    except CallError:
+        assert refused(tool("GET", Http(template)), {"id": value}).code == "invalid_arguments"
+        return
+    path = url.removeprefix("http://orders.shop.svc:8080")
+    assert path.startswith("/api/v1/")
+    seen = path
+    for _ in range(4):
+        assert not {".", ".."} & {part.partition(";")[0] for part in seen.split("/")}
+        seen = unquote(seen)
+    assert unquote(path) == "/api/v1" + template.replace("{id+}", "{id}").replace("{id}", value)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_arguments_are_the_body(method: str) -> None:
+    request = mapping.of_tool(tool(method), {"b": [1, None], "a": "ü"})
+
+    assert request.url == BASE
+    assert request.body == '{"b":[1,null],"a":"ü"}'.encode()
+    assert ("Content-Type", "application/json") in request.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_arguments_are_the_query(method: str) -> None:
+    request = mapping.of_tool(tool(method), {"q": "tea & milk", "n": [1, True, 1.5], "none": None, "/odd": "x"})
+
+    assert request.url == f"{BASE}?q=tea%20%26%20milk&n=1&n=true&n=1.5&%2Fodd=x"
+    assert request.body is None
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "place"),
+    [
+        (tool("GET"), {"filter": {"a": 1}}, "/filter"),
+        (tool("GET"), {"q": "\ud800"}, "surrogate"),
+        (tool("GET"), {"q": "x" * 9000}, "longer"),
+        (tool(), {"a": [{"b": 2**53}]}, "/a/0/b"),
+        (tool(), {"a": -(2**53)}, "/a"),
+        (tool(), {"a": "x" * 2**20}, "larger than 1048576"),
+        (tool("GET", Http("/{id}")), {}, "/id: required"),
+        (tool("GET", Http("/{id}")), {"id": None}, "/id: required"),
+        (tool("GET", Http("/{id}")), {"id": ["a"]}, "/id: not a plain value"),
+        (tool("GET", Http(headers=(ParameterEntry("X-A", argument="a"),))), {"a": "a\r\nb"}, "/a: not a header value"),
+        (tool("GET", Http(headers=(ParameterEntry("X-A", argument="a"),))), {"a": " a"}, "/a: not a header value"),
+        (tool("GET", Http(headers=(ParameterEntry("X-A", argument="a"),))), {"a": "ü"}, "/a: not a header value"),
+        (
+            tool("GET", Http(headers=tuple(ParameterEntry(f"X-{n}", value="x" * 300) for n in range(30)))),
+            {},
+            "8192 bytes",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_with_its_place(given: Tool, arguments: Any, place: str) -> None:
+    fault = refused(given, arguments)
+
+    assert fault.code == "invalid_arguments"
+    assert place in fault.message
+
+
+def test_a_port_that_is_not_known_is_our_fault() -> None:
+    assert refused(tool(backend=Backend("orders.shop.svc", 0)), {}).code == "misconfigured"
+
+
+def query(entry: ParameterEntry, value: Any) -> str:
+    return mapping.of_tool(tool("GET", Http(query=(entry,))), {"a": value}).url.removeprefix(BASE)
+
+
+@pytest.mark.parametrize(
+    ("style", "value", "sent"),
+    [
+        ("Repeat", ["x", 1, None, True], "?q=x&q=1&q=true"),
+        ("Comma", ["new", "a,b"], "?q=new,a%2Cb"),
+        ("Space", ["a b", "c"], "?q=a%20b%20c"),
+        ("Pipe", ["a", "b"], "?q=a%7Cb"),
+        ("DeepObject", {"k[": "v&", "n": 1, "none": None}, "?q%5Bk%5B%5D=v%26&q%5Bn%5D=1"),
+        ("Json", {"a": [1]}, "?q=%7B%22a%22%3A%5B1%5D%7D"),
+        ("Json", "x", "?q=%22x%22"),
+        ("Comma", "plain", "?q=plain"),
+        ("Repeat", "", ""),
+        ("Repeat", [], ""),
+        ("Repeat", None, ""),
+        ("Repeat", False, "?q=false"),
+        ("Repeat", 0, "?q=0"),
+    ],
+)
+def test_a_query_entry_is_written_in_its_style(style: str, value: Any, sent: str) -> None:
+    assert query(ParameterEntry("q", argument="a", style=style), value) == sent
+
+
+def test_an_empty_value_is_sent_where_it_is_not_to_be_omitted() -> None:
+    assert query(ParameterEntry("q", argument="a", omit_empty=False), "") == "?q="
+
+
+def test_an_object_inside_of_an_array_cannot_stand_in_a_query() -> None:
+    assert (
+        "/a: not a plain value"
+        in refused(tool("GET", Http(query=(ParameterEntry("q", argument="a"),))), {"a": [{}]}).message
+    )
+
+
+def test_a_claim_is_sent_and_its_absence_is_our_fault() -> None:
+    given = tool(
+        "GET", Http(query=(ParameterEntry("user", claim="sub"),), headers=(ParameterEntry("X-Org", claim="org"),))
+    )
+
+    request = mapping.of_tool(given, {}, {"sub": "u 1", "org": "shop"})
+
+    assert request.url.endswith("?user=u%201")
+    assert request.headers == (("X-Org", "shop"),)
+    assert refused(given, {}, {"sub": "u"}).code == "misconfigured"
+
+
+@pytest.mark.parametrize(
+    ("style", "value", "sent"), [("Comma", ["a", "b"], "a,b"), ("Json", {"a": 1}, '{"a":1}'), ("Repeat", "x", "x")]
+)
+def test_a_header_is_one_line(style: str, value: Any, sent: str) -> None:
+    given = tool("GET", Http(headers=(ParameterEntry("X-A", argument="a", style=style),)))
+
+    assert mapping.of_tool(given, {"a": value}).headers == (("X-A", sent),)
+
+
+def body(mode: str, arguments: dict[str, Any], http: Http | None = None, **more: Any) -> tuple[str, bytes | None]:
+    request = mapping.of_tool(tool("POST", http or Http(body=Body(mode, **more))), arguments, {"sub": "u1"})
+    return dict(request.headers).get("Content-Type", ""), request.body
+
+
+def test_arguments_that_an_entry_names_are_no_part_of_the_body() -> None:
+    http = Http(
+        "/{id}", query=(ParameterEntry("q", argument="/filter/q"),), headers=(ParameterEntry("X-A", argument="tag"),)
+    )
+
+    given = {"id": "7", "filter": {"q": 1}, "tag": "t", "left": None}
+
+    assert body("Arguments", given, http) == ("application/json", b'{"left":null}')
+
+
+def test_one_argument_is_the_whole_body() -> None:
+    merge = {"content_type": "application/merge-patch+json", "argument": "patch"}
+
+    assert body("Argument", {"patch": {"note": None}}, **merge) == (merge["content_type"], b'{"note":null}')
+    assert body("Argument", {}, argument="patch") == ("", None)
+
+
+def test_fields_build_an_object() -> None:
+    fields = (
+        BodyField("subject", argument="title"),
+        BodyField("/meta/labels", argument="labels"),
+        BodyField("/meta/city", argument="/address/city"),
+        BodyField("/a~1b", value="x"),
+        BodyField("reporter", claim="sub"),
+        BodyField("none", argument="absent"),
+    )
+    given = {"title": 'He said "hi"', "labels": ["x"], "address": {"city": "Oslo"}}
+
+    media, sent = body("Fields", given, fields=fields)
+
+    assert media == "application/json"
+    assert json.loads(sent or b"") == {
+        "subject": 'He said "hi"', "meta": {"labels": ["x"], "city": "Oslo"}, "a/b": "x", "reporter": "u1",
+    }  # fmt: skip
+
+
+def test_a_form_is_urlencoded() -> None:
+    assert body("Form", {"a b": "c&d", "n": [1, 2], "none": None}) == (
+        "application/x-www-form-urlencoded", b"a%20b=c%26d&n=1&n=2",
+    )  # fmt: skip
+    assert body("Form", {"x": "1", "y": "2"}, fields=(BodyField("z", argument="x"),))[1] == b"z=1"
+
+
+def test_raw_text_and_bytes() -> None:
+    assert body("Raw", {"a": "ü"}, argument="a", content_type="text/csv") == ("text/csv", "ü".encode())
+    raw = {"argument": "a", "content_type": "image/png", "encoding": "Base64"}
+    assert body("Raw", {"a": "AP8="}, **raw) == ("image/png", b"\x00\xff")
+    assert "/a: not base64" in refused(tool("POST", Http(body=Body("Raw", **raw))), {"a": "no!"}).message
+
+
+def test_no_body_puts_what_is_left_into_the_query() -> None:
+    request = mapping.of_tool(tool("POST", Http(body=Body("None"))), {"a": 1})
+
+    assert (request.url, request.body, request.headers) == (f"{BASE}?a=1", None, ())
+
+
+def test_parts_are_divided_by_what_none_of_them_holds() -> None:
+    fields = (
+        BodyField("note", argument="note"),
+        BodyField("file", argument="data", file_name="a.bin", media_type="application/octet-stream", encoding="Base64"),
+        BodyField("none", argument="absent"),
+    )
+
+    media, sent = body("Multipart", {"note": "x\r\n--boundary", "data": "AP8="}, fields=fields)
+
+    boundary = media.partition("boundary=")[2].encode()
+    first, second, last = (sent or b"").split(b"--" + boundary)[1:]
+    assert first == b'\r\nContent-Disposition: form-data; name="note"\r\n\r\nx\r\n--boundary\r\n'
+    assert second.endswith(b'filename="a.bin"\r\nContent-Type: application/octet-stream\r\n\r\n\x00\xff\r\n')
+    assert last == b"--\r\n"
+    assert body("Multipart", {"a": "1"})[1] is not None
+
+
+PAGES = Pagination("cursor", "page_token", "/next", size_argument="limit", size_parameter="page_size", max_size=50)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ({"q": "tea & milk", "limit": 500, "cursor": "abc=="}, "?q=tea%20%26%20milk&page_token=abc%3D%3D&page_size=50"),
+        ({"q": "x", "limit": 7}, "?q=x&page_size=7"),
+        ({}, ""),
+    ],
+)
+def test_a_page_is_asked_for(arguments: dict[str, Any], sent: str) -> None:
+    http = Http(query=(ParameterEntry("q", argument="q"),), pagination=PAGES)
+
+    assert mapping.of_tool(tool("GET", http), arguments).url == BASE + sent
+
+
+def test_the_listed_schema_gains_the_cursor() -> None:
+    schema = {"type": "object", "properties": {"q": {}}, "additionalProperties": False}
+
+    listed = mapping.listed_input_schema(tool("GET", Http(pagination=PAGES), schema=schema))
+
+    assert list(listed["properties"]) == ["q", "cursor"]
+    assert mapping.listed_input_schema(tool(schema=schema)) is schema
+
+
+def test_the_worked_example_of_path_and_query() -> None:
+    http = Http(
+        "/v1/customers/{customer_id}/orders",
+        query=(
+            ParameterEntry("state", argument="status", style="Comma"),
+            ParameterEntry("verbose", argument="verbose"),
+            ParameterEntry("source", value="mcp"),
+        ),
+    )
+    given = tool("GET", http, Backend("orders.shop.svc", 8080, "/api"))
+    arguments = {"customer_id": "A 7", "status": ["new", "a,b"], "verbose": False}
+
+    assert mapping.of_tool(given, arguments).url == (
+        "http://orders.shop.svc:8080/api/v1/customers/A%207/orders?state=new,a%2Cb&verbose=false&source=mcp"
+    )
+    assert refused(given, {"customer_id": "A/7 ü"}).message == '/customer_id: "/" not allowed'
+
+
+def test_a_resource_is_read_with_the_variables_of_its_uri() -> None:
+    resource = HttpResource(
+        "orders://customers/{id}",
+        "o",
+        "shop/o",
+        BACKEND,
+        http=Http("/c/{id}", query=(ParameterEntry("limit", value="1"),)),
+    )
+
+    assert mapping.of_resource(resource, {"id": "A7"}).url == f"{BASE}/c/A7?limit=1"
+
+
+def operation(path: str = "/stock/{sku}", method: str = "GET", *parameters: Parameter) -> Operation:
+    return Operation(
+        "stock", "shop/stock", method, "/stock/{sku}", Backend("s.shop.svc", 80, path), parameters=parameters
+    )
+
+
+SKU = Parameter("sku", "path", required=True)
+
+
+def test_an_operation_puts_each_parameter_in_its_place() -> None:
+    given = operation("/stock/{sku}", "POST", SKU, Parameter("q", "query"), Parameter("X-Shop", "header"))
+
+    request = mapping.of_operation(given, {"sku": "a b", "q": "1&2", "X-Shop": "main"}, b"{}")
+
+    assert request.url == "http://s.shop.svc:80/stock/a%20b?q=1%262"
+    assert dict(request.headers) == {"X-Shop": "main", "Content-Type": "application/json"}
+    assert not request.idempotent
+
+
+@pytest.mark.parametrize(
+    ("given", "values", "code"),
+    [
+        (operation("/stock/{sku}", "GET", SKU), {}, "invalid_arguments"),
+        (operation("/stock/{sku}", "GET", Parameter("q", "query", required=True)), {}, "invalid_arguments"),
+        (operation("/stock/{other}", "GET", SKU), {"sku": "a"}, "invalid_arguments"),
+        (operation("/", "GET", Parameter("Cookie", "header")), {"Cookie": "a"}, "misconfigured"),
+        (operation("/", "GET", Parameter("X-A", "header")), {"X-A": "a\r\nb"}, "invalid_arguments"),
+        (operation("/.{sku}", "GET", SKU), {"sku": "."}, "invalid_arguments"),
+    ],
+)
+def test_an_operation_refuses_what_has_no_safe_place(given: Operation, values: dict[str, str], code: str) -> None:
+    with pytest.raises(CallError) as caught:
+        mapping.of_operation(given, values)
+
+    assert caught.value.code == code
+
+
+def test_json_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(CallError):
+        escaping.dumped("\ud800")

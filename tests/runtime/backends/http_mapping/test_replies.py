@@ -1,0 +1,206 @@
+"""What a backend's reply becomes, for either era and by the policy of its tool."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from crd.published.entries import Backend, Http, Pagination, Tool
+from crd.published.policy import Policy, Response
+from runtime.backends.faults import CallError
+from runtime.backends.http_mapping import replies
+from runtime.backends.http_mapping.replies import Reply
+
+
+def tool(
+    response: Response | None = None, output: dict[str, Any] | None = None, pages: Pagination | None = None
+) -> Tool:
+    policy = Policy(response=response or Response())
+    http = Http(pagination=pages)
+    return Tool("a", "shop/a", "GET", Backend("s", 80), {}, output_schema=output, policy=policy, http=http)
+
+
+def shaped(reply: Reply, given: Tool | None = None, *, modern: bool = True) -> dict[str, Any]:
+    return replies.success(reply, given or tool(), modern=modern, request_id="r")
+
+
+def as_json(value: Any, **more: Any) -> Reply:
+    return Reply(200, "application/json", json.dumps(value).encode(), **more)
+
+
+def test_json_comes_structured_and_as_text() -> None:
+    reply = Reply(200, "application/problem+json; charset=utf-8", b'{"a": 1}')
+
+    assert shaped(reply) == {"content": [{"type": "text", "text": '{"a":1}'}], "structuredContent": {"a": 1}}
+
+
+@pytest.mark.parametrize(("modern", "structured"), [(True, [1]), (False, {"result": [1]})])
+def test_json_that_is_no_object_is_wrapped_for_older_clients(modern: bool, structured: Any) -> None:
+    assert shaped(as_json([1]), modern=modern)["structuredContent"] == structured
+
+
+@pytest.mark.parametrize(
+    ("form", "media", "body", "content"),
+    [
+        ("Auto", "", b"", {"type": "text", "text": "200 No Content"}),
+        ("Auto", "text/plain", b"hi", {"type": "text", "text": "hi"}),
+        ("Auto", "", b"hi", {"type": "text", "text": "hi"}),
+        ("Auto", "image/png", b"x", {"type": "image", "data": "eA==", "mimeType": "image/png"}),
+        ("Auto", "audio/wav", b"x", {"type": "audio", "data": "eA==", "mimeType": "audio/wav"}),
+        ("Text", "application/json", b'{"a":1}', {"type": "text", "text": '{"a":1}'}),
+        ("Json", "text/plain", b"[1]", {"type": "text", "text": "[1]"}),
+        ("Binary", "image/png", b"x", {"type": "image", "data": "eA==", "mimeType": "image/png"}),
+        ("Binary", "text/plain", b"x",
+         {"type": "resource", "resource": {"uri": "mcp://reply", "mimeType": "text/plain", "blob": "eA=="}}),
+        ("Auto", "application/pdf", b"x",
+         {"type": "resource", "resource": {"uri": "mcp://reply", "mimeType": "application/pdf", "blob": "eA=="}}),
+    ],
+)  # fmt: skip
+def test_a_reply_is_read_as_its_format_says(form: str, media: str, body: bytes, content: Any) -> None:
+    assert shaped(Reply(200, media, body), tool(Response(form)))["content"] == [content]
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 40 + b"]" * 40])
+def test_json_that_does_not_parse_or_nests_too_deep_is_a_bad_response(body: bytes) -> None:
+    with pytest.raises(CallError) as caught:
+        shaped(Reply(200, "application/json", body))
+
+    assert caught.value.code == "bad_response"
+
+
+NUMBER = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+
+
+def test_a_part_is_selected() -> None:
+    assert shaped(as_json({"ticket": {"n": 1}}), tool(Response(select="/ticket"), NUMBER))["structuredContent"] == {
+        "n": 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("reply", "given", "why"),
+    [
+        (as_json({"n": "x"}), tool(output=NUMBER), "the reply breaks the outputSchema"),
+        (as_json({}), tool(Response(select="/ticket")), "nothing stands at /ticket of the reply"),
+        (
+            Reply(200, "text/plain", b"hi"),
+            tool(output=NUMBER),
+            "the reply is no JSON, which the outputSchema describes",
+        ),
+        (Reply(204, "", b""), tool(output=NUMBER), "the reply is empty, which the outputSchema does not allow"),
+    ],
+)
+def test_a_mismatch_is_an_error_that_loses_nothing(reply: Reply, given: Tool, why: str) -> None:
+    result = shaped(reply, given)
+
+    error, kept = result["content"]
+    assert result["isError"] is True
+    assert "structuredContent" not in result
+    assert (
+        json.loads(error["text"])["error"] | {"code": "bad_response", "message": why, "requestId": "r"}
+        == (json.loads(error["text"])["error"])
+    )
+    assert kept["text"] == reply.body.decode()
+
+
+def test_a_mismatch_that_is_only_observed_is_passed_on_as_text() -> None:
+    given = tool(Response(on_schema_mismatch="Observe"), NUMBER)
+
+    assert shaped(as_json({"n": "x"}), given) == {"content": [{"type": "text", "text": '{"n": "x"}'}]}
+    assert replies.listed_output_schema(given, True) is None
+
+
+def test_an_empty_reply_conforms_where_the_schema_lets_it() -> None:
+    assert shaped(Reply(204, "", b""), tool(output={"type": "object"}))["structuredContent"] == {}
+
+
+def test_exposed_headers_go_along() -> None:
+    reply = as_json({}, headers={"location": "/a", "etag": "x"})
+
+    assert shaped(reply, tool(Response(headers=("Location", "X-None"))))["_meta"] == {
+        "mcp.example.com/headers": {"Location": "/a"}
+    }
+
+
+@pytest.mark.parametrize(("cut", "said"), [(900, "3 of 900 bytes"), (0, "3 bytes")])
+def test_what_is_too_long_is_cut_between_characters(cut: int, said: str) -> None:
+    result = shaped(Reply(200, "text/plain", "aü€".encode()[:5], cut=cut))
+
+    assert [block["text"] for block in result["content"]] == ["aü", f"[truncated at {said}; narrow the request]"]
+    assert "structuredContent" not in shaped(Reply(200, "application/json", b'{"a": 1', cut=cut))
+
+
+def test_bytes_cannot_be_cut() -> None:
+    with pytest.raises(CallError):
+        shaped(Reply(200, "image/png", b"x", cut=9))
+
+
+POINTER = Pagination("cursor", "page", "/next")
+LINK = Pagination("cursor", "page", next_link=True)
+
+
+@pytest.mark.parametrize(
+    ("pages", "reply", "cursor"),
+    [
+        (POINTER, as_json({"items": [1], "next": "n2"}), "n2"),
+        (POINTER, as_json({"items": [1], "next": 7}), "7"),
+        (POINTER, as_json({"items": [1], "next": None}), None),
+        (POINTER, as_json({"items": [1], "next": ""}), None),
+        (POINTER, as_json({"items": [1]}), None),
+        (LINK, as_json({"items": [1]}, headers={"link": '<http://x/?page=9&a=1>; rel="next"'}), "9"),
+        (
+            LINK,
+            as_json({"items": [1]}, headers={"link": "<http://x/?page=0>; rel=prev, </y?page=a%20b>; rel=next"}),
+            "a b",
+        ),
+        (LINK, as_json({"items": [1]}, headers={"link": '<http://x/?page=0>; rel="prev"'}), None),
+        (LINK, as_json({"items": [1]}, headers={"link": "<http://x/?other=1>; rel=next"}), None),
+        (LINK, as_json({"items": [1]}), None),
+    ],
+)
+def test_a_page_says_where_the_next_one_begins(pages: Pagination, reply: Reply, cursor: str | None) -> None:
+    result = shaped(reply, tool(Response(select="/items"), pages=pages), modern=False)
+
+    assert result["structuredContent"] == {"result": [1]} | ({"nextCursor": cursor} if cursor else {})
+    assert len(result["content"]) == (2 if cursor else 1)
+
+
+ARRAY = {"type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}}
+
+
+def test_the_listed_output_schema_is_what_the_result_keeps_to() -> None:
+    assert replies.listed_output_schema(tool(), True) is None
+    assert replies.listed_output_schema(tool(output=ARRAY), True) is ARRAY
+    assert replies.listed_output_schema(tool(output=NUMBER), False) is NUMBER
+    wrapped = replies.listed_output_schema(tool(output=ARRAY), False)
+    assert wrapped is not None
+    import jsonschema_rs
+
+    validator = jsonschema_rs.Draft202012Validator(wrapped)
+    assert validator.is_valid({"result": [1]})
+    assert not validator.is_valid({"result": ["x"]})
+    paged = replies.listed_output_schema(tool(output=ARRAY, pages=POINTER), True)
+    assert paged is not None
+    assert "nextCursor" in paged["properties"]
+
+
+def test_contents_are_text_or_base64() -> None:
+    assert replies.contents("u", Reply(200, "application/json", b"{}"), "")[0]["text"] == "{}"
+    assert replies.contents("u", Reply(200, "image/png", b"x"), "")[0]["blob"] == "eA=="
+    assert replies.contents("u", Reply(200, "", b"x"), "")[0]["mimeType"] == "text/plain"
+
+
+def test_a_part_of_a_resource_is_selected() -> None:
+    assert replies.selected(as_json({"a": [1]}), Response(select="/a")).body == b"[1]"
+    with pytest.raises(CallError):
+        replies.selected(as_json({}), Response(select="/a"))
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "fine"),
+    [(200, ("2xx",), True), (404, ("2xx", "404"), True), (404, ("2xx",), False), (302, ("3xx",), True)],
+)
+def test_statuses_are_expected_by_code_and_class(status: int, wanted: tuple[str, ...], fine: bool) -> None:
+    assert replies.expected(status, wanted) is fine

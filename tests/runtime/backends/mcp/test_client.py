@@ -1,0 +1,309 @@
+"""Backends that speak MCP: our own server in both eras, and one that forgets, asks, streams and errs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from crd.published.entries import Backend, Mcp, Tool
+from crd.published.settings import Auth
+from runtime.backends.faults import CallError
+from runtime.backends.mcp import mcp_wire
+from runtime.backends.mcp.client import McpUpstream
+from runtime.backends.secret_files import SecretFiles
+from runtime.http.client import Exchanged, Upstream
+from runtime.mcp.context import Context
+from runtime.mcp.jsonrpc import RpcError
+
+CONTEXT = Context("r")
+
+
+def tool(port: int = 80, *, schema: dict[str, Any] | None = None, **mcp: Any) -> Tool:
+    spoken = Mcp(**{"path": "/mcp", "tool": "echo", **mcp})
+    return Tool("a", "shop/a", "POST", Backend("127.0.0.1", port), schema or {"type": "object"}, mcp=spoken)
+
+
+@pytest.fixture
+async def upstream(tmp_path: Any) -> AsyncIterator[Upstream]:
+    found = Upstream(SecretFiles(tmp_path, tmp_path), allow_loopback=True)
+    yield found
+    await found.close()
+
+
+def minted() -> Any:
+    count = 0
+
+    def mint() -> str:
+        nonlocal count
+        count += 1
+        return f"id-{count}"
+
+    return mint
+
+
+@pytest.mark.parametrize("protocol", ["Auto", "Modern", "Legacy"])
+@pytest.mark.parametrize("session", ["PerCall", "Shared"])
+@pytest.mark.parametrize("mode", ["Memory", "Stateless"])
+async def test_our_own_server_is_called_in_either_era(
+    fronts: Any, catalog_of: Any, upstream: Upstream, protocol: str, session: str, mode: str
+) -> None:
+    front = await fronts.start(catalog_of(sessions=mode))
+    port = int(front.url.rpartition(":")[2])
+    caller = McpUpstream(upstream, mint=minted())
+
+    for _ in range(2):
+        result = await caller.call(tool(port, protocol=protocol, session=session), {"q": "x"}, CONTEXT, (), 5.0)
+        assert result["structuredContent"]["arguments"] == {"q": "x"}
+    assert result["_meta"] == {"x/y": 1}
+
+
+async def test_arguments_that_a_schema_wants_in_headers_are_there(
+    fronts: Any, catalog_of: Any, upstream: Upstream
+) -> None:
+    front = await fronts.start(catalog_of())
+    port = int(front.url.rpartition(":")[2])
+    schema = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
+    given = tool(port, tool="region", protocol="Modern", schema=schema)
+
+    result = await McpUpstream(upstream, mint=minted()).call(given, {"region": "süd"}, CONTEXT, (), 5.0)
+
+    assert result["structuredContent"]["arguments"]["region"] == "süd"
+
+
+async def test_another_servers_error_is_passed_on(fronts: Any, catalog_of: Any, upstream: Upstream) -> None:
+    front = await fronts.start(catalog_of())
+    port = int(front.url.rpartition(":")[2])
+
+    with pytest.raises(RpcError) as caught:
+        await McpUpstream(upstream, mint=minted()).call(tool(port, tool="nobody"), {}, CONTEXT, (), 5.0)
+
+    assert (caught.value.code, "nobody" in caught.value.message) == (-32602, True)
+
+
+async def test_credentials_are_sent_and_their_refusal_is_no_reason_to_fall_back(
+    fronts: Any, catalog_of: Any, upstream: Upstream
+) -> None:
+    (fronts.secrets / "keys").mkdir(parents=True)
+    (fronts.secrets / "keys" / "agent").write_text("k-1")
+    front = await fronts.start(catalog_of(auth=Auth("APIKey", "keys")))
+    port = int(front.url.rpartition(":")[2])
+    caller = McpUpstream(upstream, mint=minted())
+
+    result = await caller.call(tool(port), {}, CONTEXT, (("Authorization", "Bearer k-1"),), 5.0)
+    with pytest.raises(CallError) as caught:
+        await caller.call(tool(port), {}, CONTEXT, (("Authorization", "Bearer k-2"),), 5.0)
+
+    assert result["structuredContent"]["principal"] == "agent"
+    assert caught.value.code == "upstream_denied"
+
+
+class Legacy:
+    """A server of the era of sessions that answers by script."""
+
+    def __init__(self) -> None:
+        self.methods: list[str] = []
+        self.sessions: list[str | None] = []
+        self.results: list[Any] = []
+        self.opened = 0
+        self.stream = False
+        self.identifier = True
+        self.version = "2025-06-18"
+
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+        timeout: float,
+        tls: Any = None,
+    ) -> Exchanged:
+        said = json.loads(body) if body else {}
+        given: Mapping[str, str] = {name.lower(): value for name, value in headers}
+        self.methods.append(said.get("method", method))
+        self.sessions.append(given.get("mcp-session-id"))
+        match said.get("method"):
+            case "initialize":
+                self.opened += 1
+                more = {"mcp-session-id": f"s{self.opened}"} if self.identifier else {}
+                return self._json(said["id"], {"protocolVersion": self.version}, **more)
+            case "server/discover":
+                return Exchanged(
+                    400, {"content-type": "application/json"}, b'{"jsonrpc":"2.0","error":{"code":-32601}}'
+                )
+            case "tools/call":
+                answer = self.results.pop(0) if self.results else {"content": []}
+                if isinstance(answer, int):
+                    return Exchanged(answer, {}, b"")
+                return self._json(said["id"], answer)
+        return Exchanged(202, {}, b"")
+
+    def _json(self, identifier: Any, result: Any, **headers: str) -> Exchanged:
+        key = "error" if "code" in result else "result"
+        message = json.dumps({"jsonrpc": "2.0", "id": identifier, key: result})
+        if not self.stream:
+            return Exchanged(200, {"content-type": "application/json; charset=utf-8", **headers}, message.encode())
+        note = json.dumps({"jsonrpc": "2.0", "method": "notifications/progress"})
+        text = f": ping\r\n\r\nevent: message\r\ndata: {note}\r\n\r\ndata: broken\n\nid: 7\ndata:{message}\n\n"
+        return Exchanged(200, {"content-type": "text/event-stream", **headers}, text.encode())
+
+
+async def test_a_session_for_each_call_is_ended(upstream: Upstream) -> None:
+    server = Legacy()
+    caller = McpUpstream(server, mint=minted())
+
+    await caller.call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+
+    assert server.methods == ["initialize", "notifications/initialized", "tools/call", "DELETE"]
+    assert server.sessions == [None, "s1", "s1", "s1"]
+
+
+async def test_a_shared_session_is_kept_and_renewed_when_it_was_forgotten() -> None:
+    server = Legacy()
+    caller = McpUpstream(server, mint=minted())
+    shared = tool(session="Shared")
+    await caller.call(shared, {}, CONTEXT, (), 5.0)
+    await caller.call(shared, {}, CONTEXT, (), 5.0)
+    assert (server.opened, server.methods.count("server/discover"), "DELETE" in server.methods) == (1, 1, False)
+
+    server.results = [404]
+    await caller.call(shared, {}, CONTEXT, (), 5.0)
+    assert (server.opened, server.sessions[-1]) == (2, "s2")
+
+    server.results = [404, 404]
+    with pytest.raises(CallError) as caught:
+        await caller.call(shared, {}, CONTEXT, (), 5.0)
+    assert caught.value.code == "not_found"
+
+
+async def test_other_credentials_have_another_session() -> None:
+    server = Legacy()
+    caller = McpUpstream(server, mint=minted())
+    for token in ("a", "b", "a"):
+        await caller.call(tool(session="Shared"), {}, CONTEXT, (("Authorization", token),), 5.0)
+
+    assert server.opened == 2
+
+
+async def test_a_server_without_session_identifiers_is_served_too() -> None:
+    server = Legacy()
+    server.identifier = False
+
+    await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+
+    assert "DELETE" not in server.methods
+
+
+async def test_an_event_stream_is_read_to_the_response() -> None:
+    server = Legacy()
+    server.stream = True
+    server.results = [{"content": [{"type": "text", "text": "ü"}], "isError": True}]
+
+    result = await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+
+    assert result == {"content": [{"type": "text", "text": "ü"}], "isError": True}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "data"),
+    [
+        ({"code": -32602, "message": "no", "data": 1}, -32602, 1),
+        ({"code": 7, "message": "own"}, 7, None),
+        ({"code": -32001, "message": "odd"}, -32603, {"code": -32001}),
+        ({"code": "x"}, -32603, None),
+    ],
+)
+async def test_codes_that_only_one_era_knows_are_not_repeated(answer: Any, code: int, data: Any) -> None:
+    server = Legacy()
+    server.results = [answer]
+
+    with pytest.raises(RpcError) as caught:
+        await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+
+    assert (caught.value.code, caught.value.data) == (code, data)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (503, "upstream_error"), (429, "upstream_busy"), ([1], "bad_response"), ({"content": "x"}, "bad_response"),
+        ({"content": [1]}, "bad_response"), ({"resultType": "input_required"}, "unavailable"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_result_is_a_fault(answer: Any, code: str) -> None:
+    server = Legacy()
+    server.results = [answer]
+
+    with pytest.raises(CallError) as caught:
+        await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+
+    assert caught.value.code == code
+
+
+def test_structured_content_that_is_no_object_is_wrapped_for_older_clients() -> None:
+    found = {"content": [], "structuredContent": [1], "_meta": {"io.modelcontextprotocol/serverInfo": {}}}
+
+    assert mcp_wire.result(found, modern=True) == {"content": [], "structuredContent": [1]}
+    assert mcp_wire.result(found, modern=False)["structuredContent"] == {"result": [1]}
+
+
+@pytest.mark.parametrize(
+    ("body", "modern"),
+    [
+        ({"result": {"supportedVersions": ["2026-07-28"]}}, True),
+        ({"result": {"supportedVersions": ["2025-11-25"]}}, False),
+        ({"error": {"code": -32022, "data": {"supported": ["2026-07-28"]}}}, True),
+        ({"error": {"code": -32022, "data": []}}, False),
+        ({"error": {"code": -32601}}, False),
+        ([], False),
+    ],
+)
+def test_an_era_is_told_by_the_versions_that_are_named(body: Any, modern: bool) -> None:
+    assert mcp_wire.speaks_modern(json.dumps(body).encode(), {"content-type": "application/json"}) is modern
+
+
+async def test_a_version_that_is_not_spoken_is_said() -> None:
+    server = Legacy()
+    server._json = lambda identifier, result, **_: Exchanged(  # type: ignore[method-assign]
+        200,
+        {"content-type": "application/json"},
+        json.dumps({"id": identifier, "result": {"protocolVersion": "1999"}}).encode(),
+    )
+
+    with pytest.raises(CallError, match="1999"):
+        await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+
+
+async def test_the_whole_call_has_one_time(upstream: Upstream) -> None:
+    done = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        await done.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/mcp", never)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+
+    with pytest.raises(CallError) as caught:
+        await McpUpstream(upstream, mint=minted()).call(tool(runner.addresses[0][1]), {}, CONTEXT, (), 0.1)
+
+    assert caught.value.code == "timeout"
+    done.set()
+    await runner.cleanup()
+
+
+async def test_a_port_that_is_not_known_is_our_fault(upstream: Upstream) -> None:
+    with pytest.raises(CallError, match="no such port"):
+        await McpUpstream(upstream, mint=minted()).call(tool(0), {}, CONTEXT, (), 1.0)
+    with pytest.raises(ValueError, match="no MCP backend"):
+        await McpUpstream(upstream, mint=minted()).call(
+            Tool("a", "s/a", "GET", Backend("h", 1), {}), {}, CONTEXT, (), 1.0
+        )

@@ -1,0 +1,438 @@
+"""Calls of real HTTP services under the policies of their entries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from certs import issuance as authorities
+from crd.published import entries
+from crd.published.entries import Backend, Http, HttpResource, Operation, Parameter, ParameterEntry, Tool
+from crd.published.policy import Breaker, ForwardHeader, HeaderFrom, Policy, Response, Retries, Tls
+from crd.published.settings import Settings
+from runtime.backends.dispatch import Backends
+from runtime.backends.faults import CallError
+from runtime.backends.http_mapping import mapping
+from runtime.backends.http_mapping.replies import Reply
+from runtime.backends.secret_files import SecretFiles
+from runtime.http.client import Upstream
+from runtime.mcp.context import Context
+
+CONTEXT = Context("r-1", settings=Settings(request_timeout=5.0, max_response_bytes=4096))
+
+
+class Service:
+    """Answers each request with the next of its ``answers``, and what came in where there is none."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.seen: list[dict[str, Any]] = []
+        self.answers: list[Callable[[], Any]] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        text = (await request.read()).decode()
+        said = {"method": request.method, "path": request.raw_path, "headers": dict(request.headers), "body": text}
+        self.seen.append(said)
+        await self.hold.wait()
+        if self.answers:
+            answer: web.StreamResponse = self.answers.pop(0)()
+            return answer
+        return web.json_response(said)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    found = Service()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", found.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.port = runner.addresses[0][1]
+    yield found
+    await runner.cleanup()
+
+
+class Mcp:
+    async def call(self, tool: Tool, arguments: Any, context: Context, headers: Any, timeout: float) -> dict[str, Any]:
+        return {"content": [], "structuredContent": {"headers": list(headers), "timeout": timeout}}
+
+
+class World:
+    """Backends whose clock stands still unless they sleep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = 0.0
+        self.slept: list[float] = []
+        files = SecretFiles(folder / "secrets", folder / "configmaps")
+        self.upstream = Upstream(files, allow_loopback=True)
+        clock = {"monotonic": lambda: self.now, "jitter": lambda: 1.0, "sleep": self._sleep}
+        self.backends = Backends(files, self.upstream, Mcp(), mint=lambda: "key", **clock)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def secret(self, name: str, key: str, value: str, kind: str = "secrets") -> None:
+        path = self.folder / kind / name / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    found = World(tmp_path)
+    yield found
+    await found.backends.close()
+
+
+def tool(service: Service, method: str = "GET", http: Http | None = None, **policy: Any) -> Tool:
+    hints = {"idempotentHint": True} if policy.pop("idempotent", False) else {}
+    return Tool(
+        "a", "shop/a", method, Backend("127.0.0.1", service.port, "/api"), {}, annotations=hints,
+        http=http or Http(), policy=Policy(**policy),
+    )  # fmt: skip
+
+
+def failing(status: int, **headers: str) -> Callable[[], web.Response]:
+    return lambda: web.json_response({"title": "no"}, status=status, headers=headers)
+
+
+async def fault(world: World, given: Tool, context: Context = CONTEXT, **arguments: Any) -> CallError:
+    with pytest.raises(CallError) as caught:
+        await world.backends.call(given, arguments, context)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "value", ["a?x=1#f", "a;b=c", "a:b@c,d+e&f=g", "50%", "%zz", "...", "日本 ü", "12345678901234567890", "A 7"]
+)
+async def test_a_path_arrives_byte_by_byte_as_it_was_built(world: World, service: Service, value: str) -> None:
+    given = tool(service, http=Http("/{id}"))
+    await world.backends.call(given, {"id": value}, CONTEXT)
+
+    sent = mapping.of_tool(given, {"id": value}).url
+    assert f"http://127.0.0.1:{service.port}{service.seen[0]['path']}" == sent
+
+
+async def test_a_call_returns_what_the_backend_says(world: World, service: Service) -> None:
+    result = await world.backends.call(tool(service, "POST"), {"q": 1}, CONTEXT)
+
+    assert (result["structuredContent"]["method"], result["structuredContent"]["body"]) == ("POST", '{"q":1}')
+
+
+async def test_headers_come_out_of_files_and_are_read_at_use(world: World, service: Service) -> None:
+    given = tool(
+        service,
+        http=Http(headers=(ParameterEntry("X-Tenant", value="mapped"),)),
+        headers_from=(
+            HeaderFrom("Authorization", "Secret", "crm", "token", "Bearer "),
+            HeaderFrom("X-Tenant", "ConfigMap", "tenant", "name"),
+        ),
+    )
+    world.secret("crm", "token", "one\n")
+    world.secret("tenant", "name", "shop", "configmaps")
+    await world.backends.call(given, {}, CONTEXT)
+    world.secret("crm", "token", "two")
+    await world.backends.call(given, {}, CONTEXT)
+
+    assert [seen["headers"]["Authorization"] for seen in service.seen] == ["Bearer one", "Bearer two"]
+    assert service.seen[0]["headers"]["X-Tenant"] == "shop"
+
+
+@pytest.mark.parametrize("value", [None, "a\nb", "ü", ""])
+async def test_without_usable_credentials_nothing_is_sent(world: World, service: Service, value: str | None) -> None:
+    if value is not None:
+        world.secret("crm", "token", value)
+    given = tool(service, headers_from=(HeaderFrom("Authorization", "Secret", "crm", "token"),))
+
+    found = await fault(world, given)
+
+    assert (found.code, service.seen) == ("misconfigured", [])
+    assert "crm" not in found.message
+
+
+async def test_only_listed_headers_of_the_client_are_passed_on(world: World, service: Service) -> None:
+    passed = (ForwardHeader("Accept-Language", "X-Lang"), ForwardHeader("X-None", "X-None"))
+    given = tool(service, forward_headers=passed)
+    context = Context("r", headers={"accept-language": "de", "authorization": "Bearer client"})
+
+    await world.backends.call(given, {}, context)
+
+    headers = service.seen[0]["headers"]
+    assert headers["X-Lang"] == "de"
+    assert not {"Authorization", "X-None", "Cookie", "User-Agent"} & set(headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, "not_found"), (500, "upstream_error"), (302, "upstream_error"), (401, "upstream_denied")]
+)
+async def test_an_unexpected_status_is_a_fault(world: World, service: Service, status: int, code: str) -> None:
+    service.answers = [failing(status, Location="/elsewhere")]
+
+    assert (await fault(world, tool(service))).code == code
+    assert len(service.seen) == 1
+
+
+async def test_an_expected_status_is_a_reply(world: World, service: Service) -> None:
+    service.answers = [failing(404)]
+
+    result = await world.backends.call(tool(service, response=Response(expect_status=("2xx", "404"))), {}, CONTEXT)
+
+    assert result["structuredContent"] == {"title": "no"}
+
+
+ON_ALL = Retries(3, ("connect", "5xx", "429"))
+
+
+async def test_a_failure_is_tried_again_later_each_time(world: World, service: Service) -> None:
+    service.answers = [failing(503), failing(500)]
+
+    result = await world.backends.call(tool(service, retries=ON_ALL), {}, CONTEXT)
+
+    assert "isError" not in result
+    assert (len(service.seen), world.slept) == (3, [0.1, 0.2])
+
+
+async def test_the_time_that_a_backend_asks_for_is_given_if_there_is_so_much(world: World, service: Service) -> None:
+    service.answers = [failing(429, **{"Retry-After": "2"}), failing(429, **{"Retry-After": "60"})]
+
+    found = await fault(world, tool(service, retries=ON_ALL))
+
+    assert (found.code, found.retry_after) == ("upstream_busy", 60)
+    assert (len(service.seen), world.slept) == (2, [2.0])
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "calls"),
+    [
+        ({"retries": Retries(3, ("connect", "429"))}, 500, 1),
+        ({"retries": Retries(3, ("5xx",))}, 429, 1),
+        ({"retries": Retries(2, ("5xx",))}, 500, 3),
+        ({"retries": ON_ALL, "method": "POST"}, 500, 1),
+        ({"retries": ON_ALL, "method": "POST", "idempotent": True}, 500, 4),
+        ({"retries": ON_ALL, "method": "PUT"}, 500, 4),
+        ({"retries": ON_ALL}, 400, 1),
+    ],
+)
+async def test_only_what_may_be_repeated_is(
+    world: World, service: Service, given: dict[str, Any], status: int, calls: int
+) -> None:
+    service.answers = [failing(status)] * 9
+
+    await fault(world, tool(service, **given))
+
+    assert len(service.seen) == calls
+
+
+async def test_all_attempts_of_a_post_carry_one_key(world: World, service: Service) -> None:
+    service.answers = [failing(500)]
+
+    await world.backends.call(tool(service, "POST", idempotent=True, retries=ON_ALL), {}, CONTEXT)
+
+    assert [seen["headers"]["Idempotency-Key"] for seen in service.seen] == ["key", "key"]
+    await world.backends.call(tool(service, "GET", retries=ON_ALL), {}, CONTEXT)
+    assert "Idempotency-Key" not in service.seen[-1]["headers"]
+
+
+async def test_retries_of_all_calls_together_have_a_budget(world: World, service: Service) -> None:
+    service.answers = [failing(500)] * 100
+
+    for _ in range(6):
+        await fault(world, tool(service, retries=ON_ALL, timeout=4.0))
+
+    # Six calls, and of the eighteen retries they wished for ten.
+    assert len(service.seen) == 16
+
+
+async def test_nobody_there_is_unreachable_and_may_be_tried_again(world: World, service: Service) -> None:
+    away = Tool("a", "shop/a", "GET", Backend("127.0.0.1", 1), {}, policy=Policy(retries=Retries(1, ("connect",))))
+
+    found = await fault(world, away)
+
+    assert (found.code, found.retryable, world.slept) == ("unreachable", True, [0.1])
+    assert "127.0.0.1 cannot be reached" in found.message
+
+
+async def test_a_slow_backend_ends_with_the_time_of_the_tool_or_of_the_server(world: World, service: Service) -> None:
+    service.hold.clear()
+    short = Context("r", settings=Settings(request_timeout=0.2))
+
+    assert (await fault(world, tool(service, timeout=0.1))).message == "no reply within 0.1 s"
+    assert (await fault(world, tool(service, timeout=60.0), short)).message == "no reply within 0.2 s"
+    service.hold.set()
+
+
+async def test_an_open_circuit_fails_at_once_and_closes_by_a_trial(world: World, service: Service) -> None:
+    given = tool(service, breaker=Breaker(2, 30.0))
+    service.answers = [failing(500), failing(500), failing(500)]
+    await fault(world, given)
+    await fault(world, given)
+
+    opened = await fault(world, given)
+    assert (opened.code, opened.retry_after, len(service.seen)) == ("unavailable", 30, 2)
+
+    world.now += 31
+    assert (await fault(world, given)).code == "upstream_error"
+    assert (await fault(world, given)).code == "unavailable"
+    world.now += 31
+    await world.backends.call(given, {}, CONTEXT)
+    await world.backends.call(given, {}, CONTEXT)
+    assert len(service.seen) == 5
+
+
+async def test_a_refusal_says_that_a_backend_is_well(world: World, service: Service) -> None:
+    given = tool(service, breaker=Breaker(2, 30.0))
+    service.answers = [failing(500), failing(404), failing(500)]
+    for _ in range(3):
+        await fault(world, given)
+
+    await world.backends.call(given, {}, CONTEXT)
+    assert len(service.seen) == 4
+
+
+async def test_a_full_bulkhead_turns_calls_away_and_others_go_on(world: World, service: Service) -> None:
+    service.hold.clear()
+    narrow = tool(service, concurrency=1)
+    first = asyncio.create_task(world.backends.call(narrow, {}, CONTEXT))
+    while not service.seen:
+        await asyncio.sleep(0.01)
+
+    assert (await fault(world, narrow)).code == "unavailable"
+    other = Tool("b", "shop/b", "GET", narrow.backend, {})
+    second = asyncio.create_task(world.backends.call(other, {}, CONTEXT))
+    service.hold.set()
+    assert "isError" not in await first
+    assert "isError" not in await second
+    assert "isError" not in await world.backends.call(narrow, {}, CONTEXT)
+
+
+async def test_a_call_that_is_called_off_leaves_its_place(world: World, service: Service) -> None:
+    service.hold.clear()
+    narrow = tool(service, concurrency=1, breaker=Breaker(1))
+    first = asyncio.create_task(world.backends.call(narrow, {}, CONTEXT))
+    while not service.seen:
+        await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    service.hold.set()
+
+    assert "isError" not in await world.backends.call(narrow, {}, CONTEXT)
+
+
+def large() -> web.Response:
+    return web.Response(body=b"x" * 5000, content_type="text/plain")
+
+
+async def test_a_reply_that_is_too_large_is_refused_or_cut(world: World, service: Service) -> None:
+    service.answers = [large, large, large]
+
+    assert (await fault(world, tool(service))).message == "the reply is larger than 4096 bytes"
+    cut = tool(service, response=Response(max_bytes=100, on_too_large="Truncate"))
+    result = await world.backends.call(cut, {}, CONTEXT)
+    assert len(result["content"][0]["text"]) == 100
+    assert result["content"][1]["text"] == "[truncated at 100 of 5000 bytes; narrow the request]"
+    wide = tool(service, response=Response(max_bytes=8192))
+    assert len((await world.backends.call(wide, {}, CONTEXT))["content"][0]["text"]) == 5000
+
+
+async def test_size_is_counted_after_decompression(world: World, service: Service) -> None:
+    def bomb() -> web.Response:
+        answer = web.Response(body=b"0" * 10_000_000, content_type="text/plain")
+        answer.enable_compression(web.ContentCoding.gzip)
+        return answer
+
+    service.answers = [bomb]
+
+    assert (await fault(world, tool(service))).code == "bad_response"
+
+
+async def test_a_resource_is_read_and_a_part_of_it_selected(world: World, service: Service) -> None:
+    service.answers = [lambda: web.json_response({"order": {"id": 7}})]
+    resource = HttpResource(
+        "o://{id}", "o", "shop/o", Backend("127.0.0.1", service.port, "/api"), http=Http("/{id}"),
+        policy=Policy(response=Response(select="/order")),
+    )  # fmt: skip
+
+    reply = await world.backends.read(resource, {"id": "7"}, CONTEXT)
+
+    assert (reply.body, service.seen[0]["path"]) == (b'{"id":7}', "/api/7")
+
+
+async def test_a_door_passes_the_reply_whatever_its_status(world: World, service: Service) -> None:
+    service.answers = [failing(418), failing(503)]
+    operation = Operation(
+        "s", "shop/s", "POST", "/s", Backend("127.0.0.1", service.port, "/s"), parameters=(Parameter("q", "query"),)
+    )
+
+    assert (await world.backends.operate(operation, {"q": "1"}, b"{}", CONTEXT)).status == 418
+    assert (await world.backends.ask(tool(service), {}, CONTEXT)).status == 503
+    assert service.seen[0]["path"] == "/s?q=1"
+
+
+async def test_a_backend_that_speaks_mcp_is_called_with_its_credentials(world: World, service: Service) -> None:
+    world.secret("crm", "token", "one")
+    policy = Policy(timeout=2.0, headers_from=(HeaderFrom("Authorization", "Secret", "crm", "token"),))
+    given = Tool("a", "shop/a", "POST", Backend("h", 80), {}, mcp=entries.Mcp("/mcp", "a"), policy=policy)
+
+    result = await world.backends.call(given, {}, CONTEXT)
+
+    assert result["structuredContent"] == {"headers": [("Authorization", "one")], "timeout": 2.0}
+    assert json.loads((await world.backends.ask(given, {}, CONTEXT)).body)["content"] == []
+
+
+async def test_tls_is_verified_by_the_ca_of_a_secret(world: World, tmp_path: Path) -> None:
+    now = datetime.now(UTC)  # noqa: TID251 -- the library compares certificates with the day's time
+    authority = authorities.authority("test CA", now)
+    leaf = authorities.leaf(authority, ("backend.example",), now)
+    (tmp_path / "tls.pem").write_bytes(leaf.key + leaf.certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.pem")
+    app = web.Application()
+    app.router.add_get("/api", lambda _: _answer())
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    backend = Backend("127.0.0.1", runner.addresses[0][1], "/api", "https")
+
+    def given(tls: Tls) -> Tool:
+        return Tool("a", "shop/a", "GET", backend, {}, policy=Policy(tls=tls))
+
+    trusted = given(Tls("ca", "backend.example"))
+    assert (await fault(world, trusted)).code == "misconfigured"
+    world.secret("ca", "ca.crt", "no certificate")
+    assert (await fault(world, trusted)).code == "misconfigured"
+    world.secret("ca", "ca.crt", authority.certificate.decode())
+    assert "isError" not in await world.backends.call(trusted, {}, CONTEXT)
+    assert (await fault(world, given(Tls("ca", "other.example")))).code == "unreachable"
+    assert (await fault(world, given(Tls()))).code == "unreachable"
+    assert "isError" not in await world.backends.call(given(Tls(insecure_skip_verify=True)), {}, CONTEXT)
+    await runner.cleanup()
+
+
+async def _answer() -> web.Response:
+    return web.json_response({"ok": True})
+
+
+async def test_a_backend_never_resolves_to_this_machine(tmp_path: Path) -> None:
+    upstream = Upstream(SecretFiles(tmp_path, tmp_path))
+    with pytest.raises(CallError) as caught:
+        await upstream.ask(mapping.Request("GET", "http://localhost:1/"), 5)
+
+    assert caught.value.code == "unreachable"
+    await upstream.close()
+
+
+def test_a_reply_knows_its_media_type() -> None:
+    assert Reply(200, "Application/JSON; charset=x", b"").is_json

@@ -1,0 +1,84 @@
+"""Which web pages may use the server, and which headers repeat which arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runtime.http import origins
+from runtime.mcp import param_headers
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        (None, True),
+        ("http://localhost:3000", True),
+        ("https://127.0.0.1", True),
+        ("http://[::1]:8080", True),
+        ("https://shop.example.com", True),
+        ("https://shop.example.com:8443", True),
+        ("https://app.example.com", True),
+        ("https://app.example.com:8443", False),
+        ("http://app.example.com", False),
+        ("https://evil.example.com", False),
+        ("http://localhost.evil.example", False),
+        ("null", False),
+        ("ftp://localhost", False),
+    ],
+)
+def test_a_browser_comes_from_where_we_are_known_or_was_allowed(origin: str | None, allowed: bool) -> None:
+    assert origins.allowed(origin, ["shop.example.com"], ["https://app.example.com"]) is allowed
+
+
+def test_without_allowed_origins_browsers_hear_nothing() -> None:
+    assert origins.cors("https://app.example.com", ()) == {}
+    assert "Access-Control-Allow-Headers" not in origins.preflight(None)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "deep": {"properties": {"count": {"type": "integer", "x-mcp-header": "Count"}}},
+        "plain": {"type": "string", "x-mcp-header": 7},
+        "any": True,
+    },
+}
+MIRRORS = param_headers.of_schema(SCHEMA)
+
+
+def test_only_properties_have_mirrors() -> None:
+    assert [(m.header, m.path) for m in MIRRORS] == [
+        ("mcp-param-region", ("region",)),
+        ("mcp-param-count", ("deep", "count")),
+    ]
+    endless: dict[str, Any] = {"x-mcp-header": "A"}
+    for _ in range(40):
+        endless = {"properties": {"a": endless}}
+    assert param_headers.of_schema(endless) == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "headers", "wrong"),
+    [
+        ({"region": "eu"}, {"mcp-param-region": [" eu\t"]}, None),
+        ({"region": None}, {}, None),
+        ({"region": "eu"}, {"mcp-param-region": ["eu", "eu"]}, "mcp-param-region"),
+        ({"region": "ü"}, {"mcp-param-region": ["=?base64?w7w=?="]}, None),
+        ({"region": "ü"}, {"mcp-param-region": ["=?base64?w7w?="]}, "mcp-param-region"),
+        ({"region": "=?base64?="}, {"mcp-param-region": ["=?base64?="]}, None),
+        ({"region": ["eu"]}, {"mcp-param-region": ["eu"]}, "mcp-param-region"),
+        ({"deep": {"count": 42}}, {"mcp-param-count": ["42.0"]}, None),
+        ({"deep": {"count": 42}}, {"mcp-param-count": ["4_2"]}, "mcp-param-count"),
+        ({"deep": {"count": True}}, {"mcp-param-count": ["true"]}, None),
+        ({"deep": {"count": False}}, {"mcp-param-count": ["False"]}, "mcp-param-count"),
+        ({"deep": 7}, {}, None),
+        ({}, {"mcp-param-unknown": ["x"]}, None),
+    ],
+)
+def test_a_header_says_what_its_argument_says(
+    arguments: dict[str, Any], headers: dict[str, list[str]], wrong: str | None
+) -> None:
+    assert param_headers.mismatch(MIRRORS, arguments, headers) == wrong

@@ -1,0 +1,189 @@
+"""Lists: page by page, in the words of each era, with cursors that mean nothing elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crd.published import catalogs
+from crd.published.settings import Info
+from runtime.app import methods
+from runtime.app.compiled import Serving
+from runtime.mcp import lists
+from runtime.mcp.lists import Schemas
+from tests.runtime.asking import INITIALIZE, modern, rpc, send
+
+INFO = Info("The shop", "7.1", "Look before you order.", "https://shop.example.com")
+
+
+def serving(catalog: Any, schemas: Schemas = lists.AS_WRITTEN) -> Serving:
+    return Serving.of(catalogs.dump(catalog), schemas)
+
+
+def page(current: Serving, method: str, era: bool = True, cursor: str | None = None) -> Any:
+    return json.loads(current.pages[method, era, cursor])
+
+
+@pytest.mark.parametrize("era", [True, False], ids=["modern", "legacy"])
+@pytest.mark.parametrize("size", [1, 3, 8, 100])
+def test_pages_are_the_list_in_order_and_end(catalog_of: Any, era: bool, size: int) -> None:
+    current = serving(catalog_of(page_size=size))
+
+    names, sizes, cursor = [], [], None
+    while True:
+        found = page(current, "tools/list", era, cursor)
+        names += [tool["name"] for tool in found["tools"]]
+        sizes.append(len(found["tools"]))
+        cursor = found.get("nextCursor")
+        if cursor is None:
+            break
+
+    assert names == ["echo", "rare", "region", "bug", "gone", "missing", "odd", "slow"]
+    assert max(sizes) == min(size, 8)
+    assert min(sizes) > 0
+
+
+def test_an_empty_list_has_one_empty_page(catalog_of: Any) -> None:
+    current = serving(catalog_of(prompts=()))
+
+    assert page(current, "prompts/list", era=False) == {"prompts": []}
+
+
+async def test_a_cursor_of_a_former_catalog_or_another_list_is_refused(fronts: Any, catalog_of: Any) -> None:
+    front = await fronts.start(catalog_of(page_size=1, sessions="Stateless"))
+    _, _, first = await modern(front.mcp, "tools/list")
+    cursor = first["result"]["nextCursor"]
+
+    assert (await modern(front.mcp, "tools/list", cursor=cursor))[2]["result"]["tools"][0]["name"] == "rare"
+    assert (await send(front.mcp, body=rpc("tools/list", cursor=cursor)))[2]["result"]["tools"][0]["name"] == "rare"
+    assert (await modern(front.mcp, "prompts/list", cursor=cursor))[2]["error"]["code"] == -32602
+    front.serve(catalog_of(page_size=1, list_ttl=1.0))
+    assert (await modern(front.mcp, "tools/list", cursor=cursor))[2]["error"]["code"] == -32602
+
+
+def test_lists_say_how_long_they_may_be_kept_in_the_stateless_era_only(catalog_of: Any) -> None:
+    current = serving(catalog_of(list_ttl=2.5))
+
+    assert {page(current, method)["ttlMs"] for method in lists.LISTS} == {2500}
+    assert {page(current, method)["cacheScope"] for method in lists.LISTS} == {"private"}
+    assert all("ttlMs" not in page(current, method, era=False) for method in lists.LISTS)
+
+
+@pytest.mark.parametrize("uri", ["shop://terms", "shop://price/mug", "shop://none", "mcp://stock/mug"])
+async def test_only_what_stands_in_the_catalog_may_be_kept(fronts: Any, catalog_of: Any, uri: str) -> None:
+    front = await fronts.start(catalog_of(list_ttl=2.5))
+
+    _, _, answer = await modern(front.mcp, "resources/read", uri=uri)
+
+    expected = {"shop://terms": 2500, "shop://none": None}.get(uri, 0)
+    assert answer.get("result", {}).get("ttlMs") == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "members"),
+    [
+        ("2025-03-26", {"name", "version"}),
+        ("2025-06-18", {"name", "version", "title"}),
+        ("2025-11-25", {"name", "version", "title", "websiteUrl"}),
+        ("2026-07-28", {"name", "version", "title", "websiteUrl"}),
+    ],
+)
+def test_a_server_says_of_itself_what_an_era_knows(catalog_of: Any, version: str, members: set[str]) -> None:
+    assert set(lists.implementation(catalog_of(info=INFO), version)) == members
+
+
+async def test_info_reaches_clients_of_both_eras(fronts: Any, catalog_of: Any) -> None:
+    front = await fronts.start(catalog_of(info=INFO, list_ttl=1.0))
+    said = {"name": "shop/main", "version": "7.1", "title": "The shop", "websiteUrl": "https://shop.example.com"}
+
+    _, _, answer = await send(front.mcp, body=INITIALIZE)
+    assert answer["result"]["serverInfo"] == said
+    assert answer["result"]["instructions"] == "Look before you order."
+    _, _, answer = await modern(front.mcp, "server/discover")
+    assert answer["result"]["_meta"]["io.modelcontextprotocol/serverInfo"] == said
+    assert answer["result"]["instructions"] == "Look before you order."
+    assert (answer["result"]["ttlMs"], answer["result"]["resultType"]) == (1000, "complete")
+    assert set(answer["result"]["capabilities"]) == {"tools", "prompts", "resources", "completions"}
+
+
+def test_without_info_a_server_has_its_name_and_the_program_s_version(catalog_of: Any) -> None:
+    current = serving(catalog_of())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+
+    assert lists.implementation(current.catalog, "2026-07-28") == {"name": "shop/main", "version": project["version"]}
+    assert "instructions" not in json.loads(methods.initialized(current, "2025-11-25"))
+
+
+def test_an_output_that_is_no_object_is_shown_to_the_stateless_era_only(catalog_of: Any) -> None:
+    current = serving(catalog_of())
+
+    shown = {era: page(current, "tools/list", era)["tools"][2].get("outputSchema") for era in (True, False)}
+
+    assert shown == {True: {"type": "array"}, False: None}
+
+
+def test_schemas_are_listed_as_the_mapping_shows_them_and_checked_so(catalog_of: Any) -> None:
+    def shown(tool: Any) -> dict[str, Any]:
+        more = {**tool.input_schema["properties"], "page": {"type": "string"}}
+        return {**tool.input_schema, "properties": more}
+
+    schemas = Schemas(shown, lambda tool, modern: {"type": "object", "title": f"{tool.name} {modern}"})
+    current = serving(catalog_of(), schemas)
+
+    listed = page(current, "tools/list", era=False)["tools"][0]
+    assert listed["inputSchema"]["properties"]["page"] == {"type": "string"}
+    assert listed["outputSchema"] == {"type": "object", "title": "echo False"}
+    assert current.check("echo", {"page": "2"}) == {"page": "2"}
+
+
+def test_members_that_say_nothing_are_left_out(catalog_of: Any) -> None:
+    current = serving(catalog_of())
+
+    assert set(page(current, "tools/list")["tools"][1]) == {"name", "description", "inputSchema"}
+    assert page(current, "prompts/list")["prompts"][0] == {
+        "name": "greet",
+        "title": "Greet",
+        "description": "A greeting",
+        "arguments": [{"name": "who", "title": "Who", "required": True}, {"name": "tone", "required": False}],
+    }
+
+
+def test_a_tool_of_another_mcp_server_gets_its_arguments_as_they_came(catalog_of: Any) -> None:
+    from crd.published.entries import Mcp
+
+    wanted = catalog_of()
+    wanted = dataclasses.replace(
+        wanted, tools=tuple(dataclasses.replace(each, mcp=Mcp("/mcp", each.name)) for each in wanted.tools)
+    )
+
+    assert serving(wanted).check("region", {}) == {}
+
+
+def test_defaults_are_filled_in_at_every_depth(catalog_of: Any) -> None:
+    tool = catalog_of().tools[0]
+    inner = {"type": "object", "properties": {"deep": {"default": 1}, "odd": True}}
+    plain = {"type": "object"}
+    schema = {
+        "type": "object",
+        "properties": {"e": plain, "a": inner, "b": inner, "c": {"default": []}, "d": {"type": "string"}},
+    }
+    current = serving(catalog_of(tools=(dataclasses.replace(tool, input_schema=schema),)))
+
+    assert current.check("echo", {"a": {"x": 2}, "d": "y", "e": {}}) == {
+        "a": {"x": 2, "deep": 1},
+        "c": [],
+        "d": "y",
+        "e": {},
+    }
+
+
+def test_nothing_is_fetched_for_a_schema(catalog_of: Any) -> None:
+    tool = dataclasses.replace(catalog_of().tools[0], input_schema={"$ref": "https://example.com/schema"})
+
+    with pytest.raises(ValueError, match="nothing is fetched"):
+        serving(catalog_of(tools=(tool,)))

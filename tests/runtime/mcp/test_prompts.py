@@ -1,0 +1,108 @@
+"""Prompts: several messages, resources along with them, completion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd.published import catalogs
+from runtime.app.compiled import Serving
+from runtime.mcp import prompts
+from runtime.mcp.jsonrpc import RpcError
+from tests.runtime.asking import modern
+
+
+def test_a_resource_goes_along_whole_or_as_a_link(catalog_of: Any) -> None:
+    current = Serving.of(catalogs.dump(catalog_of()))
+
+    said = prompts.got(current, current.prompts["review"], {}, "2025-06-18")
+
+    assert said == {
+        "messages": [
+            {"role": "user", "content": {"type": "text", "text": "Mind these:"}},
+            {
+                "role": "user",
+                "content": {
+                    "type": "resource",
+                    "resource": {"uri": "shop://terms", "mimeType": "text/plain", "text": "p"},
+                },
+            },
+            {
+                "role": "assistant",
+                "content": {
+                    "type": "resource",
+                    "resource": {"uri": "shop://logo", "mimeType": "image/png", "blob": "eA=="},
+                },
+            },
+            {
+                "role": "user",
+                "content": {
+                    "type": "resource_link",
+                    "uri": "shop://price/mug",
+                    "name": "price",
+                    "title": "Price",
+                    "description": "Of a thing",
+                    "mimeType": "application/json",
+                },
+            },
+            {"role": "user", "content": {"type": "resource_link", "uri": "shop://unknown", "name": "shop://unknown"}},
+        ]
+    }
+
+
+def test_before_2025_06_18_a_link_is_text(catalog_of: Any) -> None:
+    current = Serving.of(catalogs.dump(catalog_of()))
+
+    said = prompts.got(current, current.prompts["review"], {}, "2025-03-26")["messages"]
+
+    assert [each["content"]["type"] for each in said] == ["text", "resource", "resource", "text", "text"]
+    assert said[3]["content"]["text"] == "shop://price/mug"
+
+
+def test_a_door_gets_plain_text(catalog_of: Any) -> None:
+    greet, review = catalog_of().prompts
+
+    assert prompts.rendered(greet, {"who": "Ada", "unasked": "x"}) == "Dear Ada, hello"
+    assert prompts.rendered(review, {}).split("\n\n") == [
+        "Mind these:",
+        "shop://terms",
+        "shop://logo",
+        "shop://price/mug",
+        "shop://unknown",
+    ]
+    with pytest.raises(RpcError, match="required"):
+        prompts.rendered(greet, {})
+
+
+@pytest.mark.parametrize(
+    ("ref", "argument", "expected"),
+    [
+        ({"type": "ref/prompt", "name": "greet"}, {"name": "tone", "value": "h"}, ["hello", "howdy", "Hi"]),
+        ({"type": "ref/prompt", "name": "greet"}, {"name": "tone", "value": "HO"}, ["howdy"]),
+        ({"type": "ref/prompt", "name": "greet"}, {"name": "who", "value": ""}, []),
+        ({"type": "ref/prompt", "name": "greet"}, {"name": "unknown", "value": ""}, None),
+        ({"type": "ref/prompt", "name": "unknown"}, {"name": "tone", "value": ""}, None),
+        ({"type": "ref/resource", "uri": "shop://price/{sku}"}, {"name": "sku", "value": "m"}, []),
+        ({"type": "ref/resource", "uri": "mcp://stock/{sku}{?warehouse}"}, {"name": "sku", "value": "m"}, []),
+        ({"type": "ref/resource", "uri": "shop://terms"}, {"name": "x", "value": ""}, []),
+        ({"type": "ref/resource", "uri": "shop://unknown/{x}"}, {"name": "x", "value": ""}, None),
+    ],
+)
+async def test_completion_offers_what_fits(
+    fronts: Any, catalog_of: Any, ref: Any, argument: Any, expected: list[str] | None
+) -> None:
+    front = await fronts.start(catalog_of())
+
+    _, _, answer = await modern(front.mcp, "completion/complete", ref=ref, argument=argument)
+
+    if expected is None:
+        assert answer["error"]["code"] == -32602
+    else:
+        assert answer["result"]["completion"] == {"values": expected, "total": len(expected), "hasMore": False}
+
+
+def test_a_completion_holds_a_hundred() -> None:
+    found = prompts.completed([f"v{number}" for number in range(150)], "v")["completion"]
+
+    assert (len(found["values"]), found["total"], found["hasMore"]) == (100, 150, True)

@@ -1,0 +1,270 @@
+"""Token buckets: the same in memory and in Redis, exact however many ask at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random  # noqa: TID251 -- of a fixed seed
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crd.published.policy import Bucket
+from crd.published.settings import Limits, ToolLimit
+from runtime.state import limits
+from runtime.state.limits import PASSED, Charge, Limiter, MemoryBuckets, Verdict
+from runtime.state.redis import Redis, RedisBuckets
+from runtime.state.sessions import StoreUnavailableError
+from tests.runtime.asking import INITIALIZE, modern, rpc, send
+
+HOUR = 3600.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def charge(bucket: Bucket, key: str = "a", scope: str = "server") -> Charge:
+    return Charge(scope, key, bucket)
+
+
+async def test_a_bucket_gives_its_burst_then_its_rate() -> None:
+    clock, bucket = Clock(), Bucket(2, 10, burst=3)
+    buckets = MemoryBuckets(clock)
+    wanted = [charge(bucket)]
+
+    assert [await buckets.take(wanted) for _ in range(3)] == [PASSED] * 3
+    assert await buckets.take(wanted) == Verdict("server", 5000)
+    clock.now += 4.999
+    assert await buckets.take(wanted) == Verdict("server", 1)
+    clock.now += 0.001
+    assert await buckets.take(wanted) == PASSED
+    clock.now += 1000
+    assert [(await buckets.take(wanted)).scope for _ in range(4)] == [None, None, None, "server"]
+
+
+async def test_a_call_that_one_bucket_refuses_costs_nothing_in_the_others() -> None:
+    buckets = MemoryBuckets(Clock())
+    wide, narrow = charge(Bucket(2, HOUR), "wide"), charge(Bucket(1, HOUR), "narrow", "tool")
+    assert await buckets.take([wide, narrow]) == PASSED
+
+    assert (await buckets.take([wide, narrow])).scope == "tool"
+    assert (await buckets.take([wide, narrow])).scope == "tool"
+    assert await buckets.take([wide]) == PASSED
+    assert (await buckets.take([wide, narrow])).scope == "server"
+
+
+@pytest.mark.parametrize(("wait", "seconds"), [(0, 1), (1, 1), (1000, 1), (1001, 2), (60_000, 60)])
+def test_a_client_is_told_whole_seconds(wait: int, seconds: int) -> None:
+    assert Verdict("server", wait).retry_after == seconds
+
+
+@given(st.integers(1, 50), st.integers(1, 20), st.integers(1, 30), st.lists(st.integers(0, 4000), max_size=60))
+async def test_in_no_time_more_than_burst_and_rate_pass(
+    requests: int, period: int, burst: int, gaps: list[int]
+) -> None:
+    clock = Clock()
+    buckets, bucket = MemoryBuckets(clock), Bucket(requests, period, burst)
+    passed = 0
+    clock.now = 0.0
+    for gap in gaps:
+        clock.now = round(clock.now + gap / 1000, 3)
+        passed += (await buckets.take([charge(bucket)])).scope is None
+
+        assert passed <= burst + clock.now * requests / period + 1e-6
+
+
+async def test_what_is_full_again_is_forgotten_first_then_the_oldest() -> None:
+    clock = Clock()
+    buckets, quick, slow = MemoryBuckets(clock, limit=2), Bucket(1000, 1), Bucket(1, HOUR)
+    await buckets.take([charge(quick, "quick")])
+    await buckets.take([charge(slow, "old")])
+    clock.now += 1
+    await buckets.take([charge(slow, "new")])
+    assert (await buckets.take([charge(slow, "old")])).scope == "server"
+    clock.now += 1
+    await buckets.take([charge(slow, "newest")])
+
+    assert (await buckets.take([charge(slow, "new")])).scope == "server"
+    assert await buckets.take([charge(slow, "old")]) == PASSED
+
+
+def test_a_call_is_charged_to_everything_it_concerns(catalog_of: Any) -> None:
+    bucket = Bucket(1, 1)
+    rare = catalog_of().tools[1]
+    wanted = Limits(bucket, bucket, (ToolLimit("rare", bucket), ToolLimit("echo", bucket)))
+
+    found = limits.charges(wanted, limits.client("ada", "", ""), rare)
+
+    assert [each.scope for each in found] == ["server", "client", "tool", "tool"]
+    assert len({each.key for each in found}) == 4
+    assert "ada" not in "".join(each.key for each in found)
+    assert limits.charges(Limits(), "x", None) == ()
+
+
+def test_clients_are_told_apart_by_the_best_that_is_known() -> None:
+    known = [limits.client(*who) for who in (("a", "b", "c"), ("", "b", "c"), ("", "", "c"), ("", "", ""))]
+
+    assert known == ["user:a", "session:b", "at:c", "at:"]
+
+
+class Broken:
+    async def take(self, wanted: Any) -> Verdict:
+        raise StoreUnavailableError("gone")
+
+
+@pytest.mark.parametrize("policy", ["Open", "Closed"])
+async def test_without_a_store_the_policy_decides_and_it_is_counted(policy: str) -> None:
+    failures: list[int] = []
+    limiter = Limiter(Broken(), lambda: failures.append(1))
+    wanted = Limits(Bucket(1, 1), on_store_failure=policy)
+
+    if policy == "Open":
+        assert await limiter.admit(wanted, "x", None) == PASSED
+    else:
+        with pytest.raises(StoreUnavailableError):
+            await limiter.admit(wanted, "x", None)
+    assert failures == [1]
+    assert await limiter.admit(Limits(on_store_failure=policy), "x", None) == PASSED
+
+
+def connected(redis: Any) -> Redis:
+    return Redis(redis.options(), monotonic=time.monotonic, jitter=lambda: 0.0)
+
+
+async def test_replicas_together_let_exactly_the_burst_pass(redis: Any) -> None:
+    connections = [connected(redis) for _ in range(3)]
+    stores = [RedisBuckets(connection, "x:") for connection in connections]
+    wide, narrow = charge(Bucket(100, 24 * HOUR), "wide"), charge(Bucket(30, 24 * HOUR), "narrow", "tool")
+
+    asked = [stores[number % 3].take([wide, narrow] if number % 2 else [wide]) for number in range(300)]
+    verdicts = await asyncio.gather(*asked)
+
+    assert sum(v.scope is None for v in verdicts) == 100
+    assert {v.scope for v in verdicts} == {None, "server", "tool"}
+    for connection in connections:
+        await connection.close()
+
+
+async def test_of_calls_at_once_the_narrow_bucket_passes_exactly_its_own(redis: Any) -> None:
+    connections = [connected(redis) for _ in range(2)]
+    stores = [RedisBuckets(connection, "x:") for connection in connections]
+    wide, narrow = charge(Bucket(100, 24 * HOUR), "wide"), charge(Bucket(30, 24 * HOUR), "narrow", "tool")
+
+    verdicts = await asyncio.gather(*(stores[number % 2].take([wide, narrow]) for number in range(200)))
+
+    assert sum(v.scope is None for v in verdicts) == 30
+    # What the narrow one refused was not taken out of the wide one.
+    rest = [await stores[0].take([wide]) for _ in range(71)]
+    assert [v.scope for v in rest] == [None] * 70 + ["server"]
+    assert rest[-1].retry_after == pytest.approx(864, abs=1)
+    for connection in connections:
+        await connection.close()
+
+
+async def test_redis_decides_as_memory_does(redis: Any) -> None:
+    """Of periods so long that the time of the test adds no token."""
+    connection, clock = connected(redis), Clock()
+    ours, theirs = MemoryBuckets(clock), RedisBuckets(connection, "x:")
+    choice = random.Random(7)
+    pool = [
+        charge(Bucket(requests, 24 * HOUR, burst), f"{requests}:{burst}", f"s{requests}")
+        for requests, burst in ((3, 0), (5, 9), (7, 1), (1, 20), (1000, 40))
+    ]
+    for _ in range(300):
+        wanted = choice.sample(pool, choice.randint(1, 5))
+        if choice.random() < 0.1:
+            passed = choice.randint(0, 6 * 3600)
+            clock.now += passed
+            await _age(connection, passed * 1000)
+
+        mine, other = await ours.take(wanted), await theirs.take(wanted)
+
+        assert mine.scope == other.scope
+        assert mine.retry_after == pytest.approx(other.retry_after, abs=60)
+    await connection.close()
+
+
+async def _age(connection: Redis, milliseconds: int) -> None:
+    """As if so much time had gone by: the moments that are stored lie further back."""
+
+    async def older(client: Any) -> None:
+        for key in await client.keys("x:limit:*"):
+            await client.hincrby(key, "at", -milliseconds)
+
+    await connection.ask(older)
+
+
+async def test_what_redis_keeps_has_an_end(redis: Any) -> None:
+    connection = connected(redis)
+    await RedisBuckets(connection, "x:").take([charge(Bucket(2, 10, 4))])
+
+    (key,) = await connection.ask(lambda client: client.keys("*"))
+    left = await connection.ask(lambda client: client.pttl(key))
+
+    assert key == "x:limit:a"
+    assert 0 < left <= 6000
+    await connection.close()
+
+
+async def test_over_the_server_s_limit_a_request_is_429(fronts: Any, catalog_of: Any) -> None:
+    front = await fronts.start(catalog_of(limits=Limits(Bucket(2, HOUR)), sessions="Stateless"))
+    await modern(front.mcp, "tools/list")
+    await send(f"{front.mcp}/greet?who=Ada", "GET")
+
+    status, headers, answer = await modern(front.mcp, "tools/list")
+    assert (status, headers["Retry-After"], answer["error"]["code"], answer["id"]) == (429, "1800", 429, 1)
+    assert (await send(front.mcp, body=INITIALIZE))[0] == 429
+    assert (await send(f"{front.mcp}/greet?who=Ada", "GET"))[0] == 429
+    assert front.count("mcp_server_rate_limited_total", scope="server") == 3
+
+
+async def test_a_tool_s_limit_is_told_to_the_model_and_holds_at_its_door(fronts: Any, catalog_of: Any) -> None:
+    wanted = Limits(tools=(ToolLimit("echo", Bucket(1, HOUR)),))
+    front = await fronts.start(catalog_of(limits=wanted))
+    for name in ("echo", "rare"):
+        assert "isError" not in (await modern(front.mcp, "tools/call", name=name))[2]["result"]
+
+        status, _, answer = await modern(front.mcp, "tools/call", name=name)
+
+        assert (status, answer["result"]["isError"]) == (200, True)
+        assert '"rate_limited"' in answer["result"]["content"][0]["text"]
+        assert '"retryAfter":3600' in answer["result"]["content"][0]["text"]
+        assert (await send(f"{front.mcp}/{name}", body={}))[0] == 429
+    assert front.count("mcp_server_rate_limited_total", scope="tool") == 4
+
+
+async def test_clients_without_a_name_are_sessions_or_addresses(fronts: Any, catalog_of: Any) -> None:
+    front = await fronts.start(catalog_of(limits=Limits(per_client=Bucket(2, HOUR)), hosts=("shop.example.com",)))
+    sessions = []
+    for address in ("10.0.0.1", "10.0.0.2"):
+        _, headers, _ = await send(front.mcp, body=INITIALIZE, **{"X-Forwarded-For": f"6.6.6.6, {address}"})
+        sessions.append({"Mcp-Session-Id": headers["Mcp-Session-Id"]})
+
+    for session in sessions:
+        statuses = [(await send(front.mcp, body=rpc("ping"), **session))[0] for _ in range(3)]
+        assert statuses == [200, 200, 429]
+    at = {"X-Forwarded-For": "10.0.0.1"}
+    assert [(await modern(front.mcp, "tools/list", sent=at))[0] for _ in range(2)] == [200, 429]
+    assert (await modern(front.mcp, "tools/list"))[0] == 200
+
+
+@pytest.mark.parametrize(("policy", "status"), [("Open", 200), ("Closed", 503)])
+async def test_a_redis_that_is_gone_is_met_as_the_policy_says(
+    fronts: Any, catalog_of: Any, redis: Any, policy: str, status: int
+) -> None:
+    wanted = catalog_of(limits=Limits(Bucket(100, HOUR), on_store_failure=policy), sessions="Stateless")
+    front = await fronts.start(wanted, redis)
+    assert (await modern(front.mcp, "tools/list"))[0] == 200
+    redis.kill()
+
+    assert (await modern(front.mcp, "tools/list"))[0] == status
+    assert front.count("mcp_server_limit_store_failures_total") == 1
+    redis.start()
+    assert (await modern(front.mcp, "tools/list"))[0] == 200

@@ -1,0 +1,141 @@
+"""The door to Redis: databases, passwords, TLS, and a Redis that says nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ipaddress
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from runtime.state.redis import Options, Redis, RedisSessions
+from runtime.state.sessions import Session, StoreUnavailableError
+
+
+def connected(options: Options, timeout: float = 5.0) -> Redis:
+    return Redis(options, monotonic=time.monotonic, jitter=lambda: 0.5, timeout=timeout)
+
+
+async def remembers(options: Options) -> bool:
+    connection = connected(options)
+    try:
+        sessions = RedisSessions(connection, "x:")
+        await sessions.create("a", Session("2025-11-25", "ada"), 60)
+        return await sessions.use("a", "ada", 60) == Session("2025-11-25", "ada")
+    finally:
+        await connection.close()
+
+
+async def test_a_session_is_in_its_database_under_its_prefix(redis: Any) -> None:
+    assert await remembers(redis.options(db=3))
+
+    connection = connected(redis.options(db=3))
+    (key,) = await connection.ask(lambda client: client.keys("*"))
+    assert key.startswith("x:session:")
+    assert key.endswith(":a")
+    assert "ada" not in key
+    await connection.close()
+    connection = connected(redis.options())
+    assert await connection.ask(lambda client: client.keys("*")) == []
+    await connection.close()
+
+
+async def test_a_password_is_read_anew_at_every_connection(redis: Any, tmp_path: Path) -> None:
+    redis.restart("--requirepass", "first")
+    (tmp_path / "password").write_text("first\n")
+    assert await remembers(redis.options(credentials=tmp_path))
+    with pytest.raises(StoreUnavailableError, match="Authentication"):
+        await remembers(redis.options())
+
+    connection = connected(redis.options(credentials=tmp_path))
+    await connection.ask(lambda client: client.ping())
+    redis.restart("--requirepass", "second")
+    (tmp_path / "password").write_text("second\n")
+    assert await connection.ask(lambda client: client.ping())
+    await connection.close()
+
+
+async def test_a_user_has_a_name_besides(redis: Any, tmp_path: Path) -> None:
+    redis.restart("--user", "mcp", "on", ">secret", "~*", "+@all", "--user", "default", "off")
+    (tmp_path / "username").write_text("mcp")
+    (tmp_path / "password").write_text("secret")
+
+    assert await remembers(redis.options(credentials=tmp_path))
+
+
+async def test_without_the_files_redis_is_unavailable(redis: Any, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError):
+        await remembers(redis.options(credentials=tmp_path))
+
+
+def certified(folder: Path) -> None:
+    """An authority ``ca.crt``, and what it says of 127.0.0.1."""
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    later = now.replace(year=2099)
+    authority, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca, us = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("ca", "redis"))
+
+    def signed(subject: x509.Name, key: Any, extension: Any) -> bytes:
+        builder = x509.CertificateBuilder(ca, subject, key.public_key(), x509.random_serial_number(), now, later)
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
+        named = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        for each, critical in ((extension, True), (identifier, False), (named, False)):
+            builder = builder.add_extension(each, critical)
+        return builder.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    name = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    (folder / "ca.crt").write_bytes(signed(ca, authority, x509.BasicConstraints(ca=True, path_length=0)))
+    (folder / "tls.crt").write_bytes(signed(us, leaf, name))
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "tls.key").write_bytes(leaf.private_bytes(serialization.Encoding.PEM, *plain))
+
+
+async def test_tls_is_verified_by_the_authority_that_was_given(redis: Any, tmp_path: Path) -> None:
+    certified(tmp_path)
+    files = ("--tls-cert-file", str(tmp_path / "tls.crt"), "--tls-key-file", str(tmp_path / "tls.key"))
+    encrypted = ("--port", "0", "--tls-port", str(redis.port), "--tls-auth-clients", "no")
+    redis.restart(*encrypted, *files, "--tls-ca-cert-file", str(tmp_path / "ca.crt"))
+
+    assert await remembers(redis.options(tls=True, ca_file=tmp_path / "ca.crt"))
+    with pytest.raises(StoreUnavailableError):
+        await remembers(redis.options(tls=True))
+    with pytest.raises(StoreUnavailableError):
+        await remembers(redis.options())
+
+
+async def test_a_silent_redis_is_left_alone_for_a_while() -> None:
+    visits = 0
+    over = asyncio.Event()
+
+    async def silent(_reader: Any, writer: asyncio.StreamWriter) -> None:
+        nonlocal visits
+        visits += 1
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    now = 0.0
+    options = Options("127.0.0.1", server.sockets[0].getsockname()[1])
+    connection = Redis(options, monotonic=lambda: now, jitter=lambda: 0.5, timeout=0.05)
+
+    async def asked() -> str:
+        with pytest.raises(StoreUnavailableError) as caught:
+            await connection.ask(lambda client: client.ping())
+        return str(caught.value)
+
+    assert "silent for" in await asked()
+    assert "a moment ago" in await asked()
+    assert visits == 1
+    now = 0.05
+    assert "silent for" in await asked()
+    assert visits == 2
+    over.set()
+    await connection.close()
+    server.close()
