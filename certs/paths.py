@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["MUTATE_PATH", "VALIDATE_PATH"]
+__all__ = ["MUTATE_PATH", "NOTE_DELETION_PATH", "VALIDATE_PATH"]
 
 VALIDATE_PATH = "/validate"
 MUTATE_PATH = "/mutate"
+# Deletions are noted, never judged.
+NOTE_DELETION_PATH = "/note-deletion"
