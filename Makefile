@@ -19,13 +19,13 @@ dev: .venv/.ready ## Make .venv with everything that the lock file names
 lock: ## Resolve the dependencies anew
 	@scripts/dev.sh lock
 
-lint: dev ## Ruff and the import floors
+lint: dev ## Run Ruff and check the import contracts
 	@$(POE) lint
 
 format: dev ## Format the code
 	@$(POE) format
 
-check: dev ## Formatting, lint, floors, types
+check: dev ## Check formatting, lint, import contracts and types
 	@$(POE) check
 
 fix: dev ## Repair what can be repaired automatically

@@ -1,4 +1,4 @@
-"""What the house promises of itself, held by a machine."""
+"""Rules of the repository itself: imports, generated files, names, pages, commands and links."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_module_that_calls_itself_pure_is_held_to_it() -> None:
     assert set(contract["source_modules"]) - pure == {"crd"}
 
 
-def test_import_floors_hold() -> None:
+def test_the_import_contracts_hold() -> None:
     done = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
@@ -60,24 +60,14 @@ def test_every_reason_has_a_page_and_an_example(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_a_module_is_a_room_and_a_function_a_thought(path: Path) -> None:
-    text = path.read_text()
-    assert len(text.splitlines()) <= 300
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = (node.end_lineno or 0) - node.lineno + 1
-            assert lines <= 40, f"{node.name} has {lines} lines"
-
-
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_a_module_says_what_it_is_and_what_it_offers(path: Path) -> None:
+def test_a_module_has_a_docstring_and_lists_its_public_names(path: Path) -> None:
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree)
     named = [n for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"]
     assert named or path.name == "__init__.py"
 
 
-def test_no_room_has_a_name_that_says_nothing() -> None:
+def test_no_module_has_a_generic_name() -> None:
     banned = {"utils", "common", "helpers", "base", "core"}
 
     assert [path for path in MODULES if banned & {path.stem, path.parent.name}] == []
