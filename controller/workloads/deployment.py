@@ -130,9 +130,9 @@ def _redis(redis: Redis, namespace: str, key_prefix: str) -> list[str]:
     if redis.tls and redis.tls.enabled:
         words.append("--redis-tls")
         if redis.tls.ca_secret_name:
-            words += ["--redis-ca", mounts.secret_path(redis.tls.ca_secret_name, "ca.crt")]
+            words += ["--redis-ca-file", mounts.secret_path(redis.tls.ca_secret_name, "ca.crt")]
     if redis.credentials_secret_name:
-        words += ["--redis-credentials", mounts.secret_path(redis.credentials_secret_name)]
+        words += ["--redis-credentials-dir", mounts.secret_path(redis.credentials_secret_name)]
     return [*words, "--key-prefix", redis.key_prefix or key_prefix]
 
 

@@ -77,6 +77,7 @@ def compile_server(
                     key=lambda o: (o.ingress_path, o.method, o.name),
                 )
             ),
+            prefix=prefix,
         ),
         tuple(rejected),
         unresolved,
@@ -100,9 +101,14 @@ def _sorted_out(server: object, snapshot: Snapshot, members: Iterable[Object]) -
 
 
 def _incumbents(catalog: catalogs.Catalog | None, prefix: str) -> Mapping[Claim, str]:
-    """Who holds each claim in a published catalog, as ``kind namespace/name``; claims know nothing of a prefix."""
+    """Who holds each claim in a published catalog, as ``kind namespace/name``. Claims hold no prefix.
+
+    Names are read with the prefix that they were published with, so that another prefix moves no name to another
+    object. ``prefix`` is the server's present one, for a catalog that does not record its own.
+    """
     if catalog is None:
         return {}
+    prefix = prefix if catalog.prefix is None else catalog.prefix
     held: dict[Claim, str] = {}
     for tool in catalog.tools:
         held[Claim(Space.TOOL_NAME, tool.name.removeprefix(prefix))] = f"{Kind.TOOL} {tool.source}"

@@ -60,7 +60,11 @@ class InvalidCatalogError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All that one MCPServer serves. Entries are sorted by name or URI; no two of a kind share one."""
+    """All that one MCPServer serves. Entries are sorted by name or URI; no two of a kind share one.
+
+    ``prefix`` is what the names of tools and prompts begin with by the server's own spec; None in a catalog that was
+    published before prefixes were recorded. Pods do not read it: it tells the next compilation who holds which name.
+    """
 
     server: str
     settings: Settings = field(default_factory=Settings)
@@ -69,6 +73,7 @@ class Catalog:
     resources: tuple[InlineResource, ...] = ()
     http_resources: tuple[HttpResource, ...] = ()
     operations: tuple[Operation, ...] = ()
+    prefix: str | None = None
 
 
 def dump(catalog: Catalog) -> bytes:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli import __main__ as cli_program
 from controller.workloads import blueprint, scaling, traffic
 from crd.ref import Kind, Ref
 from tests.controller.worlds import built, pod_of, secret, server
@@ -195,7 +198,7 @@ def test_without_redis_the_pods_are_told_nothing_of_it() -> None:
         (
             {"tls": {"enabled": True, "caSecretName": "ca"}, "credentialsSecretName": "login"},
             ["--redis-host", "redis.shop.svc", "--redis-port", "6379", "--redis-tls",
-             "--redis-ca", "/etc/mcp/secrets/ca/ca.crt", "--redis-credentials", "/etc/mcp/secrets/login",
+             "--redis-ca-file", "/etc/mcp/secrets/ca/ca.crt", "--redis-credentials-dir", "/etc/mcp/secrets/login",
              "--key-prefix", "mcp:shop:main:"],
         ),
         (
@@ -206,6 +209,29 @@ def test_without_redis_the_pods_are_told_nothing_of_it() -> None:
 )  # fmt: skip
 def test_where_redis_is_stands_in_the_arguments(redis: dict[str, Any], expected: list[str]) -> None:
     assert words(redis={"serviceName": "redis", **redis})[13:] == expected
+
+
+def test_the_program_in_the_pods_reads_every_argument_by_its_exact_name() -> None:
+    parser = cli_program._parser()
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    arguments = words(
+        redis={
+            "serviceName": "redis", "port": 6380, "db": 3, "keyPrefix": "own:", "credentialsSecretName": "login",
+            "tls": {"enabled": True, "caSecretName": "ca"},
+        }
+    )  # fmt: skip
+
+    # argparse accepts an unambiguous beginning of an option; a second option with that beginning would break the pods.
+    assert {word for word in arguments if word.startswith("--")} <= set(
+        commands.choices["serve"]._option_string_actions
+    )
+    read = parser.parse_args(arguments)
+    assert (read.redis_host, read.redis_port, read.redis_db, read.redis_tls) == ("redis.shop.svc", 6380, 3, True)
+    assert read.redis_ca_file == Path("/etc/mcp/secrets/ca/ca.crt")
+    assert read.redis_credentials_dir == Path("/etc/mcp/secrets/login")
+    assert read.key_prefix == "own:"
+    assert (read.namespace, read.config_map, read.catalog_dir) == ("shop", "main-catalog", Path("/etc/mcp/catalog"))
+    assert (read.port, read.health_port, read.drain_seconds) == (8080, 9090, 27.0)
 
 
 def test_what_the_pods_read_is_mounted_one_volume_each_and_may_be_absent() -> None:

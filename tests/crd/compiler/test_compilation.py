@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -259,7 +260,22 @@ def test_an_incumbent_keeps_its_name_under_a_prefix() -> None:
     held, claims = tool("z", NEW, name="x"), tool("a", OLD, name="x")
     before = compiled(held, **prefix).catalog
     assert [e.source for e in compiled(held, claims, incumbents=before, **prefix).catalog.tools] == ["shop/z"]
-    assert [e.source for e in compiled(held, claims, incumbents=before).catalog.tools] == ["shop/a"]
+
+
+@pytest.mark.parametrize("kind", [tool, prompt])
+def test_another_prefix_moves_no_name_to_another_object(kind: Any) -> None:
+    held, claims = kind("z", NEW, name="x"), kind("a", OLD, name="x")
+    catalog = None
+    for prefix, members in (("a_", (held,)), ("a_", (held, claims)), ("b_", (held, claims)), ("", (held, claims))):
+        catalog = compiled(*members, incumbents=catalog, naming={"prefix": prefix}).catalog
+        assert [(e.name, e.source) for e in (*catalog.tools, *catalog.prompts)] == [(f"{prefix}x", "shop/z")]
+
+
+def test_a_catalog_that_records_no_prefix_was_published_with_the_present_one() -> None:
+    prefix = {"naming": {"prefix": "x_"}}
+    held, claims = tool("z", NEW, name="x"), tool("a", OLD, name="x")
+    before = replace(compiled(held, **prefix).catalog, prefix=None)
+    assert [e.source for e in compiled(held, claims, incumbents=before, **prefix).catalog.tools] == ["shop/z"]
 
 
 def test_a_broken_member_is_left_out_and_told() -> None:
