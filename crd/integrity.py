@@ -36,7 +36,16 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
-__all__ = ["Change", "judge", "standing", "survey", "transition"]
+__all__ = [
+    "Change",
+    "ObjectFindings",
+    "judge",
+    "judge_object",
+    "judge_relations",
+    "standing",
+    "survey",
+    "transition",
+]
 
 CLASHES = frozenset(names.REASONS.values())
 
@@ -73,28 +82,56 @@ class Change:
     new: Object | None
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectFindings:
+    """What the changed object shows without any other: the dear part of a judgement, and it can be computed elsewhere.
+
+    ``own`` are the faults of the new state, ``former`` those of the old one as far as they are compared, ``step`` what
+    the change itself breaks, ``breaks`` the places where it breaks callers: `breaking_changes` of `crd.rules.schemas`.
+    """
+
+    own: tuple[Finding, ...]
+    former: tuple[Finding, ...]
+    step: tuple[Finding, ...]
+    breaks: tuple[schemas.Break, ...]
+
+
 def judge(snapshot: Snapshot, change: Change) -> Verdict:
     """What this change breaks that was whole before. A deletion never yields errors.
 
     ``snapshot`` holds the other objects; whatever it says of the changed object itself, ``change.old`` is believed.
     """
+    return judge_relations(snapshot, change, judge_object(change))
+
+
+def judge_object(change: Change) -> ObjectFindings:
+    """The part of `judge` that depends on the object alone."""
+    own = (*_own(change.new),)
+    # The former faults matter where there is something to compare; those of a server decide which relations are told.
+    former = (*_own(change.old),) if own or change.ref.kind is Kind.SERVER else ()
+    if change.old is None or change.new is None:
+        return ObjectFindings(own, former, (), ())
+    step = (*changes.immutable_fields(change.old, change.new),)
+    return ObjectFindings(own, former, step, schemas.breaks(change.old, change.new))
+
+
+def judge_relations(snapshot: Snapshot, change: Change, of_object: ObjectFindings) -> Verdict:
+    """The part of `judge` that depends on other objects. Of the changed object itself it reads no more than facts."""
     before = _placed(snapshot, change.ref, change.old)
     after = _placed(before, change.ref, change.new)
     touched = _touched(after, change.new)
     if not _labelled_alike(change):
         touched |= _touched(before, change.old)
     claims = _claims(change.old) | _claims(change.new)
-    own = [*_own(change.new)]
-    found = [*_together(own, _relations(after, change.ref, touched, claims, judging=True))]
+    found = [*_together(of_object.own, _relations(after, change.ref, touched, claims, judging=True))]
     if found:
-        # What stood before is looked up only where there is something to compare: most changes break nothing. A
-        # server's own faults decide which of its relations are told.
-        former = _own(change.old) if own or change.ref.kind is Kind.SERVER else ()
-        known = set(_together(former, _relations(before, change.ref, touched, claims, judging=True)))
+        # What stood before is looked up only where there is something to compare: most changes break nothing.
+        known = set(_together(of_object.former, _relations(before, change.ref, touched, claims, judging=True)))
         found = [finding for finding in found if finding not in known]
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
-    return Verdict.of((*(_seen_from(change, finding) for finding in found), *_step(change, touched)))
+    step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, sorted(touched)))
+    return Verdict.of((*(_seen_from(change, finding) for finding in found), *step))
 
 
 def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
@@ -198,13 +235,10 @@ def _on(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
 
 def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:
     """What the step itself breaks, though both states are whole. ``snapshot`` holds the new state."""
-    yield from _step(change, _touched(snapshot, change.new))
-
-
-def _step(change: Change, touched: Iterable[Ref]) -> Iterator[Finding]:
     if change.old is not None and change.new is not None:
         yield from changes.immutable_fields(change.old, change.new)
-        yield from schemas.breaking_changes(change.old, change.new, sorted(touched))
+        servers = sorted(_touched(snapshot, change.new))
+        yield from schemas.breaking_changes(change.ref, schemas.breaks(change.old, change.new), servers)
 
 
 def _seen_from(change: Change, finding: Finding) -> Finding:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.schema.subschemas import Path
 
-__all__ = ["breaking_changes", "invalid_schema"]
+__all__ = ["Break", "breaking_changes", "breaks", "invalid_schema"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_TOLD = 10
@@ -31,6 +31,7 @@ NAMED = 3
 _TYPES = "array, boolean, integer, null, number, object, string"
 _COPY = "copy it into $defs"
 Fault = tuple[Reason, "Path", str]
+Break = tuple["Path", str]
 
 
 def _no_retrieval(uri: str) -> Any:
@@ -58,20 +59,28 @@ def invalid_schema(item: Object) -> Iterator[Finding]:
             yield Finding.of(reason, item.ref, message, subject=tuple(map(str, at)), path=shown)
 
 
-def breaking_changes(old: Object, new: Object, servers: Sequence[Ref]) -> Iterator[Finding]:
-    """Changes of an inputSchema that refuse calls which were good, with the servers whose callers make them."""
-    if not isinstance(old.spec, ToolSpec) or not isinstance(new.spec, ToolSpec) or not servers:
+def breaks(old: Object, new: Object) -> tuple[Break, ...]:
+    """Where a change of an inputSchema refuses calls that were good, and what it changes there."""
+    if not isinstance(old.spec, ToolSpec) or not isinstance(new.spec, ToolSpec):
+        return ()
+    before, after = old.spec.input_schema, new.spec.input_schema
+    return (*changes.breaking(before, after),) if before != after else ()
+
+
+def breaking_changes(ref: Ref, broken: Sequence[Break], servers: Sequence[Ref]) -> Iterator[Finding]:
+    """The `breaks` of a tool, with the servers whose callers make these calls; none where no server serves it."""
+    if not servers:
         return
     named = ", ".join(server.key for server in servers[:NAMED])
     more = f" and {len(servers) - NAMED} more" if len(servers) > NAMED else ""
-    for path, what in changes.breaking(old.spec.input_schema, new.spec.input_schema):
+    for path, what in broken:
         message = f"{what}, so calls that were good are refused on MCPServer {named}{more}; "
         optional = path[-1] == "required"
         repair = "make it optional, or give it a default" if optional else "widen it, or offer it as a new tool"
         at = ("spec", "inputSchema", *path)
         yield Finding.of(
             Reason.BREAKING_SCHEMA_CHANGE,
-            new.ref,
+            ref,
             f"{message}{repair}",
             subject=(*map(str, at), what),
             path=at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -391,3 +392,17 @@ def test_a_label_that_brings_a_name_under_a_long_prefix_is_judged() -> None:
     found = integrity.judge(standing(long, old), Change(new.ref, old, new))
 
     assert [(f.reason, f.related) for f in found.errors] == [(Reason.INVALID_NAME, (long.ref,))]
+
+
+def test_the_findings_of_an_object_cross_a_process_border_and_give_the_same_verdict() -> None:
+    old, new = tool("a", "elder"), tool("a", tier="text")
+    new = replace(new, spec=new.spec.model_copy(update={"input_schema": {"type": "array"}}))  # type: ignore[union-attr]
+    change = Change(new.ref, old, new)
+    known = standing(old, tool("b"), server(), server("other", tier="text"))
+
+    crossed = pickle.loads(pickle.dumps(integrity.judge_object(change)))
+    facts = Change(new.ref, replace(old, spec=None, raw={}), replace(new, spec=None, raw={}))
+
+    verdict = integrity.judge(known, change)
+    assert {finding.reason for finding in verdict} >= {Reason.INVALID_SCHEMA}
+    assert list(map(repr, integrity.judge_relations(known, facts, crossed))) == list(map(repr, verdict))
