@@ -5,6 +5,8 @@ Bodies stay JSON: decoding into the library's types costs many times the parsing
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["LibraryTransport", "connect"]
+
+_JSON = ("application/json", "application/json")
 
 
 async def connect(context: str | None = None, kubeconfig: Path | None = None) -> LibraryTransport:
@@ -69,17 +73,27 @@ class LibraryTransport:
         answer = orjson.loads(payload)
         return answer if isinstance(answer, dict) else {"value": answer}
 
-    async def stream(self, path: str, *, query: Mapping[str, str], idle: float) -> AsyncIterator[dict[str, Any]]:
-        """See `Transport.stream`."""
-        timeout = aiohttp.ClientTimeout(total=None, connect=transport.REQUEST_TIMEOUT, sock_read=idle)
-        response = await self._send(
-            "GET", path, {**query, "watch": "true"}, None, ("application/json", "application/json"), timeout
-        )
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+        """See `Transport.fetch`."""
+        response = await self._send("GET", path, query, None, _JSON, aiohttp.ClientTimeout(total=timeout))
+        async with response:
+            payload = await response.read()
+        if response.status >= 400:
+            raise transport.error_of(response.status, payload)
+        return payload
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self, path: str, *, query: Mapping[str, str], idle: float
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """See `Transport.watch`."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=idle)
+        async with asyncio.timeout(transport.REQUEST_TIMEOUT):
+            response = await self._send("GET", path, {**query, "watch": "true"}, None, _JSON, timeout)
         async with response:
             if response.status >= 400:
                 raise transport.error_of(response.status, await response.read())
-            async for event in transport.events_of(response.content.iter_any()):
-                yield event
+            yield transport.events_of(response.content.iter_any())
 
     async def close(self) -> None:
         """Close the library's session."""

@@ -5,6 +5,8 @@ The servers' pods watch one ConfigMap; loading the Kubernetes library for that w
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +60,28 @@ class PodTransport:
             answer: dict[str, Any] = orjson.loads(payload)
             return answer
 
-    async def stream(self, path: str, *, query: Mapping[str, str], idle: float) -> AsyncIterator[dict[str, Any]]:
-        """See `Transport.stream`."""
-        timeout = aiohttp.ClientTimeout(total=None, connect=transport.REQUEST_TIMEOUT, sock_read=idle)
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+        """See `Transport.fetch`."""
+        total = aiohttp.ClientTimeout(total=timeout)
+        async with self._opened().get(self._url(path, query), headers=self._authorization(), timeout=total) as response:
+            payload = await response.read()
+            if response.status >= 400:
+                raise transport.error_of(response.status, payload)
+            return payload
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self, path: str, *, query: Mapping[str, str], idle: float
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """See `Transport.watch`."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=idle)
         url = self._url(path, {**query, "watch": "true"})
-        async with self._opened().get(url, headers=self._authorization(), timeout=timeout) as response:
+        async with asyncio.timeout(transport.REQUEST_TIMEOUT):
+            response = await self._opened().get(url, headers=self._authorization(), timeout=timeout)
+        async with response:
             if response.status >= 400:
                 raise transport.error_of(response.status, await response.read())
-            async for event in transport.events_of(response.content.iter_any()):
-                yield event
+            yield transport.events_of(response.content.iter_any())
 
     async def close(self) -> None:
         """Close the session, if one was opened."""

@@ -142,9 +142,10 @@ class Reflector:
             "resourceVersion": self._version or "",
             "timeoutSeconds": str(int(300 + 300 * self._jitter())),
         }
-        async for event in self._transport.stream(self._path, query=query, idle=SILENCE):
-            self._heard = self._monotonic()
-            self._take(event)
+        async with self._transport.watch(self._path, query=query, idle=SILENCE) as events:
+            async for event in events:
+                self._heard = self._monotonic()
+                self._take(event)
         self._heard = self._monotonic()
 
     def _take(self, event: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ import orjson
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["ApiError", "Transport", "error_of", "events_of"]
 
@@ -46,8 +47,18 @@ class Transport(Protocol):
         """One request within ``timeout`` seconds. Raises ApiError, TimeoutError, or OSError when nobody answers."""
         ...
 
-    def stream(self, path: str, *, query: Mapping[str, str], idle: float) -> AsyncIterator[dict[str, Any]]:
-        """The events of a watch until the server ends it. Raises as `request`; TimeoutError after ``idle`` s silent."""
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+        """The body of a GET, not decoded. Raises as `request`."""
+        ...
+
+    def watch(
+        self, path: str, *, query: Mapping[str, str], idle: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        """A watch: entered once the API server has accepted it, it gives the events until the server ends it.
+
+        Entering raises as `request`; iterating raises OSError or aiohttp.ClientError when the connection breaks, and
+        TimeoutError after ``idle`` seconds without a byte.
+        """
         ...
 
     async def close(self) -> None:

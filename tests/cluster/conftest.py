@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 if TYPE_CHECKING:
@@ -38,11 +40,20 @@ class Script:
             raise answer
         return dict(answer)
 
-    async def stream(self, path: str, *, query: Mapping[str, str], idle: float) -> AsyncIterator[dict[str, Any]]:
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+        return orjson.dumps(await self.request("GET", path, query=query, timeout=timeout))
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self, path: str, *, query: Mapping[str, str], idle: float
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         self.asked.append(("WATCH", path, dict(query), None))
         if not self.streams:
             await asyncio.Event().wait()
-        for event in self.streams.pop(0):
+        yield self._played(self.streams.pop(0))
+
+    async def _played(self, events: list[Any]) -> AsyncIterator[dict[str, Any]]:
+        for event in events:
             if isinstance(event, Exception):
                 raise event
             yield event

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -54,8 +55,13 @@ async def test_a_request_carries_the_token_of_the_moment(api: PodTransport, tmp_
     assert (await api.request("POST", "/a", body={"x": 1}))["body"] == '{"x":1}'
 
 
+async def test_a_fetch_gives_the_bytes(api: PodTransport) -> None:
+    assert orjson.loads(await api.fetch("/a", query={"b": "c"}, timeout=5))["query"] == {"b": "c"}
+
+
 async def test_a_watch_gives_events(api: PodTransport) -> None:
-    assert [event async for event in api.stream("/a", query={}, idle=5)] == [{"type": "ADDED"}]
+    async with api.watch("/a", query={}, idle=5) as events:
+        assert [event async for event in events] == [{"type": "ADDED"}]
 
 
 async def test_a_refusal_is_an_error(api: PodTransport, tmp_path: Path) -> None:
@@ -71,8 +77,10 @@ async def test_a_refusal_is_an_error(api: PodTransport, tmp_path: Path) -> None:
     with pytest.raises(ApiError, match="401 Unauthorized"):
         await send()
     with pytest.raises(ApiError):
-        async for _ in api.stream("/a", query={}, idle=5):
+        async with api.watch("/a", query={}, idle=5):
             pass
+    with pytest.raises(ApiError):
+        await api.fetch("/a", query={}, timeout=5)
     assert token.read_text() == kept
     await asyncio.sleep(0)
 

@@ -1,0 +1,408 @@
+"""What client-go's informers do, ours do; all of it in simulated time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cluster.informers import informer as informers
+from cluster.transport import ApiError
+
+
+def test_all_pages_are_listed_before_it_is_synced(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a", "b", "c")
+        api.page_size = 1
+        async with running(api) as run:
+            assert run.informer.synced.is_set()
+            assert run.names == ["a", "b", "c"]
+            assert [query.get("continue") for query in api.asks("LIST")] == [None, "1", "2"]
+            # Without a resourceVersion the read is consistent.
+            assert all("resourceVersion" not in query for query in api.asks("LIST"))
+
+    simulate(main())
+
+
+def test_before_the_first_list_is_complete_it_is_not_ready(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.state = "hung"
+        async with running(api) as run:
+            assert run.informer.unready() == "mcptools not listed yet"
+            api.turn("up")
+            await asyncio.sleep(0.1)
+            assert run.informer.unready() is None
+
+    simulate(main())
+
+
+def test_changes_are_followed_and_told(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, lambda manifest: manifest["spec"].get("v", 0)) as run:
+            api.put("b", v=1)
+            api.put("b", v=2)
+            api.delete("b")
+            await asyncio.sleep(0.1)
+            assert run.names == ["a"]
+            assert run.changes == [("a", None, 0), ("b", None, 1), ("b", 1, 2), ("b", 2, None)]
+            assert run.informer.version("shop", "a") == 101
+            assert run.informer.version("shop", "b") is None
+
+    simulate(main())
+
+
+def test_what_is_kept_has_a_type_and_no_managed_fields(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        async with running(api_type("a")) as run:
+            found = run.informer.get("shop", "a")
+            assert (found["apiVersion"], found["kind"]) == ("mcp.example.com/v1alpha1", "MCPTool")
+            assert "managedFields" not in found["metadata"]
+
+    simulate(main())
+
+
+def test_fifteen_idle_minutes_leave_it_ready(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.bookmarks = 178.0
+        async with running(api) as run:
+            await asyncio.sleep(900)
+            assert run.refusals == []
+            assert len(api.asks("LIST")) == 1
+            assert {"silent"} == set(run.ends)
+            assert run.changes == [("a", None, run.informer.get("shop", "a"))]
+            api.put("b")
+            await asyncio.sleep(0.1)
+            assert run.names == ["a", "b"]
+
+    simulate(main())
+
+
+@pytest.mark.parametrize(("state", "seconds"), [("hung", 100), ("down", 130)])
+def test_an_outage_is_over_when_it_is_over(
+    simulate: Any, api_type: Any, running: Any, state: str, seconds: int
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api) as run:
+            await asyncio.sleep(30)
+            api.turn(state)
+            await asyncio.sleep(seconds)
+            api.turn("up")
+            await asyncio.sleep(1.1)
+            api.put("b")
+            await asyncio.sleep(0.1)
+            assert run.refusals == []
+            assert run.names == ["a", "b"]
+
+    simulate(main())
+
+
+def test_a_long_outage_makes_it_unready_until_the_first_answer(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api) as run:
+            api.turn("down")
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(600)
+            api.turn("up")
+            answered = asyncio.get_running_loop().time()
+            await asyncio.sleep(10)
+            first, last = run.refusals[0], run.refusals[-1]
+            assert first[0] - began == pytest.approx(informers.OUTAGE, abs=2)
+            assert "has answered no list or watch of mcptools for 15" in first[1]
+            assert last[0] - answered < 1.2
+
+    simulate(main())
+
+
+def test_a_silent_watch_is_opened_again_from_its_last_version(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.bookmarks = 1000.0
+        async with running(api) as run:
+            api.put("b")
+            await asyncio.sleep(informers.SILENCE + 1)
+            assert [query["resourceVersion"] for query in api.asks("WATCH")] == ["101", "102"]
+            assert run.ends == ["silent"]
+
+    simulate(main())
+
+
+def test_a_bookmark_moves_the_version_and_nothing_else(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api) as run:
+            api.version = 999  # other resources have changed
+            await asyncio.sleep(61)
+            api.cut()
+            await asyncio.sleep(2)
+            assert api.asks("WATCH")[-1]["resourceVersion"] == "999"
+            assert len(run.changes) == 1
+
+    simulate(main())
+
+
+def test_after_gone_a_list_replaces_everything_and_tells_what_changed(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("same", "changed", "vanished")
+        async with running(api, lambda manifest: manifest["spec"].get("v", 0)) as run:
+            run.changes.clear()
+            api.turn("down")
+            api.put("changed", v=1)
+            api.delete("vanished")
+            api.put("new", v=2)
+            api.compacted = api.version
+            api.turn("up")
+            api.cut()
+            await asyncio.sleep(2)
+            assert run.names == ["changed", "new", "same"]
+            assert sorted(run.changes, key=str) == [("changed", 0, 1), ("new", None, 2), ("vanished", 0, None)]
+            assert "expired" in run.ends
+
+    simulate(main())
+
+
+def test_gone_again_and_again_is_asked_for_less_and_less_often(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.compacted = 10_000
+        async with running(api) as run:
+            await asyncio.sleep(120)
+            assert 8 < len(api.asks("LIST")) < 15
+            assert run.refusals == []
+            assert len(run.changes) == 1
+
+    simulate(main())
+
+
+def test_watches_that_end_at_once_back_off_and_are_replaced_by_lists(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.ends = 1_000
+        async with running(api) as run:
+            await asyncio.sleep(60)
+            assert 5 < len(api.asks("WATCH")) < 12
+            api.objects.clear()  # no event tells of it
+            await asyncio.sleep(60)
+            assert run.names == []
+            api.ends = 0
+            await asyncio.sleep(31)
+            api.put("b")
+            await asyncio.sleep(0.1)
+            assert run.names == ["b"]
+            # A watch that lived makes the next one come at once.
+            api.ends = 1
+            api.cut()
+            await asyncio.sleep(0.1)
+            api.put("c")
+            await asyncio.sleep(0.1)
+            assert run.names == ["b", "c"]
+
+    simulate(main())
+
+
+def test_an_exception_in_keep_is_counted_and_makes_it_unready_until_a_list_succeeds(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    broken: set[str] = set()
+
+    def keep(manifest: dict[str, Any]) -> str:
+        if manifest["metadata"]["name"] in broken:
+            raise KeyError("bug")
+        return str(manifest["metadata"]["name"])
+
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, keep) as run:
+            broken.add("b")
+            api.put("b")
+            await asyncio.sleep(0.3)
+            assert run.informer.unready() == "watching mcptools failed: KeyError: 'bug'"
+            assert set(run.ends) == {"failed"}
+            broken.clear()
+            await asyncio.sleep(60)
+            assert run.informer.unready() is None
+            assert run.names == ["a", "b"]
+
+    simulate(main())
+
+
+def test_an_exception_in_a_handler_leaves_the_change_to_be_told_again(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, lambda manifest: manifest["spec"].get("v", 0)) as run:
+            trouble = [RuntimeError("once")]
+
+            def handle(_key: Any, _old: Any, _new: Any) -> None:
+                if trouble:
+                    raise trouble.pop()
+
+            run.informer.on_change(handle)
+            run.changes.clear()
+            api.put("a", v=1)
+            await asyncio.sleep(5)
+            assert run.changes == [("a", 0, 1), ("a", 0, 1)]
+            assert run.informer.unready() is None
+
+    simulate(main())
+
+
+def test_an_error_answer_is_tried_again_within_a_second(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.errors = [ApiError(500, "InternalError", "no"), ApiError(403, "Forbidden", "no"), TimeoutError()]
+        async with running(api) as run:
+            await asyncio.sleep(3)
+            assert run.names == ["a"]
+            assert run.ends == ["unreachable"] * 3
+
+    simulate(main())
+
+
+def test_a_restored_etcd_is_noticed_after_the_interruption(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a", "b")
+        async with running(api) as run:
+            api.turn("down")
+            backup = api_type("a")
+            api.objects, api.version, api.history = backup.objects, 50, []
+            api.objects["shop", "a"]["metadata"]["resourceVersion"] = "40"
+            api.turn("up")
+            api.cut()
+            await asyncio.sleep(2)
+            assert run.names == ["a"]
+            assert run.informer.version("shop", "a") == 40
+            assert api.asks("WATCH")[-1]["resourceVersion"] == "50"
+
+    simulate(main())
+
+
+def test_a_selection_is_asked_for(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, field_selector="metadata.name=a", label_selector="x=y", namespace="shop"):
+            for query in (api.asks("LIST")[0], api.asks("WATCH")[0]):
+                assert (query["fieldSelector"], query["labelSelector"]) == ("metadata.name=a", "x=y")
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_of_an_optional_type_that_is_not_shown_there_are_no_objects(
+    simulate: Any, api_type: Any, running: Any, status: int
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.errors = [ApiError(status, "x", "no")]
+        async with running(api, optional=True) as run:
+            assert run.informer.unready() is None
+            assert run.names == []
+            await asyncio.sleep(45)
+            assert run.names == ["a"]
+
+    simulate(main())
+
+
+def test_an_optional_type_loses_its_objects_only_if_it_stays_away(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, optional=True) as run:
+            api.errors = [ApiError(403, "Forbidden", "roles are not known yet")] * 5
+            api.cut()
+            await asyncio.sleep(5)
+            assert run.names == ["a"]
+            api.errors = [ApiError(404, "NotFound", "no")] * 1000
+            api.cut()
+            await asyncio.sleep(20)
+            assert run.names == []
+            assert run.informer.unready() is None
+
+    simulate(main())
+
+
+def test_any_other_type_has_to_be_shown(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.errors = [ApiError(404, "NotFound", "no")] * 1000
+        async with running(api) as run:
+            await asyncio.sleep(60)
+            assert not run.informer.synced.is_set()
+
+    simulate(main())
+
+
+def test_the_size_of_a_page_follows_the_size_of_its_items(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type()
+        for number in range(100):
+            api.put(f"small-{number}")
+        for number in range(100):
+            api.put(f"big-{number}", text="x" * 50_000)
+        async with running(api) as run:
+            assert len(run.names) == 200
+            limits = [int(query["limit"]) for query in api.asks("LIST")]
+            assert limits[:2] == [informers.FIRST_LIMIT, 2 * informers.FIRST_LIMIT]
+            api.compacted = api.version + 1
+            api.cut()
+            await asyncio.sleep(1)
+            # The last page held the big ones.
+            assert int(api.asks("LIST")[len(limits) + 1]["limit"]) < 50
+
+    simulate(main())
+
+
+def test_a_read_that_the_watch_has_overtaken_never_wins(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type()
+        async with running(api, lambda manifest: manifest["spec"]["v"]) as run:
+            token = run.informer.sequence()
+            stale = api.put("a", v=1)
+            api.put("a", v=2)
+            await asyncio.sleep(0.1)
+            assert not run.informer.offer_read(("shop", "a"), stale, token)
+            assert run.informer.get("shop", "a") == 2
+            token = run.informer.sequence()
+            api.delete("a")
+            await asyncio.sleep(0.1)
+            assert not run.informer.offer_read(("shop", "a"), stale, token)
+            assert run.informer.get("shop", "a") is None
+
+    simulate(main())
+
+
+def test_an_event_that_a_read_has_overtaken_is_history(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, lambda manifest: manifest["spec"].get("v", 0)) as run:
+            api.turn("hung")
+            token = run.informer.sequence()
+            api.put("a", v=1)
+            latest = api.put("a", v=2)
+            assert run.informer.offer_read(("shop", "a"), latest, token)
+            api.turn("up")
+            await asyncio.sleep(0.1)
+            assert [change[2] for change in run.changes] == [0, 2, 2]
+
+    simulate(main())
+
+
+def test_the_first_reason_of_several_informers_is_given(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        up, away = api_type("a"), api_type("a")
+        away.state = "down"
+        async with running(up) as one, running(away) as other:
+            assert informers.unready([one.informer, other.informer]) == "mcptools not listed yet"
+            assert informers.unready([one.informer]) is None
+            assert one.informer.silent_for() < 1 < 0.5 + other.informer.silent_for() + 1
+
+    simulate(main())
