@@ -1,4 +1,4 @@
-"""The console command ``mcp-operator``: which program, with which settings. The programs are elsewhere."""
+"""The console command ``mcp-operator``: parses arguments and starts a subcommand with its settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from cli.check import report
-from cli.graph import drawing
+from cli.graph import rendering
 from crd.finding import Level
 from crd.published.settings import CONFIG_MAPS, SECRETS
 
@@ -27,32 +27,97 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_CHECK = """Judge manifests as the webhook would, all together, with no cluster or beside the objects of one.
-0: clean, or only what is let pass. 1: findings. 2: nothing could be judged."""
-_GRAPH = """Draw which server exposes what, backed by which Service: of files, of a cluster, or of files in a cluster.
-0: drawn. 1: drawn, but for documents that cannot be read. 2: nothing to draw."""
+_EXIT_CHECK = """\
+exit codes:
+  0  no finding at or above --fail-on that is not in the baseline
+  1  at least one such finding
+  2  nothing could be validated: wrong arguments, no such file, no object of ours, no cluster
+
+examples:
+  mcp-operator check manifests/
+  kubectl kustomize overlays/production | mcp-operator check - --strict-refs
+  mcp-operator check manifests/ --format json > baseline.json
+  mcp-operator check manifests/ --baseline baseline.json --fail-on warning
+  mcp-operator check manifests/ --live --context staging
+  mcp-operator check --explain DuplicateName
+"""
+_EXIT_GRAPH = """\
+exit codes:
+  0  the graph is complete
+  1  the graph is printed, but some documents could not be read
+  2  nothing to draw: wrong arguments, no such file, no object of ours, no cluster
+
+examples:
+  mcp-operator graph manifests/
+  mcp-operator graph manifests/ --format mermaid > graph.mmd
+  mcp-operator graph --live --context staging
+"""
+_EXAMPLES_WEBHOOK = """\
+examples:
+  mcp-operator webhook
+  mcp-operator webhook --kubeconfig ~/.kube/config --name host.k3d.internal --port 8443
+"""
+_EXAMPLES_CONTROLLER = """\
+examples:
+  mcp-operator controller
+  mcp-operator controller --kubeconfig ~/.kube/config --runtime-image localhost/mcp-operator:dev \\
+    --webhook-url https://host.k3d.internal:8443
+"""
+_EXAMPLES_SERVE = """\
+examples:
+  mcp-operator serve --catalog-dir /etc/mcp/catalog --namespace shop --config-map main-mcp
+  mcp-operator serve --catalog-dir ./catalog --host 127.0.0.1 --allow-loopback
+"""
+_EXAMPLES_GENERATE = """\
+examples:
+  mcp-operator generate --root .
+"""
+# argparse hides the type of its subparsers.
+Commands = Any
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a subcommand. 0: done. 1: findings. 2: the words, or what they name, cannot be used."""
+    """Run a subcommand and return its exit code; 2 for wrong arguments."""
     arguments = _parser().parse_args(words)
     code: int = arguments.run(arguments)
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mcp-operator", description="MCP servers on Kubernetes.")
+    parser = argparse.ArgumentParser(
+        prog="mcp-operator",
+        description="Run MCP servers on Kubernetes, and validate their manifests.",
+        epilog="mcp-operator COMMAND --help shows the options of a command, with examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('mcp-operator')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _webhook(commands)
-    _controller(commands)
-    _serve(commands)
-    _check(commands)
-    _graph(commands)
-    generating = commands.add_parser("generate", help="write the generated files, for this project's own build")
-    generating.add_argument("--root", type=Path, default=Path.cwd(), help="the project's folder")
-    generating.set_defaults(run=_run_generate)
+    _add_webhook(commands)
+    _add_controller(commands)
+    _add_serve(commands)
+    _add_check(commands)
+    _add_graph(commands)
+    _add_generate(commands)
     return parser
+
+
+def _add(commands: Commands, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _add_generate(commands: Commands) -> None:
+    description = "Write the CustomResourceDefinitions, the API reference and the schemas for editors from the models."
+    parser = _add(commands, "generate", "write the generated files of this project", description, _EXAMPLES_GENERATE)
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="folder of the project (default: .)")
+    parser.set_defaults(run=_run_generate)
 
 
 def _run_generate(arguments: argparse.Namespace) -> int:
@@ -61,16 +126,19 @@ def _run_generate(arguments: argparse.Namespace) -> int:
     return generate.run(arguments.root)
 
 
-Commands = Any
-
-
-def _webhook(commands: Commands) -> None:
-    parser = commands.add_parser("webhook", help="answer the API server's admission reviews")
-    _in_cluster(parser)
-    parser.add_argument("--port", type=int, default=8443)
-    parser.add_argument("--service", default="mcp-operator-webhook", help="the Service in front of it")
-    parser.add_argument("--name", action="append", default=[], help="a further host name or address it is called by")
-    parser.add_argument("--drain-seconds", type=float, default=10.0)
+def _add_webhook(commands: Commands) -> None:
+    description = "Answer the AdmissionReviews of the API server over HTTPS. Runs until SIGTERM or SIGINT."
+    parser = _add(commands, "webhook", "answer the API server's AdmissionReviews", description, _EXAMPLES_WEBHOOK)
+    _add_cluster_options(parser)
+    parser.add_argument("--port", type=int, default=8443, help="HTTPS port (default: 8443)")
+    parser.add_argument("--service", default="mcp-operator-webhook", help="Service that the API server calls")
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="further host name or IP address for the certificate; may be repeated",
+    )
+    parser.add_argument("--drain-seconds", type=float, default=10.0, help="seconds to finish open requests")
     parser.set_defaults(run=_run_webhook)
 
 
@@ -88,17 +156,24 @@ def _run_webhook(arguments: argparse.Namespace) -> int:
         kubeconfig=arguments.kubeconfig,
         drain_seconds=arguments.drain_seconds,
     )
-    return _served(lambda stop: program.run(settings, stop))
+    return _serve_until_signal(lambda stop: program.run(settings, stop))
 
 
-def _controller(commands: Commands) -> None:
-    parser = commands.add_parser("controller", help="make the cluster what the objects say")
-    _in_cluster(parser)
-    parser.add_argument("--identity", default=_environment("POD_NAME", os.uname().nodename), help="who leads")
-    parser.add_argument("--runtime-image", help="image of servers that name none (default: this pod's own)")
-    parser.add_argument("--webhook-service", default="mcp-operator-webhook")
+def _add_controller(commands: Commands) -> None:
+    description = "Reconcile the cluster with the admitted objects. One replica leads. Runs until SIGTERM or SIGINT."
+    parser = _add(commands, "controller", "reconcile the cluster with the objects", description, _EXAMPLES_CONTROLLER)
+    _add_cluster_options(parser)
+    parser.add_argument(
+        "--identity",
+        default=_read_environment("POD_NAME", os.uname().nodename),
+        help="name in the leader election (default: $POD_NAME, else the host name)",
+    )
+    parser.add_argument("--runtime-image", help="image of MCPServers without spec.image (default: that of this pod)")
+    parser.add_argument("--webhook-service", default="mcp-operator-webhook", help="Service of the webhook")
     parser.add_argument("--webhook-url", help="https://host:port of a webhook that runs outside the cluster")
-    parser.add_argument("--pod-access", choices=("direct", "proxy"), default="direct")
+    parser.add_argument(
+        "--pod-access", choices=("direct", "proxy"), default="direct", help="reach pods by IP or via the API server"
+    )
     parser.set_defaults(run=_run_controller)
 
 
@@ -117,28 +192,33 @@ def _run_controller(arguments: argparse.Namespace) -> int:
         kubeconfig=arguments.kubeconfig,
         pod_access=arguments.pod_access,
     )
-    return _served(lambda stop: program.run(settings, stop))
+    return _serve_until_signal(lambda stop: program.run(settings, stop))
 
 
-def _serve(commands: Commands) -> None:
-    parser = commands.add_parser("serve", help="the MCP server of the pods")
+def _add_serve(commands: Commands) -> None:
+    description = "Serve a published catalog over MCP (Streamable HTTP) and REST. Runs until SIGTERM or SIGINT."
+    parser = _add(commands, "serve", "run the MCP server of a pod", description, _EXAMPLES_SERVE)
     parser.add_argument("--catalog-dir", type=Path, required=True, help="folder with catalog.json or catalog.json.gz")
     parser.add_argument("--namespace", default="", help="namespace of the ConfigMap to watch")
     parser.add_argument("--config-map", help="ConfigMap to watch for newer catalogs")
-    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 -- a pod's server
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--health-port", type=int, default=9090)
-    parser.add_argument("--redis-host", help="without it, sessions and limits are kept in memory")
-    parser.add_argument("--redis-port", type=int, default=6379)
-    parser.add_argument("--redis-db", type=int, default=0)
-    parser.add_argument("--redis-tls", action="store_true", help="speak TLS to Redis, and verify it")
-    parser.add_argument("--redis-ca-file", type=Path, help="authority of Redis (default: those of the system)")
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
+    parser.add_argument("--port", type=int, default=8080, help="HTTP port (default: 8080)")
+    parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
+    parser.add_argument("--redis-host", help="Redis for sessions and rate limits (default: kept in memory)")
+    parser.add_argument("--redis-port", type=int, default=6379, help="port of Redis (default: 6379)")
+    parser.add_argument("--redis-db", type=int, default=0, help="database number of Redis (default: 0)")
+    parser.add_argument("--redis-tls", action="store_true", help="connect to Redis with TLS and verify its certificate")
+    parser.add_argument(
+        "--redis-ca-file", type=Path, help="CA bundle that signed the certificate of Redis (default: system)"
+    )
     parser.add_argument("--redis-credentials-dir", type=Path, help="folder with the files username and password")
-    parser.add_argument("--key-prefix", default="mcp:", help="before every key in Redis")
-    parser.add_argument("--secrets-dir", type=Path, default=Path(SECRETS), help="folder of the mounted Secrets")
-    parser.add_argument("--config-maps-dir", type=Path, default=Path(CONFIG_MAPS), help="and of the ConfigMaps")
-    parser.add_argument("--drain-seconds", type=float, default=27.0)
-    parser.add_argument("--allow-loopback", action="store_true", help="backends on this machine, for trying out")
+    parser.add_argument("--key-prefix", default="mcp:", help="prefix of all keys in Redis (default: mcp:)")
+    parser.add_argument("--secrets-dir", type=Path, default=Path(SECRETS), help="folder of mounted Secrets")
+    parser.add_argument("--config-maps-dir", type=Path, default=Path(CONFIG_MAPS), help="folder of mounted ConfigMaps")
+    parser.add_argument("--drain-seconds", type=float, default=27.0, help="seconds to finish open requests")
+    parser.add_argument(
+        "--allow-loopback", action="store_true", help="allow backends on loopback addresses, for local use"
+    )
     parser.set_defaults(run=_run_serve)
 
 
@@ -168,35 +248,45 @@ def _run_serve(arguments: argparse.Namespace) -> int:
         secrets_dir=arguments.secrets_dir,
         config_maps_dir=arguments.config_maps_dir,
         drain_seconds=arguments.drain_seconds,
-        api_host=_environment("KUBERNETES_SERVICE_HOST", "") or None,
-        api_port=int(_environment("KUBERNETES_SERVICE_PORT", "443")),
+        api_host=_read_environment("KUBERNETES_SERVICE_HOST", "") or None,
+        api_port=int(_read_environment("KUBERNETES_SERVICE_PORT", "443")),
         api_directory=SERVICE_ACCOUNT if SERVICE_ACCOUNT.is_dir() else None,
         allow_loopback=arguments.allow_loopback,
     )
-    return _served(lambda stop: program.run(settings, stop))
+    return _serve_until_signal(lambda stop: program.run(settings, stop))
 
 
-def _check(commands: Commands) -> None:
-    parser = commands.add_parser("check", help="the webhook's verdicts on files", description=_CHECK)
+def _add_check(commands: Commands) -> None:
+    summary = "validate manifests offline with the webhook's rules"
+    description = f"{summary[0].upper()}{summary[1:]}. All files together are one transaction."
+    parser = _add(commands, "check", summary, description, _EXIT_CHECK)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files or folders, or - for standard input")
-    parser.add_argument("--format", choices=report.FORMATS, default="text", help="of the report")
-    parser.add_argument("--strict-refs", action="store_true", help="what is named but in no file is an error")
+    parser.add_argument("--format", choices=report.FORMATS, default="text", help="format of the report (default: text)")
     parser.add_argument(
-        "--fail-on", type=Level, choices=list(Level), default=Level.ERROR, help="what exit code 1 is for"
+        "--strict-refs",
+        action="store_true",
+        help="treat references to missing Services and Secrets as errors",
     )
-    parser.add_argument("--baseline", type=Path, metavar="FILE", help="an earlier JSON report: what is in it passes")
-    parser.add_argument("--live", action="store_true", help="judge beside a cluster's objects, and ask its API server")
-    _of_cluster(parser)
-    parser.add_argument("--explain", metavar="REASON", help="print what a reason means and how to repair it")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print the findings only")
+    parser.add_argument(
+        "--fail-on",
+        type=Level,
+        choices=list(Level),
+        default=Level.ERROR,
+        help="lowest level that fails the run (default: error)",
+    )
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="ignore findings recorded in this report")
+    parser.add_argument("--live", action="store_true", help="validate together with a cluster, with dry-runs")
+    _add_kubeconfig_options(parser)
+    parser.add_argument("--explain", metavar="REASON", help="explain a reason and its repair, and exit")
+    parser.add_argument("-q", "--quiet", action="store_true", help="omit the summary")
     parser.set_defaults(run=lambda arguments: _run_check(parser, arguments))
 
 
 def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    from cli.commands import check, pages
+    from cli.commands import check, error_pages
 
     if arguments.explain is not None:
-        return pages.explain(arguments.explain, out=sys.stdout, err=sys.stderr)
+        return error_pages.explain(arguments.explain, out=sys.stdout, err=sys.stderr)
     if not arguments.paths:
         parser.error("the following arguments are required: PATH")
     options = check.Options(
@@ -209,23 +299,26 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         context=arguments.context,
         kubeconfig=arguments.kubeconfig,
         quiet=arguments.quiet,
-        colour=sys.stdout.isatty() and not _environment("NO_COLOR", ""),
+        colour=sys.stdout.isatty() and not _read_environment("NO_COLOR", ""),
         folder=str(Path.cwd()),
         version=metadata.version("mcp-operator"),
     )
-    gc.disable()  # what is read lives to the end; looking for garbage in it takes as long as judging it
+    gc.disable()  # everything that is read lives to the end; collecting would take as long as validating
     try:
         return check.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
     finally:
         gc.enable()
 
 
-def _graph(commands: Commands) -> None:
-    parser = commands.add_parser("graph", help="which server exposes what", description=_GRAPH)
+def _add_graph(commands: Commands) -> None:
+    description = "Draw which MCPServer exposes what, and which Service answers: from files, a cluster, or both."
+    parser = _add(commands, "graph", "draw which server exposes what", description, _EXIT_GRAPH)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files or folders, or - for standard input")
-    parser.add_argument("--format", choices=tuple(drawing.FORMATS), default="text", help="of the drawing")
-    parser.add_argument("--live", action="store_true", help="draw a cluster's objects, and the files among them")
-    _of_cluster(parser)
+    parser.add_argument(
+        "--format", choices=tuple(rendering.FORMATS), default="text", help="output format (default: text)"
+    )
+    parser.add_argument("--live", action="store_true", help="draw the objects of a cluster, with the files applied")
+    _add_kubeconfig_options(parser)
     parser.set_defaults(run=lambda arguments: _run_graph(parser, arguments))
 
 
@@ -244,36 +337,38 @@ def _run_graph(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
     return graph.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
 
 
-def _in_cluster(parser: argparse.ArgumentParser) -> None:
-    namespace = _environment("POD_NAMESPACE", "mcp-system")
-    parser.add_argument("--namespace", default=namespace, help="the operator's own namespace")
+def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    namespace = _read_environment("POD_NAMESPACE", "mcp-system")
+    parser.add_argument(
+        "--namespace", default=namespace, help="namespace of the operator (default: $POD_NAMESPACE, else mcp-system)"
+    )
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
     parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
-    _of_cluster(parser)
+    _add_kubeconfig_options(parser)
 
 
-def _of_cluster(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--context", help="context of the kubeconfig, outside of a cluster")
-    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig, outside of a cluster")
+def _add_kubeconfig_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--context", help="context of the kubeconfig")
+    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig file, for use outside of a cluster")
 
 
-def _environment(name: str, default: str) -> str:
-    return os.environ.get(name, default)  # noqa: TID251 -- the command is where the environment is read
+def _read_environment(name: str, default: str) -> str:
+    return os.environ.get(name, default)  # noqa: TID251 -- the entry point reads the environment
 
 
-def _served(program: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Run until SIGTERM or SIGINT, with one JSON line a log record."""
+def _serve_until_signal(program: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run until SIGTERM or SIGINT; each log record is a line of JSON."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
-    async def supervised() -> None:
+    async def run_until_signal() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await program(stop)
 
-    uvloop.run(supervised())
+    uvloop.run(run_until_signal())
     return 0
 
 

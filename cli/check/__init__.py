@@ -1,1 +1,1 @@
-"""PURE. The report of ``check``, and its formats."""
+"""PURE. The report of ``check`` and its formats."""

@@ -1,4 +1,4 @@
-"""PURE. What `check` has to tell, whatever the format: entries with their places, and how many of which level.
+"""PURE. The report of `check` independent of its format: entries with their places, and counts by level.
 
 An entry is a finding with its place in a file. `cli.commands.check` makes a report; the modules of
 `cli.check.formats` render it.
@@ -39,7 +39,7 @@ Identity: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A point of a file; line and column count from 1."""
+    """A position in a file; line and column count from 1."""
 
     file: str
     line: int
@@ -48,7 +48,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Subject:
-    """The object that an entry is about, as far as its document names it."""
+    """The object of an entry; empty where the document does not name it."""
 
     kind: str = ""
     namespace: str = ""
@@ -65,7 +65,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Another object that has to do with it, and where it stands, if in one of the files."""
+    """Another object that a finding names, and its place if it is in one of the files."""
 
     subject: Subject
     place: Place | None = None
@@ -73,7 +73,7 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One finding. ``place`` is None for an object of the cluster; ``known`` if the baseline has it."""
+    """One finding. ``place`` is None for an object of the cluster; ``known`` marks findings of the baseline."""
 
     level: Level
     reason: Reason
@@ -88,7 +88,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The entries in the order of the files, and what was looked at."""
+    """The entries in the order of the files, and the objects and number of files that were validated."""
 
     entries: tuple[Entry, ...]
     objects: tuple[tuple[Subject, Place], ...]
@@ -103,27 +103,27 @@ class Report:
         files: int,
         known: frozenset[Identity] | None,
     ) -> Report:
-        """Sort the entries, and mark those that a baseline has."""
+        """Sort the entries and mark those of the baseline."""
         marked = (replace(found, known=identity(found) in (known or ())) for found in entries)
         return cls(tuple(sorted(marked, key=_order)), tuple(objects), files, known is not None)
 
     @property
-    def news(self) -> tuple[Entry, ...]:
-        """The entries that no baseline has."""
+    def new(self) -> tuple[Entry, ...]:
+        """The entries that are not in the baseline."""
         return tuple(found for found in self.entries if not found.known)
 
     def count(self, level: Level) -> int:
-        """How many entries of a level are not known."""
-        return sum(found.level is level for found in self.news)
+        """How many new entries have this level."""
+        return sum(found.level is level for found in self.new)
 
     def fails(self, at: Level) -> bool:
-        """Whether something new is at this level or above."""
-        return any(found.level is Level.ERROR or at is Level.WARNING for found in self.news)
+        """Whether a new entry is at this level or above."""
+        return any(found.level is Level.ERROR or at is Level.WARNING for found in self.new)
 
     @property
     def known(self) -> int:
-        """How many entries the baseline has."""
-        return len(self.entries) - len(self.news)
+        """How many entries are in the baseline."""
+        return len(self.entries) - len(self.new)
 
     def __str__(self) -> str:
         counts = [plural(self.count(level), level.value) for level in (Level.ERROR, Level.WARNING)]
@@ -132,12 +132,12 @@ class Report:
 
 
 def plural(count: int, noun: str) -> str:
-    """A number and what it counts: ``1 object``, ``2 objects``."""
+    """A count with its noun: ``1 object``, ``2 objects``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def entry(finding: Finding, place: Place | None, places: Iterable[Place | None]) -> Entry:
-    """A finding as an entry; ``places`` are those of the related objects, one each."""
+    """A finding as an entry; ``places`` are those of its related objects, in order."""
     return Entry(
         finding.level,
         finding.reason,
@@ -151,9 +151,9 @@ def entry(finding: Finding, place: Place | None, places: Iterable[Place | None])
 
 
 def identity(found: Entry) -> Identity:
-    """What makes a finding the same one tomorrow: not its file, line, wording or level.
+    """The key by which a baseline recognises a finding: independent of line, wording and level.
 
-    A document that names no object has nothing but its file.
+    The file is part of it only where the document names no object.
     """
     subject = found.subject
     file = found.place.file if found.place else ""
@@ -169,7 +169,7 @@ def named(
     distinction: tuple[str, ...],
     file: str,
 ) -> Identity:
-    """An identity out of its parts."""
+    """The identity of a finding with these properties."""
     if not name:
         return (reason, kind, file)
     return (reason, kind, namespace, name, path, *distinction)

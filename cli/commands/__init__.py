@@ -1,1 +1,1 @@
-"""The subcommands that read files, ask clusters and print; what they decide is in the pure packages beside this one."""
+"""The subcommands. They read files and clusters and print; the pure packages beside this one decide."""

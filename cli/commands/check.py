@@ -1,6 +1,6 @@
-"""Judge manifests as the webhook would, all together, with no cluster or beside the objects of one.
+"""``mcp-operator check``: validates manifests offline, or together with a cluster, with the webhook's rules.
 
-Exit codes: 0 clean, or only what is let pass; 1 findings; 2 nothing could be judged.
+Exit codes: 0 no new finding at or above ``fail_on``; 1 at least one; 2 nothing could be validated.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from cli.check import report
 from cli.check.formats import github, json_report, junit, sarif, text
-from cli.commands import documents, pages
-from cli.manifests import judgement, transaction
+from cli.commands import error_pages, files
+from cli.manifests import transaction, validation
 from crd.finding import Level
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ __all__ = ["Options", "run"]
 
 
 class UnableError(Exception):
-    """Why nothing can be judged, in a sentence."""
+    """Nothing can be validated; the message gives the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is asked. ``folder`` is the working directory, ``version`` the command's own."""
+    """The options of the command. ``folder`` is the working directory, ``version`` that of the command."""
 
     paths: tuple[str, ...]
     format: Format = "text"
@@ -49,39 +49,38 @@ class Options:
 
 
 def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
-    """Print the report. 0: clean, or only what is let pass. 1: findings. 2: nothing could be judged."""
+    """Print the report and return the exit code."""
     try:
-        known = _baseline(options.baseline)
-        reading = documents.read(options.paths, stdin)
-        sorted_ = transaction.sort(reading.documents, reading.faults)
+        known = _read_baseline(options.baseline)
+        reading = files.read(options.paths, stdin)
+        sorted_ = transaction.sort_documents(reading.documents, reading.faults)
         if not sorted_.objects and not sorted_.entries:
             kinds = " or ".join(transaction.JUDGED)
             raise UnableError(f"no {kinds} in {', '.join(options.paths)}")  # noqa: TRY301 -- one way out
-        verdict = _verdict(options, sorted_)
-    except (UnableError, documents.UnreadableError) as error:
+        verdict = _validate(options, sorted_)
+    except (UnableError, files.UnreadableError) as error:
         print(f"mcp-operator check: {error}", file=err)
         return 2
-    found = _report(sorted_, verdict, reading.files, known)
-    out.write(_rendered(options, found))
+    found = _build_report(sorted_, verdict, reading.files, known)
+    out.write(_render(options, found))
     return 1 if found.fails(options.fail_on) else 0
 
 
-def _verdict(options: Options, sorted_: Transaction) -> Verdict:
-    verdict = _beside_cluster(options, sorted_) if options.live else judgement.alone(sorted_)
-    return judgement.strict(verdict) if options.strict_refs else verdict
+def _validate(options: Options, sorted_: Transaction) -> Verdict:
+    if options.live:
+        from cli.commands import live  # the Kubernetes library loads slowly: only --live waits for it
+
+        try:
+            cluster, rejections = asyncio.run(live.read_and_dry_run(options.context, options.kubeconfig, sorted_))
+        except live.UnreachableError as error:
+            raise UnableError(str(error)) from error
+        verdict = validation.add_rejections(validation.validate_with_cluster(sorted_, cluster), rejections)
+    else:
+        verdict = validation.validate_alone(sorted_)
+    return validation.make_references_strict(verdict) if options.strict_refs else verdict
 
 
-def _beside_cluster(options: Options, sorted_: Transaction) -> Verdict:
-    from cli.commands import live  # what talks to clusters takes longer to load than a thousand files to judge
-
-    try:
-        cluster, refusals = asyncio.run(live.look(options.context, options.kubeconfig, sorted_))
-    except live.UnreachableError as error:
-        raise UnableError(str(error)) from error
-    return judgement.refused(refusals, judgement.beside(sorted_, cluster))
-
-
-def _report(sorted_: Transaction, verdict: Verdict, files: int, known: frozenset[Identity] | None) -> Report:
+def _build_report(sorted_: Transaction, verdict: Verdict, count: int, known: frozenset[Identity] | None) -> Report:
     entries = [
         report.entry(finding, sorted_.place(finding.ref, finding.path), map(sorted_.place, finding.related))
         for finding in verdict
@@ -89,28 +88,28 @@ def _report(sorted_: Transaction, verdict: Verdict, files: int, known: frozenset
     objects = [
         (report.Subject.of(item.ref), transaction.place_of(sorted_.origins[item.ref], ())) for item in sorted_.objects
     ]
-    return report.Report.of([*sorted_.entries, *entries], objects, files, known)
+    return report.Report.of([*sorted_.entries, *entries], objects, count, known)
 
 
-def _baseline(path: Path | None) -> frozenset[Identity] | None:
+def _read_baseline(path: Path | None) -> frozenset[Identity] | None:
     if path is None:
         return None
     try:
         return json_report.baseline(path.read_text())
     except OSError as error:
-        raise UnableError(f"the baseline {path} cannot be read: {error.strerror}") from error
+        raise UnableError(f"cannot read the baseline {path}: {error.strerror}") from error
     except ValueError as error:
-        raise UnableError(f"the baseline {path} cannot be used: {error}") from error
+        raise UnableError(f"cannot use the baseline {path}: {error}") from error
 
 
-def _rendered(options: Options, found: Report) -> str:
+def _render(options: Options, found: Report) -> str:
     match options.format:
         case "text":
             return text.render(found, quiet=options.quiet, colour=options.colour)
         case "json":
             return json_report.render(found)
         case "sarif":
-            return sarif.render(found, version=options.version, pages=pages.texts())
+            return sarif.render(found, version=options.version, pages=error_pages.texts())
         case "junit":
             return junit.render(found)
         case "github":

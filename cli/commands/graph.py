@@ -1,6 +1,6 @@
-"""Draw which server exposes what, backed by which Service: of files, of a cluster, or of files in a cluster.
+"""``mcp-operator graph``: draws which MCPServer exposes what, and which Service answers.
 
-Exit codes: 0 drawn; 1 drawn, but for documents that cannot be read; 2 nothing to draw.
+Exit codes: 0 drawn; 1 drawn, but some documents could not be read; 2 nothing to draw.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.check.formats import text
-from cli.commands import documents
-from cli.graph import drawing, exposure
-from cli.manifests import judgement, transaction
+from cli.commands import files
+from cli.graph import model, rendering
+from cli.manifests import transaction, validation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ __all__ = ["Options", "run"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is asked. Without ``paths``, the cluster alone is drawn."""
+    """The options of the command. Without ``paths``, only the cluster is drawn."""
 
     paths: tuple[str, ...]
     format: str = "text"
@@ -33,30 +33,30 @@ class Options:
 
 
 def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
-    """Print the drawing."""
+    """Print the graph and return the exit code."""
     try:
-        reading = documents.read(options.paths, stdin)
-    except documents.UnreadableError as error:
-        return _unable(str(error), err)
-    sorted_ = transaction.sort(reading.documents, reading.faults)
-    cluster = judgement.Cluster({}, ())
+        reading = files.read(options.paths, stdin)
+    except files.UnreadableError as error:
+        return _fail(str(error), err)
+    sorted_ = transaction.sort_documents(reading.documents, reading.faults)
+    cluster = validation.ClusterState({}, ())
     if options.live:
-        from cli.commands import live  # what talks to clusters takes long to load
+        from cli.commands import live  # the Kubernetes library loads slowly: only --live waits for it
 
         try:
             cluster = asyncio.run(live.read(options.context, options.kubeconfig))
         except live.UnreachableError as error:
-            return _unable(str(error), err)
+            return _fail(str(error), err)
     for entry in sorted_.entries:
         print(text.line(entry), file=err)
-    catalog, objects = judgement.together(sorted_, cluster)
+    snapshot, objects = validation.apply_to_cluster(sorted_, cluster)
     if not objects:
-        return _unable(f"no {' or '.join(transaction.JUDGED)} in {', '.join(options.paths) or 'the cluster'}", err)
-    found = exposure.picture(catalog, objects, judgement.standing(catalog, objects))
-    out.write(drawing.FORMATS[options.format](found))
+        return _fail(f"no {' or '.join(transaction.JUDGED)} in {', '.join(options.paths) or 'the cluster'}", err)
+    graph = model.build(snapshot, objects, validation.validate_objects(snapshot, objects))
+    out.write(rendering.FORMATS[options.format](graph))
     return 1 if sorted_.entries else 0
 
 
-def _unable(message: str, err: TextIO) -> int:
+def _fail(message: str, err: TextIO) -> int:
     print(f"mcp-operator graph: {message}", file=err)
     return 2

@@ -1,4 +1,4 @@
-"""What a cluster holds, and what its API server says to a dry-run of the files. Nothing is changed there."""
+"""Reads a cluster and sends it the files as dry-runs. Nothing is changed in the cluster."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from cli.manifests import transaction
-from cli.manifests.judgement import Cluster, Refusal
+from cli.manifests.validation import ClusterState, Rejection
 from cluster import client, objects, resources
 from cluster.transport import ApiError
 from crd import extraction, manifest
 from crd.ref import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from cli.manifests.transaction import Transaction
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["UnreachableError", "holdings", "look", "read", "refusals"]
+__all__ = ["UnreachableError", "dry_run", "read", "read_and_dry_run", "read_objects"]
 
 MANAGER = "mcp-operator-check"
 AT_ONCE = 16
-# What the API server keeps of an object, and refuses, or compares, in an apply.
+# Fields that the API server maintains, and rejects or compares in an apply.
 _STORED = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
-# Status codes that refuse the object; any other says something about the caller or the server.
-_REFUSALS = frozenset({400, 403, 404, 409, 413, 422})
+# Status codes that reject the object; any other concerns the caller or the server.
+_REJECTIONS = frozenset({400, 403, 404, 409, 413, 422})
 
 TYPES: dict[Kind, ResourceType] = {
     **{Kind(kind.kind): kind for kind in resources.OURS},
@@ -41,70 +41,71 @@ TYPES: dict[Kind, ResourceType] = {
     Kind.CONFIG_MAP: resources.CONFIG_MAPS,
     Kind.GRANT: resources.REFERENCE_GRANTS,
 }
-# Kinds of which only the names matter, and whose contents are nobody's business here.
+# Kinds of which only metadata is read: the contents may be secret.
 _NAMES_ONLY = frozenset({Kind.SECRET, Kind.CONFIG_MAP})
 
 
 class UnreachableError(Exception):
-    """The cluster cannot be asked; the message says why."""
+    """The cluster cannot be read; the message gives the cause."""
 
 
-async def look(
+async def read_and_dry_run(
     context: str | None, kubeconfig: Path | None, sorted_: Transaction
-) -> tuple[Cluster, tuple[Refusal, ...]]:
-    """Read the cluster of a context, and send it the files as dry-runs. Raises UnreachableError."""
-    async with _connected(context, kubeconfig) as transport:
-        return await holdings(transport), await refusals(transport, sorted_)
+) -> tuple[ClusterState, tuple[Rejection, ...]]:
+    """Read the cluster of a context and send it the files as dry-runs. Raises UnreachableError."""
+    async with _connect(context, kubeconfig) as transport:
+        return await read_objects(transport), await dry_run(transport, sorted_)
 
 
-async def read(context: str | None, kubeconfig: Path | None) -> Cluster:
+async def read(context: str | None, kubeconfig: Path | None) -> ClusterState:
     """Read the cluster of a context. Raises UnreachableError."""
-    async with _connected(context, kubeconfig) as transport:
-        return await holdings(transport)
+    async with _connect(context, kubeconfig) as transport:
+        return await read_objects(transport)
 
 
 @asynccontextmanager
-async def _connected(context: str | None, kubeconfig: Path | None) -> AsyncIterator[Transport]:
+async def _connect(context: str | None, kubeconfig: Path | None) -> AsyncIterator[Transport]:
     try:
         transport = await client.connect(context, kubeconfig)
     except Exception as error:
-        # The library alone knows its exceptions for a kubeconfig it cannot use.
-        raise UnreachableError(f"no cluster to ask: {error}") from error
+        # The library does not document which exceptions an unusable kubeconfig raises.
+        raise UnreachableError(f"cannot connect to a cluster: {error}") from error
     try:
         yield transport
     finally:
         await transport.close()
 
 
-async def holdings(transport: Transport) -> Cluster:
-    """Our objects in a cluster, and the facts of what the rules look up. Raises UnreachableError."""
-    judged = await asyncio.gather(*(_listed(transport, kind) for kind in transaction.JUDGED))
+async def read_objects(transport: Transport) -> ClusterState:
+    """The objects of our kinds, and the facts of the kinds that rules look up. Raises UnreachableError."""
+    judged = await asyncio.gather(*(_list(transport, kind) for kind in transaction.JUDGED))
     found: dict[Ref, Object] = {}
     for raw in (item for items in judged for item in items or ()):
         decoded = manifest.decode(raw)
         found[decoded.ref] = decoded
-    background = await asyncio.gather(*(_listed(transport, kind) for kind in transaction.BACKGROUND))
+    background = await asyncio.gather(*(_list(transport, kind) for kind in transaction.BACKGROUND))
     hidden = {kind for kind, items in zip(transaction.BACKGROUND, background, strict=True) if items is None}
     facts = (extraction.facts_of_foreign(item) for items in background for item in items or ())
-    return Cluster(found, tuple(fact for fact in facts if fact is not None), frozenset(hidden))
+    return ClusterState(found, tuple(fact for fact in facts if fact is not None), frozenset(hidden))
 
 
-async def refusals(transport: Transport, sorted_: Transaction) -> tuple[Refusal, ...]:
-    """What the API server refuses of the files, each object on its own. Raises UnreachableError."""
-    gate = asyncio.Semaphore(AT_ONCE)
+async def dry_run(transport: Transport, sorted_: Transaction) -> tuple[Rejection, ...]:
+    """The objects of the files that the API server rejects, each sent on its own. Raises UnreachableError."""
+    limit = asyncio.Semaphore(AT_ONCE)
 
-    async def tried(item: Object) -> Refusal | None:
-        async with gate:
-            return await _tried(transport, item.ref, sorted_.origins[item.ref].raw)
+    async def send(item: Object) -> Rejection | None:
+        async with limit:
+            return await _send(transport, item.ref, sorted_.origins[item.ref].raw)
 
-    said = await asyncio.gather(*map(tried, sorted_.objects))
-    return tuple(_meant((refusal for refusal in said if refusal is not None), sorted_.namespaces))
+    answers = await asyncio.gather(*map(send, sorted_.objects))
+    rejections = [answer for answer in answers if answer is not None]
+    return tuple(each for each in rejections if not _lacks_own_namespace(each, sorted_.namespaces))
 
 
-async def _listed(transport: Transport, kind: Kind) -> list[dict[str, Any]] | None:
+async def _list(transport: Transport, kind: Kind) -> list[dict[str, Any]] | None:
     """The objects of a kind; None for a background kind that the caller may not list.
 
-    Their list leaves apiVersion and kind out of core objects.
+    The items of a list of core objects lack apiVersion and kind; they are added.
     """
     resource = TYPES[kind]
     try:
@@ -115,14 +116,14 @@ async def _listed(transport: Transport, kind: Kind) -> list[dict[str, Any]] | No
             return []
         if error.status == 403 and kind not in transaction.JUDGED:
             return None
-        absent = f"the cluster has no {kind}; apply the CustomResourceDefinitions first"
+        absent = f"the cluster does not serve {kind}; apply the CustomResourceDefinitions first"
         raise UnreachableError(absent if error.status == 404 else f"{kind}: {error}") from error
     except (TimeoutError, OSError, aiohttp.ClientError) as error:
         raise UnreachableError(f"the API server does not answer: {error}") from error
     return [{**item, "apiVersion": resource.api_version, "kind": kind.value} for item in items]
 
 
-async def _tried(transport: Transport, ref: Ref, raw: dict[str, Any]) -> Refusal | None:
+async def _send(transport: Transport, ref: Ref, raw: dict[str, Any]) -> Rejection | None:
     metadata = {key: value for key, value in raw["metadata"].items() if key not in _STORED}
     body = {key: value for key, value in raw.items() if key != "status"} | {"metadata": metadata}
     resource = TYPES[ref.kind]
@@ -135,24 +136,22 @@ async def _tried(transport: Transport, ref: Ref, raw: dict[str, Any]) -> Refusal
         else:
             await transport.request("POST", resource.path(ref.namespace), query=query, body=body)
     except ApiError as error:
-        # An apply of a field that the schema has not, or of two entries of one key, is a 500 with these words.
+        # The API server answers an apply with an unknown field, or with two entries of one key, with this 500.
         untyped = error.status == 500 and "failed to create typed patch object" in error.message
-        if untyped or (error.status in _REFUSALS and not _forbidden(error)):
-            return Refusal(ref, error.reason, error.message)
-        raise UnreachableError(f"{ref} could not be tried: {error}") from error
+        if untyped or (error.status in _REJECTIONS and not _forbidden(error)):
+            return Rejection(ref, error.reason, error.message)
+        raise UnreachableError(f"dry-run of {ref} failed: {error}") from error
     except (TimeoutError, OSError, aiohttp.ClientError) as error:
-        raise UnreachableError(f"{ref} could not be tried: {error}") from error
+        raise UnreachableError(f"dry-run of {ref} failed: {error}") from error
     return None
 
 
 def _forbidden(error: ApiError) -> bool:
-    """Whether the caller may not ask, which says nothing about the object."""
+    """Whether the caller lacks the permission; the object may still be valid."""
     return error.status == 403 and error.reason == "Forbidden" and " cannot " in error.message
 
 
-def _meant(found: Iterable[Refusal], namespaces: frozenset[str]) -> Iterable[Refusal]:
-    """Without those for want of a namespace that the files bring along themselves."""
-    for refusal in found:
-        wanted = f'namespaces "{refusal.ref.namespace}" not found'
-        if refusal.reason != "NotFound" or wanted not in refusal.message or refusal.ref.namespace not in namespaces:
-            yield refusal
+def _lacks_own_namespace(rejection: Rejection, namespaces: frozenset[str]) -> bool:
+    """Whether the object was rejected only because its namespace, which the files create, does not exist yet."""
+    missing = f'namespaces "{rejection.ref.namespace}" not found'
+    return rejection.reason == "NotFound" and missing in rejection.message and rejection.ref.namespace in namespaces

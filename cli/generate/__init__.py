@@ -1,1 +1,1 @@
-"""PURE. The files that are made from the models."""
+"""PURE. The generated files, made from the models."""

@@ -1,6 +1,6 @@
-"""PURE. JSON Schemas for editors, out of the same schemas as the CustomResourceDefinitions.
+"""PURE. JSON Schemas for editors, made from the schemas of the CustomResourceDefinitions.
 
-They are stricter in one thing: a member that is no field is marked, where an API server would drop it.
+They are stricter in one point: an unknown field is an error, where an API server would drop it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _METADATA = {
     "description": "Name, namespace, labels and annotations of this object.",
     "properties": {
         "name": {"type": "string", "description": "Name of this object, unique in its kind and namespace."},
-        "generateName": {"type": "string", "description": "What the API server makes a name of."},
+        "generateName": {"type": "string", "description": "Prefix of the name that the API server generates."},
         "namespace": {"type": "string", "description": "Namespace of this object."},
-        "labels": {**_TEXTS, "description": "What an MCPServer selects by."},
+        "labels": {**_TEXTS, "description": "Labels that an MCPServer selects by."},
         "annotations": {**_TEXTS, "description": "Notes for people and tools."},
     },
     "anyOf": [{"required": ["name"]}, {"required": ["generateName"]}],
@@ -39,7 +39,7 @@ def one_kind(kind: Kind) -> dict[str, Any]:
 
 
 def any_kind() -> dict[str, Any]:
-    """A schema for files that hold any of our kinds, and objects of others, which it passes over."""
+    """A schema for files with objects of any of our kinds; it accepts every object of another group."""
     ours = {"properties": {"apiVersion": {"const": f"{GROUP}/{VERSION}"}}, "required": ["apiVersion"]}
     kinds = [
         {
@@ -60,7 +60,7 @@ def any_kind() -> dict[str, Any]:
 
 def _manifest(kind: Kind) -> dict[str, Any]:
     schema = openapi.schema(kind)
-    spec = _closed(schema["properties"]["spec"])
+    spec = _close(schema["properties"]["spec"])
     return {
         "type": "object",
         "description": schema["description"],
@@ -70,23 +70,23 @@ def _manifest(kind: Kind) -> dict[str, Any]:
             "kind": {"const": kind.value, "description": "Kind of this object."},
             "metadata": _METADATA,
             "spec": spec,
-            "status": {"type": "object", "description": "What the controller says; not for people to write."},
+            "status": {"type": "object", "description": "Written by the controller; do not set it."},
         },
         "additionalProperties": False,
     }
 
 
-def _closed(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what only the API server knows; objects take their fields only; CEL rules become part of the text."""
+def _close(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Forbid unknown fields, drop x-kubernetes- extensions, and append the messages of CEL rules to the description."""
     result = {key: value for key, value in node.items() if not key.startswith("x-kubernetes-")}
     rules = [rule["message"] for rule in node.get("x-kubernetes-validations", ())]
     if rules:
         result["description"] = "\n".join([node.get("description", ""), *(f"- {rule}" for rule in rules)]).strip()
     if "properties" in node:
-        result["properties"] = {name: _closed(child) for name, child in node["properties"].items()}
+        result["properties"] = {name: _close(child) for name, child in node["properties"].items()}
         result["additionalProperties"] = bool(node.get("x-kubernetes-preserve-unknown-fields"))
     if isinstance(node.get("additionalProperties"), dict):
-        result["additionalProperties"] = _closed(node["additionalProperties"])
+        result["additionalProperties"] = _close(node["additionalProperties"])
     if "items" in node:
-        result["items"] = _closed(node["items"])
+        result["items"] = _close(node["items"])
     return result

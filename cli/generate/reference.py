@@ -1,4 +1,4 @@
-"""PURE. The reference of the API as Markdown, a page for each kind, out of the schemas of the definitions."""
+"""PURE. The API reference as Markdown, a page for each kind, made from the schemas of the CustomResourceDefinitions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LIMITS = {"maxLength": "≤ {} characters", "maxItems": "≤ {} items", "maxPro
 
 
 def contents() -> str:
-    """The page that leads to the others."""
+    """The index page."""
     lines = [
         f"# {GROUP}/{VERSION}",
         "",
-        "Every field of the four kinds. `kubectl explain mcpserver.spec` says the same of the cluster at hand.",
+        "Every field of the four kinds. `kubectl explain mcpserver.spec` shows the same for your cluster.",
         "",
         "| kind | short | what it is |",
         "|---|---|---|",
@@ -32,16 +32,16 @@ def contents() -> str:
         lines.append(f"| [{kind}]({kind}.md) | `{names['shortNames'][0]}` | {openapi.schema(kind)['description']} |")
     lines += [
         "",
-        "Editors complete and check manifests by [schemas/mcp.json](schemas/mcp.json), which passes over other kinds.",
-        "In VS Code (YAML extension) put it into the settings:",
-        '`"yaml.schemas": {"docs/reference/schemas/mcp.json": "manifests/**/*.yaml"}`; or begin a file with',
+        "Editors complete and check manifests with [schemas/mcp.json](schemas/mcp.json). It ignores other API groups.",
+        "In VS Code (YAML extension) add to the settings:",
+        '`"yaml.schemas": {"docs/reference/schemas/mcp.json": "manifests/**/*.yaml"}`; or start a file with',
         "`# yaml-language-server: $schema=…/docs/reference/schemas/mcp.json`.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def page(kind: Kind) -> str:
-    """All fields of a kind: those of the spec in sections, those of the status in one table."""
+    """The fields of a kind: the spec in sections, the status in one table."""
     schema = openapi.schema(kind)
     spec, status = schema["properties"]["spec"], schema["properties"]["status"]
     lines = [f"# {kind}", "", schema["description"], ""]
@@ -58,7 +58,7 @@ def page(kind: Kind) -> str:
 
 def _section(name: str, node: Mapping[str, Any], required: bool) -> Iterator[str]:
     path = f"spec.{name}{'[]' if node.get('type') == 'array' else ''}"
-    yield from (f"## {path}", "", f"{'Required. ' if required else ''}{_text(node)}", "")
+    yield from (f"## {path}", "", f"{'Required. ' if required else ''}{_describe(node)}", "")
     inner = _inner(node)
     for message in _messages(inner):
         yield f"- {message}"
@@ -72,7 +72,7 @@ def _rows(fields: Mapping[str, Any], parent: Mapping[str, Any], path: str, *, de
         full = f"{path}.{name}"
         required = name in parent.get("required", ())
         default = "required" if required else _default(node)
-        yield f"| `{full}` | {_type(node)} | {default} | {_text(node)} |"
+        yield f"| `{full}` | {_type(node)} | {default} | {_describe(node)} |"
         inner = _inner(node)
         if deep and inner:
             suffix = {"array": "[]", "object": ""}[node["type"]] if "properties" not in node else ""
@@ -81,7 +81,7 @@ def _rows(fields: Mapping[str, Any], parent: Mapping[str, Any], path: str, *, de
 
 
 def _inner(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object whose members are to be told: the node itself, an item of it, a value of it; empty for none."""
+    """The object schema with fields of its own: the node, its items or its values; empty if there is none."""
     for candidate in (node, node.get("items", {}), node.get("additionalProperties", {})):
         if isinstance(candidate, dict) and candidate.get("properties"):
             return candidate
@@ -101,14 +101,14 @@ def _type(node: Mapping[str, Any]) -> str:
 
 
 def _default(node: Mapping[str, Any]) -> str:
-    return f"`{_written(node['default'])}`" if "default" in node else ""
+    return f"`{_format_value(node['default'])}`" if "default" in node else ""
 
 
-def _written(value: object) -> str:
+def _format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _text(node: Mapping[str, Any]) -> str:
+def _describe(node: Mapping[str, Any]) -> str:
     limits = [form.format(node[key]) for key, form in _LIMITS.items() if key in node]
     low, high = node.get("minimum"), node.get("maximum")
     if low is not None or high is not None:

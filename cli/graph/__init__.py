@@ -1,1 +1,1 @@
-"""PURE. Which server exposes what, backed by which Service, and how that is drawn."""
+"""PURE. The graph of servers, members and Services, and its renderings."""

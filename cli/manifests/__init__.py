@@ -1,1 +1,1 @@
-"""PURE. Manifests as text: nodes with their positions, the transaction they form, and the verdict on it."""
+"""PURE. Manifests as text: nodes with positions, documents, the transaction they form, and its validation."""

@@ -1,6 +1,6 @@
-"""PURE. Documents out of JSON text: one after the other, as kubectl reads a stream.
+"""PURE. Parses JSON documents with positions, one after the other, as kubectl reads a stream.
 
-YAML 1.1 is nearly, not wholly, a superset of JSON: its readers refuse tabs and surrogate pairs that JSON has.
+YAML 1.1 is not quite a superset of JSON: YAML parsers reject tabs and surrogate pairs that JSON allows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from cli.manifests.nodes import BrokenError, Builder, Node
+from cli.manifests.nodes import BrokenError, Budget, Builder, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,70 +20,70 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def compose(text: str) -> list[Node]:
-    """The documents of a file, in order. Raises BrokenError where it stops being JSON, or at a key given twice."""
-    return list(_documents(text))
+    """The documents of a file, in order. Raises BrokenError at a syntax error and at a duplicate key."""
+    return list(_parse_documents(text))
 
 
-def _documents(text: str) -> Iterator[Node]:
+def _parse_documents(text: str) -> Iterator[Node]:
     at = _skip(text, 0)
     while at < len(text):
-        builder = Builder(len(text))
-        at = _skip(text, _document(text, at, builder))
+        builder = Builder(Budget())
+        at = _skip(text, _parse_document(text, at, builder))
         if builder.root is not None:
             yield builder.root
 
 
-def _document(text: str, at: int, builder: Builder) -> int:
-    """Build one document and say where it ends."""
+def _parse_document(text: str, at: int, builder: Builder) -> int:
+    """Build one document; returns the offset of its end."""
     closers: list[str] = []
     while True:
-        at = _value(text, at, builder, closers)
+        at = _parse_value(text, at, builder, closers)
         if not closers:
             return at
 
 
-def _value(text: str, at: int, builder: Builder, closers: list[str]) -> int:
-    """Read one value, or the beginning of a nested one, and what closes after it; say where the next value begins."""
+def _parse_value(text: str, at: int, builder: Builder, closers: list[str]) -> int:
+    """Read a scalar or open a mapping or sequence, and close what ends here; returns the next value's offset."""
     opening = text[at : at + 1]
     if opening in ("{", "["):
         builder.open(at, {} if opening == "{" else [])
         closers.append("}" if opening == "{" else "]")
         at = _skip(text, at + 1)
         if text[at : at + 1] != closers[-1]:
-            return _key(text, at, builder) if opening == "{" else at
+            return _parse_key(text, at, builder) if opening == "{" else at
     else:
-        at = _scalar(text, at, builder)
+        at = _parse_scalar(text, at, builder)
     while closers:
         at = _skip(text, at)
         found = text[at : at + 1]
         if found == ",":
             at = _skip(text, at + 1)
-            return _key(text, at, builder) if closers[-1] == "}" else at
+            return _parse_key(text, at, builder) if closers[-1] == "}" else at
         if found != closers[-1]:
-            raise BrokenError(at, f"this is not JSON: a comma or {closers[-1]} is missing; add it")
+            raise BrokenError(at, f"invalid JSON: expected a comma or {closers[-1]}")
         builder.close()
         closers.pop()
         at += 1
     return at
 
 
-def _key(text: str, at: int, builder: Builder) -> int:
+def _parse_key(text: str, at: int, builder: Builder) -> int:
     if text[at : at + 1] != '"':
-        raise BrokenError(at, "this is not JSON: a member starts with a name in double quotes; correct it")
-    at = _skip(text, _scalar(text, at, builder))
+        raise BrokenError(at, "invalid JSON: expected a member name in double quotes")
+    at = _skip(text, _parse_scalar(text, at, builder))
     if text[at : at + 1] != ":":
-        raise BrokenError(at, "this is not JSON: a colon is missing after the name; add it")
+        raise BrokenError(at, "invalid JSON: expected a colon after the member name")
     return _skip(text, at + 1)
 
 
-def _scalar(text: str, at: int, builder: Builder) -> int:
+def _parse_scalar(text: str, at: int, builder: Builder) -> int:
     try:
         value, end = _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
-        raise BrokenError(error.pos, f"this is not JSON: {error.msg.lower()}; correct it") from error
+        raise BrokenError(error.pos, f"invalid JSON: {error.msg.lower()}") from error
     except ValueError as error:
-        shown = text[at : at + 12]
-        raise BrokenError(at, f"{shown} is no number of JSON; write a number, or text in quotes") from error
+        shown = text[at : at + 12].rstrip(" \t\n\r,]}")
+        raise BrokenError(at, f"invalid number {shown}; write a finite number or a quoted string") from error
     builder.scalar(at, value)
     return end
 
@@ -93,8 +93,8 @@ def _skip(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _no_constant(name: str) -> float:
+def _reject_constant(name: str) -> float:
     raise ValueError(name)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)

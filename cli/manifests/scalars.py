@@ -1,8 +1,8 @@
-"""PURE. What an unquoted word of a YAML file means to kubectl: text, number, truth value or nothing.
+"""PURE. The value of an unquoted YAML scalar as kubectl reads it: string, number, boolean or null.
 
 kubectl reads YAML 1.1 by its own rules (go.yaml.in/yaml/v2, resolve.go): ``yes``, ``on`` and ``y`` are true, ``0777``
-is octal, ``1:30`` is text and not base 60, a date is text. A file is judged as kubectl would send it. Called by
-`cli.manifests.yaml_nodes`.
+is octal, ``1:30`` is a string and not base 60, a date is a string. A file is validated as kubectl would send it.
+Called by `cli.manifests.yaml_nodes`.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _POINT = re.compile(r"\.[0-9](_?[0-9])*([eE][-+]?[0-9]+)?")
 _BASES = (16, 2, 8, 10)
-_LONGEST_NUMBER = 309  # digits of the largest float; Go reads anything longer as text
+_LONGEST_NUMBER = 309  # digits of the largest float; Go reads anything longer as a string
 
 _TAG = "tag:yaml.org,2002:"
 
 
 def plain(text: str) -> Value:
-    """The value of an unquoted scalar. Never raises; ``.inf`` and ``.nan`` are the floats, which no JSON can hold."""
+    """The value of an unquoted scalar. Never raises; ``.inf`` and ``.nan`` become floats, which JSON cannot hold."""
     if len(text) <= _LONGEST_WORD and text in _WORDS:
         return _WORDS[text]
-    return _number(text) if text[0] in _NUMERIC else text
+    return _read_number(text) if text[0] in _NUMERIC else text
 
 
 def tagged(tag: str, text: str) -> Value:
-    """The value of a scalar under an explicit tag; a tag that is not YAML's own says nothing, and the text stays.
+    """The value of a scalar with an explicit tag; a tag outside of YAML's own leaves the text as it is.
 
-    Raises ValueError if the text is none of the tag's.
+    Raises ValueError if the text is not a value of the tag's type.
     """
     kind = tag.removeprefix(_TAG)
     reader = _TAGGED.get(kind) if kind != tag else None
@@ -58,10 +58,10 @@ def tagged(tag: str, text: str) -> Value:
     try:
         return reader(text)
     except ValueError as error:
-        raise ValueError(f'"{text}" is no !!{kind}; correct it, or remove the tag') from error
+        raise ValueError(f'"{text}" is not a valid !!{kind}; correct it or remove the tag') from error
 
 
-def _number(text: str) -> Value:
+def _read_number(text: str) -> Value:
     bare = text.replace("_", "")
     if len(bare) > _LONGEST_NUMBER:
         return text
@@ -75,7 +75,7 @@ def _number(text: str) -> Value:
     return text if math.isinf(value) else value
 
 
-def _typed(*types: type) -> Callable[[str], Value]:
+def _reader_of(*types: type) -> Callable[[str], Value]:
     def read(text: str) -> Value:
         value = plain(text)
         if type(value) not in types:
@@ -85,7 +85,7 @@ def _typed(*types: type) -> Callable[[str], Value]:
     return read
 
 
-def _binary(text: str) -> Value:
+def _decode_binary(text: str) -> Value:
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode("utf-8", "replace")
     except binascii.Error as error:
@@ -93,9 +93,9 @@ def _binary(text: str) -> Value:
 
 
 _TAGGED: dict[str, Callable[[str], Value]] = {
-    "bool": _typed(bool),
-    "int": _typed(int),
-    "float": _typed(float, int),
-    "null": _typed(type(None)),
-    "binary": _binary,
+    "bool": _reader_of(bool),
+    "int": _reader_of(int),
+    "float": _reader_of(float, int),
+    "null": _reader_of(type(None)),
+    "binary": _decode_binary,
 }

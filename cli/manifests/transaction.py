@@ -1,4 +1,4 @@
-"""PURE. The documents sorted: what is judged, what is only there, what cannot be told apart.
+"""PURE. Sorts documents into the objects to validate, the facts that rules look up, and the findings of unusable ones.
 
 Called by `cli.commands.check` and `cli.commands.graph`.
 """
@@ -17,21 +17,23 @@ from crd.ref import GROUP, VERSION, Kind, Ref
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cli.commands.documents import Document, Fault
+    from cli.manifests.documents import Document, Fault
     from crd.facts import Fact
     from crd.manifest import Object
 
-__all__ = ["BACKGROUND", "JUDGED", "Transaction", "name_of", "place_of", "sort"]
+__all__ = ["BACKGROUND", "JUDGED", "Transaction", "place_of", "sort_documents"]
 
 JUDGED = (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
-# Kinds that are not judged but looked up by the rules.
+# Kinds that rules look up without validating them.
 BACKGROUND = (Kind.SERVICE, Kind.SECRET, Kind.CONFIG_MAP, Kind.GRANT)
 _NAME = ("metadata", "name")
+# A name of the API is at most 253 characters long; a longer one is not worth quoting.
+_MAX_QUOTED = 253
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Everything that the files hold. ``entries`` tell what could not be sorted; ``origins`` where an object stands."""
+    """The content of all files. ``entries`` are findings of unusable documents; ``origins`` locate each object."""
 
     objects: tuple[Object, ...]
     facts: tuple[Fact, ...]
@@ -40,20 +42,19 @@ class Transaction:
     entries: tuple[Entry, ...]
 
     def place(self, ref: Ref, path: tuple[str | int, ...] = _NAME) -> Place | None:
-        """Where a field of an object stands; None for an object that is in no file."""
+        """The place of a field of an object; None for an object that is in no file."""
         origin = self.origins.get(ref)
         return place_of(origin, path) if origin is not None else None
 
 
-def sort(documents: Iterable[Document], faults: Iterable[Fault]) -> Transaction:
-    """Sort the documents by kind. Of an object given twice the last counts, as in an apply.
-
-    Other people's kinds are passed over.
-    """
+def sort_documents(documents: Iterable[Document], faults: Iterable[Fault]) -> Transaction:
+    """Sort the documents by kind. Of duplicate objects the last counts, as in an apply. Foreign kinds are skipped."""
     sorting = _Sorting()
-    sorting.entries += map(_unreadable, faults)
+    for fault in faults:
+        place = Place(fault.source.name, *fault.position)
+        sorting.entries.append(Entry(Level.ERROR, Reason.INVALID_DOCUMENT, fault.message, Subject(), place))
     for document in documents:
-        sorting.take(document)
+        sorting.add(document)
     return Transaction(
         tuple(sorting.objects.values()),
         tuple(sorting.facts.values()),
@@ -64,15 +65,8 @@ def sort(documents: Iterable[Document], faults: Iterable[Fault]) -> Transaction:
 
 
 def place_of(document: Document, path: tuple[str | int, ...]) -> Place:
-    """Where a field of a document stands, or its nearest ancestor that is there."""
+    """The place of a field of a document, or of its nearest ancestor in the document."""
     return Place(document.source.name, *document.position(path))
-
-
-def name_of(raw: Mapping[str, Any]) -> str | None:
-    """metadata.name, or generateName, if one of them is text."""
-    metadata = raw.get("metadata")
-    name = (metadata.get("name") or metadata.get("generateName")) if isinstance(metadata, dict) else None
-    return name if isinstance(name, str) and name else None
 
 
 class _Sorting:
@@ -84,78 +78,73 @@ class _Sorting:
         self.namespaces: set[str] = set()
         self.entries: list[Entry] = []
 
-    def take(self, document: Document) -> None:
+    def add(self, document: Document) -> None:
         raw = document.raw
         kind = manifest.kind_of(raw)
         if kind is None:
-            self._foreign(document)
-        elif name_of(raw) is None:
-            message = "metadata.name is missing or no text; every object has a name, so add it"
-            self._broken(document, _NAME, message)
+            self._add_foreign(document)
+        elif _name_of(raw) is None:
+            self._report(document, _NAME, "metadata.name must be a non-empty string; add it")
         elif kind in BACKGROUND:
             fact = extraction.facts_of_foreign(raw)
             if fact is not None:
                 self.facts[fact.ref] = fact
-                self._placed(fact.ref, document)
+                self._locate(fact.ref, document)
         else:
-            item = manifest.decode(defaults.defaulted(self._named(raw)))
+            metadata = raw["metadata"]
+            if not metadata.get("name"):
+                # The API server, too, appends five characters to a generateName.
+                name = f"{metadata['generateName']}{len(self.objects):05}"
+                raw = {**raw, "metadata": {**metadata, "name": name}}
+            item = manifest.decode(defaults.defaulted(raw))
             self.objects[item.ref] = item
-            self._placed(item.ref, document)
+            self._locate(item.ref, document)
 
-    def _named(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """The manifest under a name of its own; the API server, too, appends five characters to a generateName."""
-        metadata = raw["metadata"]
-        if metadata.get("name"):
-            return raw
-        name = f"{metadata['generateName']}{len(self.objects):05}"
-        return {**raw, "metadata": {**metadata, "name": name}}
-
-    def _placed(self, ref: Ref, document: Document) -> None:
+    def _locate(self, ref: Ref, document: Document) -> None:
+        """Remember where the object is, and report a duplicate."""
         self.origins[ref] = document
         first = self._first.setdefault(ref, document)
         if first is document:
             return
         other = place_of(first, _NAME)
-        message = f"{ref} stands at {other.file}:{other.line} too, and the last one would win; remove or rename one"
-        self._wrong(Reason.DUPLICATE_OBJECT, document, _NAME, message, (Related(Subject.of(ref), other),))
+        message = f"{ref} is also at {other.file}:{other.line}, and only the last one is applied; remove or rename one"
+        related = (Related(Subject.of(ref), other),)
+        self._report(document, _NAME, message, reason=Reason.DUPLICATE_OBJECT, related=related)
 
-    def _foreign(self, document: Document) -> None:
-        """Other people's kinds are none of ours to judge; a misspelt one of ours is."""
+    def _add_foreign(self, document: Document) -> None:
+        """Skip kinds of other groups; report a misspelt kind or a wrong version of ours."""
         version, kind = document.raw["apiVersion"], document.raw["kind"]
         if version.partition("/")[0] == GROUP:
             if kind in JUDGED:
-                self._broken(document, ("apiVersion",), f'"{version}" is no version of {kind}; use {GROUP}/{VERSION}')
+                message = f'{kind} has no version "{version[:_MAX_QUOTED]}"; use {GROUP}/{VERSION}'
+                self._report(document, ("apiVersion",), message)
             else:
-                near = difflib.get_close_matches(kind, JUDGED, n=1)
+                near = difflib.get_close_matches(kind[:_MAX_QUOTED], JUDGED, n=1)
                 repair = f'did you mean "{near[0]}"?' if near else f"use one of {', '.join(JUDGED)}"
-                self._broken(document, ("kind",), f'"{kind}" is no kind of {GROUP}; {repair}')
-        elif (version, kind) == ("v1", "Namespace") and (name := name_of(document.raw)) is not None:
+                self._report(document, ("kind",), f'unknown kind "{kind[:_MAX_QUOTED]}" in {GROUP}; {repair}')
+        elif (version, kind) == ("v1", "Namespace") and (name := _name_of(document.raw)) is not None:
             self.namespaces.add(name)
 
-    def _broken(self, document: Document, path: tuple[str | int, ...], message: str) -> None:
-        self._wrong(Reason.INVALID_DOCUMENT, document, path, message)
-
-    def _wrong(
+    def _report(
         self,
-        reason: Reason,
         document: Document,
         path: tuple[str | int, ...],
         message: str,
+        *,
+        reason: Reason = Reason.INVALID_DOCUMENT,
         related: tuple[Related, ...] = (),
     ) -> None:
+        metadata = document.raw.get("metadata")
+        namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+        name = _name_of(document.raw) or ""
+        default = "default" if name else ""
+        subject = Subject(document.raw["kind"], namespace if isinstance(namespace, str) else default, name)
         place = place_of(document, path)
-        entry = Entry(reason.level, reason, message, _subject(document.raw), place, dotted(path), related=related)
-        self.entries.append(entry)
+        self.entries.append(Entry(reason.level, reason, message, subject, place, dotted(path), related=related))
 
 
-def _subject(raw: Mapping[str, Any]) -> Subject:
-    """What a document calls itself, as far as it is text."""
+def _name_of(raw: Mapping[str, Any]) -> str | None:
+    """metadata.name, or generateName, if it is a non-empty string."""
     metadata = raw.get("metadata")
-    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
-    named = name_of(raw) or ""
-    return Subject(raw["kind"], namespace if isinstance(namespace, str) else "default" if named else "", named)
-
-
-def _unreadable(fault: Fault) -> Entry:
-    place = Place(fault.source.name, *fault.position)
-    return Entry(Level.ERROR, Reason.INVALID_DOCUMENT, fault.message, Subject(), place)
+    name = (metadata.get("name") or metadata.get("generateName")) if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) and name else None

@@ -1,4 +1,4 @@
-"""Files to check, small enough to count their lines."""
+"""Small manifests for tests of the command."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def tool(name: str, served: str | None = None) -> str:
 
 
 def files(folder: Path, **texts: str) -> str:
-    """Write each text to <key>.yaml and name the folder."""
+    """Write each text to <key>.yaml and return the folder."""
     for name, text in texts.items():
         (folder / f"{name}.yaml").write_text(text)
     return str(folder)
 
 
-def checked(*paths: str, stdin: bytes = b"", **options: Any) -> tuple[int, str, str]:
+def run_check(*paths: str, stdin: bytes = b"", **options: Any) -> tuple[int, str, str]:
     """Exit code, output and errors of a check."""
     out, err = io.StringIO(), io.StringIO()
     asked = replace(check.Options(paths), **options)
@@ -61,10 +61,10 @@ def checked(*paths: str, stdin: bytes = b"", **options: Any) -> tuple[int, str, 
 
 def findings(*paths: str, stdin: bytes = b"", **options: Any) -> list[dict[str, Any]]:
     """The findings of a check, as its JSON report has them."""
-    return list(json.loads(checked(*paths, stdin=stdin, format="json", **options)[1])["findings"])
+    return list(json.loads(run_check(*paths, stdin=stdin, format="json", **options)[1])["findings"])
 
 
-def told(text: str | bytes) -> list[tuple[str, str, int, int]]:
-    """Reason, path, line and column of what is wrong with a text, as standard input."""
+def locate(text: str | bytes) -> list[tuple[str, str, int, int]]:
+    """Reason, path, line and column of the findings of a text on standard input."""
     found = findings("-", stdin=text if isinstance(text, bytes) else text.encode())
     return [(f["reason"], f["path"], f["line"], f["column"]) for f in found]

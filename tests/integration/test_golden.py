@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from cli.commands import check, documents
+from cli.commands import check, files
 from cli.manifests import transaction
 from crd import integrity, manifest
 from crd.compiler import compilation
@@ -106,8 +106,8 @@ def involved(finding: dict[str, Any]) -> list[tuple[str, str]]:
 
 def world(extra: list[Object]) -> tuple[Snapshot, dict[Any, Object]]:
     """The valid examples and some more, which came later."""
-    reading = documents.read([str(EXAMPLES / "valid"), str(EXAMPLES / "backend" / "service.yaml")], io.BytesIO())
-    sorted_ = transaction.sort(reading.documents, reading.faults)
+    reading = files.read([str(EXAMPLES / "valid"), str(EXAMPLES / "backend" / "service.yaml")], io.BytesIO())
+    sorted_ = transaction.sort_documents(reading.documents, reading.faults)
     snapshot = Snapshot.of(sorted_.facts)
     objects = {item.ref: aged(item, "2026-01-01T00:00:00Z") for item in sorted_.objects}
     objects |= {item.ref: aged(item, "2026-02-01T00:00:00Z") for item in extra if item.ref not in objects}
@@ -130,8 +130,8 @@ def named(finding: Finding) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("path", EXAMINED, ids=lambda path: path.stem)
 def test_the_compiler_leaves_out_what_check_refuses(path: Path) -> None:
-    reading = documents.read([str(path)], io.BytesIO())
-    extra = list(transaction.sort(reading.documents, reading.faults).objects)
+    reading = files.read([str(path)], io.BytesIO())
+    extra = list(transaction.sort_documents(reading.documents, reading.faults).objects)
     snapshot, objects = world(extra)
 
     for item in objects.values():

@@ -1,4 +1,4 @@
-"""PURE. A report as workflow commands: GitHub shows each finding at its line of the change."""
+"""PURE. A report as workflow commands: GitHub shows each finding at its line of the pull request."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ __all__ = ["render"]
 
 
 def render(report: Report, *, folder: str, quiet: bool = False) -> str:
-    """``::error file=…,line=…,col=…,title=…::message`` each; files relative to ``folder``, the working directory."""
-    lines = [_command(found, folder.rstrip("/") + "/") for found in report.news]
+    """A line ``::error file=…,line=…,col=…,title=…::message`` for each finding; files relative to ``folder``."""
+    lines = [_format_command(found, folder.rstrip("/") + "/") for found in report.new]
     return "".join(f"{text}\n" for text in ([*lines] if quiet else [*lines, str(report)]))
 
 
-def _command(found: Entry, folder: str) -> str:
+def _format_command(found: Entry, folder: str) -> str:
     place = found.place
     properties = {"title": found.reason.value}
     if place is not None:
         file = place.file.removeprefix(folder)
         properties = {"file": file, "line": str(place.line), "col": str(place.column), **properties}
-    joined = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    joined = ",".join(f"{key}={_escape_property(value)}" for key, value in properties.items())
     path = f"{found.path}: " if found.path else ""
     subject = f" ({found.subject})" if found.subject.kind else ""
-    return f"::{found.level} {joined}::{_data(f'{path}{found.message}{subject}')}"
+    return f"::{found.level} {joined}::{_escape_data(f'{path}{found.message}{subject}')}"
 
 
-def _data(text: str) -> str:
-    """The escapes of the runner's command parser."""
+def _escape_data(text: str) -> str:
+    """Escape as the command parser of the runner expects it."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

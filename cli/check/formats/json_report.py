@@ -15,7 +15,7 @@ __all__ = ["baseline", "render"]
 
 
 def render(report: Report) -> str:
-    """``{"findings": […], "summary": {…}}``; what a baseline knows is in it too, marked, so that it can be the next."""
+    """``{"findings": […], "summary": {…}}``, with those of the baseline marked: it can be the next baseline."""
     summary = {
         "objects": len(report.objects),
         "files": report.files,
@@ -28,7 +28,7 @@ def render(report: Report) -> str:
 
 
 def baseline(text: str) -> frozenset[Identity]:
-    """The identities of the findings in an earlier report. Raises ValueError if it is none."""
+    """The identities of the findings in an earlier report. Raises ValueError for any other text."""
     try:
         return frozenset(
             named(
@@ -43,7 +43,7 @@ def baseline(text: str) -> frozenset[Identity]:
             for found in json.loads(text)["findings"]
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError("it is no report of mcp-operator check --format json") from error
+        raise ValueError("it must be a report of mcp-operator check --format json") from error
 
 
 def _finding(found: Entry) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""PURE. A report as SARIF 2.1.0 (OASIS), which code hosts show beside the lines of a change."""
+"""PURE. A report as SARIF 2.1.0 (OASIS), which code hosts show at the lines of a change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FINGERPRINT = "mcpOperatorFinding/v1"
 
 
 def render(report: Report, *, version: str, pages: Mapping[str, str]) -> str:
-    """One run. ``pages`` are the texts of docs/errors, by reason; a rule carries its page."""
+    """A log with one run. ``pages`` are the texts of docs/errors by reason; each rule contains its page."""
     reasons = sorted({found.reason for found in report.entries})
     driver = {"name": "mcp-operator", "version": version, "rules": [_rule(reason, pages) for reason in reasons]}
     run = {

@@ -1,7 +1,8 @@
-"""PURE. A report for people: one line a finding, as compilers write them, and a summary."""
+"""PURE. A report for people: one line for each finding, in the style of compilers, and a summary."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from crd.finding import Level
@@ -9,22 +10,30 @@ from crd.finding import Level
 if TYPE_CHECKING:
     from cli.check.report import Entry, Report
 
-__all__ = ["line", "render"]
+__all__ = ["escape", "line", "render"]
 
 _COLOURS = {Level.ERROR: "31", Level.WARNING: "33"}
+# Control characters, line separators, and the marks that change the direction of text (Unicode, UAX 9): printed raw,
+# a manifest could move the cursor, forge lines or hide what it says.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def render(report: Report, *, quiet: bool = False, colour: bool = False) -> str:
-    """The lines, in the order of the files; ``quiet`` leaves the summary out. What a baseline knows is only counted."""
-    lines = [line(found, colour=colour) for found in report.news]
+    """The new findings in the order of the files, and, unless ``quiet``, the summary."""
+    lines = [line(found, colour=colour) for found in report.new]
     return "".join(f"{text}\n" for text in ([*lines] if quiet else [*lines, str(report)]))
 
 
 def line(found: Entry, *, colour: bool = False) -> str:
-    """``file:line:column: error: Reason: field.path: message (MCPTool shop/a)``."""
+    """``file:line:column: error: Reason: field.path: message (MCPTool shop/a)``, with control characters escaped."""
     place = found.place
     where = f"{place.file}:{place.line}:{place.column}" if place else "cluster"
     level = f"\x1b[1;{_COLOURS[found.level]}m{found.level}\x1b[0m" if colour else found.level
     path = f"{found.path}: " if found.path else ""
     subject = f" ({found.subject})" if found.subject.kind else ""
-    return f"{where}: {level}: {found.reason}: {path}{found.message}{subject}"
+    return f"{escape(where)}: {level}: {escape(f'{found.reason}: {path}{found.message}{subject}')}"
+
+
+def escape(text: str) -> str:
+    r"""The text with characters that a terminal would act on as ``\n``, ``\x1b`` or ``\u202e``."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)

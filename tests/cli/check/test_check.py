@@ -11,7 +11,7 @@ import pytest
 
 from cli import __main__ as command
 from crd.finding import Level
-from tests.cli.samples import SERVER, SERVICE, TOOL, checked, files, findings, tool
+from tests.cli.samples import SERVER, SERVICE, TOOL, files, findings, run_check, tool
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "manifests" / "examples"
@@ -22,10 +22,14 @@ def described(name: str) -> str:
     return DESCRIBED.format(name=name, served=name)
 
 
-def test_whole_files_are_clean(tmp_path: Path) -> None:
+def test_complete_files_have_no_findings(tmp_path: Path) -> None:
     folder = files(tmp_path, a=described("a"), server=SERVER, service=SERVICE)
 
-    assert checked(folder) == (0, "3 objects in 3 files: 0 errors, 0 warnings\n".replace("3 objects", "2 objects"), "")
+    assert run_check(folder) == (
+        0,
+        "3 objects in 3 files: 0 errors, 0 warnings\n".replace("3 objects", "2 objects"),
+        "",
+    )
 
 
 def test_the_files_are_one_transaction(tmp_path: Path) -> None:
@@ -48,7 +52,7 @@ def test_a_missing_service_is_an_error_only_when_references_are_strict(tmp_path:
 
     assert [(f["level"], f["reason"]) for f in findings(folder)] == [("warning", "ServiceMissing")]
     assert [(f["level"], f["reason"]) for f in findings(folder, strict_refs=True)] == [("error", "ServiceMissing")]
-    assert (checked(folder)[0], checked(folder, strict_refs=True)[0]) == (0, 1)
+    assert (run_check(folder)[0], run_check(folder, strict_refs=True)[0]) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -103,45 +107,45 @@ def test_a_grant_among_the_files_lets_a_tool_into_another_namespace(tmp_path: Pa
     assert findings(folder) == []
 
 
-def test_warnings_fail_when_asked_to(tmp_path: Path) -> None:
+def test_warnings_fail_the_run_with_fail_on_warning(tmp_path: Path) -> None:
     folder = files(tmp_path, a=tool("a"), service=SERVICE)
 
     assert [f["reason"] for f in findings(folder)] == ["WeakDescription"]
-    assert checked(folder)[0] == 0
-    assert checked(folder, fail_on=Level.WARNING)[0] == 1
+    assert run_check(folder)[0] == 0
+    assert run_check(folder, fail_on=Level.WARNING)[0] == 1
 
 
-def test_what_a_baseline_knows_passes_and_what_is_new_does_not(tmp_path: Path) -> None:
+def test_only_findings_outside_of_the_baseline_fail(tmp_path: Path) -> None:
     folder = files(tmp_path, a=tool("a").replace("port: 80", "port: 0"))
     baseline = tmp_path / "baseline.txt"
-    baseline.write_text(checked(folder, format="json")[1])
+    baseline.write_text(run_check(folder, format="json")[1])
 
-    assert checked(folder, baseline=baseline)[:2] == (0, "1 object in 1 file: 0 errors, 0 warnings, 1 known\n")
+    assert run_check(folder, baseline=baseline)[:2] == (0, "1 object in 1 file: 0 errors, 0 warnings, 1 known\n")
 
     (tmp_path / "a.yaml").write_text("# moved down\n" + (tmp_path / "a.yaml").read_text())
     files(tmp_path, b=tool("b").replace("port: 80", "port: -1"))
-    code, out, _ = checked(folder, baseline=baseline)
+    code, out, _ = run_check(folder, baseline=baseline)
     assert code == 1
     assert "b.yaml:9:27: error: InvalidField: spec.service.port: " in out
     assert out.endswith("2 objects in 2 files: 1 error, 0 warnings, 1 known\n")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"findings": [{}]}'])
-def test_a_baseline_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_baseline_must_be_a_report(tmp_path: Path, text: str) -> None:
     baseline = tmp_path / "baseline.txt"
     baseline.write_text(text)
 
-    code, out, err = checked(files(tmp_path, a=tool("a")), baseline=baseline)
+    code, out, err = run_check(files(tmp_path, a=tool("a")), baseline=baseline)
 
     assert (code, out) == (2, "")
-    why = "it is no report of mcp-operator check --format json"
-    assert err == f"mcp-operator check: the baseline {baseline} cannot be used: {why}\n"
+    why = "it must be a report of mcp-operator check --format json"
+    assert err == f"mcp-operator check: cannot use the baseline {baseline}: {why}\n"
 
 
-def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    code, _, err = checked(files(tmp_path, a=tool("a")), baseline=tmp_path / "none")
+def test_a_missing_baseline_is_an_error(tmp_path: Path) -> None:
+    code, _, err = run_check(files(tmp_path, a=tool("a")), baseline=tmp_path / "none")
 
-    assert (code, "cannot be read: No such file or directory" in err) == (2, True)
+    assert (code, "cannot read the baseline" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -154,18 +158,18 @@ def test_a_baseline_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ("", "no MCPServer or MCPTool or MCPPrompt or MCPResource in"),
     ],
 )
-def test_nothing_to_judge_is_no_success(tmp_path: Path, text: str, said: str) -> None:
-    code, out, err = checked(files(tmp_path, a=text))
+def test_nothing_to_validate_is_an_error(tmp_path: Path, text: str, said: str) -> None:
+    code, out, err = run_check(files(tmp_path, a=text))
 
     assert (code, out) == (2, "")
     assert said in err
 
 
-def test_a_path_that_is_not_there_is_said() -> None:
-    assert checked("/nowhere/at/all") == (2, "", "mcp-operator check: /nowhere/at/all does not exist\n")
+def test_a_missing_path_is_an_error() -> None:
+    assert run_check("/nowhere/at/all") == (2, "", "mcp-operator check: /nowhere/at/all does not exist\n")
 
 
-def test_a_broken_file_is_a_finding_and_the_others_are_judged(tmp_path: Path) -> None:
+def test_a_broken_file_is_a_finding_and_the_others_are_validated(tmp_path: Path) -> None:
     folder = files(tmp_path, broken="a: [", b=tool("b").replace("port: 80", "port: 0"))
 
     assert [(f["reason"], Path(f["file"]).name, f["line"]) for f in findings(folder)] == [
@@ -174,42 +178,42 @@ def test_a_broken_file_is_a_finding_and_the_others_are_judged(tmp_path: Path) ->
     ]
 
 
-def test_bytes_that_are_no_text_are_a_finding() -> None:
+def test_invalid_utf8_is_a_finding() -> None:
     (found,) = findings("-", stdin=b"a: 1\nb: \xff\n")
 
     assert (found["reason"], found["line"], found["column"], found["file"]) == ("InvalidDocument", 2, 4, "-")
     assert found["message"] == "byte 0xff is not UTF-8; save the file as UTF-8"
 
 
-def test_an_object_given_twice_is_a_finding(tmp_path: Path) -> None:
+def test_a_duplicate_object_is_a_finding(tmp_path: Path) -> None:
     folder = files(tmp_path, a=described("a"), b=described("a"), service=SERVICE)
 
     (found,) = findings(folder)
 
     assert (found["reason"], Path(found["file"]).name, found["line"]) == ("DuplicateObject", "b.yaml", 4)
     assert found["message"] == (
-        f"MCPTool shop/a stands at {folder}/a.yaml:4 too, and the last one would win; remove or rename one"
+        f"MCPTool shop/a is also at {folder}/a.yaml:4, and only the last one is applied; remove or rename one"
     )
 
 
-def test_a_misspelt_kind_of_ours_is_a_finding_and_others_are_passed_over(tmp_path: Path) -> None:
+def test_a_misspelt_kind_of_ours_is_a_finding_and_foreign_kinds_are_skipped(tmp_path: Path) -> None:
     text = "apiVersion: mcp.example.com/v1alpha1\nkind: MCPTol\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Pod\n"
 
     (found,) = findings(files(tmp_path, a=text))
 
     assert (found["reason"], found["message"]) == (
         "InvalidDocument",
-        '"MCPTol" is no kind of mcp.example.com; did you mean "MCPTool"?',
+        'unknown kind "MCPTol" in mcp.example.com; did you mean "MCPTool"?',
     )
 
 
-def test_a_date_is_text_as_kubernetes_reads_it(tmp_path: Path) -> None:
+def test_a_date_is_a_string_as_kubernetes_reads_it(tmp_path: Path) -> None:
     text = (
         "apiVersion: mcp.example.com/v1alpha1\nkind: MCPPrompt\nmetadata: {name: a}\n"
         "spec: {template: '{{day}}', variables: [{name: day, default: 2026-01-31}]}\n"
     )
 
-    assert checked(files(tmp_path, a=text))[0] == 0
+    assert run_check(files(tmp_path, a=text))[0] == 0
 
 
 # Files are one state, so nothing in them has changed; `--live` compares them with a cluster's.
@@ -217,7 +221,7 @@ IN_ONE_STATE = [path for path in sorted((EXAMPLES / "invalid").glob("*.yaml")) i
 
 
 @pytest.mark.parametrize("file", IN_ONE_STATE, ids=lambda path: path.stem)
-def test_an_invalid_example_is_refused_with_its_reason(file: Path) -> None:
+def test_an_invalid_example_has_a_finding_of_its_reason(file: Path) -> None:
     reasons = {f["reason"] for f in findings(str(EXAMPLES / "valid"), str(file)) if f["level"] == "error"}
 
     assert file.stem.partition("--")[0] in reasons
@@ -231,16 +235,16 @@ def test_a_reason_is_explained(reason: str, code: int, capsys: pytest.CaptureFix
     assert said.out.startswith("# DuplicateName") if code == 0 else "did you mean DuplicateName" in said.err
 
 
-def test_colour_and_summary_are_as_asked(tmp_path: Path) -> None:
+def test_colour_and_summary_follow_the_options(tmp_path: Path) -> None:
     folder = files(tmp_path, a=described("a"))
 
-    assert "\x1b[1;33mwarning\x1b[0m: ServiceMissing" in checked(folder, colour=True)[1]
-    assert "\x1b" not in checked(folder)[1]
-    assert checked(folder)[1].splitlines()[-1] == "1 object in 1 file: 0 errors, 1 warning"
-    assert len(checked(folder, quiet=True)[1].splitlines()) == 1
+    assert "\x1b[1;33mwarning\x1b[0m: ServiceMissing" in run_check(folder, colour=True)[1]
+    assert "\x1b" not in run_check(folder)[1]
+    assert run_check(folder)[1].splitlines()[-1] == "1 object in 1 file: 0 errors, 1 warning"
+    assert len(run_check(folder, quiet=True)[1].splitlines()) == 1
 
 
-def test_a_pipe_gets_no_colour_and_every_exit_code_is_seen_by_a_shell(tmp_path: Path) -> None:
+def test_a_pipe_gets_no_colour_and_a_shell_sees_the_exit_codes(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "check", "-", "--format", "json"],
         input=tool("a").replace("port: 80", "port: 0").encode(),
@@ -251,3 +255,22 @@ def test_a_pipe_gets_no_colour_and_every_exit_code_is_seen_by_a_shell(tmp_path: 
 
     assert done.returncode == 1
     assert json.loads(done.stdout)["summary"] == {"objects": 1, "files": 1, "errors": 1, "warnings": 0, "known": 0}
+
+
+def test_control_characters_of_a_manifest_are_escaped(tmp_path: Path) -> None:
+    text = tool("a").replace("  name: a\n", '  name: "a\\e[2J\\n\\u202e"\n')
+
+    _, out, _ = run_check(files(tmp_path, a=text), quiet=True)
+
+    assert "a\\x1b[2J\\n\\u202e" in out
+    assert all(character.isprintable() for line in out.removesuffix("\n").split("\n") for character in line)
+
+
+def test_an_object_that_no_api_server_accepts_is_a_finding_and_the_others_are_validated(tmp_path: Path) -> None:
+    large = f"{tool('a')}  description: {'x' * (3 * 2**20)}\n"
+
+    code, out, _ = run_check(files(tmp_path, a=f"{large}---\n{tool('b')}", service=SERVICE, server=SERVER))
+
+    assert code == 1
+    assert "a.yaml:1:1: error: InvalidDocument: this object is 3.0 MiB as JSON; the API server accepts at most 3" in out
+    assert "2 objects in 3 files: 1 error" in out

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from tests.cli.samples import SERVER, SERVICE, checked, files, tool
+from tests.cli.samples import SERVER, SERVICE, files, run_check, tool
 
 SCHEMA = json.loads((Path(__file__).parent / "sarif-2.1.0.schema.json").read_text())
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> str:
 
 
 def test_text_is_a_line_each_and_a_summary(folder: str) -> None:
-    _, out, _ = checked(folder)
+    _, out, _ = run_check(folder)
 
     lines = out.replace(folder, "F").splitlines()
     assert lines[0].startswith("F/a.yaml:7:1: warning: WeakDescription: spec.description: ")
@@ -31,7 +31,7 @@ def test_text_is_a_line_each_and_a_summary(folder: str) -> None:
 
 
 def test_json_has_the_agreed_members(folder: str) -> None:
-    report = json.loads(checked(folder, format="json")[1])
+    report = json.loads(run_check(folder, format="json")[1])
 
     agreed = {"level", "reason", "kind", "namespace", "name", "path", "message", "file", "line", "column", "related"}
     assert all(agreed <= set(found) for found in report["findings"])
@@ -39,7 +39,7 @@ def test_json_has_the_agreed_members(folder: str) -> None:
 
 
 def test_sarif_is_valid_by_its_published_schema(folder: str) -> None:
-    log = json.loads(checked(folder, format="sarif")[1])
+    log = json.loads(run_check(folder, format="sarif")[1])
 
     assert [error.message for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(log)] == []
     (run,) = log["runs"]
@@ -57,7 +57,7 @@ def test_sarif_is_valid_by_its_published_schema(folder: str) -> None:
 
 
 def test_a_sarif_schema_that_is_broken_on_purpose_is_seen(folder: str) -> None:
-    log = json.loads(checked(folder, format="sarif")[1])
+    log = json.loads(run_check(folder, format="sarif")[1])
     log["runs"][0]["results"][0]["level"] = "bad"
 
     assert not jsonschema.Draft7Validator(SCHEMA).is_valid(log)
@@ -65,7 +65,7 @@ def test_a_sarif_schema_that_is_broken_on_purpose_is_seen(folder: str) -> None:
 
 def test_the_fingerprint_of_a_finding_outlives_its_line(folder: str) -> None:
     def prints() -> list[str]:
-        (run,) = json.loads(checked(folder, format="sarif")[1])["runs"]
+        (run,) = json.loads(run_check(folder, format="sarif")[1])["runs"]
         return [
             r["partialFingerprints"]["mcpOperatorFinding/v1"]
             for r in run["results"]
@@ -80,7 +80,7 @@ def test_the_fingerprint_of_a_finding_outlives_its_line(folder: str) -> None:
 
 
 def test_junit_fails_the_objects_with_errors(folder: str) -> None:
-    root = ET.fromstring(checked(folder, format="junit")[1])
+    root = ET.fromstring(run_check(folder, format="junit")[1])
 
     (suite,) = root
     failed = {case.get("name"): case.find("failure") for case in suite if case.find("failure") is not None}
@@ -92,11 +92,11 @@ def test_junit_fails_the_objects_with_errors(folder: str) -> None:
 def test_junit_leaves_out_characters_that_xml_has_not(tmp_path: Path) -> None:
     text = tool("a").replace("name: a\n  service", 'name: "\\x01"\n  service')
 
-    assert ET.fromstring(checked(files(tmp_path, a=text), format="junit")[1]) is not None
+    assert ET.fromstring(run_check(files(tmp_path, a=text), format="junit")[1]) is not None
 
 
 def test_github_gets_commands_with_files_as_the_repository_has_them(folder: str) -> None:
-    _, out, _ = checked(folder, format="github", folder=folder)
+    _, out, _ = run_check(folder, format="github", folder=folder)
 
     assert "::error file=b.yaml,line=8,col=3,title=DuplicateName::spec.name: " in out
     assert "::warning file=a.yaml,line=7,col=1,title=WeakDescription::" in out
@@ -106,7 +106,7 @@ def test_github_gets_commands_with_files_as_the_repository_has_them(folder: str)
 def test_github_commands_cannot_be_forged(tmp_path: Path) -> None:
     text = tool("a").replace("port: 80", 'port: "x%0A::error::y"').replace("name: a\n", "name: a\n", 1)
 
-    _, out, _ = checked(files(tmp_path, **{"a,b": text}), format="github", folder=str(tmp_path), quiet=True)
+    _, out, _ = run_check(files(tmp_path, **{"a,b": text}), format="github", folder=str(tmp_path), quiet=True)
 
     assert all(line.startswith(("::error file=a%2Cb.yaml,", "::warning file=a%2Cb.yaml,")) for line in out.splitlines())
     assert "%250A" in out

@@ -22,7 +22,7 @@ spec:
 """
 
 
-def drawn(*paths: str, form: str = "text") -> tuple[int, str, str]:
+def draw(*paths: str, form: str = "text") -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     code = graph.run(graph.Options(paths, form), stdin=io.BytesIO(), out=out, err=err)
     return code, out.getvalue(), err.getvalue()
@@ -35,8 +35,8 @@ def folder(tmp_path: Path) -> str:
     return files(tmp_path, a=tool("a"), b=twin, alone=alone, r=RESOURCE, server=SERVER, service=SERVICE)
 
 
-def test_a_tree_shows_servers_what_they_expose_and_what_answers(folder: str) -> None:
-    assert drawn(folder) == (
+def test_a_tree_shows_servers_members_and_services(folder: str) -> None:
+    assert draw(folder) == (
         0,
         """\
 MCPServer shop/main
@@ -46,20 +46,20 @@ MCPServer shop/main
 └─ resources
    └─ ! MCPResource shop/stock
       ├─ mcp://stock/stock → Service shop/orders:http
-      └─ POST /recount → Service shop/none:80 (not there)
+      └─ POST /recount → Service shop/none:80 (missing)
 selected by no MCPServer
 └─ tools
    └─ ! alone → Service shop/orders:80  (MCPTool shop/alone)
 
-✗ error  ! warning; mcp-operator check says which
+✗ error  ! warning; run mcp-operator check for details
 """,
         "",
     )
 
 
 def test_mermaid_and_dot_hold_the_same_nodes_and_edges(folder: str) -> None:
-    _, mermaid, _ = drawn(folder, form="mermaid")
-    _, dot, _ = drawn(folder, form="dot")
+    _, mermaid, _ = draw(folder, form="mermaid")
+    _, dot, _ = draw(folder, form="dot")
 
     assert mermaid.startswith("flowchart LR\n")
     assert dot.startswith("digraph mcp {\n")
@@ -71,24 +71,24 @@ def test_mermaid_and_dot_hold_the_same_nodes_and_edges(folder: str) -> None:
     assert "style=dashed" in dot
 
 
-def test_labels_cannot_break_out_of_a_drawing(tmp_path: Path) -> None:
+def test_labels_are_escaped(tmp_path: Path) -> None:
     uri = RESOURCE.replace("{method: GET,", '{method: GET, uriTemplate: "shop://a\\"];b",')
     folder = files(tmp_path, r=uri, server=SERVER)
 
-    assert '"];b' not in drawn(folder, form="mermaid")[1]
-    assert '\\"];b' in drawn(folder, form="dot")[1] or "not readable" in drawn(folder, form="dot")[1]
+    assert '"];b' not in draw(folder, form="mermaid")[1]
+    assert '\\"];b' in draw(folder, form="dot")[1] or "unreadable" in draw(folder, form="dot")[1]
 
 
-def test_what_cannot_be_read_is_shown_as_such(tmp_path: Path) -> None:
+def test_unreadable_objects_are_shown(tmp_path: Path) -> None:
     folder = files(tmp_path, a=tool("a").replace("port: 80", "port: 0"), broken="a: [")
 
-    code, out, err = drawn(folder)
+    code, out, err = draw(folder)
 
     assert code == 1
-    assert "not readable\n└─ ✗ MCPTool shop/a\n" in out
+    assert "unreadable\n└─ ✗ MCPTool shop/a\n" in out
     assert "broken.yaml:1:5: error: InvalidDocument" in err
 
 
-def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
-    assert drawn(files(tmp_path, a=SERVICE))[0] == 2
-    assert "does not exist" in drawn("/nowhere")[2]
+def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
+    assert draw(files(tmp_path, a=SERVICE))[0] == 2
+    assert "does not exist" in draw("/nowhere")[2]

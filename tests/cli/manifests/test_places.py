@@ -1,4 +1,4 @@
-"""Every finding stands at the line and column of the field that it names."""
+"""Findings have the line and column of the field that they name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cli.commands import documents
-from cli.commands.documents import Document, Fault, Source
-from cli.manifests import json_nodes
+from cli.commands import files
+from cli.manifests import documents, json_nodes
+from cli.manifests.documents import Document, Fault, Source
 from cli.manifests.nodes import BrokenError
-from tests.cli.samples import told
+from tests.cli.samples import locate
 
 YAML = """\
 # a comment
@@ -60,7 +60,7 @@ MARKED = [
 
 
 def only(text: str) -> Document:
-    (document,) = documents.documents_of(Source("a.yaml", text))
+    (document,) = documents.parse_text(Source("a.yaml", text))
     assert isinstance(document, Document)
     return document
 
@@ -71,27 +71,27 @@ def test_a_field_has_a_line_and_a_column(path: tuple[str | int, ...], place: str
     assert "{}:{}".format(*only(YAML.replace("\n", end)).position(path)) == place
 
 
-def test_lines_go_on_through_the_documents_of_a_file() -> None:
-    first, second = documents.documents_of(Source("a", f"{YAML}---\n{YAML}"))
+def test_line_numbers_count_from_the_start_of_the_file() -> None:
+    first, second = documents.parse_text(Source("a", f"{YAML}---\n{YAML}"))
 
     assert isinstance(second, Document)
     assert isinstance(first, Document)
     assert (first.position(("spec",)), second.position(("spec",))) == ((7, 1), (26, 1))
 
 
-def test_columns_count_characters_and_strange_line_ends_are_no_lines() -> None:
+def test_columns_count_characters_and_only_newlines_end_lines() -> None:
     document = only('apiVersion: v1\nkind: "A\u2028B\x85C"\nmetadata: {ä😀: ü, name: a}\n')
 
     assert document.position(("metadata", "name")) == (3, 19)
 
 
-def test_a_byte_order_mark_takes_no_column() -> None:
-    reading = documents.read(["-"], io.BytesIO("\ufeffapiVersion: v1\nkind: A\n".encode()))
+def test_a_byte_order_mark_does_not_count_as_a_column() -> None:
+    reading = files.read(["-"], io.BytesIO("\ufeffapiVersion: v1\nkind: A\n".encode()))
 
     assert reading.documents[0].position(("apiVersion",)) == (1, 1)
 
 
-def test_aliases_and_merges_are_followed_to_what_they_name() -> None:
+def test_aliases_and_merges_keep_the_positions_of_their_targets() -> None:
     document = only(
         "apiVersion: v1\nkind: A\nbase: &base\n  one: 1\n  two: 2\n"
         "use:\n  <<: *base\n  two: 3\nlist: [*base, &x a, *x]\n"
@@ -132,7 +132,7 @@ JSON = """\
         (("spec", "empty", 0), "5:22"),
     ],
 )
-def test_json_has_places_too(path: tuple[str | int, ...], place: str) -> None:
+def test_json_fields_have_positions(path: tuple[str | int, ...], place: str) -> None:
     document = only(JSON)
 
     assert document.raw == json.loads(JSON)
@@ -140,12 +140,12 @@ def test_json_has_places_too(path: tuple[str | int, ...], place: str) -> None:
 
 
 def test_a_stream_of_json_documents_is_read_one_after_the_other() -> None:
-    found = list(documents.documents_of(Source("a.json", f"{JSON}\n{JSON}")))
+    found = list(documents.parse_text(Source("a.json", f"{JSON}\n{JSON}")))
 
     assert [d.position(()) for d in found if isinstance(d, Document)] == [(1, 1), (8, 1)]
 
 
-def test_what_begins_with_a_brace_may_still_be_yaml() -> None:
+def test_a_yaml_flow_mapping_is_not_taken_for_json() -> None:
     document = only("{apiVersion: v1, kind: A, metadata: {name: a}}\n")
 
     assert document.position(("metadata", "name")) == (1, 38)
@@ -165,17 +165,17 @@ items:
 """
 
 
-def test_findings_of_a_list_stand_at_its_items() -> None:
-    assert [row for row in told(LIST) if row[0] != "ServiceMissing"] == [
+def test_findings_of_a_list_have_the_positions_of_its_items() -> None:
+    assert [row for row in locate(LIST) if row[0] != "ServiceMissing"] == [
         ("InvalidField", "spec.service.port", 8, 24),
         ("InvalidDocument", "", 10, 3),
     ]
 
 
-def test_the_items_of_a_typed_list_may_leave_their_kind_to_it() -> None:
+def test_the_items_of_a_typed_list_may_omit_their_kind() -> None:
     text = "apiVersion: mcp.example.com/v1alpha1\nkind: MCPToolList\nitems:\n- metadata: {name: a}\n  spec: {}\n"
 
-    assert told(text) == [("InvalidField", "spec.service", 5, 3)]
+    assert locate(text) == [("InvalidField", "spec.service", 5, 3)]
 
 
 @pytest.mark.parametrize(
@@ -198,75 +198,75 @@ def test_the_items_of_a_typed_list_may_leave_their_kind_to_it() -> None:
         ),
     ],
 )
-def test_a_finding_stands_at_its_field(spec: str, row: tuple[str, str, int, int]) -> None:
+def test_a_finding_has_the_position_of_its_field(spec: str, row: tuple[str, str, int, int]) -> None:
     head = "---\napiVersion: mcp.example.com/v1alpha1\nkind: MCPTool\nmetadata: {name: a}\n"
 
-    assert row in told(f"{head}{spec}\n")
+    assert row in locate(f"{head}{spec}\n")
 
 
 def faults(text: str) -> Any:
-    found = documents.documents_of(Source("a.yaml", text))
+    found = documents.parse_text(Source("a.yaml", text))
     return [(*fault.position, fault.message) for fault in found if isinstance(fault, Fault)]
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "column", "said"),
+    ("text", "line", "column", "expected"),
     [
-        ("a: [", 1, 5, "not YAML"),
+        ("a: [", 1, 5, "invalid YAML"),
         ("a:\n\tb: 1", 2, 1, "a tab cannot indent"),
         ("a: b: c", 1, 5, "mapping values are not allowed"),
-        ("a: 1\nb: 2\na: 3\n", 3, 1, 'the key "a" is here twice'),
-        ("a:\n  on: 1\n  true: 2\n", 3, 3, 'the key "true" is here twice'),
-        ("a: &a [*a]", 1, 8, "stands inside of &a"),
+        ("a: 1\nb: 2\na: 3\n", 3, 1, 'duplicate key "a"'),
+        ("a:\n  on: 1\n  true: 2\n", 3, 3, 'duplicate key "true"'),
+        ("a: &a [*a]", 1, 8, "inside of its own anchor &a"),
         ("a: *b", 1, 4, "has no anchor &b"),
         ("a: {<<: 5}", 1, 9, "<< merges mappings only"),
         ('ä: "\x00"', 1, 5, "U+0000"),
         ("- a\n- b\n", 1, 1, "this document is a list"),
-        ("7", 1, 1, "this document is one value"),
-        ("kind: A\nmetadata: {}\n", 1, 1, "apiVersion is missing"),
-        ("kind: A\napiVersion: 1\n", 2, 1, "apiVersion is missing or no text"),
-        ("apiVersion: v1\nmetadata: {}", 1, 1, "kind is missing"),
+        ("7", 1, 1, "this document is a single value"),
+        ("kind: A\nmetadata: {}\n", 1, 1, "apiVersion must be a non-empty string"),
+        ("kind: A\napiVersion: 1\n", 2, 1, "apiVersion must be a non-empty string"),
+        ("apiVersion: v1\nmetadata: {}", 1, 1, "kind must be a non-empty string"),
         ("[" * 300, 1, 251, "nested deeper than 250 levels"),
-        ('{"apiVersion": "v1", "kind": "A", "kind": "B"}', 1, 35, 'the key "kind" is here twice'),
+        ('{"apiVersion": "v1", "kind": "A", "kind": "B"}', 1, 35, 'duplicate key "kind"'),
     ],
 )
-def test_what_cannot_be_read_is_said_at_its_place(text: str, line: int, column: int, said: str) -> None:
+def test_a_fault_has_a_position_and_a_message(text: str, line: int, column: int, expected: str) -> None:
     ((at_line, at_column, message),) = faults(text)
 
     assert (at_line, at_column) == (line, column)
-    assert said in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "said"),
+    ("text", "column", "expected"),
     [
         ('{"a": 1,}', 9, "name in double quotes"),
-        ('{"a" 1}', 6, "a colon is missing"),
-        ('{"a": [1 2]}', 10, "a comma or ] is missing"),
-        ('{"a": NaN}', 7, "NaN} is no number"),
-        ('{"a": 1e999}', 7, "inf is no number"),
-        ('{"a": ' + "9" * 5000 + "}", 7, "is no number"),
+        ('{"a" 1}', 6, "expected a colon"),
+        ('{"a": [1 2]}', 10, "expected a comma or ]"),
+        ('{"a": NaN}', 7, "invalid number NaN;"),
+        ('{"a": 1e999}', 7, "invalid number inf"),
+        ('{"a": ' + "9" * 5000 + "}", 7, "invalid number 999999999999;"),
         ('{"a": what}', 7, "expecting value"),
         ("{", 2, "name in double quotes"),
     ],
 )
-def test_broken_json_is_said_in_words_of_json(text: str, column: int, said: str) -> None:
+def test_a_json_syntax_error_has_a_position_and_a_message(text: str, column: int, expected: str) -> None:
     with pytest.raises(BrokenError) as error:
         json_nodes.compose(text)
 
-    assert (error.value.offset + 1, said in error.value.message) == (column, True)
+    assert (error.value.offset + 1, expected in error.value.message) == (column, True)
 
 
-def test_what_neither_json_nor_yaml_can_read_is_said_in_words_of_json_in_a_json_file() -> None:
-    (fault,) = documents.documents_of(Source("a.json", '{"a": [1 2'))
+def test_a_json_file_gets_the_json_syntax_error() -> None:
+    (fault,) = documents.parse_text(Source("a.json", '{"a": [1 2'))
 
     assert isinstance(fault, Fault)
-    assert (fault.position, fault.message) == ((1, 10), "this is not JSON: a comma or ] is missing; add it")
+    assert (fault.position, fault.message) == ((1, 10), "invalid JSON: expected a comma or ]")
 
 
-def test_a_broken_document_hides_no_other() -> None:
+def test_a_broken_document_does_not_hide_the_others() -> None:
     text = "%YAML 1.1\n---\na: {x: 1\n---  # next\napiVersion: v1\nkind: A\n---\n# nothing\n---\nb: 1\nb: 2\n---\n"
-    found = list(documents.documents_of(Source("a", text)))
+    found = list(documents.parse_text(Source("a", text)))
 
     assert [type(item).__name__ for item in found] == ["Fault", "Document", "Fault"]
     assert isinstance(found[1], Document)
@@ -274,7 +274,7 @@ def test_a_broken_document_hides_no_other() -> None:
     assert [fault.position for fault in found if isinstance(fault, Fault)] == [(3, 9), (11, 1)]
 
 
-def test_aliases_that_explode_end_at_once() -> None:
+def test_the_unfolding_of_aliases_is_limited() -> None:
     levels = [f"{chr(98 + n)}: &{chr(98 + n)} [{','.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(20)]
 
     ((line, _, message),) = faults("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(levels))
@@ -283,7 +283,31 @@ def test_aliases_that_explode_end_at_once() -> None:
     assert "aliases unfold to more than" in message
 
 
-def test_aliases_that_nest_end_at_once() -> None:
+def test_the_unfolding_of_aliases_is_limited_for_the_whole_file() -> None:
+    one = "a: &a " + "x" * 100_000 + "\nb: [*a, *a]\n"
+
+    found = [message for _, _, message in faults("---\n".join([one] * 30))]
+
+    assert sum("aliases unfold to more than 4194304 characters" in message for message in found) == 10
+
+
+@pytest.mark.parametrize(
+    ("value", "accepted"),
+    [
+        ("x" * 2**20, True),
+        ("ä" * 3 * 2**19, False),
+        ("[" + "9" * 300 + "]", True),
+        ("[&a " + "9" * 300 + ", *a" * 12_000 + "]", False),
+    ],
+    ids=["ascii", "two bytes a character", "number", "aliases of a long number"],
+)
+def test_an_object_has_at_most_three_mebibytes_of_json(value: str, accepted: bool) -> None:
+    (found,) = documents.parse_text(Source("a", f"apiVersion: v1\nkind: A\nvalue: {value}\n"))
+
+    assert isinstance(found, Document) is accepted
+
+
+def test_the_nesting_of_aliases_is_limited() -> None:
     levels = [f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 300)]
 
     ((line, _, message),) = faults("a0: &a0 [x]\n" + "".join(levels))
@@ -292,5 +316,5 @@ def test_aliases_that_nest_end_at_once() -> None:
     assert "aliases nest deeper than 250 levels" in message
 
 
-def test_a_hundred_thousand_brackets_end_neither_the_process_nor_the_patience() -> None:
+def test_the_nesting_of_brackets_is_limited() -> None:
     assert len(faults("[" * 100_000 + "\n---\n" + "- " * 100_000 + "a")) == 2

@@ -88,7 +88,7 @@ def read(text: str) -> Any:
 
 
 @pytest.mark.parametrize("row", READ.splitlines())
-def test_a_word_means_what_it_means_to_kubectl(row: str) -> None:
+def test_a_scalar_has_the_value_that_kubectl_reads(row: str) -> None:
     word, _, value = row.rpartition(" = ")
 
     assert repr(read(f"a: {word}")["a"]) == repr(json.loads(value))
@@ -97,27 +97,27 @@ def test_a_word_means_what_it_means_to_kubectl(row: str) -> None:
 @pytest.mark.parametrize(
     ("key", "text"), [("1", "1"), ("on", "true"), ("n", "false"), ("1.5", "1.5"), ("1e3", "1000"), ("0x10", "16")]
 )
-def test_a_key_becomes_the_text_that_kubectl_makes_of_it(key: str, text: str) -> None:
+def test_a_key_becomes_the_string_that_kubectl_writes(key: str, text: str) -> None:
     assert read(f"{key}: a") == {text: "a"}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
-        ("a: .inf", "inf is no number of JSON"),
-        ("a: -.INF", "-inf is no number of JSON"),
-        ("a: .nan", "nan is no number of JSON"),
-        ("~: a", "a key is text"),
-        ("? [a]", "a key is text"),
-        ('a: !!int "abc"', '"abc" is no !!int'),
-        ("a: !!bool maybe", '"maybe" is no !!bool'),
-        ("a: !!null x", '"x" is no !!null'),
-        ("a: !!binary '*'", '"*" is no !!binary'),
+        ("a: .inf", "invalid number inf"),
+        ("a: -.INF", "invalid number -inf"),
+        ("a: .nan", "invalid number nan"),
+        ("~: a", "a key must be a string"),
+        ("? [a]", "a key must be a string"),
+        ('a: !!int "abc"', '"abc" is not a valid !!int'),
+        ("a: !!bool maybe", '"maybe" is not a valid !!bool'),
+        ("a: !!null x", '"x" is not a valid !!null'),
+        ("a: !!binary '*'", '"*" is not a valid !!binary'),
     ],
 )
-def test_what_kubectl_cannot_read_is_said(text: str, said: str) -> None:
-    assert said in read(text)
+def test_a_scalar_that_kubectl_cannot_read_is_a_fault(text: str, expected: str) -> None:
+    assert expected in read(text)
 
 
-def test_a_number_that_no_float_holds_is_text() -> None:
+def test_a_number_out_of_range_is_a_string() -> None:
     assert scalars.plain("9" * 5000) == "9" * 5000

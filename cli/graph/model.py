@@ -1,6 +1,6 @@
-"""PURE. Which server exposes what, backed by which Service: a small frozen picture of a catalog.
+"""PURE. The graph of servers, their members, and the Services that answer.
 
-`cli.graph.drawing` draws it; `cli.commands.graph` is the command.
+`cli.graph.rendering` renders it; `cli.commands.graph` is the command.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
-__all__ = ["GROUPS", "Backing", "Exposure", "Graph", "Member", "Server", "picture"]
+__all__ = ["GROUPS", "Backing", "Exposure", "Graph", "Member", "Server", "build"]
 
 GROUPS = {Kind.TOOL: "tools", Kind.PROMPT: "prompts", Kind.RESOURCE: "resources"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Backing:
-    """A Service and one of its ports; ``there`` if it was given."""
+    """A Service and one of its ports; ``exists`` if the Service is in the snapshot."""
 
     service: Ref
     port: str
-    there: bool
+    exists: bool
 
     def __str__(self) -> str:
         return f"{self.service}:{self.port}"
@@ -39,7 +39,7 @@ class Backing:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What clients see of a member: a name, a URI, or a door; and the Service that answers, if one does."""
+    """What clients see of a member: a name, a URI or a REST path; and the Service that answers, if any."""
 
     label: str
     backing: Backing | None = None
@@ -56,7 +56,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An MCPServer and what it selects, ordered by kind and name."""
+    """An MCPServer and its selected members, ordered by kind and name."""
 
     ref: Ref
     members: tuple[Member, ...]
@@ -72,15 +72,19 @@ class Graph:
     unread: tuple[Ref, ...]
 
 
-def picture(snapshot: Snapshot, objects: Iterable[Object], verdict: Verdict) -> Graph:
-    """The graph of these objects, which are in the catalog."""
+def build(snapshot: Snapshot, objects: Iterable[Object], verdict: Verdict) -> Graph:
+    """Build the graph of objects that are in the snapshot."""
     levels: dict[Ref, Level] = {}
     for finding in verdict:
         if levels.get(finding.ref) is not Level.ERROR:
             levels[finding.ref] = finding.level
     items = sorted(objects, key=lambda item: item.ref)
-    members = {item.ref: _member(snapshot, item.fact, levels) for item in items if isinstance(item.fact, MemberFact)}
-    servers = tuple(_server(snapshot, item.ref, members, levels) for item in items if isinstance(item.fact, ServerFact))
+    members = {
+        item.ref: _build_member(snapshot, item.fact, levels) for item in items if isinstance(item.fact, MemberFact)
+    }
+    servers = tuple(
+        _build_server(snapshot, item.ref, members, levels) for item in items if isinstance(item.fact, ServerFact)
+    )
     selected = {member.ref for server in servers for member in server.members}
     return Graph(
         servers,
@@ -89,26 +93,26 @@ def picture(snapshot: Snapshot, objects: Iterable[Object], verdict: Verdict) -> 
     )
 
 
-def _server(snapshot: Snapshot, ref: Ref, members: Mapping[Ref, Member], levels: Mapping[Ref, Level]) -> Server:
+def _build_server(snapshot: Snapshot, ref: Ref, members: Mapping[Ref, Member], levels: Mapping[Ref, Level]) -> Server:
     selected = (members[member] for member in snapshot.view(ref).members if member in members)
     return Server(ref, tuple(sorted(selected, key=_order)), levels.get(ref))
 
 
-def _member(snapshot: Snapshot, fact: MemberFact, levels: Mapping[Ref, Level]) -> Member:
+def _build_member(snapshot: Snapshot, fact: MemberFact, levels: Mapping[Ref, Level]) -> Member:
     backings: dict[tuple[str | int, ...], Backing] = {}
     for backend in fact.backends:
-        there = snapshot.service(backend.service) is not None
-        backings[_part(backend.path)] = Backing(backend.service, str(backend.port), there)
+        exists = snapshot.service(backend.service) is not None
+        backings[_part_of(backend.path)] = Backing(backend.service, str(backend.port), exists)
     labels: dict[tuple[str | int, ...], str] = {}
     for claim, place in zip(fact.claims, fact.places, strict=True):
-        # A door is what is left to show of an operation that is served as nothing else.
-        if claim.space is not Space.REST_PATH or _part(place) not in labels:
-            labels[_part(place)] = claim.value
+        # The REST path is shown only for an operation that is not served as anything else.
+        if claim.space is not Space.REST_PATH or _part_of(place) not in labels:
+            labels[_part_of(place)] = claim.value
     exposures = tuple(Exposure(label, backings.get(part)) for part, label in labels.items())
     return Member(fact.ref, exposures, levels.get(fact.ref))
 
 
-def _part(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+def _part_of(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """The part of a spec that a field belongs to: an entry of a list, or the spec itself."""
     index = next((at for at, step in enumerate(path) if isinstance(step, int)), None)
     return path[: index + 1] if index is not None else path[:1]

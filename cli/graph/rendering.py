@@ -1,29 +1,30 @@
-"""PURE. A graph drawn: a tree of text, a Mermaid flowchart, a DOT digraph. One graph has one drawing."""
+"""PURE. Renders a graph as a text tree, a Mermaid flowchart or a DOT digraph. The output is deterministic."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from cli.graph.exposure import GROUPS
+from cli.check.formats.text import escape
+from cli.graph.model import GROUPS
 from crd.finding import Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cli.graph.exposure import Backing, Exposure, Graph, Member
+    from cli.graph.model import Backing, Exposure, Graph, Member
 
-__all__ = ["FORMATS", "dot", "mermaid", "text"]
+__all__ = ["FORMATS", "render_dot", "render_mermaid", "render_text"]
 
 _SIGNS = {Level.ERROR: "✗ ", Level.WARNING: "! ", None: ""}
-_LEGEND = "✗ error  ! warning; mcp-operator check says which"
+_LEGEND = "✗ error  ! warning; run mcp-operator check for details"
 _UNSELECTED = "selected by no MCPServer"
-_UNREAD = "not readable"
+_UNREAD = "unreadable"
 
 Tree = tuple[str, "list[Tree]"]
 
 
-def text(graph: Graph) -> str:
+def render_text(graph: Graph) -> str:
     """A tree: servers, kinds, what is exposed, which Service answers."""
     trees: list[Tree] = [
         (f"{_SIGNS[server.level]}{server.ref}", _groups(server.members) or [("selects nothing", [])])
@@ -33,8 +34,8 @@ def text(graph: Graph) -> str:
         trees.append((_UNSELECTED, _groups(graph.unselected)))
     if graph.unread:
         trees.append((_UNREAD, [(f"{_SIGNS[Level.ERROR]}{ref}", []) for ref in graph.unread]))
-    lines = [line for tree in trees for line in _lines(tree)]
-    return "".join(f"{line}\n" for line in [*lines, "", _LEGEND])
+    lines = [line for tree in trees for line in _indent(tree)]
+    return "".join(f"{escape(line)}\n" for line in [*lines, "", _LEGEND])
 
 
 def _groups(members: Sequence[Member]) -> list[Tree]:
@@ -57,22 +58,22 @@ def _exposed(exposure: Exposure) -> str:
 
 
 def _backed(backing: Backing) -> str:
-    return str(backing) if backing.there else f"{backing} (not there)"
+    return str(backing) if backing.exists else f"{backing} (missing)"
 
 
-def _lines(tree: Tree, head: str = "", rest: str = "") -> Iterator[str]:
+def _indent(tree: Tree, head: str = "", rest: str = "") -> Iterator[str]:
     label, children = tree
     yield head + label
     for child in children:
         last = child is children[-1]
-        yield from _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+        yield from _indent(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
 
 
-def mermaid(graph: Graph) -> str:
+def render_mermaid(graph: Graph) -> str:
     """A flowchart from left to right."""
     network = _Network(graph)
     lines = ["flowchart LR"]
-    lines += [f'  {name}["{"<br/>".join(map(_mermaid, words))}"]' for name, words in network.nodes.items()]
+    lines += [f'  {name}["{"<br/>".join(map(_escape_mermaid, words))}"]' for name, words in network.nodes.items()]
     lines += [f"  {start} --> {end}" for start, end in network.edges]
     lines += ["  classDef error stroke:#c00,stroke-width:3px", "  classDef warning stroke:#b80,stroke-width:2px"]
     lines += ["  classDef absent stroke-dasharray:4"]
@@ -80,12 +81,12 @@ def mermaid(graph: Graph) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dot(graph: Graph) -> str:
+def render_dot(graph: Graph) -> str:
     """A digraph for Graphviz."""
     network = _Network(graph)
     looks = {"error": 'color="#cc0000", penwidth=2', "warning": 'color="#bb8800", penwidth=2', "absent": "style=dashed"}
     styles = {name: f", {looks[kind]}" for name, kind in network.classes.items()}
-    labels = {name: r"\n".join(map(_dot, words)) for name, words in network.nodes.items()}
+    labels = {name: r"\n".join(map(_escape_dot, words)) for name, words in network.nodes.items()}
     lines = ["digraph mcp {", "  rankdir=LR;", "  node [shape=box];"]
     lines += [f'  {name} [label="{label}"{styles.get(name, "")}];' for name, label in labels.items()]
     lines += [f"  {start} -> {end};" for start, end in network.edges]
@@ -119,7 +120,7 @@ class _Network:
 
     def _backing(self, backing: Backing) -> str:
         words = (str(backing.service), f"port {backing.port}")
-        return self._node((backing.service, backing.port), words, None if backing.there else "absent")
+        return self._node((backing.service, backing.port), words, None if backing.exists else "absent")
 
     def _node(self, key: object, words: tuple[str, ...], kind: str | None) -> str:
         if key not in self._names:
@@ -134,13 +135,17 @@ def _one_line(label: str) -> str:
     return " ".join(label.split())
 
 
-def _mermaid(label: str) -> str:
-    """Mermaid's entity codes, for whatever is not plainly a letter of a name."""
+def _escape_mermaid(label: str) -> str:
+    """Escape all but the usual characters of names as Mermaid's entity codes."""
     return "".join(c if c.isalnum() or c in " -_./:✗!,()" else f"#{ord(c)};" for c in label)
 
 
-def _dot(label: str) -> str:
-    return label.replace("\\", "\\\\").replace('"', '\\"')
+def _escape_dot(label: str) -> str:
+    return escape(label).replace("\\", "\\\\").replace('"', '\\"')
 
 
-FORMATS: dict[str, Callable[[Graph], str]] = {"text": text, "mermaid": mermaid, "dot": dot}
+FORMATS: dict[str, Callable[[Graph], str]] = {
+    "text": render_text,
+    "mermaid": render_mermaid,
+    "dot": render_dot,
+}

@@ -1,4 +1,4 @@
-"""The pages of docs/errors, one for each reason; an installed wheel holds them at the same place as a checkout."""
+"""Reads the pages of docs/errors, one for each reason; a wheel holds them at the same place as a checkout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def texts() -> dict[str, str]:
 
 
 def explain(reason: str, *, out: TextIO, err: TextIO) -> int:
-    """Print a reason's page. 0: printed. 2: there is no such reason; the near ones are named."""
+    """Print the page of a reason. Returns 0, or 2 for an unknown reason, with suggestions."""
     pages = texts()
     known = {name.lower(): name for name in pages}
     found = known.get(reason.lower())
@@ -28,6 +28,6 @@ def explain(reason: str, *, out: TextIO, err: TextIO) -> int:
         out.write(pages[found])
         return 0
     near = [known[name] for name in difflib.get_close_matches(reason.lower(), known, n=3)]
-    repair = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(pages)}"
-    print(f'mcp-operator check: no reason is called "{reason}"; {repair}', file=err)
+    repair = f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(pages)}"
+    print(f'mcp-operator check: unknown reason "{reason[:80]}"; {repair}', file=err)
     return 2
