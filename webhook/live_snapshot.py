@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from crd.facts import Fact
 
-__all__ = ["IN_FLIGHT_SECONDS", "KindSink", "Memory", "fact_of"]
+__all__ = ["IN_FLIGHT_SECONDS", "Memory", "fact_of"]
 
 # Longer than an API request may take (60 s), with room for a watch that lags.
 IN_FLIGHT_SECONDS = 75.0
@@ -87,43 +87,6 @@ def _same(expected: Fact, shown: Fact) -> bool:
     return expected == shown
 
 
-class KindSink:
-    """A `cluster.reflector.Sink` that feeds one kind into a memory, as facts; the manifests are let go."""
-
-    def __init__(self, kind: Kind, memory: Memory) -> None:
-        self._kind = kind
-        self._memory = memory
-        self._known: set[Ref] = set()
-
-    def replace(self, items: list[dict[str, Any]]) -> None:
-        """See `Sink.replace`."""
-        before, self._known = self._known, set()
-        for item in items:
-            self.put(item)
-        for ref in before - self._known:
-            self._memory.gone(ref)
-
-    def put(self, item: dict[str, Any]) -> None:
-        """See `Sink.put`. An object whose spec cannot be read (stored under an older schema) counts as absent."""
-        fact = fact_of(self._kind, item)
-        ref = _ref(self._kind, item)
-        self._known.add(ref)
-        if fact is None:
-            self._memory.gone(ref)
-        else:
-            self._memory.shown(fact)
-
-    def drop(self, item: dict[str, Any]) -> None:
-        """See `Sink.drop`."""
-        ref = _ref(self._kind, item)
-        self._known.discard(ref)
-        self._memory.gone(ref)
-
-
 def fact_of(kind: Kind, item: dict[str, Any]) -> Fact | None:
     """The facts of a stored object; None if its spec cannot be read."""
     return manifest.decode(item).fact if kind in manifest.OURS else extraction.facts_of_foreign(item)
-
-
-def _ref(kind: Kind, item: dict[str, Any]) -> Ref:
-    return Ref(kind, item["metadata"]["namespace"], item["metadata"]["name"])

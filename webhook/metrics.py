@@ -47,3 +47,13 @@ class Metrics:
             "Time since the quietest watch had a word from the API server.",
             registry=self.registry,
         )
+        self._watch_ends = Counter(
+            "mcp_operator_watch_ends",
+            "Rounds of list and watch that ended other than by the API server's closing a useful watch.",
+            ("resource", "end"),
+            registry=self.registry,
+        )
+
+    def watch_ended(self, resource: str, end: str) -> None:
+        """Count the end of a watch; see `cluster.informers.informer.Informer`."""
+        self._watch_ends.labels(resource, end).inc()

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiohttp import web
 
 from certs import leaf
-from cluster import client, probes, resources
-from cluster.reflector import SILENCE, Reflector
-from crd.ref import Kind
-from webhook import server
+from cluster import client, probes
+from cluster.clock import Clock
+from cluster.informers import informer as informers
+from webhook import server, watches
 from webhook.ledger import Ledgers
-from webhook.live_snapshot import KindSink, Memory
+from webhook.live_snapshot import Memory
 from webhook.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine
     from pathlib import Path
 
     from certs.tls import HotContext
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "run"]
 
 T = TypeVar("T")
-
-WATCHED = {
-    Kind.SERVICE: resources.SERVICES,
-    Kind.SERVER: resources.SERVERS,
-    Kind.TOOL: resources.TOOLS,
-    Kind.PROMPT: resources.PROMPTS,
-    Kind.RESOURCE: resources.RESOURCES,
-    Kind.GRANT: resources.REFERENCE_GRANTS,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +64,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) -> None:
     memory, metrics = Memory(time.monotonic), Metrics()
-    reflectors = _watches(transport, memory)
+    clock = Clock(time.monotonic, asyncio.sleep, random.random)
+    watched = list(watches.informers(transport, memory, clock, metrics.watch_ended).values())
     keeper = leaf.Keeper(
         transport,
         namespace=settings.namespace,
@@ -84,7 +76,8 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
 
     def unready() -> str | None:
         metrics.objects.set(len(memory.snapshot))
-        return _behind(reflectors, metrics)
+        metrics.staleness.set(max(informer.silent_for() for informer in watched))
+        return informers.unready(watched)
 
     def out_of_service() -> str | None:
         if stop.is_set():
@@ -95,7 +88,7 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
     hook = server.Hook(transport, memory, metrics, ledgers, unready=unready, draining=stop.is_set)
     probed = probes.application(metrics.registry, out_of_service)
     health = await probes.serve(probed, settings.host, settings.health_port)
-    tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
+    tasks = [asyncio.create_task(informer.run()) for informer in watched]
     try:
         context = await _unless(stop, keeper.first())
         if context is not None:
@@ -108,20 +101,6 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
         await health.cleanup()
 
 
-def _watches(transport: Transport, memory: Memory) -> list[Reflector]:
-    return [
-        Reflector(
-            transport,
-            kind,
-            KindSink(name, memory),
-            monotonic=time.monotonic,
-            jitter=random.random,
-            optional=name is Kind.GRANT,
-        )
-        for name, kind in WATCHED.items()
-    ]
-
-
 async def _answer(settings: Settings, hook: server.Hook, context: HotContext, stop: asyncio.Event) -> None:
     """Serve until told to stop, and then for as long as the API server may still come to a pod that leaves."""
     runner = web.AppRunner(server.application(hook), access_log=None)
@@ -132,16 +111,6 @@ async def _answer(settings: Settings, hook: server.Hook, context: HotContext, st
         await asyncio.sleep(settings.drain_seconds)
     finally:
         await runner.cleanup()
-
-
-def _behind(reflectors: Sequence[Reflector], metrics: Metrics) -> str | None:
-    """Why the snapshot cannot be believed, or None."""
-    unsynced = [r.kind.plural for r in reflectors if not r.synced.is_set()]
-    if unsynced:
-        return f"not synced: {', '.join(unsynced)}"
-    silent = max(reflectors, key=Reflector.silent_for)
-    metrics.staleness.set(silent.silent_for())
-    return f"no word about {silent.kind.plural} for {SILENCE:.0f} s" if silent.silent_for() > SILENCE else None
 
 
 async def _unless(stop: asyncio.Event, wanted: Coroutine[Any, Any, T]) -> T | None:

@@ -113,6 +113,18 @@ class Informer(Generic[T]):
         """The resourceVersion of an object as last seen; None if it does not exist."""
         return self._store.version((namespace, name))
 
+    def changed_at(self, namespace: str, name: str) -> Version | None:
+        """The resourceVersion of the last change of an object, also of its deletion; None if unknown or long ago.
+
+        A handler finds here the version of the change that it is called for.
+        """
+        return self._store.changed_at((namespace, name))
+
+    @property
+    def reached(self) -> Version | None:
+        """The version up to which every change is in the store; None before a list, and while one is needed."""
+        return versions.parse(self._version) if self._version is not None else None
+
     def by(self, index: str, value: Hashable) -> list[T]:
         """The items that an indexer files under a value."""
         return self._store.by(index, value)

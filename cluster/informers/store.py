@@ -63,6 +63,13 @@ class Store(Generic[T]):
         entry = self._entries.get(key)
         return entry.version if entry else None
 
+    def changed_at(self, key: Key) -> Version | None:
+        """The resourceVersion of the last change of a key, also of its deletion; None if that is unknown or long ago.
+
+        A handler finds here the version of the change that it is called for.
+        """
+        return self._marks.get(key, (0, None))[1]
+
     def by(self, index: str, value: Hashable) -> list[T]:
         """The items that an indexer files under a value, oldest entry first."""
         found = (self.get(key) for key in self._indexes[index].get(value, ()))
@@ -137,19 +144,20 @@ class Store(Generic[T]):
             return
         old, new = before.item if before else None, entry.item if entry else None
         self._set(key, before, entry)
-        if old is not None or new is not None:
-            try:
-                for handler in self.handlers:
-                    handler(key, old, new)
-            except BaseException:
-                self._set(key, entry, before)
-                raise
         self._sequence += 1
         self._marks.pop(key, None)
         self._marks[key] = (self._sequence, version)
         if len(self._marks) > MARKS:
             eldest = next(iter(self._marks))
             self._forgotten = self._marks.pop(eldest)[0]
+        if old is None and new is None:
+            return
+        try:
+            for handler in self.handlers:
+                handler(key, old, new)
+        except BaseException:
+            self._set(key, entry, before)
+            raise
 
     def _set(self, key: Key, before: _Entry[T] | None, entry: _Entry[T] | None) -> None:
         old, new = before.item if before else None, entry.item if entry else None

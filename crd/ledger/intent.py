@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from crd.integrity import Change
     from crd.manifest import Object
 
-__all__ = ["KEEP", "LEASE", "Intent", "InvalidLedgerError", "dump", "essence", "load", "moot", "of"]
+__all__ = ["KEEP", "LAG", "LEASE", "Intent", "InvalidLedgerError", "dump", "essence", "load", "moot", "of"]
 
 # Seconds after which a write that was admitted can no longer land: the API server gives up on a request after 60.
 LEASE = 90.0
-# Seconds an intent is kept: until its write can no longer land, and then as long as a watch may be silent (90 s) before
-# a replica stops answering. After that, every replica that answers has been shown the write, or what came after it.
-KEEP = 2 * LEASE
+# Seconds by which the watches of a replica that answers may lag behind at most (docs/decisions/0017-informers.md).
+LAG = 240.0
+# Seconds an intent is kept: until its write can no longer land, and until every replica that answers has been shown the
+# write, or what came after it.
+KEEP = LEASE + LAG
 
 FORMAT = 1
 

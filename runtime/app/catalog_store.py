@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Holder:
-    """A `cluster.reflector.Sink` of one ConfigMap. ``on_swap`` is told of every new catalog.
+    """The catalog of one ConfigMap, as it is now. ``on_swap`` is called with every new catalog.
 
     ``schemas`` says what clients see of a tool's schemas.
     """
@@ -47,17 +47,9 @@ class Holder:
         if data or binary:
             self._take(lambda: catalogs.unpack(data, binary))
 
-    def replace(self, items: list[dict[str, Any]]) -> None:
-        """See `Sink.replace`. An empty list changes nothing: what was served goes on being served."""
-        for item in items:
-            self.put(item)
-
     def put(self, item: dict[str, Any]) -> None:
-        """See `Sink.put`."""
+        """This is the ConfigMap now. While there is none, what was served goes on being served."""
         self._take(lambda: catalogs.unpack(item.get("data") or {}, _decoded(item.get("binaryData") or {})))
-
-    def drop(self, item: dict[str, Any]) -> None:
-        """See `Sink.drop`. The server is being deleted, and the pod with it."""
 
     def _take(self, unpack: Callable[[], bytes]) -> None:
         try:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from cluster import probes, resources
+from cluster.clock import Clock
+from cluster.informers.informer import Informer
 from cluster.pod import PodTransport
-from cluster.reflector import Reflector
 from crd.published.settings import CONFIG_MAPS, SECRETS
 from runtime.app.catalog_store import Holder
 from runtime.app.endpoint import Endpoint
@@ -154,14 +155,14 @@ async def _watch(settings: Settings, holder: Holder) -> None:
         return
     transport = PodTransport(settings.api_directory, settings.api_host, settings.api_port)
     try:
-        await Reflector(
+        # The catalog is taken out of each manifest at once, and nothing of it kept here.
+        await Informer(
             transport,
             resources.CONFIG_MAPS,
-            holder,
+            holder.put,
             namespace=settings.namespace,
             field_selector=f"metadata.name={settings.config_map}",
-            monotonic=time.monotonic,
-            jitter=random.random,
+            clock=Clock(time.monotonic, asyncio.sleep, random.random),
         ).run()
     finally:
         await transport.close()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from crd.facts import Claim, MemberFact, ServiceFact, Space
+from crd.facts import Claim, MemberFact, Space
 from crd.ref import Kind, Ref
-from webhook.live_snapshot import IN_FLIGHT_SECONDS, KindSink, Memory
+from webhook.live_snapshot import IN_FLIGHT_SECONDS, Memory
 
 REF = Ref(Kind.TOOL, "shop", "a")
 
@@ -20,15 +18,6 @@ class Clock:
 
 def fact(name: str = "a", uid: str = "") -> MemberFact:
     return MemberFact(REF, {"app": "shop"}, uid, "2026" if uid else "", (Claim(Space.TOOL_NAME, name),), ())
-
-
-def manifest(name: str, port: Any = 80) -> dict[str, Any]:
-    return {
-        "apiVersion": "mcp.example.com/v1alpha1",
-        "kind": "MCPTool",
-        "metadata": {"name": name, "namespace": "shop", "uid": "u"},
-        "spec": {"service": {"name": "s", "port": port}},
-    }
 
 
 def test_an_allowed_object_is_there_at_once() -> None:
@@ -89,32 +78,3 @@ def test_a_read_that_finds_nothing_does_not_undo_what_is_on_its_way() -> None:
     assert memory.snapshot.get(REF) == fact()
     memory.gone(REF)
     assert memory.snapshot.get(REF) is None
-
-
-def test_a_sink_keeps_facts_and_a_relist_drops_what_vanished() -> None:
-    memory = Memory(Clock())
-    sink = KindSink(Kind.TOOL, memory)
-    sink.put(manifest("a"))
-
-    sink.replace([manifest("b"), manifest("broken", port=[])])
-
-    assert [found.ref.name for found in memory.snapshot] == ["b"]
-    sink.drop(manifest("b"))
-    assert len(memory.snapshot) == 0
-
-
-def test_services_are_facts_as_well() -> None:
-    memory = Memory(Clock())
-
-    KindSink(Kind.SERVICE, memory).put(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "s", "namespace": "shop"},
-            "spec": {"ports": [{"port": 80}]},
-        }
-    )
-
-    assert memory.snapshot.get(Ref(Kind.SERVICE, "shop", "s")) == ServiceFact(
-        Ref(Kind.SERVICE, "shop", "s"), "ClusterIP", (("", 80),)
-    )

@@ -338,7 +338,6 @@ async def test_a_new_catalog_is_served_at_once_and_a_broken_one_changes_nothing(
     front.holder.put({"data": {catalogs.FILE: "{"}})
     front.holder.put({"data": {}})
     front.holder.put({"binaryData": {catalogs.GZIP_FILE: "AAAA"}})
-    front.holder.drop({})
 
     assert front.holder.error is not None
     assert (await send(f"{front.url}/other", body=INITIALIZE))[0] == 200

@@ -1,0 +1,61 @@
+"""What the webhook watches, and how it gets into the live snapshot: as facts, one informer for each kind."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cluster import resources
+from cluster.informers.informer import Informer
+from crd.ref import Kind, Ref
+from webhook import live_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.clock import Clock
+    from cluster.informers.store import Key
+    from cluster.transport import Transport
+    from crd.facts import Fact
+    from webhook.live_snapshot import Memory
+
+__all__ = ["WATCHED", "informers"]
+
+WATCHED = {
+    Kind.SERVICE: resources.SERVICES,
+    Kind.SERVER: resources.SERVERS,
+    Kind.TOOL: resources.TOOLS,
+    Kind.PROMPT: resources.PROMPTS,
+    Kind.RESOURCE: resources.RESOURCES,
+    Kind.GRANT: resources.REFERENCE_GRANTS,
+}
+
+
+def informers(
+    transport: Transport, memory: Memory, clock: Clock, count: Callable[[str, str], None]
+) -> dict[Kind, Informer[Fact]]:
+    """An informer for each kind, to be run by the caller. ``count`` as for an `Informer`."""
+    return {kind: _informer(transport, kind, memory, clock, count) for kind in WATCHED}
+
+
+def _informer(
+    transport: Transport, kind: Kind, memory: Memory, clock: Clock, count: Callable[[str, str], None]
+) -> Informer[Fact]:
+    # An object whose spec cannot be read, because it was stored under an older schema, has no facts.
+    informer: Informer[Fact] = Informer(
+        transport,
+        WATCHED[kind],
+        partial(live_snapshot.fact_of, kind),
+        clock=clock,
+        optional=kind is Kind.GRANT,
+        count=count,
+    )
+
+    def feed(key: Key, _old: Fact | None, new: Fact | None) -> None:
+        if new is None:
+            memory.gone(Ref(kind, *key))
+        else:
+            memory.shown(new)
+
+    informer.on_change(feed)
+    return informer
