@@ -330,4 +330,4 @@ async def test_a_full_ledger_admits_nothing_more(aiohttp_client: Any) -> None:
     answer = await ask(aiohttp_client, Replica(api, server()), tool("a"))
 
     assert answer["status"]["code"] == 503
-    assert "the 2 writes of the last 180 s fill the ledger of shop; try again in a minute" in message(answer)
+    assert "the 2 writes of the last 330 s fill the ledger of shop; try again in a minute" in message(answer)
