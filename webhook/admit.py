@@ -103,7 +103,7 @@ def _lost_fields(change: Change) -> Iterator[Finding]:
         return
     for found in fields.lost(change.new.raw):
         repair = f'did you mean "{found.nearest}"?' if found.nearest else "remove it"
-        message = f'"{found.name}" is no field and was dropped; {repair}'
+        message = f'unknown field "{found.name}" was dropped; {repair}'
         yield Finding(Reason.UNKNOWN_FIELD, change.ref, (), message, found.path, (), Level.WARNING)
 
 

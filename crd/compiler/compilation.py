@@ -162,7 +162,7 @@ def _allot(
 
 
 def _conflict(loser: Ref, winner: Ref, server: Ref, claim: Claim) -> Finding:
-    message = f'{winner} serves the {claim.space.value} "{claim.value}" on {server}; rename one of them'
+    message = f'{winner} already serves the {claim.space.value} "{claim.value}" on {server}; rename one of the two'
     subject = (server.key, claim.space.value, claim.value)
     return Finding.of(Reason.NAME_CONFLICT, loser, message, subject=subject, related=(winner, server))
 

@@ -120,7 +120,7 @@ def findings(conflict: Conflict, change: Change, sightings: Mapping[Ref, Object 
 
 def _finding(clash: Clash, change: Change, pending: bool) -> Finding:
     claim, server, holder = clash.claim, clash.server, clash.holders[0]
-    retry = f", or try again in {LEASE:.0f} s if that never came" if pending else ""
+    retry = f", or retry in {LEASE:.0f} s if that write was not stored" if pending else ""
     fact = change.new.fact if change.new is not None else None
     if isinstance(fact, MemberFact):
         path = fact.place(claim)

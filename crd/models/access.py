@@ -27,7 +27,7 @@ class JWT(Model):
     rules: ClassVar = (
         Rule(
             "has(self.jwksURL) != has(self.jwksSecretName)",
-            "the issuer's keys come from exactly one of jwksURL and jwksSecretName; remove or add one",
+            "set exactly one of jwksURL and jwksSecretName",
             lambda jwt: (jwt.jwks_url is None) != (jwt.jwks_secret_name is None),
         ),
     )
@@ -56,7 +56,7 @@ class Auth(Model):
     rules: ClassVar = (
         Rule(
             "(self.type == 'APIKey') == has(self.apiKey) && (self.type == 'JWT') == has(self.jwt)",
-            "type APIKey goes with apiKey, JWT with jwt, None with neither; remove or add one",
+            "set apiKey with type APIKey, jwt with type JWT and neither with type None",
             lambda auth: (
                 (auth.type == "APIKey") == (auth.api_key is not None) and (auth.type == "JWT") == (auth.jwt is not None)
             ),

@@ -32,12 +32,13 @@ def _either(cel: str, message: str, check: Callable[[int | str], int | str]) -> 
 def _port(value: int | str) -> int | str:
     if isinstance(value, int):
         if not 1 <= value <= 65535:
-            raise ValueError(f"port {value} does not exist; use a number from 1 to 65535")
+            raise ValueError(f"must be a port number from 1 to 65535, got {value}")
     elif re.fullmatch("[0-9]+", value):
-        raise ValueError(f'"{value}" is text, and a port name holds a letter; write {value} without quotes')
+        raise ValueError(f'must be a number or a port name with a letter, got "{value}"; remove the quotes')
     elif not (re.fullmatch(_PORT_NAME, value) and re.search("[a-z]", value)):
         raise ValueError(
-            f'"{value[:63]}" is no port name; use lower-case letters, digits and "-", a letter among them, 63 at most'
+            'must be a port name of lower-case letters, digits and "-", with a letter and at most 63 characters, '
+            f'got "{value[:63]}"'
         )
     return value
 
@@ -45,48 +46,48 @@ def _port(value: int | str) -> int | str:
 def _size(value: int | str) -> int | str:
     if isinstance(value, int):
         if not 1 <= value <= _MAX_SIZE:
-            raise ValueError(f"{value} bytes are not allowed; use 1 to {_MAX_SIZE} (16Mi)")
+            raise ValueError(f"must be from 1 to {_MAX_SIZE} bytes (16Mi), got {value}")
     elif not re.fullmatch(_SIZE, value):
-        raise ValueError(f'"{value[:63]}" is no size; write bytes as a number, or up to 9999Ki or 16Mi')
+        raise ValueError(f'must be a number of bytes or a size up to 9999Ki or 16Mi, got "{value[:63]}"')
     return value
 
 
 def _quantity(value: int | str) -> int | str:
     if isinstance(value, int):
         if value < 0:
-            raise ValueError(f"{value} is below nothing; use 0 or more")
+            raise ValueError(f"must be ≥ 0, got {value}")
     elif not re.fullmatch(_QUANTITY, value) or len(value) > 63:
-        raise ValueError(f'"{value[:63]}" is no quantity; write a number with a unit, such as 250m, 1.5 or 256Mi')
+        raise ValueError(f'must be a quantity such as 250m, 1.5 or 256Mi, got "{value[:63]}"')
     return value
 
 
 def _share(value: int | str) -> int | str:
     if isinstance(value, int):
         if not 0 <= value <= 100:
-            raise ValueError(f"{value} pods are not allowed; use 0 to 100, or a share such as 50%")
+            raise ValueError(f"must be a number of pods from 0 to 100 or a percentage such as 50%, got {value}")
     elif not re.fullmatch(_SHARE, value):
-        raise ValueError(f'"{value[:63]}" is no share; write a number of pods, or a share such as 50%')
+        raise ValueError(f'must be a number of pods from 0 to 100 or a percentage such as 50%, got "{value[:63]}"')
     return value
 
 
 Port = _either(
     f"type(self) == int ? self >= 1 && self <= 65535 : self.matches('^{_PORT_NAME}$') && self.matches('[a-z]')",
-    "a port is a number from 1 to 65535 or a port name, which holds a letter",
+    "must be a port number from 1 to 65535 or a port name with a letter",
     _port,
 )
 Size = _either(
     f"type(self) == int ? self >= 1 && self <= {_MAX_SIZE} : self.matches('^({_SIZE})$')",
-    "a size is a number of bytes, or up to 9999Ki or 16Mi",
+    "must be a number of bytes or a size up to 9999Ki or 16Mi",
     _size,
 )
 Quantity = _either(
     f"type(self) == int ? self >= 0 : self.matches('^{_QUANTITY}$')",
-    "a quantity is a number with a unit, such as 250m, 1.5 or 256Mi",
+    "must be a quantity such as 250m, 1.5 or 256Mi",
     _quantity,
 )
 Share = _either(
     f"type(self) == int ? self >= 0 && self <= 100 : self.matches('^({_SHARE})$')",
-    "a number of pods from 0 to 100, or a share such as 50%",
+    "must be a number of pods from 0 to 100 or a percentage such as 50%",
     _share,
 )
 

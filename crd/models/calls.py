@@ -44,7 +44,7 @@ FORBIDDEN_HEADERS = (
 
 def _timeout(value: str) -> str:
     if not 0.1 <= seconds(value) <= 600:
-        raise ValueError(f'"{value}" is out of bounds; use 100ms to 10m')
+        raise ValueError(f'must be from 100ms to 10m, got "{value}"')
     return value
 
 
@@ -56,7 +56,7 @@ Timeout = Annotated[
             "x-kubernetes-validations": [
                 {
                     "rule": "duration(self) >= duration('100ms') && duration(self) <= duration('10m')",
-                    "message": "a timeout is 100ms to 10m",
+                    "message": "must be from 100ms to 10m",
                 }
             ]
         }
@@ -93,14 +93,14 @@ class HeaderFrom(Model):
     rules: ClassVar = (
         Rule(
             "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-            "a header comes out of exactly one of secretKeyRef and configMapKeyRef; remove or add one",
+            "set exactly one of secretKeyRef and configMapKeyRef",
             lambda source: (source.secret_key_ref is None) != (source.config_map_key_ref is None),
             Reason.INVALID_MAPPING,
         ),
         Rule(
             r"!self.name.lowerAscii().matches('^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailer"
             r"|upgrade|mcp-.*)$')",
-            "this header is set by the server itself; remove it",
+            "this header is set by the MCP server itself; remove it",
             reason=Reason.UNSAFE_HEADER,
             at=("name",),
         ),
@@ -120,13 +120,13 @@ class ForwardHeader(Model):
     rules: ClassVar = (
         Rule(
             f"!self.name.lowerAscii().matches('{FORBIDDEN_HEADERS}')",
-            "this header is never passed on; remove it",
+            "this header must not be forwarded; remove it",
             reason=Reason.UNSAFE_HEADER,
             at=("name",),
         ),
         Rule(
             f"!has(self.backendHeader) || !self.backendHeader.lowerAscii().matches('{FORBIDDEN_HEADERS}')",
-            "this header cannot be set by a client's; choose another name",
+            "this header must not be set from a client header; choose another name",
             reason=Reason.UNSAFE_HEADER,
             at=("backendHeader",),
         ),

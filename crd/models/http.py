@@ -19,7 +19,7 @@ Constant = Annotated[str, Field(max_length=1024)]
 
 def _yes(value: bool) -> bool:
     if not value:
-        raise ValueError("false says nothing; set it to true, or remove it")
+        raise ValueError("must be true, got false; set it to true or remove it")
     return value
 
 
@@ -33,7 +33,7 @@ class Source(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "(has(self.argument) ? 1 : 0) + (has(self.value) ? 1 : 0) + (has(self.claim) ? 1 : 0) == 1",
-            "an entry takes its value from exactly one of argument, value and claim; remove or add one",
+            "set exactly one of argument, value and claim",
             lambda entry: [entry.argument, entry.value, entry.claim].count(None) == 2,
             Reason.INVALID_MAPPING,
         ),
@@ -67,7 +67,7 @@ class Header(Entry):
         *Source.rules,
         Rule(
             f"!self.name.lowerAscii().matches('{FORBIDDEN_HEADERS}')",
-            "this header is never set by a mapping; remove it, or use headersFrom for credentials",
+            "this header must not be set by a mapping; remove it or, for credentials, use headersFrom",
             reason=Reason.UNSAFE_HEADER,
             at=("name",),
         ),
@@ -118,13 +118,13 @@ class Pagination(Model):
     rules: ClassVar = (
         Rule(
             "has(self.nextPointer) != has(self.nextLink)",
-            "the next cursor comes from exactly one of nextPointer and nextLink; remove or add one",
+            "set exactly one of nextPointer and nextLink",
             lambda pages: (pages.next_pointer is None) != (pages.next_link is None),
             Reason.INVALID_MAPPING,
         ),
         Rule(
             "has(self.sizeArgument) == has(self.sizeParameter)",
-            "sizeArgument and sizeParameter go together; add the other, or remove both",
+            "set both sizeArgument and sizeParameter or neither",
             lambda pages: (pages.size_argument is None) == (pages.size_parameter is None),
             Reason.INVALID_MAPPING,
         ),

@@ -111,7 +111,7 @@ def distinct(*keys: str) -> AfterValidator:
             if values in seen:
                 named = (f'{key.rstrip("_")} "{value}"' for key, value in zip(keys, values, strict=False))
                 stated = f"has {' and '.join(named)}" if keys else f'is "{entry}"'
-                message = "an entry before this one {stated} too; remove one of them or change it"
+                message = "an earlier entry also {stated}; remove or change one of the two"
                 raise PydanticCustomError("duplicate_entry", message, {"stated": stated, "index": index})
             seen.add(values)
         return entries

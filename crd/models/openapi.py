@@ -172,7 +172,7 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
 def _keyed(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     """A map whose keys have a pattern: structural schemas know none for keys, so CEL holds them to it."""
     ((pattern, value),) = node["patternProperties"].items()
-    message = f"each key is {patterns.MEANINGS[pattern]}; correct those that are not"
+    message = f"every key must be {patterns.MEANINGS[pattern]}"
     rule = {"rule": f"self.all(k, k.matches('{pattern}'))", "message": message}
     rules = [*node.get("x-kubernetes-validations", ()), rule]
     return {"additionalProperties": _structural(value, definitions), "x-kubernetes-validations": rules}

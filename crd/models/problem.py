@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = ["Problem", "breaches", "quoted", "unstorable"]
+__all__ = ["Problem", "breaches", "quoted", "string_expected", "unstorable"]
 
 MAX_DEPTH = 200
 MAX_QUOTE = 80
@@ -46,7 +46,7 @@ def breaches(error: ValidationError) -> Iterator[Problem]:
                 yield Problem(("spec", *detail["loc"], *rule.at), rule.message, rule.reason)
         elif _is_neither(detail["loc"], places):
             place = detail["loc"][:-1]
-            message = f"{quoted(detail.get('input'))} is {_EITHER.get(str(place[-1]), _NEITHER)}"
+            message = f"must be {_EITHER.get(str(place[-1]), _NEITHER)}, got {quoted(detail.get('input'))}"
             yield Problem(("spec", *place), message)
         elif not _echo(detail):
             path, message = _worded(detail)
@@ -62,7 +62,7 @@ def unstorable(node: Any, path: Path) -> Problem | None:
     while pending:
         here, value = pending.pop()
         if len(here) - len(path) > MAX_DEPTH:
-            return Problem(here[: len(path) + 1], f"the value is nested deeper than {MAX_DEPTH} levels; flatten it")
+            return Problem(here[: len(path) + 1], f"must be at most {MAX_DEPTH} levels deep; flatten it")
         fault = _fault(value)
         if fault:
             return Problem(here, fault)
@@ -70,7 +70,7 @@ def unstorable(node: Any, path: Path) -> Problem | None:
             for key in value:
                 fault = _fault(key)
                 if fault:
-                    return Problem(here, f"a key cannot be stored: {fault}")
+                    return Problem(here, f"every key {fault}")
             pending += [((*here, str(key)), child) for key, child in reversed(value.items())]
         elif isinstance(value, list):
             pending += [((*here, index), child) for index, child in reversed(tuple(enumerate(value)))]
@@ -93,11 +93,15 @@ def _fault(value: object) -> str | None:
             return None
         case int():
             fits = -(2**63) <= value < 2**64
-            return None if fits else f"{quoted(value)} does not fit 64 bits; write a smaller number, or text in quotes"
+            return None if fits else f"must fit in 64 bits, got {quoted(value)}; use a smaller number or quote it"
         case str():
             fits = value.isascii() or value == value.encode("utf-8", "replace").decode()
-            return None if fits else f"{quoted(value)} holds half of a surrogate pair; write the whole character"
-    return f"a value of type {type(value).__name__} is not JSON; write text, a number, a list or an object"
+            return (
+                None
+                if fits
+                else f"must be valid Unicode, got an unpaired surrogate in {quoted(value)}; write the whole character"
+            )
+    return f"must be a JSON value, got type {type(value).__name__}; use a string, number, list or object"
 
 
 def _echo(detail: ErrorDetails) -> bool:
@@ -129,59 +133,71 @@ def _worded(detail: ErrorDetails) -> tuple[Path, str]:
 
 
 def _typed(name: str, repair: str) -> Callable[[Path, Any, Mapping[str, Any]], str]:
-    return lambda _path, value, _context: f"{quoted(value)} is {name}; {repair}"
+    return lambda _path, value, _context: f"must be {name}, got {quoted(value)}; {repair}"
+
+
+def _unquoted(name: str) -> Callable[[Path, Any, Mapping[str, Any]], str]:
+    """A value that is not written in quotes."""
+    return lambda _path, value, _context: (
+        f"must be {name}, got {quoted(value)}" + ("; remove the quotes" if isinstance(value, str) else "")
+    )
 
 
 def _missing(path: Path, _value: Any, _context: Mapping[str, Any]) -> str:
-    return f"{path[-1]} is missing; add it"
+    return f'required field "{path[-1]}" is missing; add it'
 
 
-def _text(_path: Path, value: Any, _context: Mapping[str, Any]) -> str:
-    repair = "put it in quotes" if isinstance(value, bool | int | float) else "write text"
-    return f"{quoted(value)} is no text; {repair}"
+def string_expected(value: object) -> str:
+    """The message about a value that is not a string."""
+    repair = "; quote it" if isinstance(value, bool | int | float) else ""
+    return f"must be a string, got {quoted(value)}{repair}"
+
+
+def _string(_path: Path, value: Any, _context: Mapping[str, Any]) -> str:
+    return string_expected(value)
 
 
 def _pattern(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"{quoted(value)} is not allowed; use {MEANINGS[context['pattern']]}"
+    return f"must be {MEANINGS[context['pattern']]}, got {quoted(value)}"
 
 
 def _choice(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"{quoted(value)} is not allowed; use {context['expected'].replace(chr(39), '')}"
+    return f"must be {context['expected'].replace(chr(39), '')}, got {quoted(value)}"
 
 
 def _long(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"{quoted(value)} has {len(value)} characters; shorten it to {context['max_length']} at most"
+    return f"must have at most {context['max_length']} characters, got {len(value)}: {quoted(value)}"
 
 
 def _short(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
     if context["min_length"] == 1:
-        return "the text is empty; write some, or remove the field"
-    return f"{quoted(value)} is too short; write {context['min_length']} characters at least"
+        return "must not be empty; set a value or remove the field"
+    return f"must have at least {context['min_length']} characters, got {quoted(value)}"
 
 
 def _low(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"{quoted(value)} is too low; use {context['ge']} or more"
+    return f"must be ≥ {context['ge']}, got {quoted(value)}"
 
 
 def _high(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"{quoted(value)} is too high; use {context['le']} or less"
+    return f"must be ≤ {context['le']}, got {quoted(value)}"
 
 
 def _many(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"{len(value)} entries are too many; keep {context['max_length']} at most"
+    return f"must have at most {context['max_length']} entries, got {len(value)}; remove some"
 
 
 def _few(_path: Path, _value: Any, _context: Mapping[str, Any]) -> str:
-    return "the list is empty; add an entry"
+    return "must not be empty; add an entry"
 
 
 def _whole(_path: Path, value: Any, _context: Mapping[str, Any]) -> str:
-    quotes = isinstance(value, str) and value.lstrip("-").isdigit()
-    return f"{quoted(value)} is no whole number; {'remove the quotes' if quotes else 'write one, without quotes'}"
+    is_quoted = isinstance(value, str) and value.lstrip("-").isdigit()
+    return f"must be an integer, got {quoted(value)}{'; remove the quotes' if is_quoted else ''}"
 
 
-_NEITHER = "neither a whole number nor text; put it in quotes"
-_EITHER = {"port": "no port; use a number from 1 to 65535 or the name of a port of the Service"}
+_NEITHER = "an integer or a string"
+_EITHER = {"port": "a number from 1 to 65535 or the name of a port of the Service"}
 _PATTERN_REASONS = {
     patterns.SERVED_NAME: Reason.INVALID_NAME,
     patterns.URI: Reason.INVALID_URI,
@@ -190,23 +206,23 @@ _PATTERN_REASONS = {
     patterns.POINTER: Reason.INVALID_MAPPING,
     patterns.PATH_TEMPLATE: Reason.INVALID_MAPPING,
 }
-_OBJECT = _typed("no object", "write members as key: value")
+_OBJECT = _typed("an object", "write its members as key: value")
 _WORDS: dict[str, Callable[[Path, Any, Mapping[str, Any]], str]] = {
     "missing": _missing,
-    "string_type": _text,
+    "string_type": _string,
     "string_pattern_mismatch": _pattern,
     "string_too_long": _long,
     "string_too_short": _short,
     "literal_error": _choice,
     "int_type": _whole,
     "int_from_float": _whole,
-    "float_type": _typed("no number", "write one, without quotes"),
-    "bool_type": _typed("no truth value", "write true or false, without quotes"),
+    "float_type": _unquoted("a number"),
+    "bool_type": _unquoted("true or false"),
     "greater_than_equal": _low,
     "less_than_equal": _high,
     "too_long": _many,
     "too_short": _few,
-    "tuple_type": _typed("no list", 'write entries that each start with "- "'),
+    "tuple_type": _typed("a list", 'start each entry with "- "'),
     "dict_type": _OBJECT,
     "model_type": _OBJECT,
 }

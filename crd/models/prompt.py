@@ -35,12 +35,12 @@ class Variable(Model):
     rules: ClassVar = (
         Rule(
             "!(has(self.required) && self.required && has(self.default))",
-            "a required variable never uses its default; remove required or default",
+            "required and default are mutually exclusive; remove one of the two",
             lambda variable: not (variable.required and variable.default is not None),
         ),
         Rule(
             "!has(self.default) || !has(self.enum) || size(self.enum) == 0 || self.default in self.enum",
-            "default is not one of enum; add it there, or change it",
+            "default must be one of enum; add it to enum or change it",
             lambda variable: variable.default is None or not variable.enum or variable.default in variable.enum,
         ),
     )
@@ -73,7 +73,7 @@ class Message(Model):
     rules: ClassVar = (
         Rule(
             "has(self.text) != has(self.resource)",
-            "a message holds exactly one of text and resource; remove or add one",
+            "set exactly one of text and resource",
             lambda message: (message.text is None) != (message.resource is None),
             Reason.INVALID_CONTENT,
         ),
@@ -90,7 +90,7 @@ class PromptSpec(Model):
     rules: ClassVar = (
         Rule(
             "has(self.template) != has(self.messages)",
-            "a prompt holds exactly one of template and messages; remove or add one",
+            "set exactly one of template and messages",
             lambda spec: (spec.template is None) != (spec.messages is None),
             Reason.INVALID_CONTENT,
         ),

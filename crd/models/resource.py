@@ -38,7 +38,7 @@ class Content(Model):
     rules: ClassVar = (
         Rule(
             "has(self.text) != has(self.blob)",
-            "content holds exactly one of text and blob; remove or add one",
+            "set exactly one of text and blob",
             lambda content: (content.text is None) != (content.blob is None),
             Reason.INVALID_CONTENT,
         ),
@@ -102,25 +102,25 @@ class ResourceSpec(Model):
     rules: ClassVar = (
         Rule(
             "(has(self.content) ? 1 : 0) + (has(self.operations) ? 1 : 0) + (has(self.http) ? 1 : 0) == 1",
-            "a resource holds exactly one of content, operations and http; remove or add one",
+            "set exactly one of content, operations and http",
             lambda spec: [spec.content, spec.operations, spec.http].count(None) == 2,
             Reason.INVALID_CONTENT,
         ),
         Rule(
             "has(self.http) ? has(self.uri) != has(self.uriTemplate) : !has(self.uri) && !has(self.uriTemplate)",
-            "http goes with exactly one of uri and uriTemplate, and they with http; remove or add one",
+            "set exactly one of uri and uriTemplate with http, and neither of them without http",
             lambda spec: [spec.uri, spec.uri_template].count(None) == (2 if spec.http is None else 1),
             Reason.INVALID_CONTENT,
         ),
         Rule(
             "has(self.http) == has(self.service)",
-            "http and service go together; add the other, or remove both",
+            "set both http and service or neither",
             lambda spec: (spec.http is None) == (spec.service is None),
             Reason.INVALID_CONTENT,
         ),
         Rule(
             "!has(self.tls) || (has(self.service) && self.service.scheme == 'https')",
-            "tls needs service.scheme https; set it, or remove tls",
+            "tls requires service.scheme https; set it or remove tls",
             lambda spec: spec.tls is None or (spec.service is not None and spec.service.scheme == "https"),
         ),
     )

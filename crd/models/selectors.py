@@ -24,18 +24,18 @@ class SelectorRequirement(Model):
         Rule(
             "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : "
             "!has(self.values) || size(self.values) == 0",
-            "In and NotIn need at least one value, Exists and DoesNotExist take none",
+            "operators In and NotIn require at least one value; Exists and DoesNotExist take none",
             reason=Reason.INVALID_SELECTOR,
         ),
         Rule(
             f"self.key.matches('{patterns.LABEL_KEY}')",
-            "no label has this key; write it as name or domain/name",
+            "not a valid label key; use name or domain/name",
             reason=Reason.INVALID_SELECTOR,
             at=("key",),
         ),
         Rule(
             f"!has(self.values) || self.values.all(v, v.matches('{patterns.LABEL_VALUE}'))",
-            "no label has this value; use letters, digits, '-', '_' and '.'",
+            "not a valid label value; use letters, digits, '-', '_' and '.'",
             reason=Reason.INVALID_SELECTOR,
         ),
     )
@@ -59,20 +59,20 @@ class LabelSelector(Model):
             "(has(self.matchLabels) && size(self.matchLabels) > 0) || "
             "(has(self.matchExpressions) && size(self.matchExpressions) > 0) || "
             "(has(self.selectAll) && self.selectAll)",
-            "an empty selector would serve every object of the namespace; name labels, or set selectAll: true",
+            "an empty selector would select every object in the namespace; add conditions or set selectAll: true",
             reason=Reason.EMPTY_SELECTOR,
         ),
         Rule(
             "!(has(self.selectAll) && self.selectAll) || ((!has(self.matchLabels) || size(self.matchLabels) == 0) && "
             "(!has(self.matchExpressions) || size(self.matchExpressions) == 0))",
-            "selectAll: true stands beside conditions; remove one of the two",
+            "selectAll: true and conditions are mutually exclusive; remove one of the two",
             reason=Reason.INVALID_SELECTOR,
         ),
         Rule(
             f"!has(self.matchLabels) || self.matchLabels.all(k, k.matches('{patterns.LABEL_KEY}') && "
             f"self.matchLabels[k].matches('{patterns.LABEL_VALUE}'))",
-            "no label has such a key or value; write keys as name or domain/name, "
-            "values of letters, digits, '-', '_' and '.'",
+            "not a valid label key or value; write keys as name or domain/name, "
+            "values with letters, digits, '-', '_' and '.'",
             reason=Reason.INVALID_SELECTOR,
         ),
     )

@@ -40,7 +40,8 @@ __all__ = ["SERVER_NAME", "SERVER_NAME_RULE", "Config", "Info", "Naming", "Serve
 # The workloads are named after the server: <name>-mcp is a Service, and names of Services start with a letter.
 SERVER_NAME = re.compile(r"[a-z]([-a-z0-9]{0,53}[a-z0-9])?")
 SERVER_NAME_RULE = (
-    "the name of an MCPServer starts with a letter and has at most 55 lower-case letters, digits and dashes"
+    "the name of an MCPServer must have at most 55 lower-case letters, digits and '-', start with a letter and "
+    "end with a letter or digit"
 )
 
 
@@ -99,7 +100,7 @@ class ServerSpec(Model):
     rules: ClassVar = (
         Rule(
             "!has(self.sessions) || !has(self.sessions.mode) || self.sessions.mode != 'Redis' || has(self.redis)",
-            "sessions.mode Redis needs spec.redis; name the Redis Service in spec.redis.serviceName",
+            "sessions.mode Redis requires spec.redis; set spec.redis.serviceName",
             lambda spec: not (spec.sessions and spec.sessions.mode == "Redis" and spec.redis is None),
             Reason.REDIS_REQUIRED,
         ),
@@ -107,7 +108,7 @@ class ServerSpec(Model):
             "!has(self.sessions) || !has(self.sessions.mode) || self.sessions.mode != 'Memory' || "
             "((!has(self.replicas) || self.replicas <= 1) && "
             "(!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
-            "sessions.mode Memory works with one replica only; set spec.replicas to 1 or sessions.mode to Redis",
+            "sessions.mode Memory supports one replica only; set spec.replicas to 1 or sessions.mode to Redis",
             lambda spec: not (spec.sessions and spec.sessions.mode == "Memory" and spec.most_replicas > 1),
             Reason.REDIS_REQUIRED,
         ),
@@ -115,19 +116,19 @@ class ServerSpec(Model):
             "!has(self.rateLimits) || has(self.redis) || "
             "((!has(self.replicas) || self.replicas <= 1) && "
             "(!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
-            "rateLimits of several replicas need spec.redis to count together; name the Redis Service there",
+            "rateLimits with several replicas require spec.redis; set spec.redis.serviceName",
             lambda spec: not (spec.rate_limits and spec.redis is None and spec.most_replicas > 1),
             Reason.REDIS_REQUIRED,
         ),
         Rule(
             "!(has(self.replicas) && has(self.autoscaling))",
-            "autoscaling decides how many pods there are; remove spec.replicas, or autoscaling",
+            "replicas and autoscaling are mutually exclusive; remove one of the two",
             lambda spec: spec.replicas is None or spec.autoscaling is None,
         ),
         Rule(
             "!has(self.redis) || !has(self.redis.tls) || !has(self.redis.tls.caSecretName) || "
             "(has(self.redis.tls.enabled) && self.redis.tls.enabled)",
-            "redis.tls.caSecretName has no effect without TLS; set redis.tls.enabled, or remove it",
+            "redis.tls.caSecretName requires redis.tls.enabled; set enabled to true or remove caSecretName",
             lambda spec: (
                 not (spec.redis and spec.redis.tls and spec.redis.tls.ca_secret_name) or spec.redis.tls.enabled
             ),

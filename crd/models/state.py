@@ -28,7 +28,7 @@ class Redis(Model):
     rules: ClassVar = (
         Rule(
             "!has(oldSelf.keyPrefix) || (has(self.keyPrefix) && self.keyPrefix == oldSelf.keyPrefix)",
-            "keyPrefix cannot be changed: every session and limit would be lost; restore it",
+            "keyPrefix is immutable: changing it would lose all sessions and rate limits; restore it",
             reason=Reason.IMMUTABLE_FIELD,
         ),
     )

@@ -44,19 +44,20 @@ class ToolSpec(Model):
     rules: ClassVar = (
         Rule(
             "!(has(self.http) && has(self.mcp))",
-            "a tool is mapped by http or passed on by mcp, not both; remove one",
+            "http and mcp are mutually exclusive; remove one of the two",
             lambda spec: spec.http is None or spec.mcp is None,
             Reason.INVALID_MAPPING,
         ),
         Rule(
             "!has(self.tls) || self.service.scheme == 'https'",
-            "tls needs service.scheme https; set it, or remove tls",
+            "tls requires service.scheme https; set it or remove tls",
             lambda spec: spec.tls is None or spec.service.scheme == "https",
         ),
         Rule(
             "!has(self.retries) || self.retries.attempts == 0 || self.method in ['GET', 'PUT', 'DELETE'] || "
             "(has(self.annotations) && has(self.annotations.idempotentHint) && self.annotations.idempotentHint)",
-            "a call of this method may not be sent again; remove retries, or set annotations.idempotentHint to true",
+            "a retried request of this method may take effect twice; remove retries or, if the backend handles "
+            "repeated requests, set annotations.idempotentHint to true",
             reason=Reason.UNSAFE_RETRY,
             at=("retries",),
         ),

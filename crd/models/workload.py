@@ -43,7 +43,7 @@ class Autoscaling(Model):
     rules: ClassVar = (
         Rule(
             "self.maxReplicas >= self.minReplicas",
-            "maxReplicas is below minReplicas; raise it, or lower minReplicas",
+            "maxReplicas must be ≥ minReplicas; raise it or lower minReplicas",
             lambda scaling: scaling.max_replicas >= scaling.min_replicas,
             at=("maxReplicas",),
         ),
@@ -132,7 +132,7 @@ class NetworkPeer(Model):
         Rule(
             "has(self.ipBlock) ? !has(self.podSelector) && !has(self.namespaceSelector) : "
             "has(self.podSelector) || has(self.namespaceSelector)",
-            "a peer is an ipBlock, or a podSelector and namespaceSelector; remove or add one",
+            "set either ipBlock or at least one of podSelector and namespaceSelector",
             lambda peer: (
                 (peer.ip_block is not None) != (peer.pod_selector is not None or peer.namespace_selector is not None)
             ),

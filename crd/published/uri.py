@@ -40,13 +40,13 @@ def fault(uri: str) -> str | None:
         return None
     scheme = _SCHEME.match(uri)
     if not scheme:
-        return "it has no scheme; write one before a colon, such as shop://policy"
+        return "it has no scheme; start it with one, such as shop://policy"
     wrong = next((c for c in uri if not re.fullmatch(r"[A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]%-]", c)), None)
     if wrong is not None:
-        return f'"{wrong}" stands in no URI; write it as %XX'
+        return f'character "{wrong}" is not allowed; encode it as %XX'
     if "%" in uri:
-        return 'a "%" is not followed by two hexadecimal digits; write it as %25'
-    return "nothing follows its scheme; add the rest"
+        return '"%" must be followed by two hexadecimal digits; encode it as %25'
+    return "nothing follows the scheme; add the rest"
 
 
 def parse(template: str) -> UriTemplate | str:
@@ -59,13 +59,13 @@ def parse(template: str) -> UriTemplate | str:
     names = [name for _, each in parsed for name in each]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated:
-        return f'"{{{repeated}}}" stands in it twice; rename one'
+        return f'variable "{repeated}" is used twice; rename one'
     plain = _EXPRESSION.sub("x", template)
     if "{" in plain or "}" in plain:
-        return 'a "{" or "}" has no partner; add it, or write %7B or %7D'
+        return 'a "{" or "}" is unbalanced; add the missing one or encode it as %7B or %7D'
     query = next((names for operator, names in parsed if operator == "?"), ())
     if query and not template.endswith("}"):
-        return "{?…} is not at its end; move it there"
+        return "{?…} must be at the end; move it there"
     said = fault(plain)
     if said:
         return said
@@ -79,10 +79,10 @@ def _expressions(template: str) -> Iterator[tuple[str, tuple[str, ...]] | str]:
         names = tuple(inside[len(operator) :].split(",")) if operator == "?" else (inside[len(operator) :],)
         bad = next((name for name in names if not _NAME.fullmatch(name)), None)
         if bad is not None:
-            yield f'"{{{inside}}}" is no variable; use {{name}}, {{+name}} or, at the end, {{?a,b}}'
+            yield f'"{{{inside}}}" is not a supported expression; use {{name}}, {{+name}} or, at the end, {{?a,b}}'
         elif operator == "?" and _EXPRESSION.search(template, match.end()):
-            yield "{?…} is not at its end; move it there"
+            yield "{?…} must be at the end; move it there"
         elif position == 0 and match.start() < template.find(":"):
-            yield "its scheme is a variable; write it out, such as shop://"
+            yield "the scheme must not be a variable; write it out, such as shop://"
         else:
             yield operator, names

@@ -38,7 +38,7 @@ def faults(body: Body, method: str, inputs: Inputs) -> Iterator[Fault]:
     """What is wrong with a body."""
     mode = body.mode
     if mode != "None" and method == "GET":
-        yield Reason.INVALID_MAPPING, ("mode",), "a GET has no body; set mode to None, or another spec.method"
+        yield Reason.INVALID_MAPPING, ("mode",), "a GET request has no body; set mode to None or change spec.method"
     yield from _members(body)
     if mode in _WITH_ARGUMENT and body.argument:
         yield from _argument(body, inputs)
@@ -54,31 +54,39 @@ def leftover_faults(mode: str, unused: tuple[str, ...], inputs: Inputs) -> Itera
     for name in unused:
         found = inputs.find(name)
         if mode not in _TAKES_LEFTOVERS:
-            message = f'"{name}" is declared and sent nowhere; map it, or remove it from {inputs.where}'
+            message = f'"{name}" is declared in {inputs.where} but never sent to the backend; map it or remove it'
             yield Reason.UNMAPPED_ARGUMENT, name, message
         elif mode == "None" and found is not None and "object" in found.types:
             message = (
-                f'"{name}" may be an object, and goes to the query; add a query entry for it with style DeepObject or '
-                "Json, or give it a plain type"
+                f'"{name}" can be an object, which the query cannot carry by default; add a query entry with style '
+                "DeepObject or Json, or give it a scalar type"
             )
             yield Reason.INVALID_MAPPING, name, message
         elif mode in ("Form", "Multipart") and found is not None and not found.types <= SCALARS:
-            message = f'"{name}" is no plain value, and a form holds nothing else; give it a plain type, or map it'
+            message = f'"{name}" must be a scalar in mode {mode}; give it a scalar type or map it elsewhere'
             yield Reason.INVALID_MAPPING, name, message
 
 
 def _members(body: Body) -> Iterator[Fault]:
     mode = body.mode
     if mode in _WITH_ARGUMENT and not body.argument:
-        yield Reason.INVALID_MAPPING, ("argument",), f"mode {mode} sends one argument; name it in argument"
+        yield Reason.INVALID_MAPPING, ("argument",), f"mode {mode} requires argument; set it to the argument to send"
     if mode not in _WITH_ARGUMENT and body.argument:
-        yield Reason.INVALID_MAPPING, ("argument",), f"mode {mode} takes no argument; remove it, or use mode Argument"
+        yield (
+            Reason.INVALID_MAPPING,
+            ("argument",),
+            f"mode {mode} does not support argument; remove it or use mode Argument",
+        )
     if mode == "Fields" and not body.fields:
-        yield Reason.INVALID_MAPPING, ("fields",), "mode Fields needs fields; add one, or use mode Arguments"
+        yield Reason.INVALID_MAPPING, ("fields",), "mode Fields requires fields; add one or use mode Arguments"
     if mode not in _WITH_FIELDS and body.fields:
-        yield Reason.INVALID_MAPPING, ("fields",), f"mode {mode} takes no fields; remove them, or use mode Fields"
+        yield (
+            Reason.INVALID_MAPPING,
+            ("fields",),
+            f"mode {mode} does not support fields; remove them or use mode Fields",
+        )
     if mode != "Raw" and body.encoding:
-        yield Reason.INVALID_MAPPING, ("encoding",), f"mode {mode} takes no encoding; remove it, or use mode Raw"
+        yield Reason.INVALID_MAPPING, ("encoding",), f"mode {mode} does not support encoding; remove it or use mode Raw"
 
 
 def _argument(body: Body, inputs: Inputs) -> Iterator[Fault]:
@@ -88,21 +96,21 @@ def _argument(body: Body, inputs: Inputs) -> Iterator[Fault]:
         message = f'"{name}" is not declared in {inputs.where}; {inputs.repair(name)}'
         yield Reason.INVALID_MAPPING, ("argument",), message
     elif body.mode == "Raw" and found.types != frozenset({"string"}):
-        message = f'"{name}" is not always a string, which mode Raw sends; set its type to string, or use mode Argument'
+        message = f'"{name}" must be a string in mode Raw; set its type to string or use mode Argument'
         yield Reason.INVALID_MAPPING, ("argument",), message
 
 
 def _content_type(body: Body) -> Iterator[Fault]:
     given, at = body.content_type, ("contentType",)
     if body.mode == "Raw" and given is None:
-        yield Reason.INVALID_MAPPING, at, "mode Raw sends bytes that nobody can name; set contentType"
+        yield Reason.INVALID_MAPPING, at, "mode Raw requires contentType; set it to the media type of the argument"
     if given is None or body.mode == "Raw":
         return
     media = given.partition(";")[0].strip().lower()
     if body.mode not in _JSON_MODES:
-        yield Reason.INVALID_MAPPING, at, f"mode {body.mode} sets its own contentType; remove it"
+        yield Reason.INVALID_MAPPING, at, f"mode {body.mode} does not support contentType; remove it"
     elif media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
-        message = f'"{given}" is no JSON; use application/json or application/*+json, or mode Raw'
+        message = f'must be application/json or application/*+json, got "{given}"; change it or use mode Raw'
         yield Reason.INVALID_MAPPING, at, message
 
 
@@ -113,15 +121,15 @@ def _field(mode: str, field: BodyField, at: Path, inputs: Inputs) -> Iterator[Fa
             message = f'"{field.argument}" is not declared in {inputs.where}; {inputs.repair(field.argument)}'
             yield Reason.INVALID_MAPPING, (*at, "argument"), message
         elif mode in ("Form", "Multipart") and not found.types <= SCALARS:
-            message = f'"{field.argument}" is no plain value, and a form holds nothing else; give it a plain type'
+            message = f'"{field.argument}" must be a scalar in mode {mode}; give it a scalar type'
             yield Reason.INVALID_MAPPING, (*at, "argument"), message
     if mode == "Fields" and field.name.startswith("/") and field.name.count("/") > MAX_STEPS:
-        message = f'"{field.name}" has {field.name.count("/")} steps; use {MAX_STEPS} at most'
+        message = f'"{field.name}" must have at most {MAX_STEPS} steps, got {field.name.count("/")}'
         yield Reason.INVALID_MAPPING, (*at, "name"), message
     extras = {"fileName": field.file_name, "mediaType": field.media_type, "encoding": field.encoding}
     for member, value in extras.items():
         if value is not None and mode != "Multipart":
-            message = f"{member} is for mode Multipart; remove it, or change the mode"
+            message = f"{member} requires mode Multipart; remove it or change the mode"
             yield Reason.INVALID_MAPPING, (*at, member), message
 
 
@@ -132,7 +140,7 @@ def _clashes(fields: tuple[BodyField, ...]) -> Iterator[Fault]:
         steps = _steps(field.name)
         other = next((n for s, n in seen.items() if s[: len(steps)] == steps or steps[: len(s)] == s), None)
         if other is not None:
-            message = f'"{field.name}" and "{other}" are at the same place of the body; remove or rename one'
+            message = f'"{field.name}" and "{other}" write to the same place in the body; remove or rename one'
             yield Reason.INVALID_MAPPING, ("fields", index, "name"), message
         seen[steps] = field.name
 

@@ -23,7 +23,7 @@ def immutable_fields(old: Object, new: Object) -> Iterator[Finding]:
     if before and after and before.key_prefix and before.key_prefix != after.key_prefix:
         now = f'"{after.key_prefix}"' if after.key_prefix else "nothing"
         message = (
-            f'keyPrefix cannot be changed from "{before.key_prefix}" to {now}: every session and limit would be lost; '
-            "restore it, or make a new MCPServer"
+            f'keyPrefix is immutable: changing it from "{before.key_prefix}" to {now} would lose all sessions and rate '
+            "limits; restore it or create a new MCPServer"
         )
         yield Finding.of(Reason.IMMUTABLE_FIELD, new.ref, message, path=("spec", "redis", "keyPrefix"))

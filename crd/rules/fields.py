@@ -25,5 +25,5 @@ def unknown_fields(item: Object) -> Iterator[Finding]:
     """Fields that the schema does not have; the API server would drop them or, asked to be strict, refuse them."""
     for found in fields.unknown(item.raw):
         repair = f'did you mean "{found.nearest}"?' if found.nearest else "remove it"
-        message = f'the schema of {item.ref.kind} has no field "{found.name}"; {repair}'
+        message = f'unknown field "{found.name}"; {repair}'
         yield Finding.of(Reason.UNKNOWN_FIELD, item.ref, message, path=found.path)

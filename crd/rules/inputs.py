@@ -45,7 +45,7 @@ class Inputs:
     def repair(self, source: str) -> str:
         """What to do about a name that is not declared."""
         near = difflib.get_close_matches(self.top(source), self.names, n=1)
-        return f'did you mean "{near[0]}"?' if near else f"declare it in {self.where}, or remove it"
+        return f'did you mean "{near[0]}"?' if near else "declare it there or remove it"
 
 
 def of_schema(schema: Mapping[str, Any]) -> Inputs:

@@ -39,7 +39,7 @@ def invalid_mapping(item: Object) -> Iterator[Finding]:
         if spec.mcp is None:
             yield from _mapped(item.ref, spec.http, spec.method, inputs.of_schema(spec.input_schema))
         elif spec.service.path != "/":
-            message = f'service.path "{spec.service.path}" has no effect with mcp; write the whole path in mcp.path'
+            message = f'service.path "{spec.service.path}" is ignored when spec.mcp is set; move it to spec.mcp.path'
             yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=_SERVICE_PATH)
         yield from _service_path(item.ref, spec.service.path)
     elif isinstance(spec, ResourceSpec) and spec.http is not None:
@@ -48,13 +48,13 @@ def invalid_mapping(item: Object) -> Iterator[Finding]:
         if not isinstance(parsed, str):
             yield from _mapped(item.ref, spec.http, "GET", inputs.of_template(parsed))
         if spec.http.pagination:
-            message = "a resource is read whole; remove pagination, or offer a tool"
+            message = "MCPResource does not support pagination; remove it or use an MCPTool"
             yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=(*_AT, "pagination"))
 
 
 def _service_path(ref: Ref, path: str) -> Iterator[Finding]:
     for name in paths.placeholders(path):
-        message = f'"{{{name}}}" is sent as it stands there; move it to spec.http.path'
+        message = f'placeholder "{{{name}}}" is not substituted in service.path; move it to spec.http.path'
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=(name,), path=_SERVICE_PATH)
     for reason, subject, message in paths.literal_faults(path) if not paths.placeholders(path) else ():
         yield Finding.of(reason, ref, message, subject=("service", subject), path=_SERVICE_PATH)
@@ -101,35 +101,39 @@ def _entry(ref: Ref, entry: Entry, place: str, at: Path, known: Inputs) -> Itera
         return
     name, style = entry.argument, entry.style
     if "object" in found.types and style not in _OF_OBJECTS:
-        message = f'"{name}" may be an object, which style {style} cannot write; use DeepObject or Json'
+        message = f'"{name}" can be an object, which style {style} does not support; use DeepObject or Json'
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
     elif "array" in found.types and style not in _OF_ARRAYS:
-        message = f'"{name}" may be an array, which style {style} cannot write; use Repeat, Comma, Space, Pipe or Json'
+        message = (
+            f'"{name}" can be an array, which style {style} does not support; use Repeat, Comma, Space, Pipe or Json'
+        )
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
     elif place == "headers" and (style == "DeepObject" or (style == "Repeat" and "array" in found.types)):
-        message = f'"{name}" would need several headers of one name; use style Comma or Json'
+        message = f'style {style} sends "{name}" as several headers with the same name; use Comma or Json'
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
 
 
 def _pagination(ref: Ref, pages: Pagination, http: Http, known: Inputs) -> Iterator[Finding]:
     at: Path = (*_AT, "pagination")
     if pages.cursor_argument in known.names:
-        message = f'"{pages.cursor_argument}" is declared in {known.where}; set cursorArgument to a name that is not'
+        message = (
+            f'"{pages.cursor_argument}" is already declared in {known.where}; set cursorArgument to an unused name'
+        )
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "cursorArgument"))
     if pages.size_argument is not None:
         found = known.find(pages.size_argument)
         if found is None or not found.types <= {"integer", "number"}:
-            said = "is not declared" if found is None else "is no number"
-            message = f'"{pages.size_argument}" {said} in {known.where}; declare it there with type integer'
+            fault = "is not declared" if found is None else "must be an integer or number"
+            message = f'"{pages.size_argument}" {fault} in {known.where}; declare it there with type integer'
             yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "sizeArgument"))
     elif pages.max_size is not None:
-        message = "maxSize bounds sizeArgument, which is not set; set it with sizeParameter, or remove maxSize"
+        message = "maxSize requires sizeArgument; set sizeArgument and sizeParameter, or remove maxSize"
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "maxSize"))
     names = {entry.name for entry in http.query}
     for member, name in (("parameter", pages.parameter), ("sizeParameter", pages.size_parameter)):
         if name in names:
-            message = f'spec.http.query sets "{name}" as well; remove one of the two'
+            message = f'query parameter "{name}" is also set in spec.http.query; remove one of the two'
             yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, member))
     if pages.parameter == pages.size_parameter:
-        message = f'"{pages.parameter}" is the parameter of the cursor too; correct one of the two'
+        message = f'parameter and sizeParameter are both "{pages.parameter}"; change one of the two'
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "sizeParameter"))

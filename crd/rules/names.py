@@ -32,7 +32,7 @@ def repeated(item: Object) -> Iterator[Finding]:
     for claim, place in manifest.claims(item):
         other = first.setdefault(claim, place)
         if other != place:
-            message = f'{dotted(other)} already serves "{claim.value}"; change {dotted(place)}, or remove the operation'
+            message = f'{dotted(other)} already serves "{claim.value}"; change {dotted(place)} or remove the operation'
             yield Finding.of(
                 REASONS[claim.space], item.ref, message, subject=(claim.space.value, claim.value), path=place
             )

@@ -34,14 +34,14 @@ def template_faults(path: str, inputs: Inputs) -> Iterator[Fault]:
     for name in placeholders(path):
         found = inputs.find(name)
         if found is None:
-            message = f'the path uses "{{{name}}}", which {inputs.where} does not declare; {inputs.repair(name)}'
+            message = f'placeholder "{{{name}}}" is not declared in {inputs.where}; {inputs.repair(name)}'
             yield Reason.UNDECLARED_PLACEHOLDER, name, message
         elif not found.types <= SCALARS:
-            types = ", ".join(sorted(found.types - SCALARS))
-            message = f'"{name}" may be {types}, which has no place in a path; give it a plain type in {inputs.where}'
+            types = " or ".join(sorted(found.types - SCALARS))
+            message = f'"{name}" can be of type {types}, which a path cannot carry; give it a scalar type'
             yield Reason.INVALID_MAPPING, name, message
         elif not (found.required or found.has_default):
-            message = f'"{name}" may be left out, and the path needs it; make it required, or give it a default'
+            message = f'"{name}" is optional but used in the path; make it required or give it a default'
             yield Reason.INVALID_MAPPING, name, message
 
 
@@ -50,23 +50,25 @@ def literal_faults(path: str) -> Iterator[Fault]:
     for segment in path.split("/")[1:]:
         found = list(_PLACEHOLDER.finditer(segment))
         rest = unquote(_PLACEHOLDER.sub("", segment))
-        whole = f'the segment "{segment}"'
+        whole = f'path segment "{segment}"'
         if not found:
             yield from _plain(segment, rest)
         elif any(match[2] for match in found) and (len(found) > 1 or rest):
-            message = f"{whole} holds more than {{{found[0][1]}+}}; let it stand alone between slashes"
+            message = (
+                f"{whole} holds more than {{{found[0][1]}+}}, which must be a whole segment; put slashes around it"
+            )
             yield Reason.UNSAFE_PATH, segment, message
         elif rest.strip(".") == "" and rest:
-            message = f'{whole} becomes ".." for some values; put a letter or digit next to the argument'
+            message = f'{whole} becomes ".." for some arguments; add a letter or digit'
             yield Reason.UNSAFE_PATH, segment, message
         elif any(a.end() == b.start() for a, b in itertools.pairwise(found)):
-            message = f"{whole} holds two arguments side by side, which cannot be told apart; put text between them"
+            message = f"{whole} has two adjacent placeholders, whose values cannot be separated; put text between them"
             yield Reason.UNSAFE_PATH, segment, message
 
 
 def _plain(segment: str, decoded: str) -> Iterator[Fault]:
     if decoded.partition(";")[0] in (".", ".."):
-        yield Reason.UNSAFE_PATH, segment, f'the segment "{segment}" leads elsewhere; write the path that is meant'
+        yield Reason.UNSAFE_PATH, segment, f'path segment "{segment}" resolves to another path; write the resolved path'
     elif "%" in segment and ("/" in decoded or "\\" in decoded or any(ord(c) < 0x20 for c in decoded)):
-        message = f'the segment "{segment}" hides a slash or a control character; write the path without it'
+        message = f'path segment "{segment}" encodes a slash or control character; remove the encoded character'
         yield Reason.UNSAFE_PATH, segment, message

@@ -26,8 +26,8 @@ def undeclared_placeholders(item: Object) -> Iterator[Finding]:
         for name in template.placeholders(text):
             if name not in declared:
                 near = difflib.get_close_matches(name, declared, n=1)
-                repair = f'did you mean "{{{{{near[0]}}}}}"?' if near else "add it to spec.variables or remove it"
-                message = f'the text uses "{{{{{name}}}}}", which spec.variables does not declare; {repair}'
+                repair = f'did you mean "{{{{{near[0]}}}}}"?' if near else "declare it there or remove it"
+                message = f'placeholder "{{{{{name}}}}}" is not declared in spec.variables; {repair}'
                 at = ("spec", *path)
                 yield Finding.of(Reason.UNDECLARED_PLACEHOLDER, item.ref, message, subject=(name,), path=at)
 
@@ -39,6 +39,6 @@ def unused_variables(item: Object) -> Iterator[Finding]:
     used = {name for _, text in item.spec.texts for name in template.placeholders(text)}
     for index, variable in enumerate(item.spec.variables):
         if variable.name not in used:
-            message = f'no text uses "{{{{{variable.name}}}}}"; use it, or remove the variable'
+            message = f'variable "{variable.name}" is not used; use "{{{{{variable.name}}}}}" or remove the variable'
             at = ("spec", "variables", index)
             yield Finding.of(Reason.UNUSED_VARIABLE, item.ref, message, subject=(variable.name,), path=at)

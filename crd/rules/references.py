@@ -27,8 +27,8 @@ def _backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: Backend
     at = backend.path
     if isinstance(fact, MemberFact) and not snapshot.granted(fact.ref, backend.service):
         message = (
-            f"{backend.service} is in another namespace, where no ReferenceGrant lets {fact.ref.kind}s of "
-            f"{fact.ref.namespace} call it; create one there, or name a Service of {fact.ref.namespace}"
+            f"{backend.service} is in another namespace, and no ReferenceGrant there allows {fact.ref.kind}s of "
+            f"namespace {fact.ref.namespace} to call it; create one there or use a Service in {fact.ref.namespace}"
         )
         related = (backend.service,)
         yield Finding.of(
@@ -36,22 +36,23 @@ def _backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: Backend
         )
     service = snapshot.service(backend.service)
     if service is None:
-        what = "calls fail" if isinstance(fact, MemberFact) else "sessions and limits fail"
-        message = (
-            f"{backend.service} does not exist; {what} until it does; create it, or correct {dotted(backend.path)}"
-        )
+        what = "calls fail" if isinstance(fact, MemberFact) else "sessions and rate limits fail"
+        message = f"{backend.service} does not exist, so {what}; create it or correct {dotted(backend.path)}"
         yield Finding.of(
             Reason.SERVICE_MISSING, fact.ref, message, subject=subject, path=at, related=(backend.service,)
         )
     elif service.type == "ExternalName":
-        message = f"{backend.service} is of type ExternalName and leads out of the cluster; name one with pods"
+        message = (
+            f"{backend.service} has type ExternalName, which resolves to a host outside the cluster; use a Service "
+            "that selects pods"
+        )
         yield Finding.of(
             Reason.SERVICE_EXTERNAL_NAME, fact.ref, message, subject=subject, path=at, related=(backend.service,)
         )
     elif service.port_number(backend.port) is None:
         ports = ", ".join(f"{number} ({name})" if name else str(number) for name, number in service.ports[:5])
         given = f'"{backend.port}"' if isinstance(backend.port, str) else str(backend.port)
-        message = f"{backend.service} has no port {given}; use one of its ports: {ports or 'it has none'}"
+        message = f"{backend.service} has no port {given}; {f'its ports are {ports}' if ports else 'it has no ports'}"
         subject = (*subject, str(backend.port))
         yield Finding.of(
             Reason.SERVICE_PORT_MISSING, fact.ref, message, subject=subject, path=(*at, "port"), related=(service.ref,)
@@ -62,9 +63,7 @@ def mounts(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Findin
     """Secrets and ConfigMaps that are not there; nothing where nobody may list them."""
     for mount in fact.mounts:
         if snapshot.knows(mount.ref.kind) and snapshot.get(mount.ref) is None:
-            message = (
-                f"{mount.ref} does not exist; calls fail until it does; create it, or correct {dotted(mount.path)}"
-            )
+            message = f"{mount.ref} does not exist, so calls fail; create it or correct {dotted(mount.path)}"
             yield Finding.of(
                 Reason.SECRET_MISSING,
                 fact.ref,

@@ -32,7 +32,7 @@ def invalid_uris(item: Object) -> Iterator[Finding]:
     for path, text in plain:
         wrong = uri.fault(text) if text else None
         if wrong:
-            yield Finding.of(Reason.INVALID_URI, item.ref, f'"{text}" is no URI: {wrong}', path=path)
+            yield Finding.of(Reason.INVALID_URI, item.ref, f'"{text}" is not a valid URI: {wrong}', path=path)
     if spec.uri_template:
         yield from _template(item.ref, spec.uri_template, ("spec", "uriTemplate"), variables=True)
     for index, operation in enumerate(spec.operations or ()):
@@ -44,9 +44,9 @@ def invalid_uris(item: Object) -> Iterator[Finding]:
 def _template(ref: Ref, text: str, at: Path, *, variables: bool) -> Iterator[Finding]:
     parsed = uri.parse(text)
     if isinstance(parsed, str):
-        yield Finding.of(Reason.INVALID_URI_TEMPLATE, ref, f'"{text}" is no URI template: {parsed}', path=at)
+        yield Finding.of(Reason.INVALID_URI_TEMPLATE, ref, f'"{text}" is not a valid URI template: {parsed}', path=at)
     elif variables and not parsed.variables:
-        message = f'"{text}" holds no variable; write it as uri instead'
+        message = f'"{text}" has no variables; use spec.uri instead'
         yield Finding.of(Reason.INVALID_URI_TEMPLATE, ref, message, path=at)
 
 
@@ -64,7 +64,7 @@ def _placeholders(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]
     for path, text in ((("ingressPath",), operation.ingress_path), (("service", "path"), operation.service.path)):
         for name in paths.placeholders(text):
             if name not in declared:
-                message = f'the path uses "{{{name}}}", which is no path parameter; add it to parameters with in: path'
+                message = f'placeholder "{{{name}}}" is not declared in parameters; declare it there with in: path'
                 place: Path = (*at, *path)
                 yield Finding.of(
                     Reason.UNDECLARED_PLACEHOLDER, ref, message, subject=(*map(str, place), name), path=place
@@ -81,16 +81,16 @@ def _parameters(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]:
     for position, parameter in enumerate(operation.parameters):
         place: Path = (*at, "parameters", position)
         if parameter.in_ == "path" and parameter.name not in paths.placeholders(operation.service.path):
-            message = f'"{parameter.name}" is sent nowhere; use {{{parameter.name}}} in service.path, or remove it'
+            message = f'"{parameter.name}" is never sent; use {{{parameter.name}}} in service.path or remove it'
             yield Finding.of(Reason.UNMAPPED_ARGUMENT, ref, message, path=place)
         elif parameter.in_ == "path" and parameter.name not in paths.placeholders(operation.ingress_path):
-            message = f'nobody can give "{parameter.name}" at the door; use {{{parameter.name}}} in ingressPath'
+            message = f'callers cannot set "{parameter.name}"; use {{{parameter.name}}} in ingressPath'
             yield Finding.of(Reason.UNMAPPED_ARGUMENT, ref, message, path=place)
         if given is not None and parameter.name not in given and (parameter.required or parameter.in_ == "path"):
-            message = f'uriTemplate "{stated}" gives no "{parameter.name}", which is needed; add {{{parameter.name}}}'
+            message = f'uriTemplate "{stated}" lacks the required "{parameter.name}"; add {{{parameter.name}}}'
             yield Finding.of(Reason.INVALID_URI_TEMPLATE, ref, message, path=(*at, "uriTemplate"))
     known = {parameter.name for parameter in operation.parameters}
     for name in sorted((given or set()) - known):
-        message = f'uriTemplate uses "{name}", which is no parameter; add it to parameters, or remove it'
+        message = f'placeholder "{{{name}}}" is not declared in parameters; declare it there or remove it'
         place = (*at, "uriTemplate")
         yield Finding.of(Reason.UNDECLARED_PLACEHOLDER, ref, message, subject=(*map(str, place), name), path=place)

@@ -35,7 +35,7 @@ Break = tuple["Path", str]
 
 
 def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"{uri} is not part of the schema, and nothing is fetched")
+    raise ValueError(f"{uri} is outside the schema; remote schemas are not fetched")
 
 
 _META = jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, retriever=_no_retrieval)
@@ -74,9 +74,9 @@ def breaking_changes(ref: Ref, broken: Sequence[Break], servers: Sequence[Ref]) 
     named = ", ".join(server.key for server in servers[:NAMED])
     more = f" and {len(servers) - NAMED} more" if len(servers) > NAMED else ""
     for path, what in broken:
-        message = f"{what}, so calls that were good are refused on MCPServer {named}{more}; "
+        message = f"{what}, so MCPServer {named}{more} rejects calls that were valid before; "
         optional = path[-1] == "required"
-        repair = "make it optional, or give it a default" if optional else "widen it, or offer it as a new tool"
+        repair = "make it optional or give it a default" if optional else "relax it or create a new tool"
         at = ("spec", "inputSchema", *path)
         yield Finding.of(
             Reason.BREAKING_SCHEMA_CHANGE,
@@ -91,9 +91,8 @@ def breaking_changes(ref: Ref, broken: Sequence[Break], servers: Sequence[Ref]) 
 def _root(ref: Ref, member: str, schema: dict[str, Any]) -> Iterator[Finding]:
     root = schema.get("type")
     if root != "object":
-        given = "has no type" if root is None else f'has type "{root}"'
-        what = "arguments are an object" if member == "inputSchema" else "structured results are an object"
-        message = f'{member} {given}; {what}, so set type to "object"'
+        given = "no type" if root is None else f'"{root}"'
+        message = f'the type of {member} must be "object", got {given}; set type to "object"'
         yield Finding.of(Reason.INVALID_SCHEMA, ref, message, path=("spec", member, "type"))
 
 
@@ -109,15 +108,23 @@ def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
         return tuple(found)
     found += _dialect(schema)
     found += (
-        (Reason.REMOTE_REFERENCE, path, f'"{uri}" is not part of the schema, and nothing is fetched; {_COPY}')
+        (Reason.REMOTE_REFERENCE, path, f'"{uri}" is outside the schema, and remote schemas are not fetched; {_COPY}')
         for path, uri in references.remote(schema)
     )
     found += (
-        (Reason.INVALID_SCHEMA, path, f'"{uri}" leads nowhere in this schema; correct it, or add what it names')
+        (
+            Reason.INVALID_SCHEMA,
+            path,
+            f'"{uri}" does not exist in this schema; correct the reference or add the definition',
+        )
         for path, uri in references.dangling(schema)
     )
     found += (
-        (Reason.INVALID_SCHEMA, path, f'"{uri}" leads back to itself, so no value can be judged; remove the circle')
+        (
+            Reason.INVALID_SCHEMA,
+            path,
+            f'reference cycle: "{uri}" refers back to itself; remove one reference of the cycle',
+        )
         for path, uri in references.circles(schema)
     )
     if found:
@@ -147,7 +154,7 @@ def _dialect(schema: dict[str, Any]) -> Iterator[Fault]:
     for path, node in subschemas.walk(schema):
         given = node.get("$schema") if isinstance(node, dict) else None
         if given is not None and str(given).rstrip("#") != DIALECT:
-            message = f'"{given}" is another dialect; write the schema in 2020-12, or remove $schema'
+            message = f'must be JSON Schema 2020-12 ("{DIALECT}"), got "{given}"; change it or remove $schema'
             yield Reason.INVALID_SCHEMA, (*path, "$schema"), message
 
 
@@ -179,13 +186,13 @@ def _pattern(text: str, path: Path) -> Iterator[Fault]:
     except UnreadableError:
         return
     except ambiguity.TooComplexError:
-        message = f'"{_short(text)}" is too complex to be proved safe; shorten it, or divide it'
+        message = f'"{_short(text)}" is too complex to be checked for exponential matching time; simplify it'
         yield Reason.UNSAFE_PATTERN, path, message
         return
     if unsafe:
         message = (
-            f'"{_short(text)}" repeats what repeats already, which takes forever on some texts; '
-            "remove one of the two repetitions"
+            f'"{_short(text)}" can take exponential time to match; remove nested repetitions and overlapping '
+            "alternatives"
         )
         yield Reason.UNSAFE_PATTERN, path, message
 
@@ -196,5 +203,5 @@ def _short(text: str) -> str:
 
 def _worded(path: Path, message: str) -> str:
     if path and path[-1] == "type":
-        return f"{message.partition(' is not ')[0]} is no JSON Schema type; use one of {_TYPES}"
+        return f"{message.partition(' is not ')[0]} is not a JSON Schema type; use one of {_TYPES}"
     return f"{message.splitlines()[0]}; correct it (JSON Schema 2020-12)"

@@ -33,7 +33,9 @@ def empty_selector(item: Object) -> Iterator[Finding]:
     """A selector without conditions that does not say that it means every object of the namespace."""
     for path, selector in _selectors(item):
         if not (selector.match_labels or selector.match_expressions or selector.select_all):
-            message = "an empty selector would serve every object of the namespace; name labels, or set selectAll: true"
+            message = (
+                "an empty selector would select every object in the namespace; add conditions or set selectAll: true"
+            )
             yield Finding.of(Reason.EMPTY_SELECTOR, item.ref, message, path=path)
 
 
@@ -57,7 +59,7 @@ def _selectors(item: Object) -> Iterator[tuple[Path, LabelSelector]]:
 
 def _faults(selector: LabelSelector) -> Iterator[tuple[Path, str]]:
     if selector.select_all and (selector.match_labels or selector.match_expressions):
-        yield ("selectAll",), "selectAll: true stands beside conditions; remove one of the two"
+        yield ("selectAll",), "selectAll: true and conditions are mutually exclusive; remove one of the two"
     for key, value in selector.match_labels.items():
         yield from _key_fault(("matchLabels", key), key)
         yield from _value_fault(("matchLabels", key), value)
@@ -66,7 +68,7 @@ def _faults(selector: LabelSelector) -> Iterator[tuple[Path, str]]:
         yield from _key_fault((*path, "key"), requirement.key)
         takes_values = requirement.operator in ("In", "NotIn")
         if takes_values and not requirement.values:
-            yield (*path, "values"), f"operator {requirement.operator} needs at least one value; add one"
+            yield (*path, "values"), f"operator {requirement.operator} requires at least one value; add one"
         if not takes_values and requirement.values:
             yield (*path, "values"), f"operator {requirement.operator} takes no values; remove them"
         for position, value in enumerate(requirement.values):
@@ -76,12 +78,12 @@ def _faults(selector: LabelSelector) -> Iterator[tuple[Path, str]]:
 def _key_fault(path: Path, key: str) -> Iterator[tuple[Path, str]]:
     prefix, slash, name = key.rpartition("/")
     if not _NAME.fullmatch(name) or (slash and not (_PREFIX.fullmatch(prefix) and len(prefix) <= 253)):
-        yield path, f'"{key}" is no label key, so nothing can carry it; write it as name or domain/name'
+        yield path, f'"{key}" is not a valid label key; use name or domain/name'
 
 
 def _value_fault(path: Path, value: str) -> Iterator[tuple[Path, str]]:
     if value and not _NAME.fullmatch(value):
-        yield path, f'"{value}" is no label value, so nothing can carry it; use letters, digits, "-", "_" and "."'
+        yield path, f'"{value}" is not a valid label value; use letters, digits, "-", "_" and "."'
 
 
 def selects_nothing(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
@@ -104,8 +106,8 @@ def _nothing(
 ) -> Finding:
     near = _labels_nearby(snapshot, server.ref.namespace, kinds, selector)
     absent = " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
-    repair = f"labels there: {near}" if near else f"there is no {absent} yet"
-    message = f"{server.ref} selects nothing in namespace {server.ref.namespace}; {repair}"
+    repair = f"labels in use there: {near}" if near else "create one with matching labels"
+    message = f"{server.ref} selects no {absent} in namespace {server.ref.namespace}; {repair}"
     return Finding.of(Reason.SELECTS_NOTHING, server.ref, message, path=("spec", field))
 
 

@@ -35,7 +35,7 @@ def public_without_auth(item: Object) -> Iterator[Finding]:
     """A server that is reached from outside and asks nobody who they are."""
     spec = item.spec
     if isinstance(spec, ServerSpec) and spec.ingress and (spec.auth is None or spec.auth.type == "None"):
-        message = f"everybody who reaches {spec.ingress.host} may use the server; set auth, or remove ingress"
+        message = f"anyone who can reach {spec.ingress.host} can use the server; set spec.auth or remove spec.ingress"
         yield Finding.of(Reason.PUBLIC_WITHOUT_AUTH, item.ref, message, path=("spec", "auth"))
 
 
@@ -43,7 +43,9 @@ def long_names(item: Object) -> Iterator[Finding]:
     """Served names that some clients cut or refuse (several model providers take 64 characters)."""
     for claim in item.fact.claims if isinstance(item.fact, MemberFact) else ():
         if claim.space in _NAMES and len(claim.value) > LONG:
-            message = f'"{claim.value}" has {len(claim.value)} characters, and many clients take {LONG}; shorten it'
+            message = (
+                f'"{claim.value}" has {len(claim.value)} characters; many clients reject names over {LONG}; shorten it'
+            )
             yield Finding.of(Reason.LONG_NAME, item.ref, message, path=("spec", "name"))
 
 
@@ -53,12 +55,12 @@ def prefixed_names(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
     if name is None or not server.prefix:
         return
     whole = f"{server.prefix}{name}"
-    repair = f'shorten it, or the prefix "{server.prefix}" of {server.ref}'
+    repair = f'shorten it or the prefix "{server.prefix}" of {server.ref}'
     if len(whole) > LONGEST:
-        message = f'"{whole}" has {len(whole)} characters of {LONGEST}; {repair}'
+        message = f'"{whole}" must have at most {LONGEST} characters, got {len(whole)}; {repair}'
         yield _of_member(Reason.INVALID_NAME, server, member, message, ("spec", "name"))
     elif len(whole) > LONG >= len(name):
-        message = f'"{whole}" has {len(whole)} characters, and many clients take {LONG}; {repair}'
+        message = f'"{whole}" has {len(whole)} characters; many clients reject names over {LONG}; {repair}'
         yield _of_member(Reason.LONG_NAME, server, member, message, ("spec", "name"))
 
 
@@ -66,8 +68,8 @@ def long_timeouts(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
     """A time-out that the server's own ends before."""
     if member.timeout > server.request_timeout:
         message = (
-            f"{member.timeout:g} s is longer than config.requestTimeout of {server.ref} "
-            f"({server.request_timeout:g} s), which ends the call; shorten it, or raise that"
+            f"{member.timeout:g} s exceeds spec.config.requestTimeout of {server.ref} ({server.request_timeout:g} s), "
+            "which ends the call first; shorten it or raise requestTimeout"
         )
         yield _of_member(Reason.LONG_TIMEOUT, server, member, message, ("spec", "timeout"))
 
@@ -87,7 +89,7 @@ def unmatched_limits(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding
             continue
         served = [f"{server.prefix}{claim.value}" for claim in claimants if claim.space is Space.TOOL_NAME]
         near = difflib.get_close_matches(name, served[:500], n=1)
-        repair = f'did you mean "{near[0]}"?' if near else "correct it, or remove the limit"
+        repair = f'did you mean "{near[0]}"?' if near else "correct the name or remove the limit"
         message = f'{server.ref} serves no tool "{name}", so the limit has no effect; {repair}'
         path = ("spec", "rateLimits", "tools", name)
         yield Finding.of(Reason.POLICY_MATCHES_NOTHING, server.ref, message, path=path)
@@ -101,7 +103,7 @@ def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool)
     others = sorted((fact for fact in facts if fact is not None), key=lambda fact: fact.seniority)
     if others and (blame_always or others[0].seniority < server.seniority):
         host, path = server.ingress_key
-        message = f"{others[0].ref} already has {host}{path}; change spec.ingress.host or spec.ingress.pathPrefix"
+        message = f"{others[0].ref} already serves {host}{path}; change spec.ingress.host or spec.ingress.pathPrefix"
         yield Finding.of(
             Reason.INGRESS_TAKEN,
             server.ref,
@@ -119,8 +121,8 @@ def catalog_size(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
         return
     level = Level.ERROR if weight > catalogs.LIMIT else Level.WARNING
     message = (
-        f"the catalog of {server.ref} has {weight // 1024} KiB of {catalogs.LIMIT // 1024}; "
-        "let it select fewer objects, or shorten schemas and texts"
+        f"the catalog of {server.ref} is {weight // 1024} KiB (limit {catalogs.LIMIT // 1024} KiB); "
+        "select fewer objects or shorten schemas and texts"
     )
     subject = (server.ref.key,)
     yield Finding.of(Reason.CATALOG_TOO_LARGE, server.ref, message, subject=subject, related=(server.ref,), level=level)

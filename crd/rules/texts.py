@@ -36,8 +36,8 @@ def weak_description(item: Object) -> Iterator[Finding]:
         return
     text = item.spec.description.strip()
     if len(text) < SHORTEST:
-        said = f'"{text}" says little' if text else "there is none"
-        message = f"{said}; tell a model in a sentence what it gets and when to use it"
+        fault = f'the description "{text}" is too short' if text else "the description is empty"
+        message = f"{fault}; describe in a sentence what it does and when to use it"
         yield Finding.of(Reason.WEAK_DESCRIPTION, item.ref, message, path=("spec", "description"))
 
 
@@ -48,7 +48,7 @@ def unsafe_texts(item: Object) -> Iterator[Finding]:
         if found:
             name = unicodedata.name(found[0], "a control character").lower()
             message = (
-                f"U+{ord(found[0]):04X} ({name}) at character {found.start() + 1} is not seen by who reads it; "
+                f"U+{ord(found[0]):04X} ({name}) at character {found.start() + 1} is invisible to reviewers; "
                 f"remove it from {dotted(path)}"
             )
             yield Finding.of(Reason.UNSAFE_TEXT, item.ref, message, path=path)
@@ -61,13 +61,13 @@ def contradictory_hints(item: Object) -> Iterator[Finding]:
         return
     hints, at = spec.annotations, ("spec", "annotations")
     if spec.method == "GET" and hints.destructive_hint:
-        message = "destructiveHint is true and the method GET; use the method that changes things, or remove the hint"
+        message = "destructiveHint is true but spec.method is GET; remove the hint or correct the method"
         yield Finding.of(Reason.CONTRADICTORY_HINT, item.ref, message, path=(*at, "destructiveHint"))
     elif hints.read_only_hint and hints.destructive_hint:
         message = "readOnlyHint and destructiveHint are both true; remove the one that is wrong"
         yield Finding.of(Reason.CONTRADICTORY_HINT, item.ref, message, path=(*at, "destructiveHint"))
     if spec.method == "DELETE" and hints.read_only_hint:
-        message = "readOnlyHint is true and the method DELETE; remove the hint, or correct the method"
+        message = "readOnlyHint is true but spec.method is DELETE; remove the hint or correct the method"
         yield Finding.of(Reason.CONTRADICTORY_HINT, item.ref, message, path=(*at, "readOnlyHint"))
 
 

@@ -35,8 +35,8 @@ def unsafe_retries(item: Object) -> Iterator[Finding]:
     hinted = spec.annotations is not None and spec.annotations.idempotent_hint is True
     if spec.method not in ("GET", "PUT", "DELETE") and not hinted:
         message = (
-            f"a {spec.method} that is sent again may be done twice; remove retries, or set annotations.idempotentHint "
-            "to true if the backend takes care"
+            f"a retried {spec.method} request may take effect twice; remove spec.retries or, if the backend handles "
+            "repeated requests, set annotations.idempotentHint to true"
         )
         yield Finding.of(Reason.UNSAFE_RETRY, item.ref, message, path=("spec", "retries"))
 
@@ -45,7 +45,7 @@ def insecure_tls(item: Object) -> Iterator[Finding]:
     """A certificate that nobody looks at."""
     spec = item.spec
     if isinstance(spec, ToolSpec | ResourceSpec) and spec.tls and spec.tls.insecure_skip_verify:
-        message = "any certificate is taken, so anybody in between can read and change calls; set tls.caSecretName"
+        message = "certificates are not verified, so calls can be intercepted; remove this and set tls.caSecretName"
         yield Finding.of(Reason.INSECURE_TLS, item.ref, message, path=("spec", "tls", "insecureSkipVerify"))
 
 
@@ -57,7 +57,9 @@ def unsafe_headers(item: Object) -> Iterator[Finding]:
     found = list(_mapped(spec))
     for index, source in enumerate(spec.headers_from):
         if _FRAMING.fullmatch(source.name.lower()):
-            found.append((("headersFrom", index, "name"), f'"{source.name}" is set by the server itself; remove it'))
+            found.append(
+                (("headersFrom", index, "name"), f'"{source.name}" is set by the MCP server itself; remove it')
+            )
     if isinstance(spec, ToolSpec):
         found += _forwarded(spec)
     for path, message in found:
@@ -69,24 +71,24 @@ def _mapped(spec: ToolSpec | ResourceSpec) -> Iterator[tuple[Path, str]]:
     for index, header in enumerate(spec.http.headers if spec.http else ()):
         at: Path = ("http", "headers", index)
         if _FORBIDDEN.fullmatch(header.name.lower()):
-            repair = "remove it, or use headersFrom for credentials"
-            yield (*at, "name"), f'"{header.name}" is never set by a mapping; {repair}'
+            repair = "remove it or, for credentials, use headersFrom"
+            yield (*at, "name"), f'"{header.name}" must not be set by a mapping; {repair}'
         if header.value is not None and not _VALUE.fullmatch(header.value):
-            message = f'"{header.value}" is no header value; use printable ASCII without spaces at its ends'
+            message = f'must be printable ASCII without leading or trailing spaces, got "{header.value}"'
             yield (*at, "value"), message
     for index, operation in enumerate(spec.operations or () if isinstance(spec, ResourceSpec) else ()):
         for position, parameter in enumerate(operation.parameters):
             if parameter.in_ == "header" and _FORBIDDEN.fullmatch(parameter.name.lower()):
                 path: Path = ("operations", index, "parameters", position, "name")
-                yield path, f'"{parameter.name}" is never set by a parameter; remove it'
+                yield path, f'"{parameter.name}" must not be set by a parameter; remove it'
 
 
 def _forwarded(spec: ToolSpec) -> Iterator[tuple[Path, str]]:
     for index, header in enumerate(spec.forward_headers):
         if _FORBIDDEN.fullmatch(header.name.lower()):
-            yield ("forwardHeaders", index, "name"), f'"{header.name}" is never passed on; remove it'
+            yield ("forwardHeaders", index, "name"), f'"{header.name}" must not be forwarded; remove it'
         elif header.backend_header and _FORBIDDEN.fullmatch(header.backend_header.lower()):
-            message = f'"{header.backend_header}" is never set by a client\'s header; choose another name'
+            message = f'"{header.backend_header}" must not be set from a client header; choose another name'
             yield ("forwardHeaders", index, "backendHeader"), message
 
 
@@ -103,7 +105,7 @@ def _repeated(item: Object, spec: ToolSpec | ResourceSpec) -> Iterator[Finding]:
     seen: set[str] = set()
     for path, name in named:
         if name.lower() in seen:
-            message = f'the header "{name}" is set before this one too; remove one of them'
+            message = f'header "{name}" is already set by an earlier entry; remove one of the two'
             yield Finding.of(Reason.DUPLICATE_ENTRY, item.ref, message, path=path)
         seen.add(name.lower())
 
@@ -116,7 +118,7 @@ def invalid_response(item: Object) -> Iterator[Finding]:
     at: Path = ("spec", "response")
     for index, name in enumerate(spec.response.headers):
         if _NEVER_TOLD.fullmatch(name.lower()):
-            message = f'"{name}" is the backend\'s own and never told to a client; remove it'
+            message = f'"{name}" must not be passed to clients; remove it'
             yield Finding.of(Reason.UNSAFE_HEADER, item.ref, message, path=(*at, "headers", index))
     schema = isinstance(spec, ToolSpec) and spec.output_schema is not None
     for path, message in _contradictions(spec.response, schema=schema):
@@ -126,13 +128,19 @@ def invalid_response(item: Object) -> Iterator[Finding]:
 def _contradictions(response: Response, *, schema: bool) -> Iterable[tuple[Path, str]]:
     if response.format in ("Text", "Binary"):
         if response.select is not None:
-            yield ("select",), f"format {response.format} has no parts to select; set format to Json, or remove select"
+            yield (
+                ("select",),
+                f"select requires format Json, got {response.format}; set format to Json or remove select",
+            )
         if schema:
-            yield ("format",), f"outputSchema needs a JSON reply, not {response.format}; set Json, or remove the schema"
+            yield (
+                ("format",),
+                f"outputSchema requires format Json, got {response.format}; set Json or remove outputSchema",
+            )
     if response.on_too_large == "Truncate" and schema:
-        message = "a reply that is cut breaks outputSchema; set onTooLarge to Error, or remove the schema"
+        message = "outputSchema does not allow truncated replies; set onTooLarge to Error or remove outputSchema"
         yield ("onTooLarge",), message
     for index, status in enumerate(response.expect_status):
         if status.startswith(("1", "3")):
-            message = f'"{status}" is never a reply: redirects are not followed; remove it'
+            message = f'"{status}" never matches: interim replies are skipped and redirects are not followed; remove it'
             yield ("expectStatus", index), message

@@ -22,14 +22,17 @@ def excesses(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is too much of a schema: a word for it, and a message."""
     depth = _depth(schema)
     if depth > MAX_DEPTH:
-        yield "depth", f"the schema is nested {depth} levels deep, and {MAX_DEPTH} are allowed; flatten it"
+        yield "depth", f"the schema must be at most {MAX_DEPTH} levels deep, got {depth}; flatten it"
     size = len(orjson.dumps(schema))
     if size > MAX_BYTES:
         limit = MAX_BYTES // 1024
-        yield "bytes", f"the schema has {-(-size // 1024)} KiB, and {limit} are allowed; shorten it, or split the tool"
+        yield (
+            "bytes",
+            f"the schema must be at most {limit} KiB, got {-(-size // 1024)} KiB; shorten it or split the tool",
+        )
     count = sum(1 for _ in subschemas.walk(schema)) if depth <= MAX_DEPTH else 0
     if count > MAX_SCHEMAS:
-        yield "schemas", f"the schema holds {count} schemas, and {MAX_SCHEMAS} are allowed; split the tool"
+        yield "schemas", f"the schema must have at most {MAX_SCHEMAS} subschemas, got {count}; split the tool"
 
 
 def _depth(value: Any) -> int:

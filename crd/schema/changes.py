@@ -36,19 +36,19 @@ def _objects(old: Mapping[str, Any], new: Mapping[str, Any], path: Path, depth: 
         # A default is filled in before arguments are checked.
         filled = isinstance(after.get(name), dict) and "default" in after[name]
         if name not in _list(old.get("required")) and not filled:
-            yield (*path, "required"), f'"{name}" is required now'
+            yield (*path, "required"), f'"{name}" is now required'
     open_before, open_after = old.get("additionalProperties") is not False, new.get("additionalProperties") is not False
     for name, schema in before.items():
         at = (*path, "properties", name)
         if name not in after:
             # Callers go on sending it, and whatever it did is not done any more.
-            yield (*path, "properties"), f'"{name}" is gone'
+            yield (*path, "properties"), f'"{name}" was removed'
         elif isinstance(schema, dict) and isinstance(after[name], dict):
             yield from _values(schema, after[name], (old, new), at, depth - 1)
         elif after[name] is False and schema is not False:
-            yield at, "it is forbidden now"
+            yield at, "the property is now forbidden"
     if open_before and not open_after:
-        yield (*path, "additionalProperties"), "arguments that are not declared are refused now"
+        yield (*path, "additionalProperties"), "undeclared properties are now rejected"
 
 
 def _values(
@@ -59,7 +59,7 @@ def _values(
         return
     lost = sorted(_types(old, roots[0]) - _types(new, roots[1]))
     if lost:
-        yield (*at, "type"), f"{' and '.join(lost)} is refused now"
+        yield (*at, "type"), f"type {' or '.join(lost)} is no longer accepted"
         return
     yield from _choices(old, new, at)
     yield from _narrower(old, new, at)
@@ -73,11 +73,11 @@ def _choices(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterat
     before, after = _allowed(old), _allowed(new)
     keyword = "const" if "const" in new else "enum"
     if before is None and after is not None:
-        yield (*at, keyword), "only listed values are accepted now"
+        yield (*at, keyword), "only listed values are now accepted"
     elif before is not None and after is not None:
         gone = [value for value in before if value not in after]
         if gone:
-            yield (*at, keyword), f"{', '.join(map(_written, gone[:3]))} is refused now"
+            yield (*at, keyword), f"{' or '.join(map(_written, gone[:3]))} is no longer accepted"
 
 
 def _narrower(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, str]]:
@@ -85,12 +85,12 @@ def _narrower(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Itera
         for keyword in keywords:
             limit, former = new.get(keyword), old.get(keyword)
             if _is_number(limit) and (not _is_number(former) or (limit - former) * tighter > 0):
-                yield (*at, keyword), f"{keyword} {limit:g} refuses what was accepted"
+                yield (*at, keyword), f"{keyword} {limit:g} is stricter than before"
     for keyword in _EXACT:
         if keyword in new and new[keyword] != old.get(keyword):
-            yield (*at, keyword), f"{keyword} {_written(new[keyword])} refuses what was accepted"
+            yield (*at, keyword), f"{keyword} {_written(new[keyword])} is new"
     if new.get("uniqueItems") is True and old.get("uniqueItems") is not True:
-        yield (*at, "uniqueItems"), "items that repeat are refused now"
+        yield (*at, "uniqueItems"), "duplicate items are now rejected"
 
 
 def _types(node: Mapping[str, Any], root: Mapping[str, Any]) -> frozenset[str]:

@@ -5,6 +5,7 @@ A conforming client drops a tool whose schema breaks one of these rules, without
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +31,13 @@ def faults(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             continue
         at, name = (*path, KEYWORD), node[KEYWORD]
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            yield at, "this is no header name; use letters, digits and dashes"
+            yield at, f'must be a header name of letters, digits and "-", got {json.dumps(name)[:80]}'
         elif not path or any(step != "properties" for step in path[::2]):
-            yield at, "only a property, or a property of properties, is sent as a header; move it, or remove this"
+            yield at, "x-mcp-header is only supported on properties of objects; move or remove it"
         elif node.get("type") not in _SENDABLE:
-            yield at, "only a string, an integer or a boolean is sent as a header; set such a type, or remove this"
+            yield at, "x-mcp-header requires type string, integer or boolean; change the type or remove x-mcp-header"
         elif name.lower() in seen:
             other = ".".join(map(str, seen[name.lower()]))
-            yield at, f'"{name}" is the header of {other} too; rename one of them'
+            yield at, f'"{name}" is already the header of {other}; rename one of the two'
         else:
             seen[name.lower()] = path

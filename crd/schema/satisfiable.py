@@ -56,7 +56,7 @@ def _own(node: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     yield from _required(node, types)
     yield from _conjunction(node, types)
     if node.get("not") is True or node.get("not") == {}:
-        yield ("not",), "not of everything leaves nothing; correct it"
+        yield ("not",), "not: {} rejects every value; correct it"
 
 
 def _types(node: Mapping[str, Any]) -> frozenset[str]:
@@ -74,21 +74,21 @@ def _values(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Pa
         values = node[keyword] if keyword == "enum" else [node[keyword]]
         if isinstance(values, list) and not any(type_of(value) in types for value in values):
             wanted = " or ".join(sorted(types - {"integer"} if "number" in types else types)) or "anything"
-            yield (keyword,), f"no value of {keyword} is of type {wanted}, so no value fits; correct one of them"
+            yield (keyword,), f"no value of {keyword} has type {wanted}, so no value is valid; correct one of the two"
 
 
 def _bounds(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Path, str]]:
     for low, high in _BOUNDS:
         least, most = node.get(low), node.get(high)
         if types <= _ABOUT[low] and _is_number(least) and _is_number(most) and least > most:
-            yield (), f"{low} {least:g} is above {high} {most:g}, so no value fits; correct one of them"
+            yield (), f"{low} {least:g} is greater than {high} {most:g}, so no value is valid; correct one of the two"
     if not types <= _ABOUT["minimum"]:
         return
     for low, high in (("exclusiveMinimum", "maximum"), ("minimum", "exclusiveMaximum"),
                       ("exclusiveMinimum", "exclusiveMaximum")):  # fmt: skip
         least, most = node.get(low), node.get(high)
         if _is_number(least) and _is_number(most) and least >= most:
-            yield (), f"{low} {least:g} is not below {high} {most:g}, so no value fits; correct one of them"
+            yield (), f"{low} {least:g} is not less than {high} {most:g}, so no value is valid; correct one of the two"
 
 
 def _required(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Path, str]]:
@@ -99,9 +99,9 @@ def _required(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[
     closed = node.get("additionalProperties") is False and not node.get("patternProperties")
     for name in required:
         if declared.get(name) is False:
-            yield ("required",), f'"{name}" is required and forbidden, so no value fits; correct one of them'
+            yield ("required",), f'"{name}" is required but forbidden, so no value is valid; correct one of the two'
         elif closed and name not in declared:
-            message = f'"{name}" is required, and additionalProperties: false forbids it; declare it in properties'
+            message = f'"{name}" is required but forbidden by additionalProperties: false; declare it in properties'
             yield ("required",), message
 
 
@@ -111,7 +111,7 @@ def _conjunction(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tup
     for part in parts if isinstance(parts, list) else ():
         left &= _types(part) if isinstance(part, dict) else ANY
         if part is False or not left:
-            yield ("allOf",), "the parts of allOf allow no common type, so no value fits; correct one of them"
+            yield ("allOf",), "the parts of allOf have no type in common, so no value is valid; correct one of them"
             return
 
 

@@ -175,8 +175,8 @@ def test_a_prefix_that_makes_a_name_too_long_is_the_servers_fault() -> None:
     snapshot = standing(tool("a", "n" * 127))
     (finding,) = judged(snapshot, None, choosing(naming={"prefix": "x_"})).errors
     assert str(finding) == (
-        f'InvalidName: spec.naming.prefix: "x_{"n" * 127}" has 129 characters of 128; shorten it, or the prefix "x_" '
-        "of MCPServer shop/main"
+        f'InvalidName: spec.naming.prefix: "x_{"n" * 127}" must have at most 128 characters, got '
+        '129; shorten it or the prefix "x_" of MCPServer shop/main'
     )
     assert finding.ref == server().ref
     (finding,) = judged(standing(choosing(naming={"prefix": "x_"})), None, tool("a", "n" * 127)).errors

@@ -142,56 +142,74 @@ def operation(**fields: Any) -> dict[str, Any]:
     return raw("MCPResource", {"operations": [{"ingressPath": "/a", "service": {"name": "a", "port": 1}, **fields}]})
 
 
-NAME = 'letters, digits, "_", "." and "-"'
+NAME = 'a name of letters, digits, "_", "." and "-"'
 WORDED = [
-    (tool(name="a b"), f'spec.name: "a b" is not allowed; use {NAME}'),
-    (tool(name="a b" * 100), f'spec.name: "{"a b" * 100}'[:90]),
-    (tool(name=7), "spec.name: 7 is no text; put it in quotes"),
-    (tool(name=[7]), "spec.name: [7] is no text; write text"),
-    (tool(name=""), "spec.name: the text is empty; write some, or remove the field"),
-    (tool(description="d" * 2049), "2049 characters; shorten it to 2048 at most"),
-    (tool(method="get"), 'spec.method: "get" is not allowed; use GET, POST, PUT, PATCH or DELETE'),
-    (tool(inputSchema=[]), "spec.inputSchema: [] is no object; write members as key: value"),
-    (tool(service="orders"), 'spec.service: "orders" is no object; write members as key: value'),
-    (tool(service={"port": 1}), "spec.service.name: name is missing; add it"),
-    (port(70000), "spec.service.port: port 70000 does not exist; use a number from 1 to 65535"),
-    (port("80"), 'spec.service.port: "80" is text, and a port name holds a letter; write 80 without quotes'),
-    (port("HTTP"), 'spec.service.port: "HTTP" is no port name; use lower-case letters'),
-    (port("1-2"), 'spec.service.port: "1-2" is no port name; use lower-case letters'),
-    (port(1.5), "spec.service.port: 1.5 is no port; use a number from 1 to 65535 or the name of a port"),
-    (port([]), "spec.service.port: [] is no port; use"),
+    (tool(name="a b"), f'spec.name: must be {NAME}, got "a b"'),
+    (tool(name="a b" * 100), f'spec.name: must have at most 128 characters, got 300: "{"a b" * 100}'[:120]),
+    (tool(name=7), "spec.name: must be a string, got 7; quote it"),
+    (tool(name=[7]), "spec.name: must be a string, got [7]"),
+    (tool(name=""), "spec.name: must not be empty; set a value or remove the field"),
+    (tool(description="d" * 2049), "must have at most 2048 characters, got 2049: "),
+    (tool(method="get"), 'spec.method: must be GET, POST, PUT, PATCH or DELETE, got "get"'),
+    (tool(inputSchema=[]), "spec.inputSchema: must be an object, got []; write its members as key: value"),
+    (tool(service="orders"), 'spec.service: must be an object, got "orders"; write its members as key: value'),
+    (tool(service={"port": 1}), 'spec.service.name: required field "name" is missing; add it'),
+    (port(70000), "spec.service.port: must be a port number from 1 to 65535, got 70000"),
+    (port("80"), 'spec.service.port: must be a number or a port name with a letter, got "80"; remove the quotes'),
+    (
+        port("HTTP"),
+        'spec.service.port: must be a port name of lower-case letters, digits and "-", with a letter and at',
+    ),
+    (port("1-2"), 'most 63 characters, got "1-2"'),
+    (port(1.5), "spec.service.port: must be a number from 1 to 65535 or the name of a port of the Service, got 1.5"),
+    (port([]), "of the Service, got []"),
     (
         tool(service={"name": "a", "port": 1, "path": "/a b"}),
-        'spec.service.path: "/a b" is not allowed; use a "/", then',
+        'encoded as %XX, got "/a b"',
     ),
-    (server(replicas=-1), "spec.replicas: -1 is too low; use 0 or more"),
-    (server(replicas=101), "spec.replicas: 101 is too high; use 100 or less"),
-    (server(replicas="2"), 'spec.replicas: "2" is no whole number; remove the quotes'),
-    (server(replicas=1.5), "spec.replicas: 1.5 is no whole number; write one, without quotes"),
-    (server(sessions={"ttl": "0s"}), 'spec.sessions.ttl: "0s" is not allowed; use numbers with h, m, s or ms'),
-    (server(sessions={"ttl": "s"}), 'spec.sessions.ttl: "s" is too short; write 2 characters at least'),
-    (server(toolSelector={"selectAll": "true"}), '"true" is no truth value; write true or false, without quotes'),
-    (prompt(*({"name": f"v{n}"} for n in range(65))), "spec.variables: 65 entries are too many; keep 64 at most"),
-    (raw("MCPPrompt", {"template": "t", "variables": {"a": 1}}), "is no list; write entries that each start with"),
+    (server(replicas=-1), "spec.replicas: must be ≥ 0, got -1"),
+    (server(replicas=101), "spec.replicas: must be ≤ 100, got 101"),
+    (server(replicas="2"), 'spec.replicas: must be an integer, got "2"; remove the quotes'),
+    (server(replicas=1.5), "spec.replicas: must be an integer, got 1.5"),
+    (server(sessions={"ttl": "0s"}), "spec.sessions.ttl: must be a duration greater than 0 in h, m, s or ms"),
+    (server(sessions={"ttl": "s"}), 'spec.sessions.ttl: must have at least 2 characters, got "s"'),
+    (server(toolSelector={"selectAll": "true"}), 'must be true or false, got "true"; remove the quotes'),
+    (
+        prompt(*({"name": f"v{n}"} for n in range(65))),
+        "spec.variables: must have at most 64 entries, got 65; remove some",
+    ),
+    (
+        raw("MCPPrompt", {"template": "t", "variables": {"a": 1}}),
+        'must be a list, got {"a": 1}; start each entry with "- "',
+    ),
     (
         prompt({"name": "a"}, {"name": "b"}, {"name": "a"}),
-        'spec.variables[2]: an entry before this one has name "a" too; remove one of them or change it',
+        'spec.variables[2]: an earlier entry also has name "a"; remove or change one of the two',
     ),
     (
         operation(parameters=[{"name": "a", "in": "query"}, {"name": "a", "in": "query"}]),
-        'spec.operations[0].parameters[1]: an entry before this one has name "a" and in "query" too',
+        'spec.operations[0].parameters[1]: an earlier entry also has name "a" and in "query"',
     ),
-    (operation(parameters=[{"in": "query"}]), "spec.operations[0].parameters[0].name: name is missing; add it"),
-    (raw("MCPResource", {"operations": []}), "spec.operations: the list is empty; add an entry"),
-    (server(imagePullSecrets=[{"name": "a"}] * 2), 'spec.imagePullSecrets[1]: an entry before this one has name "a"'),
-    (content(blob=""), 'spec.content.blob: "" is too short; write 4 characters at least'),
-    (content(blob="YQ=a"), 'spec.content.blob: "YQ=a" is not allowed; use base64 with its padding'),
-    (server(toolSelector={"matchLabels": {"str": 5}}), "spec.toolSelector.matchLabels.str: 5 is no text; put it"),
-    (server(resources={"limits": {"int": "x"}}), 'spec.resources.limits.int: "x" is no quantity; write a number'),
-    (raw("MCPTool", None), "spec: spec is missing; add it"),
-    (raw("MCPTool", "x"), 'spec: "x" is no object; write members as key: value'),
-    (raw("MCPTool", {"x"}), "spec: a value of type set is no object; write members as key: value"),
-    (content(text="", blob="YQ=="), "spec.content: content holds exactly one of text and blob; remove or add one"),
+    (
+        operation(parameters=[{"in": "query"}]),
+        'spec.operations[0].parameters[0].name: required field "name" is missing; add it',
+    ),
+    (raw("MCPResource", {"operations": []}), "spec.operations: must not be empty; add an entry"),
+    (server(imagePullSecrets=[{"name": "a"}] * 2), 'spec.imagePullSecrets[1]: an earlier entry also has name "a"'),
+    (content(blob=""), 'spec.content.blob: must have at least 4 characters, got ""'),
+    (content(blob="YQ=a"), 'spec.content.blob: must be base64 with padding, on one line, got "YQ=a"'),
+    (
+        server(toolSelector={"matchLabels": {"str": 5}}),
+        "spec.toolSelector.matchLabels.str: must be a string, got 5; quote it",
+    ),
+    (
+        server(resources={"limits": {"int": "x"}}),
+        "spec.resources.limits.int: must be a quantity such as 250m, 1.5 or 256Mi",
+    ),
+    (raw("MCPTool", None), 'spec: required field "spec" is missing; add it'),
+    (raw("MCPTool", "x"), 'spec: must be an object, got "x"; write its members as key: value'),
+    (raw("MCPTool", {"x"}), "spec: must be an object, got a value of type set; write its members as key: value"),
+    (content(text="", blob="YQ=="), "spec.content: set exactly one of text and blob"),
 ]
 
 
@@ -210,32 +228,53 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 UNSTORABLE = [
-    pytest.param(tool(inputSchema=nested(200)), "spec.inputSchema", "nested deeper than 200 levels", id="200 levels"),
-    pytest.param(tool(inputSchema=nested(300)), "spec.inputSchema", "nested deeper than 200 levels", id="300 levels"),
+    pytest.param(tool(inputSchema=nested(200)), "spec.inputSchema", "must be at most 200 levels deep", id="200 levels"),
+    pytest.param(tool(inputSchema=nested(300)), "spec.inputSchema", "must be at most 200 levels deep", id="300 levels"),
     pytest.param(
-        tool(inputSchema={"enum": [1, 2**64]}), "spec.inputSchema.enum[1]", f"{2**64} does not fit", id="65 bits"
+        tool(inputSchema={"enum": [1, 2**64]}),
+        "spec.inputSchema.enum[1]",
+        f"must fit in 64 bits, got {2**64};",
+        id="65 bits",
     ),
     pytest.param(tool(inputSchema={"minimum": -(2**63) - 1}), "spec.inputSchema.minimum", "64 bits", id="so low"),
-    pytest.param(tool(inputSchema={"enum": {"a"}}), "spec.inputSchema.enum", "type set is not JSON", id="a set"),
-    pytest.param(tool(description=b"a"), "spec.description", "type bytes is not JSON", id="bytes"),
     pytest.param(
-        tool(description="\ud800"), "spec.description", '"\\ud800" holds half of a surrogate', id="a surrogate"
+        tool(inputSchema={"enum": {"a"}}), "spec.inputSchema.enum", "must be a JSON value, got type set", id="a set"
     ),
-    pytest.param(tool(inputSchema={"\udfff": 1}), "spec.inputSchema", "a key cannot be stored", id="a surrogate key"),
-    pytest.param(tool(inputSchema={b"a": 1}), "spec.inputSchema", "a key cannot be stored", id="a key of bytes"),
+    pytest.param(tool(description=b"a"), "spec.description", "must be a JSON value, got type bytes", id="bytes"),
+    pytest.param(
+        tool(description="\ud800"), "spec.description", 'got an unpaired surrogate in "\\ud800"', id="a surrogate"
+    ),
+    pytest.param(
+        tool(inputSchema={"\udfff": 1}), "spec.inputSchema", "every key must be valid Unicode", id="a surrogate key"
+    ),
+    pytest.param(
+        tool(inputSchema={b"a": 1}), "spec.inputSchema", "every key must be a JSON value", id="a key of bytes"
+    ),
     pytest.param(
         {**tool(), "metadata": {"name": "\ud800"}}, "metadata.name", "surrogate", id="a surrogate in the name"
     ),
     pytest.param(
         {**tool(), "metadata": {"name": "a", "namespace": ["b"]}},
         "metadata.namespace",
-        '["b"] is no text; put it in quotes',
+        'must be a string, got ["b"]',
         id="a list for a namespace",
     ),
-    pytest.param(raw("MCPTool", {}, labels=["a"]), "metadata.labels", '["a"] is no object', id="a list for labels"),
-    pytest.param(raw("MCPTool", {}, labels={"a": True}), "metadata.labels.a", "true is no text", id="a truth value"),
+    pytest.param(
+        raw("MCPTool", {}, labels=["a"]), "metadata.labels", 'must be an object, got ["a"]', id="a list for labels"
+    ),
+    pytest.param(
+        raw("MCPTool", {}, labels={"a": True}),
+        "metadata.labels.a",
+        "must be a string, got true; quote it",
+        id="a boolean",
+    ),
     pytest.param(raw("MCPTool", {}, labels={"a": {"b"}}), "metadata.labels.a", "type set", id="a set for a label"),
-    pytest.param(raw("MCPTool", {}, labels={1: "a"}), "metadata.labels", "1 is no text", id="a number for a label key"),
+    pytest.param(
+        raw("MCPTool", {}, labels={1: "a"}),
+        "metadata.labels",
+        "must be a string, got 1; quote it",
+        id="a number for a label key",
+    ),
 ]
 
 
@@ -262,7 +301,7 @@ def test_a_spec_that_no_encoder_takes_says_why() -> None:
         """Looks like a number, and is none that JSON encoders know."""
 
     (problem,) = manifest.decode(tool(inputSchema={"default": Odd(1)})).problems
-    assert "cannot be written as JSON" in problem.message
+    assert "cannot be encoded as JSON" in problem.message
 
 
 @pytest.mark.parametrize("member", ["kind", "apiVersion"])

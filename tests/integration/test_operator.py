@@ -141,7 +141,7 @@ def test_a_field_that_the_api_server_dropped_is_warned_about(cluster: Cluster) -
     done = cluster.run("apply", "--validate=false", "-f", "-", stdin=text)
     cluster.run("-n", "shop", "delete", "mcptool", "typo")
 
-    assert 'UnknownField: spec.inputschema: "inputschema" is no field and was dropped' in done.stderr
+    assert 'UnknownField: spec.inputschema: unknown field "inputschema" was dropped' in done.stderr
     assert 'did you mean "inputSchema"?' in done.stderr
 
 

@@ -16,7 +16,7 @@ SERVICE = {"name": "orders", "port": 80}
 HTTPS = {**SERVICE, "scheme": "https"}
 OPERATION = {"ingressPath": "/a", "service": SERVICE}
 SELECTOR = {"matchLabels": {"app": "shop"}}
-ENTRY = "an entry takes its value from exactly one of argument, value and claim; remove or add one"
+ENTRY = "set exactly one of argument, value and claim"
 
 
 @dataclass(frozen=True)
@@ -190,11 +190,11 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 }
 
 REFUSED = (
-    Refused("port 0", port(0), "spec.service.port", "a port is a number from 1 to 65535 or a port name"),
-    Refused("port 65536", port(65536), "spec.service.port", "a port is a number from 1 to 65535 or a port name"),
-    Refused("a port name that starts with a dash", port("-http"), "spec.service.port", "a port is a number"),
+    Refused("port 0", port(0), "spec.service.port", "must be a port number from 1 to 65535 or a port name"),
+    Refused("port 65536", port(65536), "spec.service.port", "must be a port number from 1 to 65535 or a port name"),
+    Refused("a port name that starts with a dash", port("-http"), "spec.service.port", "must be a port number"),
     Refused("a port name of 64 characters", port("h" * 64), "spec.service.port"),
-    Refused("a port name without a letter", port("80"), "spec.service.port", "a port is a number"),
+    Refused("a port name without a letter", port("80"), "spec.service.port", "must be a port number"),
     Refused("a port with a fraction", port(1.5), "spec.service.port"),
     Refused("a port that is a truth value", port(True), "spec.service.port"),
     Refused("2049 characters", tool(description="\u00fc" * 2049), "spec.description"),
@@ -218,25 +218,25 @@ REFUSED = (
     Refused("a duration of nothing", server(sessions={"ttl": "0h0m"}), "spec.sessions.ttl"),
     Refused("a duration that is too long", server(sessions={"ttl": "9999999999999h"}), "spec.sessions.ttl"),
     Refused(
-        "a name of 56 characters", server("a" * 56), "metadata.name", "the name of an MCPServer starts with a letter"
+        "a name of 56 characters", server("a" * 56), "metadata.name", "the name of an MCPServer must have at most 55"
     ),
     Refused(
         "a name that starts with a digit",
         server("1a"),
         "metadata.name",
-        "the name of an MCPServer starts with a letter",
+        "the name of an MCPServer must have at most 55",
     ),
     Refused(
         "Redis without a Redis",
         server(sessions={"mode": "Redis"}),
         "spec",
-        "sessions.mode Redis needs spec.redis; name the Redis Service in spec.redis.serviceName",
+        "sessions.mode Redis requires spec.redis; set spec.redis.serviceName",
     ),
     Refused(
         "Memory at two replicas",
         server(replicas=2, sessions={"mode": "Memory"}),
         "spec",
-        "sessions.mode Memory works with one replica only; set spec.replicas to 1 or sessions.mode to Redis",
+        "sessions.mode Memory supports one replica only; set spec.replicas to 1 or sessions.mode to Redis",
     ),
     Refused(
         "Memory where two are the most",
@@ -248,7 +248,7 @@ REFUSED = (
         "limits of two replicas",
         server(replicas=2, rateLimits={}),
         "spec",
-        "rateLimits of several replicas need spec.redis to count together; name the Redis Service there",
+        "rateLimits with several replicas require spec.redis; set spec.redis.serviceName",
     ),
     Refused(
         "limits where two are the most",
@@ -260,13 +260,13 @@ REFUSED = (
         "replicas beside autoscaling",
         server(replicas=1, autoscaling={"maxReplicas": 2}),
         "spec",
-        "autoscaling decides how many pods there are; remove spec.replicas, or autoscaling",
+        "replicas and autoscaling are mutually exclusive; remove one of the two",
     ),
     Refused(
         "a CA without TLS",
         server(redis={**REDIS, "tls": {"enabled": False, "caSecretName": "ca"}}),
         "spec",
-        "redis.tls.caSecretName has no effect without TLS; set redis.tls.enabled, or remove it",
+        "redis.tls.caSecretName requires redis.tls.enabled; set enabled to true or remove caSecretName",
     ),
     Refused(
         "a CA where TLS is not spoken of",
@@ -278,44 +278,44 @@ REFUSED = (
         "fewer at most than at least",
         server(autoscaling={"minReplicas": 3, "maxReplicas": 2}),
         "spec.autoscaling.maxReplicas",
-        "maxReplicas is below minReplicas; raise it, or lower minReplicas",
+        "maxReplicas must be ≥ minReplicas; raise it or lower minReplicas",
     ),
-    Refused("an empty selector", selecting(), "spec.toolSelector", "an empty selector would serve every object"),
+    Refused("an empty selector", selecting(), "spec.toolSelector", "an empty selector would select every object"),
     Refused(
         "a selector of nothing",
         selecting(matchLabels={}, matchExpressions=[], selectAll=False),
         "spec.toolSelector",
-        "an empty selector would serve every object",
+        "an empty selector would select every object",
     ),
     Refused(
         "an empty selector of prompts",
         server(promptSelector={}),
         "spec.promptSelector",
-        "an empty selector would serve every object",
+        "an empty selector would select every object",
     ),
     Refused(
         "everything beside labels",
         selecting(selectAll=True, **SELECTOR),
         "spec.toolSelector",
-        "selectAll: true stands beside conditions; remove one of the two",
+        "selectAll: true and conditions are mutually exclusive; remove one of the two",
     ),
     Refused(
         "everything beside expressions",
         selecting(selectAll=True, matchExpressions=[{"key": "a", "operator": "Exists"}]),
         "spec.toolSelector",
-        "selectAll: true stands beside conditions",
+        "selectAll: true and conditions are mutually exclusive",
     ),
     Refused(
-        "a label key that is none", selecting(matchLabels={"-a": "b"}), "spec.toolSelector", "no label has such a key"
+        "a label key that is none", selecting(matchLabels={"-a": "b"}), "spec.toolSelector", "not a valid label key"
     ),
     Refused(
-        "a label value that is none", selecting(matchLabels={"a": "-"}), "spec.toolSelector", "no label has such a key"
+        "a label value that is none", selecting(matchLabels={"a": "-"}), "spec.toolSelector", "not a valid label key"
     ),
     Refused(
         "In without values",
         expression("In"),
         "spec.toolSelector.matchExpressions[0]",
-        "In and NotIn need at least one value, Exists and DoesNotExist take none",
+        "operators In and NotIn require at least one value; Exists and DoesNotExist take none",
     ),
     Refused(
         "Exists with a value",
@@ -327,16 +327,16 @@ REFUSED = (
         "a key of an expression that is none",
         expression("Exists", key="a b"),
         "spec.toolSelector.matchExpressions[0].key",
-        "no label has this key; write it as name or domain/name",
+        "not a valid label key; use name or domain/name",
     ),
     Refused(
         "a value of an expression that is none",
         expression("In", "a", "b c"),
         "spec.toolSelector.matchExpressions[0]",
-        "no label has this value; use letters, digits, '-', '_' and '.'",
+        "not a valid label value; use letters, digits, '-', '_' and '.'",
     ),
     *(
-        Refused(what, document, "spec.auth", "type APIKey goes with apiKey, JWT with jwt, None with neither")
+        Refused(what, document, "spec.auth", "set apiKey with type APIKey, jwt with type JWT")
         for what, document in (
             ("API keys of no Secret", auth("APIKey")),
             ("API keys beside tokens", auth("APIKey", **KEYS, **jwt(**URL))),
@@ -348,31 +348,31 @@ REFUSED = (
         Refused(what, auth("JWT", **jwt(**keys)), "spec.auth.jwt", "exactly one of jwksURL and jwksSecretName")
         for what, keys in (("keys from nowhere", {}), ("keys from two places", {**URL, **JWKS}))
     ),
-    Refused("no bytes", server(config={"maxRequestBytes": 0}), "spec.config.maxRequestBytes", "a size is a number"),
+    Refused("no bytes", server(config={"maxRequestBytes": 0}), "spec.config.maxRequestBytes", "must be a number of"),
     Refused(
-        "17 MiB", server(config={"maxResponseBytes": "17Mi"}), "spec.config.maxResponseBytes", "a size is a number"
+        "17 MiB", server(config={"maxResponseBytes": "17Mi"}), "spec.config.maxResponseBytes", "must be a number of"
     ),
-    Refused("a reply of 17 MiB", tool(response={"maxBytes": "17Mi"}), "spec.response.maxBytes", "a size is a number"),
+    Refused("a reply of 17 MiB", tool(response={"maxBytes": "17Mi"}), "spec.response.maxBytes", "must be a number of"),
     Refused(
         "a label of the pods whose key is none",
         server(podTemplate={"labels": {"-a": "b"}}),
         "spec.podTemplate.labels",
-        "each key is a label key: name or domain/name; correct those that are not",
+        "every key must be a label key such as name or domain/name",
     ),
     Refused(
         "a quantity that is none",
         server(resources={"limits": {"cpu": "many"}}),
         "spec.resources.limits.cpu",
-        "a quantity is a number with a unit, such as 250m, 1.5 or 256Mi",
+        "must be a quantity such as 250m, 1.5 or 256Mi",
     ),
     Refused(
         "a share above all",
         server(podDisruptionBudget={"minAvailable": "101%"}),
         "spec.podDisruptionBudget.minAvailable",
-        "a number of pods from 0 to 100, or a share such as 50%",
+        "must be a number of pods from 0 to 100 or a percentage such as 50%",
     ),
     *(
-        Refused(what, peer(**fields), "spec.networkPolicy.ingressFrom[0]", "a peer is an ipBlock, or a podSelector")
+        Refused(what, peer(**fields), "spec.networkPolicy.ingressFrom[0]", "set either ipBlock or at least one of")
         for what, fields in (
             ("a peer of nothing", {}),
             ("a peer by address and pods", {"ipBlock": BLOCK, "podSelector": {}}),
@@ -383,17 +383,20 @@ REFUSED = (
         "mapped and passed on",
         tool(http={}, mcp={}),
         "spec",
-        "a tool is mapped by http or passed on by mcp, not both; remove one",
+        "http and mcp are mutually exclusive; remove one of the two",
     ),
-    Refused("TLS over http", tool(tls={}), "spec", "tls needs service.scheme https; set it, or remove tls"),
-    Refused("TLS for a resource over http", read(tls={}), "spec", "tls needs service.scheme https"),
-    Refused("TLS for content", resource(content={"uri": "urn:a", "text": ""}, tls={}), "spec", "tls needs"),
+    Refused("TLS over http", tool(tls={}), "spec", "tls requires service.scheme https; set it or remove tls"),
+    Refused("TLS for a resource over http", read(tls={}), "spec", "tls requires service.scheme https"),
+    Refused("TLS for content", resource(content={"uri": "urn:a", "text": ""}, tls={}), "spec", "tls requires"),
     *(
         Refused(
             what,
             tool(retries=TWICE, **fields),
             "spec.retries",
-            "a call of this method may not be sent again; remove retries, or set annotations.idempotentHint to true",
+            (
+                "a retried request of this method may take effect twice; remove retries or, if the "
+                "backend handles repeated requests, set annotations.idempotentHint to true"
+            ),
         )
         for what, fields in (
             ("a POST that is sent again", {}),
@@ -417,7 +420,7 @@ REFUSED = (
             f"{name} in a mapping",
             tool(http={"headers": [{"name": name, "value": "a"}]}),
             "spec.http.headers[0].name",
-            "this header is never set by a mapping; remove it, or use headersFrom for credentials",
+            "this header must not be set by a mapping; remove it or, for credentials, use headersFrom",
         )
         for name in ("Host", "content-type", "Authorization", "X-Forwarded-For", "MCP-Session-Id", "cookie")
     ),
@@ -429,9 +432,7 @@ REFUSED = (
         )
     ),
     *(
-        Refused(
-            what, paged(nextLink=True, **fields), "spec.http.pagination", "sizeArgument and sizeParameter go together"
-        )
+        Refused(what, paged(nextLink=True, **fields), "spec.http.pagination", "set both sizeArgument and sizeParameter")
         for what, fields in (
             ("a size without parameter", {"sizeArgument": "n"}),
             ("a size without argument", {"sizeParameter": "s"}),
@@ -446,7 +447,7 @@ REFUSED = (
             f"{name} out of a Secret",
             mounted(name, **SECRET),
             "spec.headersFrom[0].name",
-            "this header is set by the server itself; remove it",
+            "this header is set by the MCP server itself; remove it",
         )
         for name in ("Host", "Content-Length", "mcp-name", "TE")
     ),
@@ -455,7 +456,7 @@ REFUSED = (
             f"{name} passed on",
             tool(forwardHeaders=[{"name": name}]),
             "spec.forwardHeaders[0].name",
-            "this header is never passed on; remove it",
+            "this header must not be forwarded; remove it",
         )
         for name in ("Authorization", "Host", "traceparent")
     ),
@@ -463,22 +464,20 @@ REFUSED = (
         "passed on as Cookie",
         tool(forwardHeaders=[{"name": "X-A", "backendHeader": "Cookie"}]),
         "spec.forwardHeaders[0].backendHeader",
-        "this header cannot be set by a client's; choose another name",
+        "this header must not be set from a client header; choose another name",
     ),
-    Refused("too short a time", tool(timeout="99ms"), "spec.timeout", "a timeout is 100ms to 10m"),
-    Refused("too long a time", tool(timeout="10m1ms"), "spec.timeout", "a timeout is 100ms to 10m"),
-    Refused("too long a read", read(timeout="11m"), "spec.timeout", "a timeout is 100ms to 10m"),
+    Refused("too short a time", tool(timeout="99ms"), "spec.timeout", "must be from 100ms to 10m"),
+    Refused("too long a time", tool(timeout="10m1ms"), "spec.timeout", "must be from 100ms to 10m"),
+    Refused("too long a read", read(timeout="11m"), "spec.timeout", "must be from 100ms to 10m"),
     *(
-        Refused(what, document, "spec", "a prompt holds exactly one of template and messages; remove or add one")
+        Refused(what, document, "spec", "set exactly one of template and messages")
         for what, document in (
             ("a prompt of nothing", raw("MCPPrompt", {})),
             ("a template and messages", said({"text": "t"}, template="t")),
         )
     ),
     *(
-        Refused(
-            what, said(message), "spec.messages[0]", "a message holds exactly one of text and resource; remove or add"
-        )
+        Refused(what, said(message), "spec.messages[0]", "set exactly one of text and resource")
         for what, message in (
             ("a message of nothing", {"role": "user"}),
             ("a text with a link", {"text": "t", "resource": {"uri": "urn:a"}}),
@@ -488,16 +487,16 @@ REFUSED = (
         "required, with default",
         prompt(variables=[{"name": "a", "required": True, "default": ""}]),
         "spec.variables[0]",
-        "a required variable never uses its default; remove required or default",
+        "required and default are mutually exclusive; remove one of the two",
     ),
     Refused(
         "a default that is not one of enum",
         prompt(variables=[{"name": "a", "enum": ["x"], "default": ""}]),
         "spec.variables[0]",
-        "default is not one of enum; add it there, or change it",
+        "default must be one of enum; add it to enum or change it",
     ),
     *(
-        Refused(what, document, "spec", "a resource holds exactly one of content, operations and http")
+        Refused(what, document, "spec", "set exactly one of content, operations and http")
         for what, document in (
             ("a resource of nothing", resource(name="a")),
             ("content and operations", resource(content={"uri": "urn:a", "text": ""}, operations=[OPERATION])),
@@ -506,7 +505,7 @@ REFUSED = (
         )
     ),
     *(
-        Refused(what, document, "spec", "http goes with exactly one of uri and uriTemplate, and they with http")
+        Refused(what, document, "spec", "set exactly one of uri and uriTemplate with http")
         for what, document in (
             ("a GET at no URI", resource(service=SERVICE, http={})),
             ("a GET at a URI and a template", read(uriTemplate="shop://{a}")),
@@ -515,16 +514,14 @@ REFUSED = (
         )
     ),
     *(
-        Refused(what, document, "spec", "http and service go together; add the other, or remove both")
+        Refused(what, document, "spec", "set both http and service or neither")
         for what, document in (
             ("a GET of no Service", resource(uri="urn:a", http={})),
             ("content of a Service", resource(content={"uri": "urn:a", "text": ""}, service=SERVICE)),
         )
     ),
     *(
-        Refused(
-            what, content(**fields), "spec.content", "content holds exactly one of text and blob; remove or add one"
-        )
+        Refused(what, content(**fields), "spec.content", "set exactly one of text and blob")
         for what, fields in (("neither text nor blob", {}), ("text and blob", {"text": "", "blob": "YQ=="}))
     ),
 )
@@ -534,7 +531,7 @@ def kept(**redis: Any) -> dict[str, Any]:
     return server(redis={**REDIS, **redis})
 
 
-PREFIX = "keyPrefix cannot be changed: every session and limit would be lost; restore it"
+PREFIX = "keyPrefix is immutable: changing it would lose all sessions and rate limits; restore it"
 
 CHANGES: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
     ("another prefix", kept(keyPrefix="a:"), kept(keyPrefix="b:"), PREFIX),

@@ -296,7 +296,9 @@ def test_the_eldest_holds_a_name_and_the_loser_is_told() -> None:
     assert [entry.source for entry in made.catalog.tools] == ["shop/b"]
     (finding,) = made.rejected
     assert (finding.reason, finding.ref.name) == (Reason.NAME_CONFLICT, "a")
-    assert finding.message == ('MCPTool shop/b serves the tool name "x" on MCPServer shop/main; rename one of them')
+    assert finding.message == (
+        'MCPTool shop/b already serves the tool name "x" on MCPServer shop/main; rename one of the two'
+    )
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_a_holder_that_is_on_its_way_is_named_as_such() -> None:
     assert (reason, path) == (Reason.DUPLICATE_NAME, "spec.name")
     assert message == (
         'MCPTool shop/a is being admitted right now to serve "get" on MCPServer shop/main; '
-        "change spec.name, or try again in 90 s if that never came"
+        "change spec.name, or retry in 90 s if that write was not stored"
     )
 
 

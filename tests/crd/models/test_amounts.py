@@ -51,7 +51,7 @@ def test_a_size(value: int | str, octets: int) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 16 * 1024**2 + 1])
 def test_a_number_of_bytes_out_of_bounds(value: int) -> None:
-    assert size(value) == [f"spec.config.maxRequestBytes: {value} bytes are not allowed; use 1 to 16777216 (16Mi)"]
+    assert size(value) == [f"spec.config.maxRequestBytes: must be from 1 to 16777216 bytes (16Mi), got {value}"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_number_of_bytes_out_of_bounds(value: int) -> None:
 )
 def test_a_text_that_is_no_size(value: str) -> None:
     assert size(value) == [
-        f'spec.config.maxRequestBytes: "{value}" is no size; write bytes as a number, or up to 9999Ki or 16Mi'
+        f'spec.config.maxRequestBytes: must be a number of bytes or a size up to 9999Ki or 16Mi, got "{value}"'
     ]
 
 
@@ -74,14 +74,14 @@ def test_a_quantity(value: int | str) -> None:
 
 @pytest.mark.parametrize("value", ["-1", "1.", ".5", "1mi", "1K", "1e3", "1 Gi", "", "1,5", "1ki"])
 def test_a_text_that_is_no_quantity(value: str) -> None:
-    message = f'"{value}" is no quantity; write a number with a unit, such as 250m, 1.5 or 256Mi'
+    message = f'must be a quantity such as 250m, 1.5 or 256Mi, got "{value}"'
     assert quantity(value) == [f"spec.resources.limits.cpu: {message}"]
 
 
 def test_a_quantity_is_not_below_nothing_nor_endless() -> None:
-    assert quantity(-1) == ["spec.resources.limits.cpu: -1 is below nothing; use 0 or more"]
+    assert quantity(-1) == ["spec.resources.limits.cpu: must be ≥ 0, got -1"]
     assert quantity("1" * 63) == []
-    message = f'"{"1" * 63}" is no quantity; write a number with a unit, such as 250m, 1.5 or 256Mi'
+    message = f'must be a quantity such as 250m, 1.5 or 256Mi, got "{"1" * 63}"'
     assert quantity("1" * 64) == [f"spec.resources.limits.cpu: {message}"]
 
 
@@ -96,13 +96,13 @@ def test_a_share(value: int | str) -> None:
 
 @pytest.mark.parametrize("value", [-1, 101])
 def test_a_number_of_pods_out_of_bounds(value: int) -> None:
-    message = f"{value} pods are not allowed; use 0 to 100, or a share such as 50%"
+    message = f"must be a number of pods from 0 to 100 or a percentage such as 50%, got {value}"
     assert share(value) == [f"spec.podDisruptionBudget.minAvailable: {message}"]
 
 
 @pytest.mark.parametrize("value", ["101%", "50", "%", "-1%", "5.5%", "50 %", "1000%", ""])
 def test_a_text_that_is_no_share(value: str) -> None:
-    message = f'"{value}" is no share; write a number of pods, or a share such as 50%'
+    message = f'must be a number of pods from 0 to 100 or a percentage such as 50%, got "{value}"'
     assert share(value) == [f"spec.podDisruptionBudget.minAvailable: {message}"]
 
 
@@ -117,15 +117,15 @@ def test_a_timeout(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["99ms", "1ms", "10m1ms", "601s", "1h"])
 def test_a_timeout_out_of_bounds(value: str) -> None:
-    assert timeout(value) == [f'spec.timeout: "{value}" is out of bounds; use 100ms to 10m']
+    assert timeout(value) == [f'spec.timeout: must be from 100ms to 10m, got "{value}"']
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (1.5, "1.5 is neither a whole number nor text; put it in quotes"),
-        (True, "true is neither a whole number nor text; put it in quotes"),
-        ([], "[] is neither a whole number nor text; put it in quotes"),
+        (1.5, "must be an integer or a string, got 1.5"),
+        (True, "must be an integer or a string, got true"),
+        ([], "must be an integer or a string, got []"),
     ],
 )
 def test_what_is_neither_a_number_nor_text(value: Any, message: str) -> None:

@@ -187,13 +187,13 @@ def test_a_set_holds_nothing_twice(make: Any, path: tuple[str, ...], value: str)
         make(**fields)
     (error,) = refusal.value.errors()
     assert (error["loc"], error["ctx"]["index"]) == (path, 1)
-    assert error["msg"] == f'an entry before this one is "{value}" too; remove one of them or change it'
+    assert error["msg"] == f'an earlier entry also is "{value}"; remove or change one of the two'
 
 
 def test_the_values_of_a_variable_are_distinct() -> None:
     prompt(variables=[{"name": "a", "enum": ["x", "y"], "default": "y"}])
     prompt(variables=[{"name": "a", "enum": [], "default": "y"}])
-    with pytest.raises(ValidationError, match='is "x" too'):
+    with pytest.raises(ValidationError, match='an earlier entry also is "x"'):
         prompt(variables=[{"name": "a", "enum": ["x", "x"]}])
 
 

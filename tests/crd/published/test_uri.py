@@ -7,13 +7,13 @@ import pytest
 from crd.published import uri
 from crd.published.uri import UriTemplate
 
-NO_SCHEME = "it has no scheme; write one before a colon, such as shop://policy"
-NOTHING = "nothing follows its scheme; add the rest"
-PERCENT = 'a "%" is not followed by two hexadecimal digits; write it as %25'
+NO_SCHEME = "it has no scheme; start it with one, such as shop://policy"
+NOTHING = "nothing follows the scheme; add the rest"
+PERCENT = '"%" must be followed by two hexadecimal digits; encode it as %25'
 
 
 def foreign(character: str) -> str:
-    return f'"{character}" stands in no URI; write it as %XX'
+    return f'character "{character}" is not allowed; encode it as %XX'
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_the_variables_of_a_template(template: str, path: tuple[str, ...], query
     assert parsed.variables == (*path, *query)
 
 
-END = "{?…} is not at its end; move it there"
+END = "{?…} must be at the end; move it there"
 
 
 def no_variable(expression: str) -> str:
-    return f'"{expression}" is no variable; use {{name}}, {{+name}} or, at the end, {{?a,b}}'
+    return f'"{expression}" is not a supported expression; use {{name}}, {{+name}} or, at the end, {{?a,b}}'
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def no_variable(expression: str) -> str:
         ("a:{?a}{b}", END),
         ("a:{?a}{?b}", END),
         ("a:{?a}/b", END),
-        ("{a}:b", "its scheme is a variable; write it out, such as shop://"),
-        ("x{a}://b", "its scheme is a variable; write it out, such as shop://"),
-        ("a:{b}{b}", '"{b}" stands in it twice; rename one'),
-        ("a:{b}{?b}", '"{b}" stands in it twice; rename one'),
-        ("a:{?b,b}", '"{b}" stands in it twice; rename one'),
-        ("a:{", 'a "{" or "}" has no partner; add it, or write %7B or %7D'),
-        ("a:b}", 'a "{" or "}" has no partner; add it, or write %7B or %7D'),
+        ("{a}:b", "the scheme must not be a variable; write it out, such as shop://"),
+        ("x{a}://b", "the scheme must not be a variable; write it out, such as shop://"),
+        ("a:{b}{b}", 'variable "b" is used twice; rename one'),
+        ("a:{b}{?b}", 'variable "b" is used twice; rename one'),
+        ("a:{?b,b}", 'variable "b" is used twice; rename one'),
+        ("a:{", 'a "{" or "}" is unbalanced; add the missing one or encode it as %7B or %7D'),
+        ("a:b}", 'a "{" or "}" is unbalanced; add the missing one or encode it as %7B or %7D'),
         ("{a}", NO_SCHEME),
         ("a b:{a}", NO_SCHEME),
         ("a:{a}%", PERCENT),

@@ -73,7 +73,7 @@ def test_a_sound_body(given: Body) -> None:
 
 
 def test_a_get_has_no_body() -> None:
-    message = "a GET has no body; set mode to None, or another spec.method"
+    message = "a GET request has no body; set mode to None or change spec.method"
     assert said("GET", body("Arguments")) == [("mode", message)]
     assert said("GET", body("None")) == []
     assert said("DELETE", body("Arguments")) == []
@@ -82,17 +82,17 @@ def test_a_get_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("given", "path", "message"),
     [
-        (body("Argument"), "argument", "mode Argument sends one argument; name it in argument"),
+        (body("Argument"), "argument", "mode Argument requires argument; set it to the argument to send"),
         (
             body("Raw", contentType="text/plain"),
             "argument",
-            "mode Raw sends one argument; name it in argument",
+            "mode Raw requires argument; set it to the argument to send",
         ),
         *(
             (
                 body(mode, argument="text", **extra),
                 "argument",
-                f"mode {mode} takes no argument; remove it, or use mode Argument",
+                f"mode {mode} does not support argument; remove it or use mode Argument",
             )
             for mode, extra in (
                 ("Arguments", {}),
@@ -102,12 +102,12 @@ def test_a_get_has_no_body() -> None:
                 ("None", {}),
             )
         ),
-        (body("Fields"), "fields", "mode Fields needs fields; add one, or use mode Arguments"),
+        (body("Fields"), "fields", "mode Fields requires fields; add one or use mode Arguments"),
         *(
             (
                 body(mode, fields=[FIELD], **extra),
                 "fields",
-                f"mode {mode} takes no fields; remove them, or use mode Fields",
+                f"mode {mode} does not support fields; remove them or use mode Fields",
             )
             for mode, extra in (
                 ("Arguments", {}),
@@ -120,7 +120,7 @@ def test_a_get_has_no_body() -> None:
             (
                 body(mode, encoding="Base64", **extra),
                 "encoding",
-                f"mode {mode} takes no encoding; remove it, or use mode Raw",
+                f"mode {mode} does not support encoding; remove it or use mode Raw",
             )
             for mode, extra in (
                 ("Arguments", {}),
@@ -146,15 +146,15 @@ def test_a_mode_has_what_it_needs_and_nothing_else(given: Body, path: str, messa
         ),
         (
             body("Raw", argument="zzz", contentType="a/b"),
-            '"zzz" is not declared in spec.inputSchema; declare it in spec.inputSchema, or remove it',
+            '"zzz" is not declared in spec.inputSchema; declare it there or remove it',
         ),
         (
             body("Raw", argument="n", contentType="a/b"),
-            '"n" is not always a string, which mode Raw sends; set its type to string, or use mode Argument',
+            '"n" must be a string in mode Raw; set its type to string or use mode Argument',
         ),
         (
             body("Raw", argument="any", contentType="a/b"),
-            '"any" is not always a string, which mode Raw sends; set its type to string, or use mode Argument',
+            '"any" must be a string in mode Raw; set its type to string or use mode Argument',
         ),
     ],
 )
@@ -167,29 +167,29 @@ def test_the_argument_that_is_sent(given: Body, message: str) -> None:
     [
         (
             body("Raw", argument="text"),
-            "mode Raw sends bytes that nobody can name; set contentType",
+            "mode Raw requires contentType; set it to the media type of the argument",
         ),
         *(
             (
                 body(mode, contentType="application/json"),
-                f"mode {mode} sets its own contentType; remove it",
+                f"mode {mode} does not support contentType; remove it",
             )
             for mode in ("Form", "Multipart", "None")
         ),
         *(
             (
                 body("Arguments", contentType=given),
-                f'"{given}" is no JSON; use application/json or application/*+json, or mode Raw',
+                f'must be application/json or application/*+json, got "{given}"; change it or use mode Raw',
             )
             for given in ("text/json", "application/jsonp", "text/x+json", "application/json+xml")
         ),
         (
             body("Fields", fields=[FIELD], contentType="text/plain"),
-            '"text/plain" is no JSON; use application/json or application/*+json, or mode Raw',
+            'must be application/json or application/*+json, got "text/plain"; change it or use mode Raw',
         ),
         (
             body("Argument", argument="thing", contentType="text/plain"),
-            '"text/plain" is no JSON; use application/json or application/*+json, or mode Raw',
+            'must be application/json or application/*+json, got "text/plain"; change it or use mode Raw',
         ),
     ],
 )
@@ -212,32 +212,32 @@ def fields(mode: str, *listed: dict[str, Any]) -> Body:
         (
             fields("Form", {"name": "f", "argument": "list"}),
             "fields.0.argument",
-            '"list" is no plain value, and a form holds nothing else; give it a plain type',
+            '"list" must be a scalar in mode Form; give it a scalar type',
         ),
         (
             fields("Multipart", {"name": "f", "argument": "any"}),
             "fields.0.argument",
-            '"any" is no plain value, and a form holds nothing else; give it a plain type',
+            '"any" must be a scalar in mode Multipart; give it a scalar type',
         ),
         (
             fields("Fields", {"name": "/1/2/3/4/5/6/7/8/9", "argument": "text"}),
             "fields.0.name",
-            '"/1/2/3/4/5/6/7/8/9" has 9 steps; use 8 at most',
+            '"/1/2/3/4/5/6/7/8/9" must have at most 8 steps, got 9',
         ),
         (
             fields("Fields", {**FIELD, "fileName": "a.txt"}),
             "fields.0.fileName",
-            "fileName is for mode Multipart; remove it, or change the mode",
+            "fileName requires mode Multipart; remove it or change the mode",
         ),
         (
             fields("Form", {**FIELD, "mediaType": "text/plain"}),
             "fields.0.mediaType",
-            "mediaType is for mode Multipart; remove it, or change the mode",
+            "mediaType requires mode Multipart; remove it or change the mode",
         ),
         (
             fields("Form", {**FIELD, "encoding": "Base64"}),
             "fields.0.encoding",
-            "encoding is for mode Multipart; remove it, or change the mode",
+            "encoding requires mode Multipart; remove it or change the mode",
         ),
     ],
 )
@@ -265,16 +265,16 @@ def test_two_fields_are_not_at_one_place(names: tuple[str, ...], clash: tuple[st
         assert found == []
     else:
         later, earlier = clash
-        message = f'"{later}" and "{earlier}" are at the same place of the body; remove or rename one'
+        message = f'"{later}" and "{earlier}" write to the same place in the body; remove or rename one'
         assert found == [(f"fields.{names.index(later)}.name", message)]
 
 
-NOWHERE = '"{0}" is declared and sent nowhere; map it, or remove it from spec.inputSchema'
+NOWHERE = '"{0}" is declared in spec.inputSchema but never sent to the backend; map it or remove it'
 QUERY = (
-    '"{0}" may be an object, and goes to the query; add a query entry for it with style DeepObject or Json, or give '
-    "it a plain type"
+    '"{0}" can be an object, which the query cannot carry by default; add a query entry with '
+    "style DeepObject or Json, or give it a scalar type"
 )
-FORM = '"{0}" is no plain value, and a form holds nothing else; give it a plain type, or map it'
+FORM = '"{0}" must be a scalar in mode {1}; give it a scalar type or map it elsewhere'
 
 
 @pytest.mark.parametrize(
@@ -296,5 +296,5 @@ def test_where_an_argument_goes_that_no_entry_names(
     mode: str, unused: tuple[str, ...], expected: list[tuple[Reason, str, str]]
 ) -> None:
     assert list(bodies.leftover_faults(mode, unused, KNOWN)) == [
-        (reason, name, message.format(name)) for reason, name, message in expected
+        (reason, name, message.format(name, mode)) for reason, name, message in expected
     ]

@@ -21,8 +21,9 @@ def redis(**fields: Any) -> Any:
 def test_the_prefix_of_keys_stays(after: Any, now: str) -> None:
     assert told(changes.immutable_fields(redis(keyPrefix="a:"), after)) == [
         (
-            f'error ImmutableField: spec.redis.keyPrefix: keyPrefix cannot be changed from "a:" to {now}: every '
-            "session and limit would be lost; restore it, or make a new MCPServer"
+            "error ImmutableField: spec.redis.keyPrefix: keyPrefix is immutable: changing it from "
+            f'"a:" to {now} would lose all sessions and rate limits; restore it or create a new '
+            "MCPServer"
         )
     ]
 

@@ -16,37 +16,32 @@ TOOL = {"service": SERVICE}
     ("kind", "spec", "expected"),
     [
         ("MCPTool", TOOL, []),
-        ("MCPTool", None, ["InvalidField: spec: spec is missing; add it"]),
+        ("MCPTool", None, ['InvalidField: spec: required field "spec" is missing; add it']),
         (
             "MCPTool",
             {**TOOL, "name": "a b", "method": "get"},
             [
-                'InvalidName: spec.name: "a b" is not allowed; use letters, digits, "_", "." and "-"',
-                'InvalidField: spec.method: "get" is not allowed; use GET, POST, PUT, PATCH or DELETE',
+                'InvalidName: spec.name: must be a name of letters, digits, "_", "." and "-", got "a b"',
+                'InvalidField: spec.method: must be GET, POST, PUT, PATCH or DELETE, got "get"',
             ],
         ),
         (
             "MCPServer",
             {"toolSelector": {}, "sessions": {"mode": "Redis"}},
-            [
-                (
-                    "RedisRequired: spec: sessions.mode Redis needs spec.redis; name the Redis Service in "
-                    "spec.redis.serviceName"
-                )
-            ],
+            ["RedisRequired: spec: sessions.mode Redis requires spec.redis; set spec.redis.serviceName"],
         ),
         (
             "MCPResource",
             {},
-            ["InvalidContent: spec: a resource holds exactly one of content, operations and http; remove or add one"],
+            ["InvalidContent: spec: set exactly one of content, operations and http"],
         ),
         (
             "MCPPrompt",
             {"template": "t", "variables": [{"name": "a"}, {"name": "a"}]},
             [
                 (
-                    'DuplicateEntry: spec.variables[1]: an entry before this one has name "a" too; remove one of them '
-                    "or change it"
+                    'DuplicateEntry: spec.variables[1]: an earlier entry also has name "a"; remove or change '
+                    "one of the two"
                 )
             ],
         ),
@@ -55,8 +50,8 @@ TOOL = {"service": SERVICE}
             {"content": {"uri": "a", "text": ""}},
             [
                 (
-                    'InvalidURI: spec.content.uri: "a" is not allowed; use a scheme, a colon and printable ASCII '
-                    "without spaces, such as shop://policy; write other characters as %XX"
+                    "InvalidURI: spec.content.uri: must be a URI such as shop://policy, with spaces and "
+                    'non-ASCII characters encoded as %XX, got "a"'
                 )
             ],
         ),
@@ -65,8 +60,8 @@ TOOL = {"service": SERVICE}
             {**TOOL, "http": {"path": "a"}},
             [
                 (
-                    'InvalidMapping: spec.http.path: "a" is not allowed; use segments that each start with "/", of '
-                    "ASCII letters, digits, %XX and {argument}s"
+                    "InvalidMapping: spec.http.path: must be a path such as /orders/{id}, of ASCII letters, "
+                    'digits, %XX and {argument}s, got "a"'
                 )
             ],
         ),
@@ -75,8 +70,8 @@ TOOL = {"service": SERVICE}
             {"toolSelector": {}, "autoscaling": {"minReplicas": 3, "maxReplicas": 2}},
             [
                 (
-                    "InvalidField: spec.autoscaling.maxReplicas: maxReplicas is below minReplicas; raise it, or lower "
-                    "minReplicas"
+                    "InvalidField: spec.autoscaling.maxReplicas: maxReplicas must be ≥ minReplicas; raise it "
+                    "or lower minReplicas"
                 )
             ],
         ),
@@ -92,12 +87,12 @@ def test_what_keeps_a_spec_from_being_read(kind: str, spec: Any, expected: list[
         (tool(), []),
         (
             tool(inputschema={}),
-            [('spec.inputschema: the schema of MCPTool has no field "inputschema"; did you mean "inputSchema"?')],
+            ['spec.inputschema: unknown field "inputschema"; did you mean "inputSchema"?'],
         ),
-        (tool(zzz=1), ['spec.zzz: the schema of MCPTool has no field "zzz"; remove it']),
+        (tool(zzz=1), ['spec.zzz: unknown field "zzz"; remove it']),
         (
             broken("MCPPrompt", {"variables": [{"nmae": "a"}]}),
-            ['spec.variables[0].nmae: the schema of MCPPrompt has no field "nmae"; did you mean "name"?'],
+            ['spec.variables[0].nmae: unknown field "nmae"; did you mean "name"?'],
         ),
     ],
 )

@@ -63,8 +63,8 @@ def test_the_argument_that_a_pointer_begins_with(source: str, top: str) -> None:
     [
         (inputs.of_schema(SCHEMA), "statis", 'did you mean "status"?'),
         (inputs.of_schema(SCHEMA), "/whoo/name", 'did you mean "who"?'),
-        (inputs.of_schema(SCHEMA), "zzz", "declare it in spec.inputSchema, or remove it"),
-        (variables(), "zzz", "declare it in spec.uriTemplate, or remove it"),
+        (inputs.of_schema(SCHEMA), "zzz", "declare it there or remove it"),
+        (variables(), "zzz", "declare it there or remove it"),
     ],
 )
 def test_what_repairs_a_name_that_is_not_declared(known: inputs.Inputs, source: str, repair: Any) -> None:

@@ -62,8 +62,9 @@ def test_a_mapping_that_takes_whatever_comes(http: dict[str, Any], names: list[s
     assert mapped(http, *names) == []
 
 
-OBJECT = "may be an object, which style {0} cannot write; use DeepObject or Json"
-ARRAY = "may be an array, which style {0} cannot write; use Repeat, Comma, Space, Pipe or Json"
+OBJECT = "can be an object, which style {0} does not support; use DeepObject or Json"
+SEVERAL = "as several headers with the same name; use Comma or Json"
+ARRAY = "can be an array, which style {0} does not support; use Repeat, Comma, Space, Pipe or Json"
 
 
 @pytest.mark.parametrize(
@@ -95,17 +96,17 @@ ARRAY = "may be an array, which style {0} cannot write; use Repeat, Comma, Space
         (
             {"headers": [entry("X-A", argument="thing", style="DeepObject")]},
             "thing",
-            'spec.http.headers[0].style: "thing" would need several headers of one name; use style Comma or Json',
+            f'spec.http.headers[0].style: style DeepObject sends "thing" {SEVERAL}',
         ),
         (
             {"headers": [entry("X-A", argument="n", style="DeepObject")]},
             "n",
-            'spec.http.headers[0].style: "n" would need several headers of one name; use style Comma or Json',
+            f'spec.http.headers[0].style: style DeepObject sends "n" {SEVERAL}',
         ),
         (
             {"headers": [entry("X-A", argument="list", style="Repeat")]},
             "list",
-            'spec.http.headers[0].style: "list" would need several headers of one name; use style Comma or Json',
+            f'spec.http.headers[0].style: style Repeat sends "list" {SEVERAL}',
         ),
         (
             {"query": [entry(argument="idd")]},
@@ -116,8 +117,8 @@ ARRAY = "may be an array, which style {0} cannot write; use Repeat, Comma, Space
             {"headers": [entry("X-A", argument="/zzz/a")]},
             "id",
             (
-                'spec.http.headers[0].argument: "/zzz/a" is not declared in spec.inputSchema; declare it in '
-                "spec.inputSchema, or remove it"
+                'spec.http.headers[0].argument: "/zzz/a" is not declared in spec.inputSchema; declare it '
+                "there or remove it"
             ),
         ),
     ],
@@ -129,12 +130,12 @@ def test_an_entry_that_cannot_carry_its_argument(http: dict[str, Any], name: str
 def test_the_path_and_the_body_are_proven_at_their_fields() -> None:
     http = {"path": "/{n}/..", "body": {"mode": "Fields"}}
     assert mapped(http, "n", method="POST") == [
-        'error UnsafePath: spec.http.path: the segment ".." leads elsewhere; write the path that is meant',
+        'error UnsafePath: spec.http.path: path segment ".." resolves to another path; write the resolved path',
         (
-            'error InvalidMapping: spec.http.path: "n" may be left out, and the path needs it; make it required, or '
-            "give it a default"
+            'error InvalidMapping: spec.http.path: "n" is optional but used in the path; make it '
+            "required or give it a default"
         ),
-        "error InvalidMapping: spec.http.body.fields: mode Fields needs fields; add one, or use mode Arguments",
+        "error InvalidMapping: spec.http.body.fields: mode Fields requires fields; add one or use mode Arguments",
     ]
 
 
@@ -158,10 +159,15 @@ def test_the_path_and_the_body_are_proven_at_their_fields() -> None:
 def test_an_argument_that_goes_nowhere(method: str, http: dict[str, Any], names: list[str], leftover: str) -> None:
     name = names[-1]
     expected = {
-        "query": f'error InvalidMapping: spec.http: "{name}" may be an object, and goes to the query; add a query '
-        "entry for it with style DeepObject or Json, or give it a plain type",
-        "nowhere": f'error UnmappedArgument: spec.http: "{name}" is declared and sent nowhere; map it, or remove it '
-        "from spec.inputSchema",
+        "query": (
+            f'error InvalidMapping: spec.http: "{name}" can be an object, which the query cannot '
+            "carry by default; add a query entry with style DeepObject or Json, or give it a scalar "
+            "type"
+        ),
+        "nowhere": (
+            f'error UnmappedArgument: spec.http: "{name}" is declared in spec.inputSchema but never '
+            "sent to the backend; map it or remove it"
+        ),
     }
     assert mapped(http, *names, method=method) == [expected[leftover]]
 
@@ -200,7 +206,7 @@ def paged(**fields: Any) -> dict[str, Any]:
     [
         (
             paged(cursorArgument="id"),
-            'cursorArgument: "id" is declared in spec.inputSchema; set cursorArgument to a name that is not',
+            'cursorArgument: "id" is already declared in spec.inputSchema; set cursorArgument to an unused name',
         ),
         (
             paged(sizeArgument="nn", sizeParameter="s"),
@@ -208,23 +214,23 @@ def paged(**fields: Any) -> dict[str, Any]:
         ),
         (
             paged(sizeArgument="id", sizeParameter="s"),
-            'sizeArgument: "id" is no number in spec.inputSchema; declare it there with type integer',
+            'sizeArgument: "id" must be an integer or number in spec.inputSchema; declare it there with type integer',
         ),
         (
             paged(maxSize=5),
-            "maxSize: maxSize bounds sizeArgument, which is not set; set it with sizeParameter, or remove maxSize",
+            "maxSize: maxSize requires sizeArgument; set sizeArgument and sizeParameter, or remove maxSize",
         ),
         (
             {"query": [entry("page", argument="id")], **paged()},
-            'parameter: spec.http.query sets "page" as well; remove one of the two',
+            'parameter: query parameter "page" is also set in spec.http.query; remove one of the two',
         ),
         (
             {"query": [entry("s", argument="id")], **paged(sizeArgument="n", sizeParameter="s")},
-            'sizeParameter: spec.http.query sets "s" as well; remove one of the two',
+            'sizeParameter: query parameter "s" is also set in spec.http.query; remove one of the two',
         ),
         (
             paged(sizeArgument="n", sizeParameter="page"),
-            'sizeParameter: "page" is the parameter of the cursor too; correct one of the two',
+            'sizeParameter: parameter and sizeParameter are both "page"; change one of the two',
         ),
     ],
 )
@@ -253,7 +259,7 @@ def test_a_page_size_may_be_any_number() -> None:
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("/v1", 'service.path "/v1" has no effect with mcp; write the whole path in mcp.path'),
+        ("/v1", 'service.path "/v1" is ignored when spec.mcp is set; move it to spec.mcp.path'),
         ("/", None),
     ],
 )
@@ -269,13 +275,24 @@ def test_a_tool_of_another_server_has_one_path(path: str, line: str | None) -> N
         (
             "/{a}/{b}{a}",
             [
-                'error InvalidMapping: spec.service.path: "{a}" is sent as it stands there; move it to spec.http.path',
-                'error InvalidMapping: spec.service.path: "{b}" is sent as it stands there; move it to spec.http.path',
+                (
+                    'error InvalidMapping: spec.service.path: placeholder "{a}" is not substituted in '
+                    "service.path; move it to spec.http.path"
+                ),
+                (
+                    'error InvalidMapping: spec.service.path: placeholder "{b}" is not substituted in '
+                    "service.path; move it to spec.http.path"
+                ),
             ],
         ),
         (
             "/v1/../admin",
-            ['error UnsafePath: spec.service.path: the segment ".." leads elsewhere; write the path that is meant'],
+            [
+                (
+                    'error UnsafePath: spec.service.path: path segment ".." resolves to another path; write '
+                    "the resolved path"
+                )
+            ],
         ),
     ],
 )
@@ -295,8 +312,8 @@ def test_the_path_of_a_service_is_taken_as_it_is(path: str, expected: list[str])
             None,
             [
                 (
-                    'error UndeclaredPlaceholder: spec.http.path: the path uses "{sku}", which spec.uriTemplate does '
-                    "not declare; declare it in spec.uriTemplate, or remove it"
+                    'error UndeclaredPlaceholder: spec.http.path: placeholder "{sku}" is not declared in '
+                    "spec.uriTemplate; declare it there or remove it"
                 )
             ],
         ),
@@ -305,8 +322,8 @@ def test_the_path_of_a_service_is_taken_as_it_is(path: str, expected: list[str])
             "shop://{sku}{?q}",
             [
                 (
-                    'error InvalidMapping: spec.http.path: "q" may be left out, and the path needs it; make it '
-                    "required, or give it a default"
+                    'error InvalidMapping: spec.http.path: "q" is optional but used in the path; make it '
+                    "required or give it a default"
                 )
             ],
         ),
@@ -314,7 +331,12 @@ def test_the_path_of_a_service_is_taken_as_it_is(path: str, expected: list[str])
         (
             {"body": {"mode": "Arguments"}},
             "shop://{sku}",
-            ["error InvalidMapping: spec.http.body.mode: a GET has no body; set mode to None, or another spec.method"],
+            [
+                (
+                    "error InvalidMapping: spec.http.body.mode: a GET request has no body; set mode to None "
+                    "or change spec.method"
+                )
+            ],
         ),
         ({"path": "/{b}"}, "shop://{a", []),
         (
@@ -322,8 +344,8 @@ def test_the_path_of_a_service_is_taken_as_it_is(path: str, expected: list[str])
             None,
             [
                 (
-                    "error InvalidMapping: spec.http.pagination: a resource is read whole; remove pagination, or "
-                    "offer a tool"
+                    "error InvalidMapping: spec.http.pagination: MCPResource does not support pagination; "
+                    "remove it or use an MCPTool"
                 )
             ],
         ),

@@ -29,8 +29,9 @@ MAIN = Ref(Kind.SERVER, "shop", "main")
             operations({"method": "PUT"}, {"method": "PUT"}),
             [
                 (
-                    "error DuplicateIngressPath: spec.operations[1].ingressPath: spec.operations[0].ingressPath "
-                    'already serves "PUT /a"; change spec.operations[1].ingressPath, or remove the operation'
+                    "error DuplicateIngressPath: spec.operations[1].ingressPath: "
+                    'spec.operations[0].ingressPath already serves "PUT /a"; change '
+                    "spec.operations[1].ingressPath or remove the operation"
                 )
             ],
             id="one method of one path",
@@ -39,8 +40,9 @@ MAIN = Ref(Kind.SERVER, "shop", "main")
             operations({}, {"ingressPath": "/b", "uriTemplate": "mcp://a/a"}, {"ingressPath": "/c"}),
             [
                 (
-                    "error DuplicateURI: spec.operations[1].uriTemplate: spec.operations[0].uriTemplate already "
-                    'serves "mcp://a/a"; change spec.operations[1].uriTemplate, or remove the operation'
+                    "error DuplicateURI: spec.operations[1].uriTemplate: spec.operations[0].uriTemplate "
+                    'already serves "mcp://a/a"; change spec.operations[1].uriTemplate or remove the '
+                    "operation"
                 )
             ],
             id="a URI that another operation has by default",
@@ -49,8 +51,9 @@ MAIN = Ref(Kind.SERVER, "shop", "main")
             operations({"method": "POST"}, {"ingressPath": "/b"}, {"method": "POST"}, {"method": "POST"}),
             [
                 (
-                    f"error DuplicateIngressPath: spec.operations[{n}].ingressPath: spec.operations[0].ingressPath "
-                    f'already serves "POST /a"; change spec.operations[{n}].ingressPath, or remove the operation'
+                    f"error DuplicateIngressPath: spec.operations[{n}].ingressPath: "
+                    f'spec.operations[0].ingressPath already serves "POST /a"; change spec.operations[{n}'
+                    "].ingressPath or remove the operation"
                 )
                 for n in (2, 3)
             ],

@@ -47,7 +47,7 @@ def test_a_path_that_every_argument_fits(path: str) -> None:
             (
                 Reason.UNDECLARED_PLACEHOLDER,
                 "idd",
-                'the path uses "{idd}", which spec.inputSchema does not declare; did you mean "id"?',
+                'placeholder "{idd}" is not declared in spec.inputSchema; did you mean "id"?',
             ),
         ),
         (
@@ -55,10 +55,7 @@ def test_a_path_that_every_argument_fits(path: str) -> None:
             (
                 Reason.UNDECLARED_PLACEHOLDER,
                 "zzz",
-                (
-                    'the path uses "{zzz}", which spec.inputSchema does not declare; declare it in spec.inputSchema, '
-                    "or remove it"
-                ),
+                'placeholder "{zzz}" is not declared in spec.inputSchema; declare it there or remove it',
             ),
         ),
         (
@@ -66,7 +63,7 @@ def test_a_path_that_every_argument_fits(path: str) -> None:
             (
                 Reason.INVALID_MAPPING,
                 "many",
-                '"many" may be array, which has no place in a path; give it a plain type in spec.inputSchema',
+                '"many" can be of type array, which a path cannot carry; give it a scalar type',
             ),
         ),
         (
@@ -74,7 +71,7 @@ def test_a_path_that_every_argument_fits(path: str) -> None:
             (
                 Reason.INVALID_MAPPING,
                 "maybe",
-                '"maybe" may be array, object, which has no place in a path; give it a plain type in spec.inputSchema',
+                '"maybe" can be of type array or object, which a path cannot carry; give it a scalar type',
             ),
         ),
         (
@@ -82,7 +79,7 @@ def test_a_path_that_every_argument_fits(path: str) -> None:
             (
                 Reason.INVALID_MAPPING,
                 "opt",
-                '"opt" may be left out, and the path needs it; make it required, or give it a default',
+                '"opt" is optional but used in the path; make it required or give it a default',
             ),
         ),
     ],
@@ -96,25 +93,26 @@ def test_a_placeholder_is_told_once_however_often_it_stands_there() -> None:
 
 
 def elsewhere(segment: str) -> str:
-    return f'the segment "{segment}" leads elsewhere; write the path that is meant'
+    return f'path segment "{segment}" resolves to another path; write the resolved path'
 
 
 def hidden(segment: str) -> str:
-    return f'the segment "{segment}" hides a slash or a control character; write the path without it'
+    return f'path segment "{segment}" encodes a slash or control character; remove the encoded character'
 
 
 def dots(segment: str) -> str:
-    return f'the segment "{segment}" becomes ".." for some values; put a letter or digit next to the argument'
+    return f'path segment "{segment}" becomes ".." for some arguments; add a letter or digit'
 
 
 def beside(segment: str) -> str:
     return (
-        f'the segment "{segment}" holds two arguments side by side, which cannot be told apart; put text between them'
+        f'path segment "{segment}" has two adjacent placeholders, whose values cannot be '
+        "separated; put text between them"
     )
 
 
 def crowded(segment: str, name: str) -> str:
-    return f'the segment "{segment}" holds more than {{{name}+}}; let it stand alone between slashes'
+    return f'path segment "{segment}" holds more than {{{name}+}}, which must be a whole segment; put slashes around it'
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,12 @@ def several(*texts: str, declared: tuple[str, ...] = ()) -> Any:
 
 def undeclared(place: str, name: str, repair: str) -> str:
     return (
-        f'error UndeclaredPlaceholder: {place}: the text uses "{{{{{name}}}}}", which spec.variables does not '
-        f"declare; {repair}"
+        f'error UndeclaredPlaceholder: {place}: placeholder "{{{{{name}}}}}" is not declared in '
+        f"spec.variables; {repair}"
     )
 
 
-ADD = "add it to spec.variables or remove it"
+ADD = "declare it there or remove it"
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_a_placeholder_that_no_variable_fills(item: Any, expected: list[str]) ->
 
 def unused(index: int, name: str) -> str:
     return (
-        f'warning UnusedVariable: spec.variables[{index}]: no text uses "{{{{{name}}}}}"; use it, or remove the '
-        "variable"
+        f'warning UnusedVariable: spec.variables[{index}]: variable "{name}" is not used; use "{{{{{name}'
+        '}}" or remove the variable'
     )
 
 

@@ -49,15 +49,15 @@ def test_a_service_with_the_port(port: int | str, kind: str) -> None:
 def test_a_service_that_is_not_there() -> None:
     assert lines(member(), service(Ref(Kind.SERVICE, "shop", "order"))) == [
         (
-            "warning ServiceMissing: spec.service: Service shop/orders does not exist; calls fail until it does; "
-            "create it, or correct spec.service"
+            "warning ServiceMissing: spec.service: Service shop/orders does not exist, so calls "
+            "fail; create it or correct spec.service"
         )
     ]
     redis = Backend(Ref(Kind.SERVICE, "shop", "redis"), 6379, ("spec", "redis"))
     assert lines(server(backends=(redis,))) == [
         (
-            "warning ServiceMissing: spec.redis: Service shop/redis does not exist; sessions and limits fail until it "
-            "does; create it, or correct spec.redis"
+            "warning ServiceMissing: spec.redis: Service shop/redis does not exist, so sessions and "
+            "rate limits fail; create it or correct spec.redis"
         )
     ]
 
@@ -65,8 +65,8 @@ def test_a_service_that_is_not_there() -> None:
 def test_a_service_that_leads_out_of_the_cluster() -> None:
     assert lines(member(port=82), service(kind="ExternalName")) == [
         (
-            "error ServiceExternalName: spec.service: Service shop/orders is of type ExternalName and leads out of "
-            "the cluster; name one with pods"
+            "error ServiceExternalName: spec.service: Service shop/orders has type ExternalName, "
+            "which resolves to a host outside the cluster; use a Service that selects pods"
         )
     ]
 
@@ -77,10 +77,10 @@ MANY = tuple((f"p{n}", n) for n in range(1, 7))
 @pytest.mark.parametrize(
     ("port", "ports", "said"),
     [
-        (82, HTTP, "has no port 82; use one of its ports: 80 (http), 81"),
-        ("grpc", HTTP, 'has no port "grpc"; use one of its ports: 80 (http), 81'),
-        (80, (), "has no port 80; use one of its ports: it has none"),
-        (7, MANY, "has no port 7; use one of its ports: 1 (p1), 2 (p2), 3 (p3), 4 (p4), 5 (p5)"),
+        (82, HTTP, "has no port 82; its ports are 80 (http), 81"),
+        ("grpc", HTTP, 'has no port "grpc"; its ports are 80 (http), 81'),
+        (80, (), "has no port 80; it has no ports"),
+        (7, MANY, "has no port 7; its ports are 1 (p1), 2 (p2), 3 (p3), 4 (p4), 5 (p5)"),
     ],
 )
 def test_a_service_without_the_port(port: int | str, ports: tuple[tuple[str, int], ...], said: str) -> None:
@@ -90,8 +90,9 @@ def test_a_service_without_the_port(port: int | str, ports: tuple[tuple[str, int
 
 
 DENIED = (
-    "error CrossNamespaceDenied: spec.service.namespace: Service other/orders is in another namespace, where no "
-    "ReferenceGrant lets {0}s of shop call it; create one there, or name a Service of shop"
+    "error CrossNamespaceDenied: spec.service.namespace: Service other/orders is in another "
+    "namespace, and no ReferenceGrant there allows {0}s of namespace shop to call it; create "
+    "one there or use a Service in shop"
 )
 
 
@@ -138,12 +139,13 @@ def test_a_secret_and_a_config_map_that_are_not_there() -> None:
     mounting = member(mounts=(SECRET, CONFIG))
     assert told(references.mounts(Snapshot(), mounting)) == [
         (
-            "warning SecretMissing: spec.headersFrom[0].secretKeyRef.name: Secret shop/keys does not exist; calls "
-            "fail until it does; create it, or correct spec.headersFrom[0].secretKeyRef.name"
+            "warning SecretMissing: spec.headersFrom[0].secretKeyRef.name: Secret shop/keys does not "
+            "exist, so calls fail; create it or correct spec.headersFrom[0].secretKeyRef.name"
         ),
         (
-            "warning SecretMissing: spec.headersFrom[1].configMapKeyRef.name: ConfigMap shop/region does not exist; "
-            "calls fail until it does; create it, or correct spec.headersFrom[1].configMapKeyRef.name"
+            "warning SecretMissing: spec.headersFrom[1].configMapKeyRef.name: ConfigMap shop/region "
+            "does not exist, so calls fail; create it or correct "
+            "spec.headersFrom[1].configMapKeyRef.name"
         ),
     ]
     (first, _) = references.mounts(Snapshot(), mounting)

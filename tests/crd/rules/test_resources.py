@@ -40,31 +40,31 @@ def test_a_sound_uri(item: Any) -> None:
     [
         (
             read(uri='shop:"a"'),
-            'InvalidURI: spec.uri: "shop:"a"" is no URI: """ stands in no URI; write it as %XX',
+            'InvalidURI: spec.uri: "shop:"a"" is not a valid URI: character """ is not allowed; encode it as %XX',
         ),
         (
             resource(content={"uri": "shop:%zz", "text": ""}),
             (
-                'InvalidURI: spec.content.uri: "shop:%zz" is no URI: a "%" is not followed by two hexadecimal digits; '
-                "write it as %25"
+                'InvalidURI: spec.content.uri: "shop:%zz" is not a valid URI: "%" must be followed by two '
+                "hexadecimal digits; encode it as %25"
             ),
         ),
         (
             read(uriTemplate="{a}"),
             (
-                'InvalidURITemplate: spec.uriTemplate: "{a}" is no URI template: it has no scheme; write one before a '
-                "colon, such as shop://policy"
+                'InvalidURITemplate: spec.uriTemplate: "{a}" is not a valid URI template: it has no '
+                "scheme; start it with one, such as shop://policy"
             ),
         ),
         (
             read(uriTemplate="shop://a"),
-            'InvalidURITemplate: spec.uriTemplate: "shop://a" holds no variable; write it as uri instead',
+            'InvalidURITemplate: spec.uriTemplate: "shop://a" has no variables; use spec.uri instead',
         ),
         (
             operations({}, {"ingressPath": "/b", "uriTemplate": "shop://{"}),
             (
-                'InvalidURITemplate: spec.operations[1].uriTemplate: "shop://{" is no URI template: a "{" or "}" has '
-                "no partner; add it, or write %7B or %7D"
+                'InvalidURITemplate: spec.operations[1].uriTemplate: "shop://{" is not a valid URI '
+                'template: a "{" or "}" is unbalanced; add the missing one or encode it as %7B or %7D'
             ),
         ),
     ],
@@ -121,8 +121,8 @@ def test_a_sound_operation(operation: dict[str, Any]) -> None:
             {"ingressPath": "/{a}"},
             [
                 (
-                    'UndeclaredPlaceholder: spec.operations[1].ingressPath: the path uses "{a}", which is no path '
-                    "parameter; add it to parameters with in: path"
+                    'UndeclaredPlaceholder: spec.operations[1].ingressPath: placeholder "{a}" is not '
+                    "declared in parameters; declare it there with in: path"
                 )
             ],
         ),
@@ -130,8 +130,8 @@ def test_a_sound_operation(operation: dict[str, Any]) -> None:
             {"service": called("/{a}"), "parameters": [parameter("a", "query")]},
             [
                 (
-                    'UndeclaredPlaceholder: spec.operations[1].service.path: the path uses "{a}", which is no path '
-                    "parameter; add it to parameters with in: path"
+                    'UndeclaredPlaceholder: spec.operations[1].service.path: placeholder "{a}" is not '
+                    "declared in parameters; declare it there with in: path"
                 )
             ],
         ),
@@ -139,12 +139,12 @@ def test_a_sound_operation(operation: dict[str, Any]) -> None:
             {"service": called("/../{a}{b}"), "ingressPath": "/../{a}{b}", "parameters": [parameter(n) for n in "ab"]},
             [
                 (
-                    'UnsafePath: spec.operations[1].service.path: the segment ".." leads elsewhere; write the path '
-                    "that is meant"
+                    'UnsafePath: spec.operations[1].service.path: path segment ".." resolves to another '
+                    "path; write the resolved path"
                 ),
                 (
-                    'UnsafePath: spec.operations[1].service.path: the segment "{a}{b}" holds two arguments side by '
-                    "side, which cannot be told apart; put text between them"
+                    'UnsafePath: spec.operations[1].service.path: path segment "{a}{b}" has two adjacent '
+                    "placeholders, whose values cannot be separated; put text between them"
                 ),
             ],
         ),
@@ -152,19 +152,14 @@ def test_a_sound_operation(operation: dict[str, Any]) -> None:
             {"ingressPath": "/{a}", "parameters": [parameter("a")]},
             [
                 (
-                    'UnmappedArgument: spec.operations[1].parameters[0]: "a" is sent nowhere; use {a} in '
-                    "service.path, or remove it"
+                    'UnmappedArgument: spec.operations[1].parameters[0]: "a" is never sent; use {a} in '
+                    "service.path or remove it"
                 )
             ],
         ),
         (
             {"service": called("/{a}"), "parameters": [parameter("q", "query"), parameter("a")]},
-            [
-                (
-                    'UnmappedArgument: spec.operations[1].parameters[1]: nobody can give "a" at the door; use {a} in '
-                    "ingressPath"
-                )
-            ],
+            ['UnmappedArgument: spec.operations[1].parameters[1]: callers cannot set "a"; use {a} in ingressPath'],
         ),
         (
             {
@@ -175,8 +170,8 @@ def test_a_sound_operation(operation: dict[str, Any]) -> None:
             },
             [
                 (
-                    'InvalidURITemplate: spec.operations[1].uriTemplate: uriTemplate "shop://x" gives no "a", which '
-                    "is needed; add {a}"
+                    'InvalidURITemplate: spec.operations[1].uriTemplate: uriTemplate "shop://x" lacks the '
+                    'required "a"; add {a}'
                 )
             ],
         ),
@@ -184,8 +179,8 @@ def test_a_sound_operation(operation: dict[str, Any]) -> None:
             {"parameters": [parameter("q", "query", required=True)], "uriTemplate": "shop://x"},
             [
                 (
-                    'InvalidURITemplate: spec.operations[1].uriTemplate: uriTemplate "shop://x" gives no "q", which '
-                    "is needed; add {q}"
+                    'InvalidURITemplate: spec.operations[1].uriTemplate: uriTemplate "shop://x" lacks the '
+                    'required "q"; add {q}'
                 )
             ],
         ),
@@ -193,8 +188,8 @@ def test_a_sound_operation(operation: dict[str, Any]) -> None:
             {"uriTemplate": "shop://{b}{?a}"},
             [
                 (
-                    f'UndeclaredPlaceholder: spec.operations[1].uriTemplate: uriTemplate uses "{name}", which is no '
-                    "parameter; add it to parameters, or remove it"
+                    f'UndeclaredPlaceholder: spec.operations[1].uriTemplate: placeholder "{{{name}}}" is not '
+                    "declared in parameters; declare it there or remove it"
                 )
                 for name in ("a", "b")
             ],

@@ -41,53 +41,56 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 A = "properties.a"
-REPEATS = "repeats what repeats already, which takes forever on some texts; remove one of the two repetitions"
-REPAIR = "make it optional, or give it a default"
+REPEATS = "can take exponential time to match; remove nested repetitions and overlapping alternatives"
+REPAIR = "make it optional or give it a default"
 TYPES = "array, boolean, integer, null, number, object, string"
 ROWS = [
-    ({}, "InvalidSchema", "type", 'inputSchema has no type; arguments are an object, so set type to "object"'),
+    ({}, "InvalidSchema", "type", 'the type of inputSchema must be "object", got no type; set type to "object"'),
     (
         {"type": "array"},
         "InvalidSchema",
         "type",
-        'inputSchema has type "array"; arguments are an object, so set type to "object"',
+        'the type of inputSchema must be "object", got "array"; set type to "object"',
     ),
-    (of({"type": "text"}), "InvalidSchema", f"{A}.type", f'"text" is no JSON Schema type; use one of {TYPES}'),
+    (of({"type": "text"}), "InvalidSchema", f"{A}.type", f'"text" is not a JSON Schema type; use one of {TYPES}'),
     (
         of({"$schema": "http://json-schema.org/draft-07/schema#"}),
         "InvalidSchema",
         f"{A}.$schema",
-        '"http://json-schema.org/draft-07/schema#" is another dialect; write the schema in 2020-12, or remove $schema',
+        (
+            'must be JSON Schema 2020-12 ("https://json-schema.org/draft/2020-12/schema"), got '
+            '"http://json-schema.org/draft-07/schema#"; change it or remove $schema'
+        ),
     ),
     (
         of({"$ref": "https://x.example/a"}),
         "RemoteReference",
         f"{A}.$ref",
-        '"https://x.example/a" is not part of the schema, and nothing is fetched; copy it into $defs',
+        '"https://x.example/a" is outside the schema, and remote schemas are not fetched; copy it into $defs',
     ),
     (
         of({"$dynamicRef": "a.json#/b"}),
         "RemoteReference",
         f"{A}.$dynamicRef",
-        '"a.json#/b" is not part of the schema, and nothing is fetched; copy it into $defs',
+        '"a.json#/b" is outside the schema, and remote schemas are not fetched; copy it into $defs',
     ),
     (
         of({"$ref": "#/$defs/none"}),
         "InvalidSchema",
         f"{A}.$ref",
-        '"#/$defs/none" leads nowhere in this schema; correct it, or add what it names',
+        '"#/$defs/none" does not exist in this schema; correct the reference or add the definition',
     ),
     (
         of({"$ref": "#none"}),
         "InvalidSchema",
         f"{A}.$ref",
-        '"#none" leads nowhere in this schema; correct it, or add what it names',
+        '"#none" does not exist in this schema; correct the reference or add the definition',
     ),
     (
         of({"$ref": "#/properties/a"}),
         "InvalidSchema",
         f"{A}.$ref",
-        '"#/properties/a" leads back to itself, so no value can be judged; remove the circle',
+        'reference cycle: "#/properties/a" refers back to itself; remove one reference of the cycle',
     ),
     (
         of({"pattern": "^([a-z]+)+$"}),
@@ -105,56 +108,56 @@ ROWS = [
         of({"pattern": "(a|b|c|d|e)" * 50}),
         "UnsafePattern",
         f"{A}.pattern",
-        f'"{("(a|b|c|d|e)" * 50)[:79]}…" is too complex to be proved safe; shorten it, or divide it',
+        f'"{("(a|b|c|d|e)" * 50)[:79]}…" is too complex to be checked for exponential matching time; simplify it',
     ),
     (
         of({"type": "integer", "minimum": 2, "maximum": 1}),
         "UnsatisfiableSchema",
         A,
-        "minimum 2 is above maximum 1, so no value fits; correct one of them",
+        "minimum 2 is greater than maximum 1, so no value is valid; correct one of the two",
     ),
-    (nested(33), "SchemaTooLarge", "", "the schema is nested 33 levels deep, and 32 are allowed; flatten it"),
+    (nested(33), "SchemaTooLarge", "", "the schema must be at most 32 levels deep, got 33; flatten it"),
     (
         of({"description": "x" * 65536}),
         "SchemaTooLarge",
         "",
-        "the schema has 65 KiB, and 64 are allowed; shorten it, or split the tool",
+        "the schema must be at most 64 KiB, got 65 KiB; shorten it or split the tool",
     ),
     (
         {"type": "object", "properties": {f"p{n}": {} for n in range(2000)}},
         "SchemaTooLarge",
         "",
-        "the schema holds 2001 schemas, and 2000 are allowed; split the tool",
+        "the schema must have at most 2000 subschemas, got 2001; split the tool",
     ),
     (
         of({"type": "string", "x-mcp-header": "a b"}),
         "InvalidSchema",
         f"{A}.x-mcp-header",
-        "this is no header name; use letters, digits and dashes",
+        'must be a header name of letters, digits and "-", got "a b"',
     ),
     (
         of({"type": "string", "x-mcp-header": 7}),
         "InvalidSchema",
         f"{A}.x-mcp-header",
-        "this is no header name; use letters, digits and dashes",
+        'must be a header name of letters, digits and "-", got 7',
     ),
     (
         of({"type": "number", "x-mcp-header": "A"}),
         "InvalidSchema",
         f"{A}.x-mcp-header",
-        "only a string, an integer or a boolean is sent as a header; set such a type, or remove this",
+        "x-mcp-header requires type string, integer or boolean; change the type or remove x-mcp-header",
     ),
     (
         of({"type": "array", "items": {"type": "string", "x-mcp-header": "A"}}),
         "InvalidSchema",
         f"{A}.items.x-mcp-header",
-        "only a property, or a property of properties, is sent as a header; move it, or remove this",
+        "x-mcp-header is only supported on properties of objects; move or remove it",
     ),
     (
         {"type": "object", "x-mcp-header": "A"},
         "InvalidSchema",
         "x-mcp-header",
-        "only a property, or a property of properties, is sent as a header; move it, or remove this",
+        "x-mcp-header is only supported on properties of objects; move or remove it",
     ),
     (
         {
@@ -163,7 +166,7 @@ ROWS = [
         },
         "InvalidSchema",
         "properties.b.x-mcp-header",
-        '"x" is the header of properties.a too; rename one of them',
+        '"x" is already the header of properties.a; rename one of the two',
     ),
 ]
 
@@ -229,7 +232,7 @@ def test_an_output_schema_is_held_to_the_same() -> None:
         (
             "InvalidSchema",
             "type",
-            'outputSchema has type "array"; structured results are an object, so set type to "object"',
+            'the type of outputSchema must be "object", got "array"; set type to "object"',
         )
     ]
     assert told({"type": "object", "properties": {"a": {"type": "text"}}}, "outputSchema")[0][1] == "properties.a.type"
@@ -282,7 +285,7 @@ def test_a_change_names_the_servers_whose_callers_it_breaks(names: list[str], to
         (
             Level.WARNING,
             "spec.inputSchema.required",
-            f'"a" is required now, so calls that were good are refused on MCPServer {told_of}; {REPAIR}',
+            f'"a" is now required, so MCPServer {told_of} rejects calls that were valid before; {REPAIR}',
         )
     ]
 
@@ -294,7 +297,7 @@ def test_what_nobody_serves_breaks_nobody() -> None:
         f for f in integrity.judge(Snapshot(), Change(old.ref, old, new)) if f.reason == "BreakingSchemaChange"
     ] == []
     (found,) = schemas.breaking_changes(new.ref, schemas.breaks(old, new), [server("main").ref])
-    assert found.message.endswith("widen it, or offer it as a new tool")
+    assert found.message.endswith("relax it or create a new tool")
 
 
 def test_a_prompt_has_no_schemas() -> None:

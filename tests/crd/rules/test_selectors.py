@@ -27,14 +27,14 @@ def server(field: str, selector: dict[str, Any]) -> Any:
 def test_a_selector_that_would_select_everything(field: str, selector: dict[str, Any]) -> None:
     assert told(selectors.empty_selector(server(field, selector))) == [
         (
-            f"error EmptySelector: spec.{field}: an empty selector would serve every object of the namespace; name "
-            "labels, or set selectAll: true"
+            f"error EmptySelector: spec.{field}: an empty selector would select every object in the "
+            "namespace; add conditions or set selectAll: true"
         )
     ]
 
 
-KEY = "is no label key, so nothing can carry it; write it as name or domain/name"
-VALUE = 'is no label value, so nothing can carry it; use letters, digits, "-", "_" and "."'
+KEY = "is not a valid label key; use name or domain/name"
+VALUE = 'is not a valid label value; use letters, digits, "-", "_" and "."'
 
 
 def expression(operator: str, *values: str, key: str = "app") -> dict[str, Any]:
@@ -72,8 +72,8 @@ def expression(operator: str, *values: str, key: str = "app") -> dict[str, Any]:
         (expression("In", "a", "-"), f'matchExpressions[1].values[1]: "-" {VALUE}'),
         (expression("NotIn", "b c"), f'matchExpressions[1].values[0]: "b c" {VALUE}'),
         (expression("Exists", key="-"), f'matchExpressions[1].key: "-" {KEY}'),
-        (expression("In"), "matchExpressions[1].values: operator In needs at least one value; add one"),
-        (expression("NotIn"), "matchExpressions[1].values: operator NotIn needs at least one value; add one"),
+        (expression("In"), "matchExpressions[1].values: operator In requires at least one value; add one"),
+        (expression("NotIn"), "matchExpressions[1].values: operator NotIn requires at least one value; add one"),
         (expression("Exists", "a"), "matchExpressions[1].values: operator Exists takes no values; remove them"),
         (
             expression("DoesNotExist", "a"),
@@ -81,11 +81,11 @@ def expression(operator: str, *values: str, key: str = "app") -> dict[str, Any]:
         ),
         (
             {"selectAll": True, **SOUND},
-            "selectAll: selectAll: true stands beside conditions; remove one of the two",
+            "selectAll: selectAll: true and conditions are mutually exclusive; remove one of the two",
         ),
         (
             {"selectAll": True, "matchExpressions": [{"key": "app", "operator": "Exists"}]},
-            "selectAll: selectAll: true stands beside conditions; remove one of the two",
+            "selectAll: selectAll: true and conditions are mutually exclusive; remove one of the two",
         ),
     ],
 )
@@ -146,31 +146,30 @@ def nothing(wanted: ServerFact, *members: MemberFact) -> list[str]:
 
 
 SHOP = wish(app="shop")
-NOTHING = "warning SelectsNothing: spec.{0}: MCPServer shop/main selects nothing in namespace shop; {1}"
+ALL = "MCPTool, MCPPrompt or MCPResource"
+NOTHING = "warning SelectsNothing: spec.{0}: MCPServer shop/main selects no {1} in namespace shop; {2}"
 
 
 @pytest.mark.parametrize("kind", [Kind.TOOL, Kind.PROMPT, Kind.RESOURCE])
 def test_a_selector_of_all_kinds_finds_any_of_them(kind: Kind) -> None:
     assert nothing(fact(SHOP), member(kind, app="shop")) == []
     assert nothing(fact(SHOP), member(kind, namespace="other", app="shop")) == [
-        NOTHING.format("toolSelector", "there is no MCPTool, MCPPrompt or MCPResource yet")
+        NOTHING.format("toolSelector", ALL, "create one with matching labels")
     ]
 
 
 @pytest.mark.parametrize(
     ("members", "repair"),
     [
-        pytest.param([], "there is no MCPTool, MCPPrompt or MCPResource yet", id="nothing there"),
-        pytest.param(
-            [member(Kind.TOOL)], "there is no MCPTool, MCPPrompt or MCPResource yet", id="nothing there with a label"
-        ),
+        pytest.param([], "create one with matching labels", id="nothing there"),
+        pytest.param([member(Kind.TOOL)], "create one with matching labels", id="nothing there with a label"),
         pytest.param(
             [
                 member(Kind.TOOL, "a", app="store"),
                 member(Kind.TOOL, "b", app="store"),
                 member(Kind.PROMPT, "p", z="1", a="2", b="3"),
             ],
-            "labels there: app=store, a=2, b=3",
+            "labels in use there: app=store, a=2, b=3",
             id="the most frequent labels, then by name, three at most",
         ),
         pytest.param(
@@ -178,24 +177,24 @@ def test_a_selector_of_all_kinds_finds_any_of_them(kind: Kind) -> None:
                 *(member(Kind.TOOL, f"t{n}", tier="web") for n in range(3)),
                 member(Kind.RESOURCE, "r", app="shops", x="y"),
             ],
-            "labels there: app=shops, tier=web, x=y",
+            "labels in use there: app=shops, tier=web, x=y",
             id="the label that is most like the wish comes first",
         ),
     ],
 )
 def test_a_selector_that_finds_nothing(members: list[MemberFact], repair: str) -> None:
-    assert nothing(fact(SHOP), *members) == [NOTHING.format("toolSelector", repair)]
+    assert nothing(fact(SHOP), *members) == [NOTHING.format("toolSelector", ALL, repair)]
 
 
 def test_a_selector_of_one_kind() -> None:
     prompts = fact(SHOP, prompts=wish(of="prompt"))
     assert nothing(prompts, member(Kind.TOOL, app="shop"), member(Kind.PROMPT, app="shop", of="promt")) == [
-        NOTHING.format("promptSelector", "labels there: of=promt, app=shop")
+        NOTHING.format("promptSelector", "MCPPrompt", "labels in use there: of=promt, app=shop")
     ]
     assert nothing(prompts, member(Kind.TOOL, app="shop"), member(Kind.PROMPT, of="prompt")) == []
     resources = fact(SHOP, resources=wish(of="resource"))
     assert nothing(resources, member(Kind.PROMPT, app="shop")) == [
-        NOTHING.format("resourceSelector", "there is no MCPResource yet")
+        NOTHING.format("resourceSelector", "MCPResource", "create one with matching labels")
     ]
     assert nothing(resources, member(Kind.PROMPT, app="shop"), member(Kind.RESOURCE, of="resource")) == []
 
@@ -203,20 +202,22 @@ def test_a_selector_of_one_kind() -> None:
 def test_a_tool_selector_stands_for_the_kinds_without_one_of_their_own() -> None:
     own = fact(SHOP, prompts=wish(of="prompt"))
     found = member(Kind.PROMPT, of="prompt")
-    assert nothing(own, found) == [NOTHING.format("toolSelector", "there is no MCPTool or MCPResource yet")]
+    assert nothing(own, found) == [
+        NOTHING.format("toolSelector", "MCPTool or MCPResource", "create one with matching labels")
+    ]
     assert nothing(own, found, member(Kind.RESOURCE, app="shop")) == []
     both = fact(SHOP, wish(of="prompt"), wish(of="resource"))
     assert nothing(both, found, member(Kind.RESOURCE, of="resource")) == [
-        NOTHING.format("toolSelector", "there is no MCPTool yet")
+        NOTHING.format("toolSelector", "MCPTool", "create one with matching labels")
     ]
     assert nothing(both) == [
-        NOTHING.format("toolSelector", "there is no MCPTool yet"),
-        NOTHING.format("promptSelector", "there is no MCPPrompt yet"),
-        NOTHING.format("resourceSelector", "there is no MCPResource yet"),
+        NOTHING.format("toolSelector", "MCPTool", "create one with matching labels"),
+        NOTHING.format("promptSelector", "MCPPrompt", "create one with matching labels"),
+        NOTHING.format("resourceSelector", "MCPResource", "create one with matching labels"),
     ]
 
 
 def test_labels_of_a_hundred_members_are_looked_at() -> None:
     members = [member(Kind.TOOL, f"t{n}", app="other") for n in range(150)]
     (found,) = selectors.selects_nothing(Snapshot.of([fact(SHOP), *members]), fact(SHOP))
-    assert (found.level, found.message.rpartition("; ")[2]) == (Level.WARNING, "labels there: app=other")
+    assert (found.level, found.message.rpartition("; ")[2]) == (Level.WARNING, "labels in use there: app=other")

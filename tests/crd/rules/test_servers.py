@@ -30,8 +30,8 @@ def member(name: str = "a", space: Space = Space.TOOL_NAME, **fields: Any) -> Me
 
 
 PUBLIC = (
-    "warning PublicWithoutAuth: spec.auth: everybody who reaches a.example.com may use the server; set auth, or "
-    "remove ingress"
+    "warning PublicWithoutAuth: spec.auth: anyone who can reach a.example.com can use the "
+    "server; set spec.auth or remove spec.ingress"
 )
 
 
@@ -57,7 +57,10 @@ def test_a_tool_is_reached_through_servers_alone() -> None:
 
 
 def long(name: str) -> str:
-    return f'warning LongName: spec.name: "{name}" has {len(name)} characters, and many clients take 64; shorten it'
+    return (
+        f'warning LongName: spec.name: "{name}" has {len(name)} characters; many clients reject '
+        "names over 64; shorten it"
+    )
 
 
 def test_a_name_that_some_clients_cut() -> None:
@@ -80,16 +83,22 @@ def prefixed(prefix: str, name: str, space: Space = Space.TOOL_NAME) -> list[str
 
 
 def test_a_name_that_is_too_long_with_its_prefix() -> None:
-    repair = 'shorten it, or the prefix "shop_" of MCPServer shop/main'
+    repair = 'shorten it or the prefix "shop_" of MCPServer shop/main'
     for space in (Space.TOOL_NAME, Space.PROMPT_NAME):
         assert prefixed("shop_", "n" * 124, space) == [
-            f'error InvalidName: spec.name: "shop_{"n" * 124}" has 129 characters of 128; {repair}'
+            f'error InvalidName: spec.name: "shop_{"n" * 124}" must have at most 128 characters, got 129; {repair}'
         ]
         assert prefixed("shop_", "n" * 60, space) == [
-            f'warning LongName: spec.name: "shop_{"n" * 60}" has 65 characters, and many clients take 64; {repair}'
+            (
+                f'warning LongName: spec.name: "shop_{"n" * 60}" has 65 characters; many clients reject '
+                f"names over 64; {repair}"
+            )
         ]
         assert prefixed("shop_", "n" * 64, space) == [
-            f'warning LongName: spec.name: "shop_{"n" * 64}" has 69 characters, and many clients take 64; {repair}'
+            (
+                f'warning LongName: spec.name: "shop_{"n" * 64}" has 69 characters; many clients reject '
+                f"names over 64; {repair}"
+            )
         ]
         assert prefixed("shop_", "n" * 59, space) == []
         # A name that is long by itself is told once, by its own object.
@@ -113,8 +122,9 @@ def test_a_prefixed_name_belongs_to_a_member_and_a_server() -> None:
             30.5,
             [
                 (
-                    "warning LongTimeout: spec.timeout: 30.5 s is longer than config.requestTimeout of MCPServer "
-                    "shop/main (30 s), which ends the call; shorten it, or raise that"
+                    "warning LongTimeout: spec.timeout: 30.5 s exceeds spec.config.requestTimeout of "
+                    "MCPServer shop/main (30 s), which ends the call first; shorten it or raise "
+                    "requestTimeout"
                 )
             ],
         ),
@@ -144,8 +154,8 @@ def unmatched(limited: tuple[str, ...], prefix: str = "", *members: MemberFact) 
             "",
             [
                 (
-                    'zzz: MCPServer shop/main serves no tool "zzz", so the limit has no effect; correct it, or remove '
-                    "the limit"
+                    'zzz: MCPServer shop/main serves no tool "zzz", so the limit has no effect; correct the '
+                    "name or remove the limit"
                 )
             ],
         ),
@@ -164,8 +174,8 @@ def unmatched(limited: tuple[str, ...], prefix: str = "", *members: MemberFact) 
             "",
             [
                 (
-                    'report: MCPServer shop/main serves no tool "report", so the limit has no effect; correct it, or '
-                    "remove the limit"
+                    'report: MCPServer shop/main serves no tool "report", so the limit has no effect; '
+                    "correct the name or remove the limit"
                 )
             ],
         ),
@@ -180,8 +190,8 @@ def test_a_limit_of_a_tool_that_is_not_served(limited: tuple[str, ...], prefix: 
 
 INGRESS_KEY = ("a.example.com", "/mcp")
 TAKEN = (
-    "error IngressTaken: spec.ingress.host: MCPServer shop/{0} already has a.example.com/mcp; change "
-    "spec.ingress.host or spec.ingress.pathPrefix"
+    "error IngressTaken: spec.ingress.host: MCPServer shop/{0} already serves "
+    "a.example.com/mcp; change spec.ingress.host or spec.ingress.pathPrefix"
 )
 
 
@@ -219,8 +229,8 @@ def test_an_ingress_of_another_namespace_is_taken_too() -> None:
 
 LIMIT = 900 * 1024
 LARGE = (
-    "CatalogTooLarge: the catalog of MCPServer shop/main has {0} KiB of 900; let it select fewer objects, or shorten "
-    "schemas and texts"
+    "CatalogTooLarge: the catalog of MCPServer shop/main is {0} KiB (limit 900 KiB); "
+    "select fewer objects or shorten schemas and texts"
 )
 
 

@@ -9,17 +9,17 @@ import pytest
 from crd.rules import texts
 from tests.crd.rules.documents import broken, prompt, resource, server, told, tool
 
-SAID = "tell a model in a sentence what it gets and when to use it"
+SAID = "describe in a sentence what it does and when to use it"
 
 
 @pytest.mark.parametrize(
     ("description", "expected"),
     [
-        ("", "there is none"),
-        (" \n", "there is none"),
-        ("Orders", '"Orders" says little'),
-        ("d" * 19, f'"{"d" * 19}" says little'),
-        (f"  {'d' * 19}  ", f'"{"d" * 19}" says little'),
+        ("", "the description is empty"),
+        (" \n", "the description is empty"),
+        ("Orders", 'the description "Orders" is too short'),
+        ("d" * 19, f'the description "{"d" * 19}" is too short'),
+        (f"  {'d' * 19}  ", f'the description "{"d" * 19}" is too short'),
         ("d" * 20, None),
     ],
 )
@@ -71,8 +71,8 @@ UNSEEN = {
 def hidden(path: str, character: str, position: int) -> str:
     name = UNSEEN[character]
     return (
-        f"error UnsafeText: {path}: U+{ord(character):04X} ({name}) at character {position} is not seen by who reads "
-        f"it; remove it from {path}"
+        f"error UnsafeText: {path}: U+{ord(character):04X} ({name}) at character {position} is "
+        f"invisible to reviewers; remove it from {path}"
     )
 
 
@@ -149,12 +149,12 @@ def test_what_no_model_reads_as_a_text(item: Any) -> None:
     assert told(texts.unsafe_texts(item)) == []
 
 
-READ = "warning ContradictoryHint: spec.annotations.readOnlyHint: readOnlyHint is true and the method DELETE; remove "
-READ += "the hint, or correct the method"
+READ = "warning ContradictoryHint: spec.annotations.readOnlyHint: readOnlyHint is true but spec.method is DELETE; "
+READ += "remove the hint or correct the method"
 BOTH = "warning ContradictoryHint: spec.annotations.destructiveHint: readOnlyHint and destructiveHint are both true; "
 BOTH += "remove the one that is wrong"
-GET = "warning ContradictoryHint: spec.annotations.destructiveHint: destructiveHint is true and the method GET; use "
-GET += "the method that changes things, or remove the hint"
+GET = "warning ContradictoryHint: spec.annotations.destructiveHint: destructiveHint is true but spec.method is GET; "
+GET += "remove the hint or correct the method"
 
 
 @pytest.mark.parametrize(

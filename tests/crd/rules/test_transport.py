@@ -17,8 +17,9 @@ def read(**spec: Any) -> Any:
 
 
 RETRIED = (
-    "error UnsafeRetry: spec.retries: a {0} that is sent again may be done twice; remove retries, or set "
-    "annotations.idempotentHint to true if the backend takes care"
+    "error UnsafeRetry: spec.retries: a retried {0} request may take effect twice; remove "
+    "spec.retries or, if the backend handles repeated requests, set "
+    "annotations.idempotentHint to true"
 )
 
 
@@ -44,8 +45,8 @@ def test_a_call_that_is_sent_again(spec: dict[str, Any], expected: list[str]) ->
 
 
 UNSEEN = (
-    "warning InsecureTLS: spec.tls.insecureSkipVerify: any certificate is taken, so anybody in between can read and "
-    "change calls; set tls.caSecretName"
+    "warning InsecureTLS: spec.tls.insecureSkipVerify: certificates are not verified, so "
+    "calls can be intercepted; remove this and set tls.caSecretName"
 )
 
 
@@ -89,8 +90,8 @@ def headers(item: Any) -> list[str]:
 def test_a_header_that_a_mapping_must_not_set(name: str) -> None:
     http = {"headers": [{"name": "X-A", "value": "a"}, {"name": name, "value": "a"}]}
     line = (
-        f'error UnsafeHeader: spec.http.headers[1].name: "{name}" is never set by a mapping; remove it, or use '
-        "headersFrom for credentials"
+        f'error UnsafeHeader: spec.http.headers[1].name: "{name}" must not be set by a mapping; '
+        "remove it or, for credentials, use headersFrom"
     )
     assert headers(tool(http=http)) == [line]
     assert headers(read(http=http)) == [line]
@@ -99,12 +100,12 @@ def test_a_header_that_a_mapping_must_not_set(name: str) -> None:
 @pytest.mark.parametrize("name", NEVER)
 def test_a_header_that_is_never_passed_on(name: str) -> None:
     assert headers(tool(forwardHeaders=[{"name": name}])) == [
-        f'error UnsafeHeader: spec.forwardHeaders[0].name: "{name}" is never passed on; remove it'
+        f'error UnsafeHeader: spec.forwardHeaders[0].name: "{name}" must not be forwarded; remove it'
     ]
     assert headers(tool(forwardHeaders=[{"name": "X-A"}, {"name": "X-B", "backendHeader": name}])) == [
         (
-            f'error UnsafeHeader: spec.forwardHeaders[1].backendHeader: "{name}" is never set by a client\'s header; '
-            "choose another name"
+            f'error UnsafeHeader: spec.forwardHeaders[1].backendHeader: "{name}" must not be set from '
+            "a client header; choose another name"
         )
     ]
 
@@ -114,7 +115,10 @@ def test_a_header_that_no_parameter_sets(name: str) -> None:
     listed = [{"name": "X-A", "in": "header"}, {"name": name, "in": "header"}]
     item = operations({}, {"ingressPath": "/b", "parameters": listed})
     assert headers(item) == [
-        (f'error UnsafeHeader: spec.operations[1].parameters[1].name: "{name}" is never set by a parameter; remove it')
+        (
+            f'error UnsafeHeader: spec.operations[1].parameters[1].name: "{name}" must not be set by '
+            "a parameter; remove it"
+        )
     ]
     assert headers(operations({"parameters": [{"name": name, "in": "query"}]})) == []
 
@@ -146,7 +150,7 @@ def mounted(*names: str) -> list[dict[str, Any]]:
     ],
 )
 def test_a_header_that_frames_a_message_comes_from_no_secret(name: str) -> None:
-    line = f'error UnsafeHeader: spec.headersFrom[1].name: "{name}" is set by the server itself; remove it'
+    line = f'error UnsafeHeader: spec.headersFrom[1].name: "{name}" is set by the MCP server itself; remove it'
     assert headers(tool(headersFrom=mounted("X-A", name))) == [line]
     assert headers(read(headersFrom=mounted("X-A", name))) == [line]
 
@@ -176,8 +180,8 @@ def test_credentials_come_from_a_secret(name: str) -> None:
 )
 def test_the_value_of_a_header(value: str, sound: bool) -> None:
     line = (
-        f'error UnsafeHeader: spec.http.headers[0].value: "{value}" is no header value; use printable ASCII without '
-        "spaces at its ends"
+        "error UnsafeHeader: spec.http.headers[0].value: must be printable ASCII without leading "
+        f'or trailing spaces, got "{value}"'
     )
     assert headers(tool(http={"headers": [{"name": "X-A", "value": value}]})) == ([] if sound else [line])
 
@@ -187,7 +191,9 @@ def test_a_header_without_a_value_of_its_own_has_none_to_be_wrong() -> None:
 
 
 def twice(path: str, name: str) -> str:
-    return f'error DuplicateEntry: spec.{path}: the header "{name}" is set before this one too; remove one of them'
+    return (
+        f'error DuplicateEntry: spec.{path}: header "{name}" is already set by an earlier entry; remove one of the two'
+    )
 
 
 @pytest.mark.parametrize(
@@ -258,8 +264,8 @@ SCHEMA = {"type": "object"}
                 {"response": {"format": shape, "select": "/a"}},
                 [
                     (
-                        f"error InvalidMapping: spec.response.select: format {shape} has no parts to select; set "
-                        "format to Json, or remove select"
+                        f"error InvalidMapping: spec.response.select: select requires format Json, got {shape}; "
+                        "set format to Json or remove select"
                     )
                 ],
             )
@@ -269,8 +275,8 @@ SCHEMA = {"type": "object"}
             {"response": {"format": "Text", "select": ""}},
             [
                 (
-                    "error InvalidMapping: spec.response.select: format Text has no parts to select; set format to "
-                    "Json, or remove select"
+                    "error InvalidMapping: spec.response.select: select requires format Json, got Text; set "
+                    "format to Json or remove select"
                 )
             ],
         ),
@@ -279,8 +285,8 @@ SCHEMA = {"type": "object"}
                 {"response": {"format": shape}, "outputSchema": SCHEMA},
                 [
                     (
-                        f"error InvalidMapping: spec.response.format: outputSchema needs a JSON reply, not {shape}; "
-                        "set Json, or remove the schema"
+                        f"error InvalidMapping: spec.response.format: outputSchema requires format Json, got {shape}"
+                        "; set Json or remove outputSchema"
                     )
                 ],
             )
@@ -290,24 +296,25 @@ SCHEMA = {"type": "object"}
             {"response": {"onTooLarge": "Truncate"}, "outputSchema": SCHEMA},
             [
                 (
-                    "error InvalidMapping: spec.response.onTooLarge: a reply that is cut breaks outputSchema; set "
-                    "onTooLarge to Error, or remove the schema"
+                    "error InvalidMapping: spec.response.onTooLarge: outputSchema does not allow truncated "
+                    "replies; set onTooLarge to Error or remove outputSchema"
                 )
             ],
         ),
         (
             {"response": {"expectStatus": ["2xx", "301", "1xx", "3xx"]}},
             [
-                f'error InvalidMapping: spec.response.expectStatus[{i}]: "{s}" is never a reply: redirects are not '
-                "followed; remove it"
+                (
+                    f'error InvalidMapping: spec.response.expectStatus[{i}]: "{s}" never matches: interim '
+                    "replies are skipped and redirects are not followed; remove it"
+                )
                 for i, s in ((1, "301"), (2, "1xx"), (3, "3xx"))
             ],
         ),
         (
             {"response": {"headers": ["ETag", "Set-Cookie", "set-cookie2", "WWW-Authenticate", "Proxy-Authenticate"]}},
             [
-                f'error UnsafeHeader: spec.response.headers[{i}]: "{h}" is the backend\'s own and never told to a '
-                "client; remove it"
+                f'error UnsafeHeader: spec.response.headers[{i}]: "{h}" must not be passed to clients; remove it'
                 for i, h in ((1, "Set-Cookie"), (2, "set-cookie2"), (3, "WWW-Authenticate"), (4, "Proxy-Authenticate"))
             ],
         ),

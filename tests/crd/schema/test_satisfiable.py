@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from crd.schema import satisfiable
 
 EMPTY = (
-    "no value of enum is of type array or boolean or null or number or object or string, so no value fits; "
-    "correct one of them"
+    "no value of enum has type array or boolean or null or number or object or string, so no "
+    "value is valid; correct one of the two"
 )
 OBJECT: dict[str, Any] = {"type": "object"}
 
@@ -32,81 +32,81 @@ def of(schema: Any) -> dict[str, Any]:
         (
             {"type": "integer", "minimum": 10, "maximum": 5},
             "",
-            "minimum 10 is above maximum 5, so no value fits; correct one of them",
+            "minimum 10 is greater than maximum 5, so no value is valid; correct one of the two",
         ),
         (
             {"type": "number", "minimum": 0.5, "maximum": 0.25},
             "",
-            "minimum 0.5 is above maximum 0.25, so no value fits; correct one of them",
+            "minimum 0.5 is greater than maximum 0.25, so no value is valid; correct one of the two",
         ),
         (
             {"type": "string", "minLength": 2, "maxLength": 1},
             "",
-            "minLength 2 is above maxLength 1, so no value fits; correct one of them",
+            "minLength 2 is greater than maxLength 1, so no value is valid; correct one of the two",
         ),
         (
             {"type": "array", "minItems": 2, "maxItems": 1},
             "",
-            "minItems 2 is above maxItems 1, so no value fits; correct one of them",
+            "minItems 2 is greater than maxItems 1, so no value is valid; correct one of the two",
         ),
         (
             {"type": "object", "minProperties": 2, "maxProperties": 1},
             "",
-            "minProperties 2 is above maxProperties 1, so no value fits; correct one of them",
+            "minProperties 2 is greater than maxProperties 1, so no value is valid; correct one of the two",
         ),
         (
             {"type": "integer", "exclusiveMinimum": 5, "maximum": 5},
             "",
-            "exclusiveMinimum 5 is not below maximum 5, so no value fits; correct one of them",
+            "exclusiveMinimum 5 is not less than maximum 5, so no value is valid; correct one of the two",
         ),
         (
             {"type": "integer", "minimum": 5, "exclusiveMaximum": 5},
             "",
-            "minimum 5 is not below exclusiveMaximum 5, so no value fits; correct one of them",
+            "minimum 5 is not less than exclusiveMaximum 5, so no value is valid; correct one of the two",
         ),
         (
             {"type": "integer", "exclusiveMinimum": 5, "exclusiveMaximum": 5},
             "",
-            "exclusiveMinimum 5 is not below exclusiveMaximum 5, so no value fits; correct one of them",
+            "exclusiveMinimum 5 is not less than exclusiveMaximum 5, so no value is valid; correct one of the two",
         ),
         (
             {"type": "integer", "enum": ["1", "2"]},
             "/enum",
-            "no value of enum is of type integer, so no value fits; correct one of them",
+            "no value of enum has type integer, so no value is valid; correct one of the two",
         ),
         (
             {"type": ["integer", "null"], "const": "x"},
             "/const",
-            "no value of const is of type integer or null, so no value fits; correct one of them",
+            "no value of const has type integer or null, so no value is valid; correct one of the two",
         ),
         ({"enum": []}, "/enum", EMPTY),
         (
             {"type": "object", "required": ["b"], "properties": {"b": False}},
             "/required",
-            '"b" is required and forbidden, so no value fits; correct one of them',
+            '"b" is required but forbidden, so no value is valid; correct one of the two',
         ),
         (
             {"type": "object", "required": ["b"], "additionalProperties": False},
             "/required",
-            '"b" is required, and additionalProperties: false forbids it; declare it in properties',
+            '"b" is required but forbidden by additionalProperties: false; declare it in properties',
         ),
         (
             {"allOf": [{"type": "string"}, {"type": "integer"}]},
             "/allOf",
-            "the parts of allOf allow no common type, so no value fits; correct one of them",
+            "the parts of allOf have no type in common, so no value is valid; correct one of them",
         ),
         (
             {"allOf": [True, False]},
             "/allOf",
-            "the parts of allOf allow no common type, so no value fits; correct one of them",
+            "the parts of allOf have no type in common, so no value is valid; correct one of them",
         ),
         (
             {"type": "string", "allOf": [{"type": "integer"}]},
             "/allOf",
-            "the parts of allOf allow no common type, so no value fits; correct one of them",
+            "the parts of allOf have no type in common, so no value is valid; correct one of them",
         ),
-        ({"not": {}}, "/not", "not of everything leaves nothing; correct it"),
-        ({"not": True}, "/not", "not of everything leaves nothing; correct it"),
+        ({"not": {}}, "/not", "not: {} rejects every value; correct it"),
+        ({"not": True}, "/not", "not: {} rejects every value; correct it"),
     ],
 )
 def test_a_contradiction_is_told_at_its_place(schema: Any, place: str, message: str) -> None:
