@@ -3,219 +3,446 @@
 The result cannot hold two entries of one name, URI or REST path. The incumbents of the published catalog come first,
 then the eldest object, then the order of names; a loser is named in a finding and not served under that name. An
 object that is invalid although it is stored (the webhook was away) is left out and does not harm the others.
+
+A compilation is made from the one before it: `advance` works on the members that changed, and on those whose claims
+that moves. Who holds a claim is a function of that claim's claimants and its incumbent alone, so the result is the same
+as if all members were compiled together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from crd import integrity
-from crd.compiler import assembly
+import orjson
+
+from crd.compiler import assembly, members
+from crd.compiler.members import SECTIONS
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.finding import Finding, Level, Reason
-from crd.models.prompt import PromptSpec
-from crd.models.resource import ResourceSpec, template_of
 from crd.models.server import ServerSpec
-from crd.models.tool import ToolSpec
-from crd.published import catalogs
+from crd.published import catalogs, chunks
+from crd.published.chunks import Chunk
 from crd.ref import Kind, Ref
 from crd.rules import references, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, KeysView, Mapping
 
+    from crd.compiler.members import CompiledMember
     from crd.manifest import Object
-    from crd.published import entries
+    from crd.published.chunks import Section
+    from crd.published.entries import HttpResource, InlineResource
     from crd.snapshot import Snapshot
 
-__all__ = ["Compilation", "compile_server"]
-
+__all__ = ["Compilation", "Incumbents", "Steps", "advance", "compile_server", "finish", "incumbents_of"]
 
 _NAMES = (Space.TOOL_NAME, Space.PROMPT_NAME)
+# So many members are worked on between two pauses.
+SLICE = 32
+
+K = TypeVar("K")
+T = TypeVar("T")
+Steps: TypeAlias = "Generator[None, None, T]"
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbents:
+    """Who serves what by a published catalog. Claims hold no prefix, so another prefix moves nothing.
+
+    ``prefix`` is the one that the catalog was published with.
+    """
+
+    holders: Mapping[Claim, Ref] = field(default_factory=dict)
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A member on this server: whether it can be served at all, and what of it is: section and key of each entry."""
+
+    fact: MemberFact
+    sound: bool
+    placed: tuple[tuple[str, str], ...] = ()
+    context: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """The catalog to publish, and the findings about members: conflicts lost, faults, backends that are missing."""
+    """What a server serves, and the findings about members: conflicts lost, faults, backends that are missing.
 
-    catalog: catalogs.Catalog
-    rejected: tuple[Finding, ...]
-    unresolved: tuple[Finding, ...]
+    ``holders`` says who holds each claim, ``claimants`` who would. ``moved`` are the claims that have another holder
+    than their incumbent. ``backends`` and ``mounts`` count the served members that call a port of a Service, or read
+    a Secret or ConfigMap. ``context`` is the size of all tools in tools/list, in bytes.
+    """
+
+    server: Ref
+    prefix: str
+    settings: bytes = field(repr=False)
+    incumbents: Incumbents
+    holders: Mapping[Claim, Ref]
+    claimants: Mapping[Claim, tuple[Ref, ...]]
+    moved: frozenset[Claim]
+    backends: Mapping[tuple[Ref, int | str], int]
+    mounts: Mapping[Ref, int]
+    sections: Mapping[str, Section] = field(repr=False)
+    context: int
+    _members: Mapping[Ref, _Member] = field(repr=False)
+    _faults: Mapping[Ref, tuple[Finding, ...]] = field(repr=False)
+    _conflicts: Mapping[Ref, tuple[Finding, ...]] = field(repr=False)
+    _unresolved: Mapping[Ref, tuple[Finding, ...]] = field(repr=False)
+
+    @property
+    def members(self) -> KeysView[Ref]:
+        """All that are selected, served or not."""
+        return self._members.keys()
+
+    @property
+    def rejected(self) -> tuple[Finding, ...]:
+        """Why members are not served, or not under all their claims."""
+        refs = sorted({*self._faults, *self._conflicts})
+        return tuple(f for ref in refs for f in (*self._faults.get(ref, ()), *self._conflicts.get(ref, ())))
+
+    @property
+    def unresolved(self) -> tuple[Finding, ...]:
+        """What members that can be served point at and is not there."""
+        return tuple(f for ref in sorted(self._unresolved) for f in self._unresolved[ref])
+
+    @property
+    def catalog(self) -> catalogs.Catalog:
+        """The whole catalog, decoded: for readers who do not care what it costs."""
+        return catalogs.load(self.text())
+
+    def published(self) -> Incumbents:
+        """The incumbents once this is published."""
+        return Incumbents(self.holders, self.prefix)
+
+    def affected(self) -> set[Ref]:
+        """The members of which something else is served than by the incumbents' catalog."""
+        if self.prefix != self.incumbents.prefix:
+            return set(self._members)
+        held = (self.incumbents.holders.get(claim) for claim in self.moved)
+        found = {ref for claim in self.moved for ref in self.claimants.get(claim, ())}
+        return found | {ref for ref in held if ref is not None}
+
+    def size(self) -> int:
+        """The bytes of `text`."""
+        return sum(line.size if isinstance(line, Chunk) else len(line) + 1 for line in self._lines()) - 1
+
+    def digest(self) -> str:
+        """The digest of `text`; see `crd.published.catalogs.digest`."""
+        return catalogs.digest_of_lines(
+            line.digest if isinstance(line, Chunk) else hashlib.sha256(line).digest() for line in self._lines()
+        )
+
+    def text(self) -> bytes:
+        """The catalog as it is published: JSON, a chunk of entries to a line."""
+        return b"".join(line.line() if isinstance(line, Chunk) else line + b"\n" for line in self._lines())[:-1]
+
+    def packed(self) -> bytes:
+        """A gzip of `text`, a member to a line."""
+        *lines, last = self._lines()
+        members = [line.packed if isinstance(line, Chunk) else chunks.pack(line + b"\n") for line in lines]
+        return b"".join([*members, last.packed if isinstance(last, Chunk) else chunks.pack(last)])
+
+    def _lines(self) -> list[Chunk | bytes]:
+        """The chunks, and what stands around them; the last line is never a chunk."""
+        lines: list[Chunk | bytes] = []
+        line = self.settings[:-1]
+        for name in SECTIONS:
+            for index, chunk in enumerate(self.sections.get(name, ())):
+                lines += [line + (b"," if index else b',"%s":[' % name.encode()), chunk]
+                line = b""
+            if self.sections.get(name):
+                line = b"]"
+        return [*lines, line + b',"prefix":%s}' % orjson.dumps(self.prefix)]
 
 
 def compile_server(
-    server: Object, members: Iterable[Object], snapshot: Snapshot, incumbents: catalogs.Catalog | None
+    server: Object, objects: Iterable[Object], snapshot: Snapshot, incumbents: catalogs.Catalog | None
 ) -> Compilation:
-    """Compile the members that ``server`` selects.
+    """Compile all members that ``server`` selects.
 
     ``snapshot`` gives the Services; ``incumbents`` is the catalog published last, whose entries keep their names.
     Raises ValueError if the server's own spec cannot be read.
     """
-    if not isinstance(server.spec, ServerSpec):
+    compiled = {item.ref: members.compile_member(item) for item in objects}
+    before = incumbents_of(incumbents, server) if incumbents else Incumbents()
+    return finish(advance(None, server, compiled, compiled.get, snapshot, before))
+
+
+def finish(steps: Steps[T]) -> T:
+    """Take all steps at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def incumbents_of(catalog: catalogs.Catalog, server: Object) -> Incumbents:
+    """Who holds each claim in a published catalog.
+
+    A catalog that does not record its prefix is read with the server's present one.
+    """
+    prefix = catalog.prefix
+    if prefix is None:
+        prefix = server.spec.name_prefix if isinstance(server.spec, ServerSpec) else ""
+    return Incumbents(dict(_held(catalog, prefix)), prefix)
+
+
+def _held(catalog: catalogs.Catalog, prefix: str) -> Iterator[tuple[Claim, Ref]]:
+    for tool in catalog.tools:
+        ref = _ref(Kind.TOOL, tool.source)
+        yield Claim(Space.TOOL_NAME, tool.name.removeprefix(prefix)), ref
+        if tool.ingress_path:
+            yield Claim(Space.REST_PATH, f"POST {tool.ingress_path}"), ref
+    for prompt in catalog.prompts:
+        ref = _ref(Kind.PROMPT, prompt.source)
+        yield Claim(Space.PROMPT_NAME, prompt.name.removeprefix(prefix)), ref
+        if prompt.ingress_path:
+            yield Claim(Space.REST_PATH, f"GET {prompt.ingress_path}"), ref
+    resources: tuple[InlineResource | HttpResource, ...] = (*catalog.resources, *catalog.http_resources)
+    for entry in resources:
+        yield Claim(Space.URI, entry.uri), _ref(Kind.RESOURCE, entry.source)
+    for operation in catalog.operations:
+        ref = _ref(Kind.RESOURCE, operation.source)
+        if operation.uri_template:
+            yield Claim(Space.URI, operation.uri_template), ref
+        if operation.ingress_path:
+            yield Claim(Space.REST_PATH, f"{operation.method} {operation.ingress_path}"), ref
+
+
+def _ref(kind: Kind, source: str) -> Ref:
+    namespace, _, name = source.partition("/")
+    return Ref(kind, namespace, name)
+
+
+def advance(
+    before: Compilation | None,
+    server: Object,
+    changed: Iterable[Ref],
+    selected: Callable[[Ref], CompiledMember | None],
+    snapshot: Snapshot,
+    incumbents: Incumbents,
+) -> Steps[Compilation]:
+    """The compilation that follows ``before``, which is None for the first one. Yields where the caller may pause.
+
+    ``selected`` gives the members of the server by reference, and None for what is not one. ``changed`` are the
+    references that came, went or changed since, or whose Services did; where there is no ``before``, or where it has
+    another prefix, they have to be all. ``incumbents`` are those of ``before``, or what it became by being published.
+    Raises ValueError if the server's own spec cannot be read.
+    """
+    spec, fact = server.spec, server.fact
+    if not isinstance(spec, ServerSpec) or not isinstance(fact, ServerFact):
         raise ValueError(  # noqa: TRY004 -- the value of a field, not a type, is at fault
             f"{server.ref} cannot be compiled: {[str(p) for p in server.problems]}"
         )
-    prefix = server.spec.name_prefix
-    sound, rejected = _sorted_out(server.fact, snapshot, members)
-    holders = _holders(server.ref, sound, _incumbents(incumbents, prefix), rejected)
-    served = [_Served(item, item.fact, holders, prefix) for item in sound if isinstance(item.fact, MemberFact)]
-    unresolved = tuple(finding for member in served for finding in references.backends(snapshot, member.fact))
+    work = _Work(before, fact, snapshot, incumbents)
+    for index, ref in enumerate(dict.fromkeys(changed)):
+        if index % SLICE == SLICE - 1:
+            yield
+        work.withdraw(ref)
+        member = selected(ref)
+        if member is not None:
+            work.enter(member)
+    yield from work.allot()
+    for index, ref in enumerate(sorted(work.stale)):
+        if index % SLICE == SLICE - 1:
+            yield
+        member = selected(ref)
+        if member is not None:
+            work.place(member)
+    sections = dict(before.sections) if before else {}
+    for name in {*work.new, *work.gone}:
+        edited: list[Chunk] = []
+        for chunk in chunks.edit(sections.get(name, ()), work.gone[name], work.new[name]):
+            edited.append(chunk)
+            yield
+        sections[name] = tuple(edited)
+        if not edited:
+            del sections[name]
+    head = catalogs.Catalog(server=server.ref.key, settings=assembly.server_settings(spec))
     return Compilation(
-        catalogs.Catalog(
-            server=server.ref.key,
-            settings=assembly.server_settings(server.spec),
-            tools=tuple(sorted((t for s in served for t in s.tools(snapshot)), key=lambda tool: tool.name)),
-            prompts=tuple(sorted((p for s in served for p in s.prompts()), key=lambda prompt: prompt.name)),
-            resources=tuple(sorted((r for s in served for r in s.resources()), key=lambda resource: resource.uri)),
-            http_resources=tuple(
-                sorted((r for s in served for r in s.http_resources(snapshot)), key=lambda resource: resource.uri)
-            ),
-            operations=tuple(
-                sorted(
-                    (o for s in served for o in s.operations(snapshot)),
-                    key=lambda o: (o.ingress_path, o.method, o.name),
-                )
-            ),
-            prefix=prefix,
-        ),
-        tuple(rejected),
-        unresolved,
+        server=server.ref,
+        prefix=fact.prefix,
+        settings=catalogs.dump(head),
+        incumbents=incumbents,
+        holders=work.holders,
+        claimants=work.claimants,
+        moved=work.moved(before),
+        backends=work.backends,
+        mounts=work.mounts,
+        sections=sections,
+        context=work.context,
+        _members=work.members,
+        _faults=work.faults,
+        _conflicts=work.conflicts,
+        _unresolved=work.unresolved,
     )
 
 
-def _sorted_out(server: object, snapshot: Snapshot, members: Iterable[Object]) -> tuple[list[Object], list[Finding]]:
-    """The members that can be served, by seniority, and what is wrong with the others."""
-    sound: list[tuple[tuple[str, Ref, str], Object]] = []
-    rejected: list[Finding] = []
-    for item in members:
-        faults = [f for rule in integrity.OBJECT_RULES for f in rule(item) if f.reason is not Reason.UNKNOWN_FIELD]
-        if isinstance(item.fact, MemberFact):
-            faults += references.backends(snapshot, item.fact)
-            faults += servers.prefixed_names(server, item.fact) if isinstance(server, ServerFact) else ()
-        errors = [fault for fault in faults if fault.level is Level.ERROR]
-        if isinstance(item.fact, MemberFact) and not errors:
-            sound.append((item.fact.seniority, item))
-        rejected += errors
-    return [item for _, item in sorted(sound, key=lambda pair: pair[0])], rejected
+class _Work:
+    """A compilation in the making: what `advance` copies from the one before, and changes."""
 
+    def __init__(
+        self, before: Compilation | None, server: ServerFact, snapshot: Snapshot, incumbents: Incumbents
+    ) -> None:
+        self.members = dict(before._members) if before else {}
+        self.holders = dict(before.holders) if before else {}
+        self.claimants = dict(before.claimants) if before else {}
+        self.backends = dict(before.backends) if before else {}
+        self.mounts = dict(before.mounts) if before else {}
+        self.faults = dict(before._faults) if before else {}
+        self.conflicts = dict(before._conflicts) if before else {}
+        self.unresolved = dict(before._unresolved) if before else {}
+        self.context = before.context if before else 0
+        # Entries that are not served any longer, and those that are served anew; a key in both has a new entry.
+        self.gone: dict[str, set[str]] = defaultdict(set)
+        self.new: dict[str, dict[str, bytes]] = defaultdict(dict)
+        # Members whose entries are to be placed again, and claims of which somebody came, went or changed.
+        self.stale: set[Ref] = set()
+        self._touched: set[Claim] = set()
+        self._server = server
+        self._snapshot = snapshot
+        self._incumbents = incumbents
 
-def _incumbents(catalog: catalogs.Catalog | None, prefix: str) -> Mapping[Claim, str]:
-    """Who holds each claim in a published catalog, as ``kind namespace/name``. Claims hold no prefix.
-
-    Names are read with the prefix that they were published with, so that another prefix moves no name to another
-    object. ``prefix`` is the server's present one, for a catalog that does not record its own.
-    """
-    if catalog is None:
-        return {}
-    prefix = prefix if catalog.prefix is None else catalog.prefix
-    held: dict[Claim, str] = {}
-    for tool in catalog.tools:
-        held[Claim(Space.TOOL_NAME, tool.name.removeprefix(prefix))] = f"{Kind.TOOL} {tool.source}"
-    for prompt in catalog.prompts:
-        held[Claim(Space.PROMPT_NAME, prompt.name.removeprefix(prefix))] = f"{Kind.PROMPT} {prompt.source}"
-    held |= {Claim(Space.URI, entry.uri): f"{Kind.RESOURCE} {entry.source}" for entry in catalog.resources}
-    held |= {Claim(Space.URI, entry.uri): f"{Kind.RESOURCE} {entry.source}" for entry in catalog.http_resources}
-    for tool in catalog.tools:
-        held[Claim(Space.REST_PATH, f"POST {tool.ingress_path}")] = f"{Kind.TOOL} {tool.source}"
-    for prompt in catalog.prompts:
-        held[Claim(Space.REST_PATH, f"GET {prompt.ingress_path}")] = f"{Kind.PROMPT} {prompt.source}"
-    for operation in catalog.operations:
-        held[Claim(Space.URI, operation.uri_template)] = f"{Kind.RESOURCE} {operation.source}"
-        held[Claim(Space.REST_PATH, f"{operation.method} {operation.ingress_path}")] = (
-            f"{Kind.RESOURCE} {operation.source}"
-        )
-    return held
-
-
-def _holders(
-    server: Ref, sound: list[Object], incumbents: Mapping[Claim, str], rejected: list[Finding]
-) -> dict[Claim, Ref]:
-    """The holder of each claim; losers are added to ``rejected``. An object without a name holds no REST path."""
-    members = [item.fact for item in sound if isinstance(item.fact, MemberFact)]
-    holders: dict[Claim, Ref] = {}
-    for spaces in (_NAMES, (Space.URI,), (Space.REST_PATH,)):
-        named = [member for member in members if all(holders.get(c, member.ref) == member.ref for c in _names(member))]
-        for loser, claim in _allot(named, spaces, incumbents, holders):
-            rejected.append(_conflict(loser, holders[claim], server, claim))
-    return holders
-
-
-def _names(member: MemberFact) -> Iterator[Claim]:
-    return (claim for claim in member.claims if claim.space in _NAMES)
-
-
-def _allot(
-    members: list[MemberFact], spaces: Collection[Space], incumbents: Mapping[Claim, str], holders: dict[Claim, Ref]
-) -> Iterator[tuple[Ref, Claim]]:
-    """Fill in the holder of every claim of these spaces; gives who loses what."""
-    present = {str(member.ref): member for member in members}
-    for member in members:
-        for claim in member.claims:
-            if claim.space not in spaces:
-                continue
-            incumbent = present.get(incumbents.get(claim, ""))
-            if incumbent is not None and claim in incumbent.claims:
-                holders.setdefault(claim, incumbent.ref)
-            if holders.setdefault(claim, member.ref) != member.ref:
-                yield member.ref, claim
-
-
-def _conflict(loser: Ref, winner: Ref, server: Ref, claim: Claim) -> Finding:
-    message = f'{winner} already serves the {claim.space.value} "{claim.value}" on {server}; rename one of the two'
-    subject = (server.key, claim.space.value, claim.value)
-    return Finding.of(Reason.NAME_CONFLICT, loser, message, subject=subject, related=(winner, server))
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """One member as far as it holds its claims."""
-
-    item: Object
-    fact: MemberFact
-    holders: Mapping[Claim, Ref]
-    prefix: str
-
-    def _holds(self, space: Space, value: str) -> bool:
-        return self.holders.get(Claim(space, value)) == self.item.ref
-
-    def _rest_path(self, method: str, path: str | None) -> str:
-        return path if path and self._holds(Space.REST_PATH, f"{method} {path}") else ""
-
-    @property
-    def _served_name(self) -> str:
-        return f"{self.prefix}{self.item.served_name}"
-
-    def tools(self, snapshot: Snapshot) -> Iterator[entries.Tool]:
-        spec = self.item.spec
-        if isinstance(spec, ToolSpec) and self._holds(Space.TOOL_NAME, self.item.served_name):
-            rest_path = self._rest_path("POST", spec.ingress_path)
-            yield assembly.tool(self.item.ref, self._served_name, spec, snapshot, rest_path)
-
-    def prompts(self) -> Iterator[entries.Prompt]:
-        spec = self.item.spec
-        if isinstance(spec, PromptSpec) and self._holds(Space.PROMPT_NAME, self.item.served_name):
-            yield assembly.prompt(self.item.ref, self._served_name, spec, self._rest_path("GET", spec.ingress_path))
-
-    def resources(self) -> Iterator[entries.InlineResource]:
-        spec = self.item.spec
-        if isinstance(spec, ResourceSpec) and spec.content and self._holds(Space.URI, spec.content.uri):
-            yield assembly.inline_resource(self.item.ref, self.item.served_name, spec)
-
-    def http_resources(self, snapshot: Snapshot) -> Iterator[entries.HttpResource]:
-        spec = self.item.spec
-        if isinstance(spec, ResourceSpec) and spec.http is not None:
-            uri = spec.uri or spec.uri_template or ""
-            if self._holds(Space.URI, uri):
-                yield assembly.http_resource(self.item.ref, self.item.served_name, spec, snapshot)
-
-    def operations(self, snapshot: Snapshot) -> Iterator[entries.Operation]:
-        spec, ref, name = self.item.spec, self.item.ref, self.item.served_name
-        if not isinstance(spec, ResourceSpec):
+    def withdraw(self, ref: Ref) -> None:
+        """Take a member out, with all that it claims."""
+        for findings in (self.faults, self.conflicts, self.unresolved):
+            findings.pop(ref, None)
+        if ref not in self.members:
             return
-        for wanted in spec.operations or ():
-            template = template_of(name, wanted) if wanted.method == "GET" else ""
-            uri = template if template and self._holds(Space.URI, template) else ""
-            rest_path = self._rest_path(wanted.method, wanted.ingress_path)
-            if uri or rest_path:
-                yield assembly.operation(ref, name, spec, wanted, snapshot, uri=uri, rest_path=rest_path)
+        self._displace(ref)
+        member = self.members.pop(ref)
+        for claim in member.fact.claims if member.sound else ():
+            rest = tuple(other for other in self.claimants[claim] if other != ref)
+            if rest:
+                self.claimants[claim] = rest
+            else:
+                del self.claimants[claim]
+            self._touched.add(claim)
+
+    def enter(self, member: CompiledMember) -> None:
+        """Take a member in: what is wrong with it here, and what it claims."""
+        errors, fact = list(member.errors), member.fact
+        if fact is not None:
+            backends = tuple(references.backends(self._snapshot, fact))
+            here = (*backends, *servers.prefixed_names(self._server, fact))
+            errors += [finding for finding in here if finding.level is Level.ERROR]
+            if backends and not errors:
+                self.unresolved[member.ref] = backends
+            self.members[member.ref] = _Member(fact, sound=not errors)
+        if errors:
+            self.faults[member.ref] = tuple(errors)
+        elif fact is not None:
+            self.stale.add(member.ref)
+            for claim in fact.claims:
+                self.claimants[claim] = (*self.claimants.get(claim, ()), member.ref)
+                self._touched.add(claim)
+
+    def allot(self) -> Steps[None]:
+        """Decide who holds each touched claim. Without its name an object holds nothing else, so names come first."""
+        names = [claim for claim in self._touched if claim.space in _NAMES]
+        yield from self._decide(names)
+        for ref in {ref for claim in names for ref in self.claimants.get(claim, ())}:
+            self._touched.update(self.members[ref].fact.claims)
+        yield from self._decide([claim for claim in self._touched if claim.space not in _NAMES])
+        for index, ref in enumerate({ref for claim in self._touched for ref in self.claimants.get(claim, ())}):
+            if index % SLICE == SLICE - 1:
+                yield
+            lost = tuple(self._lost(ref, self.members[ref].fact))
+            if lost:
+                self.conflicts[ref] = lost
+            else:
+                self.conflicts.pop(ref, None)
+
+    def _decide(self, claims: list[Claim]) -> Steps[None]:
+        for index, claim in enumerate(claims):
+            if index % SLICE == SLICE - 1:
+                yield
+            there = [self.members[ref].fact for ref in self.claimants.get(claim, ())]
+            able = there if claim.space in _NAMES else [fact for fact in there if self._is_named(fact)]
+            incumbent = self._incumbents.holders.get(claim)
+            winner = next((fact.ref for fact in able if fact.ref == incumbent), None)
+            if winner is None and able:
+                winner = min(able, key=lambda fact: fact.seniority).ref
+            loser = self.holders.get(claim)
+            if winner == loser:
+                continue
+            if winner is None:
+                del self.holders[claim]
+            else:
+                self.holders[claim] = winner
+            self.stale.update(ref for ref in (winner, loser) if ref in self.members)
+
+    def _is_named(self, fact: MemberFact) -> bool:
+        return all(self.holders.get(claim) == fact.ref for claim in fact.claims if claim.space in _NAMES)
+
+    def _lost(self, ref: Ref, fact: MemberFact) -> Iterator[Finding]:
+        named = self._is_named(fact)
+        for claim in sorted(fact.claims, key=_stage):
+            winner = self.holders.get(claim, ref)
+            if winner != ref and (named or claim.space in _NAMES):
+                message = (
+                    f'{winner} already serves the {claim.space.value} "{claim.value}" on {self._server.ref}; '
+                    "rename one of the two"
+                )
+                subject = (self._server.ref.key, claim.space.value, claim.value)
+                related = (winner, self._server.ref)
+                yield Finding.of(Reason.NAME_CONFLICT, ref, message, subject=subject, related=related)
+
+    def place(self, member: CompiledMember) -> None:
+        """Put the entries of a member where they belong by the claims that it holds."""
+        ref, known = member.ref, self.members[member.ref]
+        self._displace(ref)
+        placed: list[tuple[str, str]] = []
+        context = 0
+        for entry in members.place(
+            member, self._server.prefix, lambda claim: self.holders.get(claim) == ref, self._snapshot
+        ):
+            self.new[entry.section][entry.key] = entry.text
+            placed.append((entry.section, entry.key))
+            context += entry.context
+        self.members[ref] = replace(known, placed=tuple(placed), context=context)
+        self.context += context
+        if placed:
+            self._count(known.fact, 1)
+
+    def _displace(self, ref: Ref) -> None:
+        member = self.members[ref]
+        for section, key in member.placed:
+            self.gone[section].add(key)
+        self.context -= member.context
+        if member.placed:
+            self._count(member.fact, -1)
+            self.members[ref] = replace(member, placed=(), context=0)
+
+    def _count(self, fact: MemberFact, step: int) -> None:
+        for backend in fact.backends:
+            _add(self.backends, (backend.service, backend.port), step)
+        for mount in fact.mounts:
+            _add(self.mounts, mount.ref, step)
+
+    def moved(self, before: Compilation | None) -> frozenset[Claim]:
+        """See `Compilation.moved`."""
+        candidates = self._touched | self._incumbents.holders.keys() if before is None else self._touched
+        if before is not None and before.incumbents is self._incumbents:
+            candidates |= before.moved
+        held = self._incumbents.holders
+        return frozenset(claim for claim in candidates if self.holders.get(claim) != held.get(claim))
+
+
+def _stage(claim: Claim) -> int:
+    return 0 if claim.space in _NAMES else 1 if claim.space is Space.URI else 2
+
+
+def _add(counts: dict[K, int], key: K, step: int) -> None:
+    count = counts.get(key, 0) + step
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]

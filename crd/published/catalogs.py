@@ -5,17 +5,18 @@ The controller compiles and publishes it, the runtime serves it; neither imports
 no Kubernetes object and loads without pydantic, because every pod of every server pays for its imports.
 
 A published catalog travels in a ConfigMap: as text under ``catalog.json``, or gzipped under ``catalog.json.gz`` in
-``binaryData`` when it is large. Its digest is the SHA-256 of the uncompressed bytes.
+``binaryData`` when it is large. The gzip may have many members. The digest is made of the digests of the text's lines,
+so that a writer who knows most lines already (`crd.published.chunks`) hashes and compresses only the others. See
+docs/decisions/0018.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import types
 import typing
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -29,11 +30,14 @@ __all__ = [
     "DIGEST_ANNOTATION",
     "FILE",
     "GZIP_FILE",
+    "INFLATED_LIMIT",
     "LIMIT",
     "Catalog",
     "InvalidCatalogError",
     "digest",
+    "digest_of_lines",
     "dump",
+    "lean",
     "load",
     "unpack",
     "weight",
@@ -43,6 +47,8 @@ FORMAT = 2
 FILE = "catalog.json"
 # Of the 1 MiB that a ConfigMap holds; what is over it cannot be published.
 LIMIT = 900 * 1024
+# What a gzip of that size may grow to; a reader stops there.
+INFLATED_LIMIT = 64 * 1024 * 1024
 GZIP_FILE = "catalog.json.gz"
 DIGEST_ANNOTATION = "mcp.example.com/catalog-digest"
 
@@ -81,7 +87,7 @@ def dump(catalog: Catalog) -> bytes:
 
     Defaults are left out.
     """
-    return orjson.dumps({"format": FORMAT, **_lean(catalog)})
+    return orjson.dumps({"format": FORMAT, **lean(catalog)})
 
 
 def weight(spec: Any) -> int:
@@ -95,33 +101,56 @@ def weight(spec: Any) -> int:
 
 
 def digest(payload: bytes) -> str:
-    """``sha256:<hex>`` of the uncompressed bytes."""
-    return f"sha256:{hashlib.sha256(payload).hexdigest()}"
+    """The digest of an uncompressed catalog, as ``sha256:<hex>``."""
+    return digest_of_lines(hashlib.sha256(line).digest() for line in payload.split(b"\n"))
+
+
+def digest_of_lines(digests: Iterable[bytes]) -> str:
+    """The digest of a catalog out of the SHA-256 of each of its lines."""
+    return f"sha256:{hashlib.sha256(b''.join(digests)).hexdigest()}"
 
 
 def unpack(data: dict[str, str], binary: dict[str, bytes]) -> bytes:
     """The uncompressed bytes out of a ConfigMap's ``data`` and (decoded) ``binaryData``.
 
-    Raises InvalidCatalogError if neither key is there or the gzip is broken.
+    Raises InvalidCatalogError if neither key is there, or the gzip is broken or inflates to more than
+    `INFLATED_LIMIT`.
     """
     if FILE in data:
         return data[FILE].encode()
     if GZIP_FILE not in binary:
         raise InvalidCatalogError(f"neither {FILE} nor {GZIP_FILE} is there")
     try:
-        return gzip.decompress(binary[GZIP_FILE])
-    except (OSError, EOFError, zlib.error) as error:
+        return _inflate(binary[GZIP_FILE])
+    except zlib.error as error:
         raise InvalidCatalogError(f"{GZIP_FILE} does not decompress: {error}") from error
 
 
-def _lean(value: Any) -> Any:
+def _inflate(packed: bytes) -> bytes:
+    """All members of a gzip (RFC 1952, section 2.2)."""
+    parts: list[bytes] = []
+    room = INFLATED_LIMIT
+    while packed:
+        member = zlib.decompressobj(wbits=31)
+        part = member.decompress(packed, room + 1)
+        room -= len(part)
+        if room < 0:
+            raise InvalidCatalogError(f"{GZIP_FILE} inflates to more than {INFLATED_LIMIT} bytes")
+        if not member.eof:
+            raise zlib.error("incomplete or truncated stream")
+        parts.append(part)
+        packed = member.unused_data
+    return b"".join(parts)
+
+
+def lean(value: Any) -> Any:
     """A value as JSON, without the members that have their defaults."""
     if isinstance(value, tuple):
-        return [_lean(item) for item in value]
+        return [lean(item) for item in value]
     if not is_dataclass(value):
         return value
     members = ((name, getattr(value, name), default) for name, default in _defaults(value.__class__))
-    return {name: _lean(member) for name, member, default in members if member != default}
+    return {name: lean(member) for name, member, default in members if member != default}
 
 
 @cache

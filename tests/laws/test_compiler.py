@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from crd import integrity, manifest
 from crd.compiler import compilation
+from crd.compiler import members as members_of
 from crd.finding import Level, Reason
 from crd.integrity import Change
 from crd.models.tool import ToolSpec
@@ -156,6 +158,61 @@ def test_what_is_let_in_one_by_one_is_served_whole(sequence: list[Object], main:
             world = world.after(change)
     items = [item for item in world.items if item.ref.kind is not Kind.SERVER]
     assert compiled(items, main=main).rejected == ()
+
+
+steps = st.lists(
+    st.tuples(
+        st.one_of(
+            worlds.objects((Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)),
+            st.sampled_from([Ref(Kind.TOOL, "one", n) for n in "abcd"]),
+        ),
+        st.sampled_from(["edit", "edit", "publish", "services"]),
+    ),
+    max_size=12,
+)
+
+
+@worlds.THOROUGH
+@given(members, steps, servers, worlds.surroundings)
+def test_a_compilation_in_steps_is_the_compilation_of_the_whole(
+    items: list[Object], sequence: list[tuple[Object | Ref, str]], main: Object, around: list[Any]
+) -> None:
+    """Objects come, go and change; Services appear; the catalog is published now and then."""
+    there = {item.ref: members_of.compile_member(item) for item in items}
+    objects = {item.ref: item for item in items}
+    snapshot, incumbents = Snapshot.of(around), compilation.Incumbents()
+    made = compilation.finish(compilation.advance(None, main, there, there.get, snapshot, incumbents))
+    for new, what in sequence:
+        changed: set[Ref] = set()
+        if what == "publish":
+            incumbents = made.published()
+        elif what == "services":
+            snapshot, changed = Snapshot.of(worlds.FOREIGN), set(there)
+        else:
+            ref = new if isinstance(new, Ref) else new.ref
+            changed = {ref}
+            if isinstance(new, Ref):
+                there.pop(ref, None)
+                objects.pop(ref, None)
+            else:
+                there[ref], objects[ref] = members_of.compile_member(new), new
+        made = compilation.finish(compilation.advance(made, main, changed, there.get, snapshot, incumbents))
+        whole = compilation.finish(compilation.advance(None, main, there, there.get, snapshot, incumbents))
+        assert made.text() == whole.text()
+        for name in ("holders", "moved", "backends", "mounts", "context", "rejected", "unresolved", "sections"):
+            assert getattr(made, name) == getattr(whole, name), name
+        assert made.affected() == whole.affected()
+
+
+@worlds.QUICK
+@given(members, servers)
+def test_both_forms_of_a_catalog_are_the_same_text(items: list[Object], main: Object) -> None:
+    made = compiled(items, main=main)
+    packed = made.packed()
+    text = catalogs.unpack({}, {catalogs.GZIP_FILE: packed})
+    assert text == made.text() == gzip.decompress(packed)
+    assert (catalogs.digest(text), len(text)) == (made.digest(), made.size())
+    assert catalogs.dump(made.catalog) == text.replace(b"\n", b"")
 
 
 @worlds.QUICK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from typing import Any
 
 import orjson
@@ -166,8 +167,11 @@ def test_anything_else_is_no_catalog(payload: bytes, message: str) -> None:
         catalogs.load(payload)
 
 
-def test_the_digest_is_of_the_bytes() -> None:
-    assert catalogs.digest(b"abc") == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+def test_the_digest_is_made_of_the_digests_of_the_lines() -> None:
+    lines = [hashlib.sha256(line).digest() for line in (b"abc", b"de", b"")]
+    assert catalogs.digest(b"abc\nde\n") == catalogs.digest_of_lines(lines)
+    assert catalogs.digest(b"abc") == f"sha256:{hashlib.sha256(lines[0]).hexdigest()}"
+    assert len({catalogs.digest(text) for text in (b"abc", b"ab\nc", b"abc\n", b"\nabc")}) == 4
 
 
 @pytest.mark.parametrize(
@@ -175,6 +179,9 @@ def test_the_digest_is_of_the_bytes() -> None:
     [
         pytest.param({"catalog.json": "{ü}"}, {}, id="text"),
         pytest.param({}, {"catalog.json.gz": gzip.compress("{ü}".encode())}, id="gzipped"),
+        pytest.param(
+            {}, {"catalog.json.gz": gzip.compress(b"{") + gzip.compress("ü}".encode())}, id="a gzip of two members"
+        ),
         pytest.param({"catalog.json": "{ü}"}, {"catalog.json.gz": b"x"}, id="text before gzipped"),
     ],
 )
@@ -189,6 +196,11 @@ def test_the_bytes_in_a_config_map(data: dict[str, str], binary: dict[str, bytes
         pytest.param({"catalog.json.gz": b"x"}, "does not decompress", id="no gzip"),
         pytest.param({"catalog.json.gz": gzip.compress(b"abc")[:-9]}, "does not decompress", id="cut short"),
         pytest.param({"catalog.json.gz": gzip.compress(b"")[:10] + b"\xff" * 9}, "does not decompress", id="garbled"),
+        pytest.param(
+            {"catalog.json.gz": gzip.compress(b"a") + gzip.compress(b" " * (catalogs.INFLATED_LIMIT))},
+            f"inflates to more than {catalogs.INFLATED_LIMIT} bytes",
+            id="too large",
+        ),
     ],
 )
 def test_a_config_map_without_a_catalog(binary: dict[str, bytes], message: str) -> None:

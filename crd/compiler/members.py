@@ -1,0 +1,189 @@
+"""PURE. One member by itself: its own faults, and its entries as they are before any server serves them.
+
+A member is compiled once for each generation; every server that selects it places the result. What is kept is a few
+facts and compressed JSON, never the manifest and never a decoded spec: there may be fifty thousand of them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from crd import integrity
+from crd.compiler import assembly
+from crd.facts import Claim, MemberFact, Space
+from crd.finding import Level, Reason
+from crd.models.prompt import PromptSpec
+from crd.models.resource import ResourceSpec, template_of
+from crd.models.tool import ToolSpec
+from crd.published import catalogs
+from crd.ref import Kind, Ref
+from crd.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from crd.finding import Finding
+    from crd.manifest import Object
+    from crd.models.calls import ServiceRef
+    from crd.published import entries
+
+__all__ = ["SECTIONS", "CompiledMember", "PlacedEntry", "compile_member", "place"]
+
+# The lists of a published catalog, in its order.
+SECTIONS = ("tools", "prompts", "resources", "http_resources", "operations")
+_NO_SERVICES = Snapshot()
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledMember:
+    """``findings`` are those of the rules about one object. ``fact`` is None if the spec cannot be read.
+
+    ``entries`` is compressed JSON for `place`.
+    """
+
+    ref: Ref
+    fact: MemberFact | None
+    findings: tuple[Finding, ...]
+    entries: bytes
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that keep it from being served. A field that is unknown was dropped by the API server."""
+        return tuple(f for f in self.findings if f.level is Level.ERROR and f.reason is not Reason.UNKNOWN_FIELD)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedEntry:
+    """An entry as one server serves it.
+
+    ``key`` sorts it in its section. ``context`` is what it adds to tools/list, in bytes; 0 for anything but a tool.
+    """
+
+    section: str
+    key: str
+    text: bytes
+    context: int = 0
+
+
+def compile_member(item: Object) -> CompiledMember:
+    """Judge an object by itself and make its entries."""
+    findings = tuple(finding for rule in integrity.OBJECT_RULES for finding in rule(item))
+    fact = item.fact if isinstance(item.fact, MemberFact) else None
+    made = CompiledMember(item.ref, fact, findings, b"")
+    if fact is None or made.errors:
+        return made
+    text = orjson.dumps([list(each) for each in _entries(item)])
+    return CompiledMember(item.ref, fact, findings, zlib.compress(text, 1))
+
+
+def place(
+    member: CompiledMember, prefix: str, holds: Callable[[Claim], bool], snapshot: Snapshot
+) -> Iterator[PlacedEntry]:
+    """The entries of a member on one server, as far as it holds its claims there.
+
+    ``snapshot`` knows the Services: a port that is given by name is looked up there, and is 0 while it is unknown.
+    """
+    if not member.entries:
+        return
+    for section, name, uri, rest_path, service, entry in orjson.loads(zlib.decompress(member.entries)):
+        names = [Claim(Space(space), value) for space, value in (name, uri) if value]
+        held = [claim for claim in names if holds(claim)]
+        keeps_path = bool(rest_path) and holds(Claim(Space.REST_PATH, rest_path))
+        if not held and not (section == "operations" and keeps_path):
+            continue
+        if service is not None:
+            namespace, service_name, port = service
+            found = snapshot.service(Ref(Kind.SERVICE, namespace, service_name))
+            number = found.port_number(port) if found else None
+            entry["backend"]["port"] = number if number is not None else port if isinstance(port, int) else 0
+        match section:
+            case "tools" | "prompts":
+                entry["name"] = f"{prefix}{entry['name']}"
+                if not keeps_path:
+                    entry.pop("ingress_path", None)
+                key = entry["name"]
+            case "operations":
+                if not held:
+                    entry.pop("uri_template", None)
+                if not keeps_path:
+                    entry["ingress_path"] = ""
+                parts = (entry["ingress_path"], entry["method"], entry["name"], entry.get("uri_template", ""))
+                key = "\0".join(parts)
+            case _:
+                key = entry["uri"]
+        yield PlacedEntry(section, key, orjson.dumps(entry), _context(entry) if section == "tools" else 0)
+
+
+def _entries(item: Object) -> Iterator[tuple[object, ...]]:
+    """Section, name, URI, REST path, Service and entry of all that an object would have served.
+
+    Names and URIs are ``(space, value)``, a Service is ``(namespace, name, port)``; None where there is none.
+    """
+    ref, spec, name = item.ref, item.spec, item.served_name
+
+    def row(
+        entry: entries.Tool | entries.Prompt | entries.InlineResource | entries.HttpResource | entries.Operation,
+        section: str,
+        *,
+        named: tuple[Space, str] | None = None,
+        uri: str = "",
+        rest_path: str = "",
+        service: ServiceRef | None = None,
+    ) -> tuple[object, ...]:
+        target = (service.namespace or ref.namespace, service.name, service.port) if service else None
+        return section, named or (Space.URI, ""), (Space.URI, uri), rest_path, target, catalogs.lean(entry)
+
+    match spec:
+        case ToolSpec() if spec.enabled:
+            path = spec.ingress_path or ""
+            yield row(
+                assembly.tool(ref, name, spec, _NO_SERVICES, path),
+                "tools",
+                named=(Space.TOOL_NAME, name),
+                rest_path=path and f"POST {path}",
+                service=spec.service,
+            )
+        case PromptSpec():
+            path = spec.ingress_path or ""
+            yield row(
+                assembly.prompt(ref, name, spec, path),
+                "prompts",
+                named=(Space.PROMPT_NAME, name),
+                rest_path=path and f"GET {path}",
+            )
+        case ResourceSpec():
+            if spec.content:
+                yield row(assembly.inline_resource(ref, name, spec), "resources", uri=spec.content.uri)
+            if spec.http is not None:
+                yield row(
+                    assembly.http_resource(ref, name, spec, _NO_SERVICES),
+                    "http_resources",
+                    uri=spec.uri or spec.uri_template or "",
+                    service=spec.service,
+                )
+            for wanted in spec.operations or ():
+                path, uri = wanted.ingress_path, template_of(name, wanted) if wanted.method == "GET" else ""
+                yield row(
+                    assembly.operation(ref, name, spec, wanted, _NO_SERVICES, uri=uri, rest_path=path),
+                    "operations",
+                    uri=uri,
+                    rest_path=f"{wanted.method} {path}",
+                    service=wanted.service,
+                )
+
+
+def _context(tool: dict[str, Any]) -> int:
+    """The bytes of a tool as a model reads it in tools/list (MCP, Tool)."""
+    listed = {
+        "name": tool["name"],
+        "inputSchema": tool["input_schema"],
+        "title": tool.get("title"),
+        "outputSchema": tool.get("output_schema"),
+        "annotations": tool.get("annotations"),
+        "description": tool.get("description") or tool["name"],
+    }
+    return len(orjson.dumps({name: value for name, value in listed.items() if value or name == "inputSchema"}))
