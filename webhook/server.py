@@ -211,6 +211,7 @@ def application(hook: Hook) -> web.Application:
 
     app.router.add_post(paths.VALIDATE_PATH, validate)
     app.router.add_post(paths.MUTATE_PATH, mutate)
+    app.router.add_post(paths.NOTE_DELETION_PATH, validate)
     return app
 
 

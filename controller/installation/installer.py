@@ -105,7 +105,8 @@ class Publication:
     async def _enforced(self) -> bool:
         """Whether the validating hook is at Fail already; read, so that a restart never goes back."""
         found = await objects.get(self._transport, resources.VALIDATING_WEBHOOKS, None, registration.VALIDATING)
-        return any(webhook.get("failurePolicy") == "Fail" for webhook in (found or {}).get("webhooks") or ())
+        webhooks = (found or {}).get("webhooks") or ()
+        return any(each["name"] == registration.VALIDATOR and each.get("failurePolicy") == "Fail" for each in webhooks)
 
     async def _register(self, bundle: bytes, policy: Literal["Ignore", "Fail"]) -> None:
         for manifest in registration.configurations(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "DELETION_NOTER",
     "MUTATING",
     "VALIDATING",
     "VALIDATOR",
@@ -28,24 +29,28 @@ __all__ = [
 VALIDATING = "mcp-operator-validating"
 MUTATING = "mcp-operator-mutating"
 VALIDATOR = f"validate.{GROUP}"
+DELETION_NOTER = f"note-deletion.{GROUP}"
 MUTATOR = f"mutate.{GROUP}"
 TIMEOUT_SECONDS = 5
+# A deletion waits no longer than this for a webhook that does not answer, and goes on without it.
+DELETION_TIMEOUT_SECONDS = 1
 
 _MEMBERS = [Kind.TOOL.plural, Kind.PROMPT.plural, Kind.RESOURCE.plural]
+_ALL = [Kind.SERVER.plural, *_MEMBERS]
 
-# Objects that are going have nothing left to prove, and must be able to lose their finalizers while we are away.
-_NOT_GOING = {
+_SPEC_CHANGED = "(has(object.spec) != has(oldObject.spec) || (has(object.spec) && object.spec != oldObject.spec))"
+# An object that a finalizer holds must be able to lose it while no webhook answers. Its spec stays under judgement.
+_NOT_BEING_DELETED = {
     "name": "not-being-deleted",
-    "expression": "request.operation == 'DELETE' || !has(object.metadata.deletionTimestamp)",
+    "expression": f"request.operation != 'UPDATE' || !has(object.metadata.deletionTimestamp) || {_SPEC_CHANGED}",
 }
 _CHANGED = {
     "name": "changed",
-    "expression": "request.operation != 'UPDATE' || !has(object.spec) || !has(oldObject.spec) "
-    "|| object.spec != oldObject.spec "
+    "expression": f"request.operation != 'UPDATE' || {_SPEC_CHANGED} "
     "|| object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({}) "
     "|| object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({})",
 }
-# A hook that is not called costs nothing.
+# A webhook that is not called costs nothing.
 _SOMETHING_TO_DEFAULT = {
     "name": "something-to-default",
     "expression": "has(object.spec) && (!has(object.spec.name) "
@@ -87,20 +92,26 @@ def configurations(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The validating and the mutating configuration. ``namespace`` is the operator's own, which is never asked about.
 
-    ``owner`` is the cluster-scoped object whose deletion collects them.
+    ``failure_policy`` is that of the validating webhook alone. Deletions have a webhook of their own that is always
+    ignored when it fails: nothing may refuse a deletion. ``owner`` is the cluster-scoped object whose deletion collects
+    both configurations.
     """
     validating = _webhook(VALIDATOR, target.client(paths.VALIDATE_PATH), ca_bundle, failure_policy, namespace)
-    validating["rules"] = [_rule([Kind.SERVER.plural, *_MEMBERS], "CREATE", "UPDATE", "DELETE")]
-    validating["matchConditions"] = [_NOT_GOING, _CHANGED]
+    validating["rules"] = [_rule(_ALL, "CREATE", "UPDATE")]
+    validating["matchConditions"] = [_NOT_BEING_DELETED, _CHANGED]
     # What is admitted where a server is Strict is noted in a ledger; of a dry run nothing is.
     validating["sideEffects"] = "NoneOnDryRun"
+    deletions = _webhook(DELETION_NOTER, target.client(paths.NOTE_DELETION_PATH), ca_bundle, "Ignore", namespace)
+    deletions["rules"] = [_rule(_ALL, "DELETE")]
+    deletions["sideEffects"] = "NoneOnDryRun"
+    deletions["timeoutSeconds"] = DELETION_TIMEOUT_SECONDS
     mutating = _webhook(MUTATOR, target.client(paths.MUTATE_PATH), ca_bundle, "Ignore", namespace)
     mutating["rules"] = [_rule(_MEMBERS, "CREATE", "UPDATE")]
-    mutating["matchConditions"] = [_NOT_GOING, _SOMETHING_TO_DEFAULT]
+    mutating["matchConditions"] = [_NOT_BEING_DELETED, _SOMETHING_TO_DEFAULT]
     mutating["reinvocationPolicy"] = "IfNeeded"
     return (
-        _configuration("ValidatingWebhookConfiguration", VALIDATING, validating, owner),
-        _configuration("MutatingWebhookConfiguration", MUTATING, mutating, owner),
+        _configuration("ValidatingWebhookConfiguration", VALIDATING, [validating, deletions], owner),
+        _configuration("MutatingWebhookConfiguration", MUTATING, [mutating], owner),
     )
 
 
@@ -128,7 +139,9 @@ def _rule(plurals: list[str], *operations: str) -> dict[str, Any]:
     }
 
 
-def _configuration(kind: str, name: str, webhook: dict[str, Any], owner: Mapping[str, Any] | None) -> dict[str, Any]:
+def _configuration(
+    kind: str, name: str, webhooks: list[dict[str, Any]], owner: Mapping[str, Any] | None
+) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": name, "labels": {"app.kubernetes.io/part-of": "mcp-operator"}}
     if owner is not None:
         metadata["ownerReferences"] = [dict(owner)]
@@ -136,5 +149,5 @@ def _configuration(kind: str, name: str, webhook: dict[str, Any], owner: Mapping
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": kind,
         "metadata": metadata,
-        "webhooks": [webhook],
+        "webhooks": webhooks,
     }

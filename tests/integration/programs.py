@@ -71,6 +71,7 @@ class Operator:
         for thread in self._threads:
             thread.join(timeout=30)
         assert not any(thread.is_alive() for thread in self._threads), "a program did not stop"
+        self._stops, self._threads = [], []
 
     def _run(self, program: Any) -> None:
         started = threading.Event()

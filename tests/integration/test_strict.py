@@ -129,7 +129,8 @@ def register(cluster: Cluster, ca: Authority, port: int) -> None:
         UrlTarget(f"https://127.0.0.1:{port}"), bundle, failure_policy="Fail", namespace=HOME, owner=None
     )
     validating["metadata"]["name"] = "mcp-strict-validating"
-    validating["webhooks"][0]["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": SHOP}}
+    for webhook in validating["webhooks"]:
+        webhook["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": SHOP}}
     cluster.run("apply", "-f", "-", stdin=json.dumps(validating))
 
 

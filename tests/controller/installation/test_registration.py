@@ -17,50 +17,61 @@ from webhook import server
 OWNER = {"apiVersion": "v1", "kind": "ClusterRole", "name": "r", "uid": "u"}
 
 
-def both(target: ServiceTarget | UrlTarget, policy: str = "Fail") -> list[dict]:  # type: ignore[type-arg]
+def webhooks(target: ServiceTarget | UrlTarget, policy: str = "Fail") -> list[dict]:  # type: ignore[type-arg]
+    """The validating webhook, that of deletions, and the mutating one."""
     made = registration.configurations(target, b"ca", failure_policy=policy, namespace="ops", owner=OWNER)  # type: ignore[arg-type]
-    return [configuration["webhooks"][0] for configuration in made]
+    return [webhook for configuration in made for webhook in configuration["webhooks"]]
 
 
 def test_the_validating_hook_is_asked_about_every_kind() -> None:
-    validating, mutating = both(ServiceTarget("ops", "hook"))
+    validating, deletions, mutating = webhooks(ServiceTarget("ops", "hook"))
 
     plurals = {openapi.definition(kind)["spec"]["names"]["plural"] for kind in openapi.KINDS}
     assert set(validating["rules"][0]["resources"]) == plurals
     assert set(mutating["rules"][0]["resources"]) < plurals
-    assert validating["rules"][0]["operations"] == ["CREATE", "UPDATE", "DELETE"]
+    assert validating["rules"][0]["operations"] == ["CREATE", "UPDATE"]
+    assert set(deletions["rules"][0]["resources"]) == plurals
+    assert deletions["rules"][0]["operations"] == ["DELETE"]
 
 
 def test_the_paths_are_routes_of_the_server() -> None:
     hook = server.Hook(None, None, None, None, unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
     routes = {resource.canonical for resource in server.application(hook).router.resources()}
 
-    assert {w["clientConfig"]["service"]["path"] for w in both(ServiceTarget("ops", "hook"))} == routes
+    assert {w["clientConfig"]["service"]["path"] for w in webhooks(ServiceTarget("ops", "hook"))} == routes
 
 
 def test_a_process_is_called_by_its_url() -> None:
-    validating, mutating = both(UrlTarget("https://10.0.0.1:8443/"))
+    validating, deletions, mutating = webhooks(UrlTarget("https://10.0.0.1:8443/"))
 
     assert validating["clientConfig"]["url"] == "https://10.0.0.1:8443/validate"
+    assert deletions["clientConfig"]["url"] == "https://10.0.0.1:8443/note-deletion"
     assert mutating["clientConfig"]["url"] == "https://10.0.0.1:8443/mutate"
     assert base64.b64decode(validating["clientConfig"]["caBundle"]) == b"ca"
 
 
 @pytest.mark.parametrize("policy", ["Ignore", "Fail"])
 def test_only_the_validating_hook_may_fail_closed(policy: str) -> None:
-    validating, mutating = both(ServiceTarget("ops", "hook"), policy)
+    validating, deletions, mutating = webhooks(ServiceTarget("ops", "hook"), policy)
 
-    assert (validating["failurePolicy"], mutating["failurePolicy"]) == (policy, "Ignore")
+    assert validating["failurePolicy"] == policy
+    assert (deletions["failurePolicy"], mutating["failurePolicy"]) == ("Ignore", "Ignore")
 
 
-def test_only_the_validating_hook_writes_and_never_for_a_dry_run() -> None:
-    validating, mutating = both(ServiceTarget("ops", "hook"))
+def test_a_deletion_waits_a_second_at_most_for_a_webhook_that_does_not_answer() -> None:
+    _, deletions, _ = webhooks(ServiceTarget("ops", "hook"))
 
-    assert (validating["sideEffects"], mutating["sideEffects"]) == ("NoneOnDryRun", "None")
+    assert deletions["timeoutSeconds"] == 1
+
+
+def test_only_the_validating_configuration_writes_and_never_for_a_dry_run() -> None:
+    effects = [webhook["sideEffects"] for webhook in webhooks(ServiceTarget("ops", "hook"))]
+
+    assert effects == ["NoneOnDryRun", "NoneOnDryRun", "None"]
 
 
 def test_the_operator_and_the_system_are_never_asked_about() -> None:
-    for webhook in both(ServiceTarget("ops", "hook")):
+    for webhook in webhooks(ServiceTarget("ops", "hook")):
         assert webhook["namespaceSelector"]["matchExpressions"][0]["values"] == ["kube-system", "ops"]
 
 
