@@ -1,1 +1,3 @@
-"""The MCP server that the pods run."""
+"""The MCP server that runs in the pods of an MCPServer."""
+
+VERSION = "0.1.0"

@@ -1,1 +1,1 @@
-"""The process of a pod: settings, catalog store, and what is compiled of a catalog."""
+"""The process of a pod, and the catalog that it serves."""

@@ -1,6 +1,6 @@
-"""The catalog in force: read from the mounted ConfigMap at the start, then watched, swapped whole.
+"""The catalog in force: read from the mounted ConfigMap at start, then watched, and replaced as a whole.
 
-A catalog that cannot be read leaves the last good one in force and says so.
+A catalog that cannot be read leaves the last good one in force and sets ``error``.
 """
 
 from __future__ import annotations
@@ -11,61 +11,54 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from crd.published import catalogs
-from runtime.app.compiled import Serving
-from runtime.mcp import lists
+from runtime.app.compiled import CompiledCatalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runtime.mcp.lists import Schemas
-
-__all__ = ["Holder"]
+__all__ = ["CatalogStore"]
 
 logger = logging.getLogger(__name__)
 
 
-class Holder:
-    """The catalog of one ConfigMap, as it is now. ``on_swap`` is called with every new catalog.
+class CatalogStore:
+    """The catalog of one ConfigMap. ``on_swap`` is called with every new catalog."""
 
-    ``schemas`` says what clients see of a tool's schemas.
-    """
-
-    def __init__(
-        self, on_swap: Callable[[Serving], None] = lambda _serving: None, schemas: Schemas = lists.AS_WRITTEN
-    ) -> None:
-        self.serving: Serving | None = None
+    def __init__(self, on_swap: Callable[[CompiledCatalog], None] = lambda _: None) -> None:
+        self.compiled: CompiledCatalog | None = None
         self.error: str | None = None
         self._on_swap = on_swap
-        self._schemas = schemas
 
     def read(self, directory: Path) -> None:
-        """Take the catalog out of a directory (a mounted ConfigMap), if there is one."""
-        plain, packed = directory / catalogs.FILE, directory / catalogs.GZIP_FILE
-        data = {catalogs.FILE: plain.read_text()} if plain.is_file() else {}
+        """Load the catalog from a directory (a mounted ConfigMap), if there is one."""
+        text, packed = directory / catalogs.FILE, directory / catalogs.GZIP_FILE
+        data = {catalogs.FILE: text.read_text()} if text.is_file() else {}
         binary = {catalogs.GZIP_FILE: packed.read_bytes()} if packed.is_file() else {}
         if data or binary:
-            self._take(lambda: catalogs.unpack(data, binary))
+            self._load(lambda: catalogs.unpack(data, binary))
 
     def put(self, item: dict[str, Any]) -> None:
-        """This is the ConfigMap now. While there is none, what was served goes on being served."""
-        self._take(lambda: catalogs.unpack(item.get("data") or {}, _decoded(item.get("binaryData") or {})))
+        """Load the catalog from the current ConfigMap. If the ConfigMap is deleted, its last catalog stays in force."""
 
-    def _take(self, unpack: Callable[[], bytes]) -> None:
+        def unpack() -> bytes:
+            encoded = item.get("binaryData") or {}
+            binary = {key: base64.b64decode(value, validate=True) for key, value in encoded.items()}
+            return catalogs.unpack(item.get("data") or {}, binary)
+
+        self._load(unpack)
+
+    def _load(self, unpack: Callable[[], bytes]) -> None:
         try:
             payload = unpack()
-            if self.serving is not None and catalogs.digest(payload) == self.serving.digest:
+            if self.compiled is not None and catalogs.digest(payload) == self.compiled.digest:
                 self.error = None
                 return
-            serving = Serving.of(payload, self._schemas)
+            compiled = CompiledCatalog.load(payload)
         except (ValueError, binascii.Error) as error:
             self.error = f"{type(error).__name__}: {error}"
-            logger.warning("a catalog was not taken: %s", self.error)
+            logger.warning("rejected a catalog, the last good one stays in force: %s", self.error)
             return
-        self.serving, self.error = serving, None
-        logger.info("serving %s: %d tools, %d prompts", serving.digest, len(serving.tools), len(serving.prompts))
-        self._on_swap(serving)
-
-
-def _decoded(binary: dict[str, str]) -> dict[str, bytes]:
-    return {key: base64.b64decode(value, validate=True) for key, value in binary.items()}
+        self.compiled, self.error = compiled, None
+        logger.info("serving %s: %d tools, %d prompts", compiled.digest, len(compiled.tools), len(compiled.prompts))
+        self._on_swap(compiled)

@@ -1,1 +1,1 @@
-"""Who a client is: API keys, tokens, and the OAuth metadata that tells where to get one."""
+"""Authentication of clients, and the OAuth metadata of the server."""

@@ -1,4 +1,4 @@
-"""PURE. What a client is told that may not come in, and where it learns who lets it in (RFC 6750, RFC 9728)."""
+"""PURE. Protected resource metadata (RFC 9728), and the challenge to a client that is denied access (RFC 6750)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 
 
 class DeniedError(Exception):
-    """A request that is not let in. ``error`` is a code of RFC 6750, section 3.1; empty: nothing was presented."""
+    """Access is denied. ``error`` is a code of RFC 6750, section 3.1; empty if the client sent no credentials."""
 
     def __init__(self, status: int, error: str, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class DeniedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What tokens are for: its identifier, the URL of its metadata, and the paths at which we answer with them."""
+    """The protected resource: its identifier, the URL of its metadata, and the paths that serve the metadata."""
 
     identifier: str
     metadata_url: str
@@ -38,9 +38,9 @@ class Resource:
 
 
 def resource(settings: Settings, scheme: str, host: str) -> Resource:
-    """The resource of a server: as its author says, else the endpoint as this request names it.
+    """The resource of a server: the author's identifier, else the URL of the endpoint as this request addresses it.
 
-    A host that cannot stand in a URL gives way to the first that the server is known by.
+    A host that a URL cannot contain is replaced by the server's first host name.
     """
     if not _HOST.fullmatch(host):
         host = settings.hosts[0] if settings.hosts else "localhost"
@@ -48,18 +48,18 @@ def resource(settings: Settings, scheme: str, host: str) -> Resource:
     parts = urlsplit(identifier)
     path = parts.path.rstrip("/")
     url = f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{path}"
-    # An Ingress may have rewritten the path that the author names, so both are answered, and the root as well.
+    # An Ingress may have rewritten the path of the identifier. So its path, the endpoint's and the root are all served.
     return Resource(identifier, url, (WELL_KNOWN + path, WELL_KNOWN + settings.path_prefix, WELL_KNOWN))
 
 
-def metadata(auth: Auth, about: Resource) -> bytes | None:
-    """Protected resource metadata; None where no authorization server stands behind the server."""
+def metadata(auth: Auth, resource: Resource) -> bytes | None:
+    """Protected resource metadata. None if the server uses no authorization server."""
     if auth.jwt is None:
         return None
     scopes = {"scopes_supported": list(auth.jwt.required_scopes)} if auth.jwt.required_scopes else {}
     return orjson.dumps(
         {
-            "resource": about.identifier,
+            "resource": resource.identifier,
             "authorization_servers": [auth.jwt.issuer],
             "bearer_methods_supported": ["header"],
             **scopes,
@@ -67,18 +67,18 @@ def metadata(auth: Auth, about: Resource) -> bytes | None:
     )
 
 
-def challenge(denied: DeniedError, auth: Auth, about: Resource) -> str:
-    """The value of WWW-Authenticate. It names every scope at once, so that a client asks its user once."""
-    members: dict[str, str] = {}
+def challenge(denied: DeniedError, auth: Auth, resource: Resource) -> str:
+    """The value of WWW-Authenticate. It lists all required scopes, so that a client asks its user only once."""
+    parameters: dict[str, str] = {}
     if denied.error:
-        members |= {"error": denied.error, "error_description": denied.message}
+        parameters |= {"error": denied.error, "error_description": denied.message}
     if auth.jwt is not None:
         if auth.jwt.required_scopes:
-            members["scope"] = " ".join(auth.jwt.required_scopes)
-        members["resource_metadata"] = about.metadata_url
-    said = ", ".join(f'{name}="{_quoted(value)}"' for name, value in members.items())
-    return f"Bearer {said}" if said else "Bearer"
+            parameters["scope"] = " ".join(auth.jwt.required_scopes)
+        parameters["resource_metadata"] = resource.metadata_url
+    text = ", ".join(f'{name}="{_escape_quotes(value)}"' for name, value in parameters.items())
+    return f"Bearer {text}" if text else "Bearer"
 
 
-def _quoted(value: str) -> str:
+def _escape_quotes(value: str) -> str:
     return re.sub(r'["\\]', lambda match: "\\" + match[0], value)

@@ -1,6 +1,6 @@
-"""PURE. Whether a token may be believed: its signature, its issuer, whom it is for, and its time (RFC 7519, RFC 9068).
+"""PURE. Verification of tokens: signature, issuer, audience and validity period (RFC 7519, RFC 9068).
 
-Signatures are checked by PyJWT. The clock is ours, so a token's time is compared here.
+PyJWT verifies the signature and the issuer. The clock is an argument, so the validity period is compared here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from crd.published.settings import Jwt
 
-__all__ = ["InvalidKeysError", "TokenError", "UnknownKeyError", "key_set", "scopes", "verified"]
+__all__ = ["InvalidKeysError", "TokenError", "UnknownKeyError", "key_set", "scopes", "verify"]
 
-# Of two keys only: with a shared secret, whoever checks a token could also make one.
+# Asymmetric algorithms only: with a shared secret, whoever verifies a token could also make one.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+_KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 # Seconds by which the clocks of issuer and pod may differ.
 LEEWAY = 30.0
 _OPTIONS: Any = {
@@ -35,15 +35,15 @@ _OPTIONS: Any = {
 
 
 class TokenError(Exception):
-    """A token that is not believed; the text says why, without the token."""
+    """The token is rejected. The text gives the reason, without the token."""
 
 
 class UnknownKeyError(TokenError):
-    """No key of the issuer fits the token; a newer set may hold one."""
+    """No known key of the issuer matches the token. A newer key set may contain one."""
 
 
 class InvalidKeysError(ValueError):
-    """These bytes are no JWK Set."""
+    """These bytes are not a JWK Set."""
 
 
 def key_set(body: bytes) -> tuple[Mapping[str, Any], ...]:
@@ -51,35 +51,42 @@ def key_set(body: bytes) -> tuple[Mapping[str, Any], ...]:
     try:
         keys = orjson.loads(body)["keys"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise InvalidKeysError("not a JWK Set: JSON with a list called keys is expected") from error
+        raise InvalidKeysError('not a JWK Set: must be a JSON object with the member "keys"') from error
     if not isinstance(keys, list):
-        raise InvalidKeysError("not a JWK Set: keys is no list")
+        raise InvalidKeysError('not a JWK Set: "keys" must be a list')
     return tuple(key for key in keys if isinstance(key, dict))
 
 
-def verified(token: str, keys: Sequence[Mapping[str, Any]], wanted: Jwt, now: float) -> dict[str, Any]:
-    """The claims of a token. ``now`` is in seconds since 1970. Raises TokenError."""
+def verify(token: str, keys: Sequence[Mapping[str, Any]], policy: Jwt, now: float) -> dict[str, Any]:
+    """The claims of a valid token. ``now`` is Unix time in seconds. Raises TokenError."""
     try:
         header = jwt.get_unverified_header(token)
     except PyJWTError as error:
-        raise TokenError("the token is no JWT") from error
+        raise TokenError("the token is not a JWT") from error
     algorithm, identifier = header.get("alg"), header.get("kid")
     if algorithm not in ALGORITHMS:
-        raise TokenError("the token is signed by an algorithm that is not taken")
-    fitting = [key for key in keys if _fits(key, algorithm, identifier)]
-    if not fitting:
-        raise UnknownKeyError("no key of the issuer fits the token")
-    claims = _signed(token, fitting, algorithm, wanted)
-    expires, begins = claims["exp"], claims.get("nbf", 0)
+        raise TokenError(f"the token's signature algorithm is not supported; use one of {', '.join(ALGORITHMS)}")
+    candidates = [
+        key
+        for key in keys
+        if (identifier is None or key.get("kid") == identifier)
+        and key.get("use", "sig") == "sig"
+        and key.get("alg", algorithm) == algorithm
+        and key.get("kty") == _KEY_TYPES[algorithm[:2]]
+    ]
+    if not candidates:
+        raise UnknownKeyError("no key of the issuer matches the token")
+    claims = _decode(token, candidates, algorithm, policy)
+    expires, not_before = claims["exp"], claims.get("nbf", 0)
     if not _is_number(expires) or not expires > now - LEEWAY:
         raise TokenError("the token has expired")
-    if not _is_number(begins) or not begins <= now + LEEWAY:
+    if not _is_number(not_before) or not not_before <= now + LEEWAY:
         raise TokenError("the token is not valid yet")
     return claims
 
 
 def scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    """The scopes of a token: ``scope`` (RFC 9068), or ``scp`` as some issuers call it; a text or a list."""
+    """The scopes of a token: ``scope`` (RFC 9068) or ``scp`` (some issuers), as a string or a list."""
     found: set[str] = set()
     for name in ("scope", "scp"):
         value = claims.get(name)
@@ -90,31 +97,22 @@ def scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _fits(key: Mapping[str, Any], algorithm: str, identifier: object) -> bool:
-    return (
-        (identifier is None or key.get("kid") == identifier)
-        and key.get("use", "sig") == "sig"
-        and key.get("alg", algorithm) == algorithm
-        and key.get("kty") == _TYPES[algorithm[:2]]
-    )
-
-
-def _signed(token: str, keys: Sequence[Mapping[str, Any]], algorithm: str, wanted: Jwt) -> dict[str, Any]:
+def _decode(token: str, keys: Sequence[Mapping[str, Any]], algorithm: str, policy: Jwt) -> dict[str, Any]:
     for key in keys:
         try:
             return jwt.decode(
                 token,
                 jwt.PyJWK(dict(key), algorithm=algorithm),
                 algorithms=[algorithm],
-                audience=wanted.audiences,
-                issuer=wanted.issuer,
+                audience=policy.audiences,
+                issuer=policy.issuer,
                 options=_OPTIONS,
             )
         except InvalidSignatureError:
             continue
         except PyJWTError as error:
-            raise TokenError(f"the token is not taken: {type(error).__name__}") from error
-    raise TokenError("the token's signature is not the issuer's")
+            raise TokenError(f"the token is invalid: {type(error).__name__}") from error
+    raise TokenError("the token's signature was not made with a key of the issuer")
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""PURE. What went wrong with a call, as the model and the plain-HTTP doors are told."""
+"""PURE. Why a call failed, as reported to the model and to callers of REST paths."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-__all__ = ["CallError", "of_status"]
+__all__ = ["CallError", "from_status", "timeout"]
 
-_DOORS = {
+_HTTP_STATUS = {
     "invalid_arguments": 400,
     "misconfigured": 500,
     "unavailable": 503,
@@ -18,13 +18,24 @@ _DOORS = {
     "bad_response": 502,
     "rate_limited": 429,
 }
+_CODES = {
+    400: "invalid_request",
+    401: "upstream_denied",
+    403: "upstream_denied",
+    404: "not_found",
+    409: "conflict",
+    410: "not_found",
+    412: "conflict",
+    422: "invalid_request",
+    429: "upstream_busy",
+}
 
 
 @dataclass(slots=True, eq=False)
 class CallError(Exception):
-    """A call that failed. ``code`` is one of a fixed vocabulary, ``status`` the backend's HTTP status if it gave one.
+    """A failed call. ``code`` is one of a fixed set. ``status`` is the backend's HTTP status, if it sent one.
 
-    ``detail`` is the backend's own words, for its 4xx answers only: those speak to the caller.
+    ``detail`` quotes the backend. It is set for 4xx replies only, because those address the caller.
     """
 
     code: str
@@ -34,8 +45,8 @@ class CallError(Exception):
     retry_after: int | None = None
     detail: str | None = None
 
-    def line(self, request_id: str) -> str:
-        """One line of JSON, for the text of an ``isError`` result. Absent members are left out."""
+    def to_json(self, request_id: str) -> str:
+        """The fault as one line of JSON, without absent members."""
         members = {
             "code": self.code,
             "status": self.status,
@@ -48,32 +59,32 @@ class CallError(Exception):
         return orjson.dumps({"error": {key: value for key, value in members.items() if value is not None}}).decode()
 
     @property
-    def door_status(self) -> int:
-        """The HTTP status of a plain-HTTP door: the backend's own where it answered."""
-        return self.status or _DOORS.get(self.code, 502)
+    def http_status(self) -> int:
+        """The HTTP status with which a REST path reports the fault: the backend's own, if it sent one."""
+        return self.status or _HTTP_STATUS.get(self.code, 502)
 
 
-def of_status(status: int, body: bytes, *, idempotent: bool, retry_after: str | None = None) -> CallError:
-    """The fault that a backend's status means; 401 and 403 are the backend's quarrel with us, not the client's."""
-    code = {400: "invalid_request", 422: "invalid_request", 401: "upstream_denied", 403: "upstream_denied"}.get(status)
-    code = code or {404: "not_found", 410: "not_found", 409: "conflict", 412: "conflict", 429: "upstream_busy"}.get(
-        status
-    )
-    if code is None:
-        code = "upstream_error" if status >= 500 or status < 400 else "invalid_request"
-    passing = status == 429 or status >= 500
+def from_status(status: int, body: bytes, *, idempotent: bool, retry_after: str | None = None) -> CallError:
+    """The fault for a backend's status. 401 and 403 concern our credentials, so the client sees no detail of them."""
+    code = _CODES.get(status) or ("upstream_error" if status >= 500 or status < 400 else "invalid_request")
+    is_transient = status == 429 or status >= 500
     return CallError(
         code,
         f"the backend answered {status}",
-        retryable=idempotent and passing,
+        retryable=idempotent and is_transient,
         status=status,
-        retry_after=int(retry_after) if passing and retry_after and retry_after.isdigit() else None,
+        retry_after=int(retry_after) if is_transient and retry_after and retry_after.isdigit() else None,
         detail=_detail(body) if 400 <= status < 500 and code != "upstream_denied" else None,
     )
 
 
+def timeout(seconds: float, *, retryable: bool) -> CallError:
+    """The fault for a backend that sent no reply in time."""
+    return CallError("timeout", f"no reply within {max(0.1, round(seconds, 1)):g} s", retryable=retryable)
+
+
 def _detail(body: bytes) -> str | None:
-    """A problem's title and detail (RFC 9457), else the text; at most 4 KiB, without control characters."""
+    """Title and detail of a problem (RFC 9457), else the body as text: at most 4 KiB, without control characters."""
     text = body[:65536].decode(errors="replace")
     try:
         problem: Any = orjson.loads(body)

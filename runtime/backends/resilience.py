@@ -1,4 +1,4 @@
-"""What keeps one bad backend from harming the rest: bulkheads, circuit breakers, a budget of retries."""
+"""What keeps one failing backend from harming the others: bulkheads, circuit breakers and a retry budget."""
 
 from __future__ import annotations
 
@@ -14,65 +14,75 @@ if TYPE_CHECKING:
 
     from crd.published.policy import Breaker
 
-__all__ = ["Breakers", "Bulkheads", "RetryBudget"]
+__all__ = ["PER_HOST", "Breakers", "Bulkheads", "RetryBudget"]
 
 PER_HOST = 64
+# Seconds over which the retry budget counts.
 WINDOW = 10.0
+# Retries may be this share of the calls in the window, but at least MIN_RETRIES: a rarely called backend needs some.
 SHARE = 0.2
-# Without a floor, a backend that is called now and then would never be called again.
-FLOOR = 10
-# What says that a backend is ill; a 4xx says that it is well and the call was wrong.
-_ILL = frozenset({"unreachable", "timeout", "upstream_error"})
+MIN_RETRIES = 10
+# Faults that count as failures of the backend. After a 4xx the backend is healthy and the call was wrong.
+_FAILURES = frozenset({"unreachable", "timeout", "upstream_error"})
 
 
 class Bulkheads:
-    """How many calls are in progress, by name of a wall."""
+    """Limits of concurrent calls, each by name."""
 
     def __init__(self) -> None:
-        self._inside: Counter[str] = Counter()
+        self._in_progress: Counter[str] = Counter()
 
     @contextmanager
-    def within(self, name: str, limit: int) -> Iterator[None]:
-        """One call behind a wall. Raises CallError ``unavailable`` where ``limit`` are there already."""
-        if self._inside[name] >= limit:
-            message = f"{limit} calls are in progress there"
+    def limit(self, name: str, limit: int) -> Iterator[None]:
+        """Count one call. Raises CallError ``unavailable`` if ``limit`` calls are in progress under this name."""
+        if self._in_progress[name] >= limit:
+            message = f"{limit} calls to this backend are in progress, which is its limit"
             raise CallError("unavailable", message, retryable=True, retry_after=1)
-        self._inside[name] += 1
+        self._in_progress[name] += 1
         try:
             yield
         finally:
-            self._inside[name] -= 1
-            if not self._inside[name]:
-                del self._inside[name]
+            self._in_progress[name] -= 1
+            if not self._in_progress[name]:
+                del self._in_progress[name]
 
 
 @dataclass(slots=True)
 class _Circuit:
     failures: int = 0
     opened: float | None = None
-    trying: bool = False
+    half_open: bool = False
 
 
 class Breakers:
-    """After so many failures in a row calls fail at once, until one is let through again. ``monotonic`` in seconds."""
+    """Circuit breakers by name. ``monotonic`` gives seconds.
+
+    After a number of consecutive failures calls fail at once, until a trial call succeeds.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._circuits: dict[str, _Circuit] = {}
 
     @contextmanager
-    def through(self, name: str, breaker: Breaker | None) -> Iterator[None]:
-        """One call, whose fault counts. Raises CallError ``unavailable`` while the circuit is open."""
+    def guard(self, name: str, breaker: Breaker | None) -> Iterator[None]:
+        """Run one call and record its outcome. Raises CallError ``unavailable`` while the circuit is open."""
         if breaker is None:
             yield
             return
         circuit = self._circuits.setdefault(name, _Circuit())
-        self._enter(circuit, breaker)
+        if circuit.opened is not None:
+            remaining = circuit.opened + breaker.open_for - self._monotonic()
+            if remaining > 0 or circuit.half_open:
+                retry_after = max(1, round(remaining))
+                message = f"circuit open after {circuit.failures} consecutive failures; retry in {retry_after} s"
+                raise CallError("unavailable", message, retryable=True, retry_after=retry_after)
+            circuit.half_open = True
         try:
             yield
         except CallError as fault:
-            circuit.trying = False
-            if fault.code in _ILL:
+            circuit.half_open = False
+            if fault.code in _FAILURES:
                 circuit.failures += 1
                 if circuit.failures >= breaker.consecutive_failures:
                     circuit.opened = self._monotonic()
@@ -80,44 +90,35 @@ class Breakers:
                 circuit.failures, circuit.opened = 0, None
             raise
         except BaseException:
-            # Called off: that says nothing about the backend.
-            circuit.trying = False
+            # A cancelled call says nothing about the backend.
+            circuit.half_open = False
             raise
-        circuit.failures, circuit.opened, circuit.trying = 0, None, False
-
-    def _enter(self, circuit: _Circuit, breaker: Breaker) -> None:
-        if circuit.opened is None:
-            return
-        rest = circuit.opened + breaker.open_for - self._monotonic()
-        if rest > 0 or circuit.trying:
-            message = "this backend failed again and again; it is left alone for a while"
-            raise CallError("unavailable", message, retryable=True, retry_after=max(1, round(rest)))
-        circuit.trying = True
+        circuit.failures, circuit.opened, circuit.half_open = 0, None, False
 
 
 class RetryBudget:
-    """Of the calls of the last ten seconds to a backend, a fifth may be retries, and ten in any case."""
+    """Limits the retries to each host within `WINDOW`. ``monotonic`` gives seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._calls: dict[str, deque[float]] = {}
         self._retries: dict[str, deque[float]] = {}
 
-    def called(self, host: str) -> None:
-        """A call begins."""
+    def record_call(self, host: str) -> None:
+        """Count a call."""
         self._recent(self._calls, host).append(self._monotonic())
 
     def take(self, host: str) -> bool:
-        """Whether a retry may be made; it is counted if so."""
+        """Whether a retry is allowed. If so, it is counted."""
         retries = self._recent(self._retries, host)
-        if len(retries) >= max(FLOOR, SHARE * len(self._recent(self._calls, host))):
+        if len(retries) >= max(MIN_RETRIES, SHARE * len(self._recent(self._calls, host))):
             return False
         retries.append(self._monotonic())
         return True
 
     def _recent(self, times: dict[str, deque[float]], host: str) -> deque[float]:
-        found = times.setdefault(host, deque())
+        recent = times.setdefault(host, deque())
         oldest = self._monotonic() - WINDOW
-        while found and found[0] <= oldest:
-            found.popleft()
-        return found
+        while recent and recent[0] <= oldest:
+            recent.popleft()
+        return recent

@@ -1,4 +1,4 @@
-"""Values out of mounted Secrets and ConfigMaps, read at use: a rotated one serves without a restart."""
+"""Values from mounted Secrets and ConfigMaps. They are read at each use, so a rotated value needs no restart."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crd.published.policy import HeaderFrom
+    from runtime.http.exchange import Header
 
 __all__ = ["SecretFiles"]
 
 
 class SecretFiles:
-    """``secrets`` and ``config_maps`` are the folders in which each object is a folder with a file for each key."""
+    """``secrets`` and ``config_maps`` are folders. Each object is a folder in one of them, with one file per key."""
 
     def __init__(self, secrets: Path, config_maps: Path) -> None:
         self._folders = {"Secret": secrets, "ConfigMap": config_maps}
 
-    def header(self, wanted: HeaderFrom) -> tuple[str, str]:
-        """A header with its value. Raises CallError ``misconfigured`` where it is missing or no header value."""
+    def header(self, source: HeaderFrom) -> Header:
+        """A header and its value. Raises CallError ``misconfigured`` if the value is missing or not a header value."""
         try:
-            value = self.value(wanted.kind, wanted.object, wanted.key).decode()
-            return wanted.name, escaping.header(wanted.name, f"{wanted.prefix}{value}")
+            value = self.value(source.kind, source.object, source.key).decode()
+            return source.name, escaping.check_header(source.name, f"{source.prefix}{value}")
         except (UnicodeDecodeError, CallError) as error:
-            # Neither the value nor the name of a Secret is the model's business; the object's conditions name it.
-            raise CallError("misconfigured", f"the credentials for header {wanted.name} cannot be used") from error
+            # The model must see neither the value nor the name of a Secret. The object's conditions name it.
+            message = f"the credentials for header {source.name} are missing or not a header value"
+            raise CallError("misconfigured", message) from error
 
     def value(self, kind: str, name: str, key: str) -> bytes:
-        """What stands under a key, without one line end. Raises CallError ``misconfigured`` where nothing does."""
+        """The value of a key, without one trailing line break. Raises CallError ``misconfigured`` if it is missing."""
         try:
             data = (self._folders[kind] / name / key).read_bytes()
         except OSError as error:
-            raise CallError("misconfigured", f"a {kind} that this call needs is not there") from error
+            raise CallError("misconfigured", f"a {kind} that this call needs is not mounted") from error
         return data.removesuffix(b"\n").removesuffix(b"\r")

@@ -1,1 +1,1 @@
-"""HTTP in both directions: the server, the client, REST paths and origins."""
+"""HTTP in both directions: server, MCP endpoint, REST paths and origins; and the client for backends."""

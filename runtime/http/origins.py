@@ -1,4 +1,4 @@
-"""PURE. Which web pages may use the server, and what a browser has to hear of it (Fetch standard, CORS protocol)."""
+"""PURE. Which web pages may use the server, and the CORS headers for them (Fetch standard)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["allowed", "cors", "preflight"]
+__all__ = ["cors", "is_allowed", "preflight"]
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _READABLE = "Mcp-Session-Id, WWW-Authenticate, Retry-After"
 
 
-def allowed(origin: str | None, hosts: Sequence[str], origins: Sequence[str] = ()) -> bool:
-    """DNS rebinding: a browser's Origin is one that was allowed, a host we are known by, or the machine itself.
+def is_allowed(origin: str | None, hosts: Sequence[str], origins: Sequence[str] = ()) -> bool:
+    """Protection from DNS rebinding: an Origin must be an allowed one, one of our host names, or the local machine.
 
-    A request without an Origin comes from no web page, and is fine.
+    A request without an Origin does not come from a web page and is allowed.
     """
     if origin is None or origin in origins:
         return True
@@ -26,7 +26,7 @@ def allowed(origin: str | None, hosts: Sequence[str], origins: Sequence[str] = (
 
 
 def cors(origin: str | None, origins: Sequence[str]) -> dict[str, str]:
-    """Headers that let a page of another origin read the answer; none where no such page was allowed."""
+    """Headers that let a page of an allowed origin read the response."""
     if not origins:
         return {}
     if origin not in origins:
@@ -34,7 +34,7 @@ def cors(origin: str | None, origins: Sequence[str]) -> dict[str, str]:
     return {"Vary": "Origin", "Access-Control-Allow-Origin": origin or "", "Access-Control-Expose-Headers": _READABLE}
 
 
-def preflight(asked: str | None) -> dict[str, str]:
-    """Headers of the answer to a preflight; ``asked`` are the headers that the page wants to send."""
-    wanted = {"Access-Control-Allow-Headers": asked} if asked else {}
-    return {"Access-Control-Allow-Methods": "GET, POST, DELETE", "Access-Control-Max-Age": "3600", **wanted}
+def preflight(requested_headers: str | None) -> dict[str, str]:
+    """Headers of the response to a preflight. ``requested_headers`` are those that the page wants to send."""
+    allowed = {"Access-Control-Allow-Headers": requested_headers} if requested_headers else {}
+    return {"Access-Control-Allow-Methods": "GET, POST, DELETE", "Access-Control-Max-Age": "3600", **allowed}

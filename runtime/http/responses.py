@@ -1,4 +1,4 @@
-"""Answers of HTTP that are of no method: refusals, and JSON."""
+"""HTTP responses that belong to no MCP method: JSON, errors and refusals."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from runtime.auth import oauth_metadata
 from runtime.mcp import jsonrpc
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from crd.published.settings import Auth
     from runtime.auth.oauth_metadata import DeniedError, Resource
     from runtime.state.limits import Verdict
 
-__all__ = ["bearing", "denied", "limited", "refused", "unavailable"]
+__all__ = ["access_denied", "json_response", "rpc_error", "service_unavailable", "too_many_requests"]
 
 
-def bearing(body: bytes, status: int = 200, **headers: str) -> web.Response:
-    """JSON."""
+def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A response with a JSON body."""
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
-def refused(identifier: str | int | None, code: int, message: str, status: int) -> web.Response:
+def rpc_error(
+    identifier: str | int | None, code: int, message: str, status: int, headers: Mapping[str, str] | None = None
+) -> web.Response:
     """A JSON-RPC error."""
-    return bearing(jsonrpc.error(identifier, code, message), status)
+    return json_response(jsonrpc.error(identifier, code, message), status, headers)
 
 
-def unavailable(message: str) -> web.Response:
-    """503, to be tried again soon."""
-    body = jsonrpc.error(None, jsonrpc.OVERLOADED, f"{message}; try again")
-    return web.Response(body=body, status=503, content_type="application/json", headers={"Retry-After": "1"})
+def service_unavailable(reason: str) -> web.Response:
+    """503 with Retry-After."""
+    return rpc_error(None, jsonrpc.OVERLOADED, f"{reason}; retry in 1 s", 503, {"Retry-After": "1"})
 
 
-def limited(identifier: str | int | None, verdict: Verdict) -> web.Response:
-    """429, with the time after which a token is there again."""
-    message = f"the rate limit of this {verdict.scope} is reached; try again in {verdict.retry_after} s"
-    body = jsonrpc.error(identifier, jsonrpc.LIMITED, message)
-    headers = {"Retry-After": str(verdict.retry_after)}
-    return web.Response(body=body, status=429, content_type="application/json", headers=headers)
+def too_many_requests(identifier: str | int | None, verdict: Verdict) -> web.Response:
+    """429, with the time until the bucket holds a token again."""
+    message = f"the rate limit of this {verdict.scope} is exceeded; retry in {verdict.retry_after} s"
+    return rpc_error(identifier, jsonrpc.LIMITED, message, 429, {"Retry-After": str(verdict.retry_after)})
 
 
-def denied(error: DeniedError, auth: Auth, about: Resource) -> web.Response:
-    """400, 401 or 403, with a challenge that says where a client is let in (RFC 6750, section 3)."""
-    said = {"error": error.error or "unauthorized", "error_description": error.message}
-    headers = {"WWW-Authenticate": oauth_metadata.challenge(error, auth, about)}
-    return web.Response(body=orjson.dumps(said), status=error.status, content_type="application/json", headers=headers)
+def access_denied(error: DeniedError, auth: Auth, resource: Resource) -> web.Response:
+    """400, 401 or 403, with a challenge that tells the client how to authenticate (RFC 6750, section 3)."""
+    body = orjson.dumps({"error": error.error or "unauthorized", "error_description": error.message})
+    return json_response(body, error.status, {"WWW-Authenticate": oauth_metadata.challenge(error, auth, resource)})

@@ -1,4 +1,7 @@
-"""The plain-HTTP doors: tools, prompts and operations for callers that do not speak MCP. The calls are the same."""
+"""REST paths below the endpoint: tools, prompts and operations for clients that do not speak MCP.
+
+They use the same calls as MCP.
+"""
 
 from __future__ import annotations
 
@@ -7,79 +10,71 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from runtime.app import methods
 from runtime.backends.faults import CallError
-from runtime.mcp import uri_templates
+from runtime.http import responses
+from runtime.mcp import prompts, uri_templates
 from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
     from crd.published.entries import Operation
-    from runtime.app.compiled import Serving
-    from runtime.backends.dispatch import Backends
-    from runtime.backends.http_mapping.replies import Reply
+    from runtime.app.compiled import CompiledCatalog
+    from runtime.backends.dispatch import Dispatcher
+    from runtime.http.exchange import Reply
     from runtime.mcp.context import Context
 
-__all__ = ["enter"]
+__all__ = ["answer"]
 
 
-async def enter(
-    current: Serving, backends: Backends, request: web.Request, path: str, context: Context
+async def answer(
+    compiled: CompiledCatalog, dispatcher: Dispatcher, request: web.Request, path: str, context: Context
 ) -> web.Response:
-    """Answer a request to ``path`` below the endpoint; 404 where there is no door."""
+    """Answer a request to ``path`` below the endpoint; 404 if nothing is served there."""
     try:
-        return await _entered(current, backends, request, path, context)
+        if request.method == "POST" and path in compiled.rest_tools:
+            tool = compiled.rest_tools[path]
+            arguments = compiled.check_arguments(tool, _parse_arguments(await request.read()))
+            return _relay(await dispatcher.forward(tool, arguments, context))
+        if request.method == "GET":
+            for prompt in compiled.catalog.prompts:
+                if prompt.ingress_path == path:
+                    return web.Response(text=prompts.render(prompt, dict(request.query)))
+        for operation in compiled.catalog.operations:
+            values = uri_templates.match(operation.ingress_path, path) if operation.method == request.method else None
+            if values is not None:
+                parameters = {**_parameters(operation, request), **values}
+                body = await request.read() if operation.method in ("POST", "PUT", "PATCH") else None
+                return _relay(await dispatcher.operate(operation, parameters, body, context))
     except CallError as fault:
-        return web.Response(
-            body=fault.line(context.request_id).encode(), status=fault.door_status, content_type="application/json"
-        )
+        return responses.json_response(fault.to_json(context.request_id).encode(), fault.http_status)
     except RpcError as error:
-        return _refused(400, error.message)
+        return _error(400, error.message)
+    return _error(404, f"no tool, prompt or operation answers {request.method} {path}")
 
 
-async def _entered(
-    current: Serving, backends: Backends, request: web.Request, path: str, context: Context
-) -> web.Response:
-    if request.method == "POST" and path in current.doors:
-        tool = current.doors[path]
-        arguments = current.check(tool.name, _object(await request.read()))
-        return _passed(await backends.ask(tool, arguments, context))
-    if request.method == "GET":
-        for prompt in current.catalog.prompts:
-            if prompt.ingress_path == path:
-                return web.Response(text=methods.rendered(prompt, dict(request.query)))
-    for operation in current.catalog.operations:
-        values = uri_templates.match(operation.ingress_path, path) if operation.method == request.method else None
-        if values is not None:
-            given = {**_parameters(operation, request), **values}
-            body = await request.read() if operation.method in ("POST", "PUT", "PATCH") else None
-            return _passed(await backends.operate(operation, given, body, context))
-    return _refused(404, f"no {request.method} door at {path}")
+def _parse_arguments(body: bytes) -> dict[str, Any]:
+    try:
+        arguments = orjson.loads(body) if body else {}
+    except orjson.JSONDecodeError as error:
+        raise CallError("invalid_arguments", f"the body must be JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise CallError("invalid_arguments", "the body must be a JSON object with the arguments")
+    return arguments
 
 
 def _parameters(operation: Operation, request: web.Request) -> dict[str, str]:
-    """The values of query and header parameters, as far as they were sent."""
-    found = {}
+    """The query and header parameters that the request has."""
+    values = {}
     for parameter in operation.parameters:
-        sent = {"query": request.query, "header": request.headers}.get(parameter.place)
-        if sent is not None and parameter.name in sent:
-            found[parameter.name] = sent[parameter.name]
-    return found
+        source = {"query": request.query, "header": request.headers}.get(parameter.place)
+        if source is not None and parameter.name in source:
+            values[parameter.name] = source[parameter.name]
+    return values
 
 
-def _passed(reply: Reply) -> web.Response:
+def _relay(reply: Reply) -> web.Response:
     headers = {"Content-Type": reply.content_type} if reply.content_type else {}
     return web.Response(body=reply.body, status=reply.status, headers=headers)
 
 
-def _refused(status: int, message: str) -> web.Response:
+def _error(status: int, message: str) -> web.Response:
     return web.json_response({"error": {"code": "invalid_request", "message": message}}, status=status)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        arguments = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as error:
-        raise CallError("invalid_arguments", f"the body is not JSON: {error}") from error
-    if not isinstance(arguments, dict):
-        raise CallError("invalid_arguments", "the body is a JSON object with the arguments")
-    return arguments

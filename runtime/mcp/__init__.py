@@ -1,1 +1,1 @@
-"""PURE. The Model Context Protocol: messages, eras, lists, prompts, headers and URI templates."""
+"""PURE. The Model Context Protocol: JSON-RPC, eras, methods, lists, prompts, headers, schemas and URI templates."""

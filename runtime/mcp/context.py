@@ -1,4 +1,4 @@
-"""PURE. What a call carries besides its arguments: who makes it, in which era, under which settings."""
+"""PURE. What a call carries besides its arguments: the client, the era and the settings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["Context"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """``headers`` are the client's, by lower-case name; ``claims`` those of its verified token, if there is one.
+    """``principal`` is the user of the token or the name of the API key; empty without authentication.
 
-    ``principal`` names the client: a user of a token, a key of the API keys, else empty. ``modern`` tells the era.
+    ``claims`` are those of the client's verified token. ``headers`` are the client's, by lower-case name. ``modern``:
+    the call belongs to the stateless era.
     """
 
     request_id: str

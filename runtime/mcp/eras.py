@@ -1,8 +1,8 @@
-"""PURE. Which era a POST belongs to, and whether it is well formed there.
+"""PURE. The era of a POST, and whether the message is well formed in that era.
 
-One endpoint serves the stateless revision and the ones with sessions. The body decides: only a request whose ``_meta``
-names a protocol version is of the stateless era. There the checks follow the order of the specification, and the first
-that fails answers.
+One endpoint serves the stateless era (2026-07-28) and the era of sessions (up to 2025-11-25). The body decides: a
+request whose ``_meta`` names a protocol version belongs to the stateless era. Its checks follow the order of the
+specification, and the first one that fails determines the answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ SERVED = (MODERN, *LEGACY)
 
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
-_NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+# The member of params that the header Mcp-Name repeats.
+_NAME_MEMBER = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 METHODS = frozenset(
     {
         "server/discover",
@@ -41,7 +42,7 @@ METHODS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A well-formed message. ``id`` is None for a notification; ``modern`` tells the era."""
+    """A well-formed message. ``id`` is None for a notification. ``modern``: it belongs to the stateless era."""
 
     method: str
     params: Mapping[str, Any]
@@ -51,7 +52,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What to answer instead: an HTTP status and a JSON-RPC error."""
+    """The answer to a malformed message: an HTTP status and a JSON-RPC error."""
 
     status: int
     code: int
@@ -66,46 +67,52 @@ class Refusal:
 
 
 def classify(body: Any, headers: Mapping[str, Sequence[str]]) -> Call | Refusal:
-    """Read one POST. ``headers`` maps lower-case names to all their values."""
+    """Read the body of one POST. ``headers`` maps lower-case names to all their values."""
     if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
-        return Refusal(400, jsonrpc.INVALID_REQUEST, "the body is not one JSON-RPC 2.0 message")
+        message = 'the body must be a JSON-RPC 2.0 message: an object with "jsonrpc": "2.0"'
+        return Refusal(400, jsonrpc.INVALID_REQUEST, message)
     identifier = body.get("id")
     readable = identifier if isinstance(identifier, str | int) and not isinstance(identifier, bool) else None
     method, params = body.get("method"), body.get("params", {})
     if method is None and ("result" in body or "error" in body):
-        # A response to a request of ours; we send none, so there is nothing to do with it.
+        # A response. This server sends no requests, so it ignores responses.
         return Call("", {}, None, modern=False)
-    if not isinstance(method, str) or ("id" in body and readable is None):
-        return Refusal(400, jsonrpc.INVALID_REQUEST, "method is a string, id a string or an integer", readable)
+    if not isinstance(method, str):
+        return Refusal(400, jsonrpc.INVALID_REQUEST, "/method: must be a string", readable)
+    if "id" in body and readable is None:
+        return Refusal(400, jsonrpc.INVALID_REQUEST, "/id: must be a string or an integer")
     if not isinstance(params, dict):
-        return Refusal(400, jsonrpc.INVALID_PARAMS, "params is an object", readable)
-    stated = params.get("_meta")
-    meta: dict[str, Any] = stated if isinstance(stated, dict) else {}
+        return Refusal(400, jsonrpc.INVALID_PARAMS, "/params: must be an object", readable)
+    raw_meta = params.get("_meta")
+    meta: dict[str, Any] = raw_meta if isinstance(raw_meta, dict) else {}
     call = Call(method, params, readable, modern=True)
     if _VERSION in meta:
-        return call if readable is None else _modern(call, meta, headers)
-    version = _one(headers, "mcp-protocol-version")
+        return call if readable is None else _check_modern(call, meta, headers)
+    version = _single(headers, "mcp-protocol-version")
     if version is None or version in LEGACY or (version < MODERN and version.startswith("202")):
         return Call(method, params, readable, modern=False)
     if readable is None:
         return call
-    missing = f"params._meta lacks {_VERSION}, {_CAPABILITIES}"
-    return Refusal(400, jsonrpc.INVALID_PARAMS, missing, readable)
+    message = f'/params/_meta: missing required properties "{_VERSION}" and "{_CAPABILITIES}"'
+    return Refusal(400, jsonrpc.INVALID_PARAMS, message, readable)
 
 
-def _modern(call: Call, meta: Mapping[str, Any], headers: Mapping[str, Sequence[str]]) -> Call | Refusal:
+def _check_modern(call: Call, meta: Mapping[str, Any], headers: Mapping[str, Sequence[str]]) -> Call | Refusal:
     if not isinstance(meta.get(_VERSION), str) or not isinstance(meta.get(_CAPABILITIES), dict):
-        message = f"params._meta lacks {_VERSION} (string) or {_CAPABILITIES} (object)"
+        message = f'/params/_meta: "{_VERSION}" must be a string and "{_CAPABILITIES}" an object'
         return Refusal(400, jsonrpc.INVALID_PARAMS, message, call.id)
     expected = {"MCP-Protocol-Version": meta[_VERSION], "Mcp-Method": call.method}
     for name, value in expected.items():
-        if _one(headers, name.lower()) != value:
-            message = f"Header mismatch: {name} does not match the body"
+        if _single(headers, name.lower()) != value:
+            message = f"Header mismatch: {name} must be sent once, with the value in the body"
             return Refusal(400, jsonrpc.HEADER_MISMATCH, message, call.id)
-    named = call.params.get(_NAMED_BY.get(call.method, ""))
-    told = _one(headers, "mcp-name")
-    if isinstance(named, str) and (told is None or param_headers.decoded(told) != named):
-        message = f"Header mismatch: Mcp-Name does not match params.{_NAMED_BY[call.method]}"
+    member = _NAME_MEMBER.get(call.method, "")
+    name_in_body = call.params.get(member)
+    name_in_header = _single(headers, "mcp-name")
+    if isinstance(name_in_body, str) and (
+        name_in_header is None or param_headers.decode(name_in_header) != name_in_body
+    ):
+        message = f"Header mismatch: Mcp-Name must be sent once, with the value of /params/{member}"
         return Refusal(400, jsonrpc.HEADER_MISMATCH, message, call.id)
     if meta[_VERSION] != MODERN:
         data = {"supported": list(SERVED), "requested": meta[_VERSION]}
@@ -115,8 +122,8 @@ def _modern(call: Call, meta: Mapping[str, Any], headers: Mapping[str, Sequence[
     return call
 
 
-def _one(headers: Mapping[str, Sequence[str]], name: str) -> str | None:
-    """The value of a header that stands once; a repeated one counts as wrong."""
+def _single(headers: Mapping[str, Sequence[str]], name: str) -> str | None:
+    """The value of a header that is sent once, or None. A repeated header gets a value that equals no other."""
     values = headers.get(name, ())
     if not values:
         return None

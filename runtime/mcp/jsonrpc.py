@@ -1,4 +1,4 @@
-"""PURE. JSON-RPC 2.0 as bytes, and the codes MCP uses."""
+"""PURE. JSON-RPC 2.0 messages as bytes, and the error codes that MCP uses."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ __all__ = [
     "UNSUPPORTED_VERSION",
     "RpcError",
     "error",
+    "request",
     "result",
 ]
 
@@ -29,15 +30,15 @@ INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
-# Resource not found in the eras up to 2025-11-25; later ones use INVALID_PARAMS.
+# Resource not found, up to 2025-11-25. Later versions use INVALID_PARAMS.
 LEGACY_NOT_FOUND = -32002
-# Outside of the range that JSON-RPC reserves, and the HTTP status besides.
+# Outside the range that JSON-RPC reserves; the same number as the HTTP status.
 LIMITED = 429
 OVERLOADED = 503
 
 
 class RpcError(Exception):
-    """A request that is answered with a JSON-RPC error."""
+    """The request is answered with this JSON-RPC error."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(message)
@@ -46,13 +47,24 @@ class RpcError(Exception):
         self.data = data
 
 
+def request(identifier: str | None, method: str, params: Any = None) -> bytes:
+    """A request, or without an id a notification."""
+    message: dict[str, Any] = {"jsonrpc": "2.0"}
+    if identifier is not None:
+        message["id"] = identifier
+    message["method"] = method
+    if params is not None:
+        message["params"] = params
+    return orjson.dumps(message)
+
+
 def result(identifier: str | int, payload: bytes) -> bytes:
-    """A response around a result that is JSON already."""
+    """A response. ``payload`` is the result as JSON."""
     return b'{"jsonrpc":"2.0","id":' + orjson.dumps(identifier) + b',"result":' + payload + b"}"
 
 
 def error(identifier: str | int | None, code: int, message: str, data: Any = None) -> bytes:
-    """An error response; without a readable id it has none."""
+    """An error response. It has no id if the request had none that could be read."""
     body: dict[str, Any] = {"jsonrpc": "2.0"}
     if identifier is not None:
         body["id"] = identifier

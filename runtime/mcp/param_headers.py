@@ -1,6 +1,6 @@
-"""PURE. Arguments that a client repeats in headers, so that what stands between can route by them (``x-mcp-header``).
+"""PURE. Arguments that a client repeats in headers, so that intermediaries can route by them (``x-mcp-header``).
 
-Of the stateless era: a header that does not say what the argument says is refused, since others have believed it.
+Stateless era only. A header that contradicts its argument is refused, because an intermediary has already acted on it.
 """
 
 from __future__ import annotations
@@ -11,59 +11,89 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from crd.schema.param_headers import KEYWORD
+from runtime.http.exchange import HEADER_VALUE
+from runtime.mcp.json_schema import MAX_DEPTH
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Mirror", "decoded", "mismatch", "of_schema"]
+    from runtime.http.exchange import Header
+
+__all__ = ["ParamHeader", "build", "decode", "encode", "find_mismatch", "of_schema"]
 
 _PREFIX, _SUFFIX = "=?base64?", "?="
+_PLAIN = re.compile(HEADER_VALUE)
 _NUMBER = re.compile(r"-?[0-9]{1,20}([.][0-9]{1,20})?")
-MAX_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Mirror:
-    """A header, by its lower-case name, and the way to its argument."""
+class ParamHeader:
+    """A header, by lower-case name, and the path of its argument."""
 
     header: str
     path: tuple[str, ...]
 
+    def value_in(self, arguments: Mapping[str, Any]) -> Any:
+        """The argument; None if absent."""
+        value: Any = arguments
+        for name in self.path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
 
-def of_schema(schema: Mapping[str, Any]) -> tuple[Mirror, ...]:
-    """The mirrors of an inputSchema: only properties, and properties of properties, may have one."""
+
+def of_schema(schema: Mapping[str, Any]) -> tuple[ParamHeader, ...]:
+    """The headers that an inputSchema declares: on its properties, and on properties of properties."""
     return tuple(_walk(schema, ()))
 
 
-def _walk(node: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Mirror]:
+def _walk(node: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[ParamHeader]:
     properties = node.get("properties")
     if not isinstance(properties, dict) or len(path) > MAX_DEPTH:
         return
     for name, child in properties.items():
         if isinstance(child, dict):
-            header = child.get("x-mcp-header")
+            header = child.get(KEYWORD)
             if isinstance(header, str):
-                yield Mirror(f"mcp-param-{header.lower()}", (*path, name))
+                yield ParamHeader(f"mcp-param-{header.lower()}", (*path, name))
             yield from _walk(child, (*path, name))
 
 
-def mismatch(
-    mirrors: Sequence[Mirror], arguments: Mapping[str, Any], headers: Mapping[str, Sequence[str]]
+def find_mismatch(
+    declared: Sequence[ParamHeader], arguments: Mapping[str, Any], headers: Mapping[str, Sequence[str]]
 ) -> str | None:
-    """The first header that does not agree with its argument; None if all do. ``headers`` have lower-case names."""
-    for mirror in mirrors:
-        value: Any = arguments
-        for step in mirror.path:
-            value = value.get(step) if isinstance(value, dict) else None
-        given = headers.get(mirror.header, ())
-        if value is None and not given:
+    """The name of the first header that contradicts its argument, or None. ``headers`` by lower-case name."""
+    for each in declared:
+        value = each.value_in(arguments)
+        sent = headers.get(each.header, ())
+        if value is None and not sent:
             continue
-        if value is None or len(given) != 1 or not _agree(value, decoded(given[0].strip(" \t"))):
-            return mirror.header
+        if value is None or len(sent) != 1 or not _is_equal(value, decode(sent[0].strip(" \t"))):
+            return each.header
     return None
 
 
-def decoded(value: str) -> str | None:
-    """A header value, out of its base64 wrapping if it wears one; None if the wrapping is broken."""
+def build(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator[Header]:
+    """The headers that a client sends for these arguments."""
+    for each in of_schema(schema):
+        value = each.value_in(arguments)
+        if isinstance(value, str):
+            yield each.header, encode(value)
+        elif isinstance(value, bool | int):
+            yield each.header, orjson.dumps(value).decode()
+
+
+def encode(value: str) -> str:
+    """A string as a header value: in base64 if a header cannot hold it, or if it looks like base64 itself."""
+    if _PLAIN.fullmatch(value) and not value.startswith(_PREFIX):
+        return value
+    return f"{_PREFIX}{base64.b64encode(value.encode()).decode()}{_SUFFIX}"
+
+
+def decode(value: str) -> str | None:
+    """The string in a header value. None for invalid base64."""
     if not (value.startswith(_PREFIX) and value.endswith(_SUFFIX) and len(value) >= len(_PREFIX + _SUFFIX)):
         return value
     try:
@@ -72,11 +102,11 @@ def decoded(value: str) -> str | None:
         return None
 
 
-def _agree(value: Any, said: str | None) -> bool:
-    if said is None:
+def _is_equal(argument: Any, sent: str | None) -> bool:
+    if sent is None:
         return False
-    if isinstance(value, bool):
-        return said == ("true" if value else "false")
-    if isinstance(value, int | float):
-        return _NUMBER.fullmatch(said) is not None and float(said) == float(value)
-    return isinstance(value, str) and said == value
+    if isinstance(argument, bool):
+        return sent == ("true" if argument else "false")
+    if isinstance(argument, int | float):
+        return _NUMBER.fullmatch(sent) is not None and float(sent) == float(argument)
+    return isinstance(argument, str) and sent == argument

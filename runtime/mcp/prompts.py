@@ -1,4 +1,4 @@
-"""PURE. Prompts: their messages with the arguments in them, and what an argument may be completed to."""
+"""PURE. Prompts: their messages with the arguments filled in, and completion of arguments."""
 
 from __future__ import annotations
 
@@ -11,82 +11,91 @@ from runtime.mcp.jsonrpc import RpcError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from crd.published.entries import Message, Prompt
-    from runtime.app.compiled import Serving
+    from crd.published.entries import InlineResource, Message, Prompt
+    from runtime.app.compiled import CompiledCatalog
 
-__all__ = ["completed", "got", "rendered"]
+__all__ = ["complete", "embed", "get", "render"]
 
 MAX_VALUE = 8192
 # The most that a completion may hold (MCP, completion/complete).
 MAX_COMPLETIONS = 100
 
 
-def got(current: Serving, prompt: Prompt, arguments: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """The result of prompts/get. Raises RpcError for a missing or unsuitable argument."""
-    values = _values(prompt, arguments)
-    described = {"description": prompt.description} if prompt.description else {}
-    said = [
-        {"role": message.role, "content": _content(current, message, values, version)} for message in prompt.messages
+def get(compiled: CompiledCatalog, prompt: Prompt, arguments: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """The result of prompts/get. Raises RpcError for a missing or invalid argument."""
+    values = _check_arguments(prompt, arguments)
+    messages = [
+        {"role": message.role, "content": _content(compiled, message, values, version)} for message in prompt.messages
     ]
-    return {**described, "messages": said}
+    description = {"description": prompt.description} if prompt.description else {}
+    return {**description, "messages": messages}
 
 
-def rendered(prompt: Prompt, arguments: Mapping[str, Any]) -> str:
-    """The prompt as plain text, for its door: the texts of its messages, a resource by its URI, a blank line between.
+def render(prompt: Prompt, arguments: Mapping[str, Any]) -> str:
+    """The prompt as plain text, for its REST path: texts, and resources by URI, separated by blank lines.
 
-    Raises RpcError as `got`.
+    Raises RpcError as `get` does.
     """
-    values = _values(prompt, arguments)
+    values = _check_arguments(prompt, arguments)
     return "\n\n".join(
         message.resource or "" if message.text is None else template.render(message.text, values)
         for message in prompt.messages
     )
 
 
-def completed(choices: Sequence[str], begun: str) -> dict[str, Any]:
-    """The result of completion/complete: the choices that begin so, whatever their case."""
-    fitting = [choice for choice in choices if choice.lower().startswith(begun.lower())]
-    shown = fitting[:MAX_COMPLETIONS]
-    return {"completion": {"values": shown, "total": len(fitting), "hasMore": len(shown) < len(fitting)}}
+def complete(choices: Sequence[str], prefix: str) -> dict[str, Any]:
+    """The result of completion/complete: the choices with this prefix, ignoring case."""
+    matching = [choice for choice in choices if choice.lower().startswith(prefix.lower())]
+    shown = matching[:MAX_COMPLETIONS]
+    return {"completion": {"values": shown, "total": len(matching), "hasMore": len(shown) < len(matching)}}
 
 
-def _values(prompt: Prompt, arguments: Mapping[str, Any]) -> dict[str, str]:
+def embed(resource: InlineResource) -> dict[str, Any]:
+    """An inline resource as MCP resource contents."""
+    content = {"text": resource.text} if resource.blob is None else {"blob": resource.blob}
+    return {"uri": resource.uri, "mimeType": resource.mime_type, **content}
+
+
+def _check_arguments(prompt: Prompt, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The value of every variable. An optional one without a value is empty."""
     values: dict[str, str] = {}
     for variable in prompt.variables:
-        value = arguments.get(variable.name, variable.default)
-        if value is None and variable.required:
-            raise RpcError(jsonrpc.INVALID_PARAMS, f'argument "{variable.name}" of prompt {prompt.name} is required')
-        if value is not None and (not isinstance(value, str) or len(value) > MAX_VALUE):
-            raise RpcError(jsonrpc.INVALID_PARAMS, f'argument "{variable.name}" is a string of at most {MAX_VALUE}')
-        if value is not None and variable.enum and value not in variable.enum:
-            choices = ", ".join(variable.enum)
-            raise RpcError(jsonrpc.INVALID_PARAMS, f'argument "{variable.name}" is one of: {choices}')
-        values[variable.name] = value or ""
+        name = variable.name
+        value = arguments.get(name, variable.default)
+        if value is None:
+            if variable.required:
+                raise _invalid(f'missing required argument "{name}" of prompt "{prompt.name}"')
+            values[name] = ""
+        elif not isinstance(value, str) or len(value) > MAX_VALUE:
+            raise _invalid(f"/{name}: must be a string of at most {MAX_VALUE} characters")
+        elif variable.enum and value not in variable.enum:
+            raise _invalid(f"/{name}: must be one of {', '.join(variable.enum)}")
+        else:
+            values[name] = value
     return values
 
 
-def _content(current: Serving, message: Message, values: Mapping[str, str], version: str) -> dict[str, Any]:
-    """One content block. What stands in the catalog goes along whole; what a backend holds goes as a link.
+def _invalid(message: str) -> RpcError:
+    return RpcError(jsonrpc.INVALID_PARAMS, message)
 
-    Links came with 2025-06-18; before it a URI is text.
+
+def _content(compiled: CompiledCatalog, message: Message, values: Mapping[str, str], version: str) -> dict[str, Any]:
+    """One content block. An inline resource is embedded; a resource of a backend is linked.
+
+    Versions before 2025-06-18 have no links: there the URI becomes text.
     """
     if message.text is not None:
         return {"type": "text", "text": template.render(message.text, values)}
     uri = message.resource or ""
-    inline = current.resources.get(uri)
+    inline = compiled.resources.get(uri)
     if inline is not None:
-        part = {"text": inline.text} if inline.blob is None else {"blob": inline.blob}
-        return {"type": "resource", "resource": {"uri": uri, "mimeType": inline.mime_type, **part}}
+        return {"type": "resource", "resource": embed(inline)}
     if version < "2025-06-18":
         return {"type": "text", "text": uri}
-    found = current.backed(uri)
-    if found is None:
+    match = compiled.find_backed_resource(uri)
+    if match is None:
         return {"type": "resource_link", "uri": uri, "name": uri}
-    entry = found[0]
-    told = {"title": entry.title, "description": entry.description, "mimeType": entry.mime_type}
-    return {
-        "type": "resource_link",
-        "uri": uri,
-        "name": entry.name,
-        **{name: value for name, value in told.items() if value},
-    }
+    entry = match[0]
+    optional = {"title": entry.title, "description": entry.description, "mimeType": entry.mime_type}
+    present = {name: value for name, value in optional.items() if value}
+    return {"type": "resource_link", "uri": uri, "name": entry.name, **present}

@@ -1,7 +1,4 @@
-"""PURE. URI templates: ``{name}`` (one segment or a part of one), ``{+name}`` (several), ``{?a,b}`` at the end.
-
-That is RFC 6570, level 1, with reserved expansion and form-style query of the higher ones.
-"""
+"""PURE. Match URIs against the URI templates of resources (RFC 6570; the grammar is in `crd.published.uri`)."""
 
 from __future__ import annotations
 
@@ -15,43 +12,45 @@ _VARIABLE = re.compile(r"\{([^{}?]+)\}")
 _QUERY = re.compile(r"\{\?([^{}]+)\}$")
 
 
-def is_template(text: str) -> bool:
-    """Whether it holds variables."""
-    return "{" in text
+def is_template(uri: str) -> bool:
+    """Whether a URI of the catalog has variables."""
+    return "{" in uri
 
 
 def match(template: str, uri: str) -> dict[str, str] | None:
-    """The decoded values of the variables in a URI, or None if it is not one of the template's."""
-    pattern, query = _compiled(template)
-    base, _, given = uri.partition("?") if query else (uri, "", "")
+    """The decoded values of the template's variables in a URI. None if the URI does not match."""
+    pattern, query = _compile(template)
+    base, _, query_string = uri.partition("?") if query else (uri, "", "")
     found = pattern.fullmatch(base)
     if found is None:
         return None
-    values = {name: unquote(value) for name, value in found.groupdict().items()}
     return {
-        **{name: value for name, value in parse_qsl(given, keep_blank_values=True) if name in query},
-        **{_name(group): value for group, value in values.items()},
+        **{name: value for name, value in parse_qsl(query_string, keep_blank_values=True) if name in query},
+        **{_variable_name(group): unquote(value) for group, value in found.groupdict().items()},
     }
 
 
 @lru_cache(maxsize=4096)
-def _compiled(template: str) -> tuple[re.Pattern[str], frozenset[str]]:
+def _compile(template: str) -> tuple[re.Pattern[str], frozenset[str]]:
+    """A pattern for the part before the query, and the names of the query variables."""
     tail = _QUERY.search(template)
     head = template[: tail.start()] if tail else template
     parts = _VARIABLE.split(head)
-    pattern = "".join(_variable(part) if index % 2 else re.escape(part) for index, part in enumerate(parts))
-    return re.compile(pattern), frozenset(tail[1].split(",")) if tail else frozenset()
+    for index in range(len(parts)):
+        is_variable = index % 2
+        if not is_variable:
+            parts[index] = re.escape(parts[index])
+        elif parts[index].startswith("+"):
+            parts[index] = f"(?P<{_group_name(parts[index][1:])}>[^?#]+)"
+        else:
+            parts[index] = f"(?P<{_group_name(parts[index])}>[^/?#]+)"
+    return re.compile("".join(parts)), frozenset(tail[1].split(",")) if tail else frozenset()
 
 
-def _variable(name: str) -> str:
-    several = name.startswith("+")
-    return f"(?P<{_group(name.removeprefix('+'))}>{'[^?#]+' if several else '[^/?#]+'})"
+def _group_name(variable: str) -> str:
+    """Names of groups cannot contain a dash; names of variables can."""
+    return "v_" + variable.replace("-", "__dash__")
 
 
-def _group(name: str) -> str:
-    """A regular expression's group names hold no dash; parameters do."""
-    return "v_" + name.replace("-", "__dash__")
-
-
-def _name(group: str) -> str:
+def _variable_name(group: str) -> str:
     return group.removeprefix("v_").replace("__dash__", "-")

@@ -1,9 +1,8 @@
-"""The one door to Redis. Nothing waits long for it, and whatever it does wrong is a StoreUnavailableError."""
+"""Redis as the store of sessions and rate limits. Commands have a timeout; failures are StoreUnavailableErrors."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,8 +29,8 @@ __all__ = ["Options", "Redis", "RedisBuckets", "RedisSessions"]
 TIMEOUT = 1.0
 CONNECTIONS = 64
 
-# Every bucket of a call, on the one clock that all replicas share. The arithmetic is that of `runtime.state.limits`;
-# numbers of Lua are exact below 2^53, and written without an exponent.
+# Takes from all buckets of a call, by the clock of Redis, which all replicas share. The arithmetic is that of
+# `runtime.state.limits`. Lua numbers are exact below 2^53, and are written without an exponent.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -63,10 +62,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where Redis is. ``ca_file`` is for TLS; without it the system's authorities count.
+    """How to connect. Without ``ca_file``, TLS trusts the certificate authorities of the system.
 
-    ``credentials`` is a folder (a mounted Secret) with the files ``username``, which may be missing, and ``password``;
-    they are read at every connection, so that a rotated password counts.
+    ``credentials`` is a folder (a mounted Secret) with the files ``password`` and, optionally, ``username``. They are
+    read for every connection, so a rotated password applies to the next one.
     """
 
     host: str
@@ -77,7 +76,7 @@ class Options:
     credentials: Path | None = None
 
 
-class _Mounted(CredentialProvider):
+class _MountedCredentials(CredentialProvider):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
@@ -89,9 +88,9 @@ class _Mounted(CredentialProvider):
 
 
 class Redis:
-    """A pooled connection: made at first use, and again after a failure.
+    """A connection pool. Connections are made at first use, and again after a failure.
 
-    A Redis that refuses costs nothing. One that is silent costs a time-out, so it is then left alone for about
+    A refused connection costs no time, but a timeout does. So after a timeout all commands fail at once for about
     ``timeout`` seconds. ``monotonic`` gives seconds, ``jitter`` a number from 0 to 1.
     """
 
@@ -103,11 +102,11 @@ class Redis:
         jitter: Callable[[], float],
         timeout: float = TIMEOUT,
     ) -> None:
-        secured: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True} if options.tls else {}
+        security: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True} if options.tls else {}
         if options.ca_file is not None and options.tls:
-            secured["ssl_ca_certs"] = str(options.ca_file)
+            security["ssl_ca_certs"] = str(options.ca_file)
         if options.credentials is not None:
-            secured["credential_provider"] = _Mounted(options.credentials)
+            security["credential_provider"] = _MountedCredentials(options.credentials)
         self._client = client.Redis(
             host=options.host,
             port=options.port,
@@ -116,28 +115,31 @@ class Redis:
             socket_connect_timeout=timeout,
             health_check_interval=15,
             max_connections=CONNECTIONS,
-            # One try anew: a pooled connection may have died with the Redis before.
+            # One retry: a pooled connection may have been closed by a restart of Redis.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             decode_responses=True,
-            **secured,
+            **security,
         )
         self._monotonic = monotonic
         self._jitter = jitter
         self._timeout = timeout
-        self._silent_until = 0.0
-        self._free = asyncio.Semaphore(CONNECTIONS)
+        self._suspended_until = 0.0
+        self._connections = asyncio.Semaphore(CONNECTIONS)
 
-    async def ask(self, question: Callable[[client.Redis], Awaitable[T]]) -> T:
-        """The answer to a question. Raises StoreUnavailableError, at once while Redis is left alone."""
+    async def run(self, command: Callable[[client.Redis], Awaitable[T]]) -> T:
+        """The result of a command. Raises StoreUnavailableError; at once, if Redis has just timed out."""
         try:
-            # Whoever finds no connection free waits for one: else a burst would be counted as a failure of Redis.
-            async with self._free:
-                if self._monotonic() < self._silent_until:
-                    raise StoreUnavailableError("Redis: silent a moment ago")
-                return await question(self._client)
+            # Wait for a free connection, so that a burst of calls does not count as a failure of Redis.
+            async with self._connections:
+                remaining = self._suspended_until - self._monotonic()
+                if remaining > 0:
+                    raise StoreUnavailableError(f"Redis timed out; retrying in {max(0.1, round(remaining, 1)):g} s")
+                return await command(self._client)
         except (RedisTimeoutError, TimeoutError) as error:
-            self._silent_until = self._monotonic() + self._timeout * (0.5 + self._jitter())
-            raise StoreUnavailableError(f"Redis: silent for {self._timeout:g} s") from error
+            pause = self._timeout * (0.5 + self._jitter())
+            self._suspended_until = self._monotonic() + pause
+            message = f"Redis did not answer within {self._timeout:g} s; retrying in {max(0.1, round(pause, 1)):g} s"
+            raise StoreUnavailableError(message) from error
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(f"Redis: {type(error).__name__}: {error}") from error
 
@@ -147,7 +149,7 @@ class Redis:
 
 
 class RedisSessions:
-    """A `SessionStore` that any replica shares: one hash a session, with a time to live."""
+    """A `SessionStore` that all replicas share. Each session is a hash with a time to live."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
@@ -157,58 +159,57 @@ class RedisSessions:
         """See `SessionStore.create`."""
         key = self._key(identifier, session.principal)
 
-        async def question(redis: client.Redis) -> None:
+        async def store(redis: client.Redis) -> None:
             async with redis.pipeline(transaction=True) as pipe:
                 pipe.hset(key, mapping={"version": session.version})
                 pipe.pexpire(key, int(ttl * 1000))
                 await pipe.execute()
 
-        await self._redis.ask(question)
+        await self._redis.run(store)
 
     async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
         """See `SessionStore.use`."""
         key = self._key(identifier, principal)
 
-        async def question(redis: client.Redis) -> dict[str, str]:
+        async def renew(redis: client.Redis) -> dict[str, str]:
             async with redis.pipeline(transaction=True) as pipe:
                 pipe.hgetall(key)
                 pipe.pexpire(key, int(ttl * 1000))
                 stored, _ = await pipe.execute()
-                found: dict[str, str] = stored
-                return found
+                fields: dict[str, str] = stored
+                return fields
 
-        stored = await self._redis.ask(question)
+        stored = await self._redis.run(renew)
         return Session(stored["version"], principal) if stored else None
 
     async def end(self, identifier: str, principal: str) -> bool:
         """See `SessionStore.end`."""
-        return bool(await self._redis.ask(lambda redis: redis.delete(self._key(identifier, principal))))
+        return bool(await self._redis.run(lambda redis: redis.delete(self._key(identifier, principal))))
 
     def _key(self, identifier: str, principal: str) -> str:
-        """A session is bound to its principal by its key; a principal may be any text, so its digest stands there."""
-        who = hashlib.blake2b(principal.encode(errors="replace"), digest_size=16).hexdigest()
-        return f"{self._prefix}session:{who}:{identifier}"
+        """The key of a session. It contains the principal, so that no other principal finds the session."""
+        return f"{self._prefix}session:{limits.hash_key(principal)}:{identifier}"
 
 
 class RedisBuckets:
-    """`Buckets` that all replicas share, on the clock of Redis."""
+    """`Buckets` that all replicas share."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
 
-    async def take(self, wanted: Sequence[Charge]) -> Verdict:
+    async def take(self, charges: Sequence[Charge]) -> Verdict:
         """See `Buckets.take`."""
-        keys = [f"{self._prefix}limit:{charge.key}" for charge in wanted]
+        keys = [f"{self._prefix}limit:{charge.key}" for charge in charges]
         numbers = [
             number
-            for bucket in (charge.bucket for charge in wanted)
-            for number in (bucket.requests, limits.period(bucket), bucket.capacity * limits.period(bucket))
+            for bucket in (charge.bucket for charge in charges)
+            for number in (bucket.requests, limits.period_ms(bucket), bucket.capacity * limits.period_ms(bucket))
         ]
 
-        async def question(redis: client.Redis) -> list[int]:
+        async def run_script(redis: client.Redis) -> list[int]:
             answer: list[int] = await redis.register_script(_TAKE)(keys=keys, args=numbers)
             return answer
 
-        refused, wait = await self._redis.ask(question)
-        return Verdict(wanted[refused - 1].scope, wait) if refused else PASSED
+        refused, wait = await self._redis.run(run_script)
+        return Verdict(charges[refused - 1].scope, wait) if refused else PASSED

@@ -1,4 +1,4 @@
-"""Sessions, for the eras that have them: made at ``initialize``, good on every replica, gone after their time."""
+"""Sessions of the era that has them: opened by ``initialize``, valid on every replica, expiring when unused."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ __all__ = ["MemorySessions", "Session", "SessionStore", "StoreUnavailableError"]
 
 
 class StoreUnavailableError(Exception):
-    """The store does not answer; the request may be tried again soon."""
+    """The store is unavailable. The request can be retried soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is remembered of a client. ``principal`` is who opened it; for anybody else it does not exist."""
+    """The state of a client. ``principal`` opened the session; for any other principal it does not exist."""
 
     version: str
     principal: str = ""
 
 
 class SessionStore(Protocol):
-    """Where sessions are kept. Any method may raise StoreUnavailableError. ``ttl``: seconds from the last use."""
+    """A store of sessions. Every method may raise StoreUnavailableError. ``ttl``: seconds since the last use."""
 
     async def create(self, identifier: str, session: Session, ttl: float) -> None:
-        """Remember a new session."""
+        """Store a new session."""
         ...
 
     async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
-        """The principal's session, whose time begins anew; None if there is none (any more)."""
+        """The principal's session, and renew its ttl. None if there is none or it has expired."""
         ...
 
     async def end(self, identifier: str, principal: str) -> bool:
-        """Forget a session of the principal's; whether there was one."""
+        """Delete a session of the principal. Whether there was one."""
         ...
 
 
 class MemorySessions:
-    """For one replica. ``monotonic`` gives seconds."""
+    """A `SessionStore` of one replica. ``monotonic`` gives seconds."""
 
     def __init__(self, monotonic: Callable[[], float], limit: int = 100_000) -> None:
         self._sessions: dict[tuple[str, str], tuple[Session, float]] = {}
@@ -53,7 +53,7 @@ class MemorySessions:
         if len(self._sessions) >= self._limit:
             self._sessions = {key: value for key, value in self._sessions.items() if value[1] > now}
         if len(self._sessions) >= self._limit:
-            raise StoreUnavailableError(f"{self._limit} sessions are open")
+            raise StoreUnavailableError(f"{self._limit} sessions are open, which is the limit")
         self._sessions[identifier, session.principal] = (session, now + ttl)
 
     async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:

@@ -1,1 +1,1 @@
-"""What the process reports about itself."""
+"""Metrics of the process."""

@@ -1,4 +1,4 @@
-"""The server's metrics; the duration is named by the OpenTelemetry conventions for MCP."""
+"""The server's metrics. The request duration follows the OpenTelemetry conventions for MCP."""
 
 from __future__ import annotations
 
@@ -8,41 +8,49 @@ from runtime.mcp import eras
 
 __all__ = ["Metrics"]
 
-_VERBS = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD")
-_WHATS = (*eras.METHODS, "initialize", "ping", "batch", "door", "-")
+_HTTP_METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD")
+_OPERATIONS = (*eras.METHODS, "initialize", "ping", "batch", "rest", "-")
 
 
 class Metrics:
-    """One set for one process, in a registry of its own."""
+    """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._duration = Histogram(
             "mcp_server_operation_duration_seconds",
-            "Time of one request.",
+            "Duration of requests.",
             ("http_request_method", "mcp_method_name", "http_response_status_code"),
             registry=self.registry,
         )
-        self.shed = Counter("mcp_server_shed", "Requests turned away for overload.", registry=self.registry)
+        self.shed = Counter(
+            "mcp_server_shed",
+            "Requests rejected because too many were in progress.",
+            registry=self.registry,
+        )
         self.denied = Counter(
             "mcp_server_denied",
-            "Requests that were not let in.",
+            "Requests rejected by authentication or authorization.",
             ("http_response_status_code",),
             registry=self.registry,
         )
         self.limited = Counter(
-            "mcp_server_rate_limited", "Requests over a rate limit.", ("scope",), registry=self.registry
+            "mcp_server_rate_limited", "Requests rejected by a rate limit.", ("scope",), registry=self.registry
         )
         self.uncounted = Counter(
             "mcp_server_limit_store_failures",
-            "Requests whose rate limits could not be counted, because Redis did not answer.",
+            "Requests not counted against rate limits because Redis was unavailable.",
             registry=self.registry,
         )
-        self.swaps = Counter("mcp_server_catalog_swaps", "Catalogs taken into service.", registry=self.registry)
+        self.swaps = Counter("mcp_server_catalog_swaps", "Catalogs put into service.", registry=self.registry)
         self.tools = Gauge("mcp_server_tools", "Tools in service.", registry=self.registry)
 
-    def observe(self, verb: str, what: str, status: int, seconds: float) -> None:
-        """Count one request. Words that we do not know are one label, however many a client thinks up."""
-        method = what.partition(" ")[0]
-        labels = (verb if verb in _VERBS else "other", method if method in _WHATS else "other", str(status))
+    def observe(self, http_method: str, operation: str, status: int, seconds: float) -> None:
+        """Count one request. Unknown methods share the label "other", so clients cannot create new labels."""
+        mcp_method = operation.partition(" ")[0]
+        labels = (
+            http_method if http_method in _HTTP_METHODS else "other",
+            mcp_method if mcp_method in _OPERATIONS else "other",
+            str(status),
+        )
         self._duration.labels(*labels).observe(seconds)

@@ -1,4 +1,4 @@
-"""How tests speak to a server without a client's help: bare HTTP, and the messages of both eras."""
+"""Requests without an MCP client: plain HTTP, and the messages of both eras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["INITIALIZE", "modern", "rpc", "send"]
 
 
 async def send(url: str, method: str = "POST", body: Any = None, **headers: str) -> tuple[int, Any, Any]:
-    """Status, headers and body of the answer; the body as JSON if it is."""
+    """Status, headers and body of the response. A JSON body is decoded."""
     data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     if data is not None:
         headers.setdefault("Content-Type", "application/json")
@@ -24,7 +24,7 @@ async def send(url: str, method: str = "POST", body: Any = None, **headers: str)
 
 
 def rpc(method: str, identifier: int | None = 1, **params: Any) -> dict[str, Any]:
-    """A message of the eras with sessions."""
+    """A message of the era of sessions."""
     message = {"jsonrpc": "2.0", "method": method, "params": params}
     return message if identifier is None else {**message, "id": identifier}
 
@@ -33,7 +33,7 @@ INITIALIZE = rpc("initialize", protocolVersion="2025-11-25", capabilities={}, cl
 
 
 async def modern(url: str, method: str, *, sent: dict[str, str] | None = None, **params: Any) -> tuple[int, Any, Any]:
-    """The answer to a request of the stateless era; ``sent`` are further headers."""
+    """The response to a request of the stateless era. ``sent`` are further headers."""
     meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
     named = params.get("uri") if method == "resources/read" else params.get("name")
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method, **({"Mcp-Name": named} if named else {})}

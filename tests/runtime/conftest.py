@@ -1,4 +1,4 @@
-"""A backend, a Redis and servers, all on loopback; what the servers call is a fake unless a test brings its own."""
+"""A backend, a Redis server and replicas of the server, all on loopback. The replicas call fake backends."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from crd.published.entries import (
 )
 from crd.published.policy import Bucket
 from crd.published.settings import Settings
-from runtime.app.catalog_store import Holder
-from runtime.app.endpoint import Endpoint
-from runtime.app.methods import Protocol
+from runtime.app.catalog_store import CatalogStore
 from runtime.auth import jwks
-from runtime.auth.gatekeeper import Gatekeeper
+from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import KeySets
 from runtime.backends.faults import CallError
-from runtime.backends.http_mapping.replies import Reply
 from runtime.http import server
+from runtime.http.endpoint import Endpoint
+from runtime.http.exchange import Reply
 from runtime.mcp.jsonrpc import RpcError
+from runtime.mcp.methods import Methods
 from runtime.state.limits import Buckets, Limiter, MemoryBuckets
 from runtime.state.redis import Options, RedisBuckets, RedisSessions
 from runtime.state.redis import Redis as Connection
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from runtime.app.compiled import Serving
+    from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
 
 
@@ -60,7 +60,7 @@ def free_port() -> int:
 
 
 class Redis:
-    """A redis-server of one test; ``more`` are further words of its command line."""
+    """A redis-server for one test. ``more`` are further command-line arguments."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -79,13 +79,13 @@ class Redis:
         raise RuntimeError("redis-server does not answer")
 
     def restart(self, *more: str) -> None:
-        """With other words."""
+        """Restart with other arguments."""
         self.kill()
         self.more = list(more)
         self.start()
 
     def options(self, **more: Any) -> Options:
-        """The way to it."""
+        """How to connect."""
         return Options("127.0.0.1", self.port, **more)
 
     def kill(self) -> None:
@@ -103,7 +103,7 @@ def redis() -> Iterator[Redis]:
 
 @pytest.fixture
 async def backend() -> AsyncIterator[int]:
-    """An HTTP service whose answer the path asks for; gives its port."""
+    """The port of an HTTP service. The path selects its answer."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         match request.path:
@@ -138,13 +138,13 @@ async def backend() -> AsyncIterator[int]:
 
 FAULTS = {
     "missing": CallError("not_found", "the backend answered 404", status=404),
-    "gone": CallError("unreachable", "127.0.0.1 cannot be reached", retryable=True),
+    "gone": CallError("unreachable", "cannot connect to 127.0.0.1", retryable=True),
     "slow": CallError("timeout", "no reply within 1 s"),
 }
 
 
-class Backends:
-    """What a server calls: it answers with what it was asked, or with the fault that a name stands for."""
+class FakeBackends:
+    """Answers with the arguments that it was given, or with the fault that the name selects."""
 
     def __init__(self) -> None:
         self.contexts: list[Context] = []
@@ -154,7 +154,7 @@ class Backends:
         if tool.name in FAULTS:
             raise FAULTS[tool.name]
         if tool.name == "odd":
-            raise RpcError(-32603, "the other server said so", {"code": -32001})
+            raise RpcError(-32603, "the backend failed", {"code": -32001})
         if tool.name == "bug":
             raise ZeroDivisionError
         said = {"arguments": arguments, "principal": context.principal}
@@ -165,19 +165,23 @@ class Backends:
         self.contexts.append(context)
         if resource.name in FAULTS:
             raise FAULTS[resource.name]
-        return Reply(200, "application/json", orjson.dumps({"read": resource.name, "values": values}))
+        return Reply(200, {"content-type": "application/json"}, orjson.dumps({"read": resource.name, "values": values}))
 
     async def operate(self, operation: Operation, values: Any, body: bytes | None, context: Context) -> Reply:
         self.contexts.append(context)
         if operation.name == "none":
-            return Reply(404, "application/json", b'{"title":"No such thing"}')
+            return Reply(404, {"content-type": "application/json"}, b'{"title":"No such thing"}')
         if operation.name == "strict":
             raise CallError("invalid_arguments", "/sku: dot segment")
-        return Reply(200, "text/plain", orjson.dumps({"operated": operation.name, "values": values, "body": body}))
+        return Reply(
+            200,
+            {"content-type": "text/plain"},
+            orjson.dumps({"operated": operation.name, "values": values, "body": body}),
+        )
 
 
-async def door(current: Serving, request: web.Request, path: str, context: Context) -> web.Response:
-    """Says what it was told."""
+async def rest(compiled: CompiledCatalog, request: web.Request, path: str, context: Context) -> web.Response:
+    """Answers with its arguments."""
     body = (await request.read()).decode()
     return web.json_response({"path": path, "principal": context.principal, "body": body})
 
@@ -237,27 +241,29 @@ def catalog(**settings: Any) -> Catalog:
     } | members)  # fmt: skip
 
 
-class Front:
-    """One replica: its URL, and what a test may change of it."""
+class Replica:
+    """One replica: its URL, and its state that a test may change."""
 
-    def __init__(self, url: str, holder: Holder, runner: web.AppRunner, metrics: Metrics, backends: Backends) -> None:
+    def __init__(
+        self, url: str, catalog_store: CatalogStore, runner: web.AppRunner, metrics: Metrics, backends: FakeBackends
+    ) -> None:
         self.url = url
         self.mcp = f"{url}/mcp"
-        self.holder = holder
+        self.catalog_store = catalog_store
         self.runner = runner
         self.metrics = metrics
         self.backends = backends
         self.draining = False
 
     def serve(self, wanted: Catalog) -> None:
-        self.holder.put({"data": {catalogs.FILE: catalogs.dump(wanted).decode()}})
+        self.catalog_store.put({"data": {catalogs.FILE: catalogs.dump(wanted).decode()}})
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-class Fronts:
-    """Makes replicas, and takes them down at the end. ``now`` is what tokens are compared with."""
+class Replicas:
+    """Starts replicas, and stops them at the end. ``now`` is the Unix time for tokens."""
 
     def __init__(self, secrets: Path) -> None:
         self._open: list[Any] = []
@@ -265,8 +271,8 @@ class Fronts:
         self.secrets = secrets
         self.now = 1_800_000_000.0
 
-    async def start(self, wanted: Catalog | None, redis: Redis | None = None) -> Front:
-        holder, backends, metrics = Holder(), Backends(), Metrics()
+    async def start(self, wanted: Catalog | None, redis: Redis | None = None) -> Replica:
+        catalog_store, backends, metrics = CatalogStore(), FakeBackends(), Metrics()
         stores: dict[str, Any] = {"Memory": MemorySessions(time.monotonic)}
         buckets: Buckets = MemoryBuckets(time.monotonic)
         if redis is not None:
@@ -274,23 +280,23 @@ class Fronts:
             stores["Redis"], buckets = RedisSessions(connection, "test:"), RedisBuckets(connection, "test:")
             self._open.append(connection.close)
         limiter = Limiter(buckets, metrics.uncounted.inc)
-        gatekeeper = Gatekeeper(self.secrets, KeySets(jwks.fetch, time.monotonic), lambda: self.now)
-        front: Front
+        authenticator = Authenticator(self.secrets, KeySets(jwks.fetch, time.monotonic), lambda: self.now)
+        replica: Replica
 
-        handler = server.Front(
-            holder, gatekeeper, Endpoint(Protocol(backends), stores, limiter, metrics, self._mint), door, limiter,
-            metrics, mint=self._mint, monotonic=time.monotonic, draining=lambda: front.draining,
+        handler = server.App(
+            catalog_store, authenticator, Endpoint(Methods(backends), stores, limiter, metrics, self._new_id), rest,
+            limiter, metrics, new_id=self._new_id, monotonic=time.monotonic, draining=lambda: replica.draining,
         )  # fmt: skip
         runner = web.AppRunner(server.application(handler), shutdown_timeout=0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        front = Front(f"http://127.0.0.1:{runner.addresses[0][1]}", holder, runner, metrics, backends)
+        replica = Replica(f"http://127.0.0.1:{runner.addresses[0][1]}", catalog_store, runner, metrics, backends)
         self._open.append(runner.cleanup)
         if wanted is not None:
-            front.serve(wanted)
-        return front
+            replica.serve(wanted)
+        return replica
 
-    def _mint(self) -> str:
+    def _new_id(self) -> str:
         self._counter += 1
         return f"id-{self._counter}"
 
@@ -300,8 +306,8 @@ class Fronts:
 
 
 @pytest.fixture
-async def fronts(tmp_path: Path) -> AsyncIterator[Fronts]:
-    made = Fronts(tmp_path / "secrets")
+async def replicas(tmp_path: Path) -> AsyncIterator[Replicas]:
+    made = Replicas(tmp_path / "secrets")
     yield made
     await made.close()
 

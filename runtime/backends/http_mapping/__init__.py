@@ -1,1 +1,1 @@
-"""PURE. Between the arguments of a tool and HTTP: the request to a backend, and its reply."""
+"""PURE. The mapping between tools and HTTP: arguments to a request, a reply to a result."""

@@ -1,4 +1,4 @@
-"""PURE. Request bodies, mode by mode."""
+"""PURE. Request bodies, one function for each mode."""
 
 from __future__ import annotations
 
@@ -16,96 +16,84 @@ if TYPE_CHECKING:
     from crd.published.entries import Body
     from runtime.backends.http_mapping.values import Sources
 
-__all__ = ["JSON", "MAX_BODY", "effective_mode", "payload"]
+__all__ = ["JSON", "MAX_BODY", "build", "effective_mode"]
 
 MAX_BODY = 1024 * 1024
 JSON = "application/json"
-# What a part or a form field is sent as: its name, what else is said of it, its bytes.
+# A part of a multipart body: its name, its further header text, its bytes.
 Part = tuple[str, str, bytes]
 
 
 def effective_mode(body: Body, method: str) -> str:
-    """The mode in force."""
+    """The mode that applies: the author's, else the method's default."""
     return body.mode or ("Arguments" if method in ("POST", "PUT", "PATCH") else "None")
 
 
-def payload(body: Body, method: str, sources: Sources, leftovers: Mapping[str, Any]) -> tuple[str, bytes] | None:
-    """Content-Type and bytes; None for no body. ``leftovers`` are the arguments that nothing else names.
+def build(body: Body, method: str, sources: Sources, leftovers: Mapping[str, Any]) -> tuple[str, bytes] | None:
+    """Content-Type and bytes, or None for no body. ``leftovers`` are the arguments that no other entry names.
 
-    Raises CallError for an argument that the mode cannot carry, and for more than `MAX_BODY` bytes.
+    Raises CallError for an argument that the mode cannot send, and for more than `MAX_BODY` bytes.
     """
-    made = _made(body, effective_mode(body, method), sources, leftovers)
-    if made is not None and len(made[1]) > MAX_BODY:
-        raise CallError("invalid_arguments", f"the body would be larger than {MAX_BODY} bytes")
-    return made
-
-
-def _made(body: Body, mode: str, sources: Sources, leftovers: Mapping[str, Any]) -> tuple[str, bytes] | None:
-    match mode:
+    built: tuple[str, bytes] | None = None
+    match effective_mode(body, method):
         case "Arguments":
-            return body.content_type or JSON, escaping.dumped(dict(leftovers))
+            built = body.content_type or JSON, escaping.to_json(dict(leftovers))
         case "Argument":
             value = pointers.argument(sources.arguments, body.argument)
-            return None if value is pointers.ABSENT else (body.content_type or JSON, escaping.dumped(value))
+            if value is not pointers.ABSENT:
+                built = body.content_type or JSON, escaping.to_json(value)
         case "Fields":
-            return body.content_type or JSON, escaping.dumped(_object(body, sources))
+            document: dict[str, Any] = {}
+            for field in body.fields:
+                value = sources.value_of(field)
+                if value is not pointers.ABSENT:
+                    pointers.put(document, field.name, value)
+            built = body.content_type or JSON, escaping.to_json(document)
         case "Raw":
             value = pointers.argument(sources.arguments, body.argument)
-            return None if value is pointers.ABSENT else (body.content_type, _raw(body, value))
+            if value is not pointers.ABSENT:
+                text = escaping.to_text(body.argument, value)
+                decode = _decode_base64 if body.encoding else escaping.encode
+                built = body.content_type, decode(body.argument, text)
         case "Form":
-            return "application/x-www-form-urlencoded", _form(body, sources, leftovers)
+            pairs = (
+                f"{escaping.escape(name, name)}={escaping.escape(name, text)}"
+                for name, text in _text_fields(body, sources, leftovers)
+            )
+            built = "application/x-www-form-urlencoded", "&".join(pairs).encode()
         case "Multipart":
-            return _multipart(list(_parts(body, sources, leftovers)))
-    return None
+            built = _join_parts(list(_parts(body, sources, leftovers)))
+    if built is not None and len(built[1]) > MAX_BODY:
+        raise CallError("invalid_arguments", f"the request body would be larger than {MAX_BODY} bytes")
+    return built
 
 
-def _object(body: Body, sources: Sources) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    for field in body.fields:
-        value = sources.of(field)
-        if value is not pointers.ABSENT:
-            pointers.put(document, field.name, value)
-    return document
-
-
-def _raw(body: Body, value: Any) -> bytes:
-    said = escaping.text(body.argument, value)
-    return _decoded(body.argument, said) if body.encoding else _encoded(body.argument, said)
-
-
-def _form(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> bytes:
-    pairs = (
-        f"{escaping.escaped(name, name)}={escaping.escaped(name, value)}"
-        for name, value in _plain(body, sources, leftovers)
-    )
-    return "&".join(pairs).encode()
-
-
-def _plain(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    given = ((f.name, sources.of(f)) for f in body.fields) if body.fields else iter(leftovers.items())
-    for name, value in given:
+def _text_fields(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Form fields by name: those of the author, else every leftover argument. A list becomes several fields."""
+    fields = ((f.name, sources.value_of(f)) for f in body.fields) if body.fields else iter(leftovers.items())
+    for name, value in fields:
         for item in value if isinstance(value, list) else [value]:
             if item is not None and item is not pointers.ABSENT:
-                yield name, escaping.text(name, item)
+                yield name, escaping.to_text(name, item)
 
 
 def _parts(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> Iterator[Part]:
     for field in body.fields:
-        value = sources.of(field)
+        value = sources.value_of(field)
         if value is None or value is pointers.ABSENT:
             continue
-        said = escaping.text(field.name, value)
-        data = _decoded(field.name, said) if field.encoding else _encoded(field.name, said)
+        text = escaping.to_text(field.name, value)
+        data = (_decode_base64 if field.encoding else escaping.encode)(field.name, text)
         file = f'; filename="{field.file_name}"' if field.file_name else ""
         media = f"\r\nContent-Type: {field.media_type}" if field.media_type else ""
         yield field.name, f"{file}{media}", data
     if not body.fields:
-        for name, text in _plain(body, sources, leftovers):
-            yield name, "", _encoded(name, text)
+        for name, text in _text_fields(body, sources, leftovers):
+            yield name, "", escaping.encode(name, text)
 
 
-def _multipart(parts: list[Part]) -> tuple[str, bytes]:
-    """RFC 7578. The boundary is a digest of what it divides, so nobody can put it into a part."""
+def _join_parts(parts: list[Part]) -> tuple[str, bytes]:
+    """RFC 7578. The boundary is a digest of the parts, so no part can contain it."""
     digest = hashlib.sha256()
     for _, _, data in parts:
         digest.update(hashlib.sha256(data).digest())
@@ -114,19 +102,12 @@ def _multipart(parts: list[Part]) -> tuple[str, bytes]:
     for name, more, data in parts:
         quoted = name.replace("\\", "%5C").replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="{quoted}"{more}\r\n\r\n'
-        chunks.append(_encoded(name, head) + data + b"\r\n")
+        chunks.append(escaping.encode(name, head) + data + b"\r\n")
     return f"multipart/form-data; boundary={boundary}", b"".join(chunks) + f"--{boundary}--\r\n".encode()
 
 
-def _encoded(name: str, value: str) -> bytes:
-    try:
-        return value.encode()
-    except UnicodeEncodeError as error:
-        raise CallError("invalid_arguments", f"/{name}: lone surrogate") from error
-
-
-def _decoded(name: str, value: str) -> bytes:
+def _decode_base64(name: str, value: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise CallError("invalid_arguments", f"/{name}: not base64") from error
+        raise escaping.refuse(name, "must be base64") from error

@@ -1,6 +1,6 @@
-"""PURE. How a value stands in a request: one function a position. What cannot stand there safely is refused.
+"""PURE. How a value is written into a request, with one function for each position. Unsafe values are refused.
 
-Every refusal is a CallError ``invalid_arguments`` that names the argument and the rule, never the value.
+A refusal is a CallError ``invalid_arguments``. It names the argument by JSON Pointer and the rule, never the value.
 """
 
 from __future__ import annotations
@@ -12,122 +12,144 @@ from urllib.parse import quote, unquote
 import orjson
 
 from runtime.backends.faults import CallError
+from runtime.backends.http_mapping import pointers
+from runtime.http.exchange import HEADER_VALUE
 
-__all__ = ["check_numbers", "check_path", "dumped", "escaped", "header", "literal", "segment", "segments", "text"]
+__all__ = [
+    "check_header",
+    "check_numbers",
+    "check_path",
+    "encode",
+    "escape",
+    "escape_literal",
+    "escape_segment",
+    "escape_segments",
+    "refuse",
+    "to_json",
+    "to_text",
+]
 
 MAX_VALUE = 1024
 MAX_HEADER = 4096
 MAX_SAFE_INTEGER = 2**53 - 1
-# A backend, or a proxy before it, may decode more than once.
+# A backend, or a proxy in front of it, may decode more than once.
 _DECODINGS = 3
-_HEADER_VALUE = re.compile(r"[\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?")
+_HEADER_VALUE = re.compile(HEADER_VALUE)
 
 
-def text(name: str, value: Any) -> str:
+def refuse(argument: str, rule: str) -> CallError:
+    """The fault for an argument, given by name or by JSON Pointer, that breaks a rule."""
+    pointer = argument if argument.startswith("/") else f"/{pointers.escape(argument)}"
+    return CallError("invalid_arguments", f"{pointer}: {rule}")
+
+
+def to_text(name: str, value: Any) -> str:
     """A scalar as text: numbers and booleans as in JSON. Refuses anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):
         return orjson.dumps(value).decode()
-    raise CallError("invalid_arguments", f"/{name}: not a plain value")
+    raise refuse(name, "must be a string, a number or a boolean")
 
 
-def escaped(name: str, value: str) -> str:
-    """A name or a value of a query: everything but unreserved characters as %XX."""
+def encode(name: str, value: str) -> bytes:
+    """A string as UTF-8."""
     try:
-        return quote(value, safe="")
+        return value.encode()
     except UnicodeEncodeError as error:
-        raise CallError("invalid_arguments", f"/{name}: lone surrogate") from error
+        raise refuse(name, "must not contain a lone surrogate (not valid Unicode)") from error
 
 
-def segment(name: str, value: str) -> str:
-    """One path segment, or a part of one. What could leave it, also after repeated decoding, is refused."""
-    for seen in _decodings(name, value):
-        if "/" in seen:
-            raise CallError("invalid_arguments", f'/{name}: "/" not allowed')
-        _check_segment(name, seen)
+def escape(name: str, value: str) -> str:
+    """A name or value of a query: everything but unreserved characters as %XX."""
+    encode(name, value)
     return quote(value, safe="")
 
 
-def segments(name: str, value: str) -> str:
-    """One or more path segments, divided by slashes."""
-    for seen in _decodings(name, value):
-        for part in seen.split("/"):
-            _check_segment(name, part)
-    return "/".join(quote(part, safe="") for part in value.split("/"))
+def escape_segment(name: str, value: str) -> str:
+    """A path segment, or a part of one. Refuses what could leave the segment, even after repeated decoding."""
+    for form in _decodings(name, value):
+        if "/" in form:
+            raise refuse(name, 'must not contain "/"')
+        _check_segment(name, form)
+    return quote(value, safe="")
 
 
-def literal(path: str) -> str:
-    """The part of a path that its author wrote: what is escaped stays so, what a URL has no place for is escaped."""
+def escape_segments(name: str, value: str) -> str:
+    """One or more path segments, separated by slashes."""
+    for form in _decodings(name, value):
+        for segment in form.split("/"):
+            _check_segment(name, segment)
+    return "/".join(quote(segment, safe="") for segment in value.split("/"))
+
+
+def escape_literal(path: str) -> str:
+    """A part of a path as its author wrote it. What is already escaped stays; what a URL does not allow is escaped."""
     return quote(path, safe="/%:@!$&'()*+,;=-._~")
 
 
 def check_path(path: str, base: str) -> None:
-    """A whole escaped path stays at or below its base, whatever the values made of it."""
-    for part in path.split("/")[1:]:
-        for seen in _unquoted(part):
-            if seen.partition(";")[0] in (".", ".."):
-                raise CallError("invalid_arguments", "the path would hold a dot segment")
+    """Refuse an escaped path that is not at or below its base."""
+    for segment in path.split("/")[1:]:
+        for form in _decode_repeatedly(segment):
+            if form.partition(";")[0] in (".", ".."):
+                raise CallError("invalid_arguments", "the path would contain a dot segment")
     if path != base and not path.startswith(f"{base.rstrip('/')}/"):
-        raise CallError("invalid_arguments", "the path would leave that of the service")
+        raise CallError("invalid_arguments", "the path would leave the base path of the service")
 
 
-def header(name: str, value: str) -> str:
-    """The value of a header: visible ASCII, with spaces inside."""
+def check_header(name: str, value: str) -> str:
+    """The value of a header, unchanged. Refuses anything but visible ASCII with spaces inside."""
     if len(value) > MAX_HEADER or not _HEADER_VALUE.fullmatch(value):
-        raise CallError("invalid_arguments", f"/{name}: not a header value")
+        raise refuse(name, f"must be visible ASCII of 1 to {MAX_HEADER} characters to be sent in a header")
     return value
 
 
-def dumped(value: Any) -> bytes:
+def to_json(value: Any) -> bytes:
     """Compact JSON."""
     try:
         return orjson.dumps(value)
     except (orjson.JSONEncodeError, TypeError) as error:
-        raise CallError("invalid_arguments", f"/: {error}") from error
+        raise CallError("invalid_arguments", f"the arguments cannot be written as JSON: {error}") from error
 
 
-def check_numbers(value: Any, path: str = "") -> None:
-    """Numbers that a backend would read as others (RFC 8259, section 6) are refused."""
+def check_numbers(value: Any, pointer: str = "") -> None:
+    """Refuse numbers that a backend could read as a different number (RFC 8259, section 6)."""
     if isinstance(value, dict):
         for key, child in value.items():
-            check_numbers(child, f"{path}/{key}")
+            check_numbers(child, f"{pointer}/{pointers.escape(key)}")
     elif isinstance(value, list):
         for index, child in enumerate(value):
-            check_numbers(child, f"{path}/{index}")
+            check_numbers(child, f"{pointer}/{index}")
     elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > MAX_SAFE_INTEGER:
-        raise CallError(
-            "invalid_arguments", f"{path}: beyond the integers that JSON carries safely; send it as a string"
-        )
+        rule = f"must be between -{MAX_SAFE_INTEGER} and {MAX_SAFE_INTEGER}; send a larger number as a string"
+        raise refuse(pointer, rule)
 
 
 def _decodings(name: str, value: str) -> list[str]:
     if not value or len(value) > MAX_VALUE:
-        raise CallError("invalid_arguments", f"/{name}: empty or longer than {MAX_VALUE} characters")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise CallError("invalid_arguments", f"/{name}: lone surrogate") from error
-    return _unquoted(value)
+        raise refuse(name, f"must have 1 to {MAX_VALUE} characters to be sent in a path")
+    encode(name, value)
+    return _decode_repeatedly(value)
 
 
-def _unquoted(value: str) -> list[str]:
-    """The value, and what it is after each decoding until it stays the same."""
-    found = [value]
+def _decode_repeatedly(value: str) -> list[str]:
+    """The value and its forms after each decoding, until decoding changes nothing."""
+    forms = [value]
     for _ in range(_DECODINGS):
-        again = unquote(found[-1], errors="replace")
-        if again == found[-1]:
+        decoded = unquote(forms[-1], errors="replace")
+        if decoded == forms[-1]:
             break
-        found.append(again)
-    return found
+        forms.append(decoded)
+    return forms
 
 
 def _check_segment(name: str, value: str) -> None:
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
-        raise CallError("invalid_arguments", f"/{name}: control character")
+        raise refuse(name, "must not contain a control character")
     if "\\" in value:
-        raise CallError("invalid_arguments", f'/{name}: "\\" not allowed')
+        raise refuse(name, 'must not contain "\\"')
     if not value:
-        raise CallError("invalid_arguments", f"/{name}: empty segment")
+        raise refuse(name, "must not contain an empty path segment")
     if value.partition(";")[0] in (".", ".."):
-        raise CallError("invalid_arguments", f"/{name}: dot segment")
+        raise refuse(name, "must not contain a dot segment")

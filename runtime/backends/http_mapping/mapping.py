@@ -1,26 +1,26 @@
-"""PURE. From arguments to an HTTP request: the whole of what may reach a backend.
+"""PURE. Arguments to HTTP request. This is all that may reach a backend.
 
-Host, port and scheme come from the catalog only. Every value is serialised for its position (`http_mapping.escaping`);
-a value that is not allowed at its position is refused before anything is sent.
+Host, port and scheme come from the catalog only. Each value is written for its position (`http_mapping.escaping`). A
+value that is unsafe at its position is refused before anything is sent.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crd.published.entries import ParameterEntry
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import bodies, escaping, pointers, values
 from runtime.backends.http_mapping.values import Sources
+from runtime.http.exchange import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from crd.published.entries import Backend, Http, HttpResource, Operation, Tool
 
-__all__ = ["Request", "listed_input_schema", "of_operation", "of_resource", "of_tool"]
+__all__ = ["base_url", "listed_input_schema", "map_operation", "map_resource", "map_tool"]
 
 MAX_URL = 8192
 MAX_HEADERS, MAX_HEADER_BYTES = 32, 8192
@@ -33,150 +33,143 @@ _PLACEHOLDER = re.compile(r"\{([^{}+]+)(\+?)\}")
 _NO_CLAIMS: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is sent: ``url`` is escaped already and goes out as it is. ``idempotent`` says that it may be sent again."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-    idempotent: bool = False
-
-
-def of_tool(tool: Tool, arguments: Mapping[str, Any], claims: Mapping[str, Any] = _NO_CLAIMS) -> Request:
-    """A call of a tool. ``arguments`` satisfy its listed schema. Raises CallError for what cannot be sent."""
+def map_tool(tool: Tool, arguments: Mapping[str, Any], claims: Mapping[str, Any] = _NO_CLAIMS) -> Request:
+    """The request of a tool call. ``arguments`` satisfy the listed schema. Raises CallError for an unsafe argument."""
     escaping.check_numbers(arguments)
-    return _mapped(tool.method, tool.backend, tool.http, Sources(arguments, claims), idempotent=tool.idempotent)
+    return _map(tool.method, tool.backend, tool.http, Sources(arguments, claims), idempotent=tool.idempotent)
 
 
-def of_resource(
+def map_resource(
     resource: HttpResource, variables: Mapping[str, str], claims: Mapping[str, Any] = _NO_CLAIMS
 ) -> Request:
-    """The GET that answers with a resource. Raises CallError for what cannot be sent."""
-    return _mapped("GET", resource.backend, resource.http, Sources(variables, claims), idempotent=True)
+    """The GET that reads a resource. Raises CallError for an unsafe variable."""
+    return _map("GET", resource.backend, resource.http, Sources(variables, claims), idempotent=True)
 
 
-def of_operation(operation: Operation, given: Mapping[str, str], body: bytes | None = None) -> Request:
-    """An operation with the values of its parameters. Raises CallError for a missing or unsendable one."""
-    places: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
+def map_operation(operation: Operation, parameters: Mapping[str, str], body: bytes | None = None) -> Request:
+    """The request of an operation. Raises CallError for a missing or unsafe parameter."""
+    path_values: dict[str, str] = {}
+    query: list[tuple[str, str]] = []
+    headers: list[tuple[str, str]] = []
     for parameter in operation.parameters:
-        if parameter.name in given:
-            places[parameter.place][parameter.name] = given[parameter.name]
-        elif parameter.required or parameter.place == "path":
-            raise CallError("invalid_arguments", f"/{parameter.name}: required")
-    path = "".join(_filled(operation.backend.path, Sources(places["path"], {})))
-    headers = tuple((name, _header(name, value)) for name, value in places["header"].items())
+        name = parameter.name
+        if name not in parameters:
+            if parameter.required or parameter.place == "path":
+                raise escaping.refuse(name, "required, but missing")
+        elif parameter.place == "path":
+            path_values[name] = parameters[name]
+        elif parameter.place == "query":
+            query.append((escaping.escape(name, name), escaping.escape(name, parameters[name])))
+        elif _FORBIDDEN_HEADERS.fullmatch(name):
+            raise CallError("misconfigured", f"header {name} must not be set by a parameter")
+        else:
+            headers.append((name, escaping.check_header(name, parameters[name])))
     if body is not None:
-        headers = (*headers, ("Content-Type", bodies.JSON))
-    query = [(escaping.escaped(name, name), escaping.escaped(name, value)) for name, value in places["query"].items()]
+        headers.append(("Content-Type", bodies.JSON))
+    path = "".join(_fill_path(operation.backend.path, Sources(path_values, {})))
     escaping.check_path(path, "/")
-    url = _base(operation.backend) + path + _query(query)
+    url = base_url(operation.backend) + path + _query_string(query)
     idempotent = operation.method in ("GET", "PUT", "DELETE")
-    return _bounded(Request(operation.method, url, headers, body, idempotent))
+    return _check_size(Request(operation.method, url, tuple(headers), body, idempotent))
 
 
 def listed_input_schema(tool: Tool) -> dict[str, Any]:
-    """The inputSchema that clients see: with the cursor that pagination adds."""
+    """The inputSchema that clients see: the author's, and with pagination a cursor."""
     pages = tool.http.pagination
     schema = tool.input_schema
     if pages is None or tool.mcp is not None or pages.cursor_argument in schema.get("properties", {}):
         return schema
-    cursor = {"type": "string", "description": "The nextCursor of the page before; without it, the first page."}
+    description = "The nextCursor of the previous page. Omit it for the first page."
+    cursor = {"type": "string", "description": description}
     return {**schema, "properties": {**schema.get("properties", {}), pages.cursor_argument: cursor}}
 
 
-def _mapped(method: str, backend: Backend, http: Http, sources: Sources, *, idempotent: bool) -> Request:
-    base = escaping.literal(backend.path)
+def base_url(backend: Backend) -> str:
+    """Scheme, host and port. Raises CallError if the port of the Service is unknown."""
+    if backend.port == 0:
+        message = f"Service {backend.host} has no port of that name; see the conditions of the object"
+        raise CallError("misconfigured", message)
+    return f"{backend.scheme}://{backend.host}:{backend.port}"
+
+
+def _map(method: str, backend: Backend, http: Http, sources: Sources, *, idempotent: bool) -> Request:
+    base = escaping.escape_literal(backend.path)
     path = base
     if http.path:
-        path = base.rstrip("/") + "".join(_filled(http.path, sources))
+        path = base.rstrip("/") + "".join(_fill_path(http.path, sources))
     escaping.check_path(path, base)
-    used = _used(http)
-    leftovers = {name: value for name, value in sources.arguments.items() if name not in used}
-    query = [pair for entry in http.query for pair in values.pairs(entry, sources)]
-    query += _page(http, sources)
+    named = _named_arguments(http)
+    leftovers = {name: value for name, value in sources.arguments.items() if name not in named}
+    query = [pair for entry in http.query for pair in values.query_pairs(entry, sources)]
+    query += _page_parameters(http, sources)
     if bodies.effective_mode(http.body, method) == "None":
-        query += [
-            pair for name in leftovers for pair in values.pairs(ParameterEntry(name, argument=_pointer(name)), sources)
-        ]
+        for name in leftovers:
+            # A pointer, because the name of an argument may itself begin with a slash.
+            entry = ParameterEntry(name, argument=f"/{pointers.escape(name)}")
+            query += values.query_pairs(entry, sources)
     headers = [header for entry in http.headers for header in values.headers(entry, sources)]
-    made = bodies.payload(http.body, method, sources, leftovers)
-    if made is not None:
-        headers.append(("Content-Type", made[0]))
-    url = _base(backend) + path + _query(query)
-    return _bounded(Request(method, url, tuple(headers), made[1] if made else None, idempotent))
+    body = bodies.build(http.body, method, sources, leftovers)
+    if body is not None:
+        headers.append(("Content-Type", body[0]))
+    url = base_url(backend) + path + _query_string(query)
+    return _check_size(Request(method, url, tuple(headers), body[1] if body else None, idempotent))
 
 
-def _filled(template: str, sources: Sources) -> Iterator[str]:
-    """The parts of a path: what its author wrote, and the values between."""
-    at = 0
+def _fill_path(template: str, sources: Sources) -> Iterator[str]:
+    """The parts of a path: the author's text, and between it the values of the placeholders."""
+    position = 0
     for match in _PLACEHOLDER.finditer(template):
-        yield escaping.literal(template[at : match.start()])
-        name, several = match[1], match[2]
+        yield escaping.escape_literal(template[position : match.start()])
+        name, is_multi_segment = match[1], match[2]
         value = pointers.argument(sources.arguments, name)
         if value is pointers.ABSENT or value is None:
-            raise CallError("invalid_arguments", f"/{name}: required")
-        said = escaping.text(name, value)
-        yield escaping.segments(name, said) if several else escaping.segment(name, said)
-        at = match.end()
-    yield escaping.literal(template[at:])
+            raise escaping.refuse(name, "required, but missing")
+        text = escaping.to_text(name, value)
+        yield escaping.escape_segments(name, text) if is_multi_segment else escaping.escape_segment(name, text)
+        position = match.end()
+    yield escaping.escape_literal(template[position:])
 
 
-def _used(http: Http) -> set[str]:
-    """The arguments that something names; the others are leftovers."""
+def _named_arguments(http: Http) -> set[str]:
+    """The top-level arguments that an entry names. The others are leftovers."""
     named = [match[1] for match in _PLACEHOLDER.finditer(http.path)]
     named += [entry.argument for entry in (*http.query, *http.headers)]
     named += [http.body.argument, *(field.argument for field in http.body.fields)]
     if http.pagination:
         named += [http.pagination.cursor_argument, http.pagination.size_argument]
-    return {pointers.steps(name)[0] if name.startswith("/") else name for name in named if name}
+    return {pointers.split(name)[0] if name.startswith("/") else name for name in named if name}
 
 
-def _page(http: Http, sources: Sources) -> Iterator[tuple[str, str]]:
-    """Which page is asked for, and how large; a size beyond the largest is lowered to it."""
+def _page_parameters(http: Http, sources: Sources) -> Iterator[tuple[str, str]]:
+    """Cursor and page size as query parameters. A size above the maximum is lowered to it."""
     pages = http.pagination
     if pages is None:
         return
     cursor = sources.arguments.get(pages.cursor_argument)
     if cursor is not None:
         name = pages.cursor_argument
-        yield escaping.escaped(name, pages.parameter), escaping.escaped(name, escaping.text(name, cursor))
+        yield escaping.escape(name, pages.parameter), escaping.escape(name, escaping.to_text(name, cursor))
     size = sources.arguments.get(pages.size_argument) if pages.size_argument else None
     if size is not None:
-        number = size if isinstance(size, int | float) and not isinstance(size, bool) else None
-        if number is not None and pages.max_size is not None:
-            size = min(number, pages.max_size)
+        is_number = isinstance(size, int | float) and not isinstance(size, bool)
+        if is_number and pages.max_size is not None:
+            size = min(size, pages.max_size)
         name = pages.size_argument
-        yield escaping.escaped(name, pages.size_parameter), escaping.escaped(name, escaping.text(name, size))
+        yield escaping.escape(name, pages.size_parameter), escaping.escape(name, escaping.to_text(name, size))
 
 
-def _pointer(name: str) -> str:
-    """A pointer to an argument whose very name may begin with a slash."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def _header(name: str, value: str) -> str:
-    if _FORBIDDEN_HEADERS.fullmatch(name):
-        raise CallError("misconfigured", f"header {name} cannot be set by a parameter")
-    return escaping.header(name, value)
-
-
-def _base(backend: Backend) -> str:
-    if backend.port == 0:
-        raise CallError("misconfigured", f"Service {backend.host} has no such port; see the object's conditions")
-    return f"{backend.scheme}://{backend.host}:{backend.port}"
-
-
-def _query(pairs: Iterable[tuple[str, str]]) -> str:
+def _query_string(pairs: Iterable[tuple[str, str]]) -> str:
     text = "&".join(f"{name}={value}" for name, value in pairs)
     return f"?{text}" if text else ""
 
 
-def _bounded(request: Request) -> Request:
+def _check_size(request: Request) -> Request:
     if len(request.url) > MAX_URL:
-        raise CallError("invalid_arguments", f"the URL would be longer than {MAX_URL} characters")
+        raise CallError(
+            "invalid_arguments", f"the URL would be longer than {MAX_URL} characters; shorten the arguments"
+        )
     size = sum(len(name) + len(value) for name, value in request.headers)
     if len(request.headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
-        raise CallError("invalid_arguments", f"the headers would be more than {MAX_HEADER_BYTES} bytes")
+        message = f"the request would have more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of headers"
+        raise CallError("invalid_arguments", message)
     return request

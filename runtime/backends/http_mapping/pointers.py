@@ -1,14 +1,14 @@
-"""PURE. JSON Pointers (RFC 6901): what stands at one, and what is put at one."""
+"""PURE. JSON Pointers (RFC 6901): read and write the value at a pointer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ABSENT", "argument", "find", "put", "steps"]
+__all__ = ["ABSENT", "argument", "escape", "find", "put", "split"]
 
 
 class _Absent:
-    """That nothing is there, which null is not."""
+    """No value. JSON null is a value."""
 
     def __repr__(self) -> str:
         return "ABSENT"
@@ -17,18 +17,23 @@ class _Absent:
 ABSENT = _Absent()
 
 
-def steps(pointer: str) -> list[str]:
-    """The members that a pointer goes through."""
-    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+def escape(name: str) -> str:
+    """A member name as one reference token."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def split(pointer: str) -> list[str]:
+    """The member names of a pointer."""
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
 
 
 def find(document: Any, pointer: str) -> Any:
-    """What stands at a pointer; ABSENT if nothing does."""
-    for step in steps(pointer):
-        if isinstance(document, dict) and step in document:
-            document = document[step]
-        elif isinstance(document, list) and step.isascii() and step.isdigit() and int(step) < len(document):
-            document = document[int(step)]
+    """The value at a pointer, or ABSENT."""
+    for name in split(pointer):
+        if isinstance(document, dict) and name in document:
+            document = document[name]
+        elif isinstance(document, list) and name.isascii() and name.isdigit() and int(name) < len(document):
+            document = document[int(name)]
         else:
             return ABSENT
     return document
@@ -40,8 +45,8 @@ def argument(arguments: Any, name: str) -> Any:
 
 
 def put(document: dict[str, Any], name: str, value: Any) -> None:
-    """Set a member by its name or by a pointer; objects on the way to it are made."""
-    *way, last = steps(name) if name.startswith("/") else [name]
-    for step in way:
-        document = document.setdefault(step, {})
+    """Set a member by its name or by a pointer. Missing parent objects are created."""
+    *parents, last = split(name) if name.startswith("/") else [name]
+    for parent in parents:
+        document = document.setdefault(parent, {})
     document[last] = value

@@ -1,203 +1,173 @@
-"""PURE. From a backend's reply to the result of a call, in the words of each era."""
+"""PURE. A backend's reply to the result of a call, in the shape of each era."""
 
 from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-import jsonschema_rs
 import orjson
 
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import pointers
+from runtime.mcp import json_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from crd.published.entries import Pagination, Tool
     from crd.published.policy import Response
+    from runtime.http.exchange import Reply
 
-__all__ = ["Reply", "contents", "expected", "failure", "listed_output_schema", "selected", "success"]
+__all__ = ["error_result", "is_expected", "listed_output_schema", "resource_contents", "select", "tool_result"]
 
-MAX_DEPTH = 32
 HEADERS_META = "mcp.example.com/headers"
 _LINK = re.compile(r'<([^>]*)>([^,<]*(?:"[^"]*"[^,<]*)*)')
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a backend answered, read to its end, or as far as it may be: then ``cut`` says how long the whole is.
-
-    ``headers`` by lower-case name. ``cut`` 0: longer, and nobody said by how much.
-    """
-
-    status: int
-    content_type: str
-    body: bytes
-    retry_after: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cut: int | None = None
-
-    @property
-    def media_type(self) -> str:
-        """Without parameters, in lower case."""
-        return self.content_type.partition(";")[0].strip().lower()
-
-    @property
-    def is_json(self) -> bool:
-        """``*/json`` or ``*/*+json``."""
-        return self.media_type.endswith(("/json", "+json"))
-
-
 class _MismatchError(Exception):
-    """The reply is not what was promised of it; ``args[0]`` says how."""
+    """The reply does not match its tool's outputSchema or ``select``; ``args[0]`` says how."""
 
 
-def expected(status: int, wanted: tuple[str, ...]) -> bool:
+def is_expected(status: int, expected: tuple[str, ...]) -> bool:
     """Whether a status is one of these codes and classes (``404``, ``2xx``)."""
-    return any(str(status) == code or (code.endswith("xx") and str(status)[0] == code[0]) for code in wanted)
+    return any(str(status) == code or (code.endswith("xx") and str(status)[0] == code[0]) for code in expected)
 
 
-def success(reply: Reply, tool: Tool, *, modern: bool, request_id: str) -> dict[str, Any]:
-    """The result of tools/call. Raises CallError ``bad_response`` for JSON that is none.
+def tool_result(reply: Reply, tool: Tool, *, modern: bool, request_id: str) -> dict[str, Any]:
+    """The result of tools/call. Raises CallError ``bad_response`` for a reply that cannot be read at all.
 
-    A reply that breaks the outputSchema, or that lacks what is selected of it, is an ``isError`` that keeps the reply
-    as a second text; with onSchemaMismatch Observe it is passed on as text.
+    A reply that does not match the outputSchema, or lacks the value at ``select``, becomes an ``isError`` result with
+    the reply as a second text. With onSchemaMismatch Observe the reply is passed on as text.
     """
-    wanted = tool.policy.response
-    exposed = {name: reply.headers[name.lower()] for name in wanted.headers if name.lower() in reply.headers}
+    policy = tool.policy.response
+    exposed = {name: reply.headers[name.lower()] for name in policy.headers if name.lower() in reply.headers}
     meta = {"_meta": {HEADERS_META: exposed}} if exposed else {}
     try:
-        return {**_shaped(reply, tool, modern=modern), **meta}
+        return {**_content(reply, tool, modern=modern), **meta}
     except _MismatchError as mismatch:
-        text = {"type": "text", "text": _text(reply)}
-        if wanted.on_schema_mismatch == "Observe":
+        text = {"type": "text", "text": _decode(reply)}
+        if policy.on_schema_mismatch == "Observe":
             return {"content": [text], **meta}
         fault = CallError("bad_response", str(mismatch.args[0]), status=reply.status)
-        return {"content": [*failure(fault, request_id)["content"], text], "isError": True, **meta}
+        return {"content": [*error_result(fault, request_id)["content"], text], "isError": True, **meta}
 
 
-def failure(fault: CallError, request_id: str) -> dict[str, Any]:
-    """A result with ``isError``: the call was made, or refused, and this is what the model should know."""
-    return {"content": [{"type": "text", "text": fault.line(request_id)}], "isError": True}
+def error_result(fault: CallError, request_id: str) -> dict[str, Any]:
+    """A tools/call result with ``isError``, which tells the model why the call failed."""
+    return {"content": [{"type": "text", "text": fault.to_json(request_id)}], "isError": True}
 
 
-def contents(uri: str, reply: Reply, mime_type: str) -> list[dict[str, Any]]:
+def resource_contents(uri: str, reply: Reply, mime_type: str) -> list[dict[str, Any]]:
     """The contents of resources/read."""
     media = mime_type or reply.media_type or "text/plain"
     if reply.is_json or media.startswith("text/"):
-        return [{"uri": uri, "mimeType": media, "text": reply.body.decode(errors="replace")}]
+        return [{"uri": uri, "mimeType": media, "text": _decode(reply)}]
     return [{"uri": uri, "mimeType": media, "blob": base64.b64encode(reply.body).decode()}]
 
 
-def selected(reply: Reply, wanted: Response) -> Reply:
-    """The reply with that part of its JSON alone which ``select`` names. Raises CallError where it is not there."""
-    if not wanted.select:
+def select(reply: Reply, policy: Response) -> Reply:
+    """The reply reduced to the value at ``select``. Raises CallError if there is none."""
+    if not policy.select:
         return reply
-    value = pointers.find(_parsed(reply), wanted.select)
+    value = pointers.find(_parse(reply), policy.select)
     if value is pointers.ABSENT:
-        raise CallError("bad_response", f"nothing stands at {wanted.select} of the reply", status=reply.status)
+        raise CallError("bad_response", f"the reply has no value at {policy.select}", status=reply.status)
     return replace(reply, body=orjson.dumps(value))
 
 
 def listed_output_schema(tool: Tool, modern: bool) -> dict[str, Any] | None:
-    """The outputSchema that clients of an era see: none while it is only observed; wrapped where the result is."""
+    """The outputSchema that clients of an era see. None if it is only observed; wrapped if the result is."""
     schema = tool.output_schema
     if schema is None or tool.policy.response.on_schema_mismatch == "Observe":
         return None
     if tool.http.pagination is not None and tool.mcp is None:
-        return _wrapped(schema, nextCursor={"type": "string"})
-    return schema if modern or schema.get("type") == "object" else _wrapped(schema)
+        return _wrap(schema, nextCursor={"type": "string"})
+    return schema if modern or schema.get("type") == "object" else _wrap(schema)
 
 
-def _wrapped(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A schema as that of a member. An identifier of its own keeps its local references where they point to."""
+def _wrap(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The schema of an object with the member ``result``. An ``$id`` keeps the local references of the schema valid."""
     inner = {"$id": "urn:mcp:result", **schema} if b'"$ref"' in orjson.dumps(schema) else schema
     return {"type": "object", "properties": {"result": inner, **more}, "required": ["result"]}
 
 
-def _shaped(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
+def _content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
+    """Content and structuredContent, by the response format of the tool."""
     if not reply.body:
-        return _empty(reply, tool)
-    form = tool.policy.response.format
-    if form == "Json" or (form == "Auto" and reply.is_json):
-        return _cut_off(reply) if reply.cut is not None else _structured(reply, tool, modern=modern)
+        result: dict[str, Any] = {"content": [{"type": "text", "text": f"{reply.status} No Content"}]}
+        if tool.output_schema is not None:
+            _check_output(tool, {}, "the reply is empty and does not match the outputSchema")
+            result["structuredContent"] = {}
+        return result
+    body_format = tool.policy.response.format
+    if body_format == "Json" or (body_format == "Auto" and reply.is_json):
+        return _truncated_text(reply) if reply.cut is not None else _json_content(reply, tool, modern=modern)
     if tool.output_schema is not None:
-        raise _MismatchError("the reply is no JSON, which the outputSchema describes")
+        raise _MismatchError(f"the reply must be JSON, as the outputSchema says, but is {_media(reply)}")
     kind = reply.media_type.partition("/")[0]
-    if form == "Text" or (form == "Auto" and (kind == "text" or not reply.media_type)):
-        return _cut_off(reply) if reply.cut is not None else {"content": [{"type": "text", "text": _text(reply)}]}
+    if body_format == "Text" or (body_format == "Auto" and (kind == "text" or not reply.media_type)):
+        if reply.cut is not None:
+            return _truncated_text(reply)
+        return {"content": [{"type": "text", "text": _decode(reply)}]}
     if reply.cut is not None:
-        raise CallError("bad_response", "the reply is too large, and bytes cannot be cut", status=reply.status)
+        message = f"the reply is too large, and {_media(reply)} cannot be truncated"
+        raise CallError("bad_response", message, status=reply.status)
     data = base64.b64encode(reply.body).decode()
     if kind in ("image", "audio"):
         return {"content": [{"type": kind, "data": data, "mimeType": reply.media_type}]}
-    media = reply.media_type or "application/octet-stream"
-    return {"content": [{"type": "resource", "resource": {"uri": "mcp://reply", "mimeType": media, "blob": data}}]}
+    blob = {"uri": "mcp://reply", "mimeType": _media(reply), "blob": data}
+    return {"content": [{"type": "resource", "resource": blob}]}
 
 
-def _empty(reply: Reply, tool: Tool) -> dict[str, Any]:
-    said: dict[str, Any] = {"content": [{"type": "text", "text": f"{reply.status} No Content"}]}
-    if tool.output_schema is not None:
-        if not _conforms(tool.output_schema, {}):
-            raise _MismatchError("the reply is empty, which the outputSchema does not allow")
-        said["structuredContent"] = {}
-    return said
-
-
-def _cut_off(reply: Reply) -> dict[str, Any]:
-    """What there is of a reply that is too long, cut between two characters."""
+def _truncated_text(reply: Reply) -> dict[str, Any]:
+    """The start of a reply that is too long, cut between two characters."""
     text = reply.body.decode(errors="ignore")
-    whole = f" of {reply.cut}" if reply.cut else ""
-    line = f"[truncated at {len(text.encode())}{whole} bytes; narrow the request]"
-    return {"content": [{"type": "text", "text": text}, {"type": "text", "text": line}]}
+    full = f" of {reply.cut}" if reply.cut else ""
+    note = f"[truncated at {len(text.encode())}{full} bytes; narrow the request]"
+    return {"content": [{"type": "text", "text": text}, {"type": "text", "text": note}]}
 
 
-def _structured(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
-    whole = _parsed(reply)
-    value = pointers.find(whole, tool.policy.response.select)
+def _json_content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
+    document = _parse(reply)
+    value = pointers.find(document, tool.policy.response.select)
     if value is pointers.ABSENT:
-        raise _MismatchError(f"nothing stands at {tool.policy.response.select} of the reply")
-    if tool.output_schema is not None and not _conforms(tool.output_schema, value):
-        raise _MismatchError("the reply breaks the outputSchema")
-    if tool.http.pagination is not None:
-        return _paged(value, _next_cursor(tool.http.pagination, whole, reply))
-    structured = value if modern or isinstance(value, dict) else {"result": value}
-    return {"content": [{"type": "text", "text": orjson.dumps(value).decode()}], "structuredContent": structured}
-
-
-def _paged(value: Any, cursor: str | None) -> dict[str, Any]:
+        raise _MismatchError(f"the reply has no value at {tool.policy.response.select}")
+    _check_output(tool, value, "the reply does not match the outputSchema")
+    if tool.http.pagination is None:
+        structured = value if modern or isinstance(value, dict) else {"result": value}
+        return {"content": [{"type": "text", "text": orjson.dumps(value).decode()}], "structuredContent": structured}
+    cursor = _next_cursor(tool.http.pagination, document, reply)
     page = {"result": value} | ({"nextCursor": cursor} if cursor else {})
-    said = [{"type": "text", "text": orjson.dumps(page).decode()}]
+    content = [{"type": "text", "text": orjson.dumps(page).decode()}]
     if cursor:
-        said.append({"type": "text", "text": "more results: pass cursor"})
-    return {"content": said, "structuredContent": page}
+        note = f"There are more results. Pass nextCursor as {tool.http.pagination.cursor_argument}."
+        content.append({"type": "text", "text": note})
+    return {"content": content, "structuredContent": page}
 
 
-def _next_cursor(pages: Pagination, whole: Any, reply: Reply) -> str | None:
-    """Where the next page begins: at a pointer into the reply, or in the Link of relation next (RFC 8288)."""
+def _next_cursor(pages: Pagination, document: Any, reply: Reply) -> str | None:
+    """The cursor of the next page: from a pointer into the reply, or from the Link with relation next (RFC 8288)."""
     if pages.next_link:
         for target, parameters in _LINK.findall(reply.headers.get("link", "")):
             if re.search(r';\s*rel="?([^";]*\s)?next(\s[^";]*)?"?\s*(;|$)', parameters, re.IGNORECASE):
                 return next(iter(parse_qs(urlsplit(target).query).get(pages.parameter, ())), None)
         return None
-    found = pointers.find(whole, pages.next_pointer)
-    if isinstance(found, bool) or not isinstance(found, str | int):
+    cursor = pointers.find(document, pages.next_pointer)
+    if isinstance(cursor, bool) or not isinstance(cursor, str | int):
         return None
-    return str(found) or None
+    return str(cursor) or None
 
 
-def _parsed(reply: Reply) -> Any:
+def _parse(reply: Reply) -> Any:
     try:
         value = orjson.loads(reply.body)
     except orjson.JSONDecodeError as error:
-        raise CallError("bad_response", f"the backend's JSON does not parse: {error}", status=reply.status) from error
-    if _depth(value) > MAX_DEPTH:
-        raise CallError("bad_response", f"the reply nests deeper than {MAX_DEPTH} levels", status=reply.status)
+        raise CallError("bad_response", f"the reply is not valid JSON: {error}", status=reply.status) from error
+    if _depth(value) > json_schema.MAX_DEPTH:
+        message = f"the reply is nested deeper than {json_schema.MAX_DEPTH} levels"
+        raise CallError("bad_response", message, status=reply.status)
     return value
 
 
@@ -210,18 +180,22 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _text(reply: Reply) -> str:
+def _decode(reply: Reply) -> str:
     return reply.body.decode(errors="replace")
 
 
-def _conforms(schema: dict[str, Any], value: Any) -> bool:
-    return _validator(orjson.dumps(schema)).is_valid(value)
+def _media(reply: Reply) -> str:
+    return reply.media_type or "application/octet-stream"
+
+
+def _check_output(tool: Tool, value: Any, summary: str) -> None:
+    """Raises _MismatchError with every fault of the value."""
+    if tool.output_schema is not None:
+        faults = json_schema.describe_faults(_validator(orjson.dumps(tool.output_schema)), value)
+        if faults is not None:
+            raise _MismatchError(f"{summary}: {faults}")
 
 
 @lru_cache(maxsize=1024)
-def _validator(schema: bytes) -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(orjson.loads(schema), retriever=_no_retrieval)
-
-
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"{uri} is not part of the schema, and nothing is fetched")
+def _validator(schema: bytes) -> json_schema.Validator:
+    return json_schema.compile_schema(orjson.loads(schema))

@@ -1,4 +1,4 @@
-"""PURE. Where the values of a request come from: arguments, constants, claims; and how each is written."""
+"""PURE. The values of a request (arguments, constants, claims) and how query parameters and headers are written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from crd.published.entries import BodyField, ParameterEntry
+    from runtime.http.exchange import Header
 
-__all__ = ["Sources", "headers", "pairs"]
+__all__ = ["Sources", "headers", "query_pairs"]
 
-_DELIMITERS = {"Comma": ",", "Space": "%20", "Pipe": "%7C"}
+_QUERY_DELIMITERS = {"Comma": ",", "Space": "%20", "Pipe": "%7C"}
+_HEADER_DELIMITERS = {"Comma": ",", "Space": " ", "Pipe": "|"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,62 +27,61 @@ class Sources:
     arguments: Mapping[str, Any]
     claims: Mapping[str, Any]
 
-    def of(self, source: ParameterEntry | BodyField) -> Any:
-        """The value of an entry; ABSENT for an argument that was not given. Raises CallError for a missing claim."""
-        if source.argument:
-            return pointers.argument(self.arguments, source.argument)
-        if source.claim:
-            if source.claim not in self.claims:
-                raise CallError("misconfigured", "the client's token lacks a claim that this call needs")
-            return self.claims[source.claim]
-        return source.value or ""
+    def value_of(self, entry: ParameterEntry | BodyField) -> Any:
+        """The value of an entry, or ABSENT if its argument was not given. Raises CallError for a missing claim."""
+        if entry.argument:
+            return pointers.argument(self.arguments, entry.argument)
+        if entry.claim:
+            if entry.claim not in self.claims:
+                raise CallError("misconfigured", f'the client token has no claim "{entry.claim}"')
+            return self.claims[entry.claim]
+        return entry.value or ""
 
 
-def pairs(entry: ParameterEntry, sources: Sources) -> Iterator[tuple[str, str]]:
-    """The query parameters that an entry becomes, escaped; none for what is absent, null, or empty and to be omitted.
+def query_pairs(entry: ParameterEntry, sources: Sources) -> Iterator[tuple[str, str]]:
+    """The escaped query parameters of an entry. None for an absent, null, or (with ``omit_empty``) empty value.
 
-    Raises CallError for a value that its style cannot write.
+    Raises CallError for a value that the entry's style cannot express.
     """
-    value = sources.of(entry)
-    if _omitted(value, entry):
+    value = sources.value_of(entry)
+    if _is_omitted(value, entry):
         return
     name = entry.argument or entry.name
-    written = escaping.escaped(entry.name, entry.name)
+    parameter = escaping.escape(entry.name, entry.name)
     if entry.style == "Json":
-        yield written, escaping.escaped(name, escaping.dumped(value).decode())
+        yield parameter, escaping.escape(name, escaping.to_json(value).decode())
     elif isinstance(value, dict):
         if entry.style != "DeepObject":
-            raise CallError("invalid_arguments", f"/{name}: objects cannot stand here")
+            raise escaping.refuse(name, f"must not be an object: style {entry.style} cannot send one")
         for key, child in value.items():
             if child is not None:
-                member = f"{written}%5B{escaping.escaped(name, key)}%5D"
-                yield member, escaping.escaped(name, escaping.text(name, child))
+                member = f"{parameter}%5B{escaping.escape(name, key)}%5D"
+                yield member, escaping.escape(name, escaping.to_text(name, child))
     elif isinstance(value, list):
-        items = [escaping.escaped(name, escaping.text(name, item)) for item in value if item is not None]
+        items = [escaping.escape(name, escaping.to_text(name, item)) for item in value if item is not None]
         if entry.style == "Repeat":
-            yield from ((written, item) for item in items)
+            yield from ((parameter, item) for item in items)
         else:
-            yield written, _DELIMITERS.get(entry.style, ",").join(items)
+            yield parameter, _QUERY_DELIMITERS.get(entry.style, ",").join(items)
     else:
-        yield written, escaping.escaped(name, escaping.text(name, value))
+        yield parameter, escaping.escape(name, escaping.to_text(name, value))
 
 
-def headers(entry: ParameterEntry, sources: Sources) -> Iterator[tuple[str, str]]:
-    """The header that an entry becomes, or none. Raises CallError for what is no header value."""
-    value = sources.of(entry)
-    if _omitted(value, entry):
+def headers(entry: ParameterEntry, sources: Sources) -> Iterator[Header]:
+    """The header of an entry, if it has a value. Raises CallError for a value that a header cannot hold."""
+    value = sources.value_of(entry)
+    if _is_omitted(value, entry):
         return
     name = entry.argument or entry.name
     if entry.style == "Json":
-        said = escaping.dumped(value).decode()
+        text = escaping.to_json(value).decode()
     elif isinstance(value, list):
-        said = {"Space": " ", "Pipe": "|"}.get(entry.style, ",").join(
-            escaping.text(name, v) for v in value if v is not None
-        )
+        items = [escaping.to_text(name, item) for item in value if item is not None]
+        text = _HEADER_DELIMITERS.get(entry.style, ",").join(items)
     else:
-        said = escaping.text(name, value)
-    yield entry.name, escaping.header(name, said)
+        text = escaping.to_text(name, value)
+    yield entry.name, escaping.check_header(name, text)
 
 
-def _omitted(value: Any, entry: ParameterEntry) -> bool:
+def _is_omitted(value: Any, entry: ParameterEntry) -> bool:
     return value is pointers.ABSENT or value is None or (entry.omit_empty and value in ("", [], {}))

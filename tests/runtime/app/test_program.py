@@ -67,7 +67,7 @@ async def test_it_serves_a_folder_and_stops_when_told(tmp_path: Path, catalog_of
 async def test_without_a_catalog_it_is_alive_and_not_ready(tmp_path: Path) -> None:
     stop, task, url = await running(tmp_path)
 
-    assert await status(f"{url}/readyz") == (503, "no catalog yet\n")
+    assert await status(f"{url}/readyz") == (503, "no catalog is loaded yet\n")
     stop.set()
     await task
 

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from crd.published.policy import Bucket
 from crd.published.settings import Auth, Jwt, Limits
-from runtime.auth import gatekeeper, jwks, oauth_metadata, tokens
-from runtime.auth.gatekeeper import Gatekeeper
+from runtime.auth import authenticator, jwks, oauth_metadata, tokens
+from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import KeySets, KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from tests.runtime.asking import INITIALIZE, modern, rpc, send
@@ -70,17 +70,17 @@ def unsigned(**header: Any) -> str:
     ],
 )
 def test_a_token_of_the_issuer_is_believed(given: str) -> None:
-    assert tokens.verified(given, KEYS, WANTED, NOW)["sub"] == "ada"
+    assert tokens.verify(given, KEYS, WANTED, NOW)["sub"] == "ada"
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        pytest.param("x.y", "no JWT", id="no token"),
+        pytest.param("x.y", "not a JWT", id="no token"),
         pytest.param(token(OTHER), "signature", id="another's signature"),
-        pytest.param(token(EC, "rsa", "ES256"), "no key", id="a key of another type"),
-        pytest.param(token(OTHER, "enc"), "no key", id="a key for encryption"),
-        pytest.param(token(kid="new"), "no key", id="an unknown key"),
+        pytest.param(token(EC, "rsa", "ES256"), "no key of the issuer matches", id="a key of another type"),
+        pytest.param(token(OTHER, "enc"), "no key of the issuer matches", id="a key for encryption"),
+        pytest.param(token(kid="new"), "no key of the issuer matches", id="an unknown key"),
         pytest.param(token(kid="broken"), "InvalidKeyError", id="a broken key"),
         pytest.param(token("secret" * 9, "rsa", "HS256"), "algorithm", id="a shared secret"),
         pytest.param(unsigned(), "algorithm", id="no signature"),
@@ -99,7 +99,7 @@ def test_a_token_of_the_issuer_is_believed(given: str) -> None:
 )
 def test_any_other_token_is_not(given: str, message: str) -> None:
     with pytest.raises(tokens.TokenError, match=message) as caught:
-        tokens.verified(given, KEYS, WANTED, NOW)
+        tokens.verify(given, KEYS, WANTED, NOW)
 
     assert given not in str(caught.value)
 
@@ -204,7 +204,7 @@ async def test_keys_come_by_http_within_bounds(aiohttp_server: Any) -> None:
     for path, message in (("/away", "302"), ("/huge", "larger")):
         with pytest.raises(KeysUnavailableError, match=message):
             await jwks.fetch(str(server.make_url(path)))
-    with pytest.raises(KeysUnavailableError, match="cannot be fetched"):
+    with pytest.raises(KeysUnavailableError, match="the request failed"):
         await jwks.fetch("http://127.0.0.1:1/keys")
 
 
@@ -228,8 +228,8 @@ class Secrets:
 
 
 @pytest.fixture
-def secrets(fronts: Any) -> Secrets:
-    return Secrets(fronts.secrets)
+def secrets(replicas: Any) -> Secrets:
+    return Secrets(replicas.secrets)
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -240,18 +240,18 @@ BY_KEY = Auth("APIKey", api_key_secret="clients")
 BY_TOKEN = Auth("JWT", jwt=WANTED)
 
 
-async def test_a_key_is_its_client_and_may_be_turned_over(fronts: Any, catalog_of: Any, secrets: Secrets) -> None:
+async def test_a_key_is_its_client_and_may_be_turned_over(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
     secrets.put("clients", ada="first\n", bob="second", nobody="\n")
-    front = await fronts.start(catalog_of(auth=BY_KEY))
+    replica = await replicas.start(catalog_of(auth=BY_KEY))
 
     async def who(credential: str) -> Any:
-        status, _, answer = await modern(front.mcp, "tools/call", name="echo", sent=bearer(credential))
+        status, _, answer = await modern(replica.mcp, "tools/call", name="echo", sent=bearer(credential))
         return answer["result"]["structuredContent"]["principal"] if status == 200 else status
 
     assert [await who(key) for key in ("first", "second", "third", "\xfc")] == ["ada", "bob", 401, 401]
     secrets.put("clients", ada="third")
     assert [await who(key) for key in ("first", "third")] == [401, "ada"]
-    assert front.count("mcp_server_denied_total", http_response_status_code="401") == 3
+    assert replica.count("mcp_server_denied_total", http_response_status_code="401") == 3
 
 
 @pytest.mark.parametrize(
@@ -263,47 +263,52 @@ async def test_a_key_is_its_client_and_may_be_turned_over(fronts: Any, catalog_o
         (
             {"Authorization": "Bearer nothing"},
             401,
-            'Bearer error="invalid_token", error_description="this API key is not known"',
+            'Bearer error="invalid_token", error_description="unknown API key"',
         ),
     ],
 )
 async def test_without_a_key_nothing_is_served(
-    fronts: Any, catalog_of: Any, secrets: Secrets, headers: dict[str, str], status: int, challenge: str
+    replicas: Any, catalog_of: Any, secrets: Secrets, headers: dict[str, str], status: int, challenge: str
 ) -> None:
     secrets.put("clients", ada="first")
-    front = await fronts.start(catalog_of(auth=BY_KEY))
+    replica = await replicas.start(catalog_of(auth=BY_KEY))
 
-    for method, url in (("POST", front.mcp), ("GET", front.mcp), ("DELETE", front.mcp), ("GET", f"{front.mcp}/greet")):
+    for method, url in (
+        ("POST", replica.mcp),
+        ("GET", replica.mcp),
+        ("DELETE", replica.mcp),
+        ("GET", f"{replica.mcp}/greet"),
+    ):
         found, answered, _ = await send(url, method, INITIALIZE if method == "POST" else None, **headers)
         assert (found, answered["WWW-Authenticate"]) == (status, challenge)
 
 
 async def test_a_secret_that_is_not_there_is_not_the_client_s_fault(
-    fronts: Any, catalog_of: Any, secrets: Secrets
+    replicas: Any, catalog_of: Any, secrets: Secrets
 ) -> None:
-    front = await fronts.start(catalog_of(auth=BY_KEY))
-    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    replica = await replicas.start(catalog_of(auth=BY_KEY))
+    assert (await send(replica.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
     secrets.put("clients", ada=" ")
-    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
-    front.serve(catalog_of(auth=BY_TOKEN))
-    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    assert (await send(replica.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    replica.serve(catalog_of(auth=BY_TOKEN))
+    assert (await send(replica.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
     secrets.put("issuer", jwks_json="{")
-    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
-    front.serve(catalog_of(auth=Auth("JWT")))
-    assert (await send(front.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    assert (await send(replica.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
+    replica.serve(catalog_of(auth=Auth("JWT")))
+    assert (await send(replica.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
 
 
-async def test_a_token_s_user_and_claims_reach_the_call(fronts: Any, catalog_of: Any, secrets: Secrets) -> None:
+async def test_a_token_s_user_and_claims_reach_the_call(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
     secrets.issuer(*KEYS)
-    front = await fronts.start(catalog_of(auth=BY_TOKEN))
+    replica = await replicas.start(catalog_of(auth=BY_TOKEN))
 
     sent = bearer(token(tenant="t1"))
-    _, _, answer = await modern(front.mcp, "tools/call", name="echo", sent=sent)
+    _, _, answer = await modern(replica.mcp, "tools/call", name="echo", sent=sent)
 
     assert answer["result"]["structuredContent"]["principal"] == "ada"
-    assert front.backends.contexts[0].claims["tenant"] == "t1"
-    assert front.backends.contexts[0].headers["mcp-name"] == "echo"
-    assert (await send(f"{front.mcp}/greet", "GET", **sent))[2]["principal"] == "ada"
+    assert replica.backends.contexts[0].claims["tenant"] == "t1"
+    assert replica.backends.contexts[0].headers["mcp-name"] == "echo"
+    assert (await send(f"{replica.mcp}/greet", "GET", **sent))[2]["principal"] == "ada"
 
 
 @pytest.mark.parametrize(
@@ -316,39 +321,39 @@ async def test_a_token_s_user_and_claims_reach_the_call(fronts: Any, catalog_of:
     ],
 )
 async def test_the_user_is_named_by_the_claim_that_was_chosen(
-    fronts: Any, catalog_of: Any, secrets: Secrets, claims: Any, claim: str, status: int, principal: str | None
+    replicas: Any, catalog_of: Any, secrets: Secrets, claims: Any, claim: str, status: int, principal: str | None
 ) -> None:
     secrets.issuer(*KEYS)
     wanted = Jwt(ISSUER, ("shop",), jwks_secret="issuer", user_claim=claim)
-    front = await fronts.start(catalog_of(auth=Auth("JWT", jwt=wanted)))
+    replica = await replicas.start(catalog_of(auth=Auth("JWT", jwt=wanted)))
 
-    found, _, answer = await modern(front.mcp, "tools/call", name="echo", sent=bearer(token(**claims)))
+    found, _, answer = await modern(replica.mcp, "tools/call", name="echo", sent=bearer(token(**claims)))
 
     assert found == status
     assert principal is None or answer["result"]["structuredContent"]["principal"] == principal
 
 
-async def test_who_is_not_let_in_is_told_where_to_ask(fronts: Any, catalog_of: Any, secrets: Secrets) -> None:
+async def test_who_is_not_let_in_is_told_where_to_ask(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
     secrets.issuer(*KEYS)
-    front = await fronts.start(catalog_of(auth=BY_TOKEN))
-    where = f'scope="read write", resource_metadata="{front.url}/.well-known/oauth-protected-resource/mcp"'
+    replica = await replicas.start(catalog_of(auth=BY_TOKEN))
+    where = f'scope="read write", resource_metadata="{replica.url}/.well-known/oauth-protected-resource/mcp"'
 
-    status, headers, answer = await send(front.mcp, body=INITIALIZE)
+    status, headers, answer = await send(replica.mcp, body=INITIALIZE)
     assert (status, headers["WWW-Authenticate"], answer["error"]) == (401, f"Bearer {where}", "unauthorized")
-    status, headers, _ = await send(front.mcp, body=INITIALIZE, **bearer(token(exp=NOW - 99)))
+    status, headers, _ = await send(replica.mcp, body=INITIALIZE, **bearer(token(exp=NOW - 99)))
     said = f'Bearer error="invalid_token", error_description="the token has expired", {where}'
     assert (status, headers["WWW-Authenticate"]) == (401, said)
-    status, headers, _ = await send(front.mcp, body=INITIALIZE, **bearer(token(scope="read")))
-    said = f'Bearer error="insufficient_scope", error_description="the token lacks write", {where}'
+    status, headers, _ = await send(replica.mcp, body=INITIALIZE, **bearer(token(scope="read")))
+    said = f'Bearer error="insufficient_scope", error_description="the token lacks the scope write", {where}'
     assert (status, headers["WWW-Authenticate"]) == (403, said)
 
 
-async def test_the_metadata_are_anybody_s_to_read(fronts: Any, catalog_of: Any) -> None:
-    front = await fronts.start(catalog_of(auth=BY_TOKEN))
+async def test_the_metadata_are_anybody_s_to_read(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(auth=BY_TOKEN))
 
     for path in (oauth_metadata.WELL_KNOWN + "/mcp", oauth_metadata.WELL_KNOWN):
         status, _, answer = await send(
-            front.url + path, "GET", **{"X-Forwarded-Proto": "https", "Host": "shop.example.com"}
+            replica.url + path, "GET", **{"X-Forwarded-Proto": "https", "Host": "shop.example.com"}
         )
         assert (status, answer) == (
             200,
@@ -359,9 +364,9 @@ async def test_the_metadata_are_anybody_s_to_read(fronts: Any, catalog_of: Any) 
                 "scopes_supported": ["read", "write"],
             },
         )
-    assert (await send(front.url + oauth_metadata.WELL_KNOWN + "/other", "GET"))[0] == 404
-    front.serve(catalog_of(auth=BY_KEY))
-    assert (await send(front.url + oauth_metadata.WELL_KNOWN, "GET"))[0] == 404
+    assert (await send(replica.url + oauth_metadata.WELL_KNOWN + "/other", "GET"))[0] == 404
+    replica.serve(catalog_of(auth=BY_KEY))
+    assert (await send(replica.url + oauth_metadata.WELL_KNOWN, "GET"))[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -405,49 +410,49 @@ def test_words_in_a_challenge_stay_within_their_quotes(catalog_of: Any) -> None:
 
 
 async def test_authorization_stands_once(tmp_path: Path) -> None:
-    keeper = Gatekeeper(tmp_path, Issuer().sets, lambda: NOW)
+    keeper = Authenticator(tmp_path, Issuer().sets, lambda: NOW)
 
     with pytest.raises(DeniedError) as caught:
-        await keeper.identify(BY_KEY, ["Bearer a", "Bearer b"])
+        await keeper.authenticate(BY_KEY, ["Bearer a", "Bearer b"])
     assert (caught.value.status, caught.value.error) == (400, "invalid_request")
     with pytest.raises(DeniedError) as caught:
-        await keeper.identify(BY_KEY, ["Bearer \udcff"])
+        await keeper.authenticate(BY_KEY, ["Bearer \udcff"])
     assert caught.value.status == 400
-    assert await keeper.identify(Auth(), ["Bearer a", "Bearer b"]) == gatekeeper.ANYBODY
+    assert await keeper.authenticate(Auth(), ["Bearer a", "Bearer b"]) == authenticator.ANONYMOUS
 
 
 async def test_keys_of_a_url_are_turned_over_at_the_first_token_of_a_new_one(tmp_path: Path) -> None:
     issuer = Issuer(public(RSA, "old"))
-    keeper = Gatekeeper(tmp_path, issuer.sets, lambda: NOW)
+    keeper = Authenticator(tmp_path, issuer.sets, lambda: NOW)
     wanted = Auth("JWT", jwt=Jwt(ISSUER, ("shop",), jwks_url="https://issuer.example.com/keys"))
-    assert (await keeper.identify(wanted, [f"Bearer {token(kid='old')}"])).principal == "ada"
+    assert (await keeper.authenticate(wanted, [f"Bearer {token(kid='old')}"])).principal == "ada"
 
     issuer.keys, issuer.now = (public(EC, "new", "ES256"),), jwks.MIN_INTERVAL
     turned = f"Bearer {token(EC, 'new', 'ES256')}"
 
-    assert (await keeper.identify(wanted, [turned])).principal == "ada"
+    assert (await keeper.authenticate(wanted, [turned])).principal == "ada"
     with pytest.raises(DeniedError, match="no key"):
-        await keeper.identify(wanted, [f"Bearer {token(kid='old')}"])
+        await keeper.authenticate(wanted, [f"Bearer {token(kid='old')}"])
 
 
-async def test_a_session_is_nobody_else_s(fronts: Any, catalog_of: Any, secrets: Secrets, redis: Any) -> None:
+async def test_a_session_is_nobody_else_s(replicas: Any, catalog_of: Any, secrets: Secrets, redis: Any) -> None:
     secrets.put("clients", ada="first", bob="second")
     for mode, store in (("Memory", None), ("Redis", redis)):
-        front = await fronts.start(catalog_of(auth=BY_KEY, sessions=mode), store)
-        _, headers, _ = await send(front.mcp, body=INITIALIZE, **bearer("first"))
+        replica = await replicas.start(catalog_of(auth=BY_KEY, sessions=mode), store)
+        _, headers, _ = await send(replica.mcp, body=INITIALIZE, **bearer("first"))
         session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
 
-        assert (await send(front.mcp, body=rpc("ping"), **session, **bearer("second")))[0] == 404
-        assert (await send(front.mcp, "DELETE", **session, **bearer("second")))[0] == 404
-        assert (await send(front.mcp, body=rpc("ping"), **session))[0] == 401
-        assert (await send(front.mcp, body=rpc("ping"), **session, **bearer("first")))[0] == 200
+        assert (await send(replica.mcp, body=rpc("ping"), **session, **bearer("second")))[0] == 404
+        assert (await send(replica.mcp, "DELETE", **session, **bearer("second")))[0] == 404
+        assert (await send(replica.mcp, body=rpc("ping"), **session))[0] == 401
+        assert (await send(replica.mcp, body=rpc("ping"), **session, **bearer("first")))[0] == 200
 
 
-async def test_each_client_has_a_limit_of_its_own(fronts: Any, catalog_of: Any, secrets: Secrets) -> None:
+async def test_each_client_has_a_limit_of_its_own(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
     secrets.put("clients", ada="first", bob="second")
-    front = await fronts.start(catalog_of(auth=BY_KEY, limits=Limits(per_client=Bucket(1, 3600))))
+    replica = await replicas.start(catalog_of(auth=BY_KEY, limits=Limits(per_client=Bucket(1, 3600))))
 
-    found = [(await modern(front.mcp, "tools/list", sent=bearer(key)))[0] for key in ("first", "first", "second")]
+    found = [(await modern(replica.mcp, "tools/list", sent=bearer(key)))[0] for key in ("first", "first", "second")]
 
     assert found == [200, 429, 200]
-    assert front.count("mcp_server_rate_limited_total", scope="client") == 1
+    assert replica.count("mcp_server_rate_limited_total", scope="client") == 1

@@ -18,12 +18,12 @@ from crd.published import entries
 from crd.published.entries import Backend, Http, HttpResource, Operation, Parameter, ParameterEntry, Tool
 from crd.published.policy import Breaker, ForwardHeader, HeaderFrom, Policy, Response, Retries, Tls
 from crd.published.settings import Settings
-from runtime.backends.dispatch import Backends
+from runtime.backends.dispatch import Dispatcher
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import mapping
-from runtime.backends.http_mapping.replies import Reply
 from runtime.backends.secret_files import SecretFiles
-from runtime.http.client import Upstream
+from runtime.http.client import HttpClient
+from runtime.http.exchange import Reply, Request
 from runtime.mcp.context import Context
 
 CONTEXT = Context("r-1", settings=Settings(request_timeout=5.0, max_response_bytes=4096))
@@ -76,9 +76,9 @@ class World:
         self.now = 0.0
         self.slept: list[float] = []
         files = SecretFiles(folder / "secrets", folder / "configmaps")
-        self.upstream = Upstream(files, allow_loopback=True)
+        self.upstream = HttpClient(files, allow_loopback=True)
         clock = {"monotonic": lambda: self.now, "jitter": lambda: 1.0, "sleep": self._sleep}
-        self.backends = Backends(files, self.upstream, Mcp(), mint=lambda: "key", **clock)
+        self.backends = Dispatcher(files, self.upstream, Mcp(), new_id=lambda: "key", **clock)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -122,7 +122,7 @@ async def test_a_path_arrives_byte_by_byte_as_it_was_built(world: World, service
     given = tool(service, http=Http("/{id}"))
     await world.backends.call(given, {"id": value}, CONTEXT)
 
-    sent = mapping.of_tool(given, {"id": value}).url
+    sent = mapping.map_tool(given, {"id": value}).url
     assert f"http://127.0.0.1:{service.port}{service.seen[0]['path']}" == sent
 
 
@@ -262,7 +262,7 @@ async def test_nobody_there_is_unreachable_and_may_be_tried_again(world: World, 
     found = await fault(world, away)
 
     assert (found.code, found.retryable, world.slept) == ("unreachable", True, [0.1])
-    assert "127.0.0.1 cannot be reached" in found.message
+    assert "cannot connect to 127.0.0.1" in found.message
 
 
 async def test_a_slow_backend_ends_with_the_time_of_the_tool_or_of_the_server(world: World, service: Service) -> None:
@@ -377,7 +377,7 @@ async def test_a_door_passes_the_reply_whatever_its_status(world: World, service
     )
 
     assert (await world.backends.operate(operation, {"q": "1"}, b"{}", CONTEXT)).status == 418
-    assert (await world.backends.ask(tool(service), {}, CONTEXT)).status == 503
+    assert (await world.backends.forward(tool(service), {}, CONTEXT)).status == 503
     assert service.seen[0]["path"] == "/s?q=1"
 
 
@@ -389,7 +389,7 @@ async def test_a_backend_that_speaks_mcp_is_called_with_its_credentials(world: W
     result = await world.backends.call(given, {}, CONTEXT)
 
     assert result["structuredContent"] == {"headers": [("Authorization", "one")], "timeout": 2.0}
-    assert json.loads((await world.backends.ask(given, {}, CONTEXT)).body)["content"] == []
+    assert json.loads((await world.backends.forward(given, {}, CONTEXT)).body)["content"] == []
 
 
 async def test_tls_is_verified_by_the_ca_of_a_secret(world: World, tmp_path: Path) -> None:
@@ -426,13 +426,13 @@ async def _answer() -> web.Response:
 
 
 async def test_a_backend_never_resolves_to_this_machine(tmp_path: Path) -> None:
-    upstream = Upstream(SecretFiles(tmp_path, tmp_path))
+    upstream = HttpClient(SecretFiles(tmp_path, tmp_path))
     with pytest.raises(CallError) as caught:
-        await upstream.ask(mapping.Request("GET", "http://localhost:1/"), 5)
+        await upstream.send(Request("GET", "http://localhost:1/"), 5)
 
     assert caught.value.code == "unreachable"
     await upstream.close()
 
 
 def test_a_reply_knows_its_media_type() -> None:
-    assert Reply(200, "Application/JSON; charset=x", b"").is_json
+    assert Reply(200, {"content-type": "Application/JSON; charset=x"}, b"").is_json

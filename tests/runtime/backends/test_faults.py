@@ -18,19 +18,19 @@ from runtime.backends.faults import CallError
     ],
 )  # fmt: skip
 def test_a_status_means_one_fault(status: int, code: str, retryable: bool) -> None:
-    found = faults.of_status(status, b'{"title":"No","detail":"because"}', idempotent=True, retry_after="3")
+    found = faults.from_status(status, b'{"title":"No","detail":"because"}', idempotent=True, retry_after="3")
 
-    assert (found.code, found.retryable, found.door_status) == (code, retryable, status)
-    assert ("because" in found.line("r")) is (code not in ("upstream_denied", "upstream_error"))
+    assert (found.code, found.retryable, found.http_status) == (code, retryable, status)
+    assert ("because" in found.to_json("r")) is (code not in ("upstream_denied", "upstream_error"))
     assert found.retry_after == (3 if retryable else None)
 
 
 def test_a_call_that_may_not_be_repeated_is_never_retryable() -> None:
-    assert not faults.of_status(503, b"", idempotent=False).retryable
+    assert not faults.from_status(503, b"", idempotent=False).retryable
 
 
 def test_a_detail_is_text_of_bounded_length_without_control_characters() -> None:
-    found = faults.of_status(400, b"\x1b[31mred\x00" + b"x" * 9000, idempotent=True)
+    found = faults.from_status(400, b"\x1b[31mred\x00" + b"x" * 9000, idempotent=True)
 
     assert found.detail is not None
     assert "\x1b" not in found.detail
@@ -39,4 +39,4 @@ def test_a_detail_is_text_of_bounded_length_without_control_characters() -> None
 
 @pytest.mark.parametrize(("code", "status"), [("timeout", 504), ("unreachable", 502), ("strange", 502)])
 def test_a_door_has_a_status_of_its_own_where_the_backend_gave_none(code: str, status: int) -> None:
-    assert CallError(code, "x").door_status == status
+    assert CallError(code, "x").http_status == status

@@ -1,4 +1,4 @@
-"""Which web pages may use the server, and which headers repeat which arguments."""
+"""Which web pages may use the server, and which headers repeat arguments."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from runtime.mcp import param_headers
         ("ftp://localhost", False),
     ],
 )
-def test_a_browser_comes_from_where_we_are_known_or_was_allowed(origin: str | None, allowed: bool) -> None:
-    assert origins.allowed(origin, ["shop.example.com"], ["https://app.example.com"]) is allowed
+def test_an_origin_is_allowed_if_it_is_local_ours_or_listed(origin: str | None, allowed: bool) -> None:
+    assert origins.is_allowed(origin, ["shop.example.com"], ["https://app.example.com"]) is allowed
 
 
-def test_without_allowed_origins_browsers_hear_nothing() -> None:
+def test_without_allowed_origins_there_are_no_cors_headers() -> None:
     assert origins.cors("https://app.example.com", ()) == {}
     assert "Access-Control-Allow-Headers" not in origins.preflight(None)
 
@@ -46,11 +46,11 @@ SCHEMA = {
         "any": True,
     },
 }
-MIRRORS = param_headers.of_schema(SCHEMA)
+DECLARED = param_headers.of_schema(SCHEMA)
 
 
-def test_only_properties_have_mirrors() -> None:
-    assert [(m.header, m.path) for m in MIRRORS] == [
+def test_only_properties_declare_headers() -> None:
+    assert [(m.header, m.path) for m in DECLARED] == [
         ("mcp-param-region", ("region",)),
         ("mcp-param-count", ("deep", "count")),
     ]
@@ -81,4 +81,4 @@ def test_only_properties_have_mirrors() -> None:
 def test_a_header_says_what_its_argument_says(
     arguments: dict[str, Any], headers: dict[str, list[str]], wrong: str | None
 ) -> None:
-    assert param_headers.mismatch(MIRRORS, arguments, headers) == wrong
+    assert param_headers.find_mismatch(DECLARED, arguments, headers) == wrong

@@ -1,4 +1,4 @@
-"""The server as its clients meet it: the official client in both eras, doors, sessions on a real Redis, trouble."""
+"""The server as clients see it: the official client in both eras, REST paths, sessions in a real Redis, failures."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.runtime.asking import INITIALIZE, modern, rpc, send
 
 
 @pytest.fixture
-async def front(fronts: Any, catalog_of: Any) -> Any:
-    return await fronts.start(catalog_of())
+async def replica(replicas: Any, catalog_of: Any) -> Any:
+    return await replicas.start(catalog_of())
 
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -28,8 +28,8 @@ def fault(result: Any) -> dict[str, Any]:
 
 
 @ERAS
-async def test_lists_calls_prompts_and_resources(front: Any, mode: Any) -> None:
-    async with Client(front.mcp, mode=mode) as client:
+async def test_lists_calls_prompts_and_resources(replica: Any, mode: Any) -> None:
+    async with Client(replica.mcp, mode=mode) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools["echo"].title == "Echo"
         assert tools["echo"].annotations.read_only_hint is True
@@ -65,9 +65,9 @@ async def test_lists_calls_prompts_and_resources(front: Any, mode: Any) -> None:
     ],
 )
 async def test_a_call_that_fails_says_so_to_the_model(
-    front: Any, mode: Any, tool: str, arguments: Any, code: str
+    replica: Any, mode: Any, tool: str, arguments: Any, code: str
 ) -> None:
-    async with Client(front.mcp, mode=mode) as client:
+    async with Client(replica.mcp, mode=mode) as client:
         found = fault(await client.call_tool(tool, arguments))
 
     assert found["code"] == code
@@ -79,22 +79,25 @@ async def test_a_call_that_fails_says_so_to_the_model(
     ("call", "message"),
     [
         (lambda client: client.call_tool("nothing", {}), "Unknown tool"),
-        (lambda client: client.call_tool("odd", {}), "the other server said so"),
-        (lambda client: client.call_tool("bug", {}), "Internal error id-"),
+        (lambda client: client.call_tool("odd", {}), "the backend failed"),
+        (lambda client: client.call_tool("bug", {}), "Internal error; see request id-"),
         (lambda client: client.get_prompt("nothing", {}), "Unknown prompt"),
-        (lambda client: client.get_prompt("greet", {}), '"who" of prompt greet is required'),
+        (lambda client: client.get_prompt("greet", {}), 'missing required argument "who" of prompt "greet"'),
         (lambda client: client.get_prompt("greet", {"who": "x" * 9000}), "at most 8192"),
-        (lambda client: client.get_prompt("greet", {"who": "x", "tone": "rude"}), "one of: hello, howdy, Hi"),
+        (
+            lambda client: client.get_prompt("greet", {"who": "x", "tone": "rude"}),
+            "/tone: must be one of hello, howdy, Hi",
+        ),
         (lambda client: client.read_resource("shop://nothing"), "Resource not found"),
         (lambda client: client.read_resource("shop://none"), "Resource not found"),
         (lambda client: client.read_resource("shop://missing"), "Resource not found"),
-        (lambda client: client.read_resource("shop://gone"), "cannot be reached"),
+        (lambda client: client.read_resource("shop://gone"), "cannot connect to 127.0.0.1"),
         (lambda client: client.read_resource("shop://strict"), "dot segment"),
-        (lambda client: client.list_tools(cursor="x"), "begin anew"),
+        (lambda client: client.list_tools(cursor="x"), "list again without a cursor"),
     ],
 )
-async def test_a_request_that_means_nothing_is_an_error(front: Any, mode: Any, call: Any, message: str) -> None:
-    async with Client(front.mcp, mode=mode) as client:
+async def test_a_request_that_means_nothing_is_an_error(replica: Any, mode: Any, call: Any, message: str) -> None:
+    async with Client(replica.mcp, mode=mode) as client:
         with pytest.raises(MCPError, match=message):
             await call(client)
 
@@ -112,29 +115,29 @@ async def test_a_request_that_means_nothing_is_an_error(front: Any, mode: Any, c
         ("completion/complete", {"ref": {"type": "ref/odd", "name": "greet"}, "argument": {"name": "t", "value": ""}}),
     ],
 )
-async def test_params_of_another_shape_are_an_error(front: Any, method: str, params: dict[str, Any]) -> None:
-    front.serve(_stateless(front))
+async def test_params_of_another_shape_are_an_error(replica: Any, method: str, params: dict[str, Any]) -> None:
+    replica.serve(_stateless(replica))
 
-    _, _, answer = await send(front.mcp, body=rpc(method, **params))
+    _, _, answer = await send(replica.mcp, body=rpc(method, **params))
 
     assert answer["error"]["code"] == -32602
 
 
-def _stateless(front: Any, **settings: Any) -> Any:
+def _stateless(replica: Any, **settings: Any) -> Any:
     import dataclasses
 
-    catalog = front.holder.serving.catalog
+    catalog = replica.catalog_store.compiled.catalog
     return dataclasses.replace(
         catalog, settings=dataclasses.replace(catalog.settings, sessions="Stateless", **settings)
     )
 
 
-async def test_before_2025_11_25_bad_arguments_are_a_protocol_error(front: Any) -> None:
+async def test_before_2025_11_25_bad_arguments_are_a_protocol_error(replica: Any) -> None:
     initialize = {**INITIALIZE, "params": {**INITIALIZE["params"], "protocolVersion": "2025-06-18"}}
-    _, headers, _ = await send(front.mcp, body=initialize)
+    _, headers, _ = await send(replica.mcp, body=initialize)
 
     _, _, answer = await send(
-        front.mcp,
+        replica.mcp,
         body=rpc("tools/call", name="echo", arguments={"q": 7}),
         **{"Mcp-Session-Id": headers["Mcp-Session-Id"]},
     )
@@ -142,35 +145,38 @@ async def test_before_2025_11_25_bad_arguments_are_a_protocol_error(front: Any) 
     assert answer["error"]["code"] == -32602
 
 
-async def test_2025_03_26_has_arrays_of_messages(front: Any) -> None:
+async def test_2025_03_26_has_arrays_of_messages(replica: Any) -> None:
     initialize = {**INITIALIZE, "params": {**INITIALIZE["params"], "protocolVersion": "2025-03-26"}}
-    _, headers, answer = await send(front.mcp, body=initialize)
+    _, headers, answer = await send(replica.mcp, body=initialize)
     assert answer["result"]["protocolVersion"] == "2025-03-26"
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
     notification = rpc("notifications/x", None)
 
     items = [rpc("ping", 1), notification, {"jsonrpc": "1.0"}, rpc("tools/call", 2, name="nothing")]
-    status, _, answers = await send(front.mcp, body=items, **session)
+    status, _, answers = await send(replica.mcp, body=items, **session)
     assert status == 200
     assert [each.get("id") for each in answers] == [1, None, 2]
     assert [each.get("error", {}).get("code") for each in answers] == [None, -32600, -32602]
-    assert (await send(front.mcp, body=[notification], **session))[0] == 202
+    assert (await send(replica.mcp, body=[notification], **session))[0] == 202
     for wrong in ([], [rpc("ping")] * 51, [initialize]):
-        assert (await send(front.mcp, body=wrong, **session))[0] == 400
-    assert (await send(front.mcp, body=[rpc("ping")]))[0] == 400
+        assert (await send(replica.mcp, body=wrong, **session))[0] == 400
+    assert (await send(replica.mcp, body=[rpc("ping")]))[0] == 400
 
 
-async def test_later_versions_have_no_arrays(front: Any) -> None:
-    _, headers, _ = await send(front.mcp, body=INITIALIZE)
+async def test_later_versions_have_no_arrays(replica: Any) -> None:
+    _, headers, _ = await send(replica.mcp, body=INITIALIZE)
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
 
-    status, _, answer = await send(front.mcp, body=[rpc("ping")], **session)
+    status, _, answer = await send(replica.mcp, body=[rpc("ping")], **session)
 
-    assert (status, answer["error"]["message"]) == (400, "2025-11-25 has no arrays of messages")
+    assert (status, answer["error"]["message"]) == (
+        400,
+        "protocol version 2025-11-25 has no batches; send one message per request",
+    )
 
 
-async def test_defaults_of_the_schema_are_filled_in(front: Any) -> None:
-    _, _, answer = await modern(front.mcp, "tools/call", name="region", arguments={})
+async def test_defaults_of_the_schema_are_filled_in(replica: Any) -> None:
+    _, _, answer = await modern(replica.mcp, "tools/call", name="region", arguments={})
 
     assert answer["result"]["structuredContent"]["arguments"] == {"size": 7}
     assert answer["result"]["_meta"]["x/y"] == 1
@@ -189,19 +195,19 @@ async def test_defaults_of_the_schema_are_filled_in(front: Any) -> None:
     ],
 )
 async def test_a_mirrored_argument_agrees_with_its_header(
-    front: Any, arguments: Any, header: str | None, status: int
+    replica: Any, arguments: Any, header: str | None, status: int
 ) -> None:
     sent = {"Mcp-Param-Region": header} if header else {}
 
-    found, _, answer = await modern(front.mcp, "tools/call", name="region", arguments=arguments, sent=sent)
+    found, _, answer = await modern(replica.mcp, "tools/call", name="region", arguments=arguments, sent=sent)
 
     assert found == status
     assert status == 200 or answer["error"]["code"] == -32020
 
 
-async def test_a_door_is_told_whose_it_is_and_by_which_path(front: Any) -> None:
-    assert (await send(f"{front.mcp}/greet?who=Ada", "GET"))[2]["path"] == "/greet"
-    assert (await send(f"{front.mcp}/echo", body={"q": 1}))[2]["body"] == '{"q": 1}'
+async def test_a_door_is_told_whose_it_is_and_by_which_path(replica: Any) -> None:
+    assert (await send(f"{replica.mcp}/greet?who=Ada", "GET"))[2]["path"] == "/greet"
+    assert (await send(f"{replica.mcp}/echo", body={"q": 1}))[2]["body"] == '{"q": 1}'
 
 
 @pytest.mark.parametrize(
@@ -226,65 +232,65 @@ async def test_a_door_is_told_whose_it_is_and_by_which_path(front: Any) -> None:
     ],
 )
 async def test_the_edges_of_the_endpoint(
-    front: Any, method: str, headers: dict[str, str], body: Any, status: int
+    replica: Any, method: str, headers: dict[str, str], body: Any, status: int
 ) -> None:
-    assert (await send(front.mcp, method, body, **headers))[0] == status
+    assert (await send(replica.mcp, method, body, **headers))[0] == status
 
 
-async def test_elsewhere_there_is_nothing(front: Any) -> None:
-    assert (await send(f"{front.url}/elsewhere", "GET"))[0] == 404
+async def test_elsewhere_there_is_nothing(replica: Any) -> None:
+    assert (await send(f"{replica.url}/elsewhere", "GET"))[0] == 404
 
 
-async def test_a_request_may_be_as_large_as_the_catalog_says(front: Any) -> None:
-    front.serve(_stateless(front, max_request_bytes=2 * 1024 * 1024))
+async def test_a_request_may_be_as_large_as_the_catalog_says(replica: Any) -> None:
+    replica.serve(_stateless(replica, max_request_bytes=2 * 1024 * 1024))
     body = rpc("tools/call", name="echo", arguments={"q": "x" * 1024 * 1024})
-    assert (await send(front.mcp, body=body))[0] == 200
+    assert (await send(replica.mcp, body=body))[0] == 200
 
-    front.serve(_stateless(front, max_request_bytes=64))
-    status, _, text = await send(front.mcp, body=rpc("ping", padding="x" * 64))
-    assert (status, text) == (413, "at most 64 bytes\n")
+    replica.serve(_stateless(replica, max_request_bytes=64))
+    status, _, text = await send(replica.mcp, body=rpc("ping", padding="x" * 64))
+    assert (status, text) == (413, "the request body must have at most 64 bytes\n")
 
 
-async def test_pages_of_an_allowed_origin_may_read_the_answer(front: Any) -> None:
+async def test_pages_of_an_allowed_origin_may_read_the_answer(replica: Any) -> None:
     page = {"Origin": "https://app.example.com"}
-    front.serve(_stateless(front, allowed_origins=("https://app.example.com",)))
+    replica.serve(_stateless(replica, allowed_origins=("https://app.example.com",)))
 
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
-    status, headers, _ = await send(front.mcp, "OPTIONS", **page, **asked)
+    status, headers, _ = await send(replica.mcp, "OPTIONS", **page, **asked)
     assert (status, headers["Access-Control-Allow-Headers"]) == (204, "authorization,content-type")
-    status, headers, _ = await send(front.mcp, body=INITIALIZE, **page)
+    status, headers, _ = await send(replica.mcp, body=INITIALIZE, **page)
     assert (status, headers["Access-Control-Allow-Origin"]) == (200, "https://app.example.com")
-    status, headers, _ = await send(front.mcp, body=INITIALIZE, Origin="https://other.example.com")
+    status, headers, _ = await send(replica.mcp, body=INITIALIZE, Origin="https://other.example.com")
     assert (status, "Access-Control-Allow-Origin" in headers) == (403, False)
-    status, headers, _ = await send(front.mcp, body=INITIALIZE)
+    status, headers, _ = await send(replica.mcp, body=INITIALIZE)
     assert (status, headers["Vary"]) == (200, "Origin")
 
 
-async def test_a_session_lives_until_it_is_ended(front: Any) -> None:
-    _, headers, answer = await send(front.mcp, body=INITIALIZE)
+async def test_a_session_lives_until_it_is_ended(replica: Any) -> None:
+    _, headers, answer = await send(replica.mcp, body=INITIALIZE)
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
     assert answer["result"]["protocolVersion"] == "2025-11-25"
 
-    assert (await send(front.mcp, body=rpc("notifications/initialized", None), **session))[0] == 202
-    assert (await send(front.mcp, body=rpc("ping"), **session))[2]["result"] == {}
-    assert (await send(front.mcp, body=rpc("logging/setLevel"), **session))[2]["error"]["code"] == -32601
-    assert (await send(front.mcp, "DELETE", **session))[0] == 204
-    assert (await send(front.mcp, body=rpc("ping"), **session))[0] == 404
+    assert (await send(replica.mcp, body=rpc("notifications/initialized", None), **session))[0] == 202
+    assert (await send(replica.mcp, body=rpc("ping"), **session))[2]["result"] == {}
+    assert (await send(replica.mcp, body=rpc("logging/setLevel"), **session))[2]["error"]["code"] == -32601
+    assert (await send(replica.mcp, "DELETE", **session))[0] == 204
+    assert (await send(replica.mcp, body=rpc("ping"), **session))[0] == 404
 
 
-async def test_a_stateless_server_keeps_no_session(front: Any) -> None:
-    front.serve(_stateless(front))
+async def test_a_stateless_server_keeps_no_session(replica: Any) -> None:
+    replica.serve(_stateless(replica))
 
-    _, headers, _ = await send(front.mcp, body=INITIALIZE)
+    _, headers, _ = await send(replica.mcp, body=INITIALIZE)
 
     assert "Mcp-Session-Id" not in headers
-    assert (await send(front.mcp, body=rpc("ping")))[2]["result"] == {}
-    assert (await send(front.mcp, "DELETE"))[0] == 405
+    assert (await send(replica.mcp, body=rpc("ping")))[2]["result"] == {}
+    assert (await send(replica.mcp, "DELETE"))[0] == 405
 
 
-async def test_a_session_goes_on_at_another_replica(fronts: Any, catalog_of: Any, redis: Any) -> None:
+async def test_a_session_goes_on_at_another_replica(replicas: Any, catalog_of: Any, redis: Any) -> None:
     wanted = catalog_of(sessions="Redis")
-    first, second = await fronts.start(wanted, redis), await fronts.start(wanted, redis)
+    first, second = await replicas.start(wanted, redis), await replicas.start(wanted, redis)
     _, headers, _ = await send(first.mcp, body=INITIALIZE)
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
     await first.runner.cleanup()
@@ -295,73 +301,73 @@ async def test_a_session_goes_on_at_another_replica(fronts: Any, catalog_of: Any
 
 
 async def test_without_redis_sessions_wait_and_everything_else_goes_on(
-    fronts: Any, catalog_of: Any, redis: Any
+    replicas: Any, catalog_of: Any, redis: Any
 ) -> None:
-    front = await fronts.start(catalog_of(sessions="Redis"), redis)
-    _, headers, _ = await send(front.mcp, body=INITIALIZE)
+    replica = await replicas.start(catalog_of(sessions="Redis"), redis)
+    _, headers, _ = await send(replica.mcp, body=INITIALIZE)
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
     redis.kill()
 
-    status, answered, _ = await send(front.mcp, body=rpc("ping"), **session)
+    status, answered, _ = await send(replica.mcp, body=rpc("ping"), **session)
     assert (status, answered["Retry-After"]) == (503, "1")
-    async with Client(front.mcp) as client:
+    async with Client(replica.mcp) as client:
         assert not (await client.call_tool("echo", {"q": "tea"})).is_error
 
     redis.start()
-    assert (await send(front.mcp, body=INITIALIZE))[0] == 200
+    assert (await send(replica.mcp, body=INITIALIZE))[0] == 200
 
 
-async def test_a_pod_without_the_way_to_redis_says_so(fronts: Any, catalog_of: Any) -> None:
-    front = await fronts.start(catalog_of(sessions="Redis"))
+async def test_a_pod_without_the_way_to_redis_says_so(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(sessions="Redis"))
 
-    assert (await send(front.mcp, body=INITIALIZE))[0] == 503
-
-
-async def test_without_a_catalog_nothing_is_served(fronts: Any) -> None:
-    front = await fronts.start(None)
-
-    assert (await send(front.mcp, body=INITIALIZE))[0] == 503
+    assert (await send(replica.mcp, body=INITIALIZE))[0] == 503
 
 
-async def test_over_the_limit_a_request_is_turned_away(fronts: Any, catalog_of: Any) -> None:
-    front = await fronts.start(catalog_of(max_concurrent_requests=0))
+async def test_without_a_catalog_nothing_is_served(replicas: Any) -> None:
+    replica = await replicas.start(None)
 
-    status, headers, answer = await send(front.mcp, body=INITIALIZE)
+    assert (await send(replica.mcp, body=INITIALIZE))[0] == 503
+
+
+async def test_over_the_limit_a_request_is_turned_away(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(max_concurrent_requests=0))
+
+    status, headers, answer = await send(replica.mcp, body=INITIALIZE)
 
     assert (status, headers["Retry-After"], answer["error"]["code"]) == (503, "1", 503)
 
 
-async def test_a_new_catalog_is_served_at_once_and_a_broken_one_changes_nothing(front: Any, catalog_of: Any) -> None:
-    front.serve(catalog_of(path_prefix="/other"))
-    assert (await send(f"{front.url}/other", body=INITIALIZE))[0] == 200
+async def test_a_new_catalog_is_served_at_once_and_a_broken_one_changes_nothing(replica: Any, catalog_of: Any) -> None:
+    replica.serve(catalog_of(path_prefix="/other"))
+    assert (await send(f"{replica.url}/other", body=INITIALIZE))[0] == 200
 
-    front.holder.put({"data": {catalogs.FILE: "{"}})
-    front.holder.put({"data": {}})
-    front.holder.put({"binaryData": {catalogs.GZIP_FILE: "AAAA"}})
+    replica.catalog_store.put({"data": {catalogs.FILE: "{"}})
+    replica.catalog_store.put({"data": {}})
+    replica.catalog_store.put({"binaryData": {catalogs.GZIP_FILE: "AAAA"}})
 
-    assert front.holder.error is not None
-    assert (await send(f"{front.url}/other", body=INITIALIZE))[0] == 200
-    front.serve(catalog_of(path_prefix="/other"))
-    assert front.holder.error is None
+    assert replica.catalog_store.error is not None
+    assert (await send(f"{replica.url}/other", body=INITIALIZE))[0] == 200
+    replica.serve(catalog_of(path_prefix="/other"))
+    assert replica.catalog_store.error is None
 
 
-async def test_a_leaving_server_closes_its_connections(front: Any) -> None:
-    front.draining = True
+async def test_a_leaving_server_closes_its_connections(replica: Any) -> None:
+    replica.draining = True
 
-    assert (await send(front.mcp, body=INITIALIZE))[1]["Connection"] == "close"
+    assert (await send(replica.mcp, body=INITIALIZE))[1]["Connection"] == "close"
 
 
 async def test_words_of_clients_make_no_new_labels_and_no_long_lines(
-    front: Any, caplog: pytest.LogCaptureFixture
+    replica: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    front.serve(_stateless(front))
+    replica.serve(_stateless(replica))
     with caplog.at_level(logging.INFO, "access"):
-        await send(front.mcp, body=rpc("made/up", name="x" * 9000))
-        await send(front.mcp, "PROPFIND")
+        await send(replica.mcp, body=rpc("made/up", name="x" * 9000))
+        await send(replica.mcp, "PROPFIND")
 
     name = "mcp_server_operation_duration_seconds_count"
     wanted = {"http_request_method": "POST", "mcp_method_name": "other", "http_response_status_code": "200"}
-    assert front.count(name, **wanted) == 1
+    assert replica.count(name, **wanted) == 1
     wanted = {"http_request_method": "other", "mcp_method_name": "-", "http_response_status_code": "405"}
-    assert front.count(name, **wanted) == 1
+    assert replica.count(name, **wanted) == 1
     assert max(len(record.getMessage()) for record in caplog.records) < 300

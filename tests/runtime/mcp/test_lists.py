@@ -11,32 +11,32 @@ from typing import Any
 import pytest
 
 from crd.published import catalogs
+from crd.published.entries import Http, Mcp, Pagination
 from crd.published.settings import Info
-from runtime.app import methods
-from runtime.app.compiled import Serving
-from runtime.mcp import lists
-from runtime.mcp.lists import Schemas
+from runtime.app.compiled import CompiledCatalog
+from runtime.backends.faults import CallError
+from runtime.mcp import lists, methods
 from tests.runtime.asking import INITIALIZE, modern, rpc, send
 
 INFO = Info("The shop", "7.1", "Look before you order.", "https://shop.example.com")
 
 
-def serving(catalog: Any, schemas: Schemas = lists.AS_WRITTEN) -> Serving:
-    return Serving.of(catalogs.dump(catalog), schemas)
+def compile_catalog(catalog: Any) -> CompiledCatalog:
+    return CompiledCatalog.load(catalogs.dump(catalog))
 
 
-def page(current: Serving, method: str, era: bool = True, cursor: str | None = None) -> Any:
-    return json.loads(current.pages[method, era, cursor])
+def page(compiled: CompiledCatalog, method: str, era: bool = True, cursor: str | None = None) -> Any:
+    return json.loads(compiled.pages[method, era, cursor])
 
 
 @pytest.mark.parametrize("era", [True, False], ids=["modern", "legacy"])
 @pytest.mark.parametrize("size", [1, 3, 8, 100])
 def test_pages_are_the_list_in_order_and_end(catalog_of: Any, era: bool, size: int) -> None:
-    current = serving(catalog_of(page_size=size))
+    compiled = compile_catalog(catalog_of(page_size=size))
 
     names, sizes, cursor = [], [], None
     while True:
-        found = page(current, "tools/list", era, cursor)
+        found = page(compiled, "tools/list", era, cursor)
         names += [tool["name"] for tool in found["tools"]]
         sizes.append(len(found["tools"]))
         cursor = found.get("nextCursor")
@@ -49,36 +49,36 @@ def test_pages_are_the_list_in_order_and_end(catalog_of: Any, era: bool, size: i
 
 
 def test_an_empty_list_has_one_empty_page(catalog_of: Any) -> None:
-    current = serving(catalog_of(prompts=()))
+    compiled = compile_catalog(catalog_of(prompts=()))
 
-    assert page(current, "prompts/list", era=False) == {"prompts": []}
+    assert page(compiled, "prompts/list", era=False) == {"prompts": []}
 
 
-async def test_a_cursor_of_a_former_catalog_or_another_list_is_refused(fronts: Any, catalog_of: Any) -> None:
-    front = await fronts.start(catalog_of(page_size=1, sessions="Stateless"))
-    _, _, first = await modern(front.mcp, "tools/list")
+async def test_a_cursor_of_a_former_catalog_or_another_list_is_refused(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(page_size=1, sessions="Stateless"))
+    _, _, first = await modern(replica.mcp, "tools/list")
     cursor = first["result"]["nextCursor"]
 
-    assert (await modern(front.mcp, "tools/list", cursor=cursor))[2]["result"]["tools"][0]["name"] == "rare"
-    assert (await send(front.mcp, body=rpc("tools/list", cursor=cursor)))[2]["result"]["tools"][0]["name"] == "rare"
-    assert (await modern(front.mcp, "prompts/list", cursor=cursor))[2]["error"]["code"] == -32602
-    front.serve(catalog_of(page_size=1, list_ttl=1.0))
-    assert (await modern(front.mcp, "tools/list", cursor=cursor))[2]["error"]["code"] == -32602
+    assert (await modern(replica.mcp, "tools/list", cursor=cursor))[2]["result"]["tools"][0]["name"] == "rare"
+    assert (await send(replica.mcp, body=rpc("tools/list", cursor=cursor)))[2]["result"]["tools"][0]["name"] == "rare"
+    assert (await modern(replica.mcp, "prompts/list", cursor=cursor))[2]["error"]["code"] == -32602
+    replica.serve(catalog_of(page_size=1, list_ttl=1.0))
+    assert (await modern(replica.mcp, "tools/list", cursor=cursor))[2]["error"]["code"] == -32602
 
 
 def test_lists_say_how_long_they_may_be_kept_in_the_stateless_era_only(catalog_of: Any) -> None:
-    current = serving(catalog_of(list_ttl=2.5))
+    compiled = compile_catalog(catalog_of(list_ttl=2.5))
 
-    assert {page(current, method)["ttlMs"] for method in lists.LISTS} == {2500}
-    assert {page(current, method)["cacheScope"] for method in lists.LISTS} == {"private"}
-    assert all("ttlMs" not in page(current, method, era=False) for method in lists.LISTS)
+    assert {page(compiled, method)["ttlMs"] for method in lists.LISTS} == {2500}
+    assert {page(compiled, method)["cacheScope"] for method in lists.LISTS} == {"private"}
+    assert all("ttlMs" not in page(compiled, method, era=False) for method in lists.LISTS)
 
 
 @pytest.mark.parametrize("uri", ["shop://terms", "shop://price/mug", "shop://none", "mcp://stock/mug"])
-async def test_only_what_stands_in_the_catalog_may_be_kept(fronts: Any, catalog_of: Any, uri: str) -> None:
-    front = await fronts.start(catalog_of(list_ttl=2.5))
+async def test_only_what_stands_in_the_catalog_may_be_kept(replicas: Any, catalog_of: Any, uri: str) -> None:
+    replica = await replicas.start(catalog_of(list_ttl=2.5))
 
-    _, _, answer = await modern(front.mcp, "resources/read", uri=uri)
+    _, _, answer = await modern(replica.mcp, "resources/read", uri=uri)
 
     expected = {"shop://terms": 2500, "shop://none": None}.get(uri, 0)
     assert answer.get("result", {}).get("ttlMs") == expected
@@ -97,14 +97,14 @@ def test_a_server_says_of_itself_what_an_era_knows(catalog_of: Any, version: str
     assert set(lists.implementation(catalog_of(info=INFO), version)) == members
 
 
-async def test_info_reaches_clients_of_both_eras(fronts: Any, catalog_of: Any) -> None:
-    front = await fronts.start(catalog_of(info=INFO, list_ttl=1.0))
+async def test_info_reaches_clients_of_both_eras(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(info=INFO, list_ttl=1.0))
     said = {"name": "shop/main", "version": "7.1", "title": "The shop", "websiteUrl": "https://shop.example.com"}
 
-    _, _, answer = await send(front.mcp, body=INITIALIZE)
+    _, _, answer = await send(replica.mcp, body=INITIALIZE)
     assert answer["result"]["serverInfo"] == said
     assert answer["result"]["instructions"] == "Look before you order."
-    _, _, answer = await modern(front.mcp, "server/discover")
+    _, _, answer = await modern(replica.mcp, "server/discover")
     assert answer["result"]["_meta"]["io.modelcontextprotocol/serverInfo"] == said
     assert answer["result"]["instructions"] == "Look before you order."
     assert (answer["result"]["ttlMs"], answer["result"]["resultType"]) == (1000, "complete")
@@ -112,40 +112,40 @@ async def test_info_reaches_clients_of_both_eras(fronts: Any, catalog_of: Any) -
 
 
 def test_without_info_a_server_has_its_name_and_the_program_s_version(catalog_of: Any) -> None:
-    current = serving(catalog_of())
+    compiled = compile_catalog(catalog_of())
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 
-    assert lists.implementation(current.catalog, "2026-07-28") == {"name": "shop/main", "version": project["version"]}
-    assert "instructions" not in json.loads(methods.initialized(current, "2025-11-25"))
+    assert lists.implementation(compiled.catalog, "2026-07-28") == {"name": "shop/main", "version": project["version"]}
+    assert "instructions" not in json.loads(methods.initialize(compiled, "2025-11-25"))
 
 
-def test_an_output_that_is_no_object_is_shown_to_the_stateless_era_only(catalog_of: Any) -> None:
-    current = serving(catalog_of())
+def test_an_output_that_is_not_an_object_is_wrapped_in_the_era_of_sessions(catalog_of: Any) -> None:
+    compiled = compile_catalog(catalog_of())
 
-    shown = {era: page(current, "tools/list", era)["tools"][2].get("outputSchema") for era in (True, False)}
+    listed = {era: page(compiled, "tools/list", era)["tools"][2].get("outputSchema") for era in (True, False)}
 
-    assert shown == {True: {"type": "array"}, False: None}
+    wrapped = {"type": "object", "properties": {"result": {"type": "array"}}, "required": ["result"]}
+    assert listed == {True: {"type": "array"}, False: wrapped}
 
 
-def test_schemas_are_listed_as_the_mapping_shows_them_and_checked_so(catalog_of: Any) -> None:
-    def shown(tool: Any) -> dict[str, Any]:
-        more = {**tool.input_schema["properties"], "page": {"type": "string"}}
-        return {**tool.input_schema, "properties": more}
+def test_a_listed_cursor_is_an_argument_of_the_tool(catalog_of: Any) -> None:
+    paged = Http(pagination=Pagination("page", "page_token", "/next"))
+    tool = dataclasses.replace(catalog_of().tools[0], http=paged)
+    compiled = compile_catalog(catalog_of(tools=(tool,)))
 
-    schemas = Schemas(shown, lambda tool, modern: {"type": "object", "title": f"{tool.name} {modern}"})
-    current = serving(catalog_of(), schemas)
+    listed = page(compiled, "tools/list", era=False)["tools"][0]
 
-    listed = page(current, "tools/list", era=False)["tools"][0]
-    assert listed["inputSchema"]["properties"]["page"] == {"type": "string"}
-    assert listed["outputSchema"] == {"type": "object", "title": "echo False"}
-    assert current.check("echo", {"page": "2"}) == {"page": "2"}
+    assert listed["inputSchema"]["properties"]["page"]["type"] == "string"
+    assert compiled.check_arguments(compiled.tools["echo"], {"page": "2"}) == {"page": "2"}
+    with pytest.raises(CallError, match="/page: must be a string"):
+        compiled.check_arguments(compiled.tools["echo"], {"page": 2})
 
 
 def test_members_that_say_nothing_are_left_out(catalog_of: Any) -> None:
-    current = serving(catalog_of())
+    compiled = compile_catalog(catalog_of())
 
-    assert set(page(current, "tools/list")["tools"][1]) == {"name", "description", "inputSchema"}
-    assert page(current, "prompts/list")["prompts"][0] == {
+    assert set(page(compiled, "tools/list")["tools"][1]) == {"name", "description", "inputSchema"}
+    assert page(compiled, "prompts/list")["prompts"][0] == {
         "name": "greet",
         "title": "Greet",
         "description": "A greeting",
@@ -154,14 +154,13 @@ def test_members_that_say_nothing_are_left_out(catalog_of: Any) -> None:
 
 
 def test_a_tool_of_another_mcp_server_gets_its_arguments_as_they_came(catalog_of: Any) -> None:
-    from crd.published.entries import Mcp
-
     wanted = catalog_of()
     wanted = dataclasses.replace(
         wanted, tools=tuple(dataclasses.replace(each, mcp=Mcp("/mcp", each.name)) for each in wanted.tools)
     )
 
-    assert serving(wanted).check("region", {}) == {}
+    compiled = compile_catalog(wanted)
+    assert compiled.check_arguments(compiled.tools["region"], {}) == {}
 
 
 def test_defaults_are_filled_in_at_every_depth(catalog_of: Any) -> None:
@@ -172,9 +171,9 @@ def test_defaults_are_filled_in_at_every_depth(catalog_of: Any) -> None:
         "type": "object",
         "properties": {"e": plain, "a": inner, "b": inner, "c": {"default": []}, "d": {"type": "string"}},
     }
-    current = serving(catalog_of(tools=(dataclasses.replace(tool, input_schema=schema),)))
+    compiled = compile_catalog(catalog_of(tools=(dataclasses.replace(tool, input_schema=schema),)))
 
-    assert current.check("echo", {"a": {"x": 2}, "d": "y", "e": {}}) == {
+    assert compiled.check_arguments(compiled.tools["echo"], {"a": {"x": 2}, "d": "y", "e": {}}) == {
         "a": {"x": 2, "deep": 1},
         "c": [],
         "d": "y",
@@ -185,5 +184,5 @@ def test_defaults_are_filled_in_at_every_depth(catalog_of: Any) -> None:
 def test_nothing_is_fetched_for_a_schema(catalog_of: Any) -> None:
     tool = dataclasses.replace(catalog_of().tools[0], input_schema={"$ref": "https://example.com/schema"})
 
-    with pytest.raises(ValueError, match="nothing is fetched"):
-        serving(catalog_of(tools=(tool,)))
+    with pytest.raises(ValueError, match="remote references are not fetched"):
+        compile_catalog(catalog_of(tools=(tool,)))

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from crd.published import catalogs
-from runtime.app.compiled import Serving
+from runtime.app.compiled import CompiledCatalog
 from runtime.mcp import prompts
 from runtime.mcp.jsonrpc import RpcError
 from tests.runtime.asking import modern
 
 
 def test_a_resource_goes_along_whole_or_as_a_link(catalog_of: Any) -> None:
-    current = Serving.of(catalogs.dump(catalog_of()))
+    compiled = CompiledCatalog.load(catalogs.dump(catalog_of()))
 
-    said = prompts.got(current, current.prompts["review"], {}, "2025-06-18")
+    said = prompts.get(compiled, compiled.prompts["review"], {}, "2025-06-18")
 
     assert said == {
         "messages": [
@@ -52,9 +52,9 @@ def test_a_resource_goes_along_whole_or_as_a_link(catalog_of: Any) -> None:
 
 
 def test_before_2025_06_18_a_link_is_text(catalog_of: Any) -> None:
-    current = Serving.of(catalogs.dump(catalog_of()))
+    compiled = CompiledCatalog.load(catalogs.dump(catalog_of()))
 
-    said = prompts.got(current, current.prompts["review"], {}, "2025-03-26")["messages"]
+    said = prompts.get(compiled, compiled.prompts["review"], {}, "2025-03-26")["messages"]
 
     assert [each["content"]["type"] for each in said] == ["text", "resource", "resource", "text", "text"]
     assert said[3]["content"]["text"] == "shop://price/mug"
@@ -63,8 +63,8 @@ def test_before_2025_06_18_a_link_is_text(catalog_of: Any) -> None:
 def test_a_door_gets_plain_text(catalog_of: Any) -> None:
     greet, review = catalog_of().prompts
 
-    assert prompts.rendered(greet, {"who": "Ada", "unasked": "x"}) == "Dear Ada, hello"
-    assert prompts.rendered(review, {}).split("\n\n") == [
+    assert prompts.render(greet, {"who": "Ada", "unasked": "x"}) == "Dear Ada, hello"
+    assert prompts.render(review, {}).split("\n\n") == [
         "Mind these:",
         "shop://terms",
         "shop://logo",
@@ -72,7 +72,7 @@ def test_a_door_gets_plain_text(catalog_of: Any) -> None:
         "shop://unknown",
     ]
     with pytest.raises(RpcError, match="required"):
-        prompts.rendered(greet, {})
+        prompts.render(greet, {})
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ def test_a_door_gets_plain_text(catalog_of: Any) -> None:
     ],
 )
 async def test_completion_offers_what_fits(
-    fronts: Any, catalog_of: Any, ref: Any, argument: Any, expected: list[str] | None
+    replicas: Any, catalog_of: Any, ref: Any, argument: Any, expected: list[str] | None
 ) -> None:
-    front = await fronts.start(catalog_of())
+    replica = await replicas.start(catalog_of())
 
-    _, _, answer = await modern(front.mcp, "completion/complete", ref=ref, argument=argument)
+    _, _, answer = await modern(replica.mcp, "completion/complete", ref=ref, argument=argument)
 
     if expected is None:
         assert answer["error"]["code"] == -32602
@@ -103,6 +103,6 @@ async def test_completion_offers_what_fits(
 
 
 def test_a_completion_holds_a_hundred() -> None:
-    found = prompts.completed([f"v{number}" for number in range(150)], "v")["completion"]
+    found = prompts.complete([f"v{number}" for number in range(150)], "v")["completion"]
 
     assert (len(found["values"]), found["total"], found["hasMore"]) == (100, 150, True)

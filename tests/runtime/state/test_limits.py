@@ -100,16 +100,16 @@ def test_a_call_is_charged_to_everything_it_concerns(catalog_of: Any) -> None:
     rare = catalog_of().tools[1]
     wanted = Limits(bucket, bucket, (ToolLimit("rare", bucket), ToolLimit("echo", bucket)))
 
-    found = limits.charges(wanted, limits.client("ada", "", ""), rare)
+    found = limits.charges_for(wanted, limits.client_key("ada", "", ""), rare)
 
     assert [each.scope for each in found] == ["server", "client", "tool", "tool"]
     assert len({each.key for each in found}) == 4
     assert "ada" not in "".join(each.key for each in found)
-    assert limits.charges(Limits(), "x", None) == ()
+    assert limits.charges_for(Limits(), "x", None) == ()
 
 
 def test_clients_are_told_apart_by_the_best_that_is_known() -> None:
-    known = [limits.client(*who) for who in (("a", "b", "c"), ("", "b", "c"), ("", "", "c"), ("", "", ""))]
+    known = [limits.client_key(*who) for who in (("a", "b", "c"), ("", "b", "c"), ("", "", "c"), ("", "", ""))]
 
     assert known == ["user:a", "session:b", "at:c", "at:"]
 
@@ -198,73 +198,73 @@ async def _age(connection: Redis, milliseconds: int) -> None:
         for key in await client.keys("x:limit:*"):
             await client.hincrby(key, "at", -milliseconds)
 
-    await connection.ask(older)
+    await connection.run(older)
 
 
 async def test_what_redis_keeps_has_an_end(redis: Any) -> None:
     connection = connected(redis)
     await RedisBuckets(connection, "x:").take([charge(Bucket(2, 10, 4))])
 
-    (key,) = await connection.ask(lambda client: client.keys("*"))
-    left = await connection.ask(lambda client: client.pttl(key))
+    (key,) = await connection.run(lambda client: client.keys("*"))
+    left = await connection.run(lambda client: client.pttl(key))
 
     assert key == "x:limit:a"
     assert 0 < left <= 6000
     await connection.close()
 
 
-async def test_over_the_server_s_limit_a_request_is_429(fronts: Any, catalog_of: Any) -> None:
-    front = await fronts.start(catalog_of(limits=Limits(Bucket(2, HOUR)), sessions="Stateless"))
-    await modern(front.mcp, "tools/list")
-    await send(f"{front.mcp}/greet?who=Ada", "GET")
+async def test_over_the_server_s_limit_a_request_is_429(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(limits=Limits(Bucket(2, HOUR)), sessions="Stateless"))
+    await modern(replica.mcp, "tools/list")
+    await send(f"{replica.mcp}/greet?who=Ada", "GET")
 
-    status, headers, answer = await modern(front.mcp, "tools/list")
+    status, headers, answer = await modern(replica.mcp, "tools/list")
     assert (status, headers["Retry-After"], answer["error"]["code"], answer["id"]) == (429, "1800", 429, 1)
-    assert (await send(front.mcp, body=INITIALIZE))[0] == 429
-    assert (await send(f"{front.mcp}/greet?who=Ada", "GET"))[0] == 429
-    assert front.count("mcp_server_rate_limited_total", scope="server") == 3
+    assert (await send(replica.mcp, body=INITIALIZE))[0] == 429
+    assert (await send(f"{replica.mcp}/greet?who=Ada", "GET"))[0] == 429
+    assert replica.count("mcp_server_rate_limited_total", scope="server") == 3
 
 
-async def test_a_tool_s_limit_is_told_to_the_model_and_holds_at_its_door(fronts: Any, catalog_of: Any) -> None:
+async def test_a_tool_s_limit_is_told_to_the_model_and_holds_at_its_door(replicas: Any, catalog_of: Any) -> None:
     wanted = Limits(tools=(ToolLimit("echo", Bucket(1, HOUR)),))
-    front = await fronts.start(catalog_of(limits=wanted))
+    replica = await replicas.start(catalog_of(limits=wanted))
     for name in ("echo", "rare"):
-        assert "isError" not in (await modern(front.mcp, "tools/call", name=name))[2]["result"]
+        assert "isError" not in (await modern(replica.mcp, "tools/call", name=name))[2]["result"]
 
-        status, _, answer = await modern(front.mcp, "tools/call", name=name)
+        status, _, answer = await modern(replica.mcp, "tools/call", name=name)
 
         assert (status, answer["result"]["isError"]) == (200, True)
         assert '"rate_limited"' in answer["result"]["content"][0]["text"]
         assert '"retryAfter":3600' in answer["result"]["content"][0]["text"]
-        assert (await send(f"{front.mcp}/{name}", body={}))[0] == 429
-    assert front.count("mcp_server_rate_limited_total", scope="tool") == 4
+        assert (await send(f"{replica.mcp}/{name}", body={}))[0] == 429
+    assert replica.count("mcp_server_rate_limited_total", scope="tool") == 4
 
 
-async def test_clients_without_a_name_are_sessions_or_addresses(fronts: Any, catalog_of: Any) -> None:
-    front = await fronts.start(catalog_of(limits=Limits(per_client=Bucket(2, HOUR)), hosts=("shop.example.com",)))
+async def test_clients_without_a_name_are_sessions_or_addresses(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(limits=Limits(per_client=Bucket(2, HOUR)), hosts=("shop.example.com",)))
     sessions = []
     for address in ("10.0.0.1", "10.0.0.2"):
-        _, headers, _ = await send(front.mcp, body=INITIALIZE, **{"X-Forwarded-For": f"6.6.6.6, {address}"})
+        _, headers, _ = await send(replica.mcp, body=INITIALIZE, **{"X-Forwarded-For": f"6.6.6.6, {address}"})
         sessions.append({"Mcp-Session-Id": headers["Mcp-Session-Id"]})
 
     for session in sessions:
-        statuses = [(await send(front.mcp, body=rpc("ping"), **session))[0] for _ in range(3)]
+        statuses = [(await send(replica.mcp, body=rpc("ping"), **session))[0] for _ in range(3)]
         assert statuses == [200, 200, 429]
     at = {"X-Forwarded-For": "10.0.0.1"}
-    assert [(await modern(front.mcp, "tools/list", sent=at))[0] for _ in range(2)] == [200, 429]
-    assert (await modern(front.mcp, "tools/list"))[0] == 200
+    assert [(await modern(replica.mcp, "tools/list", sent=at))[0] for _ in range(2)] == [200, 429]
+    assert (await modern(replica.mcp, "tools/list"))[0] == 200
 
 
 @pytest.mark.parametrize(("policy", "status"), [("Open", 200), ("Closed", 503)])
 async def test_a_redis_that_is_gone_is_met_as_the_policy_says(
-    fronts: Any, catalog_of: Any, redis: Any, policy: str, status: int
+    replicas: Any, catalog_of: Any, redis: Any, policy: str, status: int
 ) -> None:
     wanted = catalog_of(limits=Limits(Bucket(100, HOUR), on_store_failure=policy), sessions="Stateless")
-    front = await fronts.start(wanted, redis)
-    assert (await modern(front.mcp, "tools/list"))[0] == 200
+    replica = await replicas.start(wanted, redis)
+    assert (await modern(replica.mcp, "tools/list"))[0] == 200
     redis.kill()
 
-    assert (await modern(front.mcp, "tools/list"))[0] == status
-    assert front.count("mcp_server_limit_store_failures_total") == 1
+    assert (await modern(replica.mcp, "tools/list"))[0] == status
+    assert replica.count("mcp_server_limit_store_failures_total") == 1
     redis.start()
-    assert (await modern(front.mcp, "tools/list"))[0] == 200
+    assert (await modern(replica.mcp, "tools/list"))[0] == 200

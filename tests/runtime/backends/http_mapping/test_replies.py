@@ -11,7 +11,7 @@ from crd.published.entries import Backend, Http, Pagination, Tool
 from crd.published.policy import Policy, Response
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import replies
-from runtime.backends.http_mapping.replies import Reply
+from runtime.http.exchange import Reply
 
 
 def tool(
@@ -23,15 +23,15 @@ def tool(
 
 
 def shaped(reply: Reply, given: Tool | None = None, *, modern: bool = True) -> dict[str, Any]:
-    return replies.success(reply, given or tool(), modern=modern, request_id="r")
+    return replies.tool_result(reply, given or tool(), modern=modern, request_id="r")
 
 
-def as_json(value: Any, **more: Any) -> Reply:
-    return Reply(200, "application/json", json.dumps(value).encode(), **more)
+def as_json(value: Any, **headers: str) -> Reply:
+    return Reply(200, {"content-type": "application/json", **headers}, json.dumps(value).encode())
 
 
 def test_json_comes_structured_and_as_text() -> None:
-    reply = Reply(200, "application/problem+json; charset=utf-8", b'{"a": 1}')
+    reply = Reply(200, {"content-type": "application/problem+json; charset=utf-8"}, b'{"a": 1}')
 
     assert shaped(reply) == {"content": [{"type": "text", "text": '{"a":1}'}], "structuredContent": {"a": 1}}
 
@@ -59,13 +59,13 @@ def test_json_that_is_no_object_is_wrapped_for_older_clients(modern: bool, struc
     ],
 )  # fmt: skip
 def test_a_reply_is_read_as_its_format_says(form: str, media: str, body: bytes, content: Any) -> None:
-    assert shaped(Reply(200, media, body), tool(Response(form)))["content"] == [content]
+    assert shaped(Reply(200, {"content-type": media}, body), tool(Response(form)))["content"] == [content]
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 40 + b"]" * 40])
 def test_json_that_does_not_parse_or_nests_too_deep_is_a_bad_response(body: bytes) -> None:
     with pytest.raises(CallError) as caught:
-        shaped(Reply(200, "application/json", body))
+        shaped(Reply(200, {"content-type": "application/json"}, body))
 
     assert caught.value.code == "bad_response"
 
@@ -82,14 +82,18 @@ def test_a_part_is_selected() -> None:
 @pytest.mark.parametrize(
     ("reply", "given", "why"),
     [
-        (as_json({"n": "x"}), tool(output=NUMBER), "the reply breaks the outputSchema"),
-        (as_json({}), tool(Response(select="/ticket")), "nothing stands at /ticket of the reply"),
+        (as_json({"n": "x"}), tool(output=NUMBER), "the reply does not match the outputSchema: /n: must be an integer"),
+        (as_json({}), tool(Response(select="/ticket")), "the reply has no value at /ticket"),
         (
-            Reply(200, "text/plain", b"hi"),
+            Reply(200, {"content-type": "text/plain"}, b"hi"),
             tool(output=NUMBER),
-            "the reply is no JSON, which the outputSchema describes",
+            "the reply must be JSON, as the outputSchema says, but is text/plain",
         ),
-        (Reply(204, "", b""), tool(output=NUMBER), "the reply is empty, which the outputSchema does not allow"),
+        (
+            Reply(204, {"content-type": ""}, b""),
+            tool(output=NUMBER),
+            'the reply is empty and does not match the outputSchema: missing required property "n"',
+        ),
     ],
 )
 def test_a_mismatch_is_an_error_that_loses_nothing(reply: Reply, given: Tool, why: str) -> None:
@@ -113,11 +117,11 @@ def test_a_mismatch_that_is_only_observed_is_passed_on_as_text() -> None:
 
 
 def test_an_empty_reply_conforms_where_the_schema_lets_it() -> None:
-    assert shaped(Reply(204, "", b""), tool(output={"type": "object"}))["structuredContent"] == {}
+    assert shaped(Reply(204, {"content-type": ""}, b""), tool(output={"type": "object"}))["structuredContent"] == {}
 
 
 def test_exposed_headers_go_along() -> None:
-    reply = as_json({}, headers={"location": "/a", "etag": "x"})
+    reply = as_json({}, location="/a", etag="x")
 
     assert shaped(reply, tool(Response(headers=("Location", "X-None"))))["_meta"] == {
         "mcp.example.com/headers": {"Location": "/a"}
@@ -126,15 +130,15 @@ def test_exposed_headers_go_along() -> None:
 
 @pytest.mark.parametrize(("cut", "said"), [(900, "3 of 900 bytes"), (0, "3 bytes")])
 def test_what_is_too_long_is_cut_between_characters(cut: int, said: str) -> None:
-    result = shaped(Reply(200, "text/plain", "aü€".encode()[:5], cut=cut))
+    result = shaped(Reply(200, {"content-type": "text/plain"}, "aü€".encode()[:5], cut=cut))
 
     assert [block["text"] for block in result["content"]] == ["aü", f"[truncated at {said}; narrow the request]"]
-    assert "structuredContent" not in shaped(Reply(200, "application/json", b'{"a": 1', cut=cut))
+    assert "structuredContent" not in shaped(Reply(200, {"content-type": "application/json"}, b'{"a": 1', cut=cut))
 
 
 def test_bytes_cannot_be_cut() -> None:
     with pytest.raises(CallError):
-        shaped(Reply(200, "image/png", b"x", cut=9))
+        shaped(Reply(200, {"content-type": "image/png"}, b"x", cut=9))
 
 
 POINTER = Pagination("cursor", "page", "/next")
@@ -149,14 +153,14 @@ LINK = Pagination("cursor", "page", next_link=True)
         (POINTER, as_json({"items": [1], "next": None}), None),
         (POINTER, as_json({"items": [1], "next": ""}), None),
         (POINTER, as_json({"items": [1]}), None),
-        (LINK, as_json({"items": [1]}, headers={"link": '<http://x/?page=9&a=1>; rel="next"'}), "9"),
+        (LINK, as_json({"items": [1]}, link='<http://x/?page=9&a=1>; rel="next"'), "9"),
         (
             LINK,
-            as_json({"items": [1]}, headers={"link": "<http://x/?page=0>; rel=prev, </y?page=a%20b>; rel=next"}),
+            as_json({"items": [1]}, link="<http://x/?page=0>; rel=prev, </y?page=a%20b>; rel=next"),
             "a b",
         ),
-        (LINK, as_json({"items": [1]}, headers={"link": '<http://x/?page=0>; rel="prev"'}), None),
-        (LINK, as_json({"items": [1]}, headers={"link": "<http://x/?other=1>; rel=next"}), None),
+        (LINK, as_json({"items": [1]}, link='<http://x/?page=0>; rel="prev"'), None),
+        (LINK, as_json({"items": [1]}, link="<http://x/?other=1>; rel=next"), None),
         (LINK, as_json({"items": [1]}), None),
     ],
 )
@@ -187,15 +191,17 @@ def test_the_listed_output_schema_is_what_the_result_keeps_to() -> None:
 
 
 def test_contents_are_text_or_base64() -> None:
-    assert replies.contents("u", Reply(200, "application/json", b"{}"), "")[0]["text"] == "{}"
-    assert replies.contents("u", Reply(200, "image/png", b"x"), "")[0]["blob"] == "eA=="
-    assert replies.contents("u", Reply(200, "", b"x"), "")[0]["mimeType"] == "text/plain"
+    assert (
+        replies.resource_contents("u", Reply(200, {"content-type": "application/json"}, b"{}"), "")[0]["text"] == "{}"
+    )
+    assert replies.resource_contents("u", Reply(200, {"content-type": "image/png"}, b"x"), "")[0]["blob"] == "eA=="
+    assert replies.resource_contents("u", Reply(200, {"content-type": ""}, b"x"), "")[0]["mimeType"] == "text/plain"
 
 
 def test_a_part_of_a_resource_is_selected() -> None:
-    assert replies.selected(as_json({"a": [1]}), Response(select="/a")).body == b"[1]"
+    assert replies.select(as_json({"a": [1]}), Response(select="/a")).body == b"[1]"
     with pytest.raises(CallError):
-        replies.selected(as_json({}), Response(select="/a"))
+        replies.select(as_json({}), Response(select="/a"))
 
 
 @pytest.mark.parametrize(
@@ -203,4 +209,4 @@ def test_a_part_of_a_resource_is_selected() -> None:
     [(200, ("2xx",), True), (404, ("2xx", "404"), True), (404, ("2xx",), False), (302, ("3xx",), True)],
 )
 def test_statuses_are_expected_by_code_and_class(status: int, wanted: tuple[str, ...], fine: bool) -> None:
-    assert replies.expected(status, wanted) is fine
+    assert replies.is_expected(status, wanted) is fine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,9 +14,10 @@ from crd.published.entries import Backend, Mcp, Tool
 from crd.published.settings import Auth
 from runtime.backends.faults import CallError
 from runtime.backends.mcp import mcp_wire
-from runtime.backends.mcp.client import McpUpstream
+from runtime.backends.mcp.client import McpClient
 from runtime.backends.secret_files import SecretFiles
-from runtime.http.client import Exchanged, Upstream
+from runtime.http.client import HttpClient
+from runtime.http.exchange import Reply, Request
 from runtime.mcp.context import Context
 from runtime.mcp.jsonrpc import RpcError
 
@@ -29,32 +30,32 @@ def tool(port: int = 80, *, schema: dict[str, Any] | None = None, **mcp: Any) ->
 
 
 @pytest.fixture
-async def upstream(tmp_path: Any) -> AsyncIterator[Upstream]:
-    found = Upstream(SecretFiles(tmp_path, tmp_path), allow_loopback=True)
+async def upstream(tmp_path: Any) -> AsyncIterator[HttpClient]:
+    found = HttpClient(SecretFiles(tmp_path, tmp_path), allow_loopback=True)
     yield found
     await found.close()
 
 
-def minted() -> Any:
+def counter() -> Any:
     count = 0
 
-    def mint() -> str:
+    def new_id() -> str:
         nonlocal count
         count += 1
         return f"id-{count}"
 
-    return mint
+    return new_id
 
 
 @pytest.mark.parametrize("protocol", ["Auto", "Modern", "Legacy"])
 @pytest.mark.parametrize("session", ["PerCall", "Shared"])
 @pytest.mark.parametrize("mode", ["Memory", "Stateless"])
 async def test_our_own_server_is_called_in_either_era(
-    fronts: Any, catalog_of: Any, upstream: Upstream, protocol: str, session: str, mode: str
+    replicas: Any, catalog_of: Any, upstream: HttpClient, protocol: str, session: str, mode: str
 ) -> None:
-    front = await fronts.start(catalog_of(sessions=mode))
-    port = int(front.url.rpartition(":")[2])
-    caller = McpUpstream(upstream, mint=minted())
+    replica = await replicas.start(catalog_of(sessions=mode))
+    port = int(replica.url.rpartition(":")[2])
+    caller = McpClient(upstream, new_id=counter())
 
     for _ in range(2):
         result = await caller.call(tool(port, protocol=protocol, session=session), {"q": "x"}, CONTEXT, (), 5.0)
@@ -63,36 +64,36 @@ async def test_our_own_server_is_called_in_either_era(
 
 
 async def test_arguments_that_a_schema_wants_in_headers_are_there(
-    fronts: Any, catalog_of: Any, upstream: Upstream
+    replicas: Any, catalog_of: Any, upstream: HttpClient
 ) -> None:
-    front = await fronts.start(catalog_of())
-    port = int(front.url.rpartition(":")[2])
+    replica = await replicas.start(catalog_of())
+    port = int(replica.url.rpartition(":")[2])
     schema = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
     given = tool(port, tool="region", protocol="Modern", schema=schema)
 
-    result = await McpUpstream(upstream, mint=minted()).call(given, {"region": "süd"}, CONTEXT, (), 5.0)
+    result = await McpClient(upstream, new_id=counter()).call(given, {"region": "süd"}, CONTEXT, (), 5.0)
 
     assert result["structuredContent"]["arguments"]["region"] == "süd"
 
 
-async def test_another_servers_error_is_passed_on(fronts: Any, catalog_of: Any, upstream: Upstream) -> None:
-    front = await fronts.start(catalog_of())
-    port = int(front.url.rpartition(":")[2])
+async def test_another_servers_error_is_passed_on(replicas: Any, catalog_of: Any, upstream: HttpClient) -> None:
+    replica = await replicas.start(catalog_of())
+    port = int(replica.url.rpartition(":")[2])
 
     with pytest.raises(RpcError) as caught:
-        await McpUpstream(upstream, mint=minted()).call(tool(port, tool="nobody"), {}, CONTEXT, (), 5.0)
+        await McpClient(upstream, new_id=counter()).call(tool(port, tool="nobody"), {}, CONTEXT, (), 5.0)
 
     assert (caught.value.code, "nobody" in caught.value.message) == (-32602, True)
 
 
 async def test_credentials_are_sent_and_their_refusal_is_no_reason_to_fall_back(
-    fronts: Any, catalog_of: Any, upstream: Upstream
+    replicas: Any, catalog_of: Any, upstream: HttpClient
 ) -> None:
-    (fronts.secrets / "keys").mkdir(parents=True)
-    (fronts.secrets / "keys" / "agent").write_text("k-1")
-    front = await fronts.start(catalog_of(auth=Auth("APIKey", "keys")))
-    port = int(front.url.rpartition(":")[2])
-    caller = McpUpstream(upstream, mint=minted())
+    (replicas.secrets / "keys").mkdir(parents=True)
+    (replicas.secrets / "keys" / "agent").write_text("k-1")
+    replica = await replicas.start(catalog_of(auth=Auth("APIKey", "keys")))
+    port = int(replica.url.rpartition(":")[2])
+    caller = McpClient(upstream, new_id=counter())
 
     result = await caller.call(tool(port), {}, CONTEXT, (("Authorization", "Bearer k-1"),), 5.0)
     with pytest.raises(CallError) as caught:
@@ -114,48 +115,38 @@ class Legacy:
         self.identifier = True
         self.version = "2025-06-18"
 
-    async def exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Sequence[tuple[str, str]],
-        body: bytes | None,
-        timeout: float,
-        tls: Any = None,
-    ) -> Exchanged:
-        said = json.loads(body) if body else {}
-        given: Mapping[str, str] = {name.lower(): value for name, value in headers}
-        self.methods.append(said.get("method", method))
-        self.sessions.append(given.get("mcp-session-id"))
-        match said.get("method"):
+    async def send(self, request: Request, timeout: float, *, tls: Any = None) -> Reply:
+        message = json.loads(request.body) if request.body else {}
+        headers = {name.lower(): value for name, value in request.headers}
+        self.methods.append(message.get("method", request.method))
+        self.sessions.append(headers.get("mcp-session-id"))
+        match message.get("method"):
             case "initialize":
                 self.opened += 1
                 more = {"mcp-session-id": f"s{self.opened}"} if self.identifier else {}
-                return self._json(said["id"], {"protocolVersion": self.version}, **more)
+                return self._json(message["id"], {"protocolVersion": self.version}, **more)
             case "server/discover":
-                return Exchanged(
-                    400, {"content-type": "application/json"}, b'{"jsonrpc":"2.0","error":{"code":-32601}}'
-                )
+                return Reply(400, {"content-type": "application/json"}, b'{"jsonrpc":"2.0","error":{"code":-32601}}')
             case "tools/call":
                 answer = self.results.pop(0) if self.results else {"content": []}
                 if isinstance(answer, int):
-                    return Exchanged(answer, {}, b"")
-                return self._json(said["id"], answer)
-        return Exchanged(202, {}, b"")
+                    return Reply(answer, {}, b"")
+                return self._json(message["id"], answer)
+        return Reply(202, {}, b"")
 
-    def _json(self, identifier: Any, result: Any, **headers: str) -> Exchanged:
+    def _json(self, identifier: Any, result: Any, **headers: str) -> Reply:
         key = "error" if "code" in result else "result"
         message = json.dumps({"jsonrpc": "2.0", "id": identifier, key: result})
         if not self.stream:
-            return Exchanged(200, {"content-type": "application/json; charset=utf-8", **headers}, message.encode())
+            return Reply(200, {"content-type": "application/json; charset=utf-8", **headers}, message.encode())
         note = json.dumps({"jsonrpc": "2.0", "method": "notifications/progress"})
         text = f": ping\r\n\r\nevent: message\r\ndata: {note}\r\n\r\ndata: broken\n\nid: 7\ndata:{message}\n\n"
-        return Exchanged(200, {"content-type": "text/event-stream", **headers}, text.encode())
+        return Reply(200, {"content-type": "text/event-stream", **headers}, text.encode())
 
 
-async def test_a_session_for_each_call_is_ended(upstream: Upstream) -> None:
+async def test_a_session_for_each_call_is_ended(upstream: HttpClient) -> None:
     server = Legacy()
-    caller = McpUpstream(server, mint=minted())
+    caller = McpClient(server, new_id=counter())
 
     await caller.call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
 
@@ -165,7 +156,7 @@ async def test_a_session_for_each_call_is_ended(upstream: Upstream) -> None:
 
 async def test_a_shared_session_is_kept_and_renewed_when_it_was_forgotten() -> None:
     server = Legacy()
-    caller = McpUpstream(server, mint=minted())
+    caller = McpClient(server, new_id=counter())
     shared = tool(session="Shared")
     await caller.call(shared, {}, CONTEXT, (), 5.0)
     await caller.call(shared, {}, CONTEXT, (), 5.0)
@@ -183,7 +174,7 @@ async def test_a_shared_session_is_kept_and_renewed_when_it_was_forgotten() -> N
 
 async def test_other_credentials_have_another_session() -> None:
     server = Legacy()
-    caller = McpUpstream(server, mint=minted())
+    caller = McpClient(server, new_id=counter())
     for token in ("a", "b", "a"):
         await caller.call(tool(session="Shared"), {}, CONTEXT, (("Authorization", token),), 5.0)
 
@@ -194,7 +185,7 @@ async def test_a_server_without_session_identifiers_is_served_too() -> None:
     server = Legacy()
     server.identifier = False
 
-    await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+    await McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
 
     assert "DELETE" not in server.methods
 
@@ -204,7 +195,7 @@ async def test_an_event_stream_is_read_to_the_response() -> None:
     server.stream = True
     server.results = [{"content": [{"type": "text", "text": "ü"}], "isError": True}]
 
-    result = await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+    result = await McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
 
     assert result == {"content": [{"type": "text", "text": "ü"}], "isError": True}
 
@@ -223,7 +214,7 @@ async def test_codes_that_only_one_era_knows_are_not_repeated(answer: Any, code:
     server.results = [answer]
 
     with pytest.raises(RpcError) as caught:
-        await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+        await McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
 
     assert (caught.value.code, caught.value.data) == (code, data)
 
@@ -240,7 +231,7 @@ async def test_what_is_no_result_is_a_fault(answer: Any, code: str) -> None:
     server.results = [answer]
 
     with pytest.raises(CallError) as caught:
-        await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+        await McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
 
     assert caught.value.code == code
 
@@ -248,8 +239,8 @@ async def test_what_is_no_result_is_a_fault(answer: Any, code: str) -> None:
 def test_structured_content_that_is_no_object_is_wrapped_for_older_clients() -> None:
     found = {"content": [], "structuredContent": [1], "_meta": {"io.modelcontextprotocol/serverInfo": {}}}
 
-    assert mcp_wire.result(found, modern=True) == {"content": [], "structuredContent": [1]}
-    assert mcp_wire.result(found, modern=False)["structuredContent"] == {"result": [1]}
+    assert mcp_wire.tool_result(found, modern=True) == {"content": [], "structuredContent": [1]}
+    assert mcp_wire.tool_result(found, modern=False)["structuredContent"] == {"result": [1]}
 
 
 @pytest.mark.parametrize(
@@ -264,22 +255,22 @@ def test_structured_content_that_is_no_object_is_wrapped_for_older_clients() -> 
     ],
 )
 def test_an_era_is_told_by_the_versions_that_are_named(body: Any, modern: bool) -> None:
-    assert mcp_wire.speaks_modern(json.dumps(body).encode(), {"content-type": "application/json"}) is modern
+    assert mcp_wire.speaks_modern(Reply(200, {"content-type": "application/json"}, json.dumps(body).encode())) is modern
 
 
 async def test_a_version_that_is_not_spoken_is_said() -> None:
     server = Legacy()
-    server._json = lambda identifier, result, **_: Exchanged(  # type: ignore[method-assign]
+    server._json = lambda identifier, result, **_: Reply(  # type: ignore[method-assign]
         200,
         {"content-type": "application/json"},
         json.dumps({"id": identifier, "result": {"protocolVersion": "1999"}}).encode(),
     )
 
     with pytest.raises(CallError, match="1999"):
-        await McpUpstream(server, mint=minted()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+        await McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
 
 
-async def test_the_whole_call_has_one_time(upstream: Upstream) -> None:
+async def test_the_whole_call_has_one_time(upstream: HttpClient) -> None:
     done = asyncio.Event()
 
     async def never(_: web.Request) -> web.Response:
@@ -293,17 +284,17 @@ async def test_the_whole_call_has_one_time(upstream: Upstream) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
 
     with pytest.raises(CallError) as caught:
-        await McpUpstream(upstream, mint=minted()).call(tool(runner.addresses[0][1]), {}, CONTEXT, (), 0.1)
+        await McpClient(upstream, new_id=counter()).call(tool(runner.addresses[0][1]), {}, CONTEXT, (), 0.1)
 
     assert caught.value.code == "timeout"
     done.set()
     await runner.cleanup()
 
 
-async def test_a_port_that_is_not_known_is_our_fault(upstream: Upstream) -> None:
-    with pytest.raises(CallError, match="no such port"):
-        await McpUpstream(upstream, mint=minted()).call(tool(0), {}, CONTEXT, (), 1.0)
-    with pytest.raises(ValueError, match="no MCP backend"):
-        await McpUpstream(upstream, mint=minted()).call(
+async def test_a_port_that_is_not_known_is_our_fault(upstream: HttpClient) -> None:
+    with pytest.raises(CallError, match="has no port of that name"):
+        await McpClient(upstream, new_id=counter()).call(tool(0), {}, CONTEXT, (), 1.0)
+    with pytest.raises(ValueError, match="does not speak MCP"):
+        await McpClient(upstream, new_id=counter()).call(
             Tool("a", "s/a", "GET", Backend("h", 1), {}), {}, CONTEXT, (), 1.0
         )

@@ -1,0 +1,115 @@
+"""Authentication of clients: none, by API key, or by token. Each request is authenticated anew."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runtime.auth import tokens
+from runtime.auth.jwks import KeysUnavailableError
+from runtime.auth.oauth_metadata import DeniedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from crd.published.settings import Auth, Jwt
+    from runtime.auth.jwks import KeySets
+
+__all__ = ["ANONYMOUS", "Authenticator", "Identity"]
+
+_JWKS = "jwks.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """``principal`` names the client. ``claims`` are those of its token."""
+
+    principal: str = ""
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+ANONYMOUS = Identity()
+
+
+class Authenticator:
+    """``secrets`` is the folder of mounted Secrets, read at each use so that a rotated key applies at once.
+
+    ``now`` gives Unix time in seconds.
+    """
+
+    def __init__(self, secrets: Path, keys: KeySets, now: Callable[[], float]) -> None:
+        self._secrets = secrets
+        self._keys = keys
+        self._now = now
+
+    async def authenticate(self, auth: Auth, authorization: Sequence[str]) -> Identity:
+        """The client that sends these Authorization headers. Raises DeniedError, or KeysUnavailableError."""
+        if auth.type == "None":
+            return ANONYMOUS
+        credential = _parse_bearer(authorization)
+        if auth.type == "APIKey":
+            return self._match_api_key(auth.api_key_secret, credential)
+        if auth.jwt is None:
+            raise KeysUnavailableError(f"the catalog requires {auth.type} authentication, but its settings are missing")
+        claims = await self._verify_token(auth.jwt, credential)
+        name = claims.get(auth.jwt.user_claim)
+        if not isinstance(name, str | int) or isinstance(name, bool) or name == "":
+            raise DeniedError(401, "invalid_token", f"the token has no user in claim {auth.jwt.user_claim}")
+        missing = [scope for scope in auth.jwt.required_scopes if scope not in tokens.scopes(claims)]
+        if missing:
+            raise DeniedError(403, "insufficient_scope", f"the token lacks the scope {' '.join(missing)}")
+        return Identity(str(name), claims)
+
+    def _match_api_key(self, secret: str, credential: str) -> Identity:
+        keys = {name: value.strip() for name, value in self._read_secret(secret).items() if value.strip()}
+        if not keys:
+            raise KeysUnavailableError(f"Secret {secret} is not mounted or contains no key")
+        # Compare digests of equal length, and all keys: the time taken reveals nothing about any key.
+        digest = hashlib.sha256(credential.encode()).digest()
+        matches = [n for n, value in keys.items() if hmac.compare_digest(hashlib.sha256(value).digest(), digest)]
+        if not matches:
+            raise DeniedError(401, "invalid_token", "unknown API key")
+        return Identity(matches[0])
+
+    async def _verify_token(self, policy: Jwt, token: str) -> dict[str, Any]:
+        """The claims of a token. An unknown key makes the issuer's key set be fetched again."""
+        try:
+            if not policy.jwks_url:
+                return tokens.verify(token, self._read_key_set(policy.jwks_secret), policy, self._now())
+            try:
+                return tokens.verify(token, await self._keys.keys(policy.jwks_url), policy, self._now())
+            except tokens.UnknownKeyError:
+                newer = await self._keys.keys(policy.jwks_url, unknown=True)
+                return tokens.verify(token, newer, policy, self._now())
+        except tokens.TokenError as error:
+            raise DeniedError(401, "invalid_token", str(error)) from error
+
+    def _read_key_set(self, secret: str) -> tuple[Mapping[str, Any], ...]:
+        try:
+            return tokens.key_set(self._read_secret(secret).get(_JWKS, b""))
+        except tokens.InvalidKeysError as error:
+            raise KeysUnavailableError(f"{_JWKS} of Secret {secret}: {error}") from error
+
+    def _read_secret(self, secret: str) -> dict[str, bytes]:
+        """The keys of a mounted Secret. Names that begin with two dots are internal links of the kubelet."""
+        try:
+            files = [f for f in sorted((self._secrets / secret).iterdir()) if not f.name.startswith("..")]
+            return {file.name: file.read_bytes() for file in files if file.is_file()}
+        except OSError as error:
+            raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
+
+
+def _parse_bearer(authorization: Sequence[str]) -> str:
+    if len(authorization) > 1:
+        raise DeniedError(400, "invalid_request", "the Authorization header must be sent once")
+    scheme, _, credential = authorization[0].strip().partition(" ") if authorization else ("", "", "")
+    if scheme.lower() != "bearer" or not credential.strip():
+        raise DeniedError(401, "", "send the header Authorization: Bearer, with a token or an API key for this server")
+    try:
+        credential.encode()
+    except UnicodeEncodeError as error:
+        raise DeniedError(400, "invalid_request", "the Authorization header must be valid UTF-8") from error
+    return credential.strip()

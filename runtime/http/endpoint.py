@@ -1,0 +1,238 @@
+"""The MCP endpoint: the era, session and rate limit of a message, then its answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+
+from runtime.http import responses
+from runtime.mcp import eras, jsonrpc, methods, param_headers
+from runtime.mcp.eras import Call, Refusal
+from runtime.mcp.jsonrpc import RpcError
+from runtime.state import limits
+from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from crd.published.entries import Tool
+    from runtime.app.compiled import CompiledCatalog
+    from runtime.mcp.context import Context
+    from runtime.mcp.methods import Methods
+    from runtime.state.limits import Limiter
+    from runtime.telemetry.metrics import Metrics
+
+__all__ = ["OPERATION", "SESSION", "AdmittedRequest", "Endpoint"]
+
+access = logging.getLogger("access")
+
+SESSION = "Mcp-Session-Id"
+# The operation of a request (its MCP method, and the name of a tool or prompt), for the access log and the metrics.
+OPERATION = web.RequestKey("operation", str)
+MAX_OPERATION = 128
+# The only version with JSON-RPC batches.
+BATCH_VERSION = "2025-03-26"
+MAX_BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedRequest:
+    """A request that passed authentication. ``client`` is the key of its client's rate limit."""
+
+    request: web.Request
+    context: Context
+    client: str
+
+
+class Endpoint:
+    """``new_id`` makes session ids that cannot be guessed. ``stores`` holds session stores by session mode."""
+
+    def __init__(
+        self,
+        methods: Methods,
+        stores: Mapping[str, SessionStore],
+        limiter: Limiter,
+        metrics: Metrics,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._methods = methods
+        self._stores = stores
+        self._limiter = limiter
+        self._metrics = metrics
+        self._new_id = new_id
+
+    async def answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> web.Response:
+        """Answer any request to the endpoint."""
+        request = admitted.request
+        if request.method == "POST":
+            return await self._post(compiled, admitted)
+        if request.method == "DELETE" and request.headers.get("MCP-Protocol-Version") != eras.MODERN:
+            return await self._end_session(compiled, admitted)
+        return web.Response(status=405, headers={"Allow": "POST, DELETE"})
+
+    async def _post(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> web.Response:
+        request = admitted.request
+        if request.content_type != "application/json":
+            return web.Response(status=415, text="Content-Type must be application/json\n")
+        try:
+            body = orjson.loads(await request.read())
+        except orjson.JSONDecodeError as error:
+            return responses.rpc_error(None, jsonrpc.PARSE_ERROR, f"Parse error: {error}", 400)
+        headers = {name.lower(): request.headers.getall(name) for name in request.headers}
+        if isinstance(body, list):
+            return await self._batch(compiled, admitted, body, headers)
+        call = eras.classify(body, headers)
+        if isinstance(call, Refusal):
+            return responses.json_response(call.body, call.status)
+        request[OPERATION] = " ".join(filter(None, (call.method, str(call.params.get("name") or ""))))[:MAX_OPERATION]
+        tool = _find_tool(compiled, call)
+        if call.modern:
+            if call.id is None:
+                return web.Response(status=202)
+            if tool is not None:
+                arguments = call.params.get("arguments")
+                header = param_headers.find_mismatch(
+                    compiled.param_headers[tool.name], arguments if isinstance(arguments, dict) else {}, headers
+                )
+                if header is not None:
+                    message = f"Header mismatch: {header} must be sent once, with the value of its argument"
+                    return responses.rpc_error(call.id, jsonrpc.HEADER_MISMATCH, message, 400)
+            return await self._answer_call(compiled, admitted, call, eras.MODERN, tool)
+        if call.method == "initialize" and call.id is not None:
+            return await self._initialize(compiled, admitted, call)
+        session = await self._resume_session(compiled, admitted, call.id)
+        if isinstance(session, web.Response):
+            return session
+        if call.id is None:
+            return web.Response(status=202)
+        version, admitted = session
+        return await self._answer_call(compiled, admitted, call, version, tool)
+
+    async def _answer_call(
+        self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call, version: str, tool: Tool | None
+    ) -> web.Response:
+        """Charge the rate limits, then run the method."""
+        if call.id is None:
+            raise ValueError("a notification has no answer")
+        context = dataclasses.replace(admitted.context, modern=call.modern)
+        verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, tool)
+        if verdict.scope is not None:
+            self._metrics.limited.labels(verdict.scope).inc()
+            if verdict.scope != "tool":
+                return responses.too_many_requests(call.id, verdict)
+            result = self._methods.report_rate_limit(compiled, call, verdict, context)
+            return responses.json_response(jsonrpc.result(call.id, result))
+        try:
+            result = await self._methods.answer(compiled, call, version, context)
+            return responses.json_response(jsonrpc.result(call.id, result))
+        except RpcError as error:
+            return responses.json_response(jsonrpc.error(call.id, error.code, error.message, error.data))
+        except Exception:  # noqa: BLE001 -- a bug is answered, counted and logged; the connection stays open
+            access.exception("request %s failed with an unexpected exception", context.request_id)
+            message = f"Internal error; see request {context.request_id} in the server log"
+            return responses.rpc_error(call.id, jsonrpc.INTERNAL_ERROR, message, 500)
+
+    async def _batch(
+        self,
+        compiled: CompiledCatalog,
+        admitted: AdmittedRequest,
+        items: list[object],
+        headers: Mapping[str, Sequence[str]],
+    ) -> web.Response:
+        """Answer a JSON-RPC batch. Only `BATCH_VERSION` has batches."""
+        admitted.request[OPERATION] = "batch"
+        calls = [eras.classify(item, headers) for item in items[: MAX_BATCH + 1]]
+        if not 0 < len(calls) <= MAX_BATCH:
+            message = f"a batch must hold 1 to {MAX_BATCH} messages"
+            return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
+        if any(isinstance(call, Call) and (call.modern or call.method == "initialize") for call in calls):
+            message = f"a batch must not hold initialize or messages of {eras.MODERN}; send each one alone"
+            return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
+        session = await self._resume_session(compiled, admitted, None)
+        if isinstance(session, web.Response):
+            return session
+        version, admitted = session
+        if version != BATCH_VERSION:
+            message = f"protocol version {version} has no batches; send one message per request"
+            return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
+        answers = []
+        for call in calls:
+            if isinstance(call, Refusal):
+                answers.append(call.body)
+            elif call.id is not None:
+                response = await self._answer_call(compiled, admitted, call, version, _find_tool(compiled, call))
+                answers.append(response.body if isinstance(response.body, bytes) else b"null")
+        return responses.json_response(b"[" + b",".join(answers) + b"]") if answers else web.Response(status=202)
+
+    async def _initialize(self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call) -> web.Response:
+        """Open a session, unless the server is stateless."""
+        settings = compiled.catalog.settings
+        verdict = await self._limiter.admit(settings.limits, admitted.client, None)
+        if verdict.scope is not None:
+            self._metrics.limited.labels(verdict.scope).inc()
+            return responses.too_many_requests(call.id, verdict)
+        requested = call.params.get("protocolVersion")
+        version = requested if requested in eras.LEGACY else eras.LEGACY[0]
+        headers = {}
+        store = self._store(compiled)
+        if store is not None:
+            identifier = self._new_id()
+            await store.create(identifier, Session(version, admitted.context.principal), settings.session_ttl)
+            headers[SESSION] = identifier
+        body = jsonrpc.result(call.id or 0, methods.initialize(compiled, version))
+        return responses.json_response(body, headers=headers)
+
+    async def _resume_session(
+        self, compiled: CompiledCatalog, admitted: AdmittedRequest, identifier: str | int | None
+    ) -> tuple[str, AdmittedRequest] | web.Response:
+        """The version of a message's session, and the request charged to that session; or a refusal.
+
+        ``identifier`` is the id of the message.
+        """
+        version = admitted.request.headers.get("MCP-Protocol-Version", eras.LEGACY[-1])
+        if version not in eras.LEGACY:
+            message = f"MCP-Protocol-Version {version} is not supported; use one of {', '.join(eras.SERVED)}"
+            return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, message, 400)
+        store = self._store(compiled)
+        if store is None:
+            return version, admitted
+        session_id = admitted.request.headers.get(SESSION)
+        if session_id is None:
+            return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
+        principal = admitted.context.principal
+        session = await store.use(session_id, principal, compiled.catalog.settings.session_ttl)
+        if session is None:
+            message = "Session not found; send initialize to open a new one"
+            return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, message, 404)
+        client = limits.client_key(principal, session_id, "")
+        return session.version, dataclasses.replace(admitted, client=client)
+
+    async def _end_session(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> web.Response:
+        store = self._store(compiled)
+        if store is None:
+            return web.Response(status=405, headers={"Allow": "POST"})
+        session_id = admitted.request.headers.get(SESSION)
+        if session_id is None:
+            return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
+        ended = await store.end(session_id, admitted.context.principal)
+        return web.Response(status=204 if ended else 404)
+
+    def _store(self, compiled: CompiledCatalog) -> SessionStore | None:
+        """The session store; None for a stateless server. A pod from before Redis was configured has no connection."""
+        mode = compiled.catalog.settings.sessions
+        if mode != "Stateless" and mode not in self._stores:
+            raise StoreUnavailableError(f"this pod has no connection to {mode}; it is about to be replaced")
+        return self._stores.get(mode)
+
+
+_NO_SESSION = f"missing header {SESSION}; send initialize to open a session"
+
+
+def _find_tool(compiled: CompiledCatalog, call: Call) -> Tool | None:
+    name = call.params.get("name")
+    return compiled.tools.get(name) if call.method == "tools/call" and isinstance(name, str) else None

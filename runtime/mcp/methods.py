@@ -1,0 +1,210 @@
+"""PURE. The methods of MCP in both eras: from a call to the bytes of its result.
+
+Knows neither HTTP nor sessions: `runtime.http.endpoint` reads the calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from crd.published.entries import HttpResource
+from runtime.backends import faults
+from runtime.backends.faults import CallError
+from runtime.backends.http_mapping import replies
+from runtime.mcp import eras, jsonrpc, lists, prompts
+from runtime.mcp.jsonrpc import RpcError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crd.published.entries import Operation, Tool
+    from runtime.app.compiled import CompiledCatalog
+    from runtime.http.exchange import Reply
+    from runtime.mcp.context import Context
+    from runtime.mcp.eras import Call
+    from runtime.state.limits import Verdict
+
+__all__ = ["Backends", "Methods", "initialize"]
+
+_CAPABILITIES: dict[str, Any] = {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
+
+
+class Backends(Protocol):
+    """Calls to backends under the policies of their entries. Every method may raise CallError."""
+
+    async def call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """The result of tools/call. Raises RpcError for an error of a backend that speaks MCP."""
+        ...
+
+    async def read(self, resource: HttpResource, values: Mapping[str, str], context: Context) -> Reply:
+        """The content of a resource."""
+        ...
+
+    async def operate(
+        self, operation: Operation, values: Mapping[str, str], body: bytes | None, context: Context
+    ) -> Reply:
+        """The backend's reply, whatever its status."""
+        ...
+
+
+def initialize(compiled: CompiledCatalog, version: str) -> bytes:
+    """The result of ``initialize`` for the negotiated version."""
+    info = lists.implementation(compiled.catalog, version)
+    result = {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": info}
+    return orjson.dumps({**result, **_instructions(compiled)})
+
+
+class Methods:
+    """Answers calls. ``version`` is the protocol version of the session, or in the stateless era of the message."""
+
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
+
+    async def answer(self, compiled: CompiledCatalog, call: Call, version: str, context: Context) -> bytes:
+        """The result of a request, as JSON. Raises RpcError."""
+        if call.method in lists.LISTS:
+            return _list(compiled, call)
+        match call.method:
+            case "tools/call":
+                result = await self._call_tool(compiled, call, version, context)
+            case "prompts/get":
+                result = _get_prompt(compiled, call, version)
+            case "resources/read":
+                result = await self._read_resource(compiled, call, context)
+            case "completion/complete":
+                result = _complete(compiled, call)
+            case "server/discover" if call.modern:
+                result = {
+                    "supportedVersions": list(eras.SERVED),
+                    "capabilities": _CAPABILITIES,
+                    **_instructions(compiled),
+                    **_caching(lists.list_ttl_ms(compiled.catalog), call),
+                }
+            case "ping" if not call.modern:
+                return b"{}"
+            case _:
+                raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"Method not found: {call.method}")
+        return _to_json(compiled, call, result)
+
+    def report_rate_limit(self, compiled: CompiledCatalog, call: Call, verdict: Verdict, context: Context) -> bytes:
+        """The result of a tools/call that exceeds the rate limit of its tool."""
+        message = f"the rate limit of this tool is exceeded; retry in {verdict.retry_after} s"
+        fault = CallError("rate_limited", message, retryable=True, retry_after=verdict.retry_after)
+        return _to_json(compiled, call, replies.error_result(fault, context.request_id))
+
+    async def _call_tool(self, compiled: CompiledCatalog, call: Call, version: str, context: Context) -> dict[str, Any]:
+        tool = compiled.tools.get(_name(call))
+        if tool is None:
+            raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown tool: {call.params.get('name')}")
+        arguments = _arguments(call)
+        try:
+            return await self._backends.call(tool, compiled.check_arguments(tool, arguments), context)
+        except CallError as fault:
+            # Since 2025-11-25 invalid arguments are reported to the model, which can correct them.
+            if fault.code == "invalid_arguments" and version < "2025-11-25":
+                raise RpcError(jsonrpc.INVALID_PARAMS, fault.message) from fault
+            return replies.error_result(fault, context.request_id)
+
+    async def _read_resource(self, compiled: CompiledCatalog, call: Call, context: Context) -> dict[str, Any]:
+        uri = call.params.get("uri")
+        if not isinstance(uri, str):
+            raise RpcError(jsonrpc.INVALID_PARAMS, "/params/uri: must be a string")
+        not_found_code = jsonrpc.INVALID_PARAMS if call.modern else jsonrpc.LEGACY_NOT_FOUND
+        not_found = RpcError(not_found_code, "Resource not found", {"uri": uri})
+        inline = compiled.resources.get(uri)
+        if inline is not None:
+            return {"contents": [prompts.embed(inline)], **_caching(lists.list_ttl_ms(compiled.catalog), call)}
+        match = compiled.find_backed_resource(uri)
+        if match is None:
+            raise not_found
+        entry, values = match
+        try:
+            if isinstance(entry, HttpResource):
+                reply = await self._backends.read(entry, values, context)
+            else:
+                reply = await self._backends.operate(entry, values, None, context)
+                if not 200 <= reply.status < 300:
+                    raise faults.from_status(reply.status, reply.body, idempotent=True, retry_after=reply.retry_after)
+        except CallError as fault:
+            if fault.code == "not_found":
+                raise not_found from fault
+            if fault.code == "invalid_arguments":
+                raise RpcError(jsonrpc.INVALID_PARAMS, fault.message, {"uri": uri}) from fault
+            raise RpcError(jsonrpc.INTERNAL_ERROR, fault.message, {"uri": uri, "code": fault.code}) from fault
+        return {"contents": replies.resource_contents(uri, reply, entry.mime_type), **_caching(0, call)}
+
+
+def _list(compiled: CompiledCatalog, call: Call) -> bytes:
+    cursor = call.params.get("cursor")
+    page = None
+    if cursor is None or isinstance(cursor, str):
+        page = compiled.pages.get((call.method, call.modern, cursor))
+    if page is None:
+        message = "/params/cursor: invalid cursor; list again without a cursor, because the catalog may have changed"
+        raise RpcError(jsonrpc.INVALID_PARAMS, message)
+    return page
+
+
+def _get_prompt(compiled: CompiledCatalog, call: Call, version: str) -> dict[str, Any]:
+    prompt = compiled.prompts.get(_name(call))
+    if prompt is None:
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown prompt: {call.params.get('name')}")
+    return prompts.get(compiled, prompt, _arguments(call), version)
+
+
+def _complete(compiled: CompiledCatalog, call: Call) -> dict[str, Any]:
+    ref, argument = call.params.get("ref"), call.params.get("argument")
+    if not isinstance(ref, dict):
+        raise RpcError(jsonrpc.INVALID_PARAMS, "/params/ref: must be an object")
+    if not isinstance(argument, dict):
+        raise RpcError(jsonrpc.INVALID_PARAMS, "/params/argument: must be an object")
+    name, prefix = argument.get("name"), argument.get("value")
+    if not isinstance(name, str) or not isinstance(prefix, str):
+        raise RpcError(jsonrpc.INVALID_PARAMS, "/params/argument: name and value must be strings")
+    if ref.get("type") == "ref/resource":
+        uri = ref.get("uri")
+        if not isinstance(uri, str) or not compiled.has_resource(uri):
+            raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown resource: {uri}")
+        return prompts.complete((), prefix)
+    if ref.get("type") != "ref/prompt":
+        raise RpcError(jsonrpc.INVALID_PARAMS, "/params/ref/type: must be ref/prompt or ref/resource")
+    prompt = compiled.prompts.get(str(ref.get("name")))
+    if prompt is None:
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown prompt: {ref.get('name')}")
+    variable = next((each for each in prompt.variables if each.name == name), None)
+    if variable is None:
+        raise RpcError(jsonrpc.INVALID_PARAMS, f'prompt "{prompt.name}" has no argument "{name}"')
+    return prompts.complete(variable.enum, prefix)
+
+
+def _name(call: Call) -> str:
+    """The name of a tool or prompt; empty, which names none, if it is not a string."""
+    name = call.params.get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _arguments(call: Call) -> dict[str, Any]:
+    arguments = call.params.get("arguments", {})
+    if not isinstance(arguments, dict):
+        raise RpcError(jsonrpc.INVALID_PARAMS, "/params/arguments: must be an object")
+    return arguments
+
+
+def _instructions(compiled: CompiledCatalog) -> dict[str, str]:
+    text = compiled.catalog.settings.info.instructions
+    return {"instructions": text} if text else {}
+
+
+def _caching(ttl_ms: int, call: Call) -> dict[str, Any]:
+    return {"ttlMs": ttl_ms, "cacheScope": "private"} if call.modern else {}
+
+
+def _to_json(compiled: CompiledCatalog, call: Call, result: dict[str, Any]) -> bytes:
+    """The result as JSON, in the stateless era with the members that every result carries there."""
+    if not call.modern:
+        return orjson.dumps(result)
+    server_info = lists.implementation(compiled.catalog, eras.MODERN)
+    meta = {**result.get("_meta", {}), "io.modelcontextprotocol/serverInfo": server_info}
+    return orjson.dumps({"resultType": "complete", **result, "_meta": meta})
