@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["application", "serve"]
 
 
-def application(registry: CollectorRegistry, unready: Callable[[], str | None]) -> web.Application:
-    """``unready`` says in a few words why the process should get no requests, or None."""
+def application(
+    registry: CollectorRegistry,
+    unready: Callable[[], str | None],
+    hung: Callable[[], str | None] = lambda: None,
+) -> web.Application:
+    """``unready`` says in a few words why the process should get no requests, or None; ``hung`` why it must restart."""
 
     async def healthz(_request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        why = hung()
+        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
     async def readyz(_request: web.Request) -> web.Response:
         why = unready()

@@ -1,6 +1,7 @@
-"""PURE. From a review and a snapshot to a decision: what `crd.integrity` finds, told to the person who applied.
+"""PURE. From a review and a snapshot to a decision: what `crd.integrity` finds, worded for the person who applied.
 
-Also the patch of the mutating webhook. Called by `webhook.server`; reads nothing.
+Also the patch of the mutating webhook. A review is judged in two steps: `judge_object` reads the object alone and may
+run in another process; `decide` compares what it made with the other objects, and is quick. Reads nothing itself.
 """
 
 from __future__ import annotations
@@ -12,19 +13,42 @@ import jsonpatch
 
 from crd import defaults, fields, impact, integrity, manifest
 from crd.finding import Finding, Level, Reason, Verdict
-from crd.integrity import Change
+from crd.integrity import Change, ObjectFindings
+from crd.manifest import Object
+from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from crd.manifest import Object
+    from crd.facts import MemberFact, ServerFact
     from crd.snapshot import Snapshot
     from webhook.review import Review
 
-__all__ = ["Decision", "change_of", "decide", "defaulting_patch", "refused"]
+__all__ = [
+    "Decision",
+    "JudgedObject",
+    "decide",
+    "defaulting_patch",
+    "is_being_deleted",
+    "judge_object",
+    "preview_deletion",
+    "ref_of",
+    "with_findings",
+    "without_manifests",
+    "worded_as_pending",
+]
 
 # kubectl and the API server cut longer warnings.
 WARNING_LENGTH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedObject:
+    """What a review's object shows by itself: the change, the findings, and warnings about fields that were dropped."""
+
+    change: Change
+    findings: ObjectFindings
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +58,6 @@ class Decision:
     change: Change
     verdict: Verdict
     warnings: tuple[str, ...]
-
-    @property
-    def new(self) -> Object | None:
-        """What the snapshot will hold if the answer is yes and the change is stored."""
-        return self.change.new
 
     @property
     def allowed(self) -> bool:
@@ -56,6 +75,11 @@ class Decision:
         return tuple({"reason": f.reason, "message": f.message, "field": f.field_path} for f in self.verdict.errors)
 
     @property
+    def blamed(self) -> frozenset[Ref]:
+        """The other objects that the errors name."""
+        return frozenset(ref for finding in self.verdict.errors for ref in finding.related) - {self.change.ref}
+
+    @property
     def audit(self) -> dict[str, str]:
         """Audit annotations: the verdict, why, and who else is involved."""
         notes = {"verdict": "allowed" if self.allowed else "denied"}
@@ -65,28 +89,70 @@ class Decision:
         return {**notes, "related": ", ".join(others)} if others else notes
 
 
-def refused(decision: Decision, further: Iterable[Finding]) -> Decision:
-    """The decision with further findings that speak against the change."""
-    return replace(decision, verdict=Verdict.of((*decision.verdict, *further)))
-
-
-def change_of(review: Review) -> Change:
-    """The change a review is about. Raises ValueError if it is not about a named object of our kinds."""
+def judge_object(review: Review) -> JudgedObject:
+    """Judge the object without any other. Raises ValueError if the review is not about a named object of our kinds."""
     new = manifest.decode(review.new) if review.new is not None else None
     old = manifest.decode(review.old) if review.old is not None else None
     known = new or old
     if known is None:
         raise ValueError("the review holds neither object nor oldObject")
-    return Change(known.ref, old, new)
+    change = Change(known.ref, old, new)
+    return JudgedObject(change, integrity.judge_object(change), (*_lost_fields(new),))
 
 
-def decide(snapshot: Snapshot, review: Review) -> Decision:
-    """Judge the change. Raises ValueError as `change_of`."""
-    change = change_of(review)
-    verdict = integrity.judge(snapshot, change)
-    extra = (*_lost_fields(change), *(impact.preview(snapshot, change) if verdict.allowed else ()))
-    lines = (str(finding) for finding in (*verdict.warnings, *extra))
+def without_manifests(judged: JudgedObject) -> JudgedObject:
+    """The same with no more of each manifest than `decide` and the ledger read: metadata of a few bytes."""
+    change = judged.change
+    return replace(judged, change=Change(change.ref, _reduced(change.old), _reduced(change.new)))
+
+
+def decide(snapshot: Snapshot, alternatives: Iterable[MemberFact | ServerFact], judged: JudgedObject) -> Decision:
+    """Judge the change beside the other objects: as the snapshot has them, and in each state they may also have."""
+    change = judged.change
+    verdict = integrity.judge_relations(snapshot, change, judged.findings)
+    for fact in alternatives:
+        if verdict.allowed and fact.ref != change.ref and _may_clash(fact, change):
+            other = integrity.judge_relations(snapshot.put(fact), change, judged.findings)
+            verdict = verdict if other.allowed else other
+    extra = (*judged.warnings, *(impact.preview(snapshot, change) if verdict.allowed else ()))
+    lines = (*map(str, verdict.warnings), *extra)
     return Decision(change, verdict, tuple(_cut(line) for line in dict.fromkeys(lines)))
+
+
+def with_findings(decision: Decision, further: Iterable[Finding]) -> Decision:
+    """The decision with further findings that speak against the change."""
+    return replace(decision, verdict=Verdict.of((*decision.verdict, *further)))
+
+
+def worded_as_pending(decision: Decision, admitted: Callable[[Ref], float | None], seconds: float) -> Decision:
+    """The decision, with what it says of objects that nobody has seen stored.
+
+    ``admitted`` gives the seconds since such an object was admitted; it can be stored for so many ``seconds``.
+    """
+    return replace(decision, verdict=Verdict.of(_pending(finding, admitted, seconds) for finding in decision.verdict))
+
+
+def is_being_deleted(review: Review) -> bool:
+    """Whether it changes no more than the metadata of an object that is being deleted, as removing a finalizer does."""
+    old, new = review.old, review.new
+    if old is None or new is None or "deletionTimestamp" not in (old.get("metadata") or {}):
+        return False
+    return all(old.get(member) == new.get(member) for member in {*old, *new} - {"metadata", "status"})
+
+
+def ref_of(review: Review) -> Ref | None:
+    """The object that a review is about, by the review's own words; None if it is of no kind of ours."""
+    if not review.name or review.kind not in manifest.OURS:
+        return None
+    return Ref(Kind(review.kind), review.namespace, review.name)
+
+
+def preview_deletion(snapshot: Snapshot, ref: Ref) -> tuple[str, ...]:
+    """Warnings about the servers that lose an object by its deletion, as far as the snapshot has it."""
+    fact: Any = snapshot.get(ref)
+    if fact is None:
+        return ()
+    return tuple(map(_cut, impact.preview(snapshot, Change(ref, Object(ref, {}, None, fact), None))))
 
 
 def defaulting_patch(review: Review) -> list[dict[str, Any]]:
@@ -97,14 +163,40 @@ def defaulting_patch(review: Review) -> list[dict[str, Any]]:
     return patch
 
 
-def _lost_fields(change: Change) -> Iterator[Finding]:
-    """Fields that were applied and that the API server dropped without a word, as it does unless asked to be strict."""
-    if change.new is None:
-        return
-    for found in fields.lost(change.new.raw):
+def _reduced(item: Object | None) -> Object | None:
+    if item is None:
+        return None
+    metadata: Mapping[str, Any] = item.metadata
+    kept = {key: metadata[key] for key in ("uid", "resourceVersion") if key in metadata}
+    return Object(item.ref, {"metadata": kept}, None, item.fact)
+
+
+def _may_clash(fact: MemberFact | ServerFact, change: Change) -> bool:
+    """Whether an object may have to do with a change: two members share a claim, a server may select anything."""
+    new = change.new.fact if change.new is not None else None
+    claims = getattr(fact, "claims", None)
+    wanted = getattr(new, "claims", None)
+    return claims is None or wanted is None or not set(claims).isdisjoint(wanted)
+
+
+def _pending(finding: Finding, admitted: Callable[[Ref], float | None], seconds: float) -> Finding:
+    if finding.level is not Level.ERROR:
+        return finding
+    for ref in finding.related:
+        since = admitted(ref)
+        if since is not None:
+            rest = max(1.0, seconds - since)
+            note = f"; {ref} was admitted {since:.0f} s ago and is not stored yet; try again in {rest:.0f} s"
+            return replace(finding, message=finding.message + note)
+    return finding
+
+
+def _lost_fields(item: Object | None) -> Iterator[str]:
+    """Fields that were applied and that the API server dropped silently, as it does unless asked to be strict."""
+    for found in fields.lost(item.raw) if item is not None else ():
         repair = f'did you mean "{found.nearest}"?' if found.nearest else "remove it"
         message = f'unknown field "{found.name}" was dropped; {repair}'
-        yield Finding(Reason.UNKNOWN_FIELD, change.ref, (), message, found.path, (), Level.WARNING)
+        yield str(Finding(Reason.UNKNOWN_FIELD, item.ref, (), message, found.path, (), Level.WARNING))  # type: ignore[union-attr]
 
 
 def _cut(line: str) -> str:

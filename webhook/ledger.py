@@ -67,6 +67,7 @@ class Ledgers:
         # One after the other within a replica; what was written last is what stands, unless another replica wrote.
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._pages: dict[str, _Page] = {}
+        self._background: set[asyncio.Task[None]] = set()
 
     async def reserve(
         self, change: Change, snapshot: Callable[[], Snapshot], look: Look, *, dry_run: bool = False
@@ -89,13 +90,26 @@ class Ledgers:
                 elif remembered is None:
                     return verdict
 
-    async def release(self, change: Change) -> None:
+    def withdraw(self, change: Change) -> None:
+        """A reserved change was not admitted after all; its intent lapses by itself."""
+
+    def note_deletion(self, namespace: str, uid: str) -> None:
+        """An object of this uid, which is stored, is being deleted. Written in the background, if it can be."""
+        task = asyncio.create_task(self._release(namespace, uid))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def stop(self) -> None:
+        """End what runs in the background."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _release(self, namespace: str, uid: str) -> None:
         """Note of an object that is being deleted that it was stored, so that its name is free once it is gone.
 
         Raises as `reserve`.
         """
-        namespace = change.ref.namespace
-        uid = str(change.old.metadata.get("uid") or "") if change.old is not None else ""
         async with self._turns[namespace]:
             while True:
                 self._pages.pop(namespace, None)

@@ -1,90 +1,224 @@
-"""The snapshot the webhook judges by: what the watches show, and what it allowed and no watch has shown yet.
+"""The snapshot that the webhook judges by: what the watches show, and what it admitted and no watch has shown yet.
 
-Two requests a moment apart must see each other, although the API server tells us of the first only later. So every
-allowed object is in the snapshot at once, and stays until a watch shows it or it is clear that it was never stored.
+Two requests a moment apart must see each other, although a watch reports the first only later. So every admitted write
+counts at once, until a watch or a read shows what became of it, or until it can no longer be stored. Of an object with
+writes on their way the snapshot holds the last one; what else the object may turn out to be are its `alternatives`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluster.informers import versions
 from crd import extraction, manifest
 from crd.facts import MemberFact, ServerFact
+from crd.ledger import intent
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cluster.informers.versions import Version
     from crd.facts import Fact
+    from crd.integrity import Change
+    from crd.ledger.intent import Intent
+    from crd.manifest import Object
 
-__all__ = ["IN_FLIGHT_SECONDS", "Memory", "fact_of"]
+__all__ = [
+    "KEEP_SECONDS",
+    "LANDING_SECONDS",
+    "LiveSnapshot",
+    "Sighting",
+    "fact_of",
+]
 
-# Longer than an API request may take (60 s), with room for a watch that lags.
-IN_FLIGHT_SECONDS = 75.0
+# How long an admitted write can still be stored: the API server gives up on a request after 60 s.
+LANDING_SECONDS = 65.0
+# How long it counts at most where neither a watch nor a read has shown what became of it.
+KEEP_SECONDS = 180.0
+# Of so many objects the last sighting is remembered, and of so many objects' writes that they were admitted.
+SIGHTINGS = 16384
+PENDING = 16384
 
 
 @dataclass(frozen=True, slots=True)
-class _InFlight:
-    fact: Fact
-    until: float
-    shown: Fact | None
+class Sighting:
+    """What a watch showed last of an object: its version and uid, also when it showed that the object was deleted."""
+
+    version: Version | None
+    uid: str
 
 
-class Memory:
-    """``monotonic`` gives seconds. All methods are quick and none waits."""
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An admitted write of which nobody has shown what became of it."""
+
+    fact: MemberFact | ServerFact
+    intent: Intent
+
+
+class LiveSnapshot:
+    """``monotonic`` gives seconds. No method waits. `current` is another object after each change of it."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         # What the operator may not list, Secrets above all, it cannot say to be missing.
-        self._catalog = Snapshot().blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+        self._snapshot = Snapshot().blind_to(Kind.SECRET, Kind.CONFIG_MAP)
         self._monotonic = monotonic
-        self._in_flight: dict[Ref, _InFlight] = {}
+        self._pending: OrderedDict[Ref, list[_Pending]] = OrderedDict()
+        # Below the pending writes: the last state shown of these objects.
+        self._shown: dict[Ref, Fact | None] = {}
+        # By namespace, and those of servers together under "": a server may select anything, and have any Ingress.
+        self._alternatives: dict[str, dict[Ref, list[MemberFact | ServerFact]]] = {}
+        self._sightings: OrderedDict[Ref, Sighting] = OrderedDict()
 
     @property
-    def snapshot(self) -> Snapshot:
+    def current(self) -> Snapshot:
         """The snapshot as of now."""
-        now = self._monotonic()
-        while self._in_flight:
-            ref, entry = next(iter(self._in_flight.items()))
-            if entry.until > now:
+        while self._pending:
+            ref, pending = next(iter(self._pending.items()))
+            if len(self._pending) <= PENDING and self._monotonic() - pending[-1].intent.at <= KEEP_SECONDS:
                 break
-            del self._in_flight[ref]
-            self._catalog = self._catalog.put(entry.shown) if entry.shown else self._catalog.drop(ref)
-        return self._catalog
+            self._settle(ref, [])
+        return self._snapshot
 
-    def expect(self, fact: Fact) -> None:
-        """This was allowed; it counts until a watch shows it, or for `IN_FLIGHT_SECONDS`."""
-        earlier = self._in_flight.pop(fact.ref, None)
-        shown = earlier.shown if earlier else self._catalog.get(fact.ref)
-        self._in_flight[fact.ref] = _InFlight(fact, self._monotonic() + IN_FLIGHT_SECONDS, shown)
-        self._catalog = self._catalog.put(fact)
+    def now(self) -> float:
+        """The time by which admitted writes age, in seconds."""
+        return self._monotonic()
 
-    def shown(self, fact: Fact) -> None:
-        """A watch, or a read of this very object, shows this state."""
-        entry = self._in_flight.get(fact.ref)
-        if entry is not None and not _same(entry.fact, fact):
-            self._in_flight[fact.ref] = _InFlight(entry.fact, entry.until, fact)
+    def alternatives(self, namespace: str) -> list[MemberFact | ServerFact]:
+        """Further states that objects may turn out to have: of a namespace, and of servers anywhere."""
+        found = (self._alternatives.get(where) for where in ("", namespace))
+        return [fact for by_ref in found if by_ref for facts in by_ref.values() for fact in facts]
+
+    def expect(self, change: Change) -> None:
+        """This write was admitted."""
+        entry = intent.of(change, self._monotonic())
+        if change.new is None or change.new.fact is None or entry is None:
             return
-        self._in_flight.pop(fact.ref, None)
-        self._catalog = self._catalog.put(fact)
+        ref = change.ref
+        pending = self._pending.pop(ref, [])
+        if not pending:
+            self._shown[ref] = self._snapshot.get(ref)
+        # A retry of the same write takes the place of the former one; others may land before it.
+        self._settle(
+            ref, [*(one for one in pending if not _repeats(one.intent, entry)), _Pending(change.new.fact, entry)]
+        )
 
-    def gone(self, ref: Ref) -> None:
-        """A watch, or a read of this very object, shows that it is not there."""
-        self._in_flight.pop(ref, None)
-        self._catalog = self._catalog.drop(ref)
+    def note_stored(self, ref: Ref, uid: str, resource_version: str) -> None:
+        """An object of this uid is stored at this version, as a review of its deletion says."""
+        version = _version(resource_version)
+        pending = self._pending.get(ref, [])
+        decided = [one for one in pending if _was_decided(one.intent, version, uid)]
+        if decided:
+            self._show(ref, decided[-1].fact, [one for one in pending if one not in decided])
 
-    def absent(self, ref: Ref) -> None:
-        """A read shows nothing there; what was allowed a moment ago may still be on its way."""
-        if ref not in self._in_flight:
-            self._catalog = self._catalog.drop(ref)
+    def pending_since(self, ref: Ref) -> float | None:
+        """Seconds since the last write of an object was admitted that nobody has seen stored; None without one."""
+        pending = self._pending.get(ref)
+        return self._monotonic() - pending[-1].intent.at if pending else None
+
+    def observe(self, ref: Ref, fact: Fact, version: Version | None = None, uid: str = "") -> None:
+        """The informers have this state now."""
+        self._remember(ref, Sighting(version, uid))
+        self._show(ref, fact, [one for one in self._pending.get(ref, ()) if not _was_decided(one.intent, version, uid)])
+
+    def observe_deletion(self, ref: Ref, version: Version | None = None, uid: str = "") -> None:
+        """The informers have nothing now where the object of this uid was."""
+        self._remember(ref, Sighting(version, uid))
+        self._show(ref, None, [one for one in self._pending.get(ref, ()) if not _was_ended(one.intent, version, uid)])
+
+    def resolve(self, ref: Ref, stored: Object | None, begun: float) -> None:
+        """A read that was ``begun`` at this time found this, None where there is no object.
+
+        What was admitted before and cannot be stored any more counts no longer.
+        """
+        now = self._monotonic()
+        pending = self._pending.get(ref, [])
+        remaining = [one for one in pending if one.intent.at > begun or _may_land(one.intent, stored, now)]
+        if len(remaining) < len(pending):
+            self._settle(ref, remaining)
+
+    def sighting(self, ref: Ref) -> Sighting | None:
+        """What a watch showed last of an object, if that was not long ago."""
+        return self._sightings.get(ref)
+
+    def _remember(self, ref: Ref, sighting: Sighting) -> None:
+        self._sightings.pop(ref, None)
+        self._sightings[ref] = sighting
+        if len(self._sightings) > SIGHTINGS:
+            self._sightings.popitem(last=False)
+
+    def _show(self, ref: Ref, fact: Fact | None, remaining: list[_Pending]) -> None:
+        """The object has this state, and these writes of it may still be stored."""
+        if ref in self._pending:
+            self._shown[ref] = fact
+            self._settle(ref, remaining)
+        else:
+            self._snapshot = self._snapshot.put(fact) if fact is not None else self._snapshot.drop(ref)
+
+    def _settle(self, ref: Ref, remaining: list[_Pending]) -> None:
+        """Of the writes of an object, these may still be stored."""
+        if not remaining:
+            self._pending.pop(ref, None)
+            self._keep_alternatives(ref, [])
+            fact = self._shown.pop(ref, None)
+            self._snapshot = self._snapshot.put(fact) if fact is not None else self._snapshot.drop(ref)
+            return
+        self._pending[ref] = remaining
+        shown = self._shown[ref]
+        states = [*([shown] if isinstance(shown, MemberFact | ServerFact) else ()), *(one.fact for one in remaining)]
+        # A creation where there is an object has to wait until that is gone: it is the less likely state.
+        first = states.pop() if remaining[-1].intent.base or shown is None else states.pop(0)
+        known = [intent.essence(first)]
+        others = []
+        for fact in states:
+            essence = intent.essence(fact)
+            if essence not in known:
+                known.append(essence)
+                others.append(fact)
+        self._keep_alternatives(ref, others)
+        self._snapshot = self._snapshot.put(first)
+
+    def _keep_alternatives(self, ref: Ref, facts: list[MemberFact | ServerFact]) -> None:
+        where = "" if ref.kind is Kind.SERVER else ref.namespace
+        by_ref = self._alternatives.setdefault(where, {})
+        by_ref.pop(ref, None)
+        if facts:
+            by_ref[ref] = facts
+        if not by_ref:
+            del self._alternatives[where]
 
 
-def _same(expected: Fact, shown: Fact) -> bool:
-    """Equal but for what the API server adds when it stores an object."""
-    if isinstance(expected, MemberFact | ServerFact) and isinstance(shown, MemberFact | ServerFact):
-        return replace(expected, uid=shown.uid, created=shown.created) == shown
-    return expected == shown
+def _repeats(one: Intent, other: Intent) -> bool:
+    return (one.fact, one.base) == (other.fact, other.base) and (one.uid == other.uid or not one.base)
+
+
+def _may_land(entry: Intent, stored: Object | None, now: float) -> bool:
+    """Whether a write may still be stored on this state. A creation is refused for good where there is an object."""
+    return intent.can_land(entry, stored, now, LANDING_SECONDS) and (bool(entry.base) or stored is None)
+
+
+def _was_decided(entry: Intent, version: Version | None, uid: str) -> bool:
+    """Whether a write has been stored, or cannot be any more, once its object was seen at this version."""
+    if entry.base:
+        base = _version(entry.base)
+        return version is not None and version != base and not (base is not None and versions.is_older(version, base))
+    return not entry.uid or entry.uid == uid
+
+
+def _was_ended(entry: Intent, version: Version | None, uid: str) -> bool:
+    """Whether a write was stored, or cannot be any more, once this uid was seen deleted at this version."""
+    if entry.base:
+        base = _version(entry.base)
+        return version is None or base is None or not versions.is_older(version, base)
+    return bool(entry.uid) and entry.uid == uid
+
+
+def _version(text: str) -> Version | None:
+    return versions.parse(text) if text else None
 
 
 def fact_of(kind: Kind, item: dict[str, Any]) -> Fact | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from crd.manifest import OURS
 
 __all__ = ["Metrics"]
 
@@ -36,6 +40,11 @@ class Metrics:
         )
         self.in_flight = Gauge("mcp_operator_admission_in_flight", "Reviews being answered.", registry=self.registry)
         self.shed = Counter("mcp_operator_admission_shed", "Reviews turned away for overload.", registry=self.registry)
+        self.exceeded = Counter(
+            "mcp_operator_admission_exceeded",
+            "Judgements that were ended because they took too long or too much memory.",
+            registry=self.registry,
+        )
         self.panics = Counter(
             "mcp_operator_admission_panics", "Reviews that met a bug of ours.", registry=self.registry
         )
@@ -44,7 +53,7 @@ class Metrics:
         )
         self.staleness = Gauge(
             "mcp_operator_admission_catalog_staleness_seconds",
-            "Time since the quietest watch had a word from the API server.",
+            "Time since the API server last answered or sent an event, of the kind that waits longest.",
             registry=self.registry,
         )
         self._watch_ends = Counter(
@@ -53,6 +62,19 @@ class Metrics:
             ("resource", "end"),
             registry=self.registry,
         )
+        # A child is looked up under a lock, which costs as much as a rule; there are few combinations of labels.
+        self._review = lru_cache(maxsize=1024)(self.reviews.labels)
+        self._finding = lru_cache(maxsize=1024)(self.findings.labels)
+        self.latency_of = lru_cache(maxsize=8)(self.latency.labels)
+
+    def count_review(self, webhook: str, kind: str, operation: str, *, allowed: bool) -> None:
+        """A review was answered. A kind that is not ours counts as ``other``: labels must be few."""
+        kind = kind if kind in OURS else "other"
+        self._review(webhook, kind, operation, "allowed" if allowed else "denied").inc()
+
+    def count_finding(self, kind: str, reason: str, level: str) -> None:
+        """A review had this finding."""
+        self._finding(kind if kind in OURS else "other", reason, level).inc()
 
     def watch_ended(self, resource: str, end: str) -> None:
         """Count the end of a watch; see `cluster.informers.informer.Informer`."""

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiohttp import web
 
 from certs import leaf
-from cluster import client, probes
+from cluster import client
 from cluster.clock import Clock
 from cluster.informers import informer as informers
-from webhook import server, watches
+from webhook import watches
+from webhook.health import Health
 from webhook.ledger import Ledgers
-from webhook.live_snapshot import Memory
+from webhook.live_snapshot import LiveSnapshot
 from webhook.metrics import Metrics
+from webhook.object_processes import ObjectProcesses
+from webhook.reviewer import Reviewer
+from webhook.server import Hook
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -63,9 +67,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) -> None:
-    memory, metrics = Memory(time.monotonic), Metrics()
+    live, metrics = LiveSnapshot(time.monotonic), Metrics()
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
-    watched = list(watches.informers(transport, memory, clock, metrics.watch_ended).values())
+    watched = watches.informers(transport, live, clock, metrics.watch_ended)
     keeper = leaf.Keeper(
         transport,
         namespace=settings.namespace,
@@ -75,20 +79,31 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
     )
 
     def unready() -> str | None:
-        metrics.objects.set(len(memory.snapshot))
-        metrics.staleness.set(max(informer.silent_for() for informer in watched))
-        return informers.unready(watched)
+        return informers.unready([*watched.values()])
 
     def out_of_service() -> str | None:
+        metrics.objects.set(len(live.current))
+        metrics.staleness.set(max(informer.silent_for() for informer in watched.values()))
         if stop.is_set():
             return "draining"
         return "no certificate yet" if keeper.context is None else unready()
 
+    processes = ObjectProcesses(exceeded=metrics.exceeded.inc)
     ledgers = Ledgers(transport, settings.namespace, now=lambda: utc().timestamp(), jitter=random.random)
-    hook = server.Hook(transport, memory, metrics, ledgers, unready=unready, draining=stop.is_set)
-    probed = probes.application(metrics.registry, out_of_service)
-    health = await probes.serve(probed, settings.host, settings.health_port)
-    tasks = [asyncio.create_task(informer.run()) for informer in watched]
+    hook = Hook(
+        Reviewer(transport, live, watched, ledgers),
+        processes,
+        metrics,
+        unready=unready,
+        draining=stop.is_set,
+    )
+    health = Health(metrics.registry, out_of_service, time.monotonic)
+    health.start(settings.host, settings.health_port)
+    processes.start()
+    tasks = [
+        asyncio.create_task(coroutine)
+        for coroutine in (health.run(), *(informer.run() for informer in watched.values()))
+    ]
     try:
         context = await _unless(stop, keeper.first())
         if context is not None:
@@ -98,12 +113,14 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await health.cleanup()
+        await processes.stop()
+        await ledgers.stop()
+        await health.stop()
 
 
-async def _answer(settings: Settings, hook: server.Hook, context: HotContext, stop: asyncio.Event) -> None:
+async def _answer(settings: Settings, hook: Hook, context: HotContext, stop: asyncio.Event) -> None:
     """Serve until told to stop, and then for as long as the API server may still come to a pod that leaves."""
-    runner = web.AppRunner(server.application(hook), access_log=None)
+    runner = web.ServerRunner(hook.server())
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port, ssl_context=context.outer).start()

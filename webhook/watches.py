@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cluster.informers.store import Key
     from cluster.transport import Transport
     from crd.facts import Fact
-    from webhook.live_snapshot import Memory
+    from webhook.live_snapshot import LiveSnapshot
 
 __all__ = ["WATCHED", "informers"]
 
@@ -32,14 +32,14 @@ WATCHED = {
 
 
 def informers(
-    transport: Transport, memory: Memory, clock: Clock, count: Callable[[str, str], None]
+    transport: Transport, live: LiveSnapshot, clock: Clock, count: Callable[[str, str], None]
 ) -> dict[Kind, Informer[Fact]]:
     """An informer for each kind, to be run by the caller. ``count`` as for an `Informer`."""
-    return {kind: _informer(transport, kind, memory, clock, count) for kind in WATCHED}
+    return {kind: _informer(transport, kind, live, clock, count) for kind in WATCHED}
 
 
 def _informer(
-    transport: Transport, kind: Kind, memory: Memory, clock: Clock, count: Callable[[str, str], None]
+    transport: Transport, kind: Kind, live: LiveSnapshot, clock: Clock, count: Callable[[str, str], None]
 ) -> Informer[Fact]:
     # An object whose spec cannot be read, because it was stored under an older schema, has no facts.
     informer: Informer[Fact] = Informer(
@@ -51,11 +51,12 @@ def _informer(
         count=count,
     )
 
-    def feed(key: Key, _old: Fact | None, new: Fact | None) -> None:
+    def feed(key: Key, old: Fact | None, new: Fact | None) -> None:
+        ref, version = Ref(kind, *key), informer.changed_at(*key)
         if new is None:
-            memory.gone(Ref(kind, *key))
+            live.observe_deletion(ref, version, getattr(old, "uid", ""))
         else:
-            memory.shown(new)
+            live.observe(ref, new, version, getattr(new, "uid", ""))
 
     informer.on_change(feed)
     return informer

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
-__all__ = ["Clash", "Conflict", "Grant", "Intents", "concerns", "decide", "findings", "frees", "landed", "settled"]
+__all__ = ["Clash", "Conflict", "Grant", "Intents", "concerns", "decide", "findings", "is_guarded", "landed", "settled"]
 
 Intents: TypeAlias = "tuple[Intent, ...]"
 
@@ -71,12 +71,13 @@ def concerns(snapshot: Snapshot, change: Change) -> bool:
         return False
     if isinstance(new, ServerFact):
         return _binding(new)
-    return bool(new.claims) and _guarded(snapshot, new.ref.namespace)
+    return bool(new.claims) and is_guarded(snapshot, new.ref.namespace)
 
 
-def frees(snapshot: Snapshot, change: Change) -> bool:
-    """Whether a change takes an object away where a server is Strict."""
-    return change.new is None and change.old is not None and _guarded(snapshot, change.ref.namespace)
+def is_guarded(snapshot: Snapshot, namespace: str) -> bool:
+    """Whether a server of the namespace is Strict, so that its changes are noted."""
+    servers = (snapshot.server(ref) for ref in snapshot.refs(Kind.SERVER, namespace))
+    return any(server is not None and _binding(server) for server in servers)
 
 
 def decide(snapshot: Snapshot, intents: Intents, change: Change, now: float) -> Grant | Conflict:
@@ -146,11 +147,6 @@ def _is_pending(clash: Clash, sightings: Mapping[Ref, Object | None]) -> bool:
         if seen is None or seen.fact is None or intent.essence(seen.fact) != entry.fact:
             return True
     return False
-
-
-def _guarded(snapshot: Snapshot, namespace: str) -> bool:
-    servers = (snapshot.server(ref) for ref in snapshot.refs(Kind.SERVER, namespace))
-    return any(server is not None and _binding(server) for server in servers)
 
 
 def _binding(server: ServerFact) -> bool:

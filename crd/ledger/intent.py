@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crd.integrity import Change
     from crd.manifest import Object
 
-__all__ = ["KEEP", "LAG", "LEASE", "Intent", "InvalidLedgerError", "dump", "essence", "load", "moot", "of"]
+__all__ = ["KEEP", "LAG", "LEASE", "Intent", "InvalidLedgerError", "can_land", "dump", "essence", "load", "moot", "of"]
 
 # Seconds after which a write that was admitted can no longer land: the API server gives up on a request after 60.
 LEASE = 90.0
@@ -82,13 +82,21 @@ def moot(intent: Intent, stored: Object | None, now: float) -> bool:
     """
     if stored is not None and stored.fact is not None and essence(stored.fact) == intent.fact:
         return False
-    if now - intent.at > LEASE:
-        return True
+    return not can_land(intent, stored, now)
+
+
+def can_land(intent: Intent, stored: Object | None, now: float, lease: float = LEASE) -> bool:
+    """Whether the write may still be stored, ``lease`` seconds after it was admitted at the latest.
+
+    ``stored`` is as for `moot`. A creation that is known to have been stored cannot be stored again.
+    """
+    if now - intent.at > lease:
+        return False
     if intent.base:
-        return stored is None or stored.metadata.get("resourceVersion") != intent.base
+        return stored is not None and stored.metadata.get("resourceVersion") == intent.base
     if stored is None:
-        return intent.landed
-    return bool(intent.uid) and stored.metadata.get("uid") == intent.uid
+        return not intent.landed
+    return not intent.uid or stored.metadata.get("uid") != intent.uid
 
 
 def dump(intents: Iterable[Intent]) -> bytes:

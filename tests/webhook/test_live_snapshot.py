@@ -1,80 +1,225 @@
-"""What was allowed counts until a watch shows it, or until it is clear that it never came."""
+"""An admitted write counts until a watch or a read shows what became of it, or until it can no longer be stored."""
 
 from __future__ import annotations
 
-from crd.facts import Claim, MemberFact, Space
+from typing import Any
+
+import pytest
+
+from crd import manifest
+from crd.integrity import Change
 from crd.ref import Kind, Ref
-from webhook.live_snapshot import IN_FLIGHT_SECONDS, Memory
+from webhook import live_snapshot
+from webhook.live_snapshot import KEEP_SECONDS, LANDING_SECONDS, LiveSnapshot, Sighting
 
 REF = Ref(Kind.TOOL, "shop", "a")
 
 
 class Clock:
-    now = 0.0
+    now = 1000.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def fact(name: str = "a", uid: str = "") -> MemberFact:
-    return MemberFact(REF, {"app": "shop"}, uid, "2026" if uid else "", (Claim(Space.TOOL_NAME, name),), ())
+def raw(served: str = "get", uid: str = "u", version: str = "", port: Any = 80, name: str = "a") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "shop", "uid": uid} | ({"resourceVersion": version} if version else {})
+    return {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPTool",
+        "metadata": metadata,
+        "spec": {"name": served, "service": {"name": "s", "port": port}},
+    }
 
 
-def test_an_allowed_object_is_there_at_once() -> None:
-    memory = Memory(Clock())
-
-    memory.expect(fact())
-
-    assert memory.snapshot.get(REF) == fact()
+def creation(served: str = "get", uid: str = "u") -> Change:
+    new = manifest.decode(raw(served, uid))
+    return Change(new.ref, None, new)
 
 
-def test_when_a_watch_shows_it_the_watch_is_believed() -> None:
-    memory = Memory(Clock())
-    memory.expect(fact())
-
-    memory.shown(fact(uid="u"))
-    memory.shown(fact("renamed", "u"))
-
-    assert memory.snapshot.get(REF) == fact("renamed", "u")
+def update(served: str, version: str, uid: str = "u") -> Change:
+    old, new = manifest.decode(raw("old", uid, version)), manifest.decode(raw(served, uid, version))
+    return Change(new.ref, old, new)
 
 
-def test_an_older_state_shown_meanwhile_does_not_hide_it() -> None:
-    memory = Memory(Clock())
-    memory.shown(fact("old", "u"))
-    memory.expect(fact("new"))
-
-    memory.shown(fact("old", "u"))
-
-    assert memory.snapshot.get(REF) == fact("new")
+def show(live: LiveSnapshot, served: str, version: int | str, uid: str = "u") -> None:
+    fact = manifest.decode(raw(served, uid)).fact
+    assert fact is not None
+    live.observe(REF, fact, version, uid)
 
 
-def test_what_never_came_is_forgotten_and_what_was_shown_counts_again() -> None:
+def served(live: LiveSnapshot) -> str | None:
+    fact = live.current.member(REF)
+    return fact.served_name if fact else None
+
+
+def others(live: LiveSnapshot) -> list[Any]:
+    return sorted(getattr(fact, "served_name", None) for fact in live.alternatives("shop"))
+
+
+def test_an_admitted_creation_counts_at_once_until_a_watch_shows_it() -> None:
+    live = LiveSnapshot(Clock())
+
+    live.expect(creation())
+    assert (served(live), live.pending_since(REF)) == ("get", 0.0)
+    show(live, "renamed", 7)
+
+    assert (served(live), live.pending_since(REF)) == ("renamed", None)
+
+
+def test_an_update_counts_beside_what_it_replaces_until_a_later_version_is_shown() -> None:
+    live = LiveSnapshot(Clock())
+    show(live, "old", 5)
+
+    live.expect(update("new", "5"))
+    show(live, "old", 5)
+    assert (served(live), others(live)) == ("new", ["old"])
+
+    show(live, "third", 6)
+    assert (served(live), others(live)) == ("third", [])
+
+
+def test_two_updates_of_one_object_count_both() -> None:
+    live = LiveSnapshot(Clock())
+    show(live, "old", 5)
+
+    live.expect(update("new", "5"))
+    live.expect(update("newer", "5"))
+
+    assert (served(live), others(live)) == ("newer", ["new", "old"])
+    assert live.alternatives("elsewhere") == []
+
+
+def test_a_repeated_write_counts_once() -> None:
+    live = LiveSnapshot(Clock())
+    live.expect(creation(uid="one"))
+    live.expect(creation("other", uid="two"))
+    live.expect(creation(uid="three"))
+
+    assert (served(live), others(live)) == ("get", ["other"])
+
+
+def test_an_update_that_the_watch_is_behind_stays() -> None:
+    live = LiveSnapshot(Clock())
+    live.expect(update("new", "7"))
+
+    show(live, "older", 6)
+
+    assert (served(live), others(live)) == ("new", ["older"])
+
+
+def test_a_creation_waits_for_its_own_uid() -> None:
+    live = LiveSnapshot(Clock())
+    show(live, "old", 5, uid="former")
+    live.expect(creation())
+    assert (served(live), others(live)) == ("old", ["get"])
+
+    live.observe_deletion(REF, 6, "former")
+    assert (served(live), others(live)) == ("get", [])
+    live.observe_deletion(REF, 8, "u")
+    assert served(live) is None
+
+
+def test_an_update_ends_with_its_object_but_not_by_an_older_deletion() -> None:
+    live = LiveSnapshot(Clock())
+    live.expect(update("new", "7"))
+
+    live.observe_deletion(REF, 6, "former")
+    assert served(live) == "new"
+    live.observe_deletion(REF, 8, "u")
+    assert served(live) is None
+
+
+def test_versions_that_are_not_numbers_are_equal_or_not() -> None:
+    live = LiveSnapshot(Clock())
+    live.expect(update("new", "abc"))
+
+    show(live, "old", "abc")
+    assert served(live) == "new"
+    show(live, "old", "abd")
+    assert served(live) == "old"
+
+
+def test_what_nothing_shows_is_forgotten_in_the_end() -> None:
     clock = Clock()
-    memory = Memory(clock)
-    memory.shown(fact("old", "u"))
-    memory.expect(fact("new"))
-    memory.expect(fact("newer"))
+    live = LiveSnapshot(clock)
+    show(live, "old", 5)
+    live.expect(update("new", "5"))
 
-    clock.now = IN_FLIGHT_SECONDS + 1
+    clock.now += KEEP_SECONDS + 1
 
-    assert memory.snapshot.get(REF) == fact("old", "u")
+    assert (served(live), others(live)) == ("old", [])
 
 
-def test_what_never_was_is_dropped() -> None:
+def test_the_oldest_are_forgotten_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_snapshot, "PENDING", 1)
+    monkeypatch.setattr(live_snapshot, "SIGHTINGS", 1)
+    live = LiveSnapshot(Clock())
+    other = manifest.decode(raw(name="b"))
+
+    live.expect(creation())
+    live.expect(Change(other.ref, None, other))
+    assert [fact.ref.name for fact in live.current] == ["b"]
+
+    show(live, "old", 5)
+    assert other.fact is not None
+    live.observe(other.ref, other.fact, 6, "u")
+    assert live.sighting(REF) is None
+    assert live.sighting(other.ref) == Sighting(6, "u")
+
+
+def test_what_cannot_be_read_is_not_expected() -> None:
+    live = LiveSnapshot(Clock())
+    broken = manifest.decode(raw(port=[]))
+
+    live.expect(Change(broken.ref, None, broken))
+    live.expect(Change(broken.ref, broken, None))
+
+    assert len(live.current) == 0
+
+
+READS = {
+    "a creation may still be stored": (creation(), None, 1.0, "get"),
+    "a creation that can no longer be stored is gone": (creation(), None, LANDING_SECONDS + 1, None),
+    "a creation fails where there is another object": (creation(), raw("else", "v", "9"), 1.0, None),
+    "an update may still be stored on its base": (update("new", "5"), raw("old", "u", "5"), 1.0, "new"),
+    "an update can no longer be stored": (update("new", "5"), raw("old", "u", "5"), LANDING_SECONDS + 1, None),
+    "an update was refused, and another one stored": (update("new", "5"), raw("third", "u", "6"), 1.0, None),
+    "an update cannot be stored on nothing": (update("new", "5"), None, 1.0, None),
+}
+
+
+@pytest.mark.parametrize("row", READS.values(), ids=READS)
+def test_a_read_shows_what_cannot_be_stored_any_more(row: Any) -> None:
+    change, found, seconds, expected = row
     clock = Clock()
-    memory = Memory(clock)
-    memory.expect(fact())
+    live = LiveSnapshot(clock)
+    live.expect(change)
+    clock.now += seconds
 
-    clock.now = IN_FLIGHT_SECONDS + 1
+    live.resolve(REF, manifest.decode(found) if found else None, live.now())
 
-    assert memory.snapshot.get(REF) is None
+    assert served(live) == expected
 
 
-def test_a_read_that_finds_nothing_does_not_undo_what_is_on_its_way() -> None:
-    memory = Memory(Clock())
-    memory.expect(fact())
+def test_a_read_that_was_begun_before_the_write_was_admitted_says_nothing_of_it() -> None:
+    clock = Clock()
+    live = LiveSnapshot(clock)
+    begun = live.now()
+    clock.now += 1
+    live.expect(update("new", "5"))
 
-    memory.absent(REF)
-    assert memory.snapshot.get(REF) == fact()
-    memory.gone(REF)
-    assert memory.snapshot.get(REF) is None
+    live.resolve(REF, None, begun)
+
+    assert served(live) == "new"
+
+
+def test_a_review_of_a_deletion_shows_that_its_object_was_stored() -> None:
+    live = LiveSnapshot(Clock())
+    live.expect(creation())
+
+    live.note_stored(REF, "another", "6")
+    assert live.pending_since(REF) is not None
+    live.note_stored(REF, "u", "7")
+
+    assert (served(live), live.pending_since(REF)) == ("get", None)

@@ -16,7 +16,7 @@ from crd.facts import ServiceFact
 from crd.ledger import intent
 from crd.ref import Kind, Ref
 from webhook import watches
-from webhook.live_snapshot import Memory
+from webhook.live_snapshot import LiveSnapshot
 
 
 def manifest(name: str, version: str, port: Any = 80) -> dict[str, Any]:
@@ -70,8 +70,8 @@ async def test_lists_and_watches_feed_the_snapshot_with_facts() -> None:
         {"type": "MODIFIED", "object": manifest("b", "13", port=[])},
     ]
     api = Api({"services": [service], "mcptools": tools}, events)
-    memory = Memory(lambda: 0.0)
-    watched = watches.informers(api, memory, Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5), lambda *_: None)
+    live = LiveSnapshot(lambda: 0.0)
+    watched = watches.informers(api, live, Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5), lambda *_: None)
 
     tasks = [asyncio.ensure_future(informer.run()) for informer in watched.values()]
     async with asyncio.timeout(5):
@@ -81,7 +81,7 @@ async def test_lists_and_watches_feed_the_snapshot_with_facts() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
     # One that cannot be read counts as absent.
-    assert {fact.ref.name for fact in memory.snapshot} == {"s", "c"}
-    found = memory.snapshot.get(Ref(Kind.SERVICE, "shop", "s"))
+    assert {fact.ref.name for fact in live.current} == {"s", "c"}
+    found = live.current.get(Ref(Kind.SERVICE, "shop", "s"))
     assert found == ServiceFact(Ref(Kind.SERVICE, "shop", "s"), "ClusterIP", (("", 80),))
     assert watched[Kind.TOOL].reached == 13

@@ -183,9 +183,9 @@ def test_only_what_claims_or_selects_anew_is_noted(row: Any) -> None:
 
 
 @pytest.mark.parametrize(("there", "expected"), [(STRICT, True), (STANDARD, False)])
-def test_a_deletion_frees_where_a_server_is_strict(there: Object, expected: bool) -> None:
-    assert conflicts.frees(snapshot(there), Change(tool("a").ref, tool("a"), None)) is expected
-    assert not conflicts.frees(snapshot(there), made(tool("a")))
+def test_a_namespace_is_guarded_where_a_server_is_strict(there: Object, expected: bool) -> None:
+    assert conflicts.is_guarded(snapshot(there), "shop") is expected
+    assert not conflicts.is_guarded(snapshot(there), "elsewhere")
 
 
 OLD = tool("a", "old", version="5")

@@ -1,0 +1,63 @@
+"""One webhook without its HTTP server, whose informers have what they are shown."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from cluster.clock import Clock
+from crd import manifest
+from crd.ref import Kind, Ref
+from webhook import admit, review, watches
+from webhook.admit import Decision
+from webhook.ledger import Ledgers
+from webhook.live_snapshot import LiveSnapshot
+from webhook.reviewer import Reviewer
+
+
+class Replica:
+    def __init__(self, api: Any, *known: dict[str, Any], now: Callable[[], float] = lambda: 1000.0) -> None:
+        self.live = LiveSnapshot(now)
+        clock = Clock(now, asyncio.sleep, lambda: 0.0)
+        self.watched = watches.informers(api, self.live, clock, lambda *_: None)
+        self.ledgers = Ledgers(api, "mcp-system", now=now, jitter=lambda: 0.0)
+        self.reviewer = Reviewer(api, self.live, self.watched, self.ledgers)
+        for item in known:
+            self.show(item)
+
+    def show(self, item: dict[str, Any], version: str = "1") -> None:
+        """The watch shows this state."""
+        item = copy.deepcopy(item)
+        item["metadata"].setdefault("resourceVersion", version)
+        item["metadata"].setdefault("uid", f"uid-{item['metadata']['name']}")
+        informer = self.watched[Kind(item["kind"])]
+        key = (item["metadata"]["namespace"], item["metadata"]["name"])
+        assert informer.offer_read(key, item, informer.sequence())
+
+    def remove(self, kind: Kind, name: str, namespace: str = "shop") -> None:
+        """The watch shows that the object was deleted."""
+        informer = self.watched[kind]
+        informer.offer_read((namespace, name), None, informer.sequence())
+
+    def stored(self, name: str) -> Any:
+        """What the snapshot has of a tool."""
+        return self.live.current.member(Ref(Kind.TOOL, "shop", name))
+
+    async def judge(
+        self, new: dict[str, Any], old: Any = None, *, dry_run: bool = False, seconds: float = 5.0
+    ) -> Decision:
+        operation = review.Operation.UPDATE if old else review.Operation.CREATE
+        asked = review.Review("u", operation, new["kind"], "shop", new["metadata"]["name"], new, old)
+        deadline = asyncio.get_running_loop().time() + seconds
+        return await self.reviewer.validate(admit.judge_object(asked), deadline, dry_run=dry_run)
+
+    async def delete(self, old: dict[str, Any], *, dry_run: bool = False) -> tuple[str, ...]:
+        ref = manifest.decode(old).ref
+        operation = review.Operation.DELETE
+        asked = review.Review("u", operation, ref.kind, ref.namespace, ref.name, None, old, dry_run=dry_run)
+        warnings = self.reviewer.note_deletion(asked)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return warnings

@@ -1,0 +1,173 @@
+"""Large objects are judged in processes that can be ended; small ones on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from webhook import object_process
+from webhook.object_processes import SMALL, ExceededError, ObjectProcesses, QueueFullError, is_small
+from webhook.review import Operation
+
+
+def body(name: str = "a", namespace: str = "shop", operation: str = "CREATE", **metadata: Any) -> bytes:
+    new = {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPTool",
+        "metadata": {"name": name, "namespace": namespace, "uid": "u", **metadata},
+        "spec": {"name": "get", "service": {"name": "orders", "port": 80}, "inputSchema": {"type": "array"}},
+    }
+    request = {"uid": "u-1", "kind": {"kind": "MCPTool"}, "namespace": namespace, "operation": operation, "object": new}
+    return json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).encode()
+
+
+# A process as the real one speaks, that never answers the body "hang" and dies of "die".
+FAKE = """
+import pickle, socket, struct, time
+connection = socket.socket(fileno=0)
+incoming = connection.makefile("rb")
+connection.sendall(struct.pack("!I", 0))
+while header := incoming.read(4):
+    body = incoming.read(struct.unpack("!I", header)[0])
+    if b"hang" in body:
+        time.sleep(60)
+    if b"die" in body:
+        break
+    given = pickle.dumps(([body.decode()], None))
+    connection.sendall(struct.pack("!I", len(given)) + given)
+"""
+
+
+class Running:
+    """Processes that are ended when the test is over."""
+
+    def __init__(self, size: int = 1, **options: Any) -> None:
+        self.exceeded = 0
+        self.processes = ObjectProcesses(size, exceeded=self._count, **options)
+
+    def _count(self) -> None:
+        self.exceeded += 1
+
+    async def __aenter__(self) -> Self:
+        self.processes.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.processes.stop()
+
+
+def priorities_of_children() -> list[int]:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [os.getpriority(os.PRIO_PROCESS, int(child)) for child in children]
+
+
+def name_of(answer: Any) -> str:
+    return str(json.loads(answer[0][0])["request"]["object"]["metadata"]["name"])
+
+
+def fake(**options: Any) -> Running:
+    return Running(command=(sys.executable, "-c", FAKE), **options)
+
+
+def test_size_and_what_is_costly_make_an_object_large() -> None:
+    assert is_small(b"x" * SMALL)
+    assert not is_small(b"x" * (SMALL + 1))
+    assert not is_small(b'"pattern":' * 20)
+
+
+def test_the_answer_of_a_process_holds_no_manifest() -> None:
+    asked, judged = object_process.answer(body(annotations={"note": "x"}))  # type: ignore[misc]
+
+    assert (asked.uid, asked.new, asked.old, asked.operation) == ("u-1", None, None, Operation.CREATE)
+    assert judged is not None
+    assert [finding.reason for finding in judged.findings.own if finding.level == "error"] == ["InvalidSchema"]
+    assert judged.change.new is not None
+    assert (judged.change.new.spec, judged.change.new.raw) == (None, {"metadata": {"uid": "u"}})
+    assert judged.change.new.fact is not None
+
+
+def test_a_body_that_is_not_a_review_is_an_answer_too() -> None:
+    assert "not JSON" in str(object_process.answer(b"no"))
+    assert "not a named object" in str(object_process.answer(body("")))
+
+
+async def test_a_real_process_judges_with_low_priority() -> None:
+    async with Running() as running:
+        asked, judged = await running.processes.judge(body())
+        with pytest.raises(ValueError, match="not JSON"):
+            await running.processes.judge(b"no")
+        niceness = priorities_of_children()
+
+    assert asked.uid == "u-1"
+    assert judged is not None
+    assert judged.change.ref.name == "a"
+    assert os.getpriority(os.PRIO_PROCESS, 0) + object_process.NICENESS in niceness
+    assert running.exceeded == 0
+
+
+async def test_time_is_bounded_by_the_kernel_even_within_foreign_code() -> None:
+    hog = (
+        "import re, signal, socket; from webhook import object_process as p;"
+        "p.answer = lambda body: re.match('(a*)*$', 'a' * 40 + 'b'); p.main()"
+    )
+    async with Running(command=(sys.executable, "-c", hog), wall_seconds=30) as running:
+        with pytest.raises(ExceededError, match="too long"):
+            await running.processes.judge(b"x")
+
+    assert running.exceeded == 1
+
+
+@pytest.mark.parametrize("fault", [b"hang", b"die"])
+async def test_a_process_that_exceeds_its_bounds_is_replaced_and_the_next_ones_go_on(fault: bytes) -> None:
+    async with fake(wall_seconds=0.3) as running:
+        first, second = await asyncio.gather(
+            running.processes.judge(fault), running.processes.judge(b"next"), return_exceptions=True
+        )
+
+    assert isinstance(first, ExceededError)
+    assert second == (["next"], None)
+    assert running.exceeded == 1
+
+
+async def test_the_queue_has_a_limit_and_namespaces_take_turns() -> None:
+    processes = ObjectProcesses(1, command=(sys.executable, "-c", FAKE))
+    flood = [asyncio.create_task(processes.judge(body(f"f{number}", "flood"))) for number in range(9)]
+    await asyncio.sleep(0)
+    plain = asyncio.create_task(processes.judge(body("plain", "shop")))
+    others = [asyncio.create_task(processes.judge(body("x", f"ns-{number}"))) for number in range(24)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFullError, match="try again"):
+        await flood[8]
+    with pytest.raises(QueueFullError):
+        await others[23]
+    order: list[str] = []
+    for task in (*flood[1:8], plain):
+        task.add_done_callback(lambda done: order.append(name_of(done.result())))
+    flood[0].cancel()
+
+    processes.start()
+    await asyncio.gather(*flood[1:8], plain, *others[:23], return_exceptions=False)
+    await processes.stop()
+
+    assert order.index("plain") <= 1
+
+
+async def test_what_does_not_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        running.processes._command = (sys.executable, "-c", FAKE)
+
+    running = Running(command=(sys.executable, "-c", ""))
+    monkeypatch.setattr("webhook.object_processes.asyncio.sleep", pause)
+    async with running:
+        assert await running.processes.judge(b"next") == (["next"], None)
+
+    assert pauses == [1]

@@ -1,0 +1,227 @@
+"""Two changes that conflict never pass one process, whatever was waited for; nobody is refused for what is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+
+from cluster.transport import ApiError
+from tests.webhook.replica import Replica
+from webhook import object_process
+from webhook.live_snapshot import LANDING_SECONDS
+from webhook.metrics import Metrics
+from webhook.object_processes import ExceededError, ObjectProcesses
+from webhook.server import Hook
+
+
+def raw(kind: str, name: str, spec: dict[str, Any], app: str = "shop", **metadata: Any) -> dict[str, Any]:
+    common = {"name": name, "namespace": "shop", "uid": f"uid-{name}", "labels": {"app": app}}
+    return {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": kind,
+        "metadata": {**common, **metadata},
+        "spec": spec,
+    }
+
+
+def tool(name: str, served: str = "get", app: str = "shop", **metadata: Any) -> dict[str, Any]:
+    return raw("MCPTool", name, {"name": served, "service": {"name": "orders", "port": 80}}, app, **metadata)
+
+
+def server(name: str = "main", app: str = "shop", integrity: str = "Standard") -> dict[str, Any]:
+    return raw("MCPServer", name, {"toolSelector": {"matchLabels": {"app": app}}, "integrity": integrity})
+
+
+class Api:
+    """Objects by name; ``before`` is run before a read is answered, and its result is the answer if there is one."""
+
+    def __init__(self, *items: dict[str, Any]) -> None:
+        self.items = {item["metadata"]["name"]: item for item in items}
+        for item in items:
+            item["metadata"].setdefault("resourceVersion", "1")
+        self.reads: list[str] = []
+        self.before: Any = lambda _name: None
+
+    async def request(self, method: str, path: str, *, body: Any = None, **_: Any) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        if method != "GET":
+            name = body["metadata"]["name"]
+            self.items[name] = {**copy.deepcopy(body), "metadata": {**body["metadata"], "resourceVersion": "1"}}
+            return self.items[name]
+        name = path.rpartition("/")[2]
+        self.reads.append(name)
+        found = self.before(name) or self.items.get(name)
+        if found is None:
+            raise ApiError(404, "NotFound", "no")
+        return dict(copy.deepcopy(found))
+
+
+async def test_a_read_that_the_watch_has_overtaken_does_not_bring_the_old_state_back() -> None:
+    before, after = tool("a", "old", resourceVersion="1"), tool("a", "new", resourceVersion="2")
+    api = Api(server(), before)
+    replica = Replica(api, server(), before)
+
+    def overtake(name: str) -> Any:
+        if name == "a":
+            replica.show(after)
+            return before
+        return None
+
+    api.before = overtake
+
+    assert (await replica.judge(tool("b", "old"))).allowed
+    assert replica.stored("a").served_name == "new"
+    api.before = lambda name: after if name == "a" else None
+    assert not (await replica.judge(tool("c", "new"))).allowed
+
+
+async def test_a_denial_that_blames_what_nobody_has_seen_stored_says_so() -> None:
+    now = [1000.0]
+    api = Api(server())
+    replica = Replica(api, server(), now=lambda: now[0])
+    assert (await replica.judge(tool("a"))).allowed
+    now[0] += 5
+
+    denied = await replica.judge(tool("b"))
+
+    assert not denied.allowed
+    assert "MCPTool shop/a was admitted 5 s ago and is not stored yet; try again in 60 s" in denied.message
+    assert api.reads == ["main", "a"]
+
+
+async def test_an_admitted_write_that_was_never_stored_stops_counting_when_a_read_shows_its_absence() -> None:
+    now = [1000.0]
+    replica = Replica(Api(server()), server(), now=lambda: now[0])
+    await replica.judge(tool("a"))
+
+    now[0] += LANDING_SECONDS + 1
+
+    assert (await replica.judge(tool("b"))).allowed
+
+
+async def test_a_rename_that_was_refused_later_stops_counting_when_another_version_is_stored() -> None:
+    first = tool("a", "first", resourceVersion="3")
+    api = Api(server(), tool("a", "third", resourceVersion="4"))
+    replica = Replica(api, server(), first)
+    assert (await replica.judge(tool("a", "second", resourceVersion="3"), first)).allowed
+
+    assert (await replica.judge(tool("b", "second"))).allowed
+    assert replica.stored("a").served_name == "third"
+
+
+async def test_the_name_that_a_rename_gives_up_is_taken_until_the_rename_is_stored() -> None:
+    first, second = tool("a", "first", resourceVersion="3"), tool("a", "second", resourceVersion="3")
+    api = Api(server(), first)
+    replica = Replica(api, server(), first)
+    assert (await replica.judge(second, first)).allowed
+
+    denied = await replica.judge(tool("b", "first"))
+    assert not denied.allowed
+    assert "MCPTool shop/a was admitted 0 s ago and is not stored yet" in denied.message
+
+    api.items["a"] = tool("a", "second", resourceVersion="4")
+    assert (await replica.judge(tool("b", "first"))).allowed
+
+
+async def test_a_server_that_widens_is_held_to_what_its_members_may_still_be() -> None:
+    first = tool("a", "first", resourceVersion="3")
+    other = tool("b", "first", app="other", resourceVersion="2")
+    api = Api(first, other)
+    narrow = server()
+    replica = Replica(api, narrow, first, other)
+    assert (await replica.judge(tool("a", "second", resourceVersion="3"), first)).allowed
+
+    wide = copy.deepcopy(narrow)
+    wide["spec"]["toolSelector"] = {"matchExpressions": [{"key": "app", "operator": "Exists"}]}
+
+    assert not (await replica.judge(wide, narrow)).allowed
+
+
+@pytest.mark.parametrize("beside", [(), (server("strict", "elsewhere", "Strict"),)])
+async def test_of_two_on_a_standard_server_one_passes_also_beside_a_strict_one(beside: Any) -> None:
+    servers = (server(), *beside)
+    replica = Replica(Api(*servers), *servers)
+
+    decisions = await asyncio.gather(replica.judge(tool("a")), replica.judge(tool("b")))
+
+    assert sorted(decision.allowed for decision in decisions) == [False, True]
+
+
+async def test_a_dry_run_is_not_remembered_where_a_server_is_strict() -> None:
+    replica = Replica(Api(server(integrity="Strict")), server(integrity="Strict"))
+
+    assert (await replica.judge(tool("a"), dry_run=True)).allowed
+    assert replica.stored("a") is None
+
+
+class SlowProcesses:
+    """Judges as the processes do, once it is let."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    async def judge(self, body: bytes) -> Any:
+        await self.go.wait()
+        return object_process.answer(body)
+
+
+async def test_what_was_admitted_while_a_large_object_was_judged_counts(hook_client: Any) -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+    processes = SlowProcesses()
+    hook = Hook(replica.reviewer, processes, Metrics(), unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
+    client = await hook_client(hook)
+
+    async def ask(new: dict[str, Any]) -> dict[str, Any]:
+        request = {"uid": "u", "kind": {"kind": "MCPTool"}, "operation": "CREATE", "namespace": "shop", "object": new}
+        body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+        return dict((await (await client.post("/validate", json=body)).json())["response"])
+
+    large = asyncio.create_task(ask(tool("large", annotations={"note": "x" * 40_000})))
+    while not hook._in_flight:
+        await asyncio.sleep(0)
+    assert (await ask(tool("small")))["allowed"]
+    processes.go.set()
+
+    denied = await large
+    assert not denied["allowed"]
+    assert denied["status"]["reason"] == "DuplicateName"
+
+
+def large_body() -> dict[str, Any]:
+    large = tool("large", annotations={"note": "x" * 40_000})
+    request = {"uid": "u-9", "kind": {"kind": "MCPTool"}, "operation": "CREATE", "namespace": "shop", "object": large}
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+
+
+async def test_a_full_queue_is_a_refusal_and_waiting_has_an_end(hook_client: Any) -> None:
+    replica = Replica(Api(server()), server())
+    # No process was started, so reviews wait for one until their time is over.
+    hook = Hook(replica.reviewer, ObjectProcesses(1), Metrics(), unready=lambda: None, draining=lambda: False)
+    client = await hook_client(hook)
+
+    answers = await asyncio.gather(*(client.post("/validate?timeout=0.4s", json=large_body()) for _ in range(9)))
+
+    responses = [(await answer.json())["response"] for answer in answers]
+    assert sorted(answer.status for answer in answers) == [200] + [504] * 8
+    assert sorted(response["status"]["code"] for response in responses) == [429] + [504] * 8
+    assert {response["uid"] for response in responses} == {"u-9"}
+
+
+async def test_a_judgement_past_its_bounds_is_a_failure_that_is_counted_elsewhere(hook_client: Any) -> None:
+    class Exceeding:
+        async def judge(self, _body: bytes) -> Any:
+            raise ExceededError("the object takes too long to judge; make it smaller")
+
+    replica = Replica(Api(server()), server())
+    hook = Hook(replica.reviewer, Exceeding(), Metrics(), unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
+    client = await hook_client(hook)
+
+    answer = await client.post("/validate", json=large_body())
+
+    response = (await answer.json())["response"]
+    assert (answer.status, response["uid"], response["allowed"]) == (500, "u-9", False)
+    assert "make it smaller" in response["status"]["message"]

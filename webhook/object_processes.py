@@ -1,0 +1,168 @@
+"""Processes that judge large objects, so that a judgement never delays the event loop, and can be ended.
+
+Compiling 64 KiB of schema holds the interpreter for as long as it takes, so neither a thread nor a count of steps would
+do. A process that exceeds its bounds is killed and replaced; its review gets an error, and the next ones go on. Reviews
+wait in a queue of limited length, by namespace in turn: whoever sends many waits for himself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import re
+import socket
+import subprocess
+import sys
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from webhook.object_process import HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from webhook.admit import JudgedObject
+    from webhook.review import Review
+
+__all__ = ["ExceededError", "ObjectProcesses", "QueueFullError", "is_small"]
+
+logger = logging.getLogger(__name__)
+
+# What is judged on the event loop: measured in bytes of the body, where some words stand for the work they cause.
+SMALL = 32 * 1024
+COSTLY = {b'"pattern': 2048, b'"$ref"': 1024, b'"anyOf"': 1024, b'"oneOf"': 1024, b'"allOf"': 1024}
+# Seconds by the clock. By the time that the process computes, the bound is lower: `object_process.CPU_SECONDS`.
+WALL_SECONDS = 2.0
+START_SECONDS = 30.0
+QUEUE = 32
+QUEUE_OF_NAMESPACE = 8
+_NAMESPACE = re.compile(rb'"namespace": ?"([a-z0-9-]{1,63})"')
+_MODULE = "webhook.object_process"
+_HOME = Path(__file__).parents[1]
+
+
+class ExceededError(Exception):
+    """The judgement took more time or memory than it may, or its process died."""
+
+
+class QueueFullError(Exception):
+    """Too many large objects wait for their judgement."""
+
+
+@dataclass(slots=True)
+class _Job:
+    body: bytes
+    done: asyncio.Future[Any]
+
+
+def is_small(body: bytes) -> bool:
+    """Whether a review is judged at once on the event loop."""
+    return len(body) <= SMALL and len(body) + sum(body.count(word) * work for word, work in COSTLY.items()) <= SMALL
+
+
+class ObjectProcesses:
+    """``size`` processes, started by `start`. ``command`` is what one runs; ``exceeded`` is called for each killed."""
+
+    def __init__(
+        self,
+        size: int = 2,
+        *,
+        exceeded: Callable[[], None] = lambda: None,
+        command: tuple[str, ...] = (sys.executable, "-m", _MODULE),
+        wall_seconds: float = WALL_SECONDS,
+    ) -> None:
+        self._size = size
+        self._exceeded = exceeded
+        self._command = command
+        self._wall_seconds = wall_seconds
+        self._waiting: OrderedDict[bytes, deque[_Job]] = OrderedDict()
+        self._count = 0
+        self._arrived = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the processes."""
+        self._tasks = [asyncio.create_task(self._keep_serving()) for _ in range(self._size)]
+
+    async def stop(self) -> None:
+        """End the processes, and whatever they are doing."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def judge(self, body: bytes) -> tuple[Review, JudgedObject | None]:
+        """The review without its objects, and its object's judgement; None for one that need not be judged.
+
+        Raises ValueError for a body that is unfit, ExceededError, QueueFullError."""
+        found = _NAMESPACE.search(body, 0, 4096)
+        namespace = found[1] if found else b""
+        queue = self._waiting.setdefault(namespace, deque())
+        if self._count >= QUEUE or len(queue) >= QUEUE_OF_NAMESPACE:
+            if not queue:
+                del self._waiting[namespace]
+            raise QueueFullError("too many large objects wait for their judgement; try again in a second")
+        job = _Job(body, asyncio.get_running_loop().create_future())
+        queue.append(job)
+        self._count += 1
+        self._arrived.set()
+        answer: tuple[Review, JudgedObject | None] | str = await job.done
+        if isinstance(answer, str):
+            raise ValueError(answer)  # noqa: TRY004 -- the type says that the body is unfit
+        return answer
+
+    async def _next(self) -> _Job:
+        """The next job whose sender still waits; the namespaces take turns."""
+        while True:
+            while not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            namespace, queue = self._waiting.popitem(last=False)
+            job = queue.popleft()
+            self._count -= 1
+            if queue:
+                self._waiting[namespace] = queue
+            if not job.done.done():
+                return job
+
+    async def _keep_serving(self) -> None:
+        while True:
+            try:
+                await self._serve()
+            except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+                logger.warning("a process for large objects did not start: %s", error)
+                await asyncio.sleep(1)
+
+    async def _serve(self) -> None:
+        """One process, from its start until it has to be replaced."""
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        with theirs:
+            process = subprocess.Popen(self._command, stdin=theirs.fileno(), cwd=_HOME)  # noqa: S603, ASYNC220 -- fork and exec
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await reader.readexactly(HEADER.size)
+            while True:
+                job = await self._next()
+                try:
+                    async with asyncio.timeout(self._wall_seconds):
+                        writer.writelines((HEADER.pack(len(job.body)), job.body))
+                        await writer.drain()
+                        (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
+                        answer = pickle.loads(await reader.readexactly(length))  # noqa: S301 -- our own process
+                except (OSError, asyncio.IncompleteReadError, TimeoutError):
+                    self._exceeded()
+                    if not job.done.done():
+                        job.done.set_exception(ExceededError("the object takes too long to judge; make it smaller"))
+                    return
+                except asyncio.CancelledError:
+                    job.done.cancel()
+                    raise
+                if not job.done.done():
+                    job.done.set_result(answer)
+        finally:
+            process.kill()
+            writer.close()
+            await asyncio.to_thread(process.wait)
