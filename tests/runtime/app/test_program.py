@@ -1,4 +1,4 @@
-"""The server as a process: two ports, a folder with a catalog, a clean end."""
+"""The server as a process: two ports, a directory with a catalog, a clean shutdown."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from crd.published import catalogs
 from crd.published.policy import Bucket
 from crd.published.settings import Limits
 from runtime.app import program
-from runtime.state.sessions import MemorySessions, Session, StoreUnavailableError
-from tests.runtime import asking
+from tests.runtime import raw_http
 
 
 def free_port() -> int:
@@ -32,7 +31,7 @@ async def status(url: str) -> tuple[int, str]:
 
 
 async def running(directory: Path, **more: Any) -> tuple[asyncio.Event, asyncio.Task[None], str]:
-    """A process; the URL is that of its probes, or with a Redis that of its endpoint."""
+    """Start a process. The URL is that of its probes, or with Redis that of its serving port."""
     ports, stop = (free_port(), free_port()), asyncio.Event()
     settings = program.Settings(
         directory, host="127.0.0.1", port=ports[0], health_port=ports[1], drain_seconds=0.1, **more
@@ -49,7 +48,9 @@ async def running(directory: Path, **more: Any) -> tuple[asyncio.Event, asyncio.
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_it_serves_a_folder_and_stops_when_told(tmp_path: Path, catalog_of: Any, packed: bool) -> None:
+async def test_it_serves_the_catalog_of_a_directory_and_stops_on_request(
+    tmp_path: Path, catalog_of: Any, packed: bool
+) -> None:
     payload = catalogs.dump(catalog_of())
     if packed:
         (tmp_path / catalogs.GZIP_FILE).write_bytes(gzip.compress(payload))
@@ -64,7 +65,7 @@ async def test_it_serves_a_folder_and_stops_when_told(tmp_path: Path, catalog_of
     await task
 
 
-async def test_without_a_catalog_it_is_alive_and_not_ready(tmp_path: Path) -> None:
+async def test_without_a_catalog_it_is_alive_but_not_ready(tmp_path: Path) -> None:
     stop, task, url = await running(tmp_path)
 
     assert await status(f"{url}/readyz") == (503, "no catalog is loaded yet\n")
@@ -72,7 +73,7 @@ async def test_without_a_catalog_it_is_alive_and_not_ready(tmp_path: Path) -> No
     await task
 
 
-async def test_a_catalog_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+async def test_readyz_reports_an_unreadable_catalog(tmp_path: Path) -> None:
     (tmp_path / catalogs.FILE).write_text('{"format": 99}')
     stop, task, url = await running(tmp_path)
 
@@ -81,23 +82,7 @@ async def test_a_catalog_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     await task
 
 
-async def test_sessions_in_memory_end_with_their_time_and_have_a_limit() -> None:
-    now = 0.0
-    store = MemorySessions(lambda: now, limit=1)
-    await store.create("a", Session("2025-11-25"), ttl=10)
-    with pytest.raises(StoreUnavailableError):
-        await store.create("b", Session("2025-11-25"), ttl=10)
-    now = 9.0
-    assert await store.use("a", "", ttl=10) is not None
-    now = 20.0
-    assert await store.use("a", "", ttl=10) is None
-    await store.create("b", Session("2025-11-25"), ttl=10)
-    now = 40.0
-    await store.create("c", Session("2025-11-25"), ttl=10)
-    assert not await store.end("b", "")
-
-
-async def test_the_catalog_says_how_much_is_logged(tmp_path: Path, catalog_of: Any) -> None:
+async def test_the_catalog_sets_the_log_level(tmp_path: Path, catalog_of: Any) -> None:
     before = logging.getLogger().level
     (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of(log_level="error")))
     stop, task, _ = await running(tmp_path)
@@ -108,12 +93,14 @@ async def test_the_catalog_says_how_much_is_logged(tmp_path: Path, catalog_of: A
     logging.getLogger().setLevel(before)
 
 
-async def test_limits_and_sessions_of_a_process_are_in_its_redis(tmp_path: Path, catalog_of: Any, redis: Any) -> None:
+async def test_a_process_with_redis_keeps_sessions_and_limits_there(
+    tmp_path: Path, catalog_of: Any, redis: Any
+) -> None:
     wanted = catalog_of(sessions="Redis", limits=Limits(Bucket(1, 3600)))
     (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(wanted))
     stop, task, url = await running(tmp_path, redis=redis.options())
 
-    statuses = [(await asking.send(f"{url}/mcp", body=asking.INITIALIZE))[0] for _ in range(2)]
+    statuses = [(await raw_http.send(f"{url}/mcp", body=raw_http.INITIALIZE))[0] for _ in range(2)]
 
     assert statuses == [200, 429]
     stop.set()

@@ -1,4 +1,4 @@
-"""Who is let in: keys and tokens, each with a way to turn it over, and what those hear who are not."""
+"""Authentication by API key and by token, rotation of keys, and the challenge to a denied client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.auth import authenticator, jwks, oauth_metadata, tokens
 from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import KeySets, KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
-from tests.runtime.asking import INITIALIZE, modern, rpc, send
+from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.example.com"
@@ -59,45 +59,45 @@ def unsigned(**header: Any) -> str:
     "given",
     [
         pytest.param(token(), id="RSA"),
-        pytest.param(token(algorithm="PS384"), id="the same key, another padding"),
+        pytest.param(token(algorithm="PS384"), id="RSA-PSS"),
         pytest.param(token(EC, "ec", "ES256"), id="EC"),
         pytest.param(token(ED, "ed", "EdDSA"), id="Ed25519"),
-        pytest.param(token(kid=None), id="no key named"),
+        pytest.param(token(kid=None), id="without kid"),
         pytest.param(token(aud=["other", "store"]), id="one of several audiences"),
-        pytest.param(token(exp=NOW - 29), id="expired within what clocks may differ"),
-        pytest.param(token(nbf=NOW + 29), id="valid soon"),
+        pytest.param(token(exp=NOW - 29), id="expired within the leeway"),
+        pytest.param(token(nbf=NOW + 29), id="valid within the leeway"),
         pytest.param(token(iat=NOW + 9999), id="issued in the future"),
     ],
 )
-def test_a_token_of_the_issuer_is_believed(given: str) -> None:
+def test_a_valid_token_is_accepted(given: str) -> None:
     assert tokens.verify(given, KEYS, WANTED, NOW)["sub"] == "ada"
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        pytest.param("x.y", "not a JWT", id="no token"),
-        pytest.param(token(OTHER), "signature", id="another's signature"),
+        pytest.param("x.y", "not a JWT", id="not a token"),
+        pytest.param(token(OTHER), "signature", id="the signature of another key"),
         pytest.param(token(EC, "rsa", "ES256"), "no key of the issuer matches", id="a key of another type"),
         pytest.param(token(OTHER, "enc"), "no key of the issuer matches", id="a key for encryption"),
         pytest.param(token(kid="new"), "no key of the issuer matches", id="an unknown key"),
         pytest.param(token(kid="broken"), "InvalidKeyError", id="a broken key"),
         pytest.param(token("secret" * 9, "rsa", "HS256"), "algorithm", id="a shared secret"),
         pytest.param(unsigned(), "algorithm", id="no signature"),
-        pytest.param(unsigned(alg="RS256", kid="rsa"), "signature", id="a header that was changed"),
+        pytest.param(unsigned(alg="RS256", kid="rsa"), "signature", id="a modified header"),
         pytest.param(token(iss="https://other.example.com"), "InvalidIssuer", id="another issuer"),
         pytest.param(token(aud="other"), "InvalidAudience", id="another audience"),
         pytest.param(token(aud=None), "MissingRequiredClaim", id="no audience"),
-        pytest.param(token(exp=None), "MissingRequiredClaim", id="no end"),
+        pytest.param(token(exp=None), "MissingRequiredClaim", id="no exp"),
         pytest.param(token(exp=NOW - 30), "expired", id="expired"),
-        pytest.param(token(exp=float("nan")), "expired", id="an end that is no number"),
-        pytest.param(token(exp="soon"), "expired", id="an end that is a text"),
-        pytest.param(token(exp=True), "expired", id="an end that is a boolean"),
+        pytest.param(token(exp=float("nan")), "expired", id="an exp that is not a number"),
+        pytest.param(token(exp="soon"), "expired", id="an exp that is a string"),
+        pytest.param(token(exp=True), "expired", id="an exp that is a boolean"),
         pytest.param(token(nbf=NOW + 31), "not valid yet", id="not valid yet"),
-        pytest.param(token(nbf="x"), "not valid yet", id="a beginning that is a text"),
+        pytest.param(token(nbf="x"), "not valid yet", id="an nbf that is a string"),
     ],
 )
-def test_any_other_token_is_not(given: str, message: str) -> None:
+def test_any_other_token_is_rejected(given: str, message: str) -> None:
     with pytest.raises(tokens.TokenError, match=message) as caught:
         tokens.verify(given, KEYS, WANTED, NOW)
 
@@ -113,18 +113,18 @@ def test_any_other_token_is_not(given: str, message: str) -> None:
         ({"scope": 7}, set()),
     ],
 )
-def test_scopes_are_read_however_issuers_write_them(claims: Any, expected: set[str]) -> None:
+def test_scopes_are_read_in_every_form_that_issuers_use(claims: Any, expected: set[str]) -> None:
     assert tokens.scopes(claims) == expected
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"keys": 7}'])
-def test_what_is_no_key_set_is_said_to_be_none(body: bytes) -> None:
+def test_an_invalid_key_set_is_rejected(body: bytes) -> None:
     with pytest.raises(tokens.InvalidKeysError):
         tokens.key_set(body)
 
 
 class Issuer:
-    """An issuer's keys at a URL that is never fetched in truth."""
+    """The keys of an issuer, without HTTP."""
 
     def __init__(self, *keys: Any) -> None:
         self.keys: tuple[Any, ...] | None = keys
@@ -143,7 +143,7 @@ class Issuer:
         return [key["kid"] for key in await self.sets.keys("u", unknown=unknown)]
 
 
-async def test_keys_are_fetched_once_for_all_and_kept() -> None:
+async def test_concurrent_callers_share_one_fetch_and_keys_are_cached() -> None:
     issuer = Issuer({"kid": "a"})
 
     assert await asyncio.gather(*(issuer.kids() for _ in range(9))) == [["a"]] * 9
@@ -155,7 +155,7 @@ async def test_keys_are_fetched_once_for_all_and_kept() -> None:
     assert issuer.asked == 2
 
 
-async def test_an_unknown_key_asks_anew_and_not_too_often() -> None:
+async def test_an_unknown_key_triggers_a_fetch_at_a_limited_rate() -> None:
     issuer = Issuer({"kid": "a"})
     await issuer.kids()
     issuer.keys = ({"kid": "b"},)
@@ -166,7 +166,7 @@ async def test_an_unknown_key_asks_anew_and_not_too_often() -> None:
     assert issuer.asked == 2
 
 
-async def test_old_keys_go_on_while_the_issuer_is_silent() -> None:
+async def test_cached_keys_stay_in_use_while_the_issuer_is_unavailable() -> None:
     issuer = Issuer({"kid": "a"})
     await issuer.kids()
     issuer.keys, issuer.now = None, jwks.MAX_AGE
@@ -176,7 +176,7 @@ async def test_old_keys_go_on_while_the_issuer_is_silent() -> None:
     assert issuer.asked == 2
 
 
-async def test_without_any_keys_nobody_can_be_told() -> None:
+async def test_without_any_keys_no_client_can_be_authenticated() -> None:
     issuer = Issuer()
     issuer.keys = None
 
@@ -187,7 +187,7 @@ async def test_without_any_keys_nobody_can_be_told() -> None:
     assert issuer.asked == 1
 
 
-async def test_keys_come_by_http_within_bounds(aiohttp_server: Any) -> None:
+async def test_fetching_keys_is_bounded_and_follows_no_redirect(aiohttp_server: Any) -> None:
     async def answer(request: web.Request) -> web.Response:
         match request.path:
             case "/keys":
@@ -209,7 +209,7 @@ async def test_keys_come_by_http_within_bounds(aiohttp_server: Any) -> None:
 
 
 class Secrets:
-    """Mounted Secrets, laid out as the kubelet does."""
+    """Mounted Secrets, with the layout of the kubelet."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -240,7 +240,9 @@ BY_KEY = Auth("APIKey", api_key_secret="clients")
 BY_TOKEN = Auth("JWT", jwt=WANTED)
 
 
-async def test_a_key_is_its_client_and_may_be_turned_over(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
+async def test_an_api_key_identifies_its_client_and_can_be_rotated(
+    replicas: Any, catalog_of: Any, secrets: Secrets
+) -> None:
     secrets.put("clients", ada="first\n", bob="second", nobody="\n")
     replica = await replicas.start(catalog_of(auth=BY_KEY))
 
@@ -267,7 +269,7 @@ async def test_a_key_is_its_client_and_may_be_turned_over(replicas: Any, catalog
         ),
     ],
 )
-async def test_without_a_key_nothing_is_served(
+async def test_a_request_without_a_valid_key_is_denied(
     replicas: Any, catalog_of: Any, secrets: Secrets, headers: dict[str, str], status: int, challenge: str
 ) -> None:
     secrets.put("clients", ada="first")
@@ -283,9 +285,7 @@ async def test_without_a_key_nothing_is_served(
         assert (found, answered["WWW-Authenticate"]) == (status, challenge)
 
 
-async def test_a_secret_that_is_not_there_is_not_the_client_s_fault(
-    replicas: Any, catalog_of: Any, secrets: Secrets
-) -> None:
+async def test_a_missing_secret_is_answered_with_503(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
     replica = await replicas.start(catalog_of(auth=BY_KEY))
     assert (await send(replica.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
     secrets.put("clients", ada=" ")
@@ -298,7 +298,7 @@ async def test_a_secret_that_is_not_there_is_not_the_client_s_fault(
     assert (await send(replica.mcp, body=INITIALIZE, **bearer("x")))[0] == 503
 
 
-async def test_a_token_s_user_and_claims_reach_the_call(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
+async def test_the_user_and_claims_of_a_token_reach_the_call(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
     secrets.issuer(*KEYS)
     replica = await replicas.start(catalog_of(auth=BY_TOKEN))
 
@@ -320,7 +320,7 @@ async def test_a_token_s_user_and_claims_reach_the_call(replicas: Any, catalog_o
         ({}, "uid", 401, None),
     ],
 )
-async def test_the_user_is_named_by_the_claim_that_was_chosen(
+async def test_the_configured_claim_names_the_user(
     replicas: Any, catalog_of: Any, secrets: Secrets, claims: Any, claim: str, status: int, principal: str | None
 ) -> None:
     secrets.issuer(*KEYS)
@@ -333,7 +333,7 @@ async def test_the_user_is_named_by_the_claim_that_was_chosen(
     assert principal is None or answer["result"]["structuredContent"]["principal"] == principal
 
 
-async def test_who_is_not_let_in_is_told_where_to_ask(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
+async def test_a_denied_client_gets_a_challenge(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
     secrets.issuer(*KEYS)
     replica = await replicas.start(catalog_of(auth=BY_TOKEN))
     where = f'scope="read write", resource_metadata="{replica.url}/.well-known/oauth-protected-resource/mcp"'
@@ -348,7 +348,7 @@ async def test_who_is_not_let_in_is_told_where_to_ask(replicas: Any, catalog_of:
     assert (status, headers["WWW-Authenticate"]) == (403, said)
 
 
-async def test_the_metadata_are_anybody_s_to_read(replicas: Any, catalog_of: Any) -> None:
+async def test_resource_metadata_needs_no_authentication(replicas: Any, catalog_of: Any) -> None:
     replica = await replicas.start(catalog_of(auth=BY_TOKEN))
 
     for path in (oauth_metadata.WELL_KNOWN + "/mcp", oauth_metadata.WELL_KNOWN):
@@ -384,7 +384,7 @@ async def test_the_metadata_are_anybody_s_to_read(replicas: Any, catalog_of: Any
         ("", "/mcp", 'h"', "http://k/mcp", "http://k/.well-known/oauth-protected-resource/mcp"),
     ],
 )
-def test_a_resource_is_named_as_its_author_or_its_client_names_it(
+def test_a_resource_is_identified_by_its_author_or_by_the_request(
     catalog_of: Any, named: str, prefix: str, host: str, identifier: str, url: str
 ) -> None:
     settings = catalog_of(auth=Auth("JWT", jwt=WANTED, resource=named), path_prefix=prefix, hosts=("k",)).settings
@@ -395,7 +395,7 @@ def test_a_resource_is_named_as_its_author_or_its_client_names_it(
     assert oauth_metadata.WELL_KNOWN + prefix in found.paths
 
 
-def test_words_in_a_challenge_stay_within_their_quotes(catalog_of: Any) -> None:
+def test_values_in_a_challenge_are_escaped(catalog_of: Any) -> None:
     settings = catalog_of(auth=Auth("None")).settings
     denied = DeniedError(401, "invalid_token", 'a "b" \\')
 
@@ -409,7 +409,7 @@ def test_words_in_a_challenge_stay_within_their_quotes(catalog_of: Any) -> None:
     assert "scope=" not in oauth_metadata.challenge(denied, without, oauth_metadata.resource(settings, "http", ""))
 
 
-async def test_authorization_stands_once(tmp_path: Path) -> None:
+async def test_authorization_must_be_sent_once(tmp_path: Path) -> None:
     keeper = Authenticator(tmp_path, Issuer().sets, lambda: NOW)
 
     with pytest.raises(DeniedError) as caught:
@@ -421,7 +421,7 @@ async def test_authorization_stands_once(tmp_path: Path) -> None:
     assert await keeper.authenticate(Auth(), ["Bearer a", "Bearer b"]) == authenticator.ANONYMOUS
 
 
-async def test_keys_of_a_url_are_turned_over_at_the_first_token_of_a_new_one(tmp_path: Path) -> None:
+async def test_a_rotated_key_is_fetched_for_the_first_token_signed_with_it(tmp_path: Path) -> None:
     issuer = Issuer(public(RSA, "old"))
     keeper = Authenticator(tmp_path, issuer.sets, lambda: NOW)
     wanted = Auth("JWT", jwt=Jwt(ISSUER, ("shop",), jwks_url="https://issuer.example.com/keys"))
@@ -435,7 +435,7 @@ async def test_keys_of_a_url_are_turned_over_at_the_first_token_of_a_new_one(tmp
         await keeper.authenticate(wanted, [f"Bearer {token(kid='old')}"])
 
 
-async def test_a_session_is_nobody_else_s(replicas: Any, catalog_of: Any, secrets: Secrets, redis: Any) -> None:
+async def test_a_session_belongs_to_its_principal(replicas: Any, catalog_of: Any, secrets: Secrets, redis: Any) -> None:
     secrets.put("clients", ada="first", bob="second")
     for mode, store in (("Memory", None), ("Redis", redis)):
         replica = await replicas.start(catalog_of(auth=BY_KEY, sessions=mode), store)
@@ -448,7 +448,7 @@ async def test_a_session_is_nobody_else_s(replicas: Any, catalog_of: Any, secret
         assert (await send(replica.mcp, body=rpc("ping"), **session, **bearer("first")))[0] == 200
 
 
-async def test_each_client_has_a_limit_of_its_own(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
+async def test_each_client_has_its_own_rate_limit(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
     secrets.put("clients", ada="first", bob="second")
     replica = await replicas.start(catalog_of(auth=BY_KEY, limits=Limits(per_client=Bucket(1, 3600))))
 

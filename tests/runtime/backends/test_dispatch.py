@@ -30,7 +30,7 @@ CONTEXT = Context("r-1", settings=Settings(request_timeout=5.0, max_response_byt
 
 
 class Service:
-    """Answers each request with the next of its ``answers``, and what came in where there is none."""
+    """Answers each request with the next of its ``answers``, or if there is none with the request itself."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -68,8 +68,8 @@ class Mcp:
         return {"content": [], "structuredContent": {"headers": list(headers), "timeout": timeout}}
 
 
-class World:
-    """Backends whose clock stands still unless they sleep."""
+class Harness:
+    """A dispatcher whose clock advances only when it sleeps."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,7 +78,7 @@ class World:
         files = SecretFiles(folder / "secrets", folder / "configmaps")
         self.upstream = HttpClient(files, allow_loopback=True)
         clock = {"monotonic": lambda: self.now, "jitter": lambda: 1.0, "sleep": self._sleep}
-        self.backends = Dispatcher(files, self.upstream, Mcp(), new_id=lambda: "key", **clock)
+        self.dispatcher = Dispatcher(files, self.upstream, Mcp(), new_id=lambda: "key", **clock)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -91,10 +91,10 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    found = World(tmp_path)
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    found = Harness(tmp_path)
     yield found
-    await found.backends.close()
+    await found.dispatcher.close()
 
 
 def tool(service: Service, method: str = "GET", http: Http | None = None, **policy: Any) -> Tool:
@@ -109,30 +109,30 @@ def failing(status: int, **headers: str) -> Callable[[], web.Response]:
     return lambda: web.json_response({"title": "no"}, status=status, headers=headers)
 
 
-async def fault(world: World, given: Tool, context: Context = CONTEXT, **arguments: Any) -> CallError:
+async def fault(harness: Harness, given: Tool, context: Context = CONTEXT, **arguments: Any) -> CallError:
     with pytest.raises(CallError) as caught:
-        await world.backends.call(given, arguments, context)
+        await harness.dispatcher.call(given, arguments, context)
     return caught.value
 
 
 @pytest.mark.parametrize(
     "value", ["a?x=1#f", "a;b=c", "a:b@c,d+e&f=g", "50%", "%zz", "...", "日本 ü", "12345678901234567890", "A 7"]
 )
-async def test_a_path_arrives_byte_by_byte_as_it_was_built(world: World, service: Service, value: str) -> None:
+async def test_a_path_arrives_byte_for_byte_as_it_was_built(harness: Harness, service: Service, value: str) -> None:
     given = tool(service, http=Http("/{id}"))
-    await world.backends.call(given, {"id": value}, CONTEXT)
+    await harness.dispatcher.call(given, {"id": value}, CONTEXT)
 
     sent = mapping.map_tool(given, {"id": value}).url
     assert f"http://127.0.0.1:{service.port}{service.seen[0]['path']}" == sent
 
 
-async def test_a_call_returns_what_the_backend_says(world: World, service: Service) -> None:
-    result = await world.backends.call(tool(service, "POST"), {"q": 1}, CONTEXT)
+async def test_a_call_returns_the_backend_s_reply(harness: Harness, service: Service) -> None:
+    result = await harness.dispatcher.call(tool(service, "POST"), {"q": 1}, CONTEXT)
 
     assert (result["structuredContent"]["method"], result["structuredContent"]["body"]) == ("POST", '{"q":1}')
 
 
-async def test_headers_come_out_of_files_and_are_read_at_use(world: World, service: Service) -> None:
+async def test_headers_from_files_are_read_at_each_use(harness: Harness, service: Service) -> None:
     given = tool(
         service,
         http=Http(headers=(ParameterEntry("X-Tenant", value="mapped"),)),
@@ -141,34 +141,36 @@ async def test_headers_come_out_of_files_and_are_read_at_use(world: World, servi
             HeaderFrom("X-Tenant", "ConfigMap", "tenant", "name"),
         ),
     )
-    world.secret("crm", "token", "one\n")
-    world.secret("tenant", "name", "shop", "configmaps")
-    await world.backends.call(given, {}, CONTEXT)
-    world.secret("crm", "token", "two")
-    await world.backends.call(given, {}, CONTEXT)
+    harness.secret("crm", "token", "one\n")
+    harness.secret("tenant", "name", "shop", "configmaps")
+    await harness.dispatcher.call(given, {}, CONTEXT)
+    harness.secret("crm", "token", "two")
+    await harness.dispatcher.call(given, {}, CONTEXT)
 
     assert [seen["headers"]["Authorization"] for seen in service.seen] == ["Bearer one", "Bearer two"]
     assert service.seen[0]["headers"]["X-Tenant"] == "shop"
 
 
 @pytest.mark.parametrize("value", [None, "a\nb", "ü", ""])
-async def test_without_usable_credentials_nothing_is_sent(world: World, service: Service, value: str | None) -> None:
+async def test_without_usable_credentials_nothing_is_sent(
+    harness: Harness, service: Service, value: str | None
+) -> None:
     if value is not None:
-        world.secret("crm", "token", value)
+        harness.secret("crm", "token", value)
     given = tool(service, headers_from=(HeaderFrom("Authorization", "Secret", "crm", "token"),))
 
-    found = await fault(world, given)
+    found = await fault(harness, given)
 
     assert (found.code, service.seen) == ("misconfigured", [])
     assert "crm" not in found.message
 
 
-async def test_only_listed_headers_of_the_client_are_passed_on(world: World, service: Service) -> None:
+async def test_only_listed_headers_of_the_client_are_forwarded(harness: Harness, service: Service) -> None:
     passed = (ForwardHeader("Accept-Language", "X-Lang"), ForwardHeader("X-None", "X-None"))
     given = tool(service, forward_headers=passed)
     context = Context("r", headers={"accept-language": "de", "authorization": "Bearer client"})
 
-    await world.backends.call(given, {}, context)
+    await harness.dispatcher.call(given, {}, context)
 
     headers = service.seen[0]["headers"]
     assert headers["X-Lang"] == "de"
@@ -178,17 +180,17 @@ async def test_only_listed_headers_of_the_client_are_passed_on(world: World, ser
 @pytest.mark.parametrize(
     ("status", "code"), [(404, "not_found"), (500, "upstream_error"), (302, "upstream_error"), (401, "upstream_denied")]
 )
-async def test_an_unexpected_status_is_a_fault(world: World, service: Service, status: int, code: str) -> None:
+async def test_an_unexpected_status_is_a_fault(harness: Harness, service: Service, status: int, code: str) -> None:
     service.answers = [failing(status, Location="/elsewhere")]
 
-    assert (await fault(world, tool(service))).code == code
+    assert (await fault(harness, tool(service))).code == code
     assert len(service.seen) == 1
 
 
-async def test_an_expected_status_is_a_reply(world: World, service: Service) -> None:
+async def test_an_expected_status_is_a_reply(harness: Harness, service: Service) -> None:
     service.answers = [failing(404)]
 
-    result = await world.backends.call(tool(service, response=Response(expect_status=("2xx", "404"))), {}, CONTEXT)
+    result = await harness.dispatcher.call(tool(service, response=Response(expect_status=("2xx", "404"))), {}, CONTEXT)
 
     assert result["structuredContent"] == {"title": "no"}
 
@@ -196,22 +198,22 @@ async def test_an_expected_status_is_a_reply(world: World, service: Service) -> 
 ON_ALL = Retries(3, ("connect", "5xx", "429"))
 
 
-async def test_a_failure_is_tried_again_later_each_time(world: World, service: Service) -> None:
+async def test_retries_back_off_exponentially(harness: Harness, service: Service) -> None:
     service.answers = [failing(503), failing(500)]
 
-    result = await world.backends.call(tool(service, retries=ON_ALL), {}, CONTEXT)
+    result = await harness.dispatcher.call(tool(service, retries=ON_ALL), {}, CONTEXT)
 
     assert "isError" not in result
-    assert (len(service.seen), world.slept) == (3, [0.1, 0.2])
+    assert (len(service.seen), harness.slept) == (3, [0.1, 0.2])
 
 
-async def test_the_time_that_a_backend_asks_for_is_given_if_there_is_so_much(world: World, service: Service) -> None:
+async def test_retry_after_is_respected_within_the_deadline(harness: Harness, service: Service) -> None:
     service.answers = [failing(429, **{"Retry-After": "2"}), failing(429, **{"Retry-After": "60"})]
 
-    found = await fault(world, tool(service, retries=ON_ALL))
+    found = await fault(harness, tool(service, retries=ON_ALL))
 
     assert (found.code, found.retry_after) == ("upstream_busy", 60)
-    assert (len(service.seen), world.slept) == (2, [2.0])
+    assert (len(service.seen), harness.slept) == (2, [2.0])
 
 
 @pytest.mark.parametrize(
@@ -226,128 +228,130 @@ async def test_the_time_that_a_backend_asks_for_is_given_if_there_is_so_much(wor
         ({"retries": ON_ALL}, 400, 1),
     ],
 )
-async def test_only_what_may_be_repeated_is(
-    world: World, service: Service, given: dict[str, Any], status: int, calls: int
+async def test_only_idempotent_calls_are_retried_and_only_on_the_listed_conditions(
+    harness: Harness, service: Service, given: dict[str, Any], status: int, calls: int
 ) -> None:
     service.answers = [failing(status)] * 9
 
-    await fault(world, tool(service, **given))
+    await fault(harness, tool(service, **given))
 
     assert len(service.seen) == calls
 
 
-async def test_all_attempts_of_a_post_carry_one_key(world: World, service: Service) -> None:
+async def test_all_attempts_of_a_post_carry_one_idempotency_key(harness: Harness, service: Service) -> None:
     service.answers = [failing(500)]
 
-    await world.backends.call(tool(service, "POST", idempotent=True, retries=ON_ALL), {}, CONTEXT)
+    await harness.dispatcher.call(tool(service, "POST", idempotent=True, retries=ON_ALL), {}, CONTEXT)
 
     assert [seen["headers"]["Idempotency-Key"] for seen in service.seen] == ["key", "key"]
-    await world.backends.call(tool(service, "GET", retries=ON_ALL), {}, CONTEXT)
+    await harness.dispatcher.call(tool(service, "GET", retries=ON_ALL), {}, CONTEXT)
     assert "Idempotency-Key" not in service.seen[-1]["headers"]
 
 
-async def test_retries_of_all_calls_together_have_a_budget(world: World, service: Service) -> None:
+async def test_the_retries_of_all_calls_share_a_budget(harness: Harness, service: Service) -> None:
     service.answers = [failing(500)] * 100
 
     for _ in range(6):
-        await fault(world, tool(service, retries=ON_ALL, timeout=4.0))
+        await fault(harness, tool(service, retries=ON_ALL, timeout=4.0))
 
-    # Six calls, and of the eighteen retries they wished for ten.
+    # Six calls, and ten of their eighteen possible retries.
     assert len(service.seen) == 16
 
 
-async def test_nobody_there_is_unreachable_and_may_be_tried_again(world: World, service: Service) -> None:
+async def test_a_refused_connection_is_unreachable_and_retryable(harness: Harness, service: Service) -> None:
     away = Tool("a", "shop/a", "GET", Backend("127.0.0.1", 1), {}, policy=Policy(retries=Retries(1, ("connect",))))
 
-    found = await fault(world, away)
+    found = await fault(harness, away)
 
-    assert (found.code, found.retryable, world.slept) == ("unreachable", True, [0.1])
+    assert (found.code, found.retryable, harness.slept) == ("unreachable", True, [0.1])
     assert "cannot connect to 127.0.0.1" in found.message
 
 
-async def test_a_slow_backend_ends_with_the_time_of_the_tool_or_of_the_server(world: World, service: Service) -> None:
+async def test_a_slow_backend_times_out_by_the_tool_or_by_the_server(harness: Harness, service: Service) -> None:
     service.hold.clear()
     short = Context("r", settings=Settings(request_timeout=0.2))
 
-    assert (await fault(world, tool(service, timeout=0.1))).message == "no reply within 0.1 s"
-    assert (await fault(world, tool(service, timeout=60.0), short)).message == "no reply within 0.2 s"
+    assert (await fault(harness, tool(service, timeout=0.1))).message == "no reply within 0.1 s"
+    assert (await fault(harness, tool(service, timeout=60.0), short)).message == "no reply within 0.2 s"
     service.hold.set()
 
 
-async def test_an_open_circuit_fails_at_once_and_closes_by_a_trial(world: World, service: Service) -> None:
+async def test_an_open_circuit_fails_at_once_and_closes_after_a_successful_trial(
+    harness: Harness, service: Service
+) -> None:
     given = tool(service, breaker=Breaker(2, 30.0))
     service.answers = [failing(500), failing(500), failing(500)]
-    await fault(world, given)
-    await fault(world, given)
+    await fault(harness, given)
+    await fault(harness, given)
 
-    opened = await fault(world, given)
+    opened = await fault(harness, given)
     assert (opened.code, opened.retry_after, len(service.seen)) == ("unavailable", 30, 2)
 
-    world.now += 31
-    assert (await fault(world, given)).code == "upstream_error"
-    assert (await fault(world, given)).code == "unavailable"
-    world.now += 31
-    await world.backends.call(given, {}, CONTEXT)
-    await world.backends.call(given, {}, CONTEXT)
+    harness.now += 31
+    assert (await fault(harness, given)).code == "upstream_error"
+    assert (await fault(harness, given)).code == "unavailable"
+    harness.now += 31
+    await harness.dispatcher.call(given, {}, CONTEXT)
+    await harness.dispatcher.call(given, {}, CONTEXT)
     assert len(service.seen) == 5
 
 
-async def test_a_refusal_says_that_a_backend_is_well(world: World, service: Service) -> None:
+async def test_a_4xx_resets_the_circuit_breaker(harness: Harness, service: Service) -> None:
     given = tool(service, breaker=Breaker(2, 30.0))
     service.answers = [failing(500), failing(404), failing(500)]
     for _ in range(3):
-        await fault(world, given)
+        await fault(harness, given)
 
-    await world.backends.call(given, {}, CONTEXT)
+    await harness.dispatcher.call(given, {}, CONTEXT)
     assert len(service.seen) == 4
 
 
-async def test_a_full_bulkhead_turns_calls_away_and_others_go_on(world: World, service: Service) -> None:
+async def test_a_full_bulkhead_rejects_calls_to_its_backend_only(harness: Harness, service: Service) -> None:
     service.hold.clear()
     narrow = tool(service, concurrency=1)
-    first = asyncio.create_task(world.backends.call(narrow, {}, CONTEXT))
+    first = asyncio.create_task(harness.dispatcher.call(narrow, {}, CONTEXT))
     while not service.seen:
         await asyncio.sleep(0.01)
 
-    assert (await fault(world, narrow)).code == "unavailable"
+    assert (await fault(harness, narrow)).code == "unavailable"
     other = Tool("b", "shop/b", "GET", narrow.backend, {})
-    second = asyncio.create_task(world.backends.call(other, {}, CONTEXT))
+    second = asyncio.create_task(harness.dispatcher.call(other, {}, CONTEXT))
     service.hold.set()
     assert "isError" not in await first
     assert "isError" not in await second
-    assert "isError" not in await world.backends.call(narrow, {}, CONTEXT)
+    assert "isError" not in await harness.dispatcher.call(narrow, {}, CONTEXT)
 
 
-async def test_a_call_that_is_called_off_leaves_its_place(world: World, service: Service) -> None:
+async def test_a_cancelled_call_frees_its_place(harness: Harness, service: Service) -> None:
     service.hold.clear()
     narrow = tool(service, concurrency=1, breaker=Breaker(1))
-    first = asyncio.create_task(world.backends.call(narrow, {}, CONTEXT))
+    first = asyncio.create_task(harness.dispatcher.call(narrow, {}, CONTEXT))
     while not service.seen:
         await asyncio.sleep(0.01)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     service.hold.set()
 
-    assert "isError" not in await world.backends.call(narrow, {}, CONTEXT)
+    assert "isError" not in await harness.dispatcher.call(narrow, {}, CONTEXT)
 
 
 def large() -> web.Response:
     return web.Response(body=b"x" * 5000, content_type="text/plain")
 
 
-async def test_a_reply_that_is_too_large_is_refused_or_cut(world: World, service: Service) -> None:
+async def test_a_reply_that_is_too_large_is_rejected_or_truncated(harness: Harness, service: Service) -> None:
     service.answers = [large, large, large]
 
-    assert (await fault(world, tool(service))).message == "the reply is larger than 4096 bytes"
+    assert (await fault(harness, tool(service))).message == "the reply is larger than 4096 bytes"
     cut = tool(service, response=Response(max_bytes=100, on_too_large="Truncate"))
-    result = await world.backends.call(cut, {}, CONTEXT)
+    result = await harness.dispatcher.call(cut, {}, CONTEXT)
     assert len(result["content"][0]["text"]) == 100
     assert result["content"][1]["text"] == "[truncated at 100 of 5000 bytes; narrow the request]"
     wide = tool(service, response=Response(max_bytes=8192))
-    assert len((await world.backends.call(wide, {}, CONTEXT))["content"][0]["text"]) == 5000
+    assert len((await harness.dispatcher.call(wide, {}, CONTEXT))["content"][0]["text"]) == 5000
 
 
-async def test_size_is_counted_after_decompression(world: World, service: Service) -> None:
+async def test_size_is_counted_after_decompression(harness: Harness, service: Service) -> None:
     def bomb() -> web.Response:
         answer = web.Response(body=b"0" * 10_000_000, content_type="text/plain")
         answer.enable_compression(web.ContentCoding.gzip)
@@ -355,44 +359,44 @@ async def test_size_is_counted_after_decompression(world: World, service: Servic
 
     service.answers = [bomb]
 
-    assert (await fault(world, tool(service))).code == "bad_response"
+    assert (await fault(harness, tool(service))).code == "bad_response"
 
 
-async def test_a_resource_is_read_and_a_part_of_it_selected(world: World, service: Service) -> None:
+async def test_a_resource_is_read_and_reduced_by_select(harness: Harness, service: Service) -> None:
     service.answers = [lambda: web.json_response({"order": {"id": 7}})]
     resource = HttpResource(
         "o://{id}", "o", "shop/o", Backend("127.0.0.1", service.port, "/api"), http=Http("/{id}"),
         policy=Policy(response=Response(select="/order")),
     )  # fmt: skip
 
-    reply = await world.backends.read(resource, {"id": "7"}, CONTEXT)
+    reply = await harness.dispatcher.read(resource, {"id": "7"}, CONTEXT)
 
     assert (reply.body, service.seen[0]["path"]) == (b'{"id":7}', "/api/7")
 
 
-async def test_a_door_passes_the_reply_whatever_its_status(world: World, service: Service) -> None:
+async def test_a_rest_call_relays_a_reply_of_any_status(harness: Harness, service: Service) -> None:
     service.answers = [failing(418), failing(503)]
     operation = Operation(
         "s", "shop/s", "POST", "/s", Backend("127.0.0.1", service.port, "/s"), parameters=(Parameter("q", "query"),)
     )
 
-    assert (await world.backends.operate(operation, {"q": "1"}, b"{}", CONTEXT)).status == 418
-    assert (await world.backends.forward(tool(service), {}, CONTEXT)).status == 503
+    assert (await harness.dispatcher.operate(operation, {"q": "1"}, b"{}", CONTEXT)).status == 418
+    assert (await harness.dispatcher.forward(tool(service), {}, CONTEXT)).status == 503
     assert service.seen[0]["path"] == "/s?q=1"
 
 
-async def test_a_backend_that_speaks_mcp_is_called_with_its_credentials(world: World, service: Service) -> None:
-    world.secret("crm", "token", "one")
+async def test_a_backend_that_speaks_mcp_is_called_with_its_credentials(harness: Harness, service: Service) -> None:
+    harness.secret("crm", "token", "one")
     policy = Policy(timeout=2.0, headers_from=(HeaderFrom("Authorization", "Secret", "crm", "token"),))
     given = Tool("a", "shop/a", "POST", Backend("h", 80), {}, mcp=entries.Mcp("/mcp", "a"), policy=policy)
 
-    result = await world.backends.call(given, {}, CONTEXT)
+    result = await harness.dispatcher.call(given, {}, CONTEXT)
 
     assert result["structuredContent"] == {"headers": [("Authorization", "one")], "timeout": 2.0}
-    assert json.loads((await world.backends.forward(given, {}, CONTEXT)).body)["content"] == []
+    assert json.loads((await harness.dispatcher.forward(given, {}, CONTEXT)).body)["content"] == []
 
 
-async def test_tls_is_verified_by_the_ca_of_a_secret(world: World, tmp_path: Path) -> None:
+async def test_tls_is_verified_by_the_ca_of_a_secret(harness: Harness, tmp_path: Path) -> None:
     now = datetime.now(UTC)  # noqa: TID251 -- the library compares certificates with the day's time
     authority = authorities.authority("test CA", now)
     leaf = authorities.leaf(authority, ("backend.example",), now)
@@ -400,7 +404,7 @@ async def test_tls_is_verified_by_the_ca_of_a_secret(world: World, tmp_path: Pat
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "tls.pem")
     app = web.Application()
-    app.router.add_get("/api", lambda _: _answer())
+    app.router.add_get("/api", _answer)
     runner = web.AppRunner(app, shutdown_timeout=0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
@@ -410,22 +414,22 @@ async def test_tls_is_verified_by_the_ca_of_a_secret(world: World, tmp_path: Pat
         return Tool("a", "shop/a", "GET", backend, {}, policy=Policy(tls=tls))
 
     trusted = given(Tls("ca", "backend.example"))
-    assert (await fault(world, trusted)).code == "misconfigured"
-    world.secret("ca", "ca.crt", "no certificate")
-    assert (await fault(world, trusted)).code == "misconfigured"
-    world.secret("ca", "ca.crt", authority.certificate.decode())
-    assert "isError" not in await world.backends.call(trusted, {}, CONTEXT)
-    assert (await fault(world, given(Tls("ca", "other.example")))).code == "unreachable"
-    assert (await fault(world, given(Tls()))).code == "unreachable"
-    assert "isError" not in await world.backends.call(given(Tls(insecure_skip_verify=True)), {}, CONTEXT)
+    assert (await fault(harness, trusted)).code == "misconfigured"
+    harness.secret("ca", "ca.crt", "no certificate")
+    assert (await fault(harness, trusted)).code == "misconfigured"
+    harness.secret("ca", "ca.crt", authority.certificate.decode())
+    assert "isError" not in await harness.dispatcher.call(trusted, {}, CONTEXT)
+    assert (await fault(harness, given(Tls("ca", "other.example")))).code == "unreachable"
+    assert (await fault(harness, given(Tls()))).code == "unreachable"
+    assert "isError" not in await harness.dispatcher.call(given(Tls(insecure_skip_verify=True)), {}, CONTEXT)
     await runner.cleanup()
 
 
-async def _answer() -> web.Response:
+async def _answer(_request: web.Request) -> web.Response:
     return web.json_response({"ok": True})
 
 
-async def test_a_backend_never_resolves_to_this_machine(tmp_path: Path) -> None:
+async def test_a_host_name_of_this_machine_is_refused(tmp_path: Path) -> None:
     upstream = HttpClient(SecretFiles(tmp_path, tmp_path))
     with pytest.raises(CallError) as caught:
         await upstream.send(Request("GET", "http://localhost:1/"), 5)

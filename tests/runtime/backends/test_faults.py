@@ -1,4 +1,4 @@
-"""What a backend's failure is called, and what is told of it."""
+"""Which fault a backend's status is, and what it reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime.backends.faults import CallError
         (500, "upstream_error", True), (503, "upstream_error", True), (302, "upstream_error", False),
     ],
 )  # fmt: skip
-def test_a_status_means_one_fault(status: int, code: str, retryable: bool) -> None:
+def test_each_status_maps_to_one_fault(status: int, code: str, retryable: bool) -> None:
     found = faults.from_status(status, b'{"title":"No","detail":"because"}', idempotent=True, retry_after="3")
 
     assert (found.code, found.retryable, found.http_status) == (code, retryable, status)
@@ -25,7 +25,7 @@ def test_a_status_means_one_fault(status: int, code: str, retryable: bool) -> No
     assert found.retry_after == (3 if retryable else None)
 
 
-def test_a_call_that_may_not_be_repeated_is_never_retryable() -> None:
+def test_a_call_that_is_not_idempotent_is_never_retryable() -> None:
     assert not faults.from_status(503, b"", idempotent=False).retryable
 
 
@@ -38,5 +38,5 @@ def test_a_detail_is_text_of_bounded_length_without_control_characters() -> None
 
 
 @pytest.mark.parametrize(("code", "status"), [("timeout", 504), ("unreachable", 502), ("strange", 502)])
-def test_a_door_has_a_status_of_its_own_where_the_backend_gave_none(code: str, status: int) -> None:
+def test_a_fault_without_a_backend_status_has_its_own_http_status(code: str, status: int) -> None:
     assert CallError(code, "x").http_status == status

@@ -1,13 +1,10 @@
-"""Which web pages may use the server, and which headers repeat arguments."""
+"""Which web pages may use the server."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from runtime.http import origins
-from runtime.mcp import param_headers
 
 
 @pytest.mark.parametrize(
@@ -35,50 +32,3 @@ def test_an_origin_is_allowed_if_it_is_local_ours_or_listed(origin: str | None, 
 def test_without_allowed_origins_there_are_no_cors_headers() -> None:
     assert origins.cors("https://app.example.com", ()) == {}
     assert "Access-Control-Allow-Headers" not in origins.preflight(None)
-
-
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "region": {"type": "string", "x-mcp-header": "Region"},
-        "deep": {"properties": {"count": {"type": "integer", "x-mcp-header": "Count"}}},
-        "plain": {"type": "string", "x-mcp-header": 7},
-        "any": True,
-    },
-}
-DECLARED = param_headers.of_schema(SCHEMA)
-
-
-def test_only_properties_declare_headers() -> None:
-    assert [(m.header, m.path) for m in DECLARED] == [
-        ("mcp-param-region", ("region",)),
-        ("mcp-param-count", ("deep", "count")),
-    ]
-    endless: dict[str, Any] = {"x-mcp-header": "A"}
-    for _ in range(40):
-        endless = {"properties": {"a": endless}}
-    assert param_headers.of_schema(endless) == ()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "headers", "wrong"),
-    [
-        ({"region": "eu"}, {"mcp-param-region": [" eu\t"]}, None),
-        ({"region": None}, {}, None),
-        ({"region": "eu"}, {"mcp-param-region": ["eu", "eu"]}, "mcp-param-region"),
-        ({"region": "ü"}, {"mcp-param-region": ["=?base64?w7w=?="]}, None),
-        ({"region": "ü"}, {"mcp-param-region": ["=?base64?w7w?="]}, "mcp-param-region"),
-        ({"region": "=?base64?="}, {"mcp-param-region": ["=?base64?="]}, None),
-        ({"region": ["eu"]}, {"mcp-param-region": ["eu"]}, "mcp-param-region"),
-        ({"deep": {"count": 42}}, {"mcp-param-count": ["42.0"]}, None),
-        ({"deep": {"count": 42}}, {"mcp-param-count": ["4_2"]}, "mcp-param-count"),
-        ({"deep": {"count": True}}, {"mcp-param-count": ["true"]}, None),
-        ({"deep": {"count": False}}, {"mcp-param-count": ["False"]}, "mcp-param-count"),
-        ({"deep": 7}, {}, None),
-        ({}, {"mcp-param-unknown": ["x"]}, None),
-    ],
-)
-def test_a_header_says_what_its_argument_says(
-    arguments: dict[str, Any], headers: dict[str, list[str]], wrong: str | None
-) -> None:
-    assert param_headers.find_mismatch(DECLARED, arguments, headers) == wrong

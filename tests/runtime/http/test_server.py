@@ -11,7 +11,7 @@ from mcp import Client, MCPError
 
 from crd.published import catalogs
 from runtime.mcp.eras import MODERN
-from tests.runtime.asking import INITIALIZE, modern, rpc, send
+from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_lists_calls_prompts_and_resources(replica: Any, mode: Any) -> Non
         ("slow", {}, "timeout"),
     ],
 )
-async def test_a_call_that_fails_says_so_to_the_model(
+async def test_a_failed_call_is_reported_to_the_model(
     replica: Any, mode: Any, tool: str, arguments: Any, code: str
 ) -> None:
     async with Client(replica.mcp, mode=mode) as client:
@@ -96,7 +96,7 @@ async def test_a_call_that_fails_says_so_to_the_model(
         (lambda client: client.list_tools(cursor="x"), "list again without a cursor"),
     ],
 )
-async def test_a_request_that_means_nothing_is_an_error(replica: Any, mode: Any, call: Any, message: str) -> None:
+async def test_an_invalid_request_is_answered_with_an_error(replica: Any, mode: Any, call: Any, message: str) -> None:
     async with Client(replica.mcp, mode=mode) as client:
         with pytest.raises(MCPError, match=message):
             await call(client)
@@ -115,7 +115,7 @@ async def test_a_request_that_means_nothing_is_an_error(replica: Any, mode: Any,
         ("completion/complete", {"ref": {"type": "ref/odd", "name": "greet"}, "argument": {"name": "t", "value": ""}}),
     ],
 )
-async def test_params_of_another_shape_are_an_error(replica: Any, method: str, params: dict[str, Any]) -> None:
+async def test_params_of_a_wrong_type_are_an_error(replica: Any, method: str, params: dict[str, Any]) -> None:
     replica.serve(_stateless(replica))
 
     _, _, answer = await send(replica.mcp, body=rpc(method, **params))
@@ -132,7 +132,7 @@ def _stateless(replica: Any, **settings: Any) -> Any:
     )
 
 
-async def test_before_2025_11_25_bad_arguments_are_a_protocol_error(replica: Any) -> None:
+async def test_before_2025_11_25_invalid_arguments_are_a_protocol_error(replica: Any) -> None:
     initialize = {**INITIALIZE, "params": {**INITIALIZE["params"], "protocolVersion": "2025-06-18"}}
     _, headers, _ = await send(replica.mcp, body=initialize)
 
@@ -145,7 +145,7 @@ async def test_before_2025_11_25_bad_arguments_are_a_protocol_error(replica: Any
     assert answer["error"]["code"] == -32602
 
 
-async def test_2025_03_26_has_arrays_of_messages(replica: Any) -> None:
+async def test_2025_03_26_has_batches(replica: Any) -> None:
     initialize = {**INITIALIZE, "params": {**INITIALIZE["params"], "protocolVersion": "2025-03-26"}}
     _, headers, answer = await send(replica.mcp, body=initialize)
     assert answer["result"]["protocolVersion"] == "2025-03-26"
@@ -163,7 +163,7 @@ async def test_2025_03_26_has_arrays_of_messages(replica: Any) -> None:
     assert (await send(replica.mcp, body=[rpc("ping")]))[0] == 400
 
 
-async def test_later_versions_have_no_arrays(replica: Any) -> None:
+async def test_later_versions_have_no_batches(replica: Any) -> None:
     _, headers, _ = await send(replica.mcp, body=INITIALIZE)
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
 
@@ -194,9 +194,7 @@ async def test_defaults_of_the_schema_are_filled_in(replica: Any) -> None:
         ({}, "eu", 400),
     ],
 )
-async def test_a_mirrored_argument_agrees_with_its_header(
-    replica: Any, arguments: Any, header: str | None, status: int
-) -> None:
+async def test_an_argument_must_equal_its_header(replica: Any, arguments: Any, header: str | None, status: int) -> None:
     sent = {"Mcp-Param-Region": header} if header else {}
 
     found, _, answer = await modern(replica.mcp, "tools/call", name="region", arguments=arguments, sent=sent)
@@ -205,7 +203,7 @@ async def test_a_mirrored_argument_agrees_with_its_header(
     assert status == 200 or answer["error"]["code"] == -32020
 
 
-async def test_a_door_is_told_whose_it_is_and_by_which_path(replica: Any) -> None:
+async def test_a_rest_request_is_handled_with_its_path_and_body(replica: Any) -> None:
     assert (await send(f"{replica.mcp}/greet?who=Ada", "GET"))[2]["path"] == "/greet"
     assert (await send(f"{replica.mcp}/echo", body={"q": 1}))[2]["body"] == '{"q": 1}'
 
@@ -231,17 +229,17 @@ async def test_a_door_is_told_whose_it_is_and_by_which_path(replica: Any) -> Non
         ("POST", {"MCP-Protocol-Version": MODERN}, rpc("notifications/x", None), 202),
     ],
 )
-async def test_the_edges_of_the_endpoint(
+async def test_http_statuses_of_the_endpoint(
     replica: Any, method: str, headers: dict[str, str], body: Any, status: int
 ) -> None:
     assert (await send(replica.mcp, method, body, **headers))[0] == status
 
 
-async def test_elsewhere_there_is_nothing(replica: Any) -> None:
+async def test_other_paths_are_not_found(replica: Any) -> None:
     assert (await send(f"{replica.url}/elsewhere", "GET"))[0] == 404
 
 
-async def test_a_request_may_be_as_large_as_the_catalog_says(replica: Any) -> None:
+async def test_the_catalog_limits_the_size_of_requests(replica: Any) -> None:
     replica.serve(_stateless(replica, max_request_bytes=2 * 1024 * 1024))
     body = rpc("tools/call", name="echo", arguments={"q": "x" * 1024 * 1024})
     assert (await send(replica.mcp, body=body))[0] == 200
@@ -251,7 +249,7 @@ async def test_a_request_may_be_as_large_as_the_catalog_says(replica: Any) -> No
     assert (status, text) == (413, "the request body must have at most 64 bytes\n")
 
 
-async def test_pages_of_an_allowed_origin_may_read_the_answer(replica: Any) -> None:
+async def test_pages_of_an_allowed_origin_get_cors_headers(replica: Any) -> None:
     page = {"Origin": "https://app.example.com"}
     replica.serve(_stateless(replica, allowed_origins=("https://app.example.com",)))
 
@@ -266,7 +264,7 @@ async def test_pages_of_an_allowed_origin_may_read_the_answer(replica: Any) -> N
     assert (status, headers["Vary"]) == (200, "Origin")
 
 
-async def test_a_session_lives_until_it_is_ended(replica: Any) -> None:
+async def test_a_session_is_valid_until_it_is_deleted(replica: Any) -> None:
     _, headers, answer = await send(replica.mcp, body=INITIALIZE)
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
     assert answer["result"]["protocolVersion"] == "2025-11-25"
@@ -288,7 +286,7 @@ async def test_a_stateless_server_keeps_no_session(replica: Any) -> None:
     assert (await send(replica.mcp, "DELETE"))[0] == 405
 
 
-async def test_a_session_goes_on_at_another_replica(replicas: Any, catalog_of: Any, redis: Any) -> None:
+async def test_a_session_in_redis_is_valid_on_every_replica(replicas: Any, catalog_of: Any, redis: Any) -> None:
     wanted = catalog_of(sessions="Redis")
     first, second = await replicas.start(wanted, redis), await replicas.start(wanted, redis)
     _, headers, _ = await send(first.mcp, body=INITIALIZE)
@@ -300,9 +298,7 @@ async def test_a_session_goes_on_at_another_replica(replicas: Any, catalog_of: A
     assert (await send(second.mcp, body=rpc("ping"), **session))[0] == 404
 
 
-async def test_without_redis_sessions_wait_and_everything_else_goes_on(
-    replicas: Any, catalog_of: Any, redis: Any
-) -> None:
+async def test_while_redis_is_down_only_sessions_are_unavailable(replicas: Any, catalog_of: Any, redis: Any) -> None:
     replica = await replicas.start(catalog_of(sessions="Redis"), redis)
     _, headers, _ = await send(replica.mcp, body=INITIALIZE)
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
@@ -317,19 +313,19 @@ async def test_without_redis_sessions_wait_and_everything_else_goes_on(
     assert (await send(replica.mcp, body=INITIALIZE))[0] == 200
 
 
-async def test_a_pod_without_the_way_to_redis_says_so(replicas: Any, catalog_of: Any) -> None:
+async def test_a_pod_without_a_redis_connection_answers_503(replicas: Any, catalog_of: Any) -> None:
     replica = await replicas.start(catalog_of(sessions="Redis"))
 
     assert (await send(replica.mcp, body=INITIALIZE))[0] == 503
 
 
-async def test_without_a_catalog_nothing_is_served(replicas: Any) -> None:
+async def test_without_a_catalog_requests_are_answered_with_503(replicas: Any) -> None:
     replica = await replicas.start(None)
 
     assert (await send(replica.mcp, body=INITIALIZE))[0] == 503
 
 
-async def test_over_the_limit_a_request_is_turned_away(replicas: Any, catalog_of: Any) -> None:
+async def test_requests_over_the_concurrency_limit_are_rejected(replicas: Any, catalog_of: Any) -> None:
     replica = await replicas.start(catalog_of(max_concurrent_requests=0))
 
     status, headers, answer = await send(replica.mcp, body=INITIALIZE)
@@ -337,7 +333,7 @@ async def test_over_the_limit_a_request_is_turned_away(replicas: Any, catalog_of
     assert (status, headers["Retry-After"], answer["error"]["code"]) == (503, "1", 503)
 
 
-async def test_a_new_catalog_is_served_at_once_and_a_broken_one_changes_nothing(replica: Any, catalog_of: Any) -> None:
+async def test_a_new_catalog_applies_at_once_and_a_broken_one_is_ignored(replica: Any, catalog_of: Any) -> None:
     replica.serve(catalog_of(path_prefix="/other"))
     assert (await send(f"{replica.url}/other", body=INITIALIZE))[0] == 200
 
@@ -351,13 +347,13 @@ async def test_a_new_catalog_is_served_at_once_and_a_broken_one_changes_nothing(
     assert replica.catalog_store.error is None
 
 
-async def test_a_leaving_server_closes_its_connections(replica: Any) -> None:
+async def test_a_draining_server_closes_its_connections(replica: Any) -> None:
     replica.draining = True
 
     assert (await send(replica.mcp, body=INITIALIZE))[1]["Connection"] == "close"
 
 
-async def test_words_of_clients_make_no_new_labels_and_no_long_lines(
+async def test_clients_cannot_create_metric_labels_or_long_log_lines(
     replica: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     replica.serve(_stateless(replica))

@@ -1,4 +1,4 @@
-"""Which era a message is of, and what answers a malformed one; the order is that of the specification."""
+"""The era of a message, and the refusal of a malformed one, in the order of the specification."""
 
 from __future__ import annotations
 
@@ -35,8 +35,12 @@ def without(name: str) -> dict[str, Any]:
         pytest.param({**body(), "id": True}, headers(), 400, jsonrpc.INVALID_REQUEST, id="an id that is a boolean"),
         pytest.param({**body(), "id": None}, headers(), 400, jsonrpc.INVALID_REQUEST, id="an id that is null"),
         pytest.param({**body(), "id": 1.5}, headers(), 400, jsonrpc.INVALID_REQUEST, id="an id that is a fraction"),
-        pytest.param({**body(), "method": 7}, headers(), 400, jsonrpc.INVALID_REQUEST, id="a method that is no string"),
-        pytest.param({**body(), "params": []}, headers(), 400, jsonrpc.INVALID_PARAMS, id="params that are no object"),
+        pytest.param(
+            {**body(), "method": 7}, headers(), 400, jsonrpc.INVALID_REQUEST, id="a method that is not a string"
+        ),
+        pytest.param(
+            {**body(), "params": []}, headers(), 400, jsonrpc.INVALID_PARAMS, id="params that are not an object"
+        ),
         pytest.param(body(meta=without("Capabilities")), headers(), 400, jsonrpc.INVALID_PARAMS, id="no capabilities"),
         pytest.param(body(meta={**META, next(iter(META)): 7}), headers(), 400, jsonrpc.INVALID_PARAMS, id="version 7"),
         pytest.param(body(meta={}), headers(), 400, jsonrpc.INVALID_PARAMS, id="a modern header on a bare body"),
@@ -81,14 +85,14 @@ def without(name: str) -> dict[str, Any]:
         pytest.param(body("initialize"), headers("initialize"), 404, jsonrpc.METHOD_NOT_FOUND, id="initialize"),
     ],
 )
-def test_what_is_malformed_is_refused(message: Any, given: dict[str, list[str]], status: int, code: int) -> None:
+def test_a_malformed_message_is_refused(message: Any, given: dict[str, list[str]], status: int, code: int) -> None:
     found = eras.classify(message, given)
 
     assert isinstance(found, Refusal)
     assert (found.status, found.code) == (status, code)
 
 
-def test_an_unsupported_version_is_told_which_there_are() -> None:
+def test_the_refusal_of_a_version_lists_the_supported_ones() -> None:
     meta = {**META, next(iter(META)): "2031-01-01"}
     found = eras.classify(body(meta=meta), headers(version="2031-01-01"))
 
@@ -113,7 +117,7 @@ WRAPPED = f"=?base64?{base64.b64encode(NAME.encode()).decode()}?="
         pytest.param(
             body(meta={}), headers(version="2024-01-01"), False, id="an old header, for the legacy side to refuse"
         ),
-        pytest.param(body("initialize", meta=7), {}, False, id="a meta that is no object"),
+        pytest.param(body("initialize", meta=7), {}, False, id="a meta that is not an object"),
         pytest.param(
             body(meta={"io.modelcontextprotocol/clientInfo": {}}),
             headers(version="2025-11-25"),
@@ -122,7 +126,7 @@ WRAPPED = f"=?base64?{base64.b64encode(NAME.encode()).decode()}?="
         ),
     ],
 )
-def test_the_body_tells_the_era(message: Any, given: dict[str, list[str]], modern: bool) -> None:
+def test_the_body_determines_the_era(message: Any, given: dict[str, list[str]], modern: bool) -> None:
     found = eras.classify(message, given)
 
     assert isinstance(found, Call)
@@ -139,7 +143,7 @@ def test_the_body_tells_the_era(message: Any, given: dict[str, list[str]], moder
     ],
     ids=["a response", "a notification", "a modern notification", "a notification under a modern header"],
 )
-def test_what_wants_no_answer_has_no_id(message: Any, given: dict[str, list[str]]) -> None:
+def test_a_notification_or_response_has_no_id(message: Any, given: dict[str, list[str]]) -> None:
     found = eras.classify(message, given)
 
     assert isinstance(found, Call)

@@ -1,4 +1,4 @@
-"""Lists: page by page, in the words of each era, with cursors that mean nothing elsewhere."""
+"""Lists: page by page, in the shape of each era, with cursors that are valid for one catalog only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crd.published.settings import Info
 from runtime.app.compiled import CompiledCatalog
 from runtime.backends.faults import CallError
 from runtime.mcp import lists, methods
-from tests.runtime.asking import INITIALIZE, modern, rpc, send
+from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
 
 INFO = Info("The shop", "7.1", "Look before you order.", "https://shop.example.com")
 
@@ -31,7 +31,7 @@ def page(compiled: CompiledCatalog, method: str, era: bool = True, cursor: str |
 
 @pytest.mark.parametrize("era", [True, False], ids=["modern", "legacy"])
 @pytest.mark.parametrize("size", [1, 3, 8, 100])
-def test_pages_are_the_list_in_order_and_end(catalog_of: Any, era: bool, size: int) -> None:
+def test_pages_together_are_the_list_in_order(catalog_of: Any, era: bool, size: int) -> None:
     compiled = compile_catalog(catalog_of(page_size=size))
 
     names, sizes, cursor = [], [], None
@@ -54,7 +54,7 @@ def test_an_empty_list_has_one_empty_page(catalog_of: Any) -> None:
     assert page(compiled, "prompts/list", era=False) == {"prompts": []}
 
 
-async def test_a_cursor_of_a_former_catalog_or_another_list_is_refused(replicas: Any, catalog_of: Any) -> None:
+async def test_a_cursor_of_an_earlier_catalog_or_another_list_is_refused(replicas: Any, catalog_of: Any) -> None:
     replica = await replicas.start(catalog_of(page_size=1, sessions="Stateless"))
     _, _, first = await modern(replica.mcp, "tools/list")
     cursor = first["result"]["nextCursor"]
@@ -66,7 +66,7 @@ async def test_a_cursor_of_a_former_catalog_or_another_list_is_refused(replicas:
     assert (await modern(replica.mcp, "tools/list", cursor=cursor))[2]["error"]["code"] == -32602
 
 
-def test_lists_say_how_long_they_may_be_kept_in_the_stateless_era_only(catalog_of: Any) -> None:
+def test_lists_have_a_ttl_in_the_stateless_era_only(catalog_of: Any) -> None:
     compiled = compile_catalog(catalog_of(list_ttl=2.5))
 
     assert {page(compiled, method)["ttlMs"] for method in lists.LISTS} == {2500}
@@ -75,7 +75,7 @@ def test_lists_say_how_long_they_may_be_kept_in_the_stateless_era_only(catalog_o
 
 
 @pytest.mark.parametrize("uri", ["shop://terms", "shop://price/mug", "shop://none", "mcp://stock/mug"])
-async def test_only_what_stands_in_the_catalog_may_be_kept(replicas: Any, catalog_of: Any, uri: str) -> None:
+async def test_only_content_of_the_catalog_may_be_cached(replicas: Any, catalog_of: Any, uri: str) -> None:
     replica = await replicas.start(catalog_of(list_ttl=2.5))
 
     _, _, answer = await modern(replica.mcp, "resources/read", uri=uri)
@@ -93,7 +93,7 @@ async def test_only_what_stands_in_the_catalog_may_be_kept(replicas: Any, catalo
         ("2026-07-28", {"name", "version", "title", "websiteUrl"}),
     ],
 )
-def test_a_server_says_of_itself_what_an_era_knows(catalog_of: Any, version: str, members: set[str]) -> None:
+def test_an_implementation_has_the_members_of_its_version(catalog_of: Any, version: str, members: set[str]) -> None:
     assert set(lists.implementation(catalog_of(info=INFO), version)) == members
 
 
@@ -111,7 +111,7 @@ async def test_info_reaches_clients_of_both_eras(replicas: Any, catalog_of: Any)
     assert set(answer["result"]["capabilities"]) == {"tools", "prompts", "resources", "completions"}
 
 
-def test_without_info_a_server_has_its_name_and_the_program_s_version(catalog_of: Any) -> None:
+def test_the_version_defaults_to_that_of_the_project(catalog_of: Any) -> None:
     compiled = compile_catalog(catalog_of())
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 
@@ -141,7 +141,7 @@ def test_a_listed_cursor_is_an_argument_of_the_tool(catalog_of: Any) -> None:
         compiled.check_arguments(compiled.tools["echo"], {"page": 2})
 
 
-def test_members_that_say_nothing_are_left_out(catalog_of: Any) -> None:
+def test_empty_members_are_left_out(catalog_of: Any) -> None:
     compiled = compile_catalog(catalog_of())
 
     assert set(page(compiled, "tools/list")["tools"][1]) == {"name", "description", "inputSchema"}
@@ -153,7 +153,7 @@ def test_members_that_say_nothing_are_left_out(catalog_of: Any) -> None:
     }
 
 
-def test_a_tool_of_another_mcp_server_gets_its_arguments_as_they_came(catalog_of: Any) -> None:
+def test_a_tool_of_an_mcp_backend_gets_its_arguments_unchanged(catalog_of: Any) -> None:
     wanted = catalog_of()
     wanted = dataclasses.replace(
         wanted, tools=tuple(dataclasses.replace(each, mcp=Mcp("/mcp", each.name)) for each in wanted.tools)
@@ -181,7 +181,7 @@ def test_defaults_are_filled_in_at_every_depth(catalog_of: Any) -> None:
     }
 
 
-def test_nothing_is_fetched_for_a_schema(catalog_of: Any) -> None:
+def test_remote_references_are_not_fetched(catalog_of: Any) -> None:
     tool = dataclasses.replace(catalog_of().tools[0], input_schema={"$ref": "https://example.com/schema"})
 
     with pytest.raises(ValueError, match="remote references are not fetched"):

@@ -1,4 +1,4 @@
-"""Prompts: several messages, resources along with them, completion."""
+"""Prompts with several messages and resources, and completion of arguments."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from crd.published import catalogs
 from runtime.app.compiled import CompiledCatalog
 from runtime.mcp import prompts
 from runtime.mcp.jsonrpc import RpcError
-from tests.runtime.asking import modern
+from tests.runtime.raw_http import modern
 
 
-def test_a_resource_goes_along_whole_or_as_a_link(catalog_of: Any) -> None:
+def test_a_resource_is_embedded_or_linked(catalog_of: Any) -> None:
     compiled = CompiledCatalog.load(catalogs.dump(catalog_of()))
 
     said = prompts.get(compiled, compiled.prompts["review"], {}, "2025-06-18")
@@ -60,7 +60,7 @@ def test_before_2025_06_18_a_link_is_text(catalog_of: Any) -> None:
     assert said[3]["content"]["text"] == "shop://price/mug"
 
 
-def test_a_door_gets_plain_text(catalog_of: Any) -> None:
+def test_a_rest_path_renders_plain_text(catalog_of: Any) -> None:
     greet, review = catalog_of().prompts
 
     assert prompts.render(greet, {"who": "Ada", "unasked": "x"}) == "Dear Ada, hello"
@@ -89,7 +89,7 @@ def test_a_door_gets_plain_text(catalog_of: Any) -> None:
         ({"type": "ref/resource", "uri": "shop://unknown/{x}"}, {"name": "x", "value": ""}, None),
     ],
 )
-async def test_completion_offers_what_fits(
+async def test_completion_offers_the_choices_with_the_prefix(
     replicas: Any, catalog_of: Any, ref: Any, argument: Any, expected: list[str] | None
 ) -> None:
     replica = await replicas.start(catalog_of())
@@ -102,7 +102,7 @@ async def test_completion_offers_what_fits(
         assert answer["result"]["completion"] == {"values": expected, "total": len(expected), "hasMore": False}
 
 
-def test_a_completion_holds_a_hundred() -> None:
+def test_a_completion_holds_at_most_a_hundred_values() -> None:
     found = prompts.complete([f"v{number}" for number in range(150)], "v")["completion"]
 
     assert (len(found["values"]), found["total"], found["hasMore"]) == (100, 150, True)

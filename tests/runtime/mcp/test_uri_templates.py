@@ -1,4 +1,4 @@
-"""Which URIs a template stands for, and the values in them."""
+"""Which URIs match a template, and the values of its variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token buckets: the same in memory and in Redis, exact however many ask at once."""
+"""Token buckets: the same in memory and in Redis, exact under concurrent calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime.state import limits
 from runtime.state.limits import PASSED, Charge, Limiter, MemoryBuckets, Verdict
 from runtime.state.redis import Redis, RedisBuckets
 from runtime.state.sessions import StoreUnavailableError
-from tests.runtime.asking import INITIALIZE, modern, rpc, send
+from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
 
 HOUR = 3600.0
 
@@ -34,7 +34,7 @@ def charge(bucket: Bucket, key: str = "a", scope: str = "server") -> Charge:
     return Charge(scope, key, bucket)
 
 
-async def test_a_bucket_gives_its_burst_then_its_rate() -> None:
+async def test_a_bucket_allows_its_burst_then_its_rate() -> None:
     clock, bucket = Clock(), Bucket(2, 10, burst=3)
     buckets = MemoryBuckets(clock)
     wanted = [charge(bucket)]
@@ -49,7 +49,7 @@ async def test_a_bucket_gives_its_burst_then_its_rate() -> None:
     assert [(await buckets.take(wanted)).scope for _ in range(4)] == [None, None, None, "server"]
 
 
-async def test_a_call_that_one_bucket_refuses_costs_nothing_in_the_others() -> None:
+async def test_a_call_rejected_by_one_bucket_takes_no_token_from_the_others() -> None:
     buckets = MemoryBuckets(Clock())
     wide, narrow = charge(Bucket(2, HOUR), "wide"), charge(Bucket(1, HOUR), "narrow", "tool")
     assert await buckets.take([wide, narrow]) == PASSED
@@ -61,12 +61,12 @@ async def test_a_call_that_one_bucket_refuses_costs_nothing_in_the_others() -> N
 
 
 @pytest.mark.parametrize(("wait", "seconds"), [(0, 1), (1, 1), (1000, 1), (1001, 2), (60_000, 60)])
-def test_a_client_is_told_whole_seconds(wait: int, seconds: int) -> None:
+def test_retry_after_is_in_whole_seconds(wait: int, seconds: int) -> None:
     assert Verdict("server", wait).retry_after == seconds
 
 
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(1, 30), st.lists(st.integers(0, 4000), max_size=60))
-async def test_in_no_time_more_than_burst_and_rate_pass(
+async def test_never_do_more_calls_pass_than_burst_and_rate_allow(
     requests: int, period: int, burst: int, gaps: list[int]
 ) -> None:
     clock = Clock()
@@ -80,7 +80,7 @@ async def test_in_no_time_more_than_burst_and_rate_pass(
         assert passed <= burst + clock.now * requests / period + 1e-6
 
 
-async def test_what_is_full_again_is_forgotten_first_then_the_oldest() -> None:
+async def test_full_buckets_are_evicted_first_then_the_oldest() -> None:
     clock = Clock()
     buckets, quick, slow = MemoryBuckets(clock, limit=2), Bucket(1000, 1), Bucket(1, HOUR)
     await buckets.take([charge(quick, "quick")])
@@ -95,7 +95,7 @@ async def test_what_is_full_again_is_forgotten_first_then_the_oldest() -> None:
     assert await buckets.take([charge(slow, "old")]) == PASSED
 
 
-def test_a_call_is_charged_to_everything_it_concerns(catalog_of: Any) -> None:
+def test_a_call_is_charged_to_server_client_and_tool(catalog_of: Any) -> None:
     bucket = Bucket(1, 1)
     rare = catalog_of().tools[1]
     wanted = Limits(bucket, bucket, (ToolLimit("rare", bucket), ToolLimit("echo", bucket)))
@@ -108,7 +108,7 @@ def test_a_call_is_charged_to_everything_it_concerns(catalog_of: Any) -> None:
     assert limits.charges_for(Limits(), "x", None) == ()
 
 
-def test_clients_are_told_apart_by_the_best_that_is_known() -> None:
+def test_a_client_is_identified_by_principal_then_session_then_address() -> None:
     known = [limits.client_key(*who) for who in (("a", "b", "c"), ("", "b", "c"), ("", "", "c"), ("", "", ""))]
 
     assert known == ["user:a", "session:b", "at:c", "at:"]
@@ -120,7 +120,7 @@ class Broken:
 
 
 @pytest.mark.parametrize("policy", ["Open", "Closed"])
-async def test_without_a_store_the_policy_decides_and_it_is_counted(policy: str) -> None:
+async def test_without_a_store_the_policy_decides_and_the_failure_is_counted(policy: str) -> None:
     failures: list[int] = []
     limiter = Limiter(Broken(), lambda: failures.append(1))
     wanted = Limits(Bucket(1, 1), on_store_failure=policy)
@@ -134,12 +134,12 @@ async def test_without_a_store_the_policy_decides_and_it_is_counted(policy: str)
     assert await limiter.admit(Limits(on_store_failure=policy), "x", None) == PASSED
 
 
-def connected(redis: Any) -> Redis:
+def connect(redis: Any) -> Redis:
     return Redis(redis.options(), monotonic=time.monotonic, jitter=lambda: 0.0)
 
 
-async def test_replicas_together_let_exactly_the_burst_pass(redis: Any) -> None:
-    connections = [connected(redis) for _ in range(3)]
+async def test_all_replicas_together_pass_exactly_the_burst(redis: Any) -> None:
+    connections = [connect(redis) for _ in range(3)]
     stores = [RedisBuckets(connection, "x:") for connection in connections]
     wide, narrow = charge(Bucket(100, 24 * HOUR), "wide"), charge(Bucket(30, 24 * HOUR), "narrow", "tool")
 
@@ -152,15 +152,15 @@ async def test_replicas_together_let_exactly_the_burst_pass(redis: Any) -> None:
         await connection.close()
 
 
-async def test_of_calls_at_once_the_narrow_bucket_passes_exactly_its_own(redis: Any) -> None:
-    connections = [connected(redis) for _ in range(2)]
+async def test_concurrent_calls_pass_exactly_as_the_narrow_bucket_allows(redis: Any) -> None:
+    connections = [connect(redis) for _ in range(2)]
     stores = [RedisBuckets(connection, "x:") for connection in connections]
     wide, narrow = charge(Bucket(100, 24 * HOUR), "wide"), charge(Bucket(30, 24 * HOUR), "narrow", "tool")
 
     verdicts = await asyncio.gather(*(stores[number % 2].take([wide, narrow]) for number in range(200)))
 
     assert sum(v.scope is None for v in verdicts) == 30
-    # What the narrow one refused was not taken out of the wide one.
+    # Calls that the narrow bucket rejected took no token from the wide one.
     rest = [await stores[0].take([wide]) for _ in range(71)]
     assert [v.scope for v in rest] == [None] * 70 + ["server"]
     assert rest[-1].retry_after == pytest.approx(864, abs=1)
@@ -168,9 +168,9 @@ async def test_of_calls_at_once_the_narrow_bucket_passes_exactly_its_own(redis: 
         await connection.close()
 
 
-async def test_redis_decides_as_memory_does(redis: Any) -> None:
-    """Of periods so long that the time of the test adds no token."""
-    connection, clock = connected(redis), Clock()
+async def test_redis_and_memory_decide_alike(redis: Any) -> None:
+    """With periods so long that no token is added while the test runs."""
+    connection, clock = connect(redis), Clock()
     ours, theirs = MemoryBuckets(clock), RedisBuckets(connection, "x:")
     choice = random.Random(7)
     pool = [
@@ -192,7 +192,7 @@ async def test_redis_decides_as_memory_does(redis: Any) -> None:
 
 
 async def _age(connection: Redis, milliseconds: int) -> None:
-    """As if so much time had gone by: the moments that are stored lie further back."""
+    """Move the stored times back, as if this much time had passed."""
 
     async def older(client: Any) -> None:
         for key in await client.keys("x:limit:*"):
@@ -201,8 +201,8 @@ async def _age(connection: Redis, milliseconds: int) -> None:
     await connection.run(older)
 
 
-async def test_what_redis_keeps_has_an_end(redis: Any) -> None:
-    connection = connected(redis)
+async def test_keys_in_redis_expire(redis: Any) -> None:
+    connection = connect(redis)
     await RedisBuckets(connection, "x:").take([charge(Bucket(2, 10, 4))])
 
     (key,) = await connection.run(lambda client: client.keys("*"))
@@ -213,7 +213,7 @@ async def test_what_redis_keeps_has_an_end(redis: Any) -> None:
     await connection.close()
 
 
-async def test_over_the_server_s_limit_a_request_is_429(replicas: Any, catalog_of: Any) -> None:
+async def test_a_request_over_the_server_s_limit_is_answered_with_429(replicas: Any, catalog_of: Any) -> None:
     replica = await replicas.start(catalog_of(limits=Limits(Bucket(2, HOUR)), sessions="Stateless"))
     await modern(replica.mcp, "tools/list")
     await send(f"{replica.mcp}/greet?who=Ada", "GET")
@@ -225,7 +225,9 @@ async def test_over_the_server_s_limit_a_request_is_429(replicas: Any, catalog_o
     assert replica.count("mcp_server_rate_limited_total", scope="server") == 3
 
 
-async def test_a_tool_s_limit_is_told_to_the_model_and_holds_at_its_door(replicas: Any, catalog_of: Any) -> None:
+async def test_a_tool_s_limit_is_reported_to_the_model_and_applies_to_its_rest_path(
+    replicas: Any, catalog_of: Any
+) -> None:
     wanted = Limits(tools=(ToolLimit("echo", Bucket(1, HOUR)),))
     replica = await replicas.start(catalog_of(limits=wanted))
     for name in ("echo", "rare"):
@@ -240,7 +242,7 @@ async def test_a_tool_s_limit_is_told_to_the_model_and_holds_at_its_door(replica
     assert replica.count("mcp_server_rate_limited_total", scope="tool") == 4
 
 
-async def test_clients_without_a_name_are_sessions_or_addresses(replicas: Any, catalog_of: Any) -> None:
+async def test_anonymous_clients_are_identified_by_session_or_address(replicas: Any, catalog_of: Any) -> None:
     replica = await replicas.start(catalog_of(limits=Limits(per_client=Bucket(2, HOUR)), hosts=("shop.example.com",)))
     sessions = []
     for address in ("10.0.0.1", "10.0.0.2"):
@@ -256,7 +258,7 @@ async def test_clients_without_a_name_are_sessions_or_addresses(replicas: Any, c
 
 
 @pytest.mark.parametrize(("policy", "status"), [("Open", 200), ("Closed", 503)])
-async def test_a_redis_that_is_gone_is_met_as_the_policy_says(
+async def test_while_redis_is_down_the_policy_decides(
     replicas: Any, catalog_of: Any, redis: Any, policy: str, status: int
 ) -> None:
     wanted = catalog_of(limits=Limits(Bucket(100, HOUR), on_store_failure=policy), sessions="Stateless")

@@ -1,4 +1,4 @@
-"""The door to Redis: databases, passwords, TLS, and a Redis that says nothing."""
+"""The connection to Redis: databases, passwords, TLS, timeouts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from runtime.state.redis import Options, Redis, RedisSessions
 from runtime.state.sessions import Session, StoreUnavailableError
 
 
-def connected(options: Options, timeout: float = 5.0) -> Redis:
+def connect(options: Options, timeout: float = 5.0) -> Redis:
     return Redis(options, monotonic=time.monotonic, jitter=lambda: 0.5, timeout=timeout)
 
 
 async def remembers(options: Options) -> bool:
-    connection = connected(options)
+    connection = connect(options)
     try:
         sessions = RedisSessions(connection, "x:")
         await sessions.create("a", Session("2025-11-25", "ada"), 60)
@@ -33,28 +33,28 @@ async def remembers(options: Options) -> bool:
         await connection.close()
 
 
-async def test_a_session_is_in_its_database_under_its_prefix(redis: Any) -> None:
+async def test_a_session_is_stored_in_the_configured_database_under_the_prefix(redis: Any) -> None:
     assert await remembers(redis.options(db=3))
 
-    connection = connected(redis.options(db=3))
+    connection = connect(redis.options(db=3))
     (key,) = await connection.run(lambda client: client.keys("*"))
     assert key.startswith("x:session:")
     assert key.endswith(":a")
     assert "ada" not in key
     await connection.close()
-    connection = connected(redis.options())
+    connection = connect(redis.options())
     assert await connection.run(lambda client: client.keys("*")) == []
     await connection.close()
 
 
-async def test_a_password_is_read_anew_at_every_connection(redis: Any, tmp_path: Path) -> None:
+async def test_the_password_is_read_for_every_connection(redis: Any, tmp_path: Path) -> None:
     redis.restart("--requirepass", "first")
     (tmp_path / "password").write_text("first\n")
     assert await remembers(redis.options(credentials=tmp_path))
     with pytest.raises(StoreUnavailableError, match="Authentication"):
         await remembers(redis.options())
 
-    connection = connected(redis.options(credentials=tmp_path))
+    connection = connect(redis.options(credentials=tmp_path))
     await connection.run(lambda client: client.ping())
     redis.restart("--requirepass", "second")
     (tmp_path / "password").write_text("second\n")
@@ -62,7 +62,7 @@ async def test_a_password_is_read_anew_at_every_connection(redis: Any, tmp_path:
     await connection.close()
 
 
-async def test_a_user_has_a_name_besides(redis: Any, tmp_path: Path) -> None:
+async def test_a_username_can_be_set(redis: Any, tmp_path: Path) -> None:
     redis.restart("--user", "mcp", "on", ">secret", "~*", "+@all", "--user", "default", "off")
     (tmp_path / "username").write_text("mcp")
     (tmp_path / "password").write_text("secret")
@@ -70,13 +70,13 @@ async def test_a_user_has_a_name_besides(redis: Any, tmp_path: Path) -> None:
     assert await remembers(redis.options(credentials=tmp_path))
 
 
-async def test_without_the_files_redis_is_unavailable(redis: Any, tmp_path: Path) -> None:
+async def test_without_credential_files_redis_is_unavailable(redis: Any, tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError):
         await remembers(redis.options(credentials=tmp_path))
 
 
-def certified(folder: Path) -> None:
-    """An authority ``ca.crt``, and what it says of 127.0.0.1."""
+def write_certificates(folder: Path) -> None:
+    """Write a CA ``ca.crt`` and a certificate that it issued for 127.0.0.1."""
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     later = now.replace(year=2099)
     authority, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -97,8 +97,8 @@ def certified(folder: Path) -> None:
     (folder / "tls.key").write_bytes(leaf.private_bytes(serialization.Encoding.PEM, *plain))
 
 
-async def test_tls_is_verified_by_the_authority_that_was_given(redis: Any, tmp_path: Path) -> None:
-    certified(tmp_path)
+async def test_tls_is_verified_with_the_configured_ca(redis: Any, tmp_path: Path) -> None:
+    write_certificates(tmp_path)
     files = ("--tls-cert-file", str(tmp_path / "tls.crt"), "--tls-key-file", str(tmp_path / "tls.key"))
     encrypted = ("--port", "0", "--tls-port", str(redis.port), "--tls-auth-clients", "no")
     redis.restart(*encrypted, *files, "--tls-ca-cert-file", str(tmp_path / "ca.crt"))
@@ -110,13 +110,13 @@ async def test_tls_is_verified_by_the_authority_that_was_given(redis: Any, tmp_p
         await remembers(redis.options())
 
 
-async def test_a_silent_redis_is_left_alone_for_a_while() -> None:
-    visits = 0
+async def test_after_a_timeout_commands_fail_at_once_for_a_while() -> None:
+    connections = 0
     over = asyncio.Event()
 
     async def silent(_reader: Any, writer: asyncio.StreamWriter) -> None:
-        nonlocal visits
-        visits += 1
+        nonlocal connections
+        connections += 1
         await over.wait()
         writer.close()
 
@@ -132,10 +132,10 @@ async def test_a_silent_redis_is_left_alone_for_a_while() -> None:
 
     assert "did not answer within 0.05 s; retrying in 0.1 s" in await asked()
     assert await asked() == "Redis timed out; retrying in 0.1 s"
-    assert visits == 1
+    assert connections == 1
     now = 0.05
     assert "did not answer within 0.05 s; retrying in 0.1 s" in await asked()
-    assert visits == 2
+    assert connections == 2
     over.set()
     await connection.close()
     server.close()

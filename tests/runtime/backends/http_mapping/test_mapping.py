@@ -1,4 +1,4 @@
-"""What may reach a backend, and how it is escaped; what may not is refused before anything is sent."""
+"""What is sent to a backend, and how it is escaped. Unsafe values are refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SENT = [
 
 
 @pytest.mark.parametrize(("template", "value"), REFUSED)
-def test_what_could_leave_its_place_in_the_path_is_refused(template: str, value: str) -> None:
+def test_a_value_that_could_leave_its_path_segment_is_refused(template: str, value: str) -> None:
     fault = refused(tool("GET", Http(template)), {"id": value})
 
     assert fault.code == "invalid_arguments"
@@ -67,7 +67,7 @@ def test_what_could_leave_its_place_in_the_path_is_refused(template: str, value:
 
 
 @pytest.mark.parametrize(("template", "value"), SENT)
-def test_every_other_value_arrives_as_it_is(template: str, value: str) -> None:
+def test_every_other_value_arrives_unchanged(template: str, value: str) -> None:
     url = mapping.map_tool(tool("GET", Http(template)), {"id": value}).url
 
     path = url.removeprefix(BASE)
@@ -76,7 +76,7 @@ def test_every_other_value_arrives_as_it_is(template: str, value: str) -> None:
 
 
 @given(st.text(max_size=40), st.sampled_from(["/{id}", "/a/{id}/b", "/.{id}", "/{id}.{id}", "/{id+}", "/a{id+}"]))
-def test_whatever_the_value_the_path_stays_below_that_of_the_service(value: str, template: str) -> None:
+def test_for_every_value_the_path_stays_below_the_base_path(value: str, template: str) -> None:
     try:
         url = mapping.map_tool(tool("GET", Http(template)), {"id": value}).url
     except CallError:
@@ -130,14 +130,14 @@ def test_arguments_are_the_query(method: str) -> None:
         ),
     ],
 )
-def test_what_cannot_be_sent_is_refused_with_its_place(given: Tool, arguments: Any, place: str) -> None:
+def test_an_argument_that_cannot_be_sent_is_refused_by_pointer(given: Tool, arguments: Any, place: str) -> None:
     fault = refused(given, arguments)
 
     assert fault.code == "invalid_arguments"
     assert place in fault.message
 
 
-def test_a_port_that_is_not_known_is_our_fault() -> None:
+def test_an_unknown_port_is_a_misconfiguration() -> None:
     assert refused(tool(backend=Backend("orders.shop.svc", 0)), {}).code == "misconfigured"
 
 
@@ -167,18 +167,18 @@ def test_a_query_entry_is_written_in_its_style(style: str, value: Any, sent: str
     assert query(ParameterEntry("q", argument="a", style=style), value) == sent
 
 
-def test_an_empty_value_is_sent_where_it_is_not_to_be_omitted() -> None:
+def test_an_empty_value_is_sent_without_omit_empty() -> None:
     assert query(ParameterEntry("q", argument="a", omit_empty=False), "") == "?q="
 
 
-def test_an_object_inside_of_an_array_cannot_stand_in_a_query() -> None:
+def test_an_object_inside_an_array_cannot_be_sent_in_a_query() -> None:
     assert (
         "/a: must be a string, a number or a boolean"
         in refused(tool("GET", Http(query=(ParameterEntry("q", argument="a"),))), {"a": [{}]}).message
     )
 
 
-def test_a_claim_is_sent_and_its_absence_is_our_fault() -> None:
+def test_a_claim_is_sent_and_a_missing_one_is_a_misconfiguration() -> None:
     given = tool(
         "GET", Http(query=(ParameterEntry("user", claim="sub"),), headers=(ParameterEntry("X-Org", claim="org"),))
     )
@@ -204,7 +204,7 @@ def body(mode: str, arguments: dict[str, Any], http: Http | None = None, **more:
     return dict(request.headers).get("Content-Type", ""), request.body
 
 
-def test_arguments_that_an_entry_names_are_no_part_of_the_body() -> None:
+def test_arguments_that_an_entry_names_are_not_in_the_body() -> None:
     http = Http(
         "/{id}", query=(ParameterEntry("q", argument="/filter/q"),), headers=(ParameterEntry("X-A", argument="tag"),)
     )
@@ -254,13 +254,13 @@ def test_raw_text_and_bytes() -> None:
     assert "/a: must be base64" in refused(tool("POST", Http(body=Body("Raw", **raw))), {"a": "no!"}).message
 
 
-def test_no_body_puts_what_is_left_into_the_query() -> None:
+def test_without_a_body_the_leftovers_go_into_the_query() -> None:
     request = mapping.map_tool(tool("POST", Http(body=Body("None"))), {"a": 1})
 
     assert (request.url, request.body, request.headers) == (f"{BASE}?a=1", None, ())
 
 
-def test_parts_are_divided_by_what_none_of_them_holds() -> None:
+def test_the_boundary_of_a_multipart_body_is_in_none_of_its_parts() -> None:
     fields = (
         BodyField("note", argument="note"),
         BodyField("file", argument="data", file_name="a.bin", media_type="application/octet-stream", encoding="Base64"),
@@ -288,13 +288,13 @@ PAGES = Pagination("cursor", "page_token", "/next", size_argument="limit", size_
         ({}, ""),
     ],
 )
-def test_a_page_is_asked_for(arguments: dict[str, Any], sent: str) -> None:
+def test_cursor_and_page_size_are_sent(arguments: dict[str, Any], sent: str) -> None:
     http = Http(query=(ParameterEntry("q", argument="q"),), pagination=PAGES)
 
     assert mapping.map_tool(tool("GET", http), arguments).url == BASE + sent
 
 
-def test_the_listed_schema_gains_the_cursor() -> None:
+def test_the_listed_schema_includes_the_cursor() -> None:
     schema = {"type": "object", "properties": {"q": {}}, "additionalProperties": False}
 
     listed = mapping.listed_input_schema(tool("GET", Http(pagination=PAGES), schema=schema))
@@ -363,7 +363,9 @@ def test_an_operation_puts_each_parameter_in_its_place() -> None:
         (operation("/.{sku}", "GET", SKU), {"sku": "."}, "invalid_arguments"),
     ],
 )
-def test_an_operation_refuses_what_has_no_safe_place(given: Operation, values: dict[str, str], code: str) -> None:
+def test_an_operation_refuses_missing_and_unsafe_parameters(
+    given: Operation, values: dict[str, str], code: str
+) -> None:
     with pytest.raises(CallError) as caught:
         mapping.map_operation(given, values)
 

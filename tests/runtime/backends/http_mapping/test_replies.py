@@ -1,4 +1,4 @@
-"""What a backend's reply becomes, for either era and by the policy of its tool."""
+"""What a backend's reply becomes, in both eras and under the policy of its tool."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def as_json(value: Any, **headers: str) -> Reply:
     return Reply(200, {"content-type": "application/json", **headers}, json.dumps(value).encode())
 
 
-def test_json_comes_structured_and_as_text() -> None:
+def test_json_is_returned_structured_and_as_text() -> None:
     reply = Reply(200, {"content-type": "application/problem+json; charset=utf-8"}, b'{"a": 1}')
 
     assert shaped(reply) == {"content": [{"type": "text", "text": '{"a":1}'}], "structuredContent": {"a": 1}}
 
 
 @pytest.mark.parametrize(("modern", "structured"), [(True, [1]), (False, {"result": [1]})])
-def test_json_that_is_no_object_is_wrapped_for_older_clients(modern: bool, structured: Any) -> None:
+def test_json_that_is_not_an_object_is_wrapped_for_older_clients(modern: bool, structured: Any) -> None:
     assert shaped(as_json([1]), modern=modern)["structuredContent"] == structured
 
 
@@ -73,7 +73,7 @@ def test_json_that_does_not_parse_or_nests_too_deep_is_a_bad_response(body: byte
 NUMBER = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
 
 
-def test_a_part_is_selected() -> None:
+def test_select_reduces_the_reply() -> None:
     assert shaped(as_json({"ticket": {"n": 1}}), tool(Response(select="/ticket"), NUMBER))["structuredContent"] == {
         "n": 1
     }
@@ -96,7 +96,7 @@ def test_a_part_is_selected() -> None:
         ),
     ],
 )
-def test_a_mismatch_is_an_error_that_loses_nothing(reply: Reply, given: Tool, why: str) -> None:
+def test_a_mismatch_is_an_error_that_keeps_the_reply(reply: Reply, given: Tool, why: str) -> None:
     result = shaped(reply, given)
 
     error, kept = result["content"]
@@ -109,18 +109,18 @@ def test_a_mismatch_is_an_error_that_loses_nothing(reply: Reply, given: Tool, wh
     assert kept["text"] == reply.body.decode()
 
 
-def test_a_mismatch_that_is_only_observed_is_passed_on_as_text() -> None:
+def test_with_observe_a_mismatch_is_passed_on_as_text() -> None:
     given = tool(Response(on_schema_mismatch="Observe"), NUMBER)
 
     assert shaped(as_json({"n": "x"}), given) == {"content": [{"type": "text", "text": '{"n": "x"}'}]}
     assert replies.listed_output_schema(given, True) is None
 
 
-def test_an_empty_reply_conforms_where_the_schema_lets_it() -> None:
+def test_an_empty_reply_may_satisfy_the_schema() -> None:
     assert shaped(Reply(204, {"content-type": ""}, b""), tool(output={"type": "object"}))["structuredContent"] == {}
 
 
-def test_exposed_headers_go_along() -> None:
+def test_exposed_headers_are_in_meta() -> None:
     reply = as_json({}, location="/a", etag="x")
 
     assert shaped(reply, tool(Response(headers=("Location", "X-None"))))["_meta"] == {
@@ -129,14 +129,14 @@ def test_exposed_headers_go_along() -> None:
 
 
 @pytest.mark.parametrize(("cut", "said"), [(900, "3 of 900 bytes"), (0, "3 bytes")])
-def test_what_is_too_long_is_cut_between_characters(cut: int, said: str) -> None:
+def test_a_long_reply_is_truncated_between_characters(cut: int, said: str) -> None:
     result = shaped(Reply(200, {"content-type": "text/plain"}, "aü€".encode()[:5], cut=cut))
 
     assert [block["text"] for block in result["content"]] == ["aü", f"[truncated at {said}; narrow the request]"]
     assert "structuredContent" not in shaped(Reply(200, {"content-type": "application/json"}, b'{"a": 1', cut=cut))
 
 
-def test_bytes_cannot_be_cut() -> None:
+def test_binary_content_cannot_be_truncated() -> None:
     with pytest.raises(CallError):
         shaped(Reply(200, {"content-type": "image/png"}, b"x", cut=9))
 
@@ -164,7 +164,7 @@ LINK = Pagination("cursor", "page", next_link=True)
         (LINK, as_json({"items": [1]}), None),
     ],
 )
-def test_a_page_says_where_the_next_one_begins(pages: Pagination, reply: Reply, cursor: str | None) -> None:
+def test_a_page_contains_the_cursor_of_the_next_one(pages: Pagination, reply: Reply, cursor: str | None) -> None:
     result = shaped(reply, tool(Response(select="/items"), pages=pages), modern=False)
 
     assert result["structuredContent"] == {"result": [1]} | ({"nextCursor": cursor} if cursor else {})
@@ -174,7 +174,7 @@ def test_a_page_says_where_the_next_one_begins(pages: Pagination, reply: Reply, 
 ARRAY = {"type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}}
 
 
-def test_the_listed_output_schema_is_what_the_result_keeps_to() -> None:
+def test_results_satisfy_the_listed_output_schema() -> None:
     assert replies.listed_output_schema(tool(), True) is None
     assert replies.listed_output_schema(tool(output=ARRAY), True) is ARRAY
     assert replies.listed_output_schema(tool(output=NUMBER), False) is NUMBER
@@ -198,7 +198,7 @@ def test_contents_are_text_or_base64() -> None:
     assert replies.resource_contents("u", Reply(200, {"content-type": ""}, b"x"), "")[0]["mimeType"] == "text/plain"
 
 
-def test_a_part_of_a_resource_is_selected() -> None:
+def test_select_reduces_a_resource() -> None:
     assert replies.select(as_json({"a": [1]}), Response(select="/a")).body == b"[1]"
     with pytest.raises(CallError):
         replies.select(as_json({}), Response(select="/a"))

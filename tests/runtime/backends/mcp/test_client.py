@@ -1,4 +1,4 @@
-"""Backends that speak MCP: our own server in both eras, and one that forgets, asks, streams and errs."""
+"""Backends that speak MCP: our own server in both eras, and a scripted server of the era of sessions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def counter() -> Any:
 @pytest.mark.parametrize("protocol", ["Auto", "Modern", "Legacy"])
 @pytest.mark.parametrize("session", ["PerCall", "Shared"])
 @pytest.mark.parametrize("mode", ["Memory", "Stateless"])
-async def test_our_own_server_is_called_in_either_era(
+async def test_our_own_server_is_called_in_both_eras(
     replicas: Any, catalog_of: Any, upstream: HttpClient, protocol: str, session: str, mode: str
 ) -> None:
     replica = await replicas.start(catalog_of(sessions=mode))
@@ -63,7 +63,7 @@ async def test_our_own_server_is_called_in_either_era(
     assert result["_meta"] == {"x/y": 1}
 
 
-async def test_arguments_that_a_schema_wants_in_headers_are_there(
+async def test_arguments_with_x_mcp_header_are_sent_in_headers(
     replicas: Any, catalog_of: Any, upstream: HttpClient
 ) -> None:
     replica = await replicas.start(catalog_of())
@@ -76,7 +76,7 @@ async def test_arguments_that_a_schema_wants_in_headers_are_there(
     assert result["structuredContent"]["arguments"]["region"] == "süd"
 
 
-async def test_another_servers_error_is_passed_on(replicas: Any, catalog_of: Any, upstream: HttpClient) -> None:
+async def test_the_error_of_a_backend_is_passed_on(replicas: Any, catalog_of: Any, upstream: HttpClient) -> None:
     replica = await replicas.start(catalog_of())
     port = int(replica.url.rpartition(":")[2])
 
@@ -86,7 +86,7 @@ async def test_another_servers_error_is_passed_on(replicas: Any, catalog_of: Any
     assert (caught.value.code, "nobody" in caught.value.message) == (-32602, True)
 
 
-async def test_credentials_are_sent_and_their_refusal_is_no_reason_to_fall_back(
+async def test_credentials_are_sent_and_a_401_does_not_select_the_legacy_era(
     replicas: Any, catalog_of: Any, upstream: HttpClient
 ) -> None:
     (replicas.secrets / "keys").mkdir(parents=True)
@@ -104,7 +104,7 @@ async def test_credentials_are_sent_and_their_refusal_is_no_reason_to_fall_back(
 
 
 class Legacy:
-    """A server of the era of sessions that answers by script."""
+    """A scripted server of the era of sessions."""
 
     def __init__(self) -> None:
         self.methods: list[str] = []
@@ -144,7 +144,7 @@ class Legacy:
         return Reply(200, {"content-type": "text/event-stream", **headers}, text.encode())
 
 
-async def test_a_session_for_each_call_is_ended(upstream: HttpClient) -> None:
+async def test_a_session_per_call_is_deleted_after_the_call(upstream: HttpClient) -> None:
     server = Legacy()
     caller = McpClient(server, new_id=counter())
 
@@ -154,7 +154,7 @@ async def test_a_session_for_each_call_is_ended(upstream: HttpClient) -> None:
     assert server.sessions == [None, "s1", "s1", "s1"]
 
 
-async def test_a_shared_session_is_kept_and_renewed_when_it_was_forgotten() -> None:
+async def test_a_shared_session_is_kept_and_replaced_when_it_has_ended() -> None:
     server = Legacy()
     caller = McpClient(server, new_id=counter())
     shared = tool(session="Shared")
@@ -172,7 +172,7 @@ async def test_a_shared_session_is_kept_and_renewed_when_it_was_forgotten() -> N
     assert caught.value.code == "not_found"
 
 
-async def test_other_credentials_have_another_session() -> None:
+async def test_each_set_of_credentials_has_its_own_session() -> None:
     server = Legacy()
     caller = McpClient(server, new_id=counter())
     for token in ("a", "b", "a"):
@@ -181,7 +181,7 @@ async def test_other_credentials_have_another_session() -> None:
     assert server.opened == 2
 
 
-async def test_a_server_without_session_identifiers_is_served_too() -> None:
+async def test_a_backend_without_session_ids_is_supported() -> None:
     server = Legacy()
     server.identifier = False
 
@@ -190,7 +190,7 @@ async def test_a_server_without_session_identifiers_is_served_too() -> None:
     assert "DELETE" not in server.methods
 
 
-async def test_an_event_stream_is_read_to_the_response() -> None:
+async def test_an_event_stream_is_read_up_to_the_response() -> None:
     server = Legacy()
     server.stream = True
     server.results = [{"content": [{"type": "text", "text": "ü"}], "isError": True}]
@@ -209,7 +209,7 @@ async def test_an_event_stream_is_read_to_the_response() -> None:
         ({"code": "x"}, -32603, None),
     ],
 )
-async def test_codes_that_only_one_era_knows_are_not_repeated(answer: Any, code: int, data: Any) -> None:
+async def test_error_codes_of_one_era_become_internal_errors(answer: Any, code: int, data: Any) -> None:
     server = Legacy()
     server.results = [answer]
 
@@ -226,7 +226,7 @@ async def test_codes_that_only_one_era_knows_are_not_repeated(answer: Any, code:
         ({"content": [1]}, "bad_response"), ({"resultType": "input_required"}, "unavailable"),
     ],
 )  # fmt: skip
-async def test_what_is_no_result_is_a_fault(answer: Any, code: str) -> None:
+async def test_a_reply_without_a_usable_result_is_a_fault(answer: Any, code: str) -> None:
     server = Legacy()
     server.results = [answer]
 
@@ -236,7 +236,7 @@ async def test_what_is_no_result_is_a_fault(answer: Any, code: str) -> None:
     assert caught.value.code == code
 
 
-def test_structured_content_that_is_no_object_is_wrapped_for_older_clients() -> None:
+def test_structured_content_that_is_not_an_object_is_wrapped_for_older_clients() -> None:
     found = {"content": [], "structuredContent": [1], "_meta": {"io.modelcontextprotocol/serverInfo": {}}}
 
     assert mcp_wire.tool_result(found, modern=True) == {"content": [], "structuredContent": [1]}
@@ -254,11 +254,11 @@ def test_structured_content_that_is_no_object_is_wrapped_for_older_clients() -> 
         ([], False),
     ],
 )
-def test_an_era_is_told_by_the_versions_that_are_named(body: Any, modern: bool) -> None:
+def test_the_supported_versions_determine_the_era(body: Any, modern: bool) -> None:
     assert mcp_wire.speaks_modern(Reply(200, {"content-type": "application/json"}, json.dumps(body).encode())) is modern
 
 
-async def test_a_version_that_is_not_spoken_is_said() -> None:
+async def test_an_unsupported_version_is_reported() -> None:
     server = Legacy()
     server._json = lambda identifier, result, **_: Reply(  # type: ignore[method-assign]
         200,
@@ -270,7 +270,7 @@ async def test_a_version_that_is_not_spoken_is_said() -> None:
         await McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
 
 
-async def test_the_whole_call_has_one_time(upstream: HttpClient) -> None:
+async def test_one_timeout_covers_the_whole_call(upstream: HttpClient) -> None:
     done = asyncio.Event()
 
     async def never(_: web.Request) -> web.Response:
@@ -291,7 +291,7 @@ async def test_the_whole_call_has_one_time(upstream: HttpClient) -> None:
     await runner.cleanup()
 
 
-async def test_a_port_that_is_not_known_is_our_fault(upstream: HttpClient) -> None:
+async def test_an_unknown_port_is_a_misconfiguration(upstream: HttpClient) -> None:
     with pytest.raises(CallError, match="has no port of that name"):
         await McpClient(upstream, new_id=counter()).call(tool(0), {}, CONTEXT, (), 1.0)
     with pytest.raises(ValueError, match="does not speak MCP"):
