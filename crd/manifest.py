@@ -108,14 +108,14 @@ def claims(item: Object) -> Iterator[tuple[Claim, tuple[str | int, ...]]]:
 def _misnamed(kind: Kind, name: str, metadata: Mapping[str, Any]) -> Iterator[Problem]:
     """What keeps metadata from being read. The API server says the same; a file comes here without it."""
     if kind is Kind.SERVER and not SERVER_NAME.fullmatch(name):
-        message = f"{SERVER_NAME_RULE}, got {problem.quoted(name)}"
+        message = f"{SERVER_NAME_RULE}, got {problem.quote(name)}"
         yield Problem(("metadata", "name"), message, Reason.INVALID_NAME)
     for member in ("name", "generateName", "namespace"):
         yield from _texts(("metadata", member), metadata.get(member) or "")
     labels = metadata.get("labels") or {}
     if not isinstance(labels, dict):
         yield Problem(
-            ("metadata", "labels"), f"must be an object, got {problem.quoted(labels)}; write labels as key: value"
+            ("metadata", "labels"), f"must be an object, got {problem.quote(labels)}; write labels as key: value"
         )
     for key, value in _mapping(labels).items():
         yield from _texts(("metadata", "labels"), key)
@@ -123,25 +123,25 @@ def _misnamed(kind: Kind, name: str, metadata: Mapping[str, Any]) -> Iterator[Pr
 
 
 def _texts(path: tuple[str | int, ...], value: object) -> Iterator[Problem]:
-    unstorable = problem.unstorable(value, path)
+    unstorable = problem.find_unstorable(value, path)
     if unstorable:
         yield unstorable
     elif not isinstance(value, str):
-        yield Problem(path, problem.string_expected(value))
+        yield Problem(path, problem.describe_non_string(value))
 
 
 def _spec(kind: Kind, raw: Any) -> Spec | tuple[Problem, ...]:
     if raw is None:
         return (Problem(("spec",), 'required field "spec" is missing; add it'),)
     if not isinstance(raw, dict):
-        return (Problem(("spec",), f"must be an object, got {problem.quoted(raw)}; write its members as key: value"),)
+        return (Problem(("spec",), f"must be an object, got {problem.quote(raw)}; write its members as key: value"),)
     try:
         return _SPECS[kind].model_validate_json(orjson.dumps(raw, option=orjson.OPT_NON_STR_KEYS))
     except ValidationError as error:
-        found = tuple(dict.fromkeys(problem.breaches(error)))
+        found = tuple(dict.fromkeys(problem.translate(error)))
     except orjson.JSONEncodeError as error:
         found = (Problem(("spec",), f"cannot be encoded as JSON: {error}"),)
-    unstorable = problem.unstorable(raw, ("spec",))
+    unstorable = problem.find_unstorable(raw, ("spec",))
     return (unstorable,) if unstorable else found
 
 

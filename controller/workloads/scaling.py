@@ -47,7 +47,7 @@ def autoscaler(blueprint: Blueprint) -> Manifest:
 
 def has_budget(spec: ServerSpec) -> bool:
     """Whether a budget is wished, and there may be more than one pod: of a single one it would block every drain."""
-    return spec.pod_disruption_budget is not None and spec.most_replicas > 1
+    return spec.pod_disruption_budget is not None and spec.max_replicas > 1
 
 
 def budget(blueprint: Blueprint) -> Manifest:

@@ -85,7 +85,7 @@ def _streaming(wanted: Ingress, spec: ServerSpec) -> dict[str, str]:
     A class is of the family whose name it holds, as nginx-internal is. The cluster's default class is not known here,
     so it gets all of them: a controller leaves the annotations of the others alone.
     """
-    size = str(amounts.octets(spec.config.max_request_bytes))
+    size = str(amounts.to_bytes(spec.config.max_request_bytes))
     families = {
         # ingress-nginx, then the controller of NGINX's own makers.
         "nginx": {

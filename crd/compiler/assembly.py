@@ -32,8 +32,8 @@ def server_settings(spec: ServerSpec) -> settings.Settings:
         path_prefix=spec.ingress.path_prefix if spec.ingress else "/mcp",
         request_timeout=metadata.seconds(spec.config.request_timeout),
         max_concurrent_requests=spec.config.max_concurrent_requests,
-        max_request_bytes=amounts.octets(spec.config.max_request_bytes),
-        max_response_bytes=amounts.octets(spec.config.max_response_bytes),
+        max_request_bytes=amounts.to_bytes(spec.config.max_request_bytes),
+        max_response_bytes=amounts.to_bytes(spec.config.max_response_bytes),
         allowed_origins=tuple(sorted(spec.config.allowed_origins)),
         page_size=spec.config.page_size,
         list_ttl=metadata.seconds(spec.config.list_ttl),
@@ -182,7 +182,7 @@ def _http(wanted: http.Http | None) -> entries.Http:
     )
 
 
-def _entries(wanted: Iterable[http.Entry]) -> tuple[entries.ParameterEntry, ...]:
+def _entries(wanted: Iterable[http.QueryEntry]) -> tuple[entries.ParameterEntry, ...]:
     return tuple(
         entries.ParameterEntry(e.name, e.argument or "", e.value, e.claim or "", e.style, e.omit_empty) for e in wanted
     )
@@ -238,7 +238,7 @@ def _response(wanted: calls.Response | None) -> policy.Response:
     return policy.Response(
         format=wanted.format,
         select=wanted.select or "",
-        max_bytes=amounts.octets(wanted.max_bytes) if wanted.max_bytes is not None else None,
+        max_bytes=amounts.to_bytes(wanted.max_bytes) if wanted.max_bytes is not None else None,
         on_too_large=wanted.on_too_large,
         on_schema_mismatch=wanted.on_schema_mismatch,
         expect_status=wanted.expect_status,

@@ -1,1 +1,1 @@
-"""PURE. The four kinds as pydantic models: the one source of the CRDs, the decoder and the reference."""
+"""PURE. The four kinds as pydantic models: the single source of the CRDs, the decoder and the reference."""

@@ -1,4 +1,4 @@
-"""PURE. Who may use a server, and how often."""
+"""PURE. Authentication of clients, and rate limits."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ __all__ = ["JWT", "APIKey", "Auth", "RateLimits"]
 
 
 class APIKey(Model):
-    """Clients are known by keys."""
+    """Authentication with API keys."""
 
     secret_name: ObjectName = Field(
-        description="Secret of which every key is the name of a client, and its value that client's API key."
+        description="Secret with the API keys: each key of its data is the name of a client, the value is "
+        "that client's API key."
     )
 
 
 class JWT(Model):
-    """Clients bring tokens of an issuer (RFC 9068)."""
+    """Authentication with tokens of an issuer (RFC 9068)."""
 
     rules: ClassVar = (
         Rule(
@@ -39,19 +40,21 @@ class JWT(Model):
         tuple[Annotated[str, Field(min_length=1, max_length=512)], ...],
         Field(min_length=1, max_length=16),
         distinct(),
-    ] = Field(description="Audiences (aud), of which a token has one.", json_schema_extra=SET)
+    ] = Field(description="Accepted audiences (aud); a token must have at least one of them.", json_schema_extra=SET)
     jwks_url: Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.WEB_URL)] | None = Field(
         None, alias="jwksURL", description="URL of the issuer's keys, a JWK Set (RFC 7517)."
     )
-    jwks_secret_name: ObjectName | None = Field(None, description="Secret whose key jwks.json holds the issuer's keys.")
+    jwks_secret_name: ObjectName | None = Field(
+        None, description="Secret with the issuer's keys under the key jwks.json."
+    )
     required_scopes: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(max_length=32), distinct()
-    ] = Field((), description="Scopes that a token must have, all of them.", json_schema_extra=SET)
+    ] = Field((), description="Scopes that a token must have; all are required.", json_schema_extra=SET)
     user_claim: Identifier = Field("sub", description="Claim that names the user.")
 
 
 class Auth(Model):
-    """Who may use the server."""
+    """Authentication of clients."""
 
     rules: ClassVar = (
         Rule(
@@ -63,25 +66,26 @@ class Auth(Model):
         ),
     )
 
-    type: Literal["None", "APIKey", "JWT"] = Field("None", description="How clients are known.")
-    api_key: APIKey | None = Field(None, description="For type APIKey.")
-    jwt: JWT | None = Field(None, description="For type JWT.")
+    type: Literal["None", "APIKey", "JWT"] = Field("None", description="How clients are authenticated.")
+    api_key: APIKey | None = Field(None, description="Settings for type APIKey.")
+    jwt: JWT | None = Field(None, description="Settings for type JWT.")
     resource: Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.WEB_URL)] | None = Field(
-        None, description="Resource identifier of the server (RFC 9728). Without it, the URL of its endpoint."
+        None, description="Resource identifier of the server (RFC 9728). Defaults to the URL of its endpoint."
     )
 
 
 class RateLimits(Model):
-    """How often the server may be used: token buckets, shared by all pods where there is a Redis."""
+    """Rate limits of the server: token buckets, shared by all pods if Redis is configured."""
 
-    server: RateLimit | None = Field(None, description="For everybody together.")
+    server: RateLimit | None = Field(None, description="Limit for all clients together.")
     per_client: RateLimit | None = Field(
         None,
-        description="For each client: by its user or API key, without auth by its session, else by its address.",
+        description="Limit for each client, identified by user or API key; without authentication by "
+        "session, otherwise by address.",
     )
     tools: Annotated[dict[Annotated[str, Field(min_length=1, max_length=128)], RateLimit], Field(max_length=64)] = (
-        Field(default_factory=dict, description="For single tools, by served name.")
+        Field(default_factory=dict, description="Limits of single tools, by served name.")
     )
     on_store_failure: Literal["Open", "Closed"] = Field(
-        "Open", description="Whether calls pass while Redis does not answer."
+        "Open", description="Whether calls are allowed (Open) or rejected (Closed) while Redis does not answer."
     )

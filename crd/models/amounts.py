@@ -1,4 +1,4 @@
-"""PURE. Values that are written as a number or as text: ports, sizes, quantities, shares."""
+"""PURE. Values that are an integer or a string: ports, sizes, quantities, and numbers or percentages of pods."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-__all__ = ["Port", "Quantity", "Share", "Size", "octets"]
+__all__ = ["Port", "Quantity", "Share", "Size", "to_bytes"]
 
-# RFC 6335, section 5.1, asks for the letter: without it, "80" would be a name beside the number 80.
+# RFC 6335, section 5.1, requires a letter; without it, the name "80" could be confused with the number 80.
 _PORT_NAME = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _SIZE = "([1-9]|1[0-6])Mi|[1-9][0-9]{0,3}Ki"
 _MAX_SIZE = 16 * 1024 * 1024
@@ -18,8 +18,8 @@ _QUANTITY = r"[0-9]+([.][0-9]+)?([KMGTPE]i|[numkMGTPE])?"
 _SHARE = "[0-9]{1,2}%|100%"
 
 
-def _either(cel: str, message: str, check: Callable[[int | str], int | str]) -> Any:
-    """A whole number or text, held by a CEL rule and by its twin in Python."""
+def _int_or_string(cel: str, message: str, check: Callable[[int | str], int | str]) -> Any:
+    """An integer or a string, checked by a CEL rule and by the same rule in Python."""
     validation = {"rule": cel, "message": message}
     extra: dict[str, Any] = {
         "x-kubernetes-int-or-string": True,
@@ -70,22 +70,22 @@ def _share(value: int | str) -> int | str:
     return value
 
 
-Port = _either(
+Port = _int_or_string(
     f"type(self) == int ? self >= 1 && self <= 65535 : self.matches('^{_PORT_NAME}$') && self.matches('[a-z]')",
     "must be a port number from 1 to 65535 or a port name with a letter",
     _port,
 )
-Size = _either(
+Size = _int_or_string(
     f"type(self) == int ? self >= 1 && self <= {_MAX_SIZE} : self.matches('^({_SIZE})$')",
     "must be a number of bytes or a size up to 9999Ki or 16Mi",
     _size,
 )
-Quantity = _either(
+Quantity = _int_or_string(
     f"type(self) == int ? self >= 0 : self.matches('^{_QUANTITY}$')",
     "must be a quantity such as 250m, 1.5 or 256Mi",
     _quantity,
 )
-Share = _either(
+Share = _int_or_string(
     f"type(self) == int ? self >= 0 && self <= 100 : self.matches('^({_SHARE})$')",
     "must be a number of pods from 0 to 100 or a percentage such as 50%",
     _share,
@@ -94,7 +94,7 @@ Share = _either(
 _UNITS = {"Ki": 1024, "Mi": 1024 * 1024}
 
 
-def octets(size: int | str) -> int:
+def to_bytes(size: int | str) -> int:
     """A size in bytes."""
     if isinstance(size, int):
         return size

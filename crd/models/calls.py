@@ -1,4 +1,4 @@
-"""PURE. How a backend is called: where, with which credentials, how long, how often, and how its reply is read."""
+"""PURE. How a backend is called: address, credentials, timeouts, retries, and how its reply is read."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pydantic import AfterValidator, Field
 from crd.finding import Reason
 from crd.models import patterns
 from crd.models.amounts import Port, Size
-from crd.models.metadata import SET, Duration, LabelName, Model, ObjectName, Rule, distinct, seconds
+from crd.models.metadata import SET, Duration, LabelName, Model, ObjectName, Rule, distinct, list_map, seconds
 
 __all__ = [
     "FORBIDDEN_HEADERS",
     "Breaker",
+    "CallTimeout",
     "ForwardHeader",
     "ForwardHeaders",
     "HeaderFrom",
@@ -23,11 +24,13 @@ __all__ = [
     "PathTemplate",
     "Pointer",
     "RateLimit",
+    "ReplySettings",
     "Response",
     "Retries",
     "ServiceRef",
     "Timeout",
     "Tls",
+    "TlsSettings",
 ]
 
 BackendPath = Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.SERVICE_PATH)]
@@ -35,7 +38,8 @@ PathTemplate = Annotated[str, Field(max_length=1024, pattern=patterns.PATH_TEMPL
 HeaderName = Annotated[str, Field(min_length=1, max_length=64, pattern=patterns.HEADER_NAME)]
 Pointer = Annotated[str, Field(max_length=256, pattern=patterns.POINTER)]
 
-# What no argument, claim or forwarded header may set (RFC 9110, 7.6.1, and what others decide by).
+# Headers that no argument, claim or forwarded header may set: those of framing and connections (RFC 9110, 7.6.1),
+# credentials, and those by which proxies and MCP servers make decisions.
 FORBIDDEN_HEADERS = (
     "^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|authorization|proxy-.*"
     "|cookie|set-cookie|forwarded|x-forwarded-.*|mcp-.*|traceparent|tracestate)$"
@@ -65,30 +69,32 @@ Timeout = Annotated[
 
 
 class ServiceRef(Model):
-    """A Service of the cluster, and where on it."""
+    """A Service, and the port and path to call."""
 
     name: LabelName = Field(description="Name of the Service.")
     namespace: LabelName | None = Field(
         None,
-        description="Namespace of the Service. Defaults to the namespace of this object; another one needs a "
-        "ReferenceGrant there.",
+        description="Namespace of the Service. Defaults to the namespace of this object; any other namespace "
+        "requires a ReferenceGrant there.",
     )
-    port: Port = Field(description="Port of the Service, by number or by name.")
-    scheme: Literal["http", "https"] = Field("http", description="Whether the Service is spoken to over TLS.")
+    port: Port = Field(description="Port of the Service, by number or name.")
+    scheme: Literal["http", "https"] = Field("http", description="Protocol of the Service; https uses TLS.")
     path: BackendPath = Field(
-        "/", description="Path of the request, or what http.path is appended to; without query and fragment."
+        "/", description="Path of the request, without query and fragment; http.path is appended to it."
     )
 
 
 class KeyRef(Model):
-    """One key of a Secret or ConfigMap in the namespace of the object."""
+    """A key of a Secret or ConfigMap in the namespace of the object."""
 
-    name: ObjectName = Field(description="Name of the object.")
-    key: Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.KEY)] = Field(description="Key in it.")
+    name: ObjectName = Field(description="Name of the Secret or ConfigMap.")
+    key: Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.KEY)] = Field(
+        description="Key in the Secret or ConfigMap."
+    )
 
 
 class HeaderFrom(Model):
-    """A header whose value comes out of a Secret or a ConfigMap; read at use, so a rotated value needs no restart."""
+    """A header with a value from a Secret or ConfigMap. It is read for each call, so rotation needs no restart."""
 
     rules: ClassVar = (
         Rule(
@@ -110,12 +116,12 @@ class HeaderFrom(Model):
     prefix: Annotated[str, Field(max_length=64, pattern=patterns.HEADER_TEXT)] = Field(
         "", description='Text before the value, such as "Bearer ".'
     )
-    secret_key_ref: KeyRef | None = Field(None, description="The key of a Secret that holds the value.")
-    config_map_key_ref: KeyRef | None = Field(None, description="The key of a ConfigMap that holds the value.")
+    secret_key_ref: KeyRef | None = Field(None, description="Key of a Secret that holds the value.")
+    config_map_key_ref: KeyRef | None = Field(None, description="Key of a ConfigMap that holds the value.")
 
 
 class ForwardHeader(Model):
-    """A header of the client's request that is passed on."""
+    """A header of the client request that is forwarded to the backend."""
 
     rules: ClassVar = (
         Rule(
@@ -132,51 +138,52 @@ class ForwardHeader(Model):
         ),
     )
 
-    name: HeaderName = Field(description="Name of the header in the client's request.")
+    name: HeaderName = Field(description="Name of the header in the client request.")
     backend_header: HeaderName | None = Field(
-        None, description="Name under which it is sent to the backend. Defaults to the same."
+        None, description="Name of the header in the backend request. Defaults to name."
     )
 
 
 class Tls(Model):
-    """How a backend with scheme https is verified."""
+    """How the certificate of an https backend is verified."""
 
     ca_secret_name: ObjectName | None = Field(
-        None, description="Secret whose key ca.crt holds the CAs to trust. Without it, those of the image."
+        None,
+        description="Secret with the trusted CA certificates under the key ca.crt. Defaults to the CAs of the image.",
     )
     server_name: Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.HOST)] | None = Field(
-        None, description="Name that the certificate has to carry. Without it, that of the Service."
+        None, description="Name that the certificate must contain. Defaults to the name of the Service."
     )
-    insecure_skip_verify: bool = Field(False, description="Whether any certificate is taken; for trying out only.")
+    insecure_skip_verify: bool = Field(False, description="Disables certificate verification; for tests only.")
 
 
 class Retries(Model):
-    """Sends a failed call again. Only what is idempotent by method or by idempotentHint is."""
+    """Retries of failed calls; only calls that are idempotent by method or idempotentHint are retried."""
 
-    attempts: Annotated[int, Field(ge=0, le=5)] = Field(0, description="How often a call is sent again at most.")
+    attempts: Annotated[int, Field(ge=0, le=5)] = Field(0, description="Maximum number of retries.")
     retry_on: Annotated[tuple[Literal["connect", "5xx", "429"], ...], Field(max_length=3), distinct()] = Field(
         ("connect",),
-        description="After what: connect (no connection), 5xx, 429 (honouring Retry-After).",
+        description="When to retry: connect (connection failed), 5xx, 429 (after the delay in Retry-After).",
         json_schema_extra={**SET, "default": ["connect"]},
     )
 
 
 class Breaker(Model):
-    """Stops calling a backend that fails."""
+    """A circuit breaker: stops calling a failing backend."""
 
     consecutive_failures: Annotated[int, Field(ge=1, le=1000)] = Field(
-        description="After so many failures in a row, calls fail at once."
+        description="Number of consecutive failures after which calls fail immediately."
     )
-    open_for: Duration = Field("30s", description="For how long, before one call is tried again.")
+    open_for: Duration = Field("30s", description="How long calls fail immediately before one call is tried again.")
 
 
 class RateLimit(Model):
     """A token bucket."""
 
-    requests: Annotated[int, Field(ge=1, le=1000000)] = Field(description="How many requests in a period.")
-    period: Duration = Field("1m", description="The period.")
+    requests: Annotated[int, Field(ge=1, le=1000000)] = Field(description="Number of requests per period.")
+    period: Duration = Field("1m", description="Length of the period.")
     burst: Annotated[int, Field(ge=1, le=1000000)] | None = Field(
-        None, description="How many at once. Without it, as many as requests."
+        None, description="Maximum number of requests at once. Defaults to requests."
     )
 
 
@@ -184,21 +191,24 @@ class Response(Model):
     """How a reply is read."""
 
     format: Literal["Auto", "Json", "Text", "Binary"] = Field(
-        "Auto", description="What the reply is. Auto: by its Content-Type."
+        "Auto", description="Format of the reply. Auto: determined by its Content-Type."
     )
     select: Pointer | None = Field(
-        None, description="JSON Pointer (RFC 6901) to the part of a JSON reply that is the result."
+        None, description="JSON Pointer (RFC 6901) to the part of a JSON reply that becomes the result."
     )
     max_bytes: Size | None = Field(
-        None, description="Largest reply, after decompression. Without it, the server's config.maxResponseBytes."
+        None,
+        description="Maximum size of a reply after decompression. Defaults to config.maxResponseBytes of the server.",
     )
     on_too_large: Literal["Error", "Truncate"] = Field(
-        "Error", description="What becomes of a larger one: an error, or its beginning with a note."
+        "Error",
+        description="What happens if a reply is larger than maxBytes. Error: the call fails. Truncate: the "
+        "beginning is returned with a note.",
     )
     on_schema_mismatch: Literal["Error", "Observe"] = Field(
         "Error",
-        description="What becomes of a reply that breaks outputSchema. Observe: it is passed on, and outputSchema is "
-        "not shown to clients.",
+        description="What happens if a reply does not match outputSchema. Error: the call fails. Observe: "
+        "the reply is returned, and outputSchema is not shown to clients.",
     )
     expect_status: Annotated[
         tuple[Annotated[str, Field(max_length=3, pattern=patterns.STATUS)], ...],
@@ -206,15 +216,33 @@ class Response(Model):
         distinct(),
     ] = Field(
         ("2xx",),
-        description="Status codes, or classes such as 2xx, that are a success.",
+        description="Status codes, or classes such as 2xx, that count as success.",
         json_schema_extra={**SET, "default": ["2xx"]},
     )
     headers: Annotated[tuple[HeaderName, ...], Field(max_length=16), distinct()] = Field(
         (),
-        description="Headers of the reply that the client is told.",
+        description="Headers of the reply that are passed on to the client.",
         json_schema_extra=SET,
     )
 
 
-HeadersFrom = Annotated[tuple[HeaderFrom, ...], Field(max_length=16), distinct("name")]
+# Fields that tools and resources share, each with its description.
+HeadersFrom = Annotated[
+    tuple[HeaderFrom, ...],
+    Field(
+        max_length=16,
+        description="Headers with values from Secrets and ConfigMaps, such as credentials.",
+        json_schema_extra=list_map("name"),
+    ),
+    distinct("name"),
+]
+TlsSettings = Annotated[Tls | None, Field(description="How the certificate of an https backend is verified.")]
+CallTimeout = Annotated[
+    Timeout | None,
+    Field(
+        description="Maximum duration of a call, including retries; from 100ms to 10m. Defaults to "
+        "config.requestTimeout of the server, which is also the upper limit."
+    ),
+]
+ReplySettings = Annotated[Response | None, Field(description="How a reply is read.")]
 ForwardHeaders = Annotated[tuple[ForwardHeader, ...], Field(max_length=16), distinct("name")]

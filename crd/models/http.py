@@ -1,4 +1,4 @@
-"""PURE. How arguments become an HTTP request, as an author writes it."""
+"""PURE. How arguments are mapped to an HTTP request, as the author of a manifest writes it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from crd.models import patterns
 from crd.models.calls import FORBIDDEN_HEADERS, HeaderName, PathTemplate, Pointer
 from crd.models.metadata import ATOMIC, Identifier, Model, Rule, distinct, list_map
 
-__all__ = ["Body", "BodyField", "Entry", "Header", "Http", "Mcp", "Pagination", "Source"]
+__all__ = ["Body", "BodyField", "HeaderEntry", "Http", "Mcp", "Pagination", "QueryEntry", "Source"]
 
 Argument = Annotated[str, Field(min_length=1, max_length=256)]
 Constant = Annotated[str, Field(max_length=1024)]
 
 
-def _yes(value: bool) -> bool:
+def _require_true(value: bool) -> bool:
     if not value:
         raise ValueError("must be true, got false; set it to true or remove it")
     return value
 
 
-# Not Literal[True], which takes 1 for it.
-Yes = Annotated[bool, AfterValidator(_yes), Field(json_schema_extra={"enum": [True]})]
+# Literal[True] would accept 1.
+TrueOnly = Annotated[bool, AfterValidator(_require_true), Field(json_schema_extra={"enum": [True]})]
 
 
 class Source(Model):
-    """Where a value comes from: exactly one of argument, value and claim."""
+    """The source of a value: exactly one of argument, value and claim."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -42,26 +42,26 @@ class Source(Model):
     argument: Argument | None = Field(
         None, description="Name of an argument, or a JSON Pointer (RFC 6901) into the arguments, starting with /."
     )
-    value: Constant | None = Field(None, description="A constant.")
+    value: Constant | None = Field(None, description="Constant value.")
     claim: Identifier | None = Field(
-        None, description="Name of a claim of the client's verified token; without it a call is refused."
+        None, description="Name of a claim in the client's verified token; calls without the claim are rejected."
     )
 
 
-class Entry(Source):
-    """One query parameter."""
+class QueryEntry(Source):
+    """A query parameter, or what it has in common with a header."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)] = Field(description="Name of the parameter.")
     style: Literal["Repeat", "Comma", "Space", "Pipe", "DeepObject", "Json"] = Field(
         "Repeat",
-        description="How an array or an object is written. Arrays: Repeat, Comma, Space or Pipe; objects: DeepObject "
-        "or Json.",
+        description="How arrays and objects are serialized. Arrays: Repeat, Comma, Space, Pipe or Json; "
+        "objects: DeepObject or Json.",
     )
-    omit_empty: bool = Field(True, description="Whether an empty value leaves the parameter out.")
+    omit_empty: bool = Field(True, description="Omits the parameter if its value is empty.")
 
 
-class Header(Entry):
-    """One header."""
+class HeaderEntry(QueryEntry):
+    """A header."""
 
     rules: ClassVar = (
         *Source.rules,
@@ -77,19 +77,19 @@ class Header(Entry):
 
 
 class BodyField(Source):
-    """One member of a body, or one part of a form."""
+    """A member of a JSON body, or a part of a form."""
 
     name: Annotated[str, Field(min_length=1, max_length=256)] = Field(
-        description="Name of the member; in mode Fields also a JSON Pointer to it, of at most eight steps."
+        description="Name of the member; in mode Fields also a JSON Pointer of at most eight steps."
     )
     file_name: Annotated[str, Field(min_length=1, max_length=128, pattern=patterns.FILE_NAME)] | None = Field(
-        None, description="File name of the part; mode Multipart only."
+        None, description="File name of the part; only in mode Multipart."
     )
     media_type: Annotated[str, Field(min_length=3, max_length=128, pattern=patterns.MEDIA_TYPE)] | None = Field(
-        None, description="Media type of the part; mode Multipart only."
+        None, description="Media type of the part; only in mode Multipart."
     )
     encoding: Literal["Base64"] | None = Field(
-        None, description="Base64: the value is decoded and sent as bytes; mode Multipart only."
+        None, description="Base64: the value is decoded and sent as bytes; only in mode Multipart."
     )
 
 
@@ -98,22 +98,25 @@ class Body(Model):
 
     mode: Literal["Arguments", "Argument", "Fields", "Form", "Multipart", "Raw", "None"] = Field(
         "Arguments",
-        description="Arguments: a JSON object of what no entry names. Argument: one argument as the whole JSON value. "
-        "Fields: a JSON object of fields. Form, Multipart: fields, or what no entry names. Raw: one argument as it is. "
-        "None: no body; what no entry names goes to the query.",
+        description="Arguments: a JSON object with the arguments that no entry uses. Argument: one argument "
+        "as the JSON body. Fields: a JSON object built from fields. Form, Multipart: a form "
+        "built from fields, or from the arguments that no entry uses. Raw: one string argument, "
+        "unchanged. None: no body; arguments that no entry uses go to the query.",
     )
-    argument: Argument | None = Field(None, description="The argument of the modes Argument and Raw.")
+    argument: Argument | None = Field(None, description="Argument that is sent in modes Argument and Raw.")
     fields: Annotated[tuple[BodyField, ...], Field(max_length=64), distinct("name")] = Field(
-        (), description="The members of the modes Fields, Form and Multipart.", json_schema_extra=list_map("name")
+        (), description="Members of the body in modes Fields, Form and Multipart.", json_schema_extra=list_map("name")
     )
     content_type: Annotated[str, Field(min_length=3, max_length=128, pattern=patterns.MEDIA_TYPE)] | None = Field(
-        None, description="Media type of the body. JSON modes: application/json or application/*+json."
+        None, description="Media type of the body. In JSON modes: application/json or application/*+json."
     )
-    encoding: Literal["Base64"] | None = Field(None, description="Base64: mode Raw decodes the argument into bytes.")
+    encoding: Literal["Base64"] | None = Field(
+        None, description="Base64: mode Raw decodes the argument and sends bytes."
+    )
 
 
 class Pagination(Model):
-    """Adds an optional cursor argument to the tool and returns the next cursor; one page a call."""
+    """Adds an optional cursor argument to the tool and returns the next cursor; each call reads one page."""
 
     rules: ClassVar = (
         Rule(
@@ -130,59 +133,65 @@ class Pagination(Model):
         ),
     )
 
-    cursor_argument: Identifier = Field("cursor", description="Name of the argument that the tool gains.")
+    cursor_argument: Identifier = Field("cursor", description="Name of the cursor argument that is added to the tool.")
     parameter: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="Query parameter in which the backend takes the cursor."
+        description="Query parameter that passes the cursor to the backend."
     )
     next_pointer: Pointer | None = Field(
-        None, description="JSON Pointer (RFC 6901) into the whole reply to the next cursor, before response.select."
-    )
-    next_link: Yes | None = Field(
         None,
-        description="Takes the next cursor from the query of the Link header of relation next (RFC 8288); the link is "
-        "never followed.",
+        description="JSON Pointer (RFC 6901) to the next cursor in the complete reply, before "
+        "response.select is applied.",
     )
-    size_argument: Identifier | None = Field(None, description="Argument that asks for a page size.")
+    next_link: TrueOnly | None = Field(
+        None,
+        description="Reads the next cursor from the query of the Link header with rel=next (RFC 8288); the "
+        "link itself is not followed.",
+    )
+    size_argument: Identifier | None = Field(None, description="Argument that sets the page size.")
     size_parameter: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="Query parameter in which the backend takes it."
+        None, description="Query parameter that passes the page size to the backend."
     )
     max_size: Annotated[int, Field(ge=1, le=10000)] | None = Field(
-        None, description="Largest page size; a larger wish is lowered to it."
+        None, description="Maximum page size; larger values are reduced to it."
     )
 
 
 class Http(Model):
-    """How arguments become a request. Without entries: the body of POST, PUT and PATCH, else the query."""
+    """How arguments are mapped to a request. Without entries: to the body of POST, PUT and PATCH, else to the query."""
 
     path: PathTemplate = Field(
         "",
-        description="Appended to service.path. {argument} fills a segment or a part of one, {argument+} one or more "
-        "segments.",
+        description="Path that is appended to service.path. {argument} fills a segment or a part of one, "
+        "{argument+} one or more segments.",
     )
-    query: Annotated[tuple[Entry, ...], Field(max_length=64)] = Field(
-        (), description="Query parameters, in this order; a name may come more than once.", json_schema_extra=ATOMIC
+    query: Annotated[tuple[QueryEntry, ...], Field(max_length=64)] = Field(
+        (), description="Query parameters, in this order; a name may appear more than once.", json_schema_extra=ATOMIC
     )
-    headers: Annotated[tuple[Header, ...], Field(max_length=32), distinct("name")] = Field(
+    headers: Annotated[tuple[HeaderEntry, ...], Field(max_length=32), distinct("name")] = Field(
         (),
-        description="Headers.",
+        description="Headers of the request.",
         json_schema_extra=list_map("name"),
     )
-    body: Body | None = Field(None, description="The body. Without it: Arguments for POST, PUT and PATCH, else None.")
+    body: Body | None = Field(
+        None, description="Request body. Defaults to mode Arguments for POST, PUT and PATCH, otherwise to None."
+    )
     pagination: Pagination | None = Field(None, description="How a long list is read page by page.")
 
 
 class Mcp(Model):
-    """The backend speaks MCP itself; arguments are passed on unchanged."""
+    """The backend is an MCP server; arguments are passed on unchanged."""
 
     path: Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.SERVICE_PATH)] = Field(
-        "/mcp", description="Path of its endpoint."
+        "/mcp", description="Path of the MCP endpoint."
     )
     tool_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="Its own name of the tool. Defaults to spec.name."
+        None, description="Name of the tool on the backend. Defaults to spec.name."
     )
     protocol: Literal["Auto", "Modern", "Legacy"] = Field(
-        "Auto", description="Modern: 2026-07-28. Legacy: the revisions with sessions. Auto: found out once."
+        "Auto", description="Modern: MCP 2026-07-28. Legacy: the revisions with sessions. Auto: detected once."
     )
     session: Literal["PerCall", "Shared"] = Field(
-        "PerCall", description="Whether a session of a legacy backend is opened for each call or kept."
+        "PerCall",
+        description="Sessions of a legacy backend. PerCall: one session for each call. Shared: one session "
+        "for all calls.",
     )

@@ -1,7 +1,6 @@
-"""PURE. What every model shares: how it reads manifests, and the vocabulary of bounded strings.
+"""PURE. The base class of all models, the types of bounded strings, and the parts that several specs share.
 
-Attributes are snake_case, the manifest is camelCase. Decoding ignores members it does not know; `crd.fields` finds
-them.
+Attributes are snake_case, members of the manifest camelCase. Decoding ignores unknown members; `crd.fields` finds them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ __all__ = [
     "ObjectName",
     "PortNumber",
     "Rule",
-    "ServedBy",
     "ServedName",
     "Status",
     "Title",
@@ -43,11 +41,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule about several fields of one object, stated twice: as CEL for the API server, as Python for everybody else.
+    """A rule about several fields of one object, stated as CEL for the API server and as a Python predicate.
 
-    ``holds`` takes the model; the two say the same, and a test sends the same objects through both. Without it the
-    Python side is a rule of `crd.rules`, which can say more than yes or no. ``at`` is the field to name, below the
-    model.
+    ``holds`` takes the model and gives the same result as ``cel``; a test sends the same objects through both. Without
+    ``holds``, the Python side is a rule in `crd.rules`, whose message can quote the value. ``at`` is the path of the
+    field to report, below the model.
     """
 
     cel: str
@@ -58,15 +56,15 @@ class Rule:
 
     @property
     def validation(self) -> dict[str, str]:
-        """As it stands under ``x-kubernetes-validations``."""
+        """The entry under ``x-kubernetes-validations``."""
         path = {"fieldPath": "".join(f".{step}" for step in self.at)} if self.at else {}
-        # The API server has no place for reasons of ours, so they go where people read.
+        # The API server accepts only its own reasons, so the message begins with ours.
         reason = "" if self.reason is Reason.INVALID_FIELD else f"{self.reason}: "
         return {"rule": self.cel, "message": f"{reason}{self.message}", **path}
 
 
 class Model(BaseModel):
-    """A frozen piece of a manifest."""
+    """A part of a manifest; frozen."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore", strict=True)
 
@@ -87,24 +85,24 @@ class Model(BaseModel):
         return schema
 
 
-# Lists whose order means something, and lists that have none.
+# List types of structural schemas: ordered and replaced as a whole, or a set of distinct values.
 ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 
 
 def list_map(*keys: str) -> dict[str, Any]:
-    """Schema members of a list whose entries are told apart by these keys."""
+    """Schema members of a list whose entries are identified by these keys."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
 def distinct(*keys: str) -> AfterValidator:
-    """Refuses a list in which two entries have the same value of all these attributes, as `list_map` does.
+    """A validator that rejects a list in which two entries agree in all these attributes, as `list_map` does.
 
-    Without attributes, one in which two entries are the same, as `SET` does. The API server refuses such a list too;
-    here the later entry is blamed.
+    Without attributes it rejects two equal entries, as `SET` does. The API server rejects such a list as well; this
+    validator reports the later entry.
     """
 
-    def checked(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    def require_distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
         seen: set[tuple[Any, ...]] = set()
         for index, entry in enumerate(entries):
             values = tuple(getattr(entry, key) for key in keys) or (entry,)
@@ -116,7 +114,7 @@ def distinct(*keys: str) -> AfterValidator:
             seen.add(values)
         return entries
 
-    return AfterValidator(checked)
+    return AfterValidator(require_distinct)
 
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.OBJECT_NAME)]
@@ -125,7 +123,7 @@ ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=patterns
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=patterns.IDENTIFIER)]
 Description = Annotated[str, Field(max_length=2048)]
 Title = Annotated[str, Field(max_length=256)]
-# 13 characters: the longest one in milliseconds still fits 64 bits, in which Redis counts.
+# At most 13 characters, so that every duration in milliseconds fits the 64-bit integers of Redis.
 Duration = Annotated[str, Field(min_length=2, max_length=13, pattern=patterns.DURATION)]
 IngressPath = Annotated[str, Field(min_length=1, max_length=256, pattern=patterns.INGRESS_PATH)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -134,7 +132,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(duration: str) -> float:
-    """The length of a duration that matches the schema's pattern, in seconds: ``1m30s`` is 90.0."""
+    """A duration that matches the schema's pattern, in seconds: ``1m30s`` is 90.0."""
     total, number, unit = 0.0, "", ""
     for character in f"{duration}0":
         if character.isdigit():
@@ -151,37 +149,27 @@ class Condition(Model):
     """One condition, in the shape of metav1.Condition."""
 
     type: Annotated[str, Field(max_length=316)] = Field(description="Type of the condition, in CamelCase.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition holds.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Status of the condition: True, False or Unknown.")
     observed_generation: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="The metadata.generation that the condition was made from."
+        None, description="The metadata.generation that the condition is based on."
     )
     last_transition_time: str = Field(
-        description="When the status of the condition last changed.", json_schema_extra={"format": "date-time"}
+        description="Time of the last change of status.", json_schema_extra={"format": "date-time"}
     )
     reason: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
-        description="Why the condition has this status, in one CamelCase word."
+        description="Reason for the status, one CamelCase word."
     )
-    message: Annotated[str, Field(max_length=32768)] = Field(description="The same in words, for people.")
+    message: Annotated[str, Field(max_length=32768)] = Field(description="Human-readable explanation of the status.")
 
 
 class Status(Model):
-    """What every status has."""
+    """The fields of every status."""
 
     observed_generation: int | None = Field(
         None,
-        description="The metadata.generation that this status was made from.",
+        description="The metadata.generation that the status is based on.",
         json_schema_extra={"format": "int64"},
     )
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
-        (), description="The state of the object as conditions.", json_schema_extra=list_map("type")
+        (), description="Conditions of the object.", json_schema_extra=list_map("type")
     )
-
-
-class ServedBy(Model):
-    """One server that selects the object."""
-
-    name: ObjectName = Field(description="Name of the MCPServer, in the same namespace.")
-    served_name: Annotated[str, Field(max_length=2048)] = Field(
-        "", description="The name or URI that it is served under there."
-    )
-    accepted: bool = Field(description="Whether that server serves it; false when another object holds the name.")

@@ -1,4 +1,4 @@
-"""PURE. CustomResourceDefinitions out of the models: structural schemas as the API server wants them.
+"""PURE. CustomResourceDefinitions made from the models: structural schemas, as the API server requires them.
 
 Called by ``mcp-operator generate`` and by `crd.fields`, which reads the same schema.
 """
@@ -88,7 +88,7 @@ def definition(kind: Kind) -> dict[str, Any]:
         "storage": True,
         "subresources": {"status": {}},
         "additionalPrinterColumns": _COLUMNS[kind],
-        "schema": {"openAPIV3Schema": _stored(schema(kind))},
+        "schema": {"openAPIV3Schema": _drop_list_defaults(schema(kind))},
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -100,7 +100,7 @@ def definition(kind: Kind) -> dict[str, Any]:
 
 @cache
 def schema(kind: Kind) -> dict[str, Any]:
-    """The structural schema of a kind; shared, so not to be changed."""
+    """The structural schema of a kind. Callers share the result and must not modify it."""
     spec, status, description = _MODELS[kind]
     name_rule = {
         "rule": f"self.metadata.name.matches('^{SERVER_NAME.pattern}$')",
@@ -121,18 +121,20 @@ def schema(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _stored(node: Mapping[str, Any], *, item: bool = False) -> dict[str, Any]:
-    """The schema that the API server stores by: without defaults inside of lists.
+def _drop_list_defaults(node: Mapping[str, Any], *, item: bool = False) -> dict[str, Any]:
+    """The schema without defaults inside of lists, as it is stored in the CRD.
 
-    `kubectl apply` compares lists whole, so a default filled into an item would be a change at every apply. Readers of
-    such an item know what an absent member means.
+    `kubectl apply` compares lists as a whole, so a default that is set in an item would be a change at every apply.
+    Readers of such an item know what an absent member means.
     """
     result = {key: value for key, value in node.items() if not (item and key == "default")}
     if "properties" in node:
-        result["properties"] = {name: _stored(child, item=item) for name, child in node["properties"].items()}
+        result["properties"] = {
+            name: _drop_list_defaults(child, item=item) for name, child in node["properties"].items()
+        }
     for inner in ("items", "additionalProperties"):
         if isinstance(node.get(inner), dict):
-            result[inner] = _stored(node[inner], item=item or inner == "items")
+            result[inner] = _drop_list_defaults(node[inner], item=item or inner == "items")
     return result
 
 
@@ -142,7 +144,7 @@ def _structural_model(model: type[Model]) -> dict[str, Any]:
 
 
 def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """One node without references, unions with null, and members that structural schemas do not know."""
+    """A node without references, unions with null, and members that structural schemas do not allow."""
     if "$ref" in node:
         rest = {key: value for key, value in node.items() if key != "$ref"}
         return _structural({**definitions[node["$ref"].rpartition("/")[2]], **rest}, definitions)
@@ -156,21 +158,21 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
     if "const" in node:
         result["enum"] = [node["const"]]
     default = node.get("default")
-    if _tells(default) or (default == {} and "properties" in node):
+    if _is_significant(default) or (default == {} and "properties" in node):
         result["default"] = default
     if "properties" in node:
         result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
     if isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
     if "patternProperties" in node:
-        result |= _keyed(node, definitions)
+        result |= _map_with_key_rule(node, definitions)
     if "items" in node:
         result["items"] = _structural(node["items"], definitions)
     return result
 
 
-def _keyed(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """A map whose keys have a pattern: structural schemas know none for keys, so CEL holds them to it."""
+def _map_with_key_rule(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """A map whose keys have a pattern. Structural schemas do not allow one for keys, so a CEL rule checks it."""
     ((pattern, value),) = node["patternProperties"].items()
     message = f"every key must be {patterns.MEANINGS[pattern]}"
     rule = {"rule": f"self.all(k, k.matches('{pattern}'))", "message": message}
@@ -180,12 +182,12 @@ def _keyed(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str,
 
 def _int_or_string(node: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("description", "default", "x-kubernetes-int-or-string", "maxLength", "x-kubernetes-validations")
-    members = {key: node[key] for key in kept if key in node and (key != "default" or _tells(node[key]))}
+    members = {key: node[key] for key in kept if key in node and (key != "default" or _is_significant(node[key]))}
     return {**members, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
-def _tells(default: object) -> bool:
-    """Whether a default says more than that the field is absent. 0 does: a CEL rule may read the field."""
+def _is_significant(default: object) -> bool:
+    """Whether a default differs from an absent field. 0 does, because a CEL rule may read the field."""
     return default not in (None, "", [], {}) and default is not False
 
 

@@ -1,7 +1,7 @@
-"""PURE. The patterns of bounded strings, and what each means in words.
+"""PURE. The patterns of bounded strings, and the description of each for messages.
 
-Every pattern keeps to what RE2 (the API server), Rust (the decoder) and Python read alike: explicit classes of ASCII,
-no ``\\s``, ``\\d`` or ``\\w``, no look-around. Called by the models, and by `crd.models.problem` for the words.
+Every pattern uses only syntax that RE2 (API server), Rust (pydantic) and Python interpret alike: explicit ASCII
+classes, no ``\\s``, ``\\d`` or ``\\w``, no look-around. The descriptions complete "must be …".
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OBJECT_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0
 LABEL_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SERVED_NAME: Final = r"^[A-Za-z0-9_.-]{1,128}$"
 IDENTIFIER: Final = r"^[A-Za-z_][A-Za-z0-9_-]*$"
-# Numbers with units in any order, at least one of them not 0: a time of nothing would end whatever it bounds.
+# Numbers with units in any order, at least one of them not 0: a limit of zero seconds would end every call.
 DURATION: Final = r"^([0-9]+(ms|s|m|h))*[0-9]*[1-9][0-9]*(ms|s|m|h)([0-9]+(ms|s|m|h))*$"
 INGRESS_PATH: Final = r"^/[A-Za-z0-9._~/{}-]*$"
 # Printable ASCII without "#" and "?".

@@ -1,6 +1,7 @@
-"""PURE. What is structurally wrong with a manifest, as a person reads it: the fact, the value, the repair.
+"""PURE. Messages about structural problems of a manifest: what must hold, the value, and the repair.
 
-Words the decoder's errors by their type, and finds the value that no JSON can hold. Called by `crd.manifest` alone.
+Translates the validation errors of pydantic by their type, and finds values that the API server cannot store. Called by
+`crd.manifest` only.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = ["Problem", "breaches", "quoted", "string_expected", "unstorable"]
+__all__ = ["Problem", "describe_non_string", "find_unstorable", "quote", "translate"]
 
-MAX_DEPTH = 200
+MAX_NESTING = 200
 MAX_QUOTE = 80
 
 Path = tuple[str | int, ...]
@@ -29,15 +30,15 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A breach of the structural schema: the field path and what is wrong there."""
+    """A violation of the structural schema: the path of the field, the message and the reason."""
 
     path: Path
     message: str
     reason: Reason = Reason.INVALID_FIELD
 
 
-def breaches(error: ValidationError) -> Iterator[Problem]:
-    """What the decoder refused about a spec, in its order; one problem may come more than once."""
+def translate(error: ValidationError) -> Iterator[Problem]:
+    """The validation errors of a spec as problems, in pydantic's order; a problem may appear more than once."""
     details = error.errors(include_url=False)
     places = {detail["loc"] for detail in details}
     for detail in details:
@@ -46,23 +47,24 @@ def breaches(error: ValidationError) -> Iterator[Problem]:
                 yield Problem(("spec", *detail["loc"], *rule.at), rule.message, rule.reason)
         elif _is_neither(detail["loc"], places):
             place = detail["loc"][:-1]
-            message = f"must be {_EITHER.get(str(place[-1]), _NEITHER)}, got {quoted(detail.get('input'))}"
+            message = f"must be {_EITHER.get(str(place[-1]), _NEITHER)}, got {quote(detail.get('input'))}"
             yield Problem(("spec", *place), message)
-        elif not _echo(detail):
-            path, message = _worded(detail)
+        elif not _follows_from_entries(detail):
+            path, message = _describe(detail)
             yield Problem(("spec", *path), message, _reason(detail))
 
 
-def unstorable(node: Any, path: Path) -> Problem | None:
-    """The first value that the API server cannot store: too deep, an integer over 64 bits, no JSON type, no Unicode.
+def find_unstorable(node: Any, path: Path) -> Problem | None:
+    """The first value that the API server cannot store; None if it can store all of them.
 
-    YAML can write all of these. ``path`` is where the node stands.
+    YAML can express values that nest too deeply, exceed 64 bits, have no JSON type or are not valid Unicode. ``path``
+    is the path of ``node``.
     """
     pending: list[tuple[Path, Any]] = [(path, node)]
     while pending:
         here, value = pending.pop()
-        if len(here) - len(path) > MAX_DEPTH:
-            return Problem(here[: len(path) + 1], f"must be at most {MAX_DEPTH} levels deep; flatten it")
+        if len(here) - len(path) > MAX_NESTING:
+            return Problem(here[: len(path) + 1], f"must be at most {MAX_NESTING} levels deep; flatten it")
         fault = _fault(value)
         if fault:
             return Problem(here, fault)
@@ -77,8 +79,11 @@ def unstorable(node: Any, path: Path) -> Problem | None:
     return None
 
 
-def quoted(value: object) -> str:
-    """A value as JSON on one line, cut to 80 characters; what no JSON can hold is escaped or named by its type."""
+def quote(value: object) -> str:
+    """A value as JSON on one line, at most 80 characters long.
+
+    Unpaired surrogates are escaped; a value that JSON cannot represent is described by its type.
+    """
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
@@ -93,25 +98,25 @@ def _fault(value: object) -> str | None:
             return None
         case int():
             fits = -(2**63) <= value < 2**64
-            return None if fits else f"must fit in 64 bits, got {quoted(value)}; use a smaller number or quote it"
+            return None if fits else f"must fit in 64 bits, got {quote(value)}; use a smaller number or quote it"
         case str():
             fits = value.isascii() or value == value.encode("utf-8", "replace").decode()
             return (
                 None
                 if fits
-                else f"must be valid Unicode, got an unpaired surrogate in {quoted(value)}; write the whole character"
+                else f"must be valid Unicode, got an unpaired surrogate in {quote(value)}; write the whole character"
             )
     return f"must be a JSON value, got type {type(value).__name__}; use a string, number, list or object"
 
 
-def _echo(detail: ErrorDetails) -> bool:
-    """A list that counts as too short only because its entries are broken: those say so themselves."""
+def _follows_from_entries(detail: ErrorDetails) -> bool:
+    """Whether a list counts as too short only because its entries are invalid, which are reported themselves."""
     value = detail.get("input")
     return detail["type"] == "too_short" and isinstance(value, list) and len(value) >= detail["ctx"]["min_length"]
 
 
 def _is_neither(place: Path, places: Collection[Path]) -> bool:
-    """Whether a value that may be a number or text is refused as both: the decoder adds which it tried to the path."""
+    """Whether a value that may be an integer or a string is neither: pydantic reports each attempt at its own path."""
     tried = {(*place[:-1], kind) for kind in ("int", "str")}
     return place in tried and tried <= set(places)
 
@@ -122,24 +127,23 @@ def _reason(detail: ErrorDetails) -> Reason:
     return Reason.DUPLICATE_ENTRY if detail["type"] == "duplicate_entry" else Reason.INVALID_FIELD
 
 
-def _worded(detail: ErrorDetails) -> tuple[Path, str]:
+def _describe(detail: ErrorDetails) -> tuple[Path, str]:
     kind, path, value, context = detail["type"], detail["loc"], detail.get("input"), detail.get("ctx", {})
     if kind == "duplicate_entry":
         return (*path, context["index"]), detail["msg"]
     if path[-1:] == ("[key]",):
-        path = path[:-1]  # a key of a map that is not allowed is told at its entry
-    words = _WORDS.get(kind)
-    return path, words(path, value, context) if words else detail["msg"].removeprefix("Value error, ")
+        path = path[:-1]  # an invalid key of a map is reported at its entry
+    message = _MESSAGES.get(kind)
+    return path, message(path, value, context) if message else detail["msg"].removeprefix("Value error, ")
 
 
 def _typed(name: str, repair: str) -> Callable[[Path, Any, Mapping[str, Any]], str]:
-    return lambda _path, value, _context: f"must be {name}, got {quoted(value)}; {repair}"
+    return lambda _path, value, _context: f"must be {name}, got {quote(value)}; {repair}"
 
 
-def _unquoted(name: str) -> Callable[[Path, Any, Mapping[str, Any]], str]:
-    """A value that is not written in quotes."""
+def _unquote(name: str) -> Callable[[Path, Any, Mapping[str, Any]], str]:
     return lambda _path, value, _context: (
-        f"must be {name}, got {quoted(value)}" + ("; remove the quotes" if isinstance(value, str) else "")
+        f"must be {name}, got {quote(value)}" + ("; remove the quotes" if isinstance(value, str) else "")
     )
 
 
@@ -147,40 +151,40 @@ def _missing(path: Path, _value: Any, _context: Mapping[str, Any]) -> str:
     return f'required field "{path[-1]}" is missing; add it'
 
 
-def string_expected(value: object) -> str:
+def describe_non_string(value: object) -> str:
     """The message about a value that is not a string."""
     repair = "; quote it" if isinstance(value, bool | int | float) else ""
-    return f"must be a string, got {quoted(value)}{repair}"
+    return f"must be a string, got {quote(value)}{repair}"
 
 
 def _string(_path: Path, value: Any, _context: Mapping[str, Any]) -> str:
-    return string_expected(value)
+    return describe_non_string(value)
 
 
 def _pattern(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"must be {MEANINGS[context['pattern']]}, got {quoted(value)}"
+    return f"must be {MEANINGS[context['pattern']]}, got {quote(value)}"
 
 
 def _choice(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"must be {context['expected'].replace(chr(39), '')}, got {quoted(value)}"
+    return f"must be {context['expected'].replace(chr(39), '')}, got {quote(value)}"
 
 
 def _long(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"must have at most {context['max_length']} characters, got {len(value)}: {quoted(value)}"
+    return f"must have at most {context['max_length']} characters, got {len(value)}: {quote(value)}"
 
 
 def _short(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
     if context["min_length"] == 1:
         return "must not be empty; set a value or remove the field"
-    return f"must have at least {context['min_length']} characters, got {quoted(value)}"
+    return f"must have at least {context['min_length']} characters, got {quote(value)}"
 
 
 def _low(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"must be ≥ {context['ge']}, got {quoted(value)}"
+    return f"must be ≥ {context['ge']}, got {quote(value)}"
 
 
 def _high(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"must be ≤ {context['le']}, got {quoted(value)}"
+    return f"must be ≤ {context['le']}, got {quote(value)}"
 
 
 def _many(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
@@ -193,7 +197,7 @@ def _few(_path: Path, _value: Any, _context: Mapping[str, Any]) -> str:
 
 def _whole(_path: Path, value: Any, _context: Mapping[str, Any]) -> str:
     is_quoted = isinstance(value, str) and value.lstrip("-").isdigit()
-    return f"must be an integer, got {quoted(value)}{'; remove the quotes' if is_quoted else ''}"
+    return f"must be an integer, got {quote(value)}{'; remove the quotes' if is_quoted else ''}"
 
 
 _NEITHER = "an integer or a string"
@@ -207,7 +211,7 @@ _PATTERN_REASONS = {
     patterns.PATH_TEMPLATE: Reason.INVALID_MAPPING,
 }
 _OBJECT = _typed("an object", "write its members as key: value")
-_WORDS: dict[str, Callable[[Path, Any, Mapping[str, Any]], str]] = {
+_MESSAGES: dict[str, Callable[[Path, Any, Mapping[str, Any]], str]] = {
     "missing": _missing,
     "string_type": _string,
     "string_pattern_mismatch": _pattern,
@@ -216,8 +220,8 @@ _WORDS: dict[str, Callable[[Path, Any, Mapping[str, Any]], str]] = {
     "literal_error": _choice,
     "int_type": _whole,
     "int_from_float": _whole,
-    "float_type": _unquoted("a number"),
-    "bool_type": _unquoted("true or false"),
+    "float_type": _unquote("a number"),
+    "bool_type": _unquote("true or false"),
     "greater_than_equal": _low,
     "less_than_equal": _high,
     "too_long": _many,

@@ -1,4 +1,4 @@
-"""PURE. MCPPrompt: texts with placeholders, offered as a prompt."""
+"""PURE. MCPPrompt: texts with placeholders, served as a prompt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from crd.finding import Reason
 from crd.models import patterns
+from crd.models.member import MemberSpec, MemberStatus
 from crd.models.metadata import (
     ATOMIC,
     SET,
@@ -16,9 +17,6 @@ from crd.models.metadata import (
     IngressPath,
     Model,
     Rule,
-    ServedBy,
-    ServedName,
-    Status,
     Title,
     distinct,
     list_map,
@@ -30,7 +28,7 @@ Text = Annotated[str, Field(min_length=1, max_length=32768)]
 
 
 class Variable(Model):
-    """One argument of a prompt."""
+    """An argument of a prompt."""
 
     rules: ClassVar = (
         Rule(
@@ -46,21 +44,21 @@ class Variable(Model):
     )
 
     name: Identifier = Field(description="Name of the argument, as in {{name}}.")
-    title: Title = Field("", description="Name for people.")
+    title: Title = Field("", description="Human-readable name.")
     description: Description = Field("", description="What the argument means.")
-    required: bool = Field(False, description="Whether a client must give it.")
+    required: bool = Field(False, description="Whether clients must provide a value.")
     default: Annotated[str, Field(max_length=2048)] | None = Field(
-        None, description="Value when the client gives none; without it, the empty text."
+        None, description="Value if the client provides none. Defaults to the empty string."
     )
     enum: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=64), distinct()] = Field(
         (),
-        description="The values it may have, offered to clients as completions. Without it, any.",
+        description="Allowed values, offered to clients as completions. Without it, any value is allowed.",
         json_schema_extra=SET,
     )
 
 
 class ResourceLink(Model):
-    """A resource that goes along with a prompt."""
+    """A resource that is part of a prompt."""
 
     uri: Annotated[str, Field(min_length=1, max_length=2048, pattern=patterns.URI)] = Field(
         description="URI of a resource that the same server serves."
@@ -68,7 +66,7 @@ class ResourceLink(Model):
 
 
 class Message(Model):
-    """One message of a prompt."""
+    """A message of a prompt."""
 
     rules: ClassVar = (
         Rule(
@@ -79,13 +77,13 @@ class Message(Model):
         ),
     )
 
-    role: Literal["user", "assistant"] = Field("user", description="Who says it.")
-    text: Text | None = Field(None, description="The text; {{name}} stands for the variable of that name.")
-    resource: ResourceLink | None = Field(None, description="A resource instead of a text.")
+    role: Literal["user", "assistant"] = Field("user", description="Role of the speaker.")
+    text: Text | None = Field(None, description="Text; {{name}} is replaced by the value of the variable.")
+    resource: ResourceLink | None = Field(None, description="Resource instead of a text.")
 
 
-class PromptSpec(Model):
-    """What is wished of an MCPPrompt."""
+class PromptSpec(MemberSpec):
+    """The desired state of an MCPPrompt."""
 
     rules: ClassVar = (
         Rule(
@@ -96,27 +94,24 @@ class PromptSpec(Model):
         ),
     )
 
-    name: ServedName | None = Field(None, description="Name that clients see. Defaults to metadata.name.")
-    title: Title = Field("", description="Name for people.")
-    description: Description = Field("", description="What the prompt is for.")
     template: Text | None = Field(
         None,
-        description="The text of the one user message. {{name}} stands for the variable of that name; a value is "
-        "inserted once and never read for placeholders.",
+        description="Text of a single user message. {{name}} is replaced by the value of the variable; "
+        "placeholders in values are not replaced.",
     )
     messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=32)] | None = Field(
-        None, description="Several messages instead of one.", json_schema_extra=ATOMIC
+        None, description="Several messages instead of template.", json_schema_extra=ATOMIC
     )
     variables: Annotated[tuple[Variable, ...], Field(max_length=64), distinct("name")] = Field(
-        (), description="The arguments of the prompt.", json_schema_extra=list_map("name")
+        (), description="Arguments of the prompt.", json_schema_extra=list_map("name")
     )
     ingress_path: IngressPath | None = Field(
-        None, description="Path of a plain-HTTP door below the server's pathPrefix: GET renders the prompt."
+        None, description="Path below the server's pathPrefix at which GET renders the prompt."
     )
 
     @property
     def texts(self) -> tuple[tuple[tuple[str | int, ...], str], ...]:
-        """Every text with placeholders, and the path of the field below the spec."""
+        """Every text that may contain placeholders, with the path of its field below the spec."""
         if self.template is not None:
             return ((("template",), self.template),)
         return tuple(
@@ -126,9 +121,5 @@ class PromptSpec(Model):
         )
 
 
-class PromptStatus(Status):
-    """What became of an MCPPrompt."""
-
-    servers: Annotated[tuple[ServedBy, ...], Field(max_length=256)] = Field(
-        (), description="The servers that select this prompt.", json_schema_extra=list_map("name")
-    )
+class PromptStatus(MemberStatus):
+    """The observed state of an MCPPrompt."""

@@ -1,4 +1,4 @@
-"""PURE. MCPResource: content that stands in the object, or HTTP requests that answer with it."""
+"""PURE. MCPResource: content in the object itself, or HTTP requests that return it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pydantic import Field
 
 from crd.finding import Reason
 from crd.models import calls, patterns
-from crd.models.calls import Response, ServiceRef, Timeout, Tls
+from crd.models.calls import ServiceRef
 from crd.models.http import Http
+from crd.models.member import MemberSpec, MemberStatus
 from crd.models.metadata import (
     ATOMIC,
     SET,
@@ -18,10 +19,6 @@ from crd.models.metadata import (
     IngressPath,
     Model,
     Rule,
-    ServedBy,
-    ServedName,
-    Status,
-    Title,
     distinct,
     list_map,
 )
@@ -33,7 +30,7 @@ MimeType = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Content(Model):
-    """Content that stands in the object itself."""
+    """Content in the object itself."""
 
     rules: ClassVar = (
         Rule(
@@ -45,12 +42,12 @@ class Content(Model):
     )
 
     uri: Annotated[str, Field(min_length=1, max_length=2048, pattern=patterns.URI)] = Field(
-        description="URI that clients read it by. A name only: nothing is fetched from it."
+        description="URI of the resource. It is only an identifier; nothing is fetched from it."
     )
     mime_type: MimeType = Field("text/plain", description="Media type of the content.")
-    text: Annotated[str, Field(max_length=262144)] | None = Field(None, description="The content as text.")
+    text: Annotated[str, Field(max_length=262144)] | None = Field(None, description="Content as text.")
     blob: Annotated[str, Field(min_length=4, max_length=349528, pattern=patterns.BASE64)] | None = Field(
-        None, description="The content as base64 of its bytes.", json_schema_extra={"format": "byte"}
+        None, description="Content as base64.", json_schema_extra={"format": "byte"}
     )
 
 
@@ -59,28 +56,33 @@ class Parameter(Model):
 
     name: Identifier = Field(description="Name of the parameter.")
     in_: Literal["path", "query", "header"] = Field(
-        alias="in", description="Where it goes: path fills {name} in the paths, query and header are sent as such."
+        alias="in",
+        description="Where the parameter goes: path fills {name} in the paths; query and header are sent as such.",
     )
-    required: bool = Field(False, description="Whether a client must give it; a path parameter always must.")
+    required: bool = Field(
+        False, description="Whether clients must provide a value; path parameters are always required."
+    )
     description: Description = Field("", description="What the parameter means.")
 
 
 class Operation(Model):
-    """One HTTP operation of a Service."""
+    """An HTTP operation of a Service."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field(
-        "GET", description="HTTP method. A GET is also served as a resource, or as a template if it has parameters."
+        "GET",
+        description="HTTP method. A GET is also served as a resource, or as a resource template if it has parameters.",
     )
     ingress_path: IngressPath = Field(
-        description="Path of the operation's plain-HTTP door below the server's pathPrefix; may hold {parameter}s."
+        description="Path below the server's pathPrefix at which the operation answers plain HTTP; may "
+        "contain {parameter} placeholders."
     )
-    service: ServiceRef = Field(description="The backend; its path may hold the same {parameter}s.")
+    service: ServiceRef = Field(description="The backend; its path may contain the same placeholders.")
     parameters: Annotated[tuple[Parameter, ...], Field(max_length=32), distinct("name", "in_")] = Field(
         (), description="Parameters of the operation.", json_schema_extra=list_map("name", "in")
     )
     uri_template: Annotated[str, Field(min_length=1, max_length=2048)] | None = Field(
         None,
-        description="URI or URI template (RFC 6570, level 1, and {?query}) that a GET is served at. Defaults to "
+        description="URI or URI template (RFC 6570 level 1, with {?query}) of a GET. Defaults to "
         "mcp://<name><ingressPath> with the query parameters as {?a,b}.",
     )
 
@@ -89,15 +91,15 @@ class ResourceAnnotations(Model):
     """Hints about what a resource is for (MCP, Annotations)."""
 
     audience: Annotated[tuple[Literal["user", "assistant"], ...], Field(max_length=2), distinct()] = Field(
-        (), description="For whom it is.", json_schema_extra=SET
+        (), description="Intended audience.", json_schema_extra=SET
     )
     priority: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="How important it is, from 0 (may be left out) to 1 (needed)."
+        None, description="Importance, from 0 (optional) to 1 (required)."
     )
 
 
-class ResourceSpec(Model):
-    """What is wished of an MCPResource."""
+class ResourceSpec(MemberSpec):
+    """The desired state of an MCPResource."""
 
     rules: ClassVar = (
         Rule(
@@ -125,51 +127,38 @@ class ResourceSpec(Model):
         ),
     )
 
-    name: ServedName | None = Field(None, description="Name that clients see. Defaults to metadata.name.")
-    title: Title = Field("", description="Name for people.")
-    description: Description = Field("", description="What the resource holds.")
     mime_type: MimeType | None = Field(
-        None, description="Media type of what operations and http answer with. Without it, that of the reply."
+        None, description="Media type of what operations and http return. Defaults to the media type of the reply."
     )
     annotations: ResourceAnnotations | None = Field(None, description="Hints about what the resource is for.")
-    content: Content | None = Field(None, description="Content that stands here.")
+    content: Content | None = Field(None, description="Content in the object itself.")
     uri: Annotated[str, Field(min_length=1, max_length=2048, pattern=patterns.URI)] | None = Field(
-        None, description="URI that http is read at. A name only: nothing is fetched from it."
+        None, description="URI of the resource that http reads. It is only an identifier; nothing is fetched from it."
     )
     uri_template: Annotated[str, Field(min_length=1, max_length=2048)] | None = Field(
         None,
-        description="URI template (RFC 6570, level 1, {+path} and {?query}) that http is read at; its variables are "
-        "the arguments of the mapping.",
+        description="URI template (RFC 6570 level 1, with {+path} and {?query}) of the resources that http "
+        "reads; its variables are the arguments of the mapping.",
     )
-    service: ServiceRef | None = Field(None, description="The backend of http.")
-    http: Http | None = Field(None, description="How the variables of uriTemplate become a GET request.")
-    headers_from: calls.HeadersFrom = Field(
-        (),
-        description="Headers out of Secrets and ConfigMaps, such as credentials.",
-        json_schema_extra=list_map("name"),
-    )
-    tls: Tls | None = Field(None, description="How a backend with scheme https is verified.")
-    timeout: Timeout | None = Field(
-        None, description="How long a read may take in all; 100ms to 10m. Without it, config.requestTimeout."
-    )
-    response: Response | None = Field(None, description="How a reply is read.")
+    service: ServiceRef | None = Field(None, description="Backend of http.")
+    http: Http | None = Field(None, description="How the variables of uriTemplate are mapped to a GET request.")
+    headers_from: calls.HeadersFrom = ()
+    tls: calls.TlsSettings = None
+    timeout: calls.CallTimeout = None
+    response: calls.ReplySettings = None
     operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=32)] | None = Field(
         None,
-        description="HTTP operations that answer with the content.",
+        description="HTTP operations that return the content.",
         json_schema_extra=ATOMIC,
     )
 
 
-class ResourceStatus(Status):
-    """What became of an MCPResource."""
-
-    servers: Annotated[tuple[ServedBy, ...], Field(max_length=256)] = Field(
-        (), description="The servers that select this resource.", json_schema_extra=list_map("name")
-    )
+class ResourceStatus(MemberStatus):
+    """The observed state of an MCPResource."""
 
 
 def template_of(name: str, operation: Operation) -> str:
-    """The URI template a GET operation is served at, by default built from the resource's served name and its door."""
+    """The URI template of a GET operation, by default made from the resource's served name and the ingress path."""
     if operation.uri_template is not None:
         return operation.uri_template
     query = ",".join(parameter.name for parameter in operation.parameters if parameter.in_ == "query")

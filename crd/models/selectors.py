@@ -1,4 +1,4 @@
-"""PURE. Label selectors as they stand in a manifest."""
+"""PURE. Label selectors in a manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Value = Annotated[str, Field(max_length=63)]
 
 
 class SelectorRequirement(Model):
-    """One condition of a selector on one label key."""
+    """A condition on one label key."""
 
     rules: ClassVar = (
         Rule(
@@ -40,19 +40,19 @@ class SelectorRequirement(Model):
         ),
     )
 
-    key: Key = Field(description="The label key that the condition is about.")
+    key: Key = Field(description="Label key.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
-        description="How the label has to relate to the values: In, NotIn, Exists or DoesNotExist."
+        description="Relation of the label to the values: In, NotIn, Exists or DoesNotExist."
     )
     values: Annotated[tuple[Value, ...], Field(max_length=64)] = Field(
         (),
-        description="Values for In and NotIn, at least one; none for Exists and DoesNotExist.",
+        description="Values for In and NotIn (at least one); empty for Exists and DoesNotExist.",
         json_schema_extra=ATOMIC,
     )
 
 
 class LabelSelector(Model):
-    """Which objects of the same namespace are selected, by their labels. All conditions must hold."""
+    """Selects objects of the same namespace by their labels. All conditions must hold."""
 
     rules: ClassVar = (
         Rule(
@@ -78,19 +78,19 @@ class LabelSelector(Model):
     )
 
     match_labels: Annotated[dict[Key, Value], Field(max_length=64)] = Field(
-        default_factory=dict, description="Labels that the object must carry, key by key."
+        default_factory=dict, description="Labels that the object must have."
     )
     match_expressions: Annotated[tuple[SelectorRequirement, ...], Field(max_length=32)] = Field(
         (), description="Further conditions on labels.", json_schema_extra=ATOMIC
     )
     select_all: bool = Field(
         False,
-        description="Says that a selector without conditions is meant to select every object of the namespace. "
-        "Without it an empty selector is refused.",
+        description="Selects every object in the namespace. Required for a selector without conditions; an "
+        "empty selector is denied.",
     )
 
     def selector(self) -> Selector:
-        """The selector as a decision procedure."""
+        """The selector to match labels with."""
         equal = (Requirement(key, Operator.IN, frozenset({value})) for key, value in sorted(self.match_labels.items()))
         further = (Requirement(e.key, Operator(e.operator), frozenset(e.values)) for e in self.match_expressions)
         return Selector((*equal, *further), self.select_all)

@@ -1,4 +1,4 @@
-"""PURE. MCPServer: which objects are served together, and how."""
+"""PURE. MCPServer: which objects a server serves, and how."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from crd.models.workload import (
 
 __all__ = ["SERVER_NAME", "SERVER_NAME_RULE", "Config", "Info", "Naming", "ServedNames", "ServerSpec", "ServerStatus"]
 
-# The workloads are named after the server: <name>-mcp is a Service, and names of Services start with a letter.
+# Workloads are named after the server, such as the Service <name>-mcp; names of Services start with a letter.
 SERVER_NAME = re.compile(r"[a-z]([-a-z0-9]{0,53}[a-z0-9])?")
 SERVER_NAME_RULE = (
     "the name of an MCPServer must have at most 55 lower-case letters, digits and '-', start with a letter and "
@@ -46,56 +46,59 @@ SERVER_NAME_RULE = (
 
 
 class Info(Model):
-    """What clients see of the server."""
+    """Information about the server that clients see (MCP, Implementation)."""
 
-    title: Title = Field("", description="Name for people.")
-    version: Annotated[str, Field(max_length=64)] = Field("", description="Version. Without it, that of the operator.")
+    title: Title = Field("", description="Human-readable name.")
+    version: Annotated[str, Field(max_length=64)] = Field(
+        "", description="Version of the server. Defaults to the version of the operator."
+    )
     instructions: Annotated[str, Field(max_length=8192)] = Field(
-        "", description="How its tools are best used, for the model."
+        "", description="Instructions for the model on how to use the tools."
     )
     website_url: Annotated[str, Field(max_length=1024, pattern=patterns.WEB_URL)] | None = Field(
-        None, description="Page about the server."
+        None, description="URL of a page about the server."
     )
 
 
 class Naming(Model):
-    """How objects are named on the server."""
+    """How tools and prompts are named on the server, and what happens to conflicting objects."""
 
     prefix: Annotated[str, Field(max_length=64, pattern=patterns.NAME_PREFIX)] = Field(
-        "", description="Before the name of every tool and prompt."
+        "", description="Prefix of every tool and prompt name."
     )
     on_conflict: Literal["Reject", "PreferIncumbent"] = Field(
         "Reject",
-        description="What happens to an object whose name, URI or door another one has. Reject: it is refused. "
-        "PreferIncumbent: it is admitted with a warning and not served there.",
+        description="What happens to an object whose name, URI or ingressPath another object on the server "
+        "already uses. Reject: the object is denied. PreferIncumbent: the object is admitted "
+        "with a warning and not served on this server.",
     )
 
 
 class Config(Model):
-    """Limits of the server."""
+    """Limits and settings of the server."""
 
-    request_timeout: Duration = Field("30s", description="How long one call to a backend may take in all.")
+    request_timeout: Duration = Field("30s", description="Maximum duration of a backend call, including retries.")
     max_concurrent_requests: Annotated[int, Field(ge=1, le=100000)] = Field(
-        100, description="How many requests one pod works on at a time; further ones are answered with 503."
+        100, description="Maximum number of concurrent requests per pod; further requests get status 503."
     )
-    max_request_bytes: Size = Field("1Mi", description="Largest request of a client.")
-    max_response_bytes: Size = Field("1Mi", description="Largest reply of a backend.")
+    max_request_bytes: Size = Field("1Mi", description="Maximum size of a client request.")
+    max_response_bytes: Size = Field("1Mi", description="Maximum size of a backend reply.")
     allowed_origins: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=256, pattern=patterns.ORIGIN)], ...],
         Field(max_length=32),
         distinct(),
     ] = Field(
         (),
-        description="Origins of web pages that may use the server, beside its own host.",
+        description="Origins of web pages that may use the server, in addition to its own host.",
         json_schema_extra=SET,
     )
-    page_size: Annotated[int, Field(ge=1, le=1000)] = Field(100, description="Entries on one page of a list.")
-    list_ttl: Duration = Field("60s", alias="listTTL", description="How long clients may keep a list.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much the pods log.")
+    page_size: Annotated[int, Field(ge=1, le=1000)] = Field(100, description="Number of entries per page of a list.")
+    list_ttl: Duration = Field("60s", alias="listTTL", description="How long clients may cache a list.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level of the pods.")
 
 
 class ServerSpec(Model):
-    """What is wished of an MCPServer."""
+    """The desired state of an MCPServer."""
 
     rules: ClassVar = (
         Rule(
@@ -109,7 +112,7 @@ class ServerSpec(Model):
             "((!has(self.replicas) || self.replicas <= 1) && "
             "(!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
             "sessions.mode Memory supports one replica only; set spec.replicas to 1 or sessions.mode to Redis",
-            lambda spec: not (spec.sessions and spec.sessions.mode == "Memory" and spec.most_replicas > 1),
+            lambda spec: not (spec.sessions and spec.sessions.mode == "Memory" and spec.max_replicas > 1),
             Reason.REDIS_REQUIRED,
         ),
         Rule(
@@ -117,7 +120,7 @@ class ServerSpec(Model):
             "((!has(self.replicas) || self.replicas <= 1) && "
             "(!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
             "rateLimits with several replicas require spec.redis; set spec.redis.serviceName",
-            lambda spec: not (spec.rate_limits and spec.redis is None and spec.most_replicas > 1),
+            lambda spec: not (spec.rate_limits and spec.redis is None and spec.max_replicas > 1),
             Reason.REDIS_REQUIRED,
         ),
         Rule(
@@ -136,83 +139,91 @@ class ServerSpec(Model):
     )
 
     replicas: Annotated[int, Field(ge=0, le=100)] | None = Field(
-        None, description="How many pods serve. Without it: 1, or what autoscaling decides."
+        None, description="Number of pods. Defaults to 1, or to what autoscaling decides."
     )
-    autoscaling: Autoscaling | None = Field(None, description="Lets a HorizontalPodAutoscaler decide.")
+    autoscaling: Autoscaling | None = Field(None, description="Creates a HorizontalPodAutoscaler.")
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
-        None, description="Image of the pods. Without it, the operator's own."
+        None, description="Image of the pods. Defaults to the image of the operator."
     )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
-        None, description="When the image is pulled; as in a container."
+        None, description="Image pull policy, as in a container."
     )
     image_pull_secrets: Annotated[tuple[ImagePullSecret, ...], Field(max_length=16), distinct("name")] = Field(
         (), description="Secrets with registry credentials.", json_schema_extra=list_map("name")
     )
     resources: Resources | None = Field(
-        None, description="CPU and memory of a pod. Without it, 50m and 64Mi, limited to 256Mi."
+        None,
+        description="CPU and memory of each pod. Defaults to requests of 50m and 64Mi and a memory limit of 256Mi.",
     )
-    pod_template: PodTemplate | None = Field(None, description="What is added to the pods.")
+    pod_template: PodTemplate | None = Field(None, description="Additional settings of the pods.")
     redis: Redis | None = Field(
-        None, description="The Redis that the pods share: needed for sessions and limits across replicas."
+        None, description="Redis that the pods share. Required for sessions and rate limits across replicas."
     )
     tool_selector: LabelSelector = Field(
-        description="Labels of the MCPTools of this namespace that the server serves; of its MCPPrompts and "
-        "MCPResources too, where they have no selector of their own."
+        description="Selects the MCPTools of this namespace that the server serves. Also selects MCPPrompts "
+        "and MCPResources unless promptSelector or resourceSelector is set."
     )
-    prompt_selector: LabelSelector | None = Field(
-        None, description="Labels of the MCPPrompts. Defaults to toolSelector."
-    )
+    prompt_selector: LabelSelector | None = Field(None, description="Selects the MCPPrompts. Defaults to toolSelector.")
     resource_selector: LabelSelector | None = Field(
-        None, description="Labels of the MCPResources. Defaults to toolSelector."
+        None, description="Selects the MCPResources. Defaults to toolSelector."
     )
     integrity: Literal["Standard", "Strict"] = Field(
         "Standard",
-        description="Standard: conflicts are refused as far as the webhook knows the cluster, and never served. "
-        "Strict: no two conflicting objects are ever both admitted, at the price of a write for each change.",
+        description="Standard: conflicting objects are denied as far as the webhook's cache shows them, and "
+        "never served. Strict: two conflicting objects are never both admitted, at the cost of "
+        "an additional write per change.",
     )
-    ingress: Ingress | None = Field(None, description="Makes the server reachable from outside the cluster.")
-    service: ServiceTemplate | None = Field(None, description="The Service in front of the pods.")
-    info: Info | None = Field(None, description="What clients see of the server.")
-    sessions: Sessions | None = Field(None, description="How sessions of older clients are kept.")
-    auth: Auth | None = Field(None, description="Who may use the server. Without it, everybody who reaches it.")
-    rate_limits: RateLimits | None = Field(None, description="How often the server may be used.")
-    naming: Naming | None = Field(None, description="How objects are named on the server.")
+    ingress: Ingress | None = Field(
+        None, description="Creates an Ingress, which makes the server reachable from outside the cluster."
+    )
+    service: ServiceTemplate | None = Field(None, description="Settings of the Service in front of the pods.")
+    info: Info | None = Field(None, description="Information about the server that clients see.")
+    sessions: Sessions | None = Field(
+        None, description="How sessions of clients that speak MCP 2025-11-25 or older are stored."
+    )
+    auth: Auth | None = Field(
+        None, description="Authentication of clients. Without it, anyone who can reach the server can use it."
+    )
+    rate_limits: RateLimits | None = Field(None, description="Rate limits of the server.")
+    naming: Naming | None = Field(None, description="How tools and prompts are named on the server.")
     config: Config = Field(
-        default_factory=Config, description="Limits of the server.", json_schema_extra={"default": {}}
+        default_factory=Config, description="Limits and settings of the server.", json_schema_extra={"default": {}}
     )
-    network_policy: NetworkPolicy | None = Field(None, description="A NetworkPolicy around the pods.")
+    network_policy: NetworkPolicy | None = Field(None, description="Creates a NetworkPolicy for the pods.")
     pod_disruption_budget: DisruptionBudget | None = Field(
-        None, description="A PodDisruptionBudget, where there may be more than one pod."
+        None, description="Creates a PodDisruptionBudget if the server can have more than one pod."
     )
 
     @property
-    def most_replicas(self) -> int:
-        """How many pods there may be."""
+    def max_replicas(self) -> int:
+        """The maximum number of pods."""
         if self.autoscaling:
             return self.autoscaling.max_replicas
         return 1 if self.replicas is None else self.replicas
 
     @property
     def session_mode(self) -> Literal["Stateless", "Redis", "Memory"]:
-        """The mode in force: what is set, else what the rest of the spec can carry."""
+        """The session mode in effect: the configured one, otherwise derived from redis and the number of replicas."""
         if self.sessions and self.sessions.mode:
             return self.sessions.mode
         if self.redis:
             return "Redis"
-        return "Memory" if self.most_replicas <= 1 else "Stateless"
+        return "Memory" if self.max_replicas <= 1 else "Stateless"
 
     @property
     def name_prefix(self) -> str:
-        """What stands before the name of every tool and prompt."""
+        """The prefix of every tool and prompt name."""
         return self.naming.prefix if self.naming else ""
 
 
 class ServedNames(Model):
-    """What is served, by name or URI; the first 200 of each."""
+    """What the server serves, by name or URI; at most 200 entries of each kind."""
 
-    tools: Annotated[tuple[str, ...], Field(max_length=200)] = Field((), description="Tools.", json_schema_extra=ATOMIC)
+    tools: Annotated[tuple[str, ...], Field(max_length=200)] = Field(
+        (), description="Tools, by name.", json_schema_extra=ATOMIC
+    )
     prompts: Annotated[tuple[str, ...], Field(max_length=200)] = Field(
-        (), description="Prompts.", json_schema_extra=ATOMIC
+        (), description="Prompts, by name.", json_schema_extra=ATOMIC
     )
     resources: Annotated[tuple[str, ...], Field(max_length=200)] = Field(
         (), description="Resources and resource templates, by URI.", json_schema_extra=ATOMIC
@@ -220,19 +231,21 @@ class ServedNames(Model):
 
 
 class ServerStatus(Status):
-    """What became of an MCPServer."""
+    """The observed state of an MCPServer."""
 
-    url: Annotated[str, Field(max_length=2048)] | None = Field(None, description="Where clients reach the server.")
-    replicas: int | None = Field(None, description="Pods there are.")
-    ready_replicas: int | None = Field(None, description="Pods that are ready.")
-    synced_replicas: int | None = Field(None, description="Ready pods that serve the published catalog.")
-    tool_count: int | None = Field(None, description="Tools served.")
-    prompt_count: int | None = Field(None, description="Prompts served.")
-    resource_count: int | None = Field(None, description="Resources and resource templates served.")
+    url: Annotated[str, Field(max_length=2048)] | None = Field(
+        None, description="URL at which clients reach the server."
+    )
+    replicas: int | None = Field(None, description="Number of pods.")
+    ready_replicas: int | None = Field(None, description="Number of ready pods.")
+    synced_replicas: int | None = Field(None, description="Number of ready pods that serve the published catalog.")
+    tool_count: int | None = Field(None, description="Number of tools served.")
+    prompt_count: int | None = Field(None, description="Number of prompts served.")
+    resource_count: int | None = Field(None, description="Number of resources and resource templates served.")
     catalog_digest: Annotated[str, Field(max_length=80)] | None = Field(
         None, description="Digest of the published catalog."
     )
-    serving: ServedNames | None = Field(None, description="What is served.")
+    serving: ServedNames | None = Field(None, description="What the server serves; at most 200 entries of each kind.")
     context_bytes: int | None = Field(
-        None, description="Size of the full list of tools, which a model reads, in bytes of JSON."
+        None, description="Size of the complete tool list, which a model reads, in bytes of JSON."
     )

@@ -1,4 +1,4 @@
-"""PURE. What a server remembers between calls, and where: Redis and sessions."""
+"""PURE. Shared state of the pods of a server: Redis and sessions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ __all__ = ["Redis", "RedisTls", "Sessions"]
 
 
 class RedisTls(Model):
-    """TLS to the Redis."""
+    """TLS settings of Redis."""
 
-    enabled: bool = Field(False, description="Whether the Redis is spoken to over TLS.")
+    enabled: bool = Field(False, description="Whether Redis is reached over TLS.")
     ca_secret_name: ObjectName | None = Field(
-        None, description="Secret whose key ca.crt holds the CAs to trust. Without it, those of the image."
+        None,
+        description="Secret with the trusted CA certificates under the key ca.crt. Defaults to the CAs of the image.",
     )
 
 
@@ -36,21 +37,22 @@ class Redis(Model):
     service_name: LabelName = Field(description="Name of the Redis Service, in the namespace of the MCPServer.")
     port: PortNumber = Field(6379, description="Port of the Redis Service.")
     db: Annotated[int, Field(ge=0, le=1023)] = Field(0, description="Number of the database.")
-    tls: RedisTls | None = Field(None, description="TLS to the Redis.")
+    tls: RedisTls | None = Field(None, description="TLS settings of Redis.")
     credentials_secret_name: ObjectName | None = Field(
         None, description="Secret with the keys username (optional) and password."
     )
     key_prefix: Annotated[str, Field(min_length=1, max_length=128, pattern=patterns.KEY_PREFIX)] | None = Field(
-        None, description="Before every key. Defaults to mcp:<namespace>:<name>: and cannot be changed once set."
+        None, description="Prefix of every key. Defaults to mcp:<namespace>:<name>: and is immutable once set."
     )
 
 
 class Sessions(Model):
-    """How sessions of clients that speak MCP 2025-11-25 or older are kept."""
+    """How sessions of clients that speak MCP 2025-11-25 or older are stored."""
 
     mode: Literal["Stateless", "Redis", "Memory"] | None = Field(
         None,
-        description="Redis: any pod serves any session. Memory: in the one pod. Stateless: no sessions at all. "
-        "Without it: Redis where redis is set, else Memory with one replica, else Stateless.",
+        description="Redis: every pod can serve every session. Memory: sessions are kept in the only pod. "
+        "Stateless: no sessions. Defaults to Redis if redis is set, otherwise to Memory with one "
+        "replica, otherwise to Stateless.",
     )
-    ttl: Duration = Field("30m", description="How long a session lives after its last use.")
+    ttl: Duration = Field("30m", description="How long an unused session is kept.")

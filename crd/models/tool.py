@@ -1,4 +1,4 @@
-"""PURE. MCPTool: an HTTP endpoint of a Service, or a tool of another MCP server, offered as a tool."""
+"""PURE. MCPTool: an HTTP endpoint of a Service, or a tool of another MCP server, served as a tool."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from pydantic import Field
 
 from crd.finding import Reason
 from crd.models import calls
-from crd.models.calls import Breaker, RateLimit, Response, Retries, ServiceRef, Timeout, Tls
+from crd.models.calls import Breaker, RateLimit, Retries, ServiceRef
 from crd.models.http import Http, Mcp
+from crd.models.member import MemberSpec, MemberStatus
 from crd.models.metadata import (
-    Description,
     IngressPath,
     Model,
     Rule,
-    ServedBy,
-    ServedName,
-    Status,
-    Title,
     list_map,
 )
 
@@ -28,18 +24,20 @@ SCHEMA: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
 
 class ToolAnnotations(Model):
-    """Hints about what a call does (MCP, ToolAnnotations); clients decide by them whether to ask a person."""
+    """Hints about what a call does (MCP, ToolAnnotations); clients use them to decide whether to ask the user."""
 
-    read_only_hint: bool | None = Field(None, description="Whether a call changes nothing.")
-    destructive_hint: bool | None = Field(None, description="Whether a call may destroy something.")
+    read_only_hint: bool | None = Field(None, description="Whether the tool only reads.")
+    destructive_hint: bool | None = Field(None, description="Whether a call may destroy data.")
     idempotent_hint: bool | None = Field(
-        None, description="Whether a repeated call has no further effect; retries rely on it."
+        None, description="Whether a repeated call has no additional effect; retries rely on it."
     )
-    open_world_hint: bool | None = Field(None, description="Whether a call reaches beyond this backend.")
+    open_world_hint: bool | None = Field(
+        None, description="Whether the tool interacts with systems other than the backend."
+    )
 
 
-class ToolSpec(Model):
-    """What is wished of an MCPTool."""
+class ToolSpec(MemberSpec):
+    """The desired state of an MCPTool."""
 
     rules: ClassVar = (
         Rule(
@@ -63,66 +61,60 @@ class ToolSpec(Model):
         ),
     )
 
-    name: ServedName | None = Field(None, description="Name that clients see. Defaults to metadata.name.")
-    title: Title = Field("", description="Name for people.")
-    description: Description = Field("", description="What the tool does, for the model that chooses among tools.")
     annotations: ToolAnnotations | None = Field(None, description="Hints about what a call does.")
-    service: ServiceRef = Field(description="The backend: the only place that calls go to.")
+    service: ServiceRef = Field(description="The backend; calls are sent to no other address.")
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="HTTP method.")
     http: Http | None = Field(
         None,
-        description="How arguments become a request. Without it: the JSON body of POST, PUT and PATCH, else the query.",
+        description="How arguments are mapped to a request. Defaults to the JSON body of POST, PUT and "
+        "PATCH, otherwise to the query.",
     )
-    mcp: Mcp | None = Field(None, description="Says that the backend speaks MCP itself.")
+    mcp: Mcp | None = Field(None, description="Set if the backend is an MCP server.")
     input_schema: dict[str, Any] = Field(
         default_factory=lambda: {"type": "object"},
-        description="JSON Schema (2020-12) of the arguments; its root type is object. Arguments are checked against it "
+        description="JSON Schema (2020-12) of the arguments, with root type object. Arguments are validated "
         "before anything is sent.",
         json_schema_extra={**SCHEMA, "default": {"type": "object"}},
     )
     output_schema: dict[str, Any] | None = Field(
         None,
-        description="JSON Schema (2020-12) of the structured result; its root type is object. Replies are held to it.",
+        description="JSON Schema (2020-12) of the structured result, with root type object. Replies are "
+        "validated against it.",
         json_schema_extra=SCHEMA,
     )
-    headers_from: calls.HeadersFrom = Field(
+    headers_from: calls.HeadersFrom = ()
+    forward_headers: calls.ForwardHeaders = Field(
         (),
-        description="Headers out of Secrets and ConfigMaps, such as credentials.",
+        description="Headers of the client request that are forwarded to the backend.",
         json_schema_extra=list_map("name"),
     )
-    forward_headers: calls.ForwardHeaders = Field(
-        (), description="Headers of the client's request that are passed on.", json_schema_extra=list_map("name")
-    )
-    tls: Tls | None = Field(None, description="How a backend with scheme https is verified.")
-    timeout: Timeout | None = Field(
-        None,
-        description="How long a call may take in all, retries included; 100ms to 10m. Without it, the server's "
-        "config.requestTimeout, which also bounds it.",
-    )
-    retries: Retries | None = Field(None, description="Sends a failed call again.")
-    circuit_breaker: Breaker | None = Field(None, description="Stops calling a backend that fails. Off by default.")
+    tls: calls.TlsSettings = None
+    timeout: calls.CallTimeout = None
+    retries: Retries | None = Field(None, description="Retries of failed calls.")
+    circuit_breaker: Breaker | None = Field(None, description="Stops calling a failing backend. Off by default.")
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="How many calls of this tool a pod has in progress at most."
+        None, description="Maximum number of concurrent calls of this tool per pod."
     )
-    response: Response | None = Field(None, description="How a reply is read.")
-    rate_limit: RateLimit | None = Field(None, description="How often the tool may be called on each server.")
+    response: calls.ReplySettings = None
+    rate_limit: RateLimit | None = Field(None, description="Rate limit of the tool on each server.")
     ingress_path: IngressPath | None = Field(
-        None, description="Path of a plain-HTTP door to the tool below the server's pathPrefix: POST arguments as JSON."
+        None,
+        description="Path below the server's pathPrefix at which the tool answers plain HTTP: POST with the "
+        "arguments as JSON.",
     )
     enabled: bool = Field(
         True,
-        description="Whether the tool is served. False takes it out of service and frees its name.",
+        description="Whether the tool is served. With false it is not served and its name is free.",
         json_schema_extra={"default": True},
     )
 
 
-class ToolStatus(Status):
-    """What became of an MCPTool."""
+class ToolStatus(MemberStatus):
+    """The observed state of an MCPTool."""
 
-    resolved_endpoint: Annotated[str, Field(max_length=2048)] | None = Field(None, description="Where calls go.")
-    servers: Annotated[tuple[ServedBy, ...], Field(max_length=256)] = Field(
-        (), description="The servers that select this tool.", json_schema_extra=list_map("name")
+    resolved_endpoint: Annotated[str, Field(max_length=2048)] | None = Field(
+        None, description="Endpoint that calls are sent to."
     )
     schema_hash: Annotated[str, Field(max_length=80)] | None = Field(
-        None, description="Digest of inputSchema and outputSchema, to see from afar that they changed."
+        None, description="Digest of inputSchema and outputSchema; it changes when they change."
     )

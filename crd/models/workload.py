@@ -1,4 +1,4 @@
-"""PURE. What the pods of a server are made of, and what stands around them."""
+"""PURE. The pods of a server, and the objects that expose, scale and protect them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ImagePullSecret(Model):
 
 
 class Autoscaling(Model):
-    """Lets a HorizontalPodAutoscaler decide how many pods there are."""
+    """Settings of the HorizontalPodAutoscaler."""
 
     rules: ClassVar = (
         Rule(
@@ -49,67 +49,68 @@ class Autoscaling(Model):
         ),
     )
 
-    min_replicas: Annotated[int, Field(ge=1, le=100)] = Field(1, description="Fewest pods.")
-    max_replicas: Annotated[int, Field(ge=1, le=100)] = Field(description="Most pods.")
+    min_replicas: Annotated[int, Field(ge=1, le=100)] = Field(1, description="Minimum number of pods.")
+    max_replicas: Annotated[int, Field(ge=1, le=100)] = Field(description="Maximum number of pods.")
     target_cpu_utilization: Annotated[int, Field(ge=1, le=100)] = Field(
-        70, alias="targetCPUUtilization", description="Share of the requested CPU that is aimed at, in percent."
+        70, alias="targetCPUUtilization", description="Target CPU utilization, in percent of the request."
     )
 
 
 class Resources(Model):
     """CPU and memory of a pod, as in a container."""
 
-    requests: Amounts = Field(default_factory=dict, description="What a pod is given for sure.")
-    limits: Amounts = Field(default_factory=dict, description="What it never exceeds.")
+    requests: Amounts = Field(default_factory=dict, description="Resource requests, as in a container.")
+    limits: Amounts = Field(default_factory=dict, description="Resource limits, as in a container.")
 
 
 class PodTemplate(Model):
-    """What is added to the pods. What would loosen them (privileges, host access) is no part of it."""
+    """Additional settings of the pods. Privileges and host access cannot be set."""
 
-    labels: Labels = Field(default_factory=dict, description="Labels of the pods, beside the operator's own.")
+    labels: Labels = Field(default_factory=dict, description="Labels of the pods, in addition to the operator's own.")
     annotations: Annotations = Field(default_factory=dict, description="Annotations of the pods.")
-    node_selector: Labels = Field(default_factory=dict, description="Labels that a node must carry.")
+    node_selector: Labels = Field(default_factory=dict, description="Labels that a node must have.")
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = Field(
-        (), description="Taints that the pods accept.", json_schema_extra=ATOMIC
+        (), description="Taints that the pods tolerate.", json_schema_extra=ATOMIC
     )
-    affinity: Affinity | None = Field(None, description="Where pods are drawn to, and what they keep away from.")
+    affinity: Affinity | None = Field(None, description="Node and pod affinity of the pods.")
     topology_spread_constraints: Annotated[tuple[TopologySpreadConstraint, ...], Field(max_length=8)] = Field(
         (),
-        description="How evenly pods are spread. Without it, over nodes as far as it goes.",
+        description="How pods are spread. Defaults to an even spread over nodes where possible.",
         json_schema_extra=ATOMIC,
     )
     priority_class_name: ObjectName | None = Field(None, description="PriorityClass of the pods.")
     service_account_name: ObjectName | None = Field(
         None,
-        description="ServiceAccount of the pods. Without it, one of the server's own. The right to read the catalog is "
-        "bound to whichever it is.",
+        description="ServiceAccount of the pods. Defaults to one that is created for the server. Either is "
+        "granted permission to read the catalog.",
     )
 
 
 class Ingress(Model):
-    """The way in from outside the cluster."""
+    """Settings of the Ingress."""
 
     host: Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.HOST)] = Field(
-        description="Host name under which the server is reached."
+        description="Host name of the server."
     )
     class_name: ObjectName | None = Field(
         None,
-        description="IngressClass. Without it, the cluster's default. The settings that streams need are added for "
-        "nginx and haproxy.",
+        description="IngressClass. Defaults to the default class of the cluster. For nginx and haproxy, the "
+        "annotations that streaming requires are added.",
     )
     tls_secret_name: ObjectName | None = Field(
         None, description="Secret of type kubernetes.io/tls with the certificate of the host."
     )
     path_prefix: Annotated[str, Field(min_length=2, max_length=128, pattern=patterns.PATH_PREFIX)] = Field(
-        "/mcp", description="Path of the MCP endpoint; ingressPath doors lie below it."
+        "/mcp", description="Path of the MCP endpoint; every ingressPath is below it."
     )
     annotations: Annotations = Field(
-        default_factory=dict, description="Annotations of the Ingress; they win over the ones added for the class."
+        default_factory=dict,
+        description="Annotations of the Ingress; they override those that are added for the class.",
     )
 
 
 class ServiceTemplate(Model):
-    """The Service in front of the pods."""
+    """Settings of the Service in front of the pods."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field("ClusterIP", description="Type of the Service.")
     port: PortNumber = Field(80, description="Port of the Service.")
@@ -117,16 +118,16 @@ class ServiceTemplate(Model):
 
 
 class IPBlock(Model):
-    """A range of addresses."""
+    """A range of IP addresses."""
 
-    cidr: Annotated[str, Field(min_length=3, max_length=49, pattern=patterns.CIDR)] = Field(description="The network.")
+    cidr: Annotated[str, Field(min_length=3, max_length=49, pattern=patterns.CIDR)] = Field(description="CIDR block.")
     except_: Annotated[
         tuple[Annotated[str, Field(min_length=3, max_length=49, pattern=patterns.CIDR)], ...], Field(max_length=16)
-    ] = Field((), alias="except", description="Networks in it that are left out.", json_schema_extra=ATOMIC)
+    ] = Field((), alias="except", description="CIDR blocks inside cidr that are excluded.", json_schema_extra=ATOMIC)
 
 
 class NetworkPeer(Model):
-    """Who may reach the pods (networking.k8s.io/v1 NetworkPolicyPeer)."""
+    """A peer that may reach the pods (networking.k8s.io/v1 NetworkPolicyPeer)."""
 
     rules: ClassVar = (
         Rule(
@@ -139,23 +140,28 @@ class NetworkPeer(Model):
         ),
     )
 
-    pod_selector: PlainSelector | None = Field(None, description="Pods, of this namespace if no other is selected.")
+    pod_selector: PlainSelector | None = Field(
+        None, description="Pods; of this namespace unless namespaceSelector is set."
+    )
     namespace_selector: PlainSelector | None = Field(None, description="Namespaces.")
-    ip_block: IPBlock | None = Field(None, alias="ipBlock", description="A range of addresses.")
+    ip_block: IPBlock | None = Field(None, alias="ipBlock", description="A range of IP addresses.")
 
 
 class NetworkPolicy(Model):
-    """A NetworkPolicy around the pods: out only to what the served objects call, DNS, Redis and the API server."""
+    """A NetworkPolicy for the pods: egress only to the backends of served objects, DNS, Redis and the API server."""
 
-    enabled: bool = Field(False, description="Whether there is one.")
+    enabled: bool = Field(False, description="Whether the NetworkPolicy is created.")
     ingress_from: Annotated[tuple[NetworkPeer, ...], Field(max_length=16)] = Field(
         (),
-        description="Who may reach the MCP port. Without it, everybody. Ports of the operator stay open to it.",
+        description="Peers that may reach the MCP port. Without it, everyone. The operator can always reach "
+        "its own ports.",
         json_schema_extra=ATOMIC,
     )
 
 
 class DisruptionBudget(Model):
-    """A PodDisruptionBudget, where there may be more than one pod."""
+    """Settings of the PodDisruptionBudget."""
 
-    min_available: Share = Field(1, description="How many pods stay, as a number or a share such as 50%.")
+    min_available: Share = Field(
+        1, description="Minimum number of available pods, as a number or a percentage such as 50%."
+    )

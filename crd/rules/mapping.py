@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crd.manifest import Object
-    from crd.models.http import Entry, Pagination
+    from crd.models.http import Pagination, QueryEntry
     from crd.ref import Ref
     from crd.rules.inputs import Inputs
 
@@ -91,7 +91,7 @@ def _used(http: Http, known: Inputs) -> set[str]:
     return used
 
 
-def _entry(ref: Ref, entry: Entry, place: str, at: Path, known: Inputs) -> Iterator[Finding]:
+def _entry(ref: Ref, entry: QueryEntry, place: str, at: Path, known: Inputs) -> Iterator[Finding]:
     if entry.argument is None:
         return
     found = known.find(entry.argument)

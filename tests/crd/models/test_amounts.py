@@ -46,7 +46,7 @@ def size(value: Any) -> list[str]:
 )
 def test_a_size(value: int | str, octets: int) -> None:
     assert size(value) == []
-    assert amounts.octets(value) == octets
+    assert amounts.to_bytes(value) == octets
 
 
 @pytest.mark.parametrize("value", [0, -1, 16 * 1024**2 + 1])

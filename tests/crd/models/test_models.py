@@ -226,7 +226,7 @@ def test_the_defaults_of_a_tool() -> None:
 
 def test_the_defaults_of_a_server() -> None:
     spec = server(redis={"serviceName": "r"}, ingress={"host": "a.example.com"}, sessions={})
-    assert (spec.replicas, spec.most_replicas) == (None, 1)
+    assert (spec.replicas, spec.max_replicas) == (None, 1)
     assert spec.redis is not None
     assert spec.redis.port == 6379
     assert spec.ingress is not None
