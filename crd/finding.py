@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from crd.ref import Ref
 
-__all__ = ["Finding", "Level", "Reason", "Verdict", "dotted"]
+__all__ = ["Finding", "Level", "Reason", "Verdict", "dotted", "shortened"]
 
 
 class Level(StrEnum):
@@ -52,6 +52,7 @@ class Reason(StrEnum):
     LONG_NAME = "LongName"
     LONG_TIMEOUT = "LongTimeout"
     NAME_CONFLICT = "NameConflict"
+    PATTERN_TOO_LARGE = "PatternTooLarge"
     POLICY_MATCHES_NOTHING = "PolicyMatchesNothing"
     PUBLIC_WITHOUT_AUTH = "PublicWithoutAuth"
     REDIS_REQUIRED = "RedisRequired"
@@ -67,10 +68,10 @@ class Reason(StrEnum):
     UNMAPPED_ARGUMENT = "UnmappedArgument"
     UNSAFE_HEADER = "UnsafeHeader"
     UNSAFE_PATH = "UnsafePath"
-    UNSAFE_PATTERN = "UnsafePattern"
     UNSAFE_RETRY = "UnsafeRetry"
     UNSAFE_TEXT = "UnsafeText"
     UNSATISFIABLE_SCHEMA = "UnsatisfiableSchema"
+    UNSUPPORTED_PATTERN = "UnsupportedPattern"
     UNUSED_VARIABLE = "UnusedVariable"
     WEAK_DESCRIPTION = "WeakDescription"
 
@@ -103,6 +104,11 @@ _WARNINGS = frozenset(
 def dotted(path: Sequence[str | int]) -> str:
     """A field path as people write it: ``spec.variables[0].name``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def shortened(text: str) -> str:
+    """A text in quotes, cut to 80 characters."""
+    return f'"{text}"' if len(text) <= 80 else f'"{text[:79]}…"'
 
 
 @dataclass(frozen=True, slots=True)

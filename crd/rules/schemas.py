@@ -12,8 +12,9 @@ import orjson
 
 from crd.finding import Finding, Reason
 from crd.models.tool import ToolSpec
-from crd.schema import ambiguity, bounds, changes, param_headers, references, satisfiable, subschemas
-from crd.schema.expressions import UnreadableError
+from crd.schema import bounds, changes, param_headers, patterns, satisfiable, subschemas
+from crd.schema.references import Graph
+from crd.schema.validation import DIALECT, compile_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Break", "breaking_changes", "breaks", "invalid_schema"]
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_TOLD = 10
 # Servers that one message names, so that it stays a line.
 NAMED = 3
@@ -34,11 +34,7 @@ Fault = tuple[Reason, "Path", str]
 Break = tuple["Path", str]
 
 
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"{uri} is outside the schema; remote schemas are not fetched")
-
-
-_META = jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, retriever=_no_retrieval)
+_META = compile_schema({"$ref": DIALECT})
 
 
 def invalid_schema(item: Object) -> Iterator[Finding]:
@@ -107,32 +103,37 @@ def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
     if found:
         return tuple(found)
     found += _dialect(schema)
+    graph = Graph(schema)
     found += (
-        (Reason.REMOTE_REFERENCE, path, f'"{uri}" is outside the schema, and remote schemas are not fetched; {_COPY}')
-        for path, uri in references.remote(schema)
+        (Reason.INVALID_SCHEMA, path, "another schema in this one has the same $id; change one of them")
+        for path in graph.repeated_ids
     )
+    for each in graph.references:
+        if each.remote:
+            message = f'"{each.text}" is outside the schema, and remote schemas are not fetched; {_COPY}'
+            found.append((Reason.REMOTE_REFERENCE, each.path, message))
+        elif each.target is None:
+            message = f'"{each.text}" is not a schema of this document; correct the reference or add the definition'
+            found.append((Reason.INVALID_SCHEMA, each.path, message))
     found += (
         (
             Reason.INVALID_SCHEMA,
-            path,
-            f'"{uri}" does not exist in this schema; correct the reference or add the definition',
+            each.path,
+            f'reference cycle: "{each.text}" refers back to itself; remove one reference of the cycle',
         )
-        for path, uri in references.dangling(schema)
-    )
-    found += (
-        (
-            Reason.INVALID_SCHEMA,
-            path,
-            f'reference cycle: "{uri}" refers back to itself; remove one reference of the cycle',
-        )
-        for path, uri in references.circles(schema)
+        for each in graph.cycles()
     )
     if found:
         return tuple(found)
+    excess = graph.excess()
+    if excess is not None:
+        return ((Reason.SCHEMA_TOO_LARGE, (*excess[0], "expansion"), excess[1]),)
+    found += ((fault.reason, fault.path, fault.message) for fault in patterns.faults(schema))
     if of_arguments:
         found += ((Reason.INVALID_SCHEMA, path, message) for path, message in param_headers.faults(schema))
+    if found:
+        return tuple(found)
     found += _uncompiled(schema)
-    found += _patterns(schema)
     found += ((Reason.UNSATISFIABLE_SCHEMA, path, message) for path, message in satisfiable.contradictions(schema))
     return tuple(found)
 
@@ -159,46 +160,14 @@ def _dialect(schema: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _uncompiled(schema: dict[str, Any]) -> Iterator[Fault]:
-    """What the meta-schema lets pass and the validator does not, such as a pattern that is no regular expression."""
+    """What all rules above let pass and the validator does not."""
     try:
-        jsonschema_rs.Draft202012Validator(schema, retriever=_no_retrieval)
+        compile_schema(schema)
     except jsonschema_rs.ValidationError as error:
         path = tuple(error.instance_path)
         yield Reason.INVALID_SCHEMA, path, _worded(path, error.message)
     except ValueError as error:
         yield Reason.INVALID_SCHEMA, (), f"{str(error).splitlines()[0]}; correct it (JSON Schema 2020-12)"
-
-
-def _patterns(schema: dict[str, Any]) -> Iterator[Fault]:
-    for path, node in subschemas.walk(schema):
-        if not isinstance(node, dict):
-            continue
-        if isinstance(node.get("pattern"), str):
-            yield from _pattern(node["pattern"], (*path, "pattern"))
-        named = node.get("patternProperties")
-        for text in named if isinstance(named, dict) else ():
-            yield from _pattern(text, (*path, "patternProperties", text))
-
-
-def _pattern(text: str, path: Path) -> Iterator[Fault]:
-    try:
-        unsafe = ambiguity.exponential(text)
-    except UnreadableError:
-        return
-    except ambiguity.TooComplexError:
-        message = f'"{_short(text)}" is too complex to be checked for exponential matching time; simplify it'
-        yield Reason.UNSAFE_PATTERN, path, message
-        return
-    if unsafe:
-        message = (
-            f'"{_short(text)}" can take exponential time to match; remove nested repetitions and overlapping '
-            "alternatives"
-        )
-        yield Reason.UNSAFE_PATTERN, path, message
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _worded(path: Path, message: str) -> str:

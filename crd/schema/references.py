@@ -1,7 +1,13 @@
-"""PURE. ``$ref`` and ``$dynamicRef``: they stay inside of the schema, lead somewhere, and not in a circle."""
+"""PURE. ``$ref`` and ``$dynamicRef``: they stay inside of the schema, name a schema in it, and end.
+
+All references are resolved in one pass that is linear in the size of the schema. ``#`` means the schema with the
+nearest ``$id`` around it, or the root. A reference to an ``$id`` has to be written as the ``$id`` is: what only becomes
+equal by joining URIs counts as remote.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -9,92 +15,145 @@ from crd.schema import subschemas
 from crd.schema.subschemas import IN_PLACE, Path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["circles", "dangling", "remote", "target"]
+__all__ = ["MAX_CHAIN", "MAX_EXPANSION", "Graph", "Reference"]
 
 KEYWORDS = ("$ref", "$dynamicRef")
+# Schemas that one value may be checked against, and how many of them may stand behind one another.
+MAX_EXPANSION = 10_000
+MAX_CHAIN = 64
 
 
-def remote(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """References to what is not part of the schema, each with its way and its text."""
-    own = {node["$id"] for _, node in subschemas.walk(schema) if isinstance(node, dict) and _is_text(node.get("$id"))}
-    for path, text in _references(schema):
-        base = text.partition("#")[0]
-        if base and base not in own:
-            yield path, text
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference: its own path, the schema that holds it, and the index of its target, None if it names no schema."""
+
+    path: Path
+    text: str
+    holder: int
+    target: int | None
+    remote: bool
 
 
-def dangling(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Local references that lead nowhere."""
-    for path, text in _references(schema):
-        if text.startswith("#") and target(schema, text) is None:
-            yield path, text
+class Graph:
+    """The schemas of a document, and which of them check the same value as another one: in place, or by reference."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """Resolve all references of a schema."""
+        self.nodes: list[tuple[Path, Any]] = [((), schema)]
+        self.repeated_ids: list[Path] = []
+        self._edges: list[list[int]] = []
+        documents = [0]  # of each schema, the one that "#" means in it
+        ids: dict[str, int] = {}
+        anchors: dict[tuple[int, str], int] = {}
+        for index, (path, node) in enumerate(self.nodes):
+            given = node.get("$id") if isinstance(node, dict) else None
+            if isinstance(given, str):
+                documents[index] = index
+                if ids.setdefault(given, index) != index:
+                    self.repeated_ids.append((*path, "$id"))
+            for keyword in ("$anchor", "$dynamicAnchor") if isinstance(node, dict) else ():
+                if isinstance(node.get(keyword), str):
+                    anchors.setdefault((documents[index], node[keyword]), index)
+            edges: list[int] = []
+            for step, child in subschemas.children(node):
+                if step[0] in IN_PLACE:
+                    edges.append(len(self.nodes))
+                self.nodes.append(((*path, *step), child))
+                documents.append(documents[index])
+            self._edges.append(edges)
+        self.references = [*self._resolved(documents, ids, anchors)]
+        for each in self.references:
+            if each.target is not None:
+                self._edges[each.holder].append(each.target)
+
+    def _resolved(
+        self, documents: Sequence[int], ids: Mapping[str, int], anchors: Mapping[tuple[int, str], int]
+    ) -> Iterator[Reference]:
+        indexes = {path: index for index, (path, _) in enumerate(self.nodes)}
+        for index, (path, node) in enumerate(self.nodes):
+            for keyword in KEYWORDS if isinstance(node, dict) else ():
+                text = node.get(keyword)
+                if not isinstance(text, str):
+                    continue
+                base, _, fragment = text.partition("#")
+                document = ids.get(base) if base else documents[index]
+                name = unquote(fragment)
+                if document is None:
+                    target = None
+                elif name and not name.startswith("/"):
+                    target = anchors.get((document, name))
+                else:
+                    start, root = self.nodes[document]
+                    found = _pointed(root, name)
+                    target = None if found is None else indexes.get((*start, *found))
+                yield Reference((*path, keyword), text, index, target, document is None)
+
+    def cycles(self) -> Iterator[Reference]:
+        """References that come back to themselves without going into a value, so that a check would never end."""
+        sources: list[list[int]] = [[] for _ in self.nodes]
+        for source, targets in enumerate(self._edges):
+            for target in targets:
+                sources[target].append(source)
+        # What leads to a cycle and comes from one stands on one, or between two.
+        held = set(range(len(self.nodes))) - set(_order(self._edges, sources)) - set(_order(sources, self._edges))
+        yield from (each for each in self.references if each.holder in held and each.target in held)
+
+    def excess(self) -> tuple[Path, str] | None:
+        """Where one value would be checked against too many schemas, or by too long a chain of them, and by how much.
+
+        Both are counted along references and keywords that check the same value. A keyword that keeps account of what
+        was checked (``unevaluatedProperties``, ``unevaluatedItems``) repeats all of it, so the count begins anew for
+        each of them. Call it for a schema without cycles.
+        """
+        sources: list[list[int]] = [[] for _ in self.nodes]
+        for source, targets in enumerate(self._edges):
+            for target in targets:
+                sources[target].append(source)
+        sizes, chains = [1] * len(self.nodes), [1] * len(self.nodes)
+        repeated = 0
+        for index in _order(self._edges, sources):
+            path, node = self.nodes[index]
+            properties = node.get("properties") if isinstance(node, dict) else None
+            own = 1 + (len(properties) if isinstance(properties, dict) else 0)
+            sizes[index] = min(own + sum(sizes[each] for each in self._edges[index]), MAX_EXPANSION + 1)
+            chains[index] = 1 + max((chains[each] for each in self._edges[index]), default=0)
+            if isinstance(node, dict) and ("unevaluatedProperties" in node or "unevaluatedItems" in node):
+                repeated += sizes[index]
+            if chains[index] > MAX_CHAIN:
+                return (
+                    path,
+                    f"references check one value by a chain of more than {MAX_CHAIN} schemas; shorten the chain",
+                )
+            if max(sizes[index], repeated) > MAX_EXPANSION:
+                message = f"references check one value against more than {MAX_EXPANSION} schemas; use fewer references"
+                return path, message
+        return None
 
 
-def circles(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """References that come back to themselves without going into a value, so that judging would never end."""
-    ways = dict(subschemas.walk(schema))
-    for path, text in _references(schema):
-        if text.startswith("#") and _returns(schema, ways, path[:-1]):
-            yield path, text
+def _order(edges: list[list[int]], sources: list[list[int]]) -> Iterator[int]:
+    """The nodes from which no cycle is reached, each after all that it leads to."""
+    left = [len(targets) for targets in edges]
+    ready = [index for index, count in enumerate(left) if not count]
+    while ready:
+        index = ready.pop()
+        yield index
+        for source in sources[index]:
+            left[source] -= 1
+            if not left[source]:
+                ready.append(source)
 
 
-def target(schema: Mapping[str, Any], reference: str) -> Path | None:
-    """The way to what a local reference names; None if there is nothing."""
-    fragment = unquote(reference.removeprefix("#"))
-    if fragment and not fragment.startswith("/"):
-        return next((path for path, node in subschemas.walk(schema) if _anchored(node, fragment)), None)
+def _pointed(schema: Any, pointer: str) -> Path | None:
+    """The path to what a JSON Pointer names; None if nothing stands there."""
     path: Path = ()
     node: Any = schema
-    for step in (s.replace("~1", "/").replace("~0", "~") for s in fragment.split("/")[1:]):
+    for step in (s.replace("~1", "/").replace("~0", "~") for s in pointer.split("/")[1:]):
         if isinstance(node, dict) and step in node:
             path, node = (*path, step), node[step]
-        elif isinstance(node, list) and step.isdigit() and int(step) < len(node):
+        elif isinstance(node, list) and step.isdecimal() and len(step) < 6 and int(step) < len(node):
             path, node = (*path, int(step)), node[int(step)]
         else:
             return None
     return path
-
-
-def _returns(schema: Mapping[str, Any], ways: Mapping[Path, Any], start: Path) -> bool:
-    """Whether the schema at a path judges the same value again, by references and applicators in place alone."""
-    seen: set[Path] = set()
-    waiting = [start]
-    while waiting:
-        path = waiting.pop()
-        for following in _judging(schema, ways, path):
-            if following == start:
-                return True
-            if following not in seen:
-                seen.add(following)
-                waiting.append(following)
-    return False
-
-
-def _judging(schema: Mapping[str, Any], ways: Mapping[Path, Any], path: Path) -> Iterator[Path]:
-    """The schemas that the schema at a path applies to its own value."""
-    node = ways[path] if path in ways else subschemas.at(schema, path)
-    if not isinstance(node, dict):
-        return
-    for keyword in KEYWORDS:
-        text = node.get(keyword)
-        found = target(schema, text) if isinstance(text, str) and text.startswith("#") else None
-        if found is not None:
-            yield found
-    yield from ((*path, *step) for step, _ in subschemas.children(node) if step[0] in IN_PLACE)
-
-
-def _references(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    for path, node in subschemas.walk(schema):
-        for keyword in KEYWORDS if isinstance(node, dict) else ():
-            if _is_text(node.get(keyword)):
-                yield (*path, keyword), node[keyword]
-
-
-def _anchored(node: Any, name: str) -> bool:
-    return isinstance(node, dict) and name in (node.get("$anchor"), node.get("$dynamicAnchor"))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
 import orjson
+
+from crd.schema import validation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,12 +54,12 @@ _RULES = {
     "uniqueItems": "items must be unique",
 }
 
-Validator = jsonschema_rs.Draft202012Validator
+Validator = validation.Draft202012Validator
 
 
 def compile_schema(schema: Mapping[str, Any]) -> Validator:
     """A validator. Remote references are never fetched. Raises ValueError for an invalid schema."""
-    return Validator(dict(schema), retriever=_refuse_retrieval, mask="the value")
+    return validation.compile_schema(dict(schema), mask="the value")
 
 
 def fill_defaults(schema: Mapping[str, Any], value: Mapping[str, Any], depth: int = MAX_DEPTH) -> dict[str, Any]:
@@ -111,7 +112,3 @@ def _quote(value: Any) -> str:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= MAX_QUOTE else f"{text[:MAX_QUOTE]}…"
-
-
-def _refuse_retrieval(uri: str) -> Any:
-    raise ValueError(f"{uri} is not in the schema, and remote references are not fetched")

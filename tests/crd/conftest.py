@@ -1,14 +1,15 @@
-"""What is kept of schemas and expressions is forgotten between tests, so that each judges for itself."""
+"""What is kept of schemas and patterns is forgotten between tests, so that each judges for itself."""
 
 from __future__ import annotations
 
 import pytest
 
 from crd.rules import schemas
-from crd.schema import ambiguity
+from crd.schema import patterns
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_kept() -> None:
     schemas._faults.cache_clear()
-    ambiguity.exponential.cache_clear()
+    patterns._fault.cache_clear()
+    patterns._compiles.cache_clear()

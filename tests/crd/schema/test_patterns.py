@@ -1,0 +1,234 @@
+"""Patterns: real ones are accepted, and what the engine lacks or cannot afford is refused with what to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd.finding import Reason
+from crd.schema import patterns
+from crd.schema.validation import compile_schema
+
+CURRENCIES = [
+    "AED",
+    "AFN",
+    "ALL",
+    "AMD",
+    "ANG",
+    "AOA",
+    "ARS",
+    "AUD",
+    "AWG",
+    "AZN",
+    "BAM",
+    "BBD",
+    "BDT",
+    "BGN",
+    "BHD",
+    "BIF",
+    "BMD",
+    "BND",
+    "BOB",
+    "BRL",
+    "BSD",
+    "BTN",
+    "BWP",
+    "BYN",
+    "BZD",
+    "CAD",
+    "CDF",
+    "CHF",
+    "CLP",
+    "CNY",
+    "COP",
+    "CRC",
+    "CUP",
+    "CVE",
+    "CZK",
+    "DJF",
+    "DKK",
+    "DOP",
+    "DZD",
+    "EGP",
+    "ERN",
+    "ETB",
+    "EUR",
+    "FJD",
+    "FKP",
+    "GBP",
+    "GEL",
+    "GHS",
+    "GIP",
+    "GMD",
+    "GNF",
+    "GTQ",
+    "GYD",
+    "HKD",
+    "HNL",
+    "HTG",
+    "HUF",
+    "IDR",
+    "ILS",
+    "INR",
+    "IQD",
+    "IRR",
+    "ISK",
+    "JMD",
+    "JOD",
+    "JPY",
+    "KES",
+]
+H = "[0-9a-fA-F]{1,4}"
+OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
+IPV4 = rf"({OCTET}\.){{3}}{OCTET}"
+IPV6 = (
+    f"^(({H}:){{7}}{H}|({H}:){{1,7}}:|({H}:){{1,6}}:{H}|({H}:){{1,5}}(:{H}){{1,2}}|({H}:){{1,4}}(:{H}){{1,3}}|"
+    f"({H}:){{1,3}}(:{H}){{1,4}}|({H}:){{1,2}}(:{H}){{1,5}}|{H}:((:{H}){{1,6}})|:((:{H}){{1,7}}|:)|"
+    f"::(ffff(:0{{1,4}})?:)?{IPV4}|({H}:){{1,4}}:{IPV4})$"
+)
+SEMVER = (
+    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
+    r"(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$"
+)
+REAL = {
+    "currency": (f"^({'|'.join(CURRENCIES)})$", "EUR", "EUX"),
+    "IPv6": (IPV6, "2001:db8::1", "2001:db8::1::2"),
+    "CIDR": (rf"^{IPV4}/(3[0-2]|[12]?[0-9])$", "10.0.0.0/8", "10.0.0.0/33"),
+    "ARN": (
+        r"^arn:(aws|aws-cn|aws-us-gov):[a-z0-9-]+:[a-z0-9-]*:([0-9]{12})?:[\w+=,.@/:-]{1,2048}$",
+        "arn:aws:iam::123456789012:role/a",
+        "arn:aws:iam::12:role/a",
+    ),
+    "semver": (SEMVER, "1.2.3-rc.1+build.5", "1.2"),
+    "UUID": (
+        "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        "123e4567-e89b-12d3-a456-426614174000",
+        "123e4567",
+    ),
+    "e-mail": (r"^[\w.+-]+@[\w-]+(\.[\w-]+)+$", "a.b+c@mail.example.com", "a@b"),
+    "nested repetition": ("^([a-z]+)+$", "abc", "a1"),
+    "length": ("^[^<>]{0,1000}$", "x" * 1000, "x" * 1001),
+    "letters": (r"^\p{L}+$", "Größe", "1"),
+}
+
+
+def of(*texts: str) -> dict[str, Any]:
+    return {"properties": {f"p{number}": {"pattern": text} for number, text in enumerate(texts)}}
+
+
+def told(*texts: str) -> list[tuple[str, Reason, str]]:
+    return [(".".join(map(str, f.path)), f.reason, f.message) for f in patterns.faults(of(*texts))]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_patterns_are_accepted_and_match(name: str) -> None:
+    pattern, good, bad = REAL[name]
+    validator = compile_schema({"pattern": pattern})
+
+    assert told(pattern) == []
+    assert validator.is_valid(good)
+    assert not validator.is_valid(bad)
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", "(?!a)b", "(?<=a)b", "(?<!a)b"])
+def test_look_around_is_refused(pattern: str) -> None:
+    message = (
+        f'"{pattern}" uses look-around, which cannot be matched in linear time; put a second pattern beside it with '
+        "allOf or not"
+    )
+
+    assert told(pattern) == [("properties.p0.pattern", Reason.UNSUPPORTED_PATTERN, message)]
+
+
+@pytest.mark.parametrize("pattern", [r"(a)\1", r"(?<x>a)\k<x>", r"\\(a)\1"])
+def test_backreferences_are_refused(pattern: str) -> None:
+    ((_, reason, message),) = told(pattern)
+
+    assert reason is Reason.UNSUPPORTED_PATTERN
+    assert "uses a backreference" in message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("[", "unclosed character class"),
+        (r"a\Z", "unrecognized escape sequence"),
+        (r"\0", "backreferences are not supported"),
+        ("(" * 1000 + ")" * 1000, "exceed the maximum number of nested parentheses/brackets (250)"),
+    ],
+)
+def test_what_is_not_an_expression_is_an_invalid_schema(pattern: str, why: str) -> None:
+    ((_, reason, message),) = told(pattern)
+
+    assert reason is Reason.INVALID_SCHEMA
+    assert message.endswith(f" is not a regular expression: {why}; correct it")
+
+
+def test_a_pattern_of_which_the_engines_differ_is_refused_all_the_same() -> None:
+    ((_, reason, _),) = told(r"[\b]" + "a{1,99999}" * 2)
+
+    assert reason is Reason.INVALID_SCHEMA
+
+
+DIGITS = r"\d" * 65
+SMALLER = "bound the length with maxLength instead of {n,m}, or shorten it"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (r"\p{L}{1,5000}", rf'"\p{{L}}{{1,5000}}" needs more than 2048 KiB once compiled; {SMALLER}'),
+        ("a" * 2049, f'"{"a" * 79}…" has 2049 characters, at most 2048 are allowed; shorten it'),
+        (
+            DIGITS,
+            (
+                f'"{DIGITS[:79]}…" holds 65 shorthands such as \\d and \\S, at most 64 are allowed; write them as '
+                "classes, such as [0-9]"
+            ),
+        ),
+    ],
+)
+def test_what_is_too_large_says_what_to_write(pattern: str, message: str) -> None:
+    assert told(pattern) == [("properties.p0.pattern", Reason.PATTERN_TOO_LARGE, message)]
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    assert told("a" * 2048, r"\d" * 64) == []
+
+
+def test_a_hundred_patterns_are_allowed_and_repetitions_are_one() -> None:
+    assert told(*(f"a{number}" for number in range(100)), "a1", "a2") == []
+    assert told(*(f"a{number}" for number in range(101))) == [
+        (
+            "",
+            Reason.PATTERN_TOO_LARGE,
+            "the schema holds 101 different patterns, at most 100 are allowed; remove some",
+        )
+    ]
+
+
+def test_eight_large_patterns_are_allowed() -> None:
+    large = [f"[^<>]{{{number}}}" for number in range(501, 510)]
+
+    assert told(*large[:8]) == []
+    assert told(*large) == [
+        (
+            "properties.p8.pattern",
+            Reason.PATTERN_TOO_LARGE,
+            (
+                '"[^<>]{509}" is large pattern number 9: it needs more than 64 KiB once compiled, at most 8 such '
+                f"patterns are allowed; {SMALLER}"
+            ),
+        )
+    ]
+
+
+def test_three_faults_are_told() -> None:
+    assert len(told("(?=a)", "[", "(", ")")) == 3
+
+
+def test_names_of_properties_are_patterns_too() -> None:
+    (found,) = patterns.faults({"patternProperties": {"(?=a)": True}})
+
+    assert found.path == ("patternProperties", "(?=a)")
