@@ -30,4 +30,4 @@ def compile_schema(schema: Any, *, pattern_bytes: int = PATTERN_BYTES, mask: str
 
 
 def _retrieve_nothing(uri: str) -> Any:
-    raise ValueError(f"{uri} is outside the schema; remote schemas are not fetched")
+    raise ValueError(f"{uri} is not in the schema, and remote references are not fetched")

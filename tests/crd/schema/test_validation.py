@@ -28,7 +28,7 @@ def test_the_size_of_a_pattern_is_limited() -> None:
 
 
 def test_nothing_is_fetched() -> None:
-    with pytest.raises(ValueError, match=r"https://x.example/a is outside the schema; remote schemas are not fetched"):
+    with pytest.raises(ValueError, match="and remote references are not fetched"):
         compile_schema({"$ref": "https://x.example/a"})
 
 
