@@ -1,1 +1,1 @@
-"""What our objects are, and when a set of them is right. Pure: no network, clock, environment or log."""
+"""PURE. The kinds of the API, the rules that decide whether objects are admitted, and the published catalogs."""

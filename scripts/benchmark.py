@@ -1,6 +1,6 @@
-"""What a judgement costs, in a small and in a large world, in one run: ``python -m scripts.benchmark``.
+"""Measures the cost of validating a change with a small and a large snapshot: ``python -m scripts.benchmark``.
 
-Prints the median of each kind of change per world, the ratio of the two worlds, and the memory of one object's facts.
+Prints the median time of each kind of change for both snapshots, their ratio, and the memory of one object's facts.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def background(team: int) -> list[dict[str, Any]]:
     ]
 
 
-def world(size: int) -> Snapshot:
+def build_snapshot(size: int) -> Snapshot:
     """A snapshot of this many tools, fifty a namespace and server."""
     snapshot = Snapshot()
     for number in range(size):
@@ -114,10 +114,10 @@ def resident() -> int:
 
 def main() -> int:
     """Print the table."""
-    small = world(SMALL)
+    small = build_snapshot(SMALL)
     gc.collect()
     before = resident()
-    large = world(LARGE)
+    large = build_snapshot(LARGE)
     gc.collect()
     used = resident() - before
     gc.freeze()

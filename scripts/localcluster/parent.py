@@ -25,7 +25,7 @@ PR_SET_PDEATHSIG = 1
 MS_NODEV_NOSUID_NOEXEC = 0x4 | 0x2 | 0x8
 FIRST = ("etcd", "containerd")
 TAIL = 15
-# Where containerd, CNI and kubelet write whatever they are told: kept in this mount namespace, so that it goes with it.
+# containerd, CNI and kubelet write here whatever their configuration says: mounted only in this mount namespace.
 PRIVATE = tuple(map(Path, ("/run/netns", "/run/containerd", "/var/lib/cni", "/var/log/containers")))
 
 

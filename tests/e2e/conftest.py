@@ -1,4 +1,4 @@
-"""The operator on a real node, once for all tests of this folder. What cannot be brought up fails: no skips."""
+"""The operator on one real node for all tests of this folder. Tests fail where it cannot start; none is skipped."""
 
 from __future__ import annotations
 

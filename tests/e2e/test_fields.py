@@ -154,7 +154,7 @@ async def test_a_credential_comes_out_of_a_secret_and_a_missing_one_fails_that_t
     assert fault(await called(url, "echo.keyless"))["code"] == "misconfigured"
 
 
-async def test_a_failing_backend_is_told_and_a_disabled_tool_is_not_there(fields: Cluster) -> None:
+async def test_a_failing_backend_is_an_error_and_a_disabled_tool_is_absent(fields: Cluster) -> None:
     url = address(fields, "open")
 
     assert fault(await called(url, "echo.failing"))["status"] == 503

@@ -83,7 +83,7 @@ def test_the_stock_of_one_warehouse(port: int, path: str) -> None:
     assert ask(port, "GET", path) == (200, {"sku": "mug-blue", "available": 3, "warehouses": {"south": 3}})
 
 
-def test_it_is_well(port: int) -> None:
+def test_the_health_path_answers(port: int) -> None:
     assert ask(port, "GET", "/healthz") == (200, {"status": "ok"})
 
 
@@ -95,12 +95,14 @@ def test_it_is_well(port: int) -> None:
         ("GET", "/api/stock", None, 404, "there is no product ''"),
         ("GET", "/elsewhere", None, 404, "nothing answers GET /elsewhere"),
         ("POST", "/api/products", "{}", 404, "nothing answers POST /api/products"),
-        ("POST", "/api/orders/count", "{", 400, "the body is no JSON"),
-        ("POST", "/api/orders/count", "[]", 400, "the body is no JSON object"),
+        ("POST", "/api/orders/count", "{", 400, "the body is not JSON"),
+        ("POST", "/api/orders/count", "[]", 400, "the body must be a JSON object"),
         ("POST", "/api/orders/search", '{"status": "lost"}', 400, "status is 'lost', not one of open"),
     ],
 )
-def test_a_refusal_says_why(port: int, method: str, path: str, body: str | None, status: int, message: str) -> None:
+def test_an_error_has_a_status_and_a_message(
+    port: int, method: str, path: str, body: str | None, status: int, message: str
+) -> None:
     given, document = ask(port, method, path, body)
     assert given == status
     assert message in document["error"]

@@ -1,4 +1,4 @@
-"""What a real API server says to many documents at once, and what our Python says to the same."""
+"""The answers of a real API server and of our models to the same documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real API server, once for all tests of this folder. What cannot be brought up fails; nothing is skipped."""
+"""One real API server for all tests of this folder. Tests fail, and are not skipped, where it cannot start."""
 
 from __future__ import annotations
 

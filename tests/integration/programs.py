@@ -76,13 +76,13 @@ class Operator:
     def _run(self, program: Any) -> None:
         started = threading.Event()
 
-        async def supervised() -> None:
+        async def run_until_stopped() -> None:
             stop = asyncio.Event()
             self._stops.append((asyncio.get_running_loop(), stop))
             started.set()
             await program(stop)
 
-        thread = threading.Thread(target=lambda: asyncio.run(supervised()), daemon=True)
+        thread = threading.Thread(target=lambda: asyncio.run(run_until_stopped()), daemon=True)
         thread.start()
         self._threads.append(thread)
         assert started.wait(10)
@@ -103,7 +103,7 @@ class Operator:
 
 @contextmanager
 def installed(cluster: Cluster, manifests: Path, *namespaces: str) -> Iterator[Operator]:
-    """The definitions, some namespaces, and both programs until the hook is in force; all of it is taken away again."""
+    """Install the definitions, namespaces and both programs, and wait for the webhook; delete all of it afterwards."""
     cluster.run("apply", "-k", str(manifests / "base" / "crds"))
     cluster.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     for namespace in ("mcp-system", *namespaces):

@@ -1,4 +1,4 @@
-"""The CRDs on a real API server without any webhook: what the schema alone holds."""
+"""The CRDs on a real API server without any webhook: what the schema alone enforces."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def documents(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def cluster(control_plane: Cluster) -> Iterator[Cluster]:
-    """The control plane with our CRDs and the examples' namespaces; the examples are taken away again."""
+    """The control plane with our CRDs and the examples' namespaces; the examples are deleted afterwards."""
     control_plane.run("apply", "-k", str(MANIFESTS / "base" / "crds"))
     control_plane.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     for namespace in NAMESPACES:
@@ -78,8 +78,8 @@ def test_valid_examples_are_accepted_and_the_second_time_unchanged(cluster: Clus
     assert [line for line in ours if not line.endswith(" unchanged")] == []
 
 
-def test_what_is_stored_reads_as_what_was_written(cluster: Cluster) -> None:
-    """The static defaults that the API server fills in are those of the models, so a stored object means the same."""
+def test_a_stored_object_decodes_as_the_written_one(cluster: Cluster) -> None:
+    """The API server fills in the same static defaults as the models."""
     cluster.run("apply", "-R", "-f", str(VALID))
     for _, document in documents(VALID):
         metadata = document["metadata"]
@@ -99,7 +99,7 @@ def test_every_field_is_stored_as_it_was_written(cluster: Cluster, kind: str, sp
 
 
 def lost(written: Any, stored: Any, path: str = "spec") -> list[str]:
-    """The fields that were written and are not there as they were; further ones are defaults."""
+    """The fields that were stored differently than written; additional fields are defaults."""
     if isinstance(written, dict) and isinstance(stored, dict):
         return [each for name in written for each in lost(written[name], stored.get(name), f"{path}.{name}")]
     return [] if written == stored else [path]
@@ -160,13 +160,13 @@ STRUCTURAL = [
 
 
 @pytest.mark.parametrize(("file", "document"), STRUCTURAL)
-def test_a_breach_of_the_schema_is_refused_without_a_webhook(
+def test_the_schema_rejects_invalid_objects_without_a_webhook(
     cluster: Cluster, file: Path, document: dict[str, Any]
 ) -> None:
     refused = cluster.run("apply", "--dry-run=server", "-f", str(file), check=False)
     assert refused.returncode != 0
     for problem in manifest.decode(document).problems:
-        # Keys of a map are told in brackets, and a rule of the root names no field.
+        # The API server writes keys of a map in brackets, and no field for a rule of the root.
         said = answers.plain(refused.stderr)
         assert dotted(problem.path) in said or (problem.path == ("metadata", "name") and "<nil>" in said)
 
@@ -182,7 +182,7 @@ def test_an_unknown_field_is_refused_by_kubectl(cluster: Cluster, file: Path, ho
     assert "spec." in refused.stderr
 
 
-def test_an_unknown_field_that_nobody_validates_is_dropped(cluster: Cluster) -> None:
+def test_an_unknown_field_is_dropped_without_validation(cluster: Cluster) -> None:
     kept = dry_run(cluster, twins.tool(inputschema={"type": "object"}), "--validate=false", "-o", "json")
     assert kept.returncode == 0, kept.stderr
     assert "inputschema" not in json.loads(kept.stdout)["spec"]
@@ -197,15 +197,15 @@ def test_members_of_a_schema_are_never_dropped(cluster: Cluster, member: str) ->
 
 
 @pytest.mark.parametrize("row", twins.REFUSED, ids=lambda row: row.what)
-def test_the_schema_refuses_what_python_refuses(cluster: Cluster, row: twins.Refused) -> None:
+def test_the_schema_rejects_what_the_models_reject(cluster: Cluster, row: twins.Refused) -> None:
     refused = answers.of_the_api_server(cluster, [row.document])
     ((places, words),) = refused.values()
-    # A rule about the whole object, as about its name, is told without a field.
+    # The API server reports a rule of the whole object, such as that of its name, without a field.
     assert row.field in places or (row.field == "metadata.name" and not places), words
     assert row.message in words
 
 
-def test_the_schema_accepts_what_python_reads(cluster: Cluster) -> None:
+def test_the_schema_accepts_what_the_models_accept(cluster: Cluster) -> None:
     named = {f"a-{number}": what for number, what in enumerate(twins.ACCEPTED)}
     sent = (_renamed(twins.ACCEPTED[what], name) for name, what in named.items())
     assert {named[name]: words for name, (_, words) in answers.of_the_api_server(cluster, sent).items()} == {}
@@ -221,7 +221,7 @@ def _renamed(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("what", "before", "after", "words"), twins.CHANGES, ids=[row[0] for row in twins.CHANGES])
-def test_a_change_of_what_must_stay_is_refused(
+def test_an_immutable_field_cannot_change(
     cluster: Cluster, what: str, before: dict[str, Any], after: dict[str, Any], words: str
 ) -> None:
     name = f"kept-{what.replace(' ', '-').lower()}"
@@ -234,7 +234,7 @@ def test_a_change_of_what_must_stay_is_refused(
 
 
 def test_every_bound_is_the_same_on_both_sides(cluster: Cluster) -> None:
-    """Each value that breaks a bound, or keeps it just so, is judged alike and at the same field."""
+    """Schema and models agree on each value at and beyond a bound, and name the same field."""
     probes = list(wholes.probes())
     differing = []
     for start in range(0, len(probes), 500):

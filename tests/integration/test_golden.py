@@ -1,4 +1,4 @@
-"""One corpus, three readers: ``check``, the webhook behind a real API server, and the controller's compiler agree."""
+"""``check``, the webhook behind a real API server, and the controller's compiler agree on all examples."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_corpus_is_large_and_real() -> None:
     assert len(ours) >= 150
 
 
-def spoken(text: str) -> list[tuple[str, str]]:
+def parse_findings(text: str) -> list[tuple[str, str]]:
     """``(reason, path)`` of every finding in what kubectl prints, in its order: warnings, then the denial's lines."""
     said = re.findall(r"^(?:Warning|-)\s?:? ([A-Z][A-Za-z]+): (?:(spec|metadata)([^ :]*): )?", text, re.MULTILINE)
     return [(reason, f"{head}{rest}") for reason, head, rest in said if reason in set(Reason)]
@@ -80,59 +80,59 @@ def checked(cluster: Cluster, path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", EXAMINED, ids=lambda path: path.stem)
-def test_check_says_what_the_webhook_says(cluster: Cluster, path: Path) -> None:
+def test_check_and_the_webhook_agree(cluster: Cluster, path: Path) -> None:
     done = cluster.run("apply", "--dry-run=server", "-f", str(path), check=False)
     mine = {(d["kind"], d["metadata"]["name"]) for d in yaml.safe_load_all(path.read_text()) if d}
 
-    found = [f for f in checked(cluster, path) if f["reason"] not in FILES_ONLY and mine & set(involved(f))]
+    found = [f for f in checked(cluster, path) if f["reason"] not in FILES_ONLY and mine & set(objects_of(f))]
 
     refused = [f for f in found if f["level"] == "error"]
     assert (done.returncode != 0) == bool(refused or "UnknownField" in path.stem), done.stderr
     if "denied the request" in done.stderr or done.returncode == 0:
-        heard = [pair for pair in spoken(done.stderr) if pair[0] not in FILES_ONLY]
+        heard = [pair for pair in parse_findings(done.stderr) if pair[0] not in FILES_ONLY]
         assert {reason for reason, _ in heard} == {f["reason"] for f in found}
-        # A relation is told at the field of whichever object was changed; what is one object's own, at its field.
-        own = {(f["reason"], f["path"]) for f in found if f["reason"] not in CLASHES and involved(f)[0] in mine}
+        # A finding about a relation has the field of the changed object; any other has the field of its own object.
+        own = {(f["reason"], f["path"]) for f in found if f["reason"] not in CLASHES and objects_of(f)[0] in mine}
         assert own <= set(heard)
     else:
-        # The API server spoke first, out of the definition: in its own words, about the same object.
+        # The schema rejected the object before the webhook: another message about the same object.
         assert refused or "UnknownField" in path.stem
 
 
-def involved(finding: dict[str, Any]) -> list[tuple[str, str]]:
+def objects_of(finding: dict[str, Any]) -> list[tuple[str, str]]:
     """The object of a finding, and those it is related to."""
     return [(each["kind"], each["name"]) for each in (finding, *finding["related"])]
 
 
-def world(extra: list[Object]) -> tuple[Snapshot, dict[Any, Object]]:
+def snapshot_of(extra: list[Object]) -> tuple[Snapshot, dict[Any, Object]]:
     """The valid examples and some more, which came later."""
     reading = files.read([str(EXAMPLES / "valid"), str(EXAMPLES / "backend" / "service.yaml")], io.BytesIO())
     sorted_ = transaction.sort_documents(reading.documents, reading.faults)
     snapshot = Snapshot.of(sorted_.facts)
-    objects = {item.ref: aged(item, "2026-01-01T00:00:00Z") for item in sorted_.objects}
-    objects |= {item.ref: aged(item, "2026-02-01T00:00:00Z") for item in extra if item.ref not in objects}
-    objects |= {item.ref: aged(item, "2026-01-01T00:00:00Z") for item in extra if item.ref in objects}
+    objects = {item.ref: with_creation_time(item, "2026-01-01T00:00:00Z") for item in sorted_.objects}
+    objects |= {item.ref: with_creation_time(item, "2026-02-01T00:00:00Z") for item in extra if item.ref not in objects}
+    objects |= {item.ref: with_creation_time(item, "2026-01-01T00:00:00Z") for item in extra if item.ref in objects}
     for item in objects.values():
         if item.fact is not None:
             snapshot = snapshot.put(item.fact)
     return snapshot, objects
 
 
-def aged(item: Object, created: str) -> Object:
+def with_creation_time(item: Object, created: str) -> Object:
     fact = item.fact
     return replace(item, fact=replace(fact, created=created)) if isinstance(fact, MemberFact | ServerFact) else item
 
 
-def named(finding: Finding) -> tuple[str, str, str]:
+def key_of(finding: Finding) -> tuple[str, str, str]:
     reason = Reason.NAME_CONFLICT if finding.reason in CLASHES else finding.reason
     return (str(finding.ref), reason, "" if finding.reason in CLASHES else finding.field_path)
 
 
 @pytest.mark.parametrize("path", EXAMINED, ids=lambda path: path.stem)
-def test_the_compiler_leaves_out_what_check_refuses(path: Path) -> None:
+def test_the_compiler_omits_what_check_rejects(path: Path) -> None:
     reading = files.read([str(path)], io.BytesIO())
     extra = list(transaction.sort_documents(reading.documents, reading.faults).objects)
-    snapshot, objects = world(extra)
+    snapshot, objects = snapshot_of(extra)
 
     for item in objects.values():
         if not isinstance(item.fact, ServerFact):
@@ -141,23 +141,23 @@ def test_the_compiler_leaves_out_what_check_refuses(path: Path) -> None:
         compiled = compilation.compile_server(item, members, snapshot, None)
         for member in (m for m in members if m in extra or m.ref in {e.ref for e in extra}):
             errors = [
-                named(f)
+                key_of(f)
                 for f in integrity.standing(snapshot, member)
                 if (f.level is Level.ERROR or f.reason in CLASHES)
                 and f.reason is not Reason.UNKNOWN_FIELD
                 and _on(f, item)
             ]
-            rejected = [named(f) for f in compiled.rejected if f.ref == member.ref]
+            rejected = [key_of(f) for f in compiled.rejected if f.ref == member.ref]
             assert sorted(set(rejected)) == sorted(set(errors))
 
 
 def _on(finding: Finding, server: Object) -> bool:
-    """Whether a finding is about this server, or about none."""
+    """Whether a finding concerns this server, or no particular one."""
     servers = [ref for ref in finding.related if ref.kind == "MCPServer"]
     return not servers or server.ref in servers
 
 
-def test_what_kustomize_builds_is_checked_in_a_pipe(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_output_of_kustomize_is_checked_in_a_pipe(cluster: Cluster, tmp_path: Path) -> None:
     names = []
     for file in sorted((EXAMPLES / "valid").glob("*.yaml")):
         (tmp_path / file.name).write_text(file.read_text())
@@ -210,7 +210,7 @@ UNSAID = {
 }
 
 
-def test_without_webhooks_the_definitions_refuse_their_part_of_the_corpus(cluster: Cluster) -> None:
+def test_the_definitions_alone_reject_their_part_of_the_examples(cluster: Cluster) -> None:
     """Every reason that the definitions let pass is in the table, and every one that they can state is refused."""
     by_definition: set[str] = set()
     let_pass: set[str] = set()

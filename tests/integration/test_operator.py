@@ -1,4 +1,4 @@
-"""Webhook and controller, as they are, against a real API server: what a person sees at ``kubectl apply``."""
+"""Webhook and controller, as they are, against a real API server: what a user sees at ``kubectl apply``."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_deletion_names_the_servers_that_lose_the_object(cluster: Cluster) -> 
     assert "Warning: MCPTool shop/leaving is no longer served by shop/main" in done.stderr
 
 
-def test_a_dry_run_is_judged_and_forgotten(cluster: Cluster) -> None:
+def test_a_dry_run_is_validated_and_not_remembered(cluster: Cluster) -> None:
     cluster.run("create", "--dry-run=server", "-f", "-", stdin=tool("tried", "taken-once"))
 
     done = cluster.run("create", "--dry-run=server", "-f", "-", stdin=tool("tried-too", "taken-once"))
@@ -118,7 +118,7 @@ def test_a_dry_run_is_judged_and_forgotten(cluster: Cluster) -> None:
     assert done.returncode == 0
 
 
-def test_of_creations_at_the_same_moment_one_wins(cluster: Cluster) -> None:
+def test_one_of_several_concurrent_creations_wins(cluster: Cluster) -> None:
     def create(number: int) -> int:
         return cluster.run("create", "-f", "-", stdin=tool(f"racer-{number}", "the-prize"), check=False).returncode
 
@@ -129,7 +129,7 @@ def test_of_creations_at_the_same_moment_one_wins(cluster: Cluster) -> None:
     assert codes.count(0) == 1
 
 
-def test_a_name_is_free_again_as_soon_as_its_holder_is_gone(cluster: Cluster) -> None:
+def test_a_name_is_free_once_its_object_is_deleted(cluster: Cluster) -> None:
     for name in ("first-holder", "second-holder", "third-holder"):
         cluster.run("create", "-f", "-", stdin=tool(name, "passed-on"))
         cluster.run("-n", "shop", "delete", "mcptool", name)
@@ -145,7 +145,7 @@ def test_a_field_that_the_api_server_dropped_is_warned_about(cluster: Cluster) -
     assert 'did you mean "inputSchema"?' in done.stderr
 
 
-def test_a_repair_passes_while_another_fault_stands(cluster: Cluster) -> None:
+def test_a_repair_is_admitted_while_another_fault_remains(cluster: Cluster) -> None:
     cluster.run("apply", "-f", "-", stdin=tool("repaired", service={"name": "nowhere", "port": 80}))
 
     done = cluster.run("apply", "-f", "-", stdin=tool("repaired", description="Now it says what it is for."))
@@ -163,7 +163,7 @@ def test_a_repair_passes_while_another_fault_stands(cluster: Cluster) -> None:
      b"0" * 100_000],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/validate", "/mutate"])
-def test_any_bytes_get_an_answer_that_is_no_failure_of_ours(operator: Operator, path: str, body: bytes) -> None:
+def test_invalid_requests_get_a_client_error(operator: Operator, path: str, body: bytes) -> None:
     status, _ = operator.http("webhook", path, body)
 
     assert status == 200 or 400 <= status < 500
@@ -192,7 +192,7 @@ def test_an_accepted_server_becomes_workloads_that_it_owns(cluster: Cluster) -> 
     assert condition(cluster, "mcpserver", "main", "Programmed")["reason"] == "NoReadyPods"
 
 
-def test_members_say_who_serves_them(cluster: Cluster) -> None:
+def test_the_status_of_members_names_their_servers(cluster: Cluster) -> None:
     def served() -> bool:
         return condition(cluster, "mcptool", "search-orders", "Accepted").get("message") == "served by main"
 
@@ -203,7 +203,7 @@ def test_members_say_who_serves_them(cluster: Cluster) -> None:
     assert condition(cluster, "mcptool", "search-orders", "ResolvedRefs")["reason"] == "ServiceMissing"
 
 
-def test_an_ingress_comes_and_goes_with_the_wish(cluster: Cluster) -> None:
+def test_an_ingress_follows_the_spec(cluster: Cluster) -> None:
     cluster.run("apply", "-f", "-", stdin=server("open", ingress={"host": "open.example.com", "tlsSecretName": "tls"}))
     installation.until("the Ingress is there", lambda: exists(cluster, "ingress", "open-mcp"), 20)
     assert get(cluster, "mcpserver", "open")["status"]["url"] == "https://open.example.com/mcp"
@@ -215,7 +215,7 @@ def test_an_ingress_comes_and_goes_with_the_wish(cluster: Cluster) -> None:
     installation.until("the Deployment is gone", lambda: not exists(cluster, "deployment", "open-mcp"), 60)
 
 
-def test_a_name_that_somebody_else_uses_is_never_taken_over(cluster: Cluster) -> None:
+def test_a_workload_of_somebody_else_is_never_taken_over(cluster: Cluster) -> None:
     cluster.run("-n", "shop", "create", "service", "clusterip", "mine-mcp", "--tcp=80:80")
     cluster.run("apply", "-f", "-", stdin=server("mine"))
 
@@ -233,13 +233,13 @@ def test_a_name_that_somebody_else_uses_is_never_taken_over(cluster: Cluster) ->
     cluster.run("-n", "shop", "delete", "mcpserver/mine", "service/mine-mcp")
 
 
-def test_a_conflict_that_was_never_admitted_is_served_to_one_only(cluster: Cluster) -> None:
+def test_of_conflicting_stored_objects_one_is_served(cluster: Cluster) -> None:
     hook = "validatingwebhookconfiguration/mcp-operator-validating"
     cluster.run("delete", hook)
     cluster.run("create", "-f", "-", stdin=tool("a-late-comer", "search_orders"))
 
     installation.until(
-        "the loser is told",
+        "the losing object has a condition",
         lambda: condition(cluster, "mcptool", "a-late-comer", "Accepted").get("reason") == "NameConflict",
         20,
     )

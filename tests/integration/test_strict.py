@@ -1,4 +1,4 @@
-"""A Strict server, two replicas of the webhook and a real API server: of two that clash, never are both let in.
+"""A Strict server and two replicas of the webhook: of two conflicting objects at most one is admitted.
 
 The API server speaks to one address; behind it connections go to the replicas in turn, as they do behind a Service.
 """
@@ -46,7 +46,7 @@ def free_port() -> int:
 
 
 class Threads:
-    """Coroutines that run until they are told to stop, each in a thread with a loop of its own."""
+    """Coroutines that run until `stop`, each in a thread with its own event loop."""
 
     def __init__(self) -> None:
         self._running: list[tuple[threading.Thread, asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -55,13 +55,13 @@ class Threads:
         started: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         ready = threading.Event()
 
-        async def supervised() -> None:
+        async def run_until_stopped() -> None:
             stop = asyncio.Event()
             started.append((asyncio.get_running_loop(), stop))
             ready.set()
             await what(stop)
 
-        thread = threading.Thread(target=lambda: asyncio.run(supervised()), daemon=True)
+        thread = threading.Thread(target=lambda: asyncio.run(run_until_stopped()), daemon=True)
         thread.start()
         assert ready.wait(10)
         self._running.append((thread, *started[0]))
@@ -88,14 +88,14 @@ class Balancer:
         await stop.wait()
         server.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         which = next(self._turn) % len(self.behind)
         self.served[which] += 1
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self.behind[which])
-        await asyncio.gather(_copied(reader, other_writer), _copied(other_reader, writer), return_exceptions=True)
+        await asyncio.gather(_copy(reader, other_writer), _copy(other_reader, writer), return_exceptions=True)
 
 
-async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
             writer.write(data)
@@ -182,17 +182,17 @@ def refuses(cluster: Cluster) -> bool:
 
 
 async def both(*writes: Coroutine[Any, Any, Any]) -> list[bool | str]:
-    """What two writes at the same moment came to: True for one that was let in, the message of one that was not."""
+    """The outcomes of two concurrent writes: True if admitted, else the message of the denial."""
     answers = await asyncio.gather(*writes, return_exceptions=True)
-    told: list[bool | str] = []
+    answers: list[bool | str] = []
     for answer in answers:
         if isinstance(answer, ApiError):
-            told.append(answer.message)
+            answers.append(answer.message)
         elif isinstance(answer, BaseException):
             raise answer
         else:
-            told.append(True)
-    return told
+            answers.append(True)
+    return answers
 
 
 async def connected(cluster: Cluster) -> Transport:
@@ -204,7 +204,7 @@ async def served_names(transport: Transport, *apps: str) -> list[str]:
     return [item["spec"]["name"] for item in found if item["metadata"]["labels"]["app"] in apps]
 
 
-async def test_of_two_creations_at_one_moment_exactly_one_is_let_in(control_plane: Cluster, balancer: Balancer) -> None:
+async def test_exactly_one_of_two_concurrent_creations_is_admitted(control_plane: Cluster, balancer: Balancer) -> None:
     transport = await connected(control_plane)
     outcomes = [
         await both(
@@ -218,17 +218,17 @@ async def test_of_two_creations_at_one_moment_exactly_one_is_let_in(control_plan
 
     assert [outcome.count(True) for outcome in outcomes] == [1] * ROUNDS
     assert sorted(names) == sorted(f"prize_{number}" for number in range(ROUNDS))
-    messages = [told for outcome in outcomes for told in outcome if isinstance(told, str)]
+    messages = [answers for outcome in outcomes for answers in outcome if isinstance(answers, str)]
     assert all("DuplicateName: spec.name: MCPTool" in message for message in messages)
     assert min(balancer.served) > 0
 
 
-async def test_a_selector_that_widens_at_the_moment_a_tool_comes(control_plane: Cluster, balancer: Balancer) -> None:
+async def test_a_selector_and_a_tool_that_change_concurrently(control_plane: Cluster, balancer: Balancer) -> None:
     transport = await connected(control_plane)
     for number in range(20):
         label = f"new-{number}"
         await objects.create(transport, tool(f"inside-{number}", f"wide_{number}"))
-        told = await both(
+        answers = await both(
             objects.apply(transport, server("strict", label), manager="test"),
             objects.create(transport, tool(f"outside-{number}", f"wide_{number}", label)),
         )
@@ -236,13 +236,13 @@ async def test_a_selector_that_widens_at_the_moment_a_tool_comes(control_plane: 
         assert current is not None
         apps = current["spec"]["toolSelector"]["matchExpressions"][0]["values"]
         names = await served_names(transport, *apps)
-        assert len(names) == len(set(names)), told
-        assert told.count(True) == 1, told
+        assert len(names) == len(set(names)), answers
+        assert answers.count(True) == 1, answers
         await objects.apply(transport, server("strict"), manager="test")
     await transport.close()
 
 
-async def test_a_name_is_free_again_as_soon_as_its_holder_is_gone(control_plane: Cluster, balancer: Balancer) -> None:
+async def test_a_name_is_free_once_its_object_is_deleted(control_plane: Cluster, balancer: Balancer) -> None:
     transport = await connected(control_plane)
     for number in range(10):
         await objects.create(transport, tool(f"holder-{number}", "passed_on"))
@@ -253,7 +253,7 @@ async def test_a_name_is_free_again_as_soon_as_its_holder_is_gone(control_plane:
     assert "passed_on" not in names
 
 
-async def test_a_name_that_was_given_up_is_free_at_once(control_plane: Cluster, balancer: Balancer) -> None:
+async def test_a_name_is_free_once_its_object_is_renamed(control_plane: Cluster, balancer: Balancer) -> None:
     transport = await connected(control_plane)
     await objects.create(transport, tool("renamed", "first_name"))
     for number in range(5):
@@ -266,7 +266,7 @@ async def test_a_name_that_was_given_up_is_free_at_once(control_plane: Cluster, 
     assert len(names) == len(set(names))
 
 
-def test_a_dry_run_leaves_the_ledger_as_it_was(control_plane: Cluster, balancer: Balancer) -> None:
+def test_a_dry_run_does_not_change_the_ledger(control_plane: Cluster, balancer: Balancer) -> None:
     def version() -> str:
         done = control_plane.run("-n", HOME, "get", "configmap", LEDGER, "-o", "jsonpath={.metadata.resourceVersion}")
         return done.stdout
@@ -279,7 +279,7 @@ def test_a_dry_run_leaves_the_ledger_as_it_was(control_plane: Cluster, balancer:
     assert version() == before
 
 
-def test_people_at_their_shells_are_told_who_was_first(control_plane: Cluster, balancer: Balancer) -> None:
+def test_kubectl_names_the_object_that_was_first(control_plane: Cluster, balancer: Balancer) -> None:
     def apply(number: int) -> tuple[int, str]:
         text = json.dumps(tool(f"shell-{number}", "the_prize"))
         done = control_plane.run("apply", "-f", "-", stdin=text, check=False)
@@ -292,7 +292,7 @@ def test_people_at_their_shells_are_told_who_was_first(control_plane: Cluster, b
     assert all("(DuplicateName)" in text for code, text in answers if code)
 
 
-def test_the_webhook_may_keep_ledgers_in_its_own_namespace_and_nowhere_else(control_plane: Cluster) -> None:
+def test_the_webhook_may_write_ledgers_only_in_its_own_namespace(control_plane: Cluster) -> None:
     control_plane.run("create", "namespace", "mcp-system", check=False)
     control_plane.run("apply", "-k", str(BASE / "rbac"), "-n", "mcp-system")
     account = "system:serviceaccount:mcp-system:mcp-operator-webhook"

@@ -1,4 +1,4 @@
-"""Whatever an MCPServer wishes: the API server takes every object that is made of it, and keeps it as it is wished."""
+"""For any spec of an MCPServer, the API server accepts every workload and stores it unchanged."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def namespace(control_plane: Cluster) -> Cluster:
     return control_plane
 
 
-async def tried(cluster: Cluster, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the API server would keep: a server-side apply that is only tried."""
+async def apply_dry_run(cluster: Cluster, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the API server would store, from a server-side apply as a dry-run."""
     transport = await client.connect(kubeconfig=cluster.kubeconfig)
     try:
         path = resources.of(manifest).path(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
@@ -116,13 +116,13 @@ async def tried(cluster: Cluster, manifest: dict[str, Any]) -> dict[str, Any]:
         await transport.close()
 
 
-@pytest.mark.parametrize("wishes", WISHES.values(), ids=WISHES)
-def test_every_object_is_taken_and_kept_as_it_is_wished(namespace: Cluster, wishes: dict[str, Any]) -> None:
-    made = planned(world(server("tried", **wishes), tool("a", headersFrom=HEADERS), services=SERVICES))
+@pytest.mark.parametrize("specs", WISHES.values(), ids=WISHES)
+def test_every_workload_is_accepted_and_stored_unchanged(namespace: Cluster, specs: dict[str, Any]) -> None:
+    made = planned(world(server("tried", **specs), tool("a", headersFrom=HEADERS), services=SERVICES))
 
     assert made.obstacle is None
     applied = [dict(action.manifest) for action in made.actions if isinstance(action, Apply)]
     assert {"Deployment", "Service", "Role"} <= {wanted["kind"] for wanted in applied}
     for wanted in applied:
-        stored = asyncio.run(tried(namespace, wanted))
+        stored = asyncio.run(apply_dry_run(namespace, wanted))
         assert covers(stored, wanted), (stored, wanted)

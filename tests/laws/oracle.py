@@ -1,4 +1,4 @@
-"""What stands broken between objects, found by looking at every object and every pair: slow, and plain to read."""
+"""Finds conflicts between objects by comparing every pair: slow and simple."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crd.finding import Finding
-    from tests.laws.worlds import World
+    from tests.laws.states import State
 
 REASONS = frozenset(
     {
@@ -40,7 +40,7 @@ _OF_SPACE = {
 
 
 class Breach(NamedTuple):
-    """One fault between objects: why, whose, about what, and how grave."""
+    """One finding about a relation: reason, object, subject and level."""
 
     reason: Reason
     ref: Ref
@@ -49,7 +49,7 @@ class Breach(NamedTuple):
 
 
 def seen(finding: Finding) -> Breach:
-    """A finding as the oracle would tell it."""
+    """A finding in the form of the oracle."""
     about = {
         Reason.SELECTS_NOTHING: finding.field_path,
         Reason.POLICY_MATCHES_NOTHING: str(finding.path[-1:]),
@@ -58,14 +58,14 @@ def seen(finding: Finding) -> Breach:
     return Breach(finding.reason, finding.ref, about, finding.level)
 
 
-def breaches(world: World) -> set[Breach]:
-    """Every breach of the reasons above in a world of sound and broken objects."""
-    facts = [item.fact for item in world.items if item.fact is not None]
+def breaches(state: State) -> set[Breach]:
+    """Every finding of the reasons above, among valid and invalid objects."""
+    facts = [item.fact for item in state.items if item.fact is not None]
     members = [fact for fact in facts if isinstance(fact, MemberFact)]
     servers = [fact for fact in facts if isinstance(fact, ServerFact)]
     found = {breach for server in servers for breach in _on(server, members)}
     found |= {breach for server in servers for breach in _ways_in(server, servers)}
-    return found | {breach for fact in facts for breach in _named(fact, world)}
+    return found | {breach for fact in facts for breach in _named(fact, state)}
 
 
 def _on(server: ServerFact, members: list[MemberFact]) -> Iterator[Breach]:
@@ -104,10 +104,10 @@ def _ways_in(server: ServerFact, servers: list[ServerFact]) -> Iterator[Breach]:
         yield Breach(Reason.INGRESS_TAKEN, server.ref, " ".join(server.ingress_key), Level.ERROR)
 
 
-def _named(fact: MemberFact | ServerFact, world: World) -> Iterator[Breach]:
-    services = {each.ref: each for each in world.around if isinstance(each, ServiceFact)}
-    grants = [each for each in world.around if isinstance(each, GrantFact)]
-    mountable = {each.ref for each in world.around if isinstance(each, NameFact)}
+def _named(fact: MemberFact | ServerFact, state: State) -> Iterator[Breach]:
+    services = {each.ref: each for each in state.around if isinstance(each, ServiceFact)}
+    grants = [each for each in state.around if isinstance(each, GrantFact)]
+    mountable = {each.ref for each in state.around if isinstance(each, NameFact)}
     for backend in fact.backends:
         target = backend.service
         lets = (g for g in grants if g.ref.namespace == target.namespace)
@@ -127,7 +127,7 @@ def _named(fact: MemberFact | ServerFact, world: World) -> Iterator[Breach]:
             yield Breach(Reason.SECRET_MISSING, fact.ref, str(mount.ref), Level.WARNING)
 
 
-def claims(world: World) -> set[Claim]:
-    """Everything that any object wants to be served under."""
-    facts = (item.fact for item in world.items)
+def claims(state: State) -> set[Claim]:
+    """Every value that any object claims."""
+    facts = (item.fact for item in state.items)
     return {claim for fact in facts if isinstance(fact, MemberFact) for claim in fact.claims}

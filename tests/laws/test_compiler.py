@@ -1,4 +1,4 @@
-"""Laws of the compiler: whatever was admitted, nothing is served twice, and what is served stays."""
+"""Laws of the compiler: nothing is served twice, and what is served stays served."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from crd.models.tool import ToolSpec
 from crd.published import catalogs
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
-from tests.laws import worlds
-from tests.laws.worlds import World
+from tests.laws import states
+from tests.laws.states import State
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 -- the source that hypothesis gives
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 def server(**spec: Any) -> Object:
     ref = Ref(Kind.SERVER, "one", "main")
-    return manifest.decode(worlds.raw(ref, {"toolSelector": {"selectAll": True}, **spec}, {}, "2026-01-01T00:00:00Z"))
+    return manifest.decode(states.raw(ref, {"toolSelector": {"selectAll": True}, **spec}, {}, "2026-01-01T00:00:00Z"))
 
 
-servers = st.sampled_from([server(), *(server(naming={"prefix": prefix}) for prefix in worlds.PREFIXES)])
-members = worlds.members
+servers = st.sampled_from([server(), *(server(naming={"prefix": prefix}) for prefix in states.PREFIXES)])
+members = states.members
 
 
 def compiled(
     items: list[Object], incumbents: catalogs.Catalog | None = None, main: Object | None = None
 ) -> Compilation:
-    return compilation.compile_server(main or server(), items, Snapshot.of(worlds.FOREIGN), incumbents)
+    return compilation.compile_server(main or server(), items, Snapshot.of(states.FOREIGN), incumbents)
 
 
 def entries(catalog: catalogs.Catalog) -> list[list[Any]]:
-    """Everything that has to be told apart, space by space."""
+    """All values that must be unique, by space."""
     doors = [
         *(("POST", tool.ingress_path) for tool in catalog.tools),
         *(("GET", prompt.ingress_path) for prompt in catalog.prompts),
@@ -61,14 +61,14 @@ def entries(catalog: catalogs.Catalog) -> list[list[Any]]:
 
 
 def sources(catalog: catalogs.Catalog) -> set[tuple[Kind, str]]:
-    """Every object that something is served of."""
+    """Every object that the catalog serves."""
     resources = (*catalog.resources, *catalog.http_resources, *catalog.operations)
     found = {(Kind.TOOL, tool.source) for tool in catalog.tools}
     found |= {(Kind.PROMPT, prompt.source) for prompt in catalog.prompts}
     return found | {(Kind.RESOURCE, resource.source) for resource in resources}
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members, members, servers)
 def test_nothing_is_served_twice(earlier: list[Object], later: list[Object], main: Object) -> None:
     once = compiled(later, main=main).catalog
@@ -78,7 +78,7 @@ def test_nothing_is_served_twice(earlier: list[Object], later: list[Object], mai
             assert len(space) == len(set(space)), space
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members, st.randoms(use_true_random=False), servers)
 def test_the_order_of_arrival_changes_nothing(items: list[Object], random: Random, main: Object) -> None:
     shuffled = items.copy()
@@ -88,19 +88,17 @@ def test_the_order_of_arrival_changes_nothing(items: list[Object], random: Rando
     assert {repr(finding) for finding in remade.rejected} == {repr(finding) for finding in made.rejected}
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members, members, servers)
-def test_what_is_published_stays_as_long_as_it_is_wished(
-    earlier: list[Object], later: list[Object], main: Object
-) -> None:
+def test_a_published_entry_stays_while_it_is_desired(earlier: list[Object], later: list[Object], main: Object) -> None:
     before = compiled(earlier, main=main).catalog
     once = compiled(later, before, main).catalog
     assert compiled(later, once, main).catalog == once
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members, members, servers)
-def test_whoever_was_served_is_served_as_long_as_it_is_there_unchanged(
+def test_a_served_object_stays_served_while_it_is_unchanged(
     earlier: list[Object], further: list[Object], main: Object
 ) -> None:
     before = compiled(earlier, main=main).catalog
@@ -115,21 +113,21 @@ def test_whoever_was_served_is_served_as_long_as_it_is_there_unchanged(
     }
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members, servers)
-def test_every_claim_of_a_sound_object_is_served_or_told(items: list[Object], main: Object) -> None:
+def test_every_claim_of_a_valid_object_is_served_or_rejected(items: list[Object], main: Object) -> None:
     made = compiled(items, main=main)
-    told = {finding.ref for finding in made.rejected}
+    rejected = {finding.ref for finding in made.rejected}
     for item in items:
         disabled = isinstance(item.spec, ToolSpec) and not item.spec.enabled
         served = (item.ref.kind, item.ref.key) in sources(made.catalog)
         assert not (disabled and served)
-        assert disabled or served or item.ref in told
+        assert disabled or served or item.ref in rejected
     assert {finding.level for finding in made.rejected} <= {Level.ERROR}
     assert {finding.level for finding in made.unresolved} <= {Level.WARNING}
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members, servers)
 def test_every_name_has_the_prefix_and_fits(items: list[Object], main: Object) -> None:
     made = compiled(items, main=main).catalog
@@ -139,31 +137,31 @@ def test_every_name_has_the_prefix_and_fits(items: list[Object], main: Object) -
         assert len(entry.name) <= 128
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members, servers)
-def test_what_is_compiled_survives_the_way_to_the_pods(items: list[Object], main: Object) -> None:
+def test_a_catalog_survives_serialisation(items: list[Object], main: Object) -> None:
     catalog = compiled(items, main=main).catalog
     assert catalogs.load(catalogs.dump(catalog)) == catalog
 
 
-@worlds.THOROUGH
-@given(st.lists(worlds.objects((Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)), max_size=9), servers)
-def test_what_is_let_in_one_by_one_is_served_whole(sequence: list[Object], main: Object) -> None:
-    """The webhook and the compiler agree: of what was judged sound, nothing loses a name."""
-    world = World((main,))
+@states.THOROUGH
+@given(st.lists(states.objects((Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)), max_size=9), servers)
+def test_objects_admitted_one_by_one_are_served_completely(sequence: list[Object], main: Object) -> None:
+    """The webhook and the compiler agree: an admitted object loses no name."""
+    state = State((main,))
     for new in sequence:
-        old = next((item for item in world.items if item.ref == new.ref), None)
+        old = next((item for item in state.items if item.ref == new.ref), None)
         change = Change(new.ref, old, new)
-        if new.ref.namespace == "one" and integrity.judge(world.snapshot, change).allowed:
-            world = world.after(change)
-    items = [item for item in world.items if item.ref.kind is not Kind.SERVER]
+        if new.ref.namespace == "one" and integrity.judge(state.snapshot, change).allowed:
+            state = state.after(change)
+    items = [item for item in state.items if item.ref.kind is not Kind.SERVER]
     assert compiled(items, main=main).rejected == ()
 
 
 steps = st.lists(
     st.tuples(
         st.one_of(
-            worlds.objects((Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)),
+            states.objects((Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)),
             st.sampled_from([Ref(Kind.TOOL, "one", n) for n in "abcd"]),
         ),
         st.sampled_from(["edit", "edit", "publish", "services"]),
@@ -172,8 +170,8 @@ steps = st.lists(
 )
 
 
-@worlds.THOROUGH
-@given(members, steps, servers, worlds.surroundings)
+@states.THOROUGH
+@given(members, steps, servers, states.surroundings)
 def test_a_compilation_in_steps_is_the_compilation_of_the_whole(
     items: list[Object], sequence: list[tuple[Object | Ref, str]], main: Object, around: list[Any]
 ) -> None:
@@ -187,7 +185,7 @@ def test_a_compilation_in_steps_is_the_compilation_of_the_whole(
         if what == "publish":
             incumbents = made.published()
         elif what == "services":
-            snapshot, changed = Snapshot.of(worlds.FOREIGN), set(there)
+            snapshot, changed = Snapshot.of(states.FOREIGN), set(there)
         else:
             ref = new if isinstance(new, Ref) else new.ref
             changed = {ref}
@@ -204,7 +202,7 @@ def test_a_compilation_in_steps_is_the_compilation_of_the_whole(
         assert made.affected() == whole.affected()
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members, servers)
 def test_both_forms_of_a_catalog_are_the_same_text(items: list[Object], main: Object) -> None:
     made = compiled(items, main=main)
@@ -215,7 +213,7 @@ def test_both_forms_of_a_catalog_are_the_same_text(items: list[Object], main: Ob
     assert catalogs.dump(made.catalog) == text.replace(b"\n", b"")
 
 
-@worlds.QUICK
+@states.QUICK
 @given(members)
 def test_a_conflict_is_lost_to_one_who_is_served(items: list[Object]) -> None:
     made = compiled(items)

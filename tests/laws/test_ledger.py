@@ -1,4 +1,4 @@
-"""The protocol of Strict servers, in every order of its steps: replicas lag, writes are lost, time goes by.
+"""The protocol of Strict servers in every order of its steps: replicas lag, writes are lost, leases expire.
 
 A write is read, answered, and lands or does not; between any two steps of one, any steps of the others may come. The
 steps are the real ones: `integrity.judge` on what a replica has been shown, `ledger.decide` on the page that was read,
@@ -53,7 +53,7 @@ class Write(NamedTuple):
 
 
 class Review(NamedTuple):
-    """Where a write is. ``page`` is the ledger that its replica has read, ``seen`` what it has looked at since."""
+    """The progress of a write. ``page`` is the ledger as its replica read it, ``seen`` the objects read since."""
 
     phase: str = "waiting"
     old: Stored | None = None
@@ -62,7 +62,7 @@ class Review(NamedTuple):
 
 
 @dataclass(frozen=True)
-class World:
+class ClusterState:
     stored: tuple[Stored, ...]
     log: tuple[tuple[Ref, Stored | None, int], ...]
     shown: tuple[int, ...]
@@ -73,7 +73,7 @@ class World:
     def at(self, ref: Ref) -> Stored | None:
         return next((one for one in self.stored if one.state.ref == ref), None)
 
-    def having(self, number: int, review: Review, **changes: object) -> World:
+    def having(self, number: int, review: Review, **changes: object) -> ClusterState:
         reviews = (*self.reviews[:number], review, *self.reviews[number + 1 :])
         return replace(self, reviews=reviews, **changes)  # type: ignore[arg-type]
 
@@ -126,7 +126,7 @@ def intents(page: bytes) -> conflicts.Intents:
 
 
 class Model:
-    """``cached``: the API server may ask about a state out of its cache; it finds out when the write is to land."""
+    """``cached``: the API server may send a stale object for review; it detects that when it stores the write."""
 
     def __init__(self, there: list[State], writes: list[Write], *, keeping: bool = True, cached: bool = False) -> None:
         self.writes = writes
@@ -134,94 +134,94 @@ class Model:
         self.cached = cached
         stored = tuple(Stored(state, f"old-{state.ref.name}", number) for number, state in enumerate(there, 1))
         log = tuple((one.state.ref, one, 0) for one in stored)
-        self.first = World(stored, log, (len(log), len(log)), (Review(),) * len(writes))
+        self.first = ClusterState(stored, log, (len(log), len(log)), (Review(),) * len(writes))
 
-    def explore(self) -> set[World]:
-        """Every world that can come."""
+    def explore(self) -> set[ClusterState]:
+        """Every state of the cluster that can follow."""
         found, todo = {self.first}, [self.first]
         while todo:
-            for world in self.steps(todo.pop()):
-                if world not in found:
-                    found.add(world)
-                    todo.append(world)
+            for cluster in self.steps(todo.pop()):
+                if cluster not in found:
+                    found.add(cluster)
+                    todo.append(cluster)
         return found
 
-    def steps(self, world: World) -> Iterator[World]:
-        for number, review in enumerate(world.reviews):
+    def steps(self, cluster: ClusterState) -> Iterator[ClusterState]:
+        for number, review in enumerate(cluster.reviews):
             match review.phase:
                 case "waiting" | "refetched" as phase:
-                    yield from self._asked(world, number, cached=self.cached and phase == "waiting")
+                    yield from self._asked(cluster, number, cached=self.cached and phase == "waiting")
                 case "asked":
-                    yield self._answered(world, number, review)
+                    yield self._answered(cluster, number, review)
                 case "admitted":
-                    yield self._landed(world, number, review)
-                    yield world.having(number, Review("lost"))
-        for replica, count in enumerate(world.shown):
-            if count < len(world.log):
-                shown = (*world.shown[:replica], count + 1, *world.shown[replica + 1 :])
-                yield replace(world, shown=shown)
-        if world.ticks < 3 and self._time_may_pass(world):
-            yield replace(world, ticks=world.ticks + 1)
+                    yield self._landed(cluster, number, review)
+                    yield cluster.having(number, Review("lost"))
+        for replica, count in enumerate(cluster.shown):
+            if count < len(cluster.log):
+                shown = (*cluster.shown[:replica], count + 1, *cluster.shown[replica + 1 :])
+                yield replace(cluster, shown=shown)
+        if cluster.ticks < 3 and self._time_may_pass(cluster):
+            yield replace(cluster, ticks=cluster.ticks + 1)
 
-    def _time_may_pass(self, world: World) -> bool:
-        """A lease goes by only when nothing is on its way, and no replica that answers is two leases behind."""
-        behind = (world.log[count:] for count in world.shown)
-        late = any(tick < world.ticks for rest in behind for _, _, tick in rest)
-        return not late and not any(review.phase in ("asked", "admitted") for review in world.reviews)
+    def _time_may_pass(self, cluster: ClusterState) -> bool:
+        """A lease expires only when no write is in flight and no answering replica is two leases behind."""
+        behind = (cluster.log[count:] for count in cluster.shown)
+        late = any(tick < cluster.ticks for rest in behind for _, _, tick in rest)
+        return not late and not any(review.phase in ("asked", "admitted") for review in cluster.reviews)
 
-    def _asked(self, world: World, number: int, *, cached: bool = False) -> Iterator[World]:
-        write, stored = self.writes[number], world.at(self.writes[number].ref)
+    def _asked(self, cluster: ClusterState, number: int, *, cached: bool = False) -> Iterator[ClusterState]:
+        write, stored = self.writes[number], cluster.at(self.writes[number].ref)
         if write.creates:
-            yield world.having(number, Review("asked", None, world.page))
+            yield cluster.having(number, Review("asked", None, cluster.page))
         elif stored is not None:
-            earlier = {old for where, old, _ in world.log if where == write.ref and old is not None}
+            earlier = {old for where, old, _ in cluster.log if where == write.ref and old is not None}
             for old in earlier if cached else {stored}:
-                yield world.having(number, Review("asked", old, world.page))
+                yield cluster.having(number, Review("asked", old, cluster.page))
 
-    def _answered(self, world: World, number: int, review: Review) -> World:
-        write, now = self.writes[number], self._now(world)
-        known = snapshot(world.log[: world.shown[write.replica]])
+    def _answered(self, cluster: ClusterState, number: int, review: Review) -> ClusterState:
+        write, now = self.writes[number], self._now(cluster)
+        known = snapshot(cluster.log[: cluster.shown[write.replica]])
         change = self._change(number, review)
         if not integrity.judge(known, change).allowed:
-            return world.having(number, Review("refused"))
+            return cluster.having(number, Review("refused"))
         if not self.keeping:
-            return world.having(number, review._replace(phase="admitted"))
+            return cluster.having(number, review._replace(phase="admitted"))
         if change.new is None:
-            version, page = world.page
+            version, page = cluster.page
             marked = intent.dump(conflicts.landed(intents(page), review.old.uid if review.old else ""))
-            return world.having(number, Review("admitted", review.old), page=(version + 1, marked))
+            return cluster.having(number, Review("admitted", review.old), page=(version + 1, marked))
         looked = {where: seen(stored) for where, stored in review.seen}
         outcome = conflicts.decide(known, conflicts.settled(intents(review.page[1]), looked, now), change, now)
         if isinstance(outcome, conflicts.Conflict):
             unseen = sorted(outcome.involved(write.ref) - looked.keys())
             if not unseen:
-                return world.having(number, Review("refused"))
-            sightings = (*review.seen, *((where, world.at(where)) for where in unseen))
-            return world.having(number, review._replace(seen=sightings))
-        if world.page[0] != review.page[0]:
-            return world.having(number, review._replace(page=world.page, seen=()))
-        written = (world.page[0] + 1, intent.dump(outcome.intents))
-        return world.having(number, Review("admitted", review.old), page=written)
+                return cluster.having(number, Review("refused"))
+            sightings = (*review.seen, *((where, cluster.at(where)) for where in unseen))
+            return cluster.having(number, review._replace(seen=sightings))
+        if cluster.page[0] != review.page[0]:
+            return cluster.having(number, review._replace(page=cluster.page, seen=()))
+        written = (cluster.page[0] + 1, intent.dump(outcome.intents))
+        return cluster.having(number, Review("admitted", review.old), page=written)
 
-    def _landed(self, world: World, number: int, review: Review) -> World:
-        """The API server stores a write only on the very state that it was admitted for, and else asks again."""
+    def _landed(self, cluster: ClusterState, number: int, review: Review) -> ClusterState:
+        """The API server stores a write only if the object has not changed since the review, and else asks again."""
         write = self.writes[number]
-        if world.at(write.ref) != review.old:
-            return world.having(number, Review("lost" if write.creates else "refetched"))
+        if cluster.at(write.ref) != review.old:
+            return cluster.having(number, Review("lost" if write.creates else "refetched"))
         uid = review.old.uid if review.old else f"new-{number}"
-        stored = Stored(write.new, uid, len(world.log) + 1) if write.new is not None else None
-        rest = tuple(one for one in world.stored if one.state.ref != write.ref)
+        stored = Stored(write.new, uid, len(cluster.log) + 1) if write.new is not None else None
+        rest = tuple(one for one in cluster.stored if one.state.ref != write.ref)
         now = tuple(sorted((*rest, stored))) if stored is not None else rest
-        log = (*world.log, (write.ref, stored, world.ticks))
-        return world.having(number, Review("stored"), stored=now, log=log)
+        log = (*cluster.log, (write.ref, stored, cluster.ticks))
+        return cluster.having(number, Review("stored"), stored=now, log=log)
 
     def _change(self, number: int, review: Review) -> Change:
         write = self.writes[number]
         uid = review.old.uid if review.old else f"new-{number}"
         return Change(write.ref, seen(review.old), item(write.new, uid, None) if write.new is not None else None)
 
-    def _now(self, world: World) -> float:
-        return world.ticks * (intent.LEASE + 1)
+    def _now(self, cluster: ClusterState) -> float:
+        return cluster.ticks * (intent.LEASE + 1)
 
 
 @cache
@@ -289,53 +289,53 @@ SCENARIOS = {
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_whatever_the_order_no_name_is_ever_stored_twice(scenario: str) -> None:
-    worlds = Model(*SCENARIOS[scenario]).explore()
+def test_no_order_of_steps_stores_a_name_twice(scenario: str) -> None:
+    states = Model(*SCENARIOS[scenario]).explore()
 
-    assert [world for world in worlds if served_twice(world.stored)] == []
+    assert [cluster for cluster in states if served_twice(cluster.stored)] == []
 
 
 @pytest.mark.parametrize("scenario", [name for name in SCENARIOS if "rename" in name])
-def test_nor_when_the_api_server_asks_out_of_its_cache(scenario: str) -> None:
-    worlds = Model(*SCENARIOS[scenario], cached=True).explore()
+def test_no_order_stores_a_name_twice_with_stale_reviews(scenario: str) -> None:
+    states = Model(*SCENARIOS[scenario], cached=True).explore()
 
-    assert [world for world in worlds if served_twice(world.stored)] == []
+    assert [cluster for cluster in states if served_twice(cluster.stored)] == []
 
 
 @pytest.mark.parametrize("scenario", ["two tools of one name", "a selector that widens while a tool comes"])
 def test_without_the_ledger_some_order_stores_a_name_twice(scenario: str) -> None:
-    worlds = Model(*SCENARIOS[scenario], keeping=False).explore()
+    states = Model(*SCENARIOS[scenario], keeping=False).explore()
 
-    assert any(served_twice(world.stored) for world in worlds)
+    assert any(served_twice(cluster.stored) for cluster in states)
 
 
 @pytest.mark.parametrize("scenario", ["two tools of one name", "three tools of one name"])
-def test_one_is_always_let_in_unless_it_is_lost(scenario: str) -> None:
-    for world in Model(*SCENARIOS[scenario]).explore():
-        phases = {review.phase for review in world.reviews}
+def test_one_write_is_always_admitted_unless_it_is_lost(scenario: str) -> None:
+    for cluster in Model(*SCENARIOS[scenario]).explore():
+        phases = {review.phase for review in cluster.reviews}
         assert phases != {"refused"}
 
 
-def test_a_name_is_free_as_soon_as_its_holder_was_deleted() -> None:
+def test_a_name_is_free_once_its_object_is_deleted() -> None:
     model = Model(*SCENARIOS["a tool that comes and goes, and one that wants its name"])
-    worlds = [
-        world
-        for world in model.explore()
-        if [review.phase for review in world.reviews] == ["stored", "stored", "waiting"]
-        and world.shown[1] == len(world.log)
+    states = [
+        cluster
+        for cluster in model.explore()
+        if [review.phase for review in cluster.reviews] == ["stored", "stored", "waiting"]
+        and cluster.shown[1] == len(cluster.log)
     ]
-    assert worlds
-    for world in worlds:
-        (step,) = model._asked(world, 2)
+    assert states
+    for cluster in states:
+        (step,) = model._asked(cluster, 2)
         while step.reviews[2].phase == "asked":
             step = model._answered(step, 2, step.reviews[2])
         assert step.reviews[2].phase == "admitted"
 
 
-def test_a_lost_write_gives_its_name_back_when_it_can_no_longer_land() -> None:
+def test_a_lost_write_releases_its_name_when_its_lease_expires() -> None:
     there, writes = SCENARIOS["two tools of one name"]
-    worlds = Model(there, writes).explore()
+    states = Model(there, writes).explore()
 
-    ends = {tuple(review.phase for review in world.reviews) for world in worlds if world.ticks}
+    ends = {tuple(review.phase for review in cluster.reviews) for cluster in states if cluster.ticks}
     assert ("lost", "stored") in ends
-    assert ("lost", "refused") in {tuple(review.phase for review in world.reviews) for world in worlds}
+    assert ("lost", "refused") in {tuple(review.phase for review in cluster.reviews) for cluster in states}

@@ -1,4 +1,4 @@
-"""Law of the snapshot: after any changes its indexes are what a computation from nothing gives."""
+"""Law of the snapshot: after any changes its indexes equal those computed from scratch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from crd.facts import Claim, Fact, MemberFact, ServerFact
 from crd.snapshot import MEMBER_KINDS, Snapshot
-from tests.laws import worlds
+from tests.laws import states
 
 if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.ref import Ref
 
-steps = st.lists(st.tuples(worlds.objects(), st.sampled_from(["put", "put", "drop"])), max_size=20)
+steps = st.lists(st.tuples(states.objects(), st.sampled_from(["put", "put", "drop"])), max_size=20)
 
 
-def after(taken: list[tuple[Object, str]]) -> tuple[Snapshot, dict[Ref, Fact]]:
-    """The snapshot that came step by step, and the facts that it should hold."""
+def after(steps: list[tuple[Object, str]]) -> tuple[Snapshot, dict[Ref, Fact]]:
+    """The snapshot after the steps, and the facts that it should contain."""
     snapshot, facts = Snapshot(), {}
-    for item, step in taken:
+    for item, step in steps:
         if step == "put" and item.fact is not None:
             snapshot, facts[item.ref] = snapshot.put(item.fact), item.fact
         else:
@@ -30,18 +30,18 @@ def after(taken: list[tuple[Object, str]]) -> tuple[Snapshot, dict[Ref, Fact]]:
     return snapshot, facts
 
 
-@worlds.QUICK
+@states.QUICK
 @given(steps)
-def test_the_way_leaves_no_trace(taken: list[tuple[Object, str]]) -> None:
-    snapshot, facts = after(taken)
+def test_the_order_of_changes_does_not_matter(steps: list[tuple[Object, str]]) -> None:
+    snapshot, facts = after(steps)
     assert snapshot == Snapshot.of(facts.values()) == Snapshot.of(reversed(facts.values()))
     assert {fact.ref: fact for fact in snapshot} == facts
 
 
-@worlds.QUICK
-@given(steps, worlds.labels)
-def test_every_answer_is_that_of_a_search_through_all(taken: list[tuple[Object, str]], labels: dict[str, str]) -> None:
-    snapshot, facts = after(taken)
+@states.QUICK
+@given(steps, states.labels)
+def test_every_answer_equals_a_full_scan(steps: list[tuple[Object, str]], labels: dict[str, str]) -> None:
+    snapshot, facts = after(steps)
     members = [fact for fact in facts.values() if isinstance(fact, MemberFact)]
     servers = [fact for fact in facts.values() if isinstance(fact, ServerFact)]
     for server in servers:
@@ -68,6 +68,6 @@ def test_every_answer_is_that_of_a_search_through_all(taken: list[tuple[Object, 
             expected = {server.ref for server in there if server.selector_of(kind).matches(labels)}
             selecting = list(snapshot.selecting(kind, namespace, labels))
             assert (set(selecting), len(selecting)) == (expected, len(expected))
-        for kind in worlds.KINDS:
+        for kind in states.KINDS:
             refs = {ref for ref in facts if (ref.kind, ref.namespace) == (kind, namespace)}
             assert set(snapshot.refs(kind, namespace)) == refs

@@ -1,4 +1,4 @@
-"""The test bed itself: what it makes, it takes away; what dies is told; clusters stand side by side."""
+"""The local cluster: it removes what it creates, reports components that died, and runs beside others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def processes() -> set[str]:
 
 
 def traces() -> dict[str, set[str]]:
-    """What a cluster could leave behind on this machine."""
+    """Everything that a cluster could leave on this machine."""
 
     def lines(*command: str) -> set[str]:
         return set(subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines())
@@ -45,7 +45,7 @@ def traces() -> dict[str, set[str]]:
 
 
 @pytest.mark.e2e
-def test_after_down_nothing_is_left_and_two_stand_side_by_side() -> None:
+def test_two_clusters_run_side_by_side_and_down_removes_everything() -> None:
     before = traces()
     first = localcluster.up("left-one", node=True)
     second = localcluster.up("left-two", node=True)
@@ -80,7 +80,7 @@ def phase(found: localcluster.Cluster) -> str:
 
 
 @pytest.mark.integration
-def test_a_component_that_dies_is_told_with_its_last_words() -> None:
+def test_a_dead_component_is_reported_with_the_end_of_its_log() -> None:
     with localcluster.running("dying") as found:
         os.kill(found.pids()["kube-scheduler"], signal.SIGKILL)
         installation.until("it is noticed", lambda: bool(found.dead()), 20)
@@ -89,7 +89,7 @@ def test_a_component_that_dies_is_told_with_its_last_words() -> None:
 
 
 @pytest.mark.integration
-def test_a_cluster_whose_parent_was_killed_is_cleaned_by_the_next_up() -> None:
+def test_up_cleans_a_cluster_whose_parent_was_killed() -> None:
     found = localcluster.up("orphan")
     parent = int(cluster._read(found.directory / "spec.json")["parent"])
     os.kill(parent, signal.SIGKILL)
@@ -103,7 +103,7 @@ def test_a_cluster_whose_parent_was_killed_is_cleaned_by_the_next_up() -> None:
     assert localcluster.find("orphan") is None
 
 
-def test_taking_down_what_is_not_there_is_fine() -> None:
+def test_down_of_a_missing_cluster_succeeds() -> None:
     localcluster.down("never-was")
 
 

@@ -126,9 +126,9 @@ def _status(body: bytes) -> Any:
     try:
         document = json.loads(body or b"{}")
     except ValueError as error:
-        raise RefusedError(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from error
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "the body must be a JSON object")
     return document.get("status")
 
 

@@ -1,4 +1,4 @@
-"""Small worlds that clash often: few names, labels, URIs, doors and hosts, sound objects and broken ones."""
+"""Small states that clash often: few names, labels, URIs, paths and hosts, valid objects and invalid ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ services = st.fixed_dictionaries(
     optional={"namespace": st.sampled_from(NAMESPACES)},
 )
 served = st.sampled_from(["s", "t", LONG])
-doors = st.sampled_from(["/a", "/b"])
+rest_paths = st.sampled_from(["/a", "/b"])
 uris = st.sampled_from(["urn:a", "urn:b", "mcp://s/a"])
 times = st.sampled_from(["1s", "1m"])
 
@@ -43,7 +43,7 @@ tools = st.fixed_dictionaries(
     {"service": services},
     optional={
         "name": served,
-        "ingressPath": doors,
+        "ingressPath": rest_paths,
         "method": st.sampled_from(["GET", "POST", "POST", "FETCH"]),
         "enabled": st.booleans(),
         "timeout": times,
@@ -51,10 +51,11 @@ tools = st.fixed_dictionaries(
     },
 )
 prompts = st.fixed_dictionaries(
-    {"template": st.sampled_from(["text", "text", "{{undeclared}}"])}, optional={"name": served, "ingressPath": doors}
+    {"template": st.sampled_from(["text", "text", "{{undeclared}}"])},
+    optional={"name": served, "ingressPath": rest_paths},
 )
 operations = st.fixed_dictionaries(
-    {"service": services, "ingressPath": doors},
+    {"service": services, "ingressPath": rest_paths},
     optional={"uriTemplate": uris, "method": st.sampled_from(["GET", "POST", "PUT"])},
 )
 resources = st.one_of(
@@ -149,7 +150,7 @@ def raw(ref: Ref, spec: Mapping[str, Any], carried: Mapping[str, str], created: 
 
 
 def created(ref: Ref) -> str:
-    """When an object of this name was made; it stays so whatever becomes of the object."""
+    """The creation time of every object of this name."""
     return f"2026-01-0{1 + sum(map(ord, str(ref))) % 3}T00:00:00Z"
 
 
@@ -162,8 +163,8 @@ def objects(
 
 
 @dataclass(frozen=True)
-class World:
-    """Our objects, and the facts of what they point at."""
+class State:
+    """Objects of our kinds, and the facts of the objects that they refer to."""
 
     items: tuple[Object, ...]
     around: tuple[Fact, ...] = FOREIGN
@@ -176,32 +177,32 @@ class World:
     def survey(self) -> Verdict:
         return integrity.survey(Snapshot.of(self.around), self.items)
 
-    def after(self, change: Change) -> World:
+    def after(self, change: Change) -> State:
         rest = tuple(item for item in self.items if item.ref != change.ref)
-        return World((*rest, change.new) if change.new is not None else rest, self.around)
+        return State((*rest, change.new) if change.new is not None else rest, self.around)
 
 
 members = st.lists(objects((Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)), max_size=9, unique_by=lambda item: item.ref)
 lists = st.lists(objects(), max_size=9, unique_by=lambda item: item.ref)
-worlds = st.builds(lambda items, around: World(tuple(items), tuple(around)), lists, surroundings)
+states = st.builds(lambda items, around: State(tuple(items), tuple(around)), lists, surroundings)
 
 
 @st.composite
-def crowds(draw: st.DrawFn) -> World:
-    """A world of one kind of members, alike in their labels, and their servers: many claims of one value on each."""
+def crowds(draw: st.DrawFn) -> State:
+    """Members of one kind with similar labels, and their servers: every value is claimed many times."""
     kind = draw(st.sampled_from([Kind.TOOL, Kind.PROMPT, Kind.RESOURCE]))
     some = objects((Kind.SERVER, kind, kind), st.just({"app": "x"}))
-    return World(tuple(draw(st.lists(some, min_size=3, max_size=9, unique_by=lambda item: item.ref))))
+    return State(tuple(draw(st.lists(some, min_size=3, max_size=9, unique_by=lambda item: item.ref))))
 
 
 def edited(item: Object) -> Object:
-    """The same object with another field that no rule relates to anything."""
+    """The same object with a change that no rule compares with other objects."""
     harmless = {"info": {"title": "edited"}} if item.ref.kind is Kind.SERVER else {"title": "edited"}
     return manifest.decode({**item.raw, "spec": {**item.raw["spec"], **harmless}})
 
 
 def repaired(item: Object) -> Object:
-    """An object of that name which no other can be in the way of."""
+    """A valid object of that name that conflicts with no other."""
     service = {"name": "orders", "port": 80}
     specs: dict[Kind, dict[str, Any]] = {
         Kind.SERVER: {"toolSelector": {"matchLabels": {"app": "nowhere"}}},
