@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crd.facts import Backend, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
+from crd.facts import BackendRef, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
 from crd.models import metadata as times
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec, template_of
@@ -122,7 +122,7 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         request_timeout=times.seconds(spec.config.request_timeout),
         limited=tuple(sorted(spec.rate_limits.tools)) if spec.rate_limits else (),
         ingress_key=(spec.ingress.host, spec.ingress.path_prefix) if spec.ingress else None,
-        backends=(Backend(Ref(Kind.SERVICE, ref.namespace, redis.service_name), redis.port, ("spec", "redis")),)
+        backends=(BackendRef(Ref(Kind.SERVICE, ref.namespace, redis.service_name), redis.port, ("spec", "redis")),)
         if redis
         else (),
         mounts=tuple(_server_mounts(ref.namespace, spec)),
@@ -160,7 +160,7 @@ def _resource_claims(name: str, spec: ResourceSpec) -> Iterator[tuple[Claim, Pat
         yield Claim(Space.REST_PATH, f"{operation.method} {operation.ingress_path}"), (*at, "ingressPath")
 
 
-def _backends(namespace: str, spec: MemberSpec) -> Iterator[Backend]:
+def _backends(namespace: str, spec: MemberSpec) -> Iterator[BackendRef]:
     if isinstance(spec, PromptSpec):
         return
     if spec.service is not None:
@@ -170,8 +170,8 @@ def _backends(namespace: str, spec: MemberSpec) -> Iterator[Backend]:
             yield _backend(namespace, operation.service, ("spec", "operations", index, "service"))
 
 
-def _backend(namespace: str, service: ServiceRef, path: Path) -> Backend:
-    return Backend(Ref(Kind.SERVICE, service.namespace or namespace, service.name), service.port, path)
+def _backend(namespace: str, service: ServiceRef, path: Path) -> BackendRef:
+    return BackendRef(Ref(Kind.SERVICE, service.namespace or namespace, service.name), service.port, path)
 
 
 def _mounts(namespace: str, spec: MemberSpec) -> Iterator[Mount]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crd.selector import Selector
 
 __all__ = [
-    "Backend",
+    "BackendRef",
     "Claim",
     "Fact",
     "GrantFact",
@@ -54,8 +54,8 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
-    """The Service an object calls, by number or by name of a port; ``path`` is the field that names it."""
+class BackendRef:
+    """A Service that an object calls, and the port by number or name. ``path`` is the field that names the Service."""
 
     service: Ref
     port: int | str
@@ -84,7 +84,7 @@ class MemberFact:
     uid: str
     created: str
     claims: tuple[Claim, ...]
-    backends: tuple[Backend, ...]
+    backends: tuple[BackendRef, ...]
     places: tuple[tuple[str | int, ...], ...] = ()
     mounts: tuple[Mount, ...] = ()
     weight: int = 0
@@ -122,7 +122,7 @@ class ServerFact:
     request_timeout: float = 30.0
     limited: tuple[str, ...] = ()
     ingress_key: tuple[str, str] | None = None
-    backends: tuple[Backend, ...] = ()
+    backends: tuple[BackendRef, ...] = ()
     mounts: tuple[Mount, ...] = ()
     uid: str = ""
     created: str = ""

@@ -1,3 +1,5 @@
 """The MCP server that runs in the pods of an MCPServer."""
 
-VERSION = "0.1.0"
+from importlib.metadata import version
+
+VERSION = version("mcp-operator")

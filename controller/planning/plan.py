@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from controller.planning.state import ServerWorld
     from crd.compiler.compilation import Compilation
-    from crd.facts import Backend
+    from crd.facts import BackendRef
     from crd.ref import Ref
 
 __all__ = ["Action", "Apply", "Plan", "Publish", "Remove", "Scale", "compiled", "plan_server", "taken", "wished"]
@@ -162,7 +162,7 @@ def _drawn(world: ServerWorld, spec: ServerSpec, compilation: Compilation) -> Bl
     """What the workloads are built from: what is served decides what the pods mount and whom they call."""
     members = [world.catalog.member(ref) for ref in incumbents.served(compilation.catalog)]
     facts = [fact for fact in (world.server.fact, *members) if isinstance(fact, MemberFact | ServerFact)]
-    backends: list[Backend] = [backend for fact in facts for backend in fact.backends]
+    backends: list[BackendRef] = [backend for fact in facts for backend in fact.backends]
     # The certificate of the Ingress is for whoever stands before the pods.
     names = {mount.ref for fact in facts for mount in fact.mounts if mount.path[:2] != ("spec", "ingress")}
     drawn = Blueprint(world.server, spec, world.image, tuple(sorted(names)), tuple(backends), world.services)

@@ -11,7 +11,7 @@ from crd.ref import GROUP, VERSION, Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from crd.facts import Backend
+    from crd.facts import BackendRef
     from crd.manifest import Object
     from crd.models.server import ServerSpec
     from crd.ref import Ref
@@ -36,7 +36,7 @@ class Blueprint:
     spec: ServerSpec
     image: str
     mounts: tuple[Ref, ...] = ()
-    backends: tuple[Backend, ...] = ()
+    backends: tuple[BackendRef, ...] = ()
     services: Mapping[Ref, Mapping[str, Any]] = field(default_factory=dict)
 
 

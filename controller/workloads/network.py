@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from controller.workloads.blueprint import Blueprint, Manifest
-    from crd.facts import Backend
+    from crd.facts import BackendRef
     from crd.models.server import ServerSpec
 
 __all__ = ["API_SERVER", "has_policy", "policy"]
@@ -76,7 +76,7 @@ def _to_services(blueprint: Blueprint) -> Iterator[tuple[Peer, Port]]:
             yield from _to_service(backend, service)
 
 
-def _to_service(backend: Backend, service: Mapping[str, Any]) -> Iterator[tuple[Peer, Port]]:
+def _to_service(backend: BackendRef, service: Mapping[str, Any]) -> Iterator[tuple[Peer, Port]]:
     spec = service.get("spec") or {}
     selector = spec.get("selector")
     for port in spec.get("ports") or ():

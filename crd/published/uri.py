@@ -1,7 +1,7 @@
-"""PURE. URIs (RFC 3986) and the part of URI templates (RFC 6570) that resources are served at.
+"""PURE. URIs (RFC 3986) and the URI templates of resources: a subset of RFC 6570.
 
-A template holds ``{name}`` (one segment or a part of one), ``{+name}`` (several segments) and, at its end, ``{?a,b}``.
-Called by the rules; the runtime matches with patterns of its own.
+A template consists of literal text, ``{name}`` (a segment or a part of one), ``{+name}`` (one or more segments) and, at
+its end, ``{?a,b}`` (query parameters). The rules check templates with `parse`; the runtime matches URIs by `split`.
 """
 
 from __future__ import annotations
@@ -13,35 +13,60 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["UriTemplate", "fault", "parse"]
+__all__ = ["Expression", "UriTemplate", "find_fault", "parse", "split"]
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:([A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]-]|%[0-9A-Fa-f]{2})+")
-_EXPRESSION = re.compile(r"\{([^{}]*)\}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_CHARACTER = r"[A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]-]"
+_URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:({_CHARACTER}|%[0-9A-Fa-f]{{2}})+")
+_ALLOWED = re.compile(rf"{_CHARACTER}|%")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_EXPRESSION = re.compile(r"\{([+?]?)([^{}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """An expression in braces: ``operator`` is empty, ``+`` or ``?``; only ``?`` has several names."""
+
+    operator: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{{{self.operator}{','.join(self.names)}}}"
 
 
 @dataclass(frozen=True, slots=True)
 class UriTemplate:
-    """The variables of a template: those of the path, which a URI always has, and those of the query, which it may."""
+    """The variables of a template: a matching URI has all path variables, and may have the query variables."""
 
     path: tuple[str, ...]
     query: tuple[str, ...]
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """All of them, in order."""
+        """Path variables, then query variables."""
         return (*self.path, *self.query)
 
 
-def fault(uri: str) -> str | None:
-    """What keeps a text from being a URI; None if it is one."""
+def split(template: str) -> Iterator[str | Expression]:
+    """The literal texts and expressions of a template, in order. Unbalanced braces are literal text."""
+    position = 0
+    for match in _EXPRESSION.finditer(template):
+        if match.start() > position:
+            yield template[position : match.start()]
+        operator, names = match.groups()
+        yield Expression(operator, tuple(names.split(",")) if operator == "?" else (names,))
+        position = match.end()
+    if position < len(template):
+        yield template[position:]
+
+
+def find_fault(uri: str) -> str | None:
+    """Why a string is not a valid URI; None if it is one."""
     if _URI.fullmatch(uri):
         return None
-    scheme = _SCHEME.match(uri)
-    if not scheme:
+    if not _SCHEME.match(uri):
         return "it has no scheme; start it with one, such as shop://policy"
-    wrong = next((c for c in uri if not re.fullmatch(r"[A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]%-]", c)), None)
+    wrong = next((character for character in uri if not _ALLOWED.fullmatch(character)), None)
     if wrong is not None:
         return f'character "{wrong}" is not allowed; encode it as %XX'
     if "%" in uri:
@@ -50,39 +75,30 @@ def fault(uri: str) -> str | None:
 
 
 def parse(template: str) -> UriTemplate | str:
-    """The variables of a template, or what is wrong with it."""
-    found = tuple(_expressions(template))
-    wrong = next((name for name in found if isinstance(name, str)), None)
-    if wrong is not None:
-        return wrong
-    parsed = [each for each in found if not isinstance(each, str)]
-    names = [name for _, each in parsed for name in each]
+    """The variables of a template, or why it is not valid."""
+    parts = tuple(split(template))
+    expressions = [part for part in parts if isinstance(part, Expression)]
+    literal = next((part for part in parts[:1] if isinstance(part, str)), "")
+    for number, expression in enumerate(expressions):
+        if not all(map(_NAME.fullmatch, expression.names)):
+            return f'"{expression}" is not a supported expression; use {{name}}, {{+name}} or, at the end, {{?a,b}}'
+        if expression.operator == "?" and number < len(expressions) - 1:
+            return "{?…} must be at the end; move it there"
+        if number == 0 and ":" in template and ":" not in literal:
+            return "the scheme must not be a variable; write it out, such as shop://"
+    names = [name for expression in expressions for name in expression.names]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated:
         return f'variable "{repeated}" is used twice; rename one'
-    plain = _EXPRESSION.sub("x", template)
+    # Every expression stands for at least one character.
+    plain = "".join("x" if isinstance(part, Expression) else part for part in parts)
     if "{" in plain or "}" in plain:
         return 'a "{" or "}" is unbalanced; add the missing one or encode it as %7B or %7D'
-    query = next((names for operator, names in parsed if operator == "?"), ())
+    query = expressions[-1].names if expressions and expressions[-1].operator == "?" else ()
     if query and not template.endswith("}"):
         return "{?…} must be at the end; move it there"
-    said = fault(plain)
-    if said:
-        return said
-    return UriTemplate(tuple(name for operator, names in parsed if operator != "?" for name in names), query)
-
-
-def _expressions(template: str) -> Iterator[tuple[str, tuple[str, ...]] | str]:
-    for position, match in enumerate(_EXPRESSION.finditer(template)):
-        inside = match[1]
-        operator = inside[:1] if inside[:1] in ("+", "?") else ""
-        names = tuple(inside[len(operator) :].split(",")) if operator == "?" else (inside[len(operator) :],)
-        bad = next((name for name in names if not _NAME.fullmatch(name)), None)
-        if bad is not None:
-            yield f'"{{{inside}}}" is not a supported expression; use {{name}}, {{+name}} or, at the end, {{?a,b}}'
-        elif operator == "?" and _EXPRESSION.search(template, match.end()):
-            yield "{?…} must be at the end; move it there"
-        elif position == 0 and match.start() < template.find(":"):
-            yield "the scheme must not be a variable; write it out, such as shop://"
-        else:
-            yield operator, names
+    fault = find_fault(plain)
+    if fault:
+        return fault
+    path = tuple(name for expression in expressions if expression.operator != "?" for name in expression.names)
+    return UriTemplate(path, query)

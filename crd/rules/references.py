@@ -10,7 +10,7 @@ from crd.finding import Finding, Reason, dotted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crd.facts import Backend, ServerFact
+    from crd.facts import BackendRef, ServerFact
     from crd.snapshot import Snapshot
 
 __all__ = ["backends", "mounts"]
@@ -22,7 +22,7 @@ def backends(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Find
         yield from _backend(snapshot, fact, backend)
 
 
-def _backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: Backend) -> Iterator[Finding]:
+def _backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: BackendRef) -> Iterator[Finding]:
     subject: tuple[str, ...] = (backend.service.key,)
     at = backend.path
     if isinstance(fact, MemberFact) and not snapshot.granted(fact.ref, backend.service):

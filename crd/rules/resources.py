@@ -30,7 +30,7 @@ def invalid_uris(item: Object) -> Iterator[Finding]:
     if spec.content:
         plain.append((("spec", "content", "uri"), spec.content.uri))
     for path, text in plain:
-        wrong = uri.fault(text) if text else None
+        wrong = uri.find_fault(text) if text else None
         if wrong:
             yield Finding.of(Reason.INVALID_URI, item.ref, f'"{text}" is not a valid URI: {wrong}', path=path)
     if spec.uri_template:

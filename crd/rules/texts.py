@@ -11,6 +11,7 @@ from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec
 from crd.models.server import ServerSpec
 from crd.models.tool import ToolSpec
+from crd.schema.bounds import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,6 @@ __all__ = ["contradictory_hints", "unsafe_texts", "weak_description"]
 Path = tuple[str | int, ...]
 
 SHORTEST = 20
-MAX_DEPTH = 32
 # Controls but tab and line ends; bidirectional controls (UTS 55); what is not seen at all; the tag characters.
 _UNSAFE = re.compile(
     "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u2069"

@@ -9,6 +9,7 @@ from crd.finding import Finding, Reason
 from crd.models.calls import FORBIDDEN_HEADERS
 from crd.models.resource import ResourceSpec
 from crd.models.tool import ToolSpec
+from crd.published.policy import HEADER_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ _FORBIDDEN = re.compile(FORBIDDEN_HEADERS)
 # Credentials may be set out of a Secret; what frames a message and what MCP decides by may not.
 _FRAMING = re.compile("host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|mcp-.*")
 _NEVER_TOLD = re.compile("set-cookie2?|www-authenticate|proxy-authenticate")
-_VALUE = re.compile(r"([\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?)?")
+_VALUE = re.compile(HEADER_VALUE)
 
 
 def unsafe_retries(item: Object) -> Iterator[Finding]:
@@ -73,7 +74,7 @@ def _mapped(spec: ToolSpec | ResourceSpec) -> Iterator[tuple[Path, str]]:
         if _FORBIDDEN.fullmatch(header.name.lower()):
             repair = "remove it or, for credentials, use headersFrom"
             yield (*at, "name"), f'"{header.name}" must not be set by a mapping; {repair}'
-        if header.value is not None and not _VALUE.fullmatch(header.value):
+        if header.value and not _VALUE.fullmatch(header.value):
             message = f'must be printable ASCII without leading or trailing spaces, got "{header.value}"'
             yield (*at, "value"), message
     for index, operation in enumerate(spec.operations or () if isinstance(spec, ResourceSpec) else ()):

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from crd.schema.arguments import ANY, argument
+from crd.schema.bounds import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["breaking"]
 
-MAX_DEPTH = 32
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 Roots = tuple["Mapping[str, Any]", "Mapping[str, Any]"]

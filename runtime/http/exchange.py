@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEADER_VALUE", "Header", "Reply", "Request"]
+__all__ = ["Header", "Reply", "Request"]
 
 Header = tuple[str, str]
-# Visible ASCII, with spaces inside: what every HTTP implementation passes on unchanged (RFC 9110, section 5.5).
-HEADER_VALUE = r"[\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?"
 
 
 @dataclass(frozen=True, slots=True)

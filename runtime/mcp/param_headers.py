@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from crd.published.policy import HEADER_VALUE
 from crd.schema.param_headers import KEYWORD
-from runtime.http.exchange import HEADER_VALUE
 from runtime.mcp.json_schema import MAX_DEPTH
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ import re
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
 
-__all__ = ["is_template", "match"]
+from crd.published.uri import split
 
-_VARIABLE = re.compile(r"\{([^{}?]+)\}")
-_QUERY = re.compile(r"\{\?([^{}]+)\}$")
+__all__ = ["is_template", "match"]
 
 
 def is_template(uri: str) -> bool:
@@ -33,18 +32,16 @@ def match(template: str, uri: str) -> dict[str, str] | None:
 @lru_cache(maxsize=4096)
 def _compile(template: str) -> tuple[re.Pattern[str], frozenset[str]]:
     """A pattern for the part before the query, and the names of the query variables."""
-    tail = _QUERY.search(template)
-    head = template[: tail.start()] if tail else template
-    parts = _VARIABLE.split(head)
-    for index in range(len(parts)):
-        is_variable = index % 2
-        if not is_variable:
-            parts[index] = re.escape(parts[index])
-        elif parts[index].startswith("+"):
-            parts[index] = f"(?P<{_group_name(parts[index][1:])}>[^?#]+)"
+    pattern, query = "", frozenset[str]()
+    for part in split(template):
+        if isinstance(part, str):
+            pattern += re.escape(part)
+        elif part.operator == "?":
+            query = frozenset(part.names)
         else:
-            parts[index] = f"(?P<{_group_name(parts[index])}>[^/?#]+)"
-    return re.compile("".join(parts)), frozenset(tail[1].split(",")) if tail else frozenset()
+            characters = "[^?#]" if part.operator == "+" else "[^/?#]"
+            pattern += f"(?P<{_group_name(part.names[0])}>{characters}+)"
+    return re.compile(pattern), query
 
 
 def _group_name(variable: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd import extraction, manifest
-from crd.facts import Backend, Claim, Fact, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
+from crd.facts import BackendRef, Claim, Fact, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
 from crd.finding import dotted
 from crd.ref import Kind, Ref
 from crd.selector import Operator, Requirement, Selector
@@ -67,7 +67,7 @@ def test_a_server_that_says_nothing_more_than_whom_it_selects() -> None:
         (
             {"redis": {"serviceName": "r", "port": 7}},
             "backends",
-            (Backend(Ref(Kind.SERVICE, "shop", "r"), 7, ("spec", "redis")),),
+            (BackendRef(Ref(Kind.SERVICE, "shop", "r"), 7, ("spec", "redis")),),
         ),
         ({"promptSelector": {"selectAll": True}}, "prompt_selector", Selector(select_all=True)),
         (
@@ -170,7 +170,7 @@ def test_a_resource_that_a_get_answers(place: dict[str, Any], claim: tuple[str, 
     found = resource(http={}, service=SERVICE, timeout="2s", **place)
     assert found.claims == (Claim(Space.URI, claim[0]),)
     assert dotted(found.places[0]) == claim[1]
-    assert found.backends == (Backend(Ref(Kind.SERVICE, "shop", "orders"), 80, ("spec", "service")),)
+    assert found.backends == (BackendRef(Ref(Kind.SERVICE, "shop", "orders"), 80, ("spec", "service")),)
     assert found.timeout == 2.0
     assert found.served_name is None
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd import extraction, manifest
-from crd.facts import Backend, Claim, MemberFact, ServerFact, ServiceFact, Space
+from crd.facts import BackendRef, Claim, MemberFact, ServerFact, ServiceFact, Space
 from crd.finding import dotted
 from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
@@ -421,10 +421,10 @@ def test_the_place_of_the_last_claim(document: dict[str, Any], place: str) -> No
 @pytest.mark.parametrize(
     ("document", "backends"),
     [
-        pytest.param(tool(), [Backend(ORDERS, 80, ("spec", "service"))], id="a Service of its own namespace"),
+        pytest.param(tool(), [BackendRef(ORDERS, 80, ("spec", "service"))], id="a Service of its own namespace"),
         pytest.param(
             tool(service={"name": "orders", "namespace": "other", "port": "http"}),
-            [Backend(Ref(Kind.SERVICE, "other", "orders"), "http", ("spec", "service"))],
+            [BackendRef(Ref(Kind.SERVICE, "other", "orders"), "http", ("spec", "service"))],
             id="a Service of another namespace, the port by name",
         ),
         pytest.param(
@@ -438,8 +438,8 @@ def test_the_place_of_the_last_claim(document: dict[str, Any], place: str) -> No
                 },
             ),
             [
-                Backend(Ref(Kind.SERVICE, "shop", "x"), 1, ("spec", "operations", 0, "service")),
-                Backend(ORDERS, 2, ("spec", "operations", 1, "service")),
+                BackendRef(Ref(Kind.SERVICE, "shop", "x"), 1, ("spec", "operations", 0, "service")),
+                BackendRef(ORDERS, 2, ("spec", "operations", 1, "service")),
             ],
             id="one for each operation",
         ),
@@ -447,7 +447,7 @@ def test_the_place_of_the_last_claim(document: dict[str, Any], place: str) -> No
         pytest.param(raw("MCPPrompt", {"template": "t"}), [], id="none for a prompt"),
     ],
 )
-def test_what_an_object_calls(document: dict[str, Any], backends: list[Backend]) -> None:
+def test_what_an_object_calls(document: dict[str, Any], backends: list[BackendRef]) -> None:
     assert fact_of(document).backends == tuple(backends)
 
 

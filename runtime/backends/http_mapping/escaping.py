@@ -11,9 +11,9 @@ from urllib.parse import quote, unquote
 
 import orjson
 
+from crd.published.policy import HEADER_VALUE
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import pointers
-from runtime.http.exchange import HEADER_VALUE
 
 __all__ = [
     "check_header",

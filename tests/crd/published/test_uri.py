@@ -21,7 +21,7 @@ def foreign(character: str) -> str:
     ["a:b", "A+.-9:b", "shop://a/b?c=d#e", "x:%2F%aF", "x:!$&'()*+,;=:@/?#[]-._~", "urn:isbn:0451450523"],
 )
 def test_a_uri(text: str) -> None:
-    assert uri.fault(text) is None
+    assert uri.find_fault(text) is None
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_uri(text: str) -> None:
     ],
 )
 def test_what_is_no_uri(text: str, fault: str) -> None:
-    assert uri.fault(text) == fault
+    assert uri.find_fault(text) == fault
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crd.facts import Backend, Fact, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact
+from crd.facts import BackendRef, Fact, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact
 from crd.ref import Kind, Ref
 from crd.rules import references
 from crd.selector import Selector
@@ -20,7 +20,7 @@ HTTP = (("http", 80), ("", 81))
 
 
 def member(service: Ref = ORDERS, port: int | str = 80, kind: Kind = Kind.TOOL, **fields: Any) -> MemberFact:
-    backends = fields.pop("backends", (Backend(service, port, AT),))
+    backends = fields.pop("backends", (BackendRef(service, port, AT),))
     return MemberFact(Ref(kind, "shop", "a"), {}, "", "", (), backends, **fields)
 
 
@@ -53,7 +53,7 @@ def test_a_service_that_is_not_there() -> None:
             "fail; create it or correct spec.service"
         )
     ]
-    redis = Backend(Ref(Kind.SERVICE, "shop", "redis"), 6379, ("spec", "redis"))
+    redis = BackendRef(Ref(Kind.SERVICE, "shop", "redis"), 6379, ("spec", "redis"))
     assert lines(server(backends=(redis,))) == [
         (
             "warning ServiceMissing: spec.redis: Service shop/redis does not exist, so sessions and "
@@ -124,7 +124,7 @@ def test_a_service_of_another_namespace_that_is_not_there_either() -> None:
 
 def test_each_backend_is_told_at_its_field() -> None:
     at = [("spec", "operations", index, "service") for index in range(2)]
-    both = member(backends=(Backend(ORDERS, 80, at[0]), Backend(ORDERS, 99, at[1])), kind=Kind.RESOURCE)
+    both = member(backends=(BackendRef(ORDERS, 80, at[0]), BackendRef(ORDERS, 99, at[1])), kind=Kind.RESOURCE)
     found = list(references.backends(Snapshot.of([service()]), both))
     assert [(finding.field_path, finding.subject) for finding in found] == [
         ("spec.operations[1].service.port", ("shop/orders", "99"))
