@@ -10,9 +10,9 @@ from crd.finding import Reason
 from crd.models import patterns
 from crd.models.amounts import Port, Size
 from crd.models.metadata import SET, Duration, LabelName, Model, ObjectName, Rule, distinct, list_map, seconds
+from crd.published.headers import FORBIDDEN_HEADERS
 
 __all__ = [
-    "FORBIDDEN_HEADERS",
     "Breaker",
     "CallTimeout",
     "ForwardHeader",
@@ -37,13 +37,6 @@ BackendPath = Annotated[str, Field(min_length=1, max_length=1024, pattern=patter
 PathTemplate = Annotated[str, Field(max_length=1024, pattern=patterns.PATH_TEMPLATE)]
 HeaderName = Annotated[str, Field(min_length=1, max_length=64, pattern=patterns.HEADER_NAME)]
 Pointer = Annotated[str, Field(max_length=256, pattern=patterns.POINTER)]
-
-# Headers that no argument, claim or forwarded header may set: those of framing and connections (RFC 9110, 7.6.1),
-# credentials, and those by which proxies and MCP servers make decisions.
-FORBIDDEN_HEADERS = (
-    "^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|authorization|proxy-.*"
-    "|cookie|set-cookie|forwarded|x-forwarded-.*|mcp-.*|traceparent|tracestate)$"
-)
 
 
 def _timeout(value: str) -> str:

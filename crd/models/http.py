@@ -8,8 +8,9 @@ from pydantic import AfterValidator, Field
 
 from crd.finding import Reason
 from crd.models import patterns
-from crd.models.calls import FORBIDDEN_HEADERS, HeaderName, PathTemplate, Pointer
+from crd.models.calls import HeaderName, PathTemplate, Pointer
 from crd.models.metadata import ATOMIC, Identifier, Model, Rule, distinct, list_map
+from crd.published.headers import FORBIDDEN_HEADERS
 
 __all__ = ["Body", "BodyField", "HeaderEntry", "Http", "Mcp", "Pagination", "QueryEntry", "Source"]
 

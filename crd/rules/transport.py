@@ -6,10 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from crd.finding import Finding, Reason
-from crd.models.calls import FORBIDDEN_HEADERS
 from crd.models.resource import ResourceSpec
 from crd.models.tool import ToolSpec
-from crd.published.policy import HEADER_VALUE
+from crd.published.headers import FORBIDDEN_HEADERS, HEADER_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from crd.published.policy import HEADER_VALUE
+from crd.published.headers import HEADER_VALUE
 from crd.schema.param_headers import KEYWORD
 from runtime.mcp.json_schema import MAX_DEPTH
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from crd.published.policy import HEADER_VALUE
+from crd.published.headers import HEADER_VALUE
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import pointers
 

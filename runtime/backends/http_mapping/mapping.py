@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from crd.published.entries import ParameterEntry
+from crd.published.headers import FORBIDDEN_HEADERS
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import bodies, escaping, pointers, values
 from runtime.backends.http_mapping.values import Sources
@@ -24,11 +25,7 @@ __all__ = ["base_url", "listed_input_schema", "map_operation", "map_resource", "
 
 MAX_URL = 8192
 MAX_HEADERS, MAX_HEADER_BYTES = 32, 8192
-_FORBIDDEN_HEADERS = re.compile(
-    r"host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|authorization|proxy-.*|cookie"
-    r"|forwarded|x-forwarded-.*|mcp-.*|traceparent",
-    re.IGNORECASE,
-)
+_FORBIDDEN_HEADERS = re.compile(FORBIDDEN_HEADERS)
 _PLACEHOLDER = re.compile(r"\{([^{}+]+)(\+?)\}")
 _NO_CLAIMS: dict[str, Any] = {}
 
@@ -60,7 +57,7 @@ def map_operation(operation: Operation, parameters: Mapping[str, str], body: byt
             path_values[name] = parameters[name]
         elif parameter.place == "query":
             query.append((escaping.escape(name, name), escaping.escape(name, parameters[name])))
-        elif _FORBIDDEN_HEADERS.fullmatch(name):
+        elif _FORBIDDEN_HEADERS.fullmatch(name.lower()):
             raise CallError("misconfigured", f"header {name} must not be set by a parameter")
         else:
             headers.append((name, escaping.check_header(name, parameters[name])))
