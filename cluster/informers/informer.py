@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import aiohttp
 import orjson
 
-from cluster.informers import versions
+from cluster.informers import collector, versions
 from cluster.informers.retries import End, Retries
 from cluster.informers.store import Store
 from cluster.transport import ApiError
@@ -100,6 +100,7 @@ class Informer(Generic[T]):
         self._unanswered_since: float | None = None
         self._fault: str | None = None
         self._slice = clock.monotonic()
+        self._growth = collector.Growth()
 
     def on_change(self, handler: Handler[T]) -> None:
         """Have ``handler(key, old, new)`` called after every change of a kept item. It must be quick and repeatable."""
@@ -197,7 +198,8 @@ class Informer(Generic[T]):
             if self._doubtful and self._version is not None:
                 await self._compare()
             if self._version is None:
-                await self._list()
+                with collector.paused():
+                    await self._list()
             await self._watch(watch)
         except ApiError as error:
             if error.status == 410:
@@ -251,6 +253,7 @@ class Informer(Generic[T]):
         for key in self._store.missing(version):
             self._store.drop(key, version)
             await self._breathe()
+        self._growth.check(len(self._store))
         self._version = text
         self._doubtful = False
         self._fault = None
@@ -318,6 +321,7 @@ class Informer(Generic[T]):
             if known is None or not versions.is_older(version, known):
                 if kind in ("ADDED", "MODIFIED"):
                     self._store.put(key, version, self._keep(self._prepared(manifest)))
+                    self._growth.check(len(self._store))
                 elif kind == "DELETED":
                     self._store.drop(key, version)
                 else:

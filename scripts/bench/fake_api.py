@@ -1,0 +1,176 @@
+"""A process that answers lists and watches as a large API server does: ``python -m scripts.bench.fake_api``.
+
+It prints the port it listens on. Pages are real HTTP, chunked; objects carry managedFields as ``kubectl apply`` leaves
+them. ``POST /-/expire`` ends every watch with 410, so that everything is listed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PER_SERVER = 50
+VERSION = 1_000_000
+TOOL_BYTES = 4500
+
+
+def metadata(kind: str, number: int, name: str, namespace: str, fields: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What the API server keeps of an object, managedFields and the annotation of ``kubectl apply`` aside."""
+    return {
+        "name": name,
+        "namespace": namespace,
+        "uid": f"{kind[-4:].lower():0>8}-0000-4000-8000-{number:012}",
+        "resourceVersion": str(VERSION - 100_000 + number),
+        "generation": 1,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "managedFields": [
+            {
+                "manager": manager,
+                "operation": "Apply",
+                "apiVersion": "mcp.example.com/v1alpha1",
+                "time": "2026-01-01T00:00:00Z",
+                "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:metadata": {"f:labels": {".": {}}}, "f:spec": fields},
+            }
+            for manager in ("kubectl", "mcp-operator-status")
+        ],
+        **more,
+    }
+
+
+def paths(value: Any) -> Any:
+    """A value as managedFields write it down."""
+    if isinstance(value, dict):
+        return {f"f:{name}": paths(inner) for name, inner in value.items()}
+    return {}
+
+
+def tool(number: int) -> dict[str, Any]:
+    """A tool of about `TOOL_BYTES` without its managedFields, as a person would write it."""
+    team = number // PER_SERVER
+    properties = {
+        f"field_{index}": {
+            "type": "string",
+            "description": f"The field number {index} of an order of the shop, as in the books of team {team}.",
+            "maxLength": 100,
+        }
+        for index in range(23)
+    }
+    spec = {
+        "name": f"get_order_{number}",
+        "description": "Returns one order of the shop by its number, with its lines and its state. " * 4,
+        "service": {"name": "orders", "port": 80, "path": "/api"},
+        "method": "POST",
+        "http": {"path": "/orders/{id}", "query": [{"name": "verbose", "argument": "verbose"}]},
+        "inputSchema": {
+            "type": "object",
+            "required": ["id"],
+            "properties": {"id": {"type": "string"}, "verbose": {"type": "boolean"}, **properties},
+        },
+    }
+    labels = {"app": "shop", "tier": "backend", "app.kubernetes.io/part-of": f"team-{team}"}
+    return {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPTool",
+        "metadata": metadata("MCPTool", number, f"tool-{number}", f"team-{team}", paths(spec), labels=labels),
+        "spec": spec,
+        "status": {
+            "observedGeneration": 1,
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "True",
+                    "reason": "Served",
+                    "message": "served by 1 MCPServer",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    "observedGeneration": 1,
+                }
+            ],
+        },
+    }
+
+
+def server(team: int) -> dict[str, Any]:
+    """The server of a team."""
+    spec = {"toolSelector": {"matchLabels": {"app.kubernetes.io/part-of": f"team-{team}"}}}
+    return {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPServer",
+        "metadata": metadata("MCPServer", team, "main", f"team-{team}", paths(spec)),
+        "spec": spec,
+    }
+
+
+def service(team: int) -> dict[str, Any]:
+    """The Service of a team; items of a core list carry no kind."""
+    spec = {"type": "ClusterIP", "clusterIP": "10.0.0.1", "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}
+    return {"metadata": metadata("Service", team, "orders", f"team-{team}", paths(spec)), "spec": spec}
+
+
+def application(tools: int) -> web.Application:
+    """The API server of a world with so many tools."""
+    teams = -(-tools // PER_SERVER)
+    worlds: dict[str, tuple[int, Callable[[int], dict[str, Any]]]] = {
+        "mcptools": (tools, tool),
+        "mcpservers": (teams, server),
+        "services": (teams, service),
+    }
+    expired = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        plural = request.match_info["plural"]
+        if plural == "referencegrants":
+            return web.json_response({"code": 404, "reason": "NotFound"}, status=404)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        if "watch" in request.query:
+            await expired.wait()
+            gone = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
+            await response.write(orjson.dumps(gone) + b"\n")
+            return response
+        count, make = worlds.get(plural, (0, tool))
+        start = int(request.query.get("continue") or 0)
+        end = min(count, start + int(request.query["limit"]))
+        await response.write(b'{"kind":"List","items":[')
+        for number in range(start, end):
+            await response.write((b"," if number > start else b"") + orjson.dumps(make(number)))
+        token = str(end) if end < count else ""
+        tail = {"resourceVersion": str(VERSION), "continue": token}
+        await response.write(b'],"metadata":' + orjson.dumps(tail) + b"}")
+        return response
+
+    async def expire(_request: web.Request) -> web.Response:
+        expired.set()
+        await asyncio.sleep(0)
+        expired.clear()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/-/expire", expire)
+    app.router.add_get("/api/v1/{plural}", answer)
+    app.router.add_get("/apis/{group}/{version}/{plural}", answer)
+    return app
+
+
+async def serve(tools: int) -> None:
+    """Listen on a free port, print it, and go on until the process is ended."""
+    runner = web.AppRunner(application(tools), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tools", type=int, default=50_000)
+    asyncio.run(serve(parser.parse_args().tools))

@@ -1,0 +1,116 @@
+"""What the webhook's copy of a large cluster costs: ``python -m scripts.bench.informers [--tools 50000]``.
+
+A fake API server runs in a process of its own. The webhook's informers feed its live snapshot in another one, over real
+HTTP, through the same client as in a cluster. Prints peak memory (VmHWM), the time to be synced, the CPU of a list that
+finds nothing new, and the longest time for which the event loop stood still.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random  # noqa: TID251 -- jitter of watches, no secret
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+import uvloop
+import yaml
+
+from cluster import client
+from cluster.clock import Clock
+from webhook import program, watches
+from webhook.live_snapshot import Memory
+
+BUDGET_PEAK, BUDGET_SYNC, BUDGET_RELIST, BUDGET_BLOCK = 250.0, 15.0, 3.0, 50.0
+
+
+def status(field: str) -> float:
+    """MiB of a memory field of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+class Ticker:
+    """Notes for how long the event loop stood still at most."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def run(self) -> None:
+        """Tick every millisecond."""
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            self.longest = max(self.longest, time.perf_counter() - before - 0.001)
+
+
+async def measure(url: str, tools: int) -> None:
+    """Sync, list again, and print the figures."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        named = {"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}], "current-context": "c"}
+        users = [{"name": "u", "user": {}}]
+        yaml.safe_dump({**named, "clusters": [{"name": "c", "cluster": {"server": url}}], "users": users}, file)
+        file.flush()
+        transport = await client.connect(kubeconfig=Path(file.name))
+    print(f"before: {status('VmRSS'):.0f} MiB (with {program.__name__} and all it imports)")
+    memory, ticker = Memory(time.monotonic), Ticker()
+    ends: list[str] = []
+    clock = Clock(time.monotonic, asyncio.sleep, random.random)
+    watched = watches.informers(transport, memory, clock, lambda plural, end: ends.append(f"{plural} {end}"))
+    started, cpu = time.perf_counter(), time.process_time()
+    tasks = [asyncio.ensure_future(informer.run()) for informer in watched.values()]
+    ticking = asyncio.ensure_future(ticker.run())
+    try:
+        await asyncio.gather(*(informer.synced.wait() for informer in watched.values()))
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        print(f"synced: {seconds:.1f} s, CPU {cpu:.1f} s, {len(memory.snapshot)} facts (must be <= {BUDGET_SYNC} s)")
+        print(f"after sync: {status('VmRSS'):.0f} MiB; longest block {ticker.longest * 1000:.0f} ms")
+        assert len(memory.snapshot) >= tools
+        before, ticker.longest = memory.snapshot, 0.0
+        await asyncio.sleep(1)
+        started, cpu = time.perf_counter(), time.process_time()
+        async with aiohttp.ClientSession() as session:
+            await session.post(f"{url}/-/expire")
+        while watched[program.watches.Kind.TOOL].reached is not None:  # noqa: ASYNC110 -- there is no event for it
+            await asyncio.sleep(0.001)
+        while any(one.reached is None and len(one) for one in watched.values()):  # noqa: ASYNC110 -- as above
+            await asyncio.sleep(0.01)
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        print(f"unchanged relist: CPU {cpu:.2f} s, {seconds:.1f} s (must be <= {BUDGET_RELIST} s CPU)")
+        print(f"longest block while listing again: {ticker.longest * 1000:.0f} ms (must be <= {BUDGET_BLOCK:.0f} ms)")
+        print(f"the snapshot is {'the same object' if memory.snapshot is before else 'ANOTHER OBJECT'}; ends: {ends}")
+        print(f"peak: VmHWM {status('VmHWM'):.0f} MiB (must be <= {BUDGET_PEAK:.0f} MiB)")
+    finally:
+        for task in (*tasks, ticking):
+            task.cancel()
+        await asyncio.gather(*tasks, ticking, return_exceptions=True)
+        await transport.close()
+
+
+def main() -> None:
+    """Start the API server, and this module again as the process that is measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tools", type=int, default=50_000)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.url:
+        uvloop.run(measure(options.url, options.tools))
+        return
+    command = [sys.executable, "-m", "scripts.bench.fake_api", "--tools", str(options.tools)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as api:
+        assert api.stdout is not None
+        url = f"http://127.0.0.1:{api.stdout.readline().strip()}"
+        arguments = [sys.executable, "-m", "scripts.bench.informers", "--tools", str(options.tools), "--url", url]
+        try:
+            subprocess.run(arguments, check=True, env=dict(os.environ))  # noqa: TID251 -- a script's own process
+        finally:
+            api.kill()
+
+
+if __name__ == "__main__":
+    main()
