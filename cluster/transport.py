@@ -1,7 +1,7 @@
-"""The port to an API server: requests and watches as plain JSON, and how it says no.
+"""The port to an API server: requests and watches as plain JSON, and its refusals.
 
-Two adapters implement it: `cluster.client` (any process, through the Kubernetes library) and `cluster.pod` (the small
-one, for the servers' pods). Tests bring a third.
+Two adapters implement it: `cluster.pod` (with the mounted service account) and `cluster.client` (by kubeconfig, through
+the Kubernetes library). Tests bring a third.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["ApiError", "Transport", "error_of", "events_of"]
+__all__ = ["ApiError", "CredentialsError", "Transport", "error_of", "events_of"]
 
 REQUEST_TIMEOUT = 10.0
 
@@ -28,6 +28,10 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.body = body or {}
+
+
+class CredentialsError(OSError):
+    """The credentials cannot be read or refreshed now; nothing was sent. A later attempt may succeed."""
 
 
 class Transport(Protocol):
@@ -79,10 +83,13 @@ def error_of(status: int, payload: bytes) -> ApiError:
 
 async def events_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
     """Watch events out of the bytes of a response, however these are cut."""
-    rest = b""
+    parts: list[bytes] = []
     async for chunk in chunks:
-        rest += chunk
-        *lines, rest = rest.split(b"\n")
+        *lines, rest = chunk.split(b"\n")
         for line in lines:
-            if line:
-                yield orjson.loads(line)
+            parts.append(line)
+            event = b"".join(parts)
+            parts.clear()
+            if event:
+                yield orjson.loads(event)
+        parts.append(rest)

@@ -244,7 +244,8 @@ class Informer(Generic[T]):
             items.reverse()
             while items:
                 self._take_listed(items.pop())
-                await self._breathe()
+                if self._is_due():
+                    await self._breathe()
             token = str(metadata.get("continue") or "")
             if not token:
                 break
@@ -252,7 +253,8 @@ class Informer(Generic[T]):
         version = versions.parse(text)
         for key in self._store.missing(version):
             self._store.drop(key, version)
-            await self._breathe()
+            if self._is_due():
+                await self._breathe()
         self._growth.check(len(self._store))
         self._version = text
         self._doubtful = False
@@ -305,7 +307,8 @@ class Informer(Generic[T]):
                 self._heard = self._clock.monotonic()
                 self._take(event)
                 watch.events += 1
-                await self._breathe()
+                if self._is_due():
+                    await self._breathe()
 
     def _take(self, event: Mapping[str, Any]) -> None:
         manifest, kind = event["object"], event["type"]
@@ -344,11 +347,13 @@ class Informer(Generic[T]):
         self._heard = self._clock.monotonic()
         self._unanswered_since = None
 
+    def _is_due(self) -> bool:
+        """Whether the event loop has waited for its turn long enough."""
+        return self._clock.monotonic() - self._slice > SLICE
+
     async def _breathe(self) -> None:
-        """Let the event loop have its turn, now and then."""
-        if self._clock.monotonic() - self._slice > SLICE:
-            await asyncio.sleep(0)
-            self._slice = self._clock.monotonic()
+        await asyncio.sleep(0)
+        self._slice = self._clock.monotonic()
 
 
 class _Watch:

@@ -1,17 +1,23 @@
 """A process that answers lists and watches as a large API server does: ``python -m scripts.bench.fake_api``.
 
-It prints the port it listens on. Pages are real HTTP, chunked; objects carry managedFields as ``kubectl apply`` leaves
-them. ``POST /-/expire`` ends every watch with 410, so that everything is listed again.
+It prints the port it listens on, and leaves ``token`` and ``ca.crt`` for `cluster.pod.PodTransport` in a directory.
+Pages are real HTTP over TLS, chunked; objects carry managedFields as ``kubectl apply`` leaves them. ``POST /-/expire``
+ends every watch with 410, so that everything is listed again.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
+
+from certs import issuance
+from certs.tls import HotContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +25,20 @@ if TYPE_CHECKING:
 PER_SERVER = 50
 VERSION = 1_000_000
 TOOL_BYTES = 4500
+
+
+_MANAGED = {
+    "apiVersion": "mcp.example.com/v1alpha1",
+    "operation": "Apply",
+    "time": "2026-01-01T00:00:00Z",
+    "fieldsType": "FieldsV1",
+}
+_STATUS_FIELDS = {
+    "f:status": {
+        "f:observedGeneration": {},
+        "f:conditions": {'k:{"type":"Ready"}': {".": {}, "f:reason": {}, "f:status": {}, "f:message": {}}},
+    }
+}
 
 
 def metadata(kind: str, number: int, name: str, namespace: str, fields: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -31,15 +51,8 @@ def metadata(kind: str, number: int, name: str, namespace: str, fields: dict[str
         "generation": 1,
         "creationTimestamp": "2026-01-01T00:00:00Z",
         "managedFields": [
-            {
-                "manager": manager,
-                "operation": "Apply",
-                "apiVersion": "mcp.example.com/v1alpha1",
-                "time": "2026-01-01T00:00:00Z",
-                "fieldsType": "FieldsV1",
-                "fieldsV1": {"f:metadata": {"f:labels": {".": {}}}, "f:spec": fields},
-            }
-            for manager in ("kubectl", "mcp-operator-status")
+            {**_MANAGED, "manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": fields},
+            {**_MANAGED, "manager": "mcp-operator-status", "subresource": "status", "fieldsV1": _STATUS_FIELDS},
         ],
         **more,
     }
@@ -75,11 +88,12 @@ def tool(number: int) -> dict[str, Any]:
             "properties": {"id": {"type": "string"}, "verbose": {"type": "boolean"}, **properties},
         },
     }
+    fields = {"f:spec": paths(spec)}
     labels = {"app": "shop", "tier": "backend", "app.kubernetes.io/part-of": f"team-{team}"}
     return {
         "apiVersion": "mcp.example.com/v1alpha1",
         "kind": "MCPTool",
-        "metadata": metadata("MCPTool", number, f"tool-{number}", f"team-{team}", paths(spec), labels=labels),
+        "metadata": metadata("MCPTool", number, f"tool-{number}", f"team-{team}", fields, labels=labels),
         "spec": spec,
         "status": {
             "observedGeneration": 1,
@@ -103,7 +117,7 @@ def server(team: int) -> dict[str, Any]:
     return {
         "apiVersion": "mcp.example.com/v1alpha1",
         "kind": "MCPServer",
-        "metadata": metadata("MCPServer", team, "main", f"team-{team}", paths(spec)),
+        "metadata": metadata("MCPServer", team, "main", f"team-{team}", {"f:spec": paths(spec)}),
         "spec": spec,
     }
 
@@ -111,7 +125,7 @@ def server(team: int) -> dict[str, Any]:
 def service(team: int) -> dict[str, Any]:
     """The Service of a team; items of a core list carry no kind."""
     spec = {"type": "ClusterIP", "clusterIP": "10.0.0.1", "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}
-    return {"metadata": metadata("Service", team, "orders", f"team-{team}", paths(spec)), "spec": spec}
+    return {"metadata": metadata("Service", team, "orders", f"team-{team}", {"f:spec": paths(spec)}), "spec": spec}
 
 
 def application(tools: int) -> web.Application:
@@ -151,7 +165,7 @@ def application(tools: int) -> web.Application:
         expired.set()
         await asyncio.sleep(0)
         expired.clear()
-        return web.Response()
+        return web.json_response({})
 
     app = web.Application()
     app.router.add_post("/-/expire", expire)
@@ -160,12 +174,16 @@ def application(tools: int) -> web.Application:
     return app
 
 
-async def serve(tools: int) -> None:
+async def serve(tools: int, directory: Path) -> None:
     """Listen on a free port, print it, and go on until the process is ended."""
+    now = datetime.now(UTC)  # noqa: TID251 -- certificates of this very moment
+    ca = issuance.authority("benchmark", now)
+    (directory / "ca.crt").write_bytes(ca.certificate)
+    (directory / "token").write_text("token")
+    context = HotContext(issuance.leaf(ca, ["127.0.0.1"], now)).outer
     runner = web.AppRunner(application(tools), access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
 
@@ -173,4 +191,6 @@ async def serve(tools: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tools", type=int, default=50_000)
-    asyncio.run(serve(parser.parse_args().tools))
+    parser.add_argument("--directory", type=Path, required=True)
+    options = parser.parse_args()
+    asyncio.run(serve(options.tools, options.directory))

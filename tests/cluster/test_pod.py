@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -29,6 +30,8 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
             return web.json_response({"reason": "Unauthorized", "message": "who are you?"}, status=401)
         if "watch" in request.query:
             return web.Response(body=b'{"type":"ADDED"}\n')
+        if request.path == "/list":
+            return web.json_response([1])
         return web.json_response({"query": dict(request.query), "body": await request.text()})
 
     app = web.Application()
@@ -74,6 +77,7 @@ async def test_a_refusal_is_an_error(api: PodTransport, tmp_path: Path) -> None:
     api._directory = tmp_path / "other"  # another pod's token
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "token").write_text("stolen")
+    (tmp_path / "other" / "ca.crt").write_bytes((tmp_path / "ca.crt").read_bytes())
     with pytest.raises(ApiError, match="401 Unauthorized"):
         await send()
     with pytest.raises(ApiError):
@@ -83,6 +87,31 @@ async def test_a_refusal_is_an_error(api: PodTransport, tmp_path: Path) -> None:
         await api.fetch("/a", query={}, timeout=5)
     assert token.read_text() == kept
     await asyncio.sleep(0)
+
+
+async def test_a_certificate_that_was_replaced_is_read_again(api: PodTransport, tmp_path: Path) -> None:
+    await api.request("GET", "/a")
+    authority = tmp_path / "ca.crt"
+    kept = authority.read_bytes()
+    other = issuance.authority("other", datetime.now(UTC))  # noqa: TID251 -- as above
+    authority.write_bytes(other.certificate)
+
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await api.request("GET", "/a")
+
+    authority.write_bytes(kept)
+    assert await api.request("GET", "/a")
+
+
+async def test_without_a_token_nothing_is_sent(api: PodTransport, tmp_path: Path) -> None:
+    (tmp_path / "token").unlink()
+
+    with pytest.raises(OSError, match="token"):
+        await api.request("GET", "/a")
+
+
+async def test_an_answer_that_is_no_object_is_a_value(api: PodTransport) -> None:
+    assert await api.request("GET", "/list") == {"value": [1]}
 
 
 def test_it_costs_no_kubernetes_library() -> None:

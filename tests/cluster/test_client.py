@@ -1,0 +1,147 @@
+"""The connection by kubeconfig, against an API server that accepts one token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+from cluster import client, transport
+from cluster.client import KubeconfigTransport
+from cluster.pod import PodTransport
+from cluster.transport import ApiError, CredentialsError
+
+
+class Api:
+    """Accepts ``token``; ``asked`` counts the requests."""
+
+    def __init__(self) -> None:
+        self.token = "one"
+        self.asked = 0
+        self.silent = False
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            return web.json_response({"reason": "Unauthorized", "message": "no"}, status=401)
+        if self.silent:
+            await asyncio.Event().wait()
+        if "watch" in request.query:
+            return web.Response(body=b'{"type":"ADDED"}\n')
+        return web.json_response({"query": dict(request.query), "body": await request.text()})
+
+
+@pytest.fixture
+async def api(aiohttp_server: Any) -> tuple[Api, str]:
+    api = Api()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", api.answer)
+    server = await aiohttp_server(app)
+    return api, str(server.make_url("")).rstrip("/")
+
+
+@pytest.fixture
+def write(api: tuple[Api, str], tmp_path: Path) -> Any:
+    def write(token: str) -> Path:
+        path = tmp_path / "kubeconfig"
+        document = {
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": api[1]}}],
+            "users": [{"name": "u", "user": {"token": token}}],
+        }
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    return write
+
+
+@pytest.fixture
+async def connected(write: Any) -> AsyncIterator[KubeconfigTransport]:
+    connected = await client.connect(kubeconfig=write("one"))
+    assert isinstance(connected, KubeconfigTransport)
+    yield connected
+    await connected.close()
+
+
+async def test_requests_fetches_and_watches(connected: KubeconfigTransport) -> None:
+    assert await connected.request("POST", "/a", query={"b": "c"}, body={"x": 1}) == {
+        "query": {"b": "c"},
+        "body": '{"x": 1}',
+    }
+    assert b'"query"' in await connected.fetch("/a", query={}, timeout=5)
+    async with connected.watch("/a", query={}, idle=5) as events:
+        assert [event async for event in events] == [{"type": "ADDED"}]
+
+
+async def test_a_kubeconfig_is_read_again_when_its_token_is_not_accepted(
+    connected: KubeconfigTransport, api: tuple[Api, str], write: Any
+) -> None:
+    api[0].token = "two"
+    write("two")
+
+    assert await connected.request("GET", "/a")
+    async with connected.watch("/a", query={}, idle=5) as events:
+        assert [event async for event in events]
+
+
+async def test_it_is_not_read_again_at_once_if_that_did_not_help(
+    connected: KubeconfigTransport, api: tuple[Api, str]
+) -> None:
+    api[0].token = "two"
+
+    with pytest.raises(ApiError, match="401"):
+        await connected.request("GET", "/a")
+    assert api[0].asked == 2
+    with pytest.raises(ApiError, match="401"):
+        async with connected.watch("/a", query={}, idle=5):
+            pass
+    assert api[0].asked == 3
+
+
+async def test_credentials_that_cannot_be_refreshed_fail_the_request_only(
+    connected: KubeconfigTransport, api: tuple[Api, str], write: Any
+) -> None:
+    api[0].token = "two"
+    write("one").write_text("no kubeconfig")
+
+    with pytest.raises(CredentialsError, match="cannot be read again"):
+        await connected.request("GET", "/a")
+    api[0].token = "one"
+    assert await connected.request("GET", "/a")
+
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("expired")
+
+    connected._api.update_params_for_auth = fail
+    with pytest.raises(CredentialsError, match="cannot be refreshed: expired"):
+        await connected.fetch("/a", query={}, timeout=5)
+
+
+async def test_every_request_has_an_end(
+    connected: KubeconfigTransport, api: tuple[Api, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api[0].silent = True
+    monkeypatch.setattr(transport, "REQUEST_TIMEOUT", 0.05)
+
+    with pytest.raises(TimeoutError):
+        await connected.request("GET", "/a", timeout=0.05)
+    with pytest.raises(TimeoutError):
+        await connected.fetch("/a", query={}, timeout=0.05)
+    with pytest.raises(TimeoutError):
+        async with connected.watch("/a", query={}, idle=5):
+            pass
+
+
+async def test_a_pod_uses_what_is_mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setattr(client, "SERVICE_ACCOUNT", tmp_path)
+    (tmp_path / "token").write_text("one")
+
+    assert isinstance(await client.connect(), PodTransport)
