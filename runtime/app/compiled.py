@@ -12,7 +12,7 @@ from crd.published import catalogs
 from crd.published.entries import HttpResource, Operation
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import mapping
-from runtime.mcp import json_schema, lists, param_headers, uri_templates
+from runtime.mcp import eras, json_schema, lists, param_headers, uri_templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,8 @@ class CompiledCatalog:
     """``tools``, ``prompts``, ``param_headers`` and ``validators`` by name; ``resources``, the inline ones, by URI.
 
     ``rest_tools`` are the tools that have a REST path, by that path. ``pages`` holds the results of lists as bytes, by
-    method, era (True: stateless) and cursor.
+    method, era (True: stateless) and cursor. ``server_info`` is the server as an MCP Implementation, in the stateless
+    era.
     """
 
     catalog: Catalog
@@ -42,6 +43,7 @@ class CompiledCatalog:
     param_headers: Mapping[str, tuple[ParamHeader, ...]]
     validators: Mapping[str, Validator]
     pages: Mapping[tuple[str, bool, str | None], bytes]
+    server_info: Mapping[str, str]
 
     @classmethod
     def load(cls, payload: bytes) -> CompiledCatalog:
@@ -60,6 +62,7 @@ class CompiledCatalog:
                 tool.name: json_schema.compile_schema(mapping.listed_input_schema(tool)) for tool in catalog.tools
             },
             pages=lists.build_pages(catalog, digest),
+            server_info=lists.implementation(catalog, eras.MODERN),
         )
 
     def check_arguments(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Dispatcher:
         """The result of tools/call. ``arguments`` satisfy the listed inputSchema. Raises CallError, or RpcError."""
         if tool.mcp is not None:
             headers = self._policy_headers(tool.policy, context)
-            with self._protect(f"tool {tool.source}", tool.backend, tool.policy):
+            with self._protect(f"tool {tool.source}", f"{tool.backend.host}:{tool.backend.port}", tool.policy):
                 return await self._mcp.call(tool, arguments, context, headers, _timeout(tool.policy, context))
         reply = await self._send(self._tool_call(tool, arguments, context))
         return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
@@ -126,8 +126,9 @@ class Dispatcher:
         mapped = [header for header in call.request.headers if header[0].lower() not in names]
         request = replace(call.request, headers=(*mapped, *added))
         deadline = self._monotonic() + _timeout(policy, call.context)
-        self._budget.record_call(call.host)
-        with self._protect(call.source, call.backend, policy):
+        host = f"{call.backend.host}:{call.backend.port}"
+        self._budget.record_call(host)
+        with self._protect(call.source, host, policy):
             for attempt in range(policy.retries.attempts + 1):
                 try:
                     reply = await self._http.send(
@@ -144,27 +145,28 @@ class Dispatcher:
                         reply.status, reply.body, idempotent=request.idempotent, retry_after=reply.retry_after
                     )
                 except CallError as fault:
-                    pause = self._pause_before_retry(fault, call, attempt, deadline)
+                    pause = self._pause_before_retry(fault, call, host, attempt, deadline)
                     if pause is None:
                         raise
                 await self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _pause_before_retry(self, fault: CallError, call: _BackendCall, attempt: int, deadline: float) -> float | None:
+    def _pause_before_retry(
+        self, fault: CallError, call: _BackendCall, host: str, attempt: int, deadline: float
+    ) -> float | None:
         """Seconds until the next attempt. None if the policy, the deadline or the retry budget allows none."""
         retries = call.policy.retries
         if attempt >= retries.attempts or not call.request.idempotent or _retry_condition(fault) not in retries.on:
             return None
         pause = self._jitter() * min(MAX_BACKOFF, BACKOFF * float(2**attempt))
         pause = max(pause, float(fault.retry_after or 0))
-        if self._monotonic() + pause >= deadline or not self._budget.take(call.host):
+        if self._monotonic() + pause >= deadline or not self._budget.take(host):
             return None
         return pause
 
     @contextmanager
-    def _protect(self, source: str, backend: Backend, policy: Policy) -> Iterator[None]:
+    def _protect(self, source: str, host: str, policy: Policy) -> Iterator[None]:
         """Run a call within its bulkheads and its circuit breaker."""
-        host = f"{backend.host}:{backend.port}"
         with (
             self._bulkheads.limit(host, PER_HOST),
             self._bulkheads.limit(source, policy.concurrency or PER_HOST),
@@ -192,10 +194,6 @@ class _BackendCall:
     request: Request
     context: Context
     unexpected: list[Reply] = field(default_factory=list)
-
-    @property
-    def host(self) -> str:
-        return f"{self.backend.host}:{self.backend.port}"
 
 
 def _timeout(policy: Policy, context: Context) -> float:

@@ -20,7 +20,6 @@ from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from crd.published.entries import Tool
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
     from runtime.mcp.methods import Methods
@@ -67,16 +66,12 @@ class Endpoint:
         self._new_id = new_id
 
     async def answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> web.Response:
-        """Answer any request to the endpoint."""
+        """Answer any request to the endpoint: a POST is a message, a DELETE ends a session."""
         request = admitted.request
-        if request.method == "POST":
-            return await self._post(compiled, admitted)
         if request.method == "DELETE" and request.headers.get("MCP-Protocol-Version") != eras.MODERN:
             return await self._end_session(compiled, admitted)
-        return web.Response(status=405, headers={"Allow": "POST, DELETE"})
-
-    async def _post(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> web.Response:
-        request = admitted.request
+        if request.method != "POST":
+            return web.Response(status=405, headers={"Allow": "POST, DELETE"})
         if request.content_type != "application/json":
             return web.Response(status=415, text="Content-Type must be application/json\n")
         try:
@@ -90,19 +85,10 @@ class Endpoint:
         if isinstance(call, Refusal):
             return responses.json_response(call.body, call.status)
         request[OPERATION] = " ".join(filter(None, (call.method, str(call.params.get("name") or ""))))[:MAX_OPERATION]
-        tool = _find_tool(compiled, call)
         if call.modern:
             if call.id is None:
                 return web.Response(status=202)
-            if tool is not None:
-                arguments = call.params.get("arguments")
-                header = param_headers.find_mismatch(
-                    compiled.param_headers[tool.name], arguments if isinstance(arguments, dict) else {}, headers
-                )
-                if header is not None:
-                    message = f"Header mismatch: {header} must be sent once, with the value of its argument"
-                    return responses.rpc_error(call.id, jsonrpc.HEADER_MISMATCH, message, 400)
-            return await self._answer_call(compiled, admitted, call, eras.MODERN, tool)
+            return await self._answer_call(compiled, admitted, call, eras.MODERN, headers)
         if call.method == "initialize" and call.id is not None:
             return await self._initialize(compiled, admitted, call)
         session = await self._resume_session(compiled, admitted, call.id)
@@ -111,14 +97,29 @@ class Endpoint:
         if call.id is None:
             return web.Response(status=202)
         version, admitted = session
-        return await self._answer_call(compiled, admitted, call, version, tool)
+        return await self._answer_call(compiled, admitted, call, version, headers)
 
     async def _answer_call(
-        self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call, version: str, tool: Tool | None
+        self,
+        compiled: CompiledCatalog,
+        admitted: AdmittedRequest,
+        call: Call,
+        version: str,
+        headers: Mapping[str, Sequence[str]],
     ) -> web.Response:
-        """Charge the rate limits, then run the method."""
+        """Check the headers of a tool's arguments, charge the rate limits, then run the method."""
         if call.id is None:
             raise ValueError("a notification has no answer")
+        name = call.params.get("name")
+        tool = compiled.tools.get(name) if call.method == "tools/call" and isinstance(name, str) else None
+        if call.modern and tool is not None:
+            arguments = call.params.get("arguments")
+            header = param_headers.find_mismatch(
+                compiled.param_headers[tool.name], arguments if isinstance(arguments, dict) else {}, headers
+            )
+            if header is not None:
+                message = f"Header mismatch: {header} must be sent once, with the value of its argument"
+                return responses.rpc_error(call.id, jsonrpc.HEADER_MISMATCH, message, 400)
         context = dataclasses.replace(admitted.context, modern=call.modern)
         verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, tool)
         if verdict.scope is not None:
@@ -165,7 +166,7 @@ class Endpoint:
             if isinstance(call, Refusal):
                 answers.append(call.body)
             elif call.id is not None:
-                response = await self._answer_call(compiled, admitted, call, version, _find_tool(compiled, call))
+                response = await self._answer_call(compiled, admitted, call, version, headers)
                 answers.append(response.body if isinstance(response.body, bytes) else b"null")
         return responses.json_response(b"[" + b",".join(answers) + b"]") if answers else web.Response(status=202)
 
@@ -231,8 +232,3 @@ class Endpoint:
 
 
 _NO_SESSION = f"missing header {SESSION}; send initialize to open a session"
-
-
-def _find_tool(compiled: CompiledCatalog, call: Call) -> Tool | None:
-    name = call.params.get("name")
-    return compiled.tools.get(name) if call.method == "tools/call" and isinstance(name, str) else None

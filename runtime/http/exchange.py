@@ -49,7 +49,7 @@ class Reply:
     @property
     def media_type(self) -> str:
         """Content-Type without parameters, in lower case."""
-        return self.content_type.partition(";")[0].strip().lower()
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def is_json(self) -> bool:

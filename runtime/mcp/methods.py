@@ -95,9 +95,10 @@ class Methods:
         return _to_json(compiled, call, replies.error_result(fault, context.request_id))
 
     async def _call_tool(self, compiled: CompiledCatalog, call: Call, version: str, context: Context) -> dict[str, Any]:
-        tool = compiled.tools.get(_name(call))
+        name = call.params.get("name")
+        tool = compiled.tools.get(name) if isinstance(name, str) else None
         if tool is None:
-            raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown tool: {call.params.get('name')}")
+            raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown tool: {name}")
         arguments = _arguments(call)
         try:
             return await self._backends.call(tool, compiled.check_arguments(tool, arguments), context)
@@ -148,9 +149,10 @@ def _list(compiled: CompiledCatalog, call: Call) -> bytes:
 
 
 def _get_prompt(compiled: CompiledCatalog, call: Call, version: str) -> dict[str, Any]:
-    prompt = compiled.prompts.get(_name(call))
+    name = call.params.get("name")
+    prompt = compiled.prompts.get(name) if isinstance(name, str) else None
     if prompt is None:
-        raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown prompt: {call.params.get('name')}")
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown prompt: {name}")
     return prompts.get(compiled, prompt, _arguments(call), version)
 
 
@@ -179,12 +181,6 @@ def _complete(compiled: CompiledCatalog, call: Call) -> dict[str, Any]:
     return prompts.complete(variable.enum, prefix)
 
 
-def _name(call: Call) -> str:
-    """The name of a tool or prompt; empty, which names none, if it is not a string."""
-    name = call.params.get("name")
-    return name if isinstance(name, str) else ""
-
-
 def _arguments(call: Call) -> dict[str, Any]:
     arguments = call.params.get("arguments", {})
     if not isinstance(arguments, dict):
@@ -205,6 +201,5 @@ def _to_json(compiled: CompiledCatalog, call: Call, result: dict[str, Any]) -> b
     """The result as JSON, in the stateless era with the members that every result carries there."""
     if not call.modern:
         return orjson.dumps(result)
-    server_info = lists.implementation(compiled.catalog, eras.MODERN)
-    meta = {**result.get("_meta", {}), "io.modelcontextprotocol/serverInfo": server_info}
+    meta = {**result.get("_meta", {}), "io.modelcontextprotocol/serverInfo": compiled.server_info}
     return orjson.dumps({"resultType": "complete", **result, "_meta": meta})

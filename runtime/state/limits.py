@@ -83,7 +83,9 @@ def client_key(principal: str, session: str, address: str) -> str:
 
 def charges_for(limits: Limits, client: str, tool: Tool | None) -> tuple[Charge, ...]:
     """The charges of a call, the widest bucket first. ``client`` is a `client_key`."""
-    buckets = [("server", "server", limits.server), ("client", f"client:{hash_key(client)}", limits.per_client)]
+    buckets = [("server", "server", limits.server)]
+    if limits.per_client is not None:
+        buckets.append(("client", f"client:{hash_key(client)}", limits.per_client))
     if tool is not None:
         buckets += [("tool", f"tool:{tool.name}", each.bucket) for each in limits.tools if each.tool == tool.name]
         buckets.append(("tool", f"own:{tool.name}", tool.rate_limit))

@@ -29,13 +29,15 @@ def effective_mode(body: Body, method: str) -> str:
     return body.mode or ("Arguments" if method in ("POST", "PUT", "PATCH") else "None")
 
 
-def build(body: Body, method: str, sources: Sources, leftovers: Mapping[str, Any]) -> tuple[str, bytes] | None:
-    """Content-Type and bytes, or None for no body. ``leftovers`` are the arguments that no other entry names.
+def build(body: Body, mode: str, sources: Sources, leftovers: Mapping[str, Any]) -> tuple[str, bytes] | None:
+    """Content-Type and bytes, or None for no body. ``mode`` is the effective one.
+
+    ``leftovers`` are the arguments that no other entry names.
 
     Raises CallError for an argument that the mode cannot send, and for more than `MAX_BODY` bytes.
     """
     built: tuple[str, bytes] | None = None
-    match effective_mode(body, method):
+    match mode:
         case "Arguments":
             built = body.content_type or JSON, escaping.to_json(dict(leftovers))
         case "Argument":

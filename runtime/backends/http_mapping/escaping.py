@@ -113,17 +113,17 @@ def to_json(value: Any) -> bytes:
         raise CallError("invalid_arguments", f"the arguments cannot be written as JSON: {error}") from error
 
 
-def check_numbers(value: Any, pointer: str = "") -> None:
+def check_numbers(value: Any, path: tuple[str | int, ...] = ()) -> None:
     """Refuse numbers that a backend could read as a different number (RFC 8259, section 6)."""
     if isinstance(value, dict):
         for key, child in value.items():
-            check_numbers(child, f"{pointer}/{pointers.escape(key)}")
+            check_numbers(child, (*path, key))
     elif isinstance(value, list):
         for index, child in enumerate(value):
-            check_numbers(child, f"{pointer}/{index}")
+            check_numbers(child, (*path, index))
     elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > MAX_SAFE_INTEGER:
         rule = f"must be between -{MAX_SAFE_INTEGER} and {MAX_SAFE_INTEGER}; send a larger number as a string"
-        raise refuse(pointer, rule)
+        raise refuse("".join(f"/{pointers.escape(str(step))}" for step in path), rule)
 
 
 def _decodings(name: str, value: str) -> list[str]:

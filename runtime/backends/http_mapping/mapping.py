@@ -17,9 +17,10 @@ from runtime.backends.http_mapping.values import Sources
 from runtime.http.exchange import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from crd.published.entries import Backend, Http, HttpResource, Operation, Tool
+    from crd.published.entries import Backend, Http, HttpResource, Operation, Pagination, Tool
+    from runtime.http.exchange import Header
 
 __all__ = ["base_url", "listed_input_schema", "map_operation", "map_resource", "map_tool"]
 
@@ -65,9 +66,10 @@ def map_operation(operation: Operation, parameters: Mapping[str, str], body: byt
         headers.append(("Content-Type", bodies.JSON))
     path = "".join(_fill_path(operation.backend.path, Sources(path_values, {})))
     escaping.check_path(path, "/")
-    url = base_url(operation.backend) + path + _query_string(query)
+    url = _build_url(operation.backend, path, query)
+    _check_headers(headers)
     idempotent = operation.method in ("GET", "PUT", "DELETE")
-    return _check_size(Request(operation.method, url, tuple(headers), body, idempotent))
+    return Request(operation.method, url, tuple(headers), body, idempotent)
 
 
 def listed_input_schema(tool: Tool) -> dict[str, Any]:
@@ -98,18 +100,21 @@ def _map(method: str, backend: Backend, http: Http, sources: Sources, *, idempot
     named = _named_arguments(http)
     leftovers = {name: value for name, value in sources.arguments.items() if name not in named}
     query = [pair for entry in http.query for pair in values.query_pairs(entry, sources)]
-    query += _page_parameters(http, sources)
-    if bodies.effective_mode(http.body, method) == "None":
+    if http.pagination is not None:
+        query += _page_parameters(http.pagination, sources)
+    mode = bodies.effective_mode(http.body, method)
+    if mode == "None":
         for name in leftovers:
             # A pointer, because the name of an argument may itself begin with a slash.
             entry = ParameterEntry(name, argument=f"/{pointers.escape(name)}")
             query += values.query_pairs(entry, sources)
     headers = [header for entry in http.headers for header in values.headers(entry, sources)]
-    body = bodies.build(http.body, method, sources, leftovers)
+    body = bodies.build(http.body, mode, sources, leftovers)
     if body is not None:
         headers.append(("Content-Type", body[0]))
-    url = base_url(backend) + path + _query_string(query)
-    return _check_size(Request(method, url, tuple(headers), body[1] if body else None, idempotent))
+    url = _build_url(backend, path, query)
+    _check_headers(headers)
+    return Request(method, url, tuple(headers), body[1] if body else None, idempotent)
 
 
 def _fill_path(template: str, sources: Sources) -> Iterator[str]:
@@ -137,11 +142,8 @@ def _named_arguments(http: Http) -> set[str]:
     return {pointers.split(name)[0] if name.startswith("/") else name for name in named if name}
 
 
-def _page_parameters(http: Http, sources: Sources) -> Iterator[tuple[str, str]]:
+def _page_parameters(pages: Pagination, sources: Sources) -> Iterator[tuple[str, str]]:
     """Cursor and page size as query parameters. A size above the maximum is lowered to it."""
-    pages = http.pagination
-    if pages is None:
-        return
     cursor = sources.arguments.get(pages.cursor_argument)
     if cursor is not None:
         name = pages.cursor_argument
@@ -155,18 +157,19 @@ def _page_parameters(http: Http, sources: Sources) -> Iterator[tuple[str, str]]:
         yield escaping.escape(name, pages.size_parameter), escaping.escape(name, escaping.to_text(name, size))
 
 
-def _query_string(pairs: Iterable[tuple[str, str]]) -> str:
-    text = "&".join(f"{name}={value}" for name, value in pairs)
-    return f"?{text}" if text else ""
-
-
-def _check_size(request: Request) -> Request:
-    if len(request.url) > MAX_URL:
+def _build_url(backend: Backend, path: str, query: Iterable[tuple[str, str]]) -> str:
+    """The URL from parts that are already escaped."""
+    query_string = "&".join(f"{name}={value}" for name, value in query)
+    url = f"{base_url(backend)}{path}?{query_string}" if query_string else f"{base_url(backend)}{path}"
+    if len(url) > MAX_URL:
         raise CallError(
             "invalid_arguments", f"the URL would be longer than {MAX_URL} characters; shorten the arguments"
         )
-    size = sum(len(name) + len(value) for name, value in request.headers)
-    if len(request.headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+    return url
+
+
+def _check_headers(headers: Sequence[Header]) -> None:
+    size = sum(len(name) + len(value) for name, value in headers)
+    if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         message = f"the request would have more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of headers"
         raise CallError("invalid_arguments", message)
-    return request

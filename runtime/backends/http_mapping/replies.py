@@ -98,7 +98,7 @@ def _content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
     if not reply.body:
         result: dict[str, Any] = {"content": [{"type": "text", "text": f"{reply.status} No Content"}]}
         if tool.output_schema is not None:
-            _check_output(tool, {}, "the reply is empty and does not match the outputSchema")
+            _check_output(tool.output_schema, {}, "the reply is empty and does not match the outputSchema")
             result["structuredContent"] = {}
         return result
     body_format = tool.policy.response.format
@@ -134,7 +134,8 @@ def _json_content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
     value = pointers.find(document, tool.policy.response.select)
     if value is pointers.ABSENT:
         raise _MismatchError(f"the reply has no value at {tool.policy.response.select}")
-    _check_output(tool, value, "the reply does not match the outputSchema")
+    if tool.output_schema is not None:
+        _check_output(tool.output_schema, value, "the reply does not match the outputSchema")
     if tool.http.pagination is None:
         structured = value if modern or isinstance(value, dict) else {"result": value}
         return {"content": [{"type": "text", "text": orjson.dumps(value).decode()}], "structuredContent": structured}
@@ -188,12 +189,11 @@ def _media(reply: Reply) -> str:
     return reply.media_type or "application/octet-stream"
 
 
-def _check_output(tool: Tool, value: Any, summary: str) -> None:
+def _check_output(schema: dict[str, Any], value: Any, summary: str) -> None:
     """Raises _MismatchError with every fault of the value."""
-    if tool.output_schema is not None:
-        faults = json_schema.describe_faults(_validator(orjson.dumps(tool.output_schema)), value)
-        if faults is not None:
-            raise _MismatchError(f"{summary}: {faults}")
+    faults = json_schema.describe_faults(_validator(orjson.dumps(schema)), value)
+    if faults is not None:
+        raise _MismatchError(f"{summary}: {faults}")
 
 
 @lru_cache(maxsize=1024)
