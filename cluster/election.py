@@ -1,9 +1,11 @@
 """Leader election by a Lease, such that there are never two leaders, whatever the API server or this process does.
 
 A candidate takes a lease that nobody renewed for its whole duration, measured by this process's own clock from the
-moment it last saw the record change (clocks of two machines are never compared). A leader that could not renew within
-the renew deadline, which is shorter, stops leading before anybody else may start; the leading task is cancelled and
-awaited first.
+moment it last saw the record change (clocks of two machines are never compared). A leader counts from before it sent
+the request that took or renewed the lease: however slow the answer was, nobody can have seen the record earlier. One
+that could not renew within the renew deadline, which is shorter than the lease, stops before anybody else may start;
+the leading task is cancelled and awaited first. An identity belongs to one process: one that is started again under
+the same name is another candidate.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +43,10 @@ class Timing:
 
 
 class Election:
-    """One candidate for one Lease. ``monotonic`` gives seconds, ``now`` the wall clock in UTC for people to read."""
+    """One candidate for one Lease. ``monotonic`` gives seconds, ``now`` the wall clock in UTC for people to read.
+
+    ``identity`` says to people which process it is; ``unique`` gives the text that is added to tell processes apart.
+    """
 
     def __init__(
         self,
@@ -52,12 +58,13 @@ class Election:
         monotonic: Callable[[], float],
         now: Callable[[], datetime],
         timing: Timing | None = None,
+        unique: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
         self.leading = False
         self._transport = transport
         self._namespace = namespace
         self._name = name
-        self._identity = identity
+        self._identity = f"{identity}_{unique()}"
         self._monotonic = monotonic
         self._now = now
         self._timing = timing or Timing()
@@ -69,41 +76,44 @@ class Election:
 
         On the way out, cancelled or not, the lease is given back.
         """
-        while not await self._tried():  # noqa: ASYNC110 -- the event would be in another process
+        while not await self._tried(self._timing.deadline):  # noqa: ASYNC110 -- the event would be in another process
             await asyncio.sleep(self._timing.retry)
         logger.info("leading as %s", self._identity)
         self.leading = True
         work = asyncio.ensure_future(lead())
-        keep = asyncio.ensure_future(self._kept())
+        renewal = asyncio.ensure_future(self._renew_until_lost())
         try:
-            await asyncio.wait((work, keep), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, renewal), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _ended(work)
-            self.leading = False
-            lost = keep.done() and not keep.cancelled()
-            await _ended(keep)
-            if not lost:
-                with contextlib.suppress(ApiError, TimeoutError, OSError, aiohttp.ClientError):
-                    await asyncio.wait_for(self._write(release=True), self._timing.retry)
-        if work.done() and not work.cancelled() and (error := work.exception()):
+            lost = renewal.done() and not renewal.cancelled()
+            try:
+                await _ended(work)
+            finally:
+                self.leading = False
+                await _ended(renewal)
+                if not lost:
+                    with contextlib.suppress(ApiError, TimeoutError, OSError, aiohttp.ClientError):
+                        async with asyncio.timeout(self._timing.retry):
+                            await self._write(release=True)
+        if not work.cancelled() and (error := work.exception()):
             raise error
 
-    async def _kept(self) -> None:
-        """Renew until that was impossible for the deadline."""
-        renewed = self._monotonic()
-        while True:
-            await asyncio.sleep(self._timing.retry)
-            if await self._tried(within=renewed + self._timing.deadline - self._monotonic()):
+    async def _renew_until_lost(self) -> None:
+        """Renew, until that was impossible for the deadline or the lease has another holder."""
+        renewed = self._seen_at
+        while (remaining := renewed + self._timing.deadline - self._monotonic()) > 0:
+            await asyncio.sleep(min(self._timing.retry, remaining))
+            remaining = renewed + self._timing.deadline - self._monotonic()
+            if remaining > 0 and await self._tried(remaining):
                 renewed = self._seen_at
-            elif self._monotonic() - renewed >= self._timing.deadline or self._holder() not in (self._identity, ""):
-                logger.warning("lost the lease %s/%s", self._namespace, self._name)
-                return
+            elif self._holder() not in (self._identity, ""):
+                break
+        logger.warning("lost the lease %s/%s", self._namespace, self._name)
 
-    async def _tried(self, within: float | None = None) -> bool:
-        """Whether the lease is ours, taken or renewed just now. Any trouble is a no."""
-        timeout = self._timing.deadline if within is None else max(0.01, min(within, self._timing.deadline))
+    async def _tried(self, within: float) -> bool:
+        """Whether the lease is ours, taken or renewed within so many seconds. Any trouble is a no."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(within):
                 return await self._attempt()
         except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
             logger.debug("lease %s/%s: %s", self._namespace, self._name, error)
@@ -117,7 +127,7 @@ class Election:
             lease = await objects.create(self._transport, self._manifest({}, transitions=0))
             self._observe(lease, started)
             return True
-        if self._seen is None or lease["spec"] != self._seen["spec"]:
+        if self._seen is None or lease["metadata"]["resourceVersion"] != self._seen["metadata"]["resourceVersion"]:
             self._observe(lease, self._monotonic())
         self._seen = lease
         holder = self._holder()
@@ -167,7 +177,13 @@ class Election:
 
 
 async def _ended(task: asyncio.Future[None]) -> None:
-    """Cancel and await, so that nothing of the task goes on afterwards."""
+    """Cancel and await, so that nothing of the task goes on afterwards, not even if we are cancelled meanwhile."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

@@ -1,8 +1,12 @@
-"""Keys that need work: each once however often it is added, never two workers on one, later each time it fails."""
+"""Keys that need work: each once however often it is added, never two workers on one, later each time it fails.
+
+There are two priorities: what somebody has changed goes before what is looked at again without a reason.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -17,25 +21,30 @@ MAX_DELAY = 60.0
 
 
 class Workqueue(Generic[K]):
-    """An ordered set of keys. A key added while it is being worked on is handed out again afterwards."""
+    """Two ordered sets of keys. A key added while it is being worked on is handed out again afterwards."""
 
     def __init__(self) -> None:
-        self._ready: dict[K, None] = {}
+        self._changed: OrderedDict[K, None] = OrderedDict()
+        self._resync: dict[K, None] = {}
         self._running: set[K] = set()
-        self._again: set[K] = set()
+        # Of the keys being worked on, those added meanwhile, and whether as a resync.
+        self._again: dict[K, bool] = {}
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._waker = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._changed) + len(self._resync)
 
-    def add(self, key: K) -> None:
-        """Have the key worked on as soon as a worker is free."""
+    def add(self, key: K, *, resync: bool = False) -> None:
+        """Have the key worked on as soon as a worker is free; as a ``resync``, when nothing else is left to do."""
         if key in self._running:
-            self._again.add(key)
-            return
-        self._ready[key] = None
+            self._again[key] = resync and self._again.get(key, True)
+        elif not resync:
+            self._resync.pop(key, None)
+            self._changed[key] = None
+        elif key not in self._changed:
+            self._resync[key] = None
         self._waker.set()
 
     def add_after(self, key: K, delay: float) -> None:
@@ -49,14 +58,24 @@ class Workqueue(Generic[K]):
         self._timers[key] = loop.call_later(delay, self._due, key)
 
     async def take(self) -> K:
-        """The next key; the caller owes `done` or `failed` for it."""
-        while not self._ready:
+        """The next key; the caller owes `done`, `failed` or `put_back` for it."""
+        while not len(self):
             self._waker.clear()
             await self._waker.wait()
-        key = next(iter(self._ready))
-        del self._ready[key]
+        ready = self._changed or self._resync
+        key = next(iter(ready))
+        del ready[key]
         self._running.add(key)
         return key
+
+    def put_back(self, key: K) -> None:
+        """The work on the key was cancelled; it is handed out again, before others."""
+        self._again.pop(key, None)
+        self._running.discard(key)
+        self._resync.pop(key, None)
+        self._changed[key] = None
+        self._changed.move_to_end(key, last=False)
+        self._waker.set()
 
     def done(self, key: K) -> None:
         """The work on the key went well."""
@@ -74,8 +93,7 @@ class Workqueue(Generic[K]):
     def _release(self, key: K) -> None:
         self._running.discard(key)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self.add(key, resync=self._again.pop(key))
 
     def _due(self, key: K) -> None:
         self._timers.pop(key, None)

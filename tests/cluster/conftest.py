@@ -1,16 +1,48 @@
-"""A Transport that answers from a script: what the API server would say, request by request."""
+"""A Transport that answers from a script, and an event loop whose time passes as fast as it can."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+import selectors
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
+
+T = TypeVar("T")
+
+
+class _Skipping(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
+    """Waits for nothing: what would be waited is added to the time."""
+
+    skipped = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None:
+            raise RuntimeError("nothing will ever happen")
+        self.skipped += timeout
+        return super().select(0)
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """Its time is simulated: a day of waiting passes at once."""
+
+    def __init__(self) -> None:
+        self._skipping = _Skipping()
+        super().__init__(self._skipping)
+
+    def time(self) -> float:
+        return self._skipping.skipped
+
+
+def simulated(main: Coroutine[Any, Any, T]) -> T:
+    """Run to the end in simulated time."""
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        return runner.run(main)
 
 
 class Script:
@@ -65,3 +97,9 @@ class Script:
 @pytest.fixture
 def script() -> type[Script]:
     return Script
+
+
+@pytest.fixture
+def simulate() -> Any:
+    """Runs a coroutine in simulated time."""
+    return simulated

@@ -1,8 +1,9 @@
-"""There are never two leaders: rows with a clock of their own."""
+"""There are never two leaders, whatever the API server does; in simulated time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,22 +13,18 @@ from cluster.election import Election, Timing
 from cluster.transport import ApiError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-FAST = Timing(lease=0.3, deadline=0.2, retry=0.02)
+TIMING = Timing()
 
 
 class Leases:
-    """One Lease with optimistic concurrency; ``broken`` makes it refuse, ``hanging`` makes it silent."""
+    """One Lease with optimistic concurrency. ``present`` are the candidates that work; there may be one at most."""
 
     def __init__(self) -> None:
         self.lease: dict[str, Any] | None = None
         self.version = 0
-        self.broken = self.hanging = False
+        self.present: list[str] = []
 
-    async def request(self, method: str, path: str, *, body: Any = None, **_: Any) -> dict[str, Any]:
-        if self.hanging:
-            await asyncio.Event().wait()
-        if self.broken:
-            raise ApiError(500, "InternalError", "no")
+    def do(self, method: str, body: Any) -> dict[str, Any]:
         if method == "GET":
             if self.lease is None:
                 raise ApiError(404, "NotFound", "no lease")
@@ -46,105 +43,243 @@ class Leases:
 
 
 class Candidate:
-    def __init__(self, api: Leases, name: str) -> None:
-        loop = asyncio.get_running_loop()
-        self.working = False
+    """One process and its own way to the API server.
+
+    ``state`` is ``up``, ``broken`` (answers with errors) or ``hung``; answers to writes come ``slow`` seconds late.
+    Work that is cancelled needs ``leaving`` seconds to end.
+    """
+
+    def __init__(self, api: Leases, name: str, *, slow: float = 0.0, leaving: float = 0.0) -> None:
+        self.api = api
+        self.name = name
+        self.state = "up"
+        self.slow = slow
+        self.leaving = leaving
+        self.hang_after_write = False
         self.terms = 0
         self.election = Election(
-            api,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]
             namespace="mcp-system",
             name="lease",
             identity=name,
-            monotonic=loop.time,
+            monotonic=asyncio.get_running_loop().time,
             now=lambda: NOW,
-            timing=FAST,
+            timing=TIMING,
         )
-        self.task = asyncio.create_task(self.election.run(self.lead))
+        self.task = asyncio.ensure_future(self.election.run(self.lead))
+
+    async def request(self, method: str, path: str, *, body: Any = None, **_: Any) -> dict[str, Any]:
+        await asyncio.sleep(0.001)
+        if self.state == "hung":
+            await asyncio.sleep(1e6)
+        if self.state == "broken":
+            raise ApiError(500, "InternalError", "no")
+        answer = self.api.do(method, body)
+        if method != "GET":
+            self.state = "hung" if self.hang_after_write else self.state
+            await asyncio.sleep(self.slow)
+        return answer
 
     async def lead(self) -> None:
-        self.working = True
         self.terms += 1
+        self.api.present.append(self.name)
+        assert self.api.present == [self.name], "two leaders"
         try:
-            await asyncio.Event().wait()
+            await asyncio.sleep(1e6)
         finally:
-            self.working = False
+            try:
+                await asyncio.sleep(self.leaving)
+            finally:
+                self.api.present.remove(self.name)
+
+    @property
+    def working(self) -> bool:
+        return self.name in self.api.present
 
     async def stop(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-async def until(there: Any) -> None:
-    async with asyncio.timeout(10):
-        while not there():
-            await asyncio.sleep(0.005)
+async def watch(candidates: list[Candidate], seconds: float) -> None:
+    """Let time pass; whatever failed in a candidate fails here."""
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end:
+        assert len(candidates[0].api.present) <= 1
+        for candidate in candidates:
+            if candidate.task.done() and not candidate.task.cancelled():
+                candidate.task.result()
+        await asyncio.sleep(0.05)
 
 
-async def test_the_first_takes_the_lease_and_the_second_waits() -> None:
-    api = Leases()
-    first = Candidate(api, "first")
-    await until(lambda: first.working)
-    second = Candidate(api, "second")
-    await asyncio.sleep(0.5)
-
-    assert first.working
-    assert not second.working
-    assert api.holder == "first"
-    await asyncio.gather(first.stop(), second.stop())
+@pytest.fixture
+def play(simulate: Any) -> Callable[[Callable[[], Awaitable[None]]], None]:
+    return lambda main: simulate(main())
 
 
-async def test_a_leader_that_leaves_gives_the_lease_back() -> None:
-    api = Leases()
-    first = Candidate(api, "first")
-    await until(lambda: first.working)
+def test_the_first_takes_the_lease_and_the_second_waits(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first")
+        await watch([first], 1)
+        second = Candidate(api, "second")
+        await watch([first, second], 120)
+        assert first.working
+        assert api.holder.startswith("first_")
+        await first.stop()
+        await second.stop()
 
-    await first.stop()
-
-    assert api.holder == ""
-    assert not first.working
-
-
-@pytest.mark.parametrize("trouble", ["broken", "hanging"])
-async def test_a_leader_that_cannot_renew_stops_before_another_may_start(trouble: str) -> None:
-    api, working = Leases(), Leases()
-    first = Candidate(api, "first")
-    await until(lambda: first.working)
-    setattr(api, trouble, True)
-    working.lease, working.version = api.lease, api.version
-    second = Candidate(working, "second")
-
-    while not second.working:
-        await asyncio.sleep(0.002)
-        assert not (first.working and second.working)
-
-    assert not first.working
-    assert working.holder == "second"
-    await asyncio.gather(first.stop(), second.stop())
+    play(main)
 
 
-async def test_an_error_of_the_work_ends_the_term_and_is_raised() -> None:
-    api = Leases()
-    candidate = Candidate(api, "first")
-    await until(lambda: candidate.working)
-    await candidate.stop()
+def test_a_leader_that_leaves_gives_the_lease_back_once_its_work_has_ended(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first", leaving=3)
+        await watch([first], 1)
+        second = Candidate(api, "second")
+        await watch([second], 3)
 
-    async def failing() -> None:
-        raise RuntimeError("the work failed")
+        first.task.cancel()
+        await watch([second], 2.5)
+        assert first.working
+        assert api.holder.startswith("first_")
+        first.task.cancel()  # impatience changes nothing
+        await watch([second], 3.0)
+        assert second.working
+        assert first.task.done()
+        await second.stop()
 
-    with pytest.raises(RuntimeError, match="the work failed"):
-        await candidate.election.run(failing)
-    assert api.holder == ""
+    play(main)
 
 
-async def test_a_lease_held_by_a_dead_leader_is_taken_after_its_time() -> None:
-    api = Leases()
-    api.lease = {
-        "metadata": {"resourceVersion": "0"},
-        "spec": {"holderIdentity": "dead", "leaseDurationSeconds": 0, "leaseTransitions": 4},
-    }
+@pytest.mark.parametrize("trouble", ["broken", "hung"])
+def test_a_leader_that_cannot_renew_stops_before_another_may_start(play: Any, trouble: str) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first", leaving=2)
+        await watch([first], 7)
+        first.state = trouble
+        second = Candidate(api, "second")
+        await watch([first, second], 60)
+        assert first.task.done()
+        assert second.working
+        assert api.holder.startswith("second_")
+        await second.stop()
 
-    candidate = Candidate(api, "heir")
-    await until(lambda: candidate.working)
+    play(main)
 
-    assert api.lease["spec"]["leaseTransitions"] == 5
-    await candidate.stop()
+
+def test_a_slow_answer_to_the_lease_makes_the_term_shorter_not_the_lease_longer(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first", slow=9)
+        first.hang_after_write = True
+        await watch([first], 0.5)
+        second = Candidate(api, "second")
+        began = asyncio.get_running_loop().time()
+        while not first.working:
+            await asyncio.sleep(0.05)
+        while first.working:
+            await asyncio.sleep(0.05)
+        assert asyncio.get_running_loop().time() - began < TIMING.deadline
+        await watch([first, second], 60)
+        assert second.working
+        await second.stop()
+
+    play(main)
+
+
+def test_an_answer_that_comes_after_the_deadline_makes_no_leader(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first", slow=11)
+        await watch([first], 11)
+        assert first.terms == 0
+        await first.stop()
+
+    play(main)
+
+
+def test_slow_renewals_keep_the_lease_while_they_come_in_time(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first", slow=3)
+        second = Candidate(api, "second")
+        second.state = "broken"
+        await watch([first], 5)
+        second.state = "up"
+        await watch([first, second], 120)
+        assert (first.terms, second.terms) == (1, 0)
+        await first.stop()
+        await second.stop()
+
+    play(main)
+
+
+def test_two_processes_of_one_name_are_two_candidates(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "same")
+        await watch([first], 1)
+        holder = api.holder
+        second = Candidate(api, "same")
+        await watch([first, second], 60)
+        assert second.terms == 0
+        assert api.holder == holder
+        await first.stop()
+        await second.stop()
+
+    play(main)
+
+
+def test_a_lease_that_somebody_else_took_ends_the_term(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first")
+        await watch([first], 1)
+        assert api.lease is not None
+        api.version += 1
+        spec = {**api.lease["spec"], "holderIdentity": "thief"}
+        api.lease = {"metadata": {**api.lease["metadata"], "resourceVersion": str(api.version)}, "spec": spec}
+        await watch([first], 3)
+        assert not first.working
+        assert first.task.done()
+        assert api.holder == "thief"
+
+    play(main)
+
+
+def test_an_error_of_the_work_ends_the_term_and_is_raised(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        candidate = Candidate(api, "first")
+        await watch([candidate], 1)
+        await candidate.stop()
+
+        async def failing() -> None:
+            raise RuntimeError("the work failed")
+
+        with pytest.raises(RuntimeError, match="the work failed"):
+            await candidate.election.run(failing)
+        assert api.holder == ""
+
+    play(main)
+
+
+def test_a_lease_held_by_a_dead_leader_is_taken_after_its_time(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        api.lease = {
+            "metadata": {"resourceVersion": "0"},
+            "spec": {"holderIdentity": "dead", "leaseDurationSeconds": 30, "leaseTransitions": 4},
+        }
+        heir = Candidate(api, "heir")
+        await watch([heir], 29)
+        assert not heir.working
+        await watch([heir], 4)
+        assert heir.working
+        assert api.lease["spec"]["leaseTransitions"] == 5
+        await heir.stop()
+
+    play(main)

@@ -1,13 +1,12 @@
-"""An API server of one resource, and an event loop whose time passes as fast as nobody needs it."""
+"""An API server of one resource, and an informer that runs against it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import copy
-import selectors
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import Any, Self, TypeVar
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
 
 import aiohttp
 import orjson
@@ -17,37 +16,6 @@ from cluster import resources
 from cluster.clock import Clock
 from cluster.informers.informer import Informer
 from cluster.transport import ApiError
-
-T = TypeVar("T")
-
-
-class _Skipping(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
-    """Waits for nothing: what would be waited is added to the time."""
-
-    skipped = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            raise RuntimeError("nothing will ever happen")
-        self.skipped += timeout
-        return super().select(0)
-
-
-class SimulatedLoop(asyncio.SelectorEventLoop):
-    """Its time is simulated: a day of waiting passes at once."""
-
-    def __init__(self) -> None:
-        self._skipping = _Skipping()
-        super().__init__(self._skipping)
-
-    def time(self) -> float:
-        return self._skipping.skipped
-
-
-def simulated(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in simulated time."""
-    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        return runner.run(main)
 
 
 class Api:
@@ -216,11 +184,6 @@ class Running:
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
             if not isinstance(outcome, asyncio.CancelledError):
                 raise outcome or RuntimeError("it ended")
-
-
-@pytest.fixture
-def simulate() -> Any:
-    return simulated
 
 
 @pytest.fixture
