@@ -1,6 +1,6 @@
-# Two commands do everything on a fresh machine: `make run` shows the product, `make test` proves it.
+# On a fresh machine, `make run` runs the operator on a local cluster and `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help dev lock lint format check fix generate test test-fast test-matrix run wheels clean \
+.PHONY: help dev lock lint format check fix generate test test-fast test-long test-matrix mutation bench run wheels clean \
 	k3d-create k3d-crds k3d-redis k3d-examples k3d-build k3d-deploy k3d-delete kustomize-k3d kustomize-prod
 
 POE := .venv/bin/poe
@@ -10,13 +10,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
-dev: .venv/.ready ## Make .venv with everything that the lock file names
+dev: .venv/.ready ## Create .venv with the locked dependencies
 
 .venv/.ready: poetry.lock pyproject.toml scripts/dev.sh
 	@scripts/dev.sh
 	@touch $@
 
-lock: ## Resolve the dependencies anew
+lock: ## Resolve the dependencies and write poetry.lock
 	@scripts/dev.sh lock
 
 lint: dev ## Run Ruff and check the import contracts
@@ -28,49 +28,63 @@ format: dev ## Format the code
 check: dev ## Check formatting, lint, import contracts and types
 	@$(POE) check
 
-fix: dev ## Repair what can be repaired automatically
+fix: dev ## Fix lint findings and formatting automatically
 	@$(POE) fix
 
 generate: dev ## Write the generated files
 	@$(POE) generate
 
-test-fast: dev ## Unit tests only: no cluster
+test-fast: dev ## Run the unit tests, without a cluster
 	@$(POE) test-fast
 
-test: dev ## Everything: checks, unit, integration (control plane), e2e (node, real pods)
+test: dev ## Run all checks and tests: unit, integration (control plane), e2e (node, real pods)
 	@$(POE) check
 	@$(POE) test
 
-test-matrix: dev ## The API's schemas and the whole corpus on every supported version of Kubernetes
+test-long: dev ## Run the tests that take minutes
+	@$(POE) test-long
+
+mutation: dev ## Run mutation tests and write docs/mutation.md; PATTERN='certs.*' limits them (takes hours without)
+	@.venv/bin/python -m scripts.mutation $(PATTERN)
+
+bench: dev ## Run the benchmarks
+	@.venv/bin/python -m scripts.benchmark
+	@set -e; for file in scripts/bench/*.py; do \
+		module=$$(basename $$file .py); \
+		case $$module in _*|fake_*) continue ;; esac; \
+		echo "== $$module"; .venv/bin/python -m scripts.bench.$$module; \
+	done
+
+test-matrix: dev ## Run the integration tests on every supported version of Kubernetes
 	@for version in $(KUBERNETES); do \
 		echo "== Kubernetes $$version" && .venv/bin/pytest -q tests/integration --kubernetes=$$version || exit 1; \
 	done
 
-run: dev ## The product on a local cluster of its own; CONTEXT=name uses a cluster of yours
+run: dev ## Run the operator on a local cluster, or with CONTEXT=name on a cluster of your kubeconfig
 	@.venv/bin/python -m scripts.run $(if $(CONTEXT),--context $(CONTEXT)) $(RUN_ARGS)
 
-wheels: dev ## Gather dist/wheels for `docker build .`
+wheels: dev ## Collect dist/wheels for `docker build .`
 	@.venv/bin/python -m scripts.wheelhouse
 
-k3d-create: ## A k3d cluster (needs Docker)
+k3d-create: ## Create a k3d cluster (needs Docker)
 	@scripts/k3d-cluster.sh create
 
-k3d-crds: ## Apply the CustomResourceDefinitions to it
+k3d-crds: ## Apply the CustomResourceDefinitions to the k3d cluster
 	@scripts/k3d-cluster.sh crds
 
-k3d-redis: ## Put a Redis for the examples into it
+k3d-redis: ## Deploy a Redis for the examples to the k3d cluster
 	@scripts/k3d-cluster.sh redis
 
-k3d-examples: ## Apply the examples to it
+k3d-examples: ## Apply the examples to the k3d cluster
 	@scripts/k3d-cluster.sh examples
 
-k3d-build: wheels ## Build the image with Docker and import it
+k3d-build: wheels ## Build the image with Docker and import it into the k3d cluster
 	@scripts/k3d-cluster.sh build
 
-k3d-deploy: ## Deploy the operator into it
+k3d-deploy: ## Deploy the operator to the k3d cluster
 	@scripts/k3d-cluster.sh deploy
 
-k3d-delete: ## Delete it
+k3d-delete: ## Delete the k3d cluster
 	@scripts/k3d-cluster.sh delete
 
 kustomize-k3d: ## Print the manifests of the k3d overlay
@@ -79,5 +93,5 @@ kustomize-k3d: ## Print the manifests of the k3d overlay
 kustomize-prod: ## Print the manifests of the production overlay
 	@scripts/kustomize.sh manifests/overlays/production
 
-clean: ## Remove what was built here (the cache outside stays)
-	@rm -rf .venv dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+clean: ## Remove everything that was built in this folder; the cache stays
+	@rm -rf .venv dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis mutants

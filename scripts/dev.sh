@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make .venv/ with everything the lock file names, by Poetry, which lives in a venv of its own under the cache.
+# Create .venv with the locked dependencies. Poetry is installed into a virtual environment in the cache.
 set -eu
 cd "$(dirname "$0")/.."
 POETRY_VERSION=2.5.1
@@ -24,7 +24,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     echo "dev: installing the Debian package python3-venv"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
   else
-    echo "$python lacks venv and ensurepip; install the package python3-venv and try again" >&2
+    echo "$python lacks venv and ensurepip; install the package python3-venv and retry" >&2
     exit 1
   fi
 fi
@@ -37,8 +37,8 @@ if [ ! -x "$tool/bin/poetry" ]; then
     "poetry==$POETRY_VERSION" "poetry-plugin-pypi-mirror==$MIRROR_PLUGIN_VERSION"
 fi
 
-# Some mirrors of PyPI serve the simple index and not the JSON interface that Poetry asks first; the plugin makes
-# Poetry use the index that pip is configured with. The lock file and its hashes stay as they are.
+# Some mirrors of PyPI serve only the simple index and not the JSON API that Poetry uses first. The plugin makes Poetry
+# use pip's configured index; the lock file and its hashes do not change.
 if [ -z "${POETRY_PYPI_MIRROR_URL:-}" ]; then
   POETRY_PYPI_MIRROR_URL=$("$tool/bin/python" -m pip config get global.index-url 2>/dev/null ||
     "$tool/bin/python" -c 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)')

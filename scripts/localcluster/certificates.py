@@ -1,4 +1,4 @@
-"""The certificates and kubeconfigs of one cluster: a CA, and a client certificate a component."""
+"""The certificates and kubeconfigs of one cluster: a CA and a client certificate for each component."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Authority"]
 
 LIFE = dt.timedelta(days=30)
-# Python 3.13 and newer trust no CA that does not say what its key is for.
+# Python 3.13 and newer reject a CA without keyUsage.
 _KEY_USAGE = x509.KeyUsage(
     digital_signature=True,
     key_cert_sign=True,
@@ -35,7 +35,7 @@ _KEY_USAGE = x509.KeyUsage(
 
 
 class Authority:
-    """The CA of a cluster, in a directory."""
+    """The CA of a cluster; its files are in a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -54,7 +54,7 @@ class Authority:
         self.ca_file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, file: str, name: str, groups: Sequence[str] = (), hosts: Sequence[str] = ()) -> tuple[Path, Path]:
-        """A certificate for client and server use, and its key, as files."""
+        """Issue a certificate for client and server use; returns the files of certificate and key."""
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -76,7 +76,7 @@ class Authority:
         return pair
 
     def kubeconfig(self, file: Path, server: str, name: str, groups: Sequence[str] = ()) -> Path:
-        """A kubeconfig with everything in it, for one identity."""
+        """Write a self-contained kubeconfig for one identity."""
         certificate, key = self.issue(file.stem, name, groups)
         encoded = [base64.b64encode(part.read_bytes()).decode() for part in (self.ca_file, certificate, key)]
         config = {
@@ -94,14 +94,14 @@ class Authority:
         return file
 
     def signing_key(self) -> Path:
-        """The key that signs service account tokens."""
+        """Write the key that signs service account tokens."""
         file = self._directory / "service-accounts.key"
         _write_key(file, rsa.generate_private_key(65537, 2048))
         return file
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)  # noqa: TID251 -- a script's own rim
+    now = dt.datetime.now(dt.UTC)  # noqa: TID251 -- a script reads the clock
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

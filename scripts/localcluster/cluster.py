@@ -1,4 +1,4 @@
-"""A cluster: up, down, and what there is of it. The Python face of the test bed."""
+"""Starts, finds and stops local clusters: the Python API of this package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READY_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster that is up. ``host_address`` is where the cluster reaches a process of this machine."""
+    """A running cluster. ``host_address`` is the address of this machine as seen from the cluster."""
 
     name: str
     directory: Path
@@ -38,12 +38,12 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """The kubeconfig of its administrator."""
+        """The kubeconfig of the administrator."""
         return self.directory / "kubeconfig"
 
     @property
     def kubectl(self) -> Path:
-        """A kubectl of the cluster's own version."""
+        """A kubectl of the cluster's version."""
         return self.directory / "bin" / "kubectl"
 
     def run(self, *words: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -55,29 +55,29 @@ class Cluster:
         return done
 
     def log(self, component: str) -> str:
-        """What a component has printed."""
+        """The log of a component."""
         return (self.directory / "logs" / f"{component}.log").read_text(errors="replace")
 
     def load_image(self, archive: Path) -> None:
-        """Make the images of a docker archive known to the node."""
+        """Load the images of a Docker archive into the node."""
         images.load(self.directory / "containerd.sock", archive)
 
     def dead(self) -> dict[str, str]:
-        """The components that have died, with the last lines of their logs."""
+        """The components that have exited, with the last lines of their logs."""
         return dict(_state(self.directory).get("dead", {}))
 
     def pids(self) -> dict[str, int]:
-        """The process ids of the components, as the cluster's own namespace counts them."""
+        """The process IDs of the components in the PID namespace of the cluster."""
         return dict(_state(self.directory).get("pids", {}))
 
     def down(self) -> None:
-        """Take it down; nothing of it is left."""
+        """Stop the cluster and remove everything that it created."""
         down(self.name)
 
 
 @contextlib.contextmanager
 def running(name: str, *, node: bool = False, kubernetes: str = binaries.DEFAULT_KUBERNETES) -> Iterator[Cluster]:
-    """A cluster for the length of a block."""
+    """Run a cluster for the duration of a block."""
     cluster = up(name, node=node, kubernetes=kubernetes)
     try:
         yield cluster
@@ -86,29 +86,29 @@ def running(name: str, *, node: bool = False, kubernetes: str = binaries.DEFAULT
 
 
 def up(name: str = "dev", *, node: bool = False, kubernetes: str = binaries.DEFAULT_KUBERNETES) -> Cluster:
-    """Bring a cluster up; one of that name that stands already is taken as it is. Raises RuntimeError if it fails."""
+    """Start a cluster, or return the running one of this name. Raises RuntimeError if it fails."""
     if node and (os.geteuid() != 0 or platform.system() != "Linux"):
-        progress.note("a node needs root on Linux: this is the control plane only")
+        progress.note("a node needs root on Linux: starting the control plane only")
         node = False
-    standing = find(name)
-    if standing is not None and not standing.dead():
-        if (standing.node or not node) and standing.kubernetes == kubernetes:
-            return standing
-        what = f"Kubernetes {standing.kubernetes}{' with a node' if standing.node else ', control plane only'}"
-        raise RuntimeError(f'a cluster "{name}" stands already: {what}; take it down first, or use another name')
+    existing = find(name)
+    if existing is not None and not existing.dead():
+        if (existing.node or not node) and existing.kubernetes == kubernetes:
+            return existing
+        what = f"Kubernetes {existing.kubernetes}{' with a node' if existing.node else ', control plane only'}"
+        raise RuntimeError(f'cluster "{name}" already runs {what}; stop it or use another name')
     down(name)
     if node:
         packages.ensure(packages.NODE)
     programs = _programs(kubernetes, node=node)
     try:
-        return _raised(name, programs, node=node, kubernetes=kubernetes)
+        return _start(name, programs, node=node, kubernetes=kubernetes)
     except BaseException:
         down(name)
         raise
 
 
 def down(name: str = "dev") -> None:
-    """Take a cluster down: processes, mounts, interfaces, files. One that is not there is fine."""
+    """Stop a cluster and remove its processes, mounts, interfaces and files. Does nothing if it does not exist."""
     directory = paths.cluster_directory(name)
     spec = _read(directory / "spec.json")
     if spec.get("parent"):
@@ -120,7 +120,7 @@ def down(name: str = "dev") -> None:
 
 
 def find(name: str) -> Cluster | None:
-    """The cluster of this name, if its parent process is alive."""
+    """The cluster of this name if its parent process is alive, else None."""
     directory = paths.cluster_directory(name)
     spec = _read(directory / "spec.json")
     if not spec.get("ready") or not _is_ours(int(spec["parent"]), directory):
@@ -129,7 +129,7 @@ def find(name: str) -> Cluster | None:
 
 
 def _programs(kubernetes: str, *, node: bool) -> dict[str, str]:
-    """Where each program is. Multi-call binaries are called by name, through links in the cluster's directory."""
+    """The path of each program. A multi-call binary is started through links with the names of its programs."""
     programs = {name: str(binaries.kubernetes(kubernetes)) for name in _MULTI_CALL}
     assets = os.environ.get("KUBEBUILDER_ASSETS")  # noqa: TID251 -- the convention of envtest
     if assets:
@@ -144,7 +144,7 @@ _MULTI_CALL = (
 )  # fmt: skip
 
 
-def _raised(name: str, programs: dict[str, str], *, node: bool, kubernetes: str) -> Cluster:
+def _start(name: str, programs: dict[str, str], *, node: bool, kubernetes: str) -> Cluster:
     directory = paths.cluster_directory(name)
     directory.parent.mkdir(mode=0o700, exist_ok=True)
     (directory / "logs").mkdir(parents=True)
@@ -155,7 +155,7 @@ def _raised(name: str, programs: dict[str, str], *, node: bool, kubernetes: str)
     with binaries.locked("network"):
         net = network.free(name) if node else network.loopback()
         ports = components.Ports() if node else components.Ports(*_free_ports(5))
-        # Written first: what fails or is interrupted half-way is then known to `down`.
+        # Written first, so that `down` can clean up after a failure or interruption.
         _write(directory, {"namespaces": node, "network": asdict(net)})
         net.create()
     with progress.step(f"starting Kubernetes {kubernetes}{' with a node' if node else ', control plane only'}"):
@@ -238,7 +238,7 @@ def _wait(cluster: Cluster, what: str, there: Any) -> None:
             return
         if time.monotonic() > deadline:
             logs = "\n".join(f"{log.name}: {log.read_text()[-500:]}" for log in (cluster.directory / "logs").iterdir())
-            raise RuntimeError(f"{what} did not come up within {READY_SECONDS} s\n{logs}")
+            raise RuntimeError(f"{what} was not ready within {READY_SECONDS} s\n{logs}")
         time.sleep(0.1)
 
 
@@ -257,7 +257,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _is_ours(pid: int, directory: Path) -> bool:
-    """Whether the process is the parent of this cluster, and not another one that got its number."""
+    """Whether the process is the parent of this cluster, and not another one with a reused PID."""
     with contextlib.suppress(OSError):
         return str(directory) in Path(f"/proc/{pid}/cmdline").read_text()
     return False
@@ -274,7 +274,7 @@ def _end(pid: int, directory: Path, *, gently: bool) -> None:
 
 
 def _remove_cgroups(_name: str) -> None:
-    """Empty control groups of containers that are gone."""
+    """Remove the empty control groups of deleted containers."""
     for base in Path("/sys/fs/cgroup").glob("*/k8s.io"):
         for group in sorted(base.rglob("*"), reverse=True):
             if group.is_dir():

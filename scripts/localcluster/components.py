@@ -1,4 +1,4 @@
-"""What runs in a cluster, and how it is called: command lines and configuration files."""
+"""The components of a cluster: their command lines and configuration files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOMAIN = "cluster.local"
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A program of the cluster; ``log`` gets what it prints."""
+    """A component and its command line."""
 
     name: str
     command: list[str]
@@ -28,7 +28,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of the control plane: free ones on loopback, fixed ones in a namespace of its own."""
+    """The ports of the control plane: the defaults in a network namespace, free ports on loopback."""
 
     etcd: int = 2379
     peer: int = 2380
@@ -117,7 +117,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _containerd(directory: Path, socket: Path) -> str:
-    # restrict_oom_score_adj: where a machine forbids lowering the score, runc would fail at its first child.
+    # restrict_oom_score_adj: runc fails where the machine forbids lowering the score.
     return f"""
 version = 2
 root = "{directory / "containerd"}"

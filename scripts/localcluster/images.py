@@ -1,4 +1,4 @@
-"""Container images where no registry can be reached: bases out of Debian packages, the project's own by buildah."""
+"""Builds container images without a registry: base images from Debian packages, the operator's image with buildah."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BUILDAH = ["buildah", "--storage-driver", "vfs"]
 
 
 def load(socket: Path, archive: Path) -> None:
-    """Import a docker archive into containerd. Raises RuntimeError with what ``ctr`` said."""
+    """Import a Docker archive into containerd. Raises RuntimeError with the error of ``ctr``."""
     _run(["ctr", "-a", str(socket), "-n", "k8s.io", "images", "import", str(archive)])
 
 
 def pause(name: str) -> Path:
-    """The image of the sandbox that every pod has: one static program that sleeps."""
+    """The pause image of pod sandboxes: one static program that sleeps."""
     busybox = Path("/usr/bin/busybox") if Path("/usr/bin/busybox").exists() else Path("/bin/busybox")
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
@@ -38,14 +38,14 @@ def pause(name: str) -> Path:
 
 
 def redis(name: str = "localhost/redis:dev") -> Path:
-    """Redis out of Debian's package."""
+    """The image of Redis, from Debian's package."""
     packages.ensure(packages.IMAGES)
     root = _debian("redis", "sid", REDIS_PACKAGES)
     return _archive(f"image-{root.stem}", name, root.read_bytes(), ["/usr/bin/redis-server"])
 
 
 def operator(name: str = "localhost/mcp-operator:dev") -> Path:
-    """The operator's image, by the project's own Dockerfile, on Debian's Python 3.14."""
+    """The image of the operator, from the project's Dockerfile on Debian's Python 3.14."""
     packages.ensure(packages.IMAGES)
     base = _debian("python", "sid", PYTHON_PACKAGES)
     wheelhouse = wheels.wheelhouse()
@@ -78,7 +78,7 @@ def _build(name: str, base: Path, wheelhouse: list[Path], dockerfile: Path, arch
 
 
 def _debian(what: str, suite: str, include: str) -> Path:
-    """The file system of a few Debian packages, as a tar."""
+    """The file system of Debian packages, as a tar archive."""
     result = paths.cache() / f"{what}-{paths.fingerprint(suite.encode(), include.encode())}.tar"
     if result.exists():
         return result
@@ -92,12 +92,12 @@ def _debian(what: str, suite: str, include: str) -> Path:
 
 
 def _mirror() -> str:
-    """The mirror that this machine installs its own packages from."""
+    """The Debian mirror in the apt sources of this machine."""
     for file in (*Path("/etc/apt/sources.list.d").glob("*.sources"), *Path("/etc/apt").rglob("*.list")):
         found = re.search(r"^(?:URIs:|deb(?: \[[^\]]*\])?)\s+(\S+/debian/?)(?:\s|$)", file.read_text(), re.MULTILINE)
         if found:
             return found[1]
-    raise RuntimeError("the apt sources of this machine name no Debian mirror")
+    raise RuntimeError("no Debian mirror in the apt sources of this machine")
 
 
 def _archive(file: str, name: str, layer: bytes, command: list[str]) -> Path:
@@ -111,7 +111,7 @@ def _archive(file: str, name: str, layer: bytes, command: list[str]) -> Path:
 
 
 def _write_archive(file: Path, name: str, layer: bytes, command: list[str]) -> None:
-    """A docker archive with one layer."""
+    """Write a Docker archive with one layer."""
     config = json.dumps(
         {
             "architecture": "amd64",
@@ -132,4 +132,4 @@ def _write_archive(file: Path, name: str, layer: bytes, command: list[str]) -> N
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command[:8])} … ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        raise RuntimeError(f"{' '.join(command[:8])} … exited with {done.returncode}:\n{done.stderr[-3000:]}")

@@ -1,4 +1,4 @@
-"""The operator in a cluster of the test bed: images, manifests, and waiting until it does what it is for."""
+"""Installs the operator in a local cluster and waits until it is ready."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS = 180
 
 
 def install(cluster: Cluster) -> None:
-    """Deploy the operator by ``overlays/dev`` and wait until its admission hook is proved and in force."""
+    """Deploy the operator with ``overlays/dev`` and wait until its admission webhook is enforced."""
     for name, archive in (("operator", images.operator()), ("Redis", images.redis())):
         with progress.step(f"loading the image of the {name}"):
             cluster.load_image(archive)
@@ -28,11 +28,11 @@ def install(cluster: Cluster) -> None:
         cluster.run("apply", "-k", str(MANIFESTS / "overlays" / "dev"))
         for deployment in ("mcp-operator-webhook", "mcp-operator-controller"):
             cluster.run("-n", "mcp-system", "rollout", "status", f"deployment/{deployment}", f"--timeout={SECONDS}s")
-        until("the admission hook is in force", lambda: failure_policy(cluster) == "Fail")
+        until("the admission webhook is enforced", lambda: failure_policy(cluster) == "Fail")
 
 
 def examples(cluster: Cluster) -> None:
-    """Apply the backend and ``examples/valid``, and wait until the servers that select something are ready."""
+    """Apply the backend and ``examples/valid``, and wait until MCPServer shop/main is ready."""
     with progress.step("applying manifests/examples: a backend, tools, prompts, resources, servers"):
         cluster.run("apply", "-k", str(MANIFESTS / "examples" / "backend"))
         cluster.run("-n", "shop", "rollout", "status", "deployment/orders", f"--timeout={SECONDS}s")
@@ -42,15 +42,15 @@ def examples(cluster: Cluster) -> None:
 
 
 def failure_policy(cluster: Cluster) -> str:
-    """``Fail`` or ``Ignore``; empty before the validating hook is registered."""
+    """``Fail`` or ``Ignore``; empty before the validating webhook is registered."""
     found = cluster.run("get", "validatingwebhookconfiguration", "mcp-operator-validating", "-o", "json", check=False)
     return str(json.loads(found.stdout)["webhooks"][0]["failurePolicy"]) if found.returncode == 0 else ""
 
 
 def until(what: str, there: Callable[[], bool], seconds: float = SECONDS) -> None:
-    """Wait until it is so. Raises RuntimeError when it takes too long."""
+    """Wait until the condition holds. Raises RuntimeError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not there():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"not so after {seconds:.0f} s: {what}")
+            raise RuntimeError(f"timed out after {seconds:.0f} s waiting until {what}")
         time.sleep(0.2)

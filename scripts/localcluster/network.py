@@ -1,4 +1,4 @@
-"""The network of a cluster with a node: its own namespace, a veth pair to the host, routes to pods and Services."""
+"""The network of a cluster with a node: a namespace, a veth pair to the host, routes to pods and Services."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SLOTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Addresses of one cluster. Without a ``namespace`` it is control plane only, on loopback."""
+    """The addresses of one cluster. Without a ``namespace`` it has only a control plane, on loopback."""
 
     slot: int
     namespace: str | None
@@ -24,7 +24,7 @@ class Network:
 
     @property
     def host(self) -> str:
-        """The address of the host as the cluster sees it: a process that listens there is reached from within."""
+        """The address of the host as seen from the cluster; processes that listen there are reachable."""
         return f"10.111.{self.slot}.1" if self.namespace else "127.0.0.1"
 
     @property
@@ -53,7 +53,7 @@ class Network:
         return f"mcplc{self.slot}o"
 
     def create(self) -> None:
-        """Make it. Raises RuntimeError with what ``ip`` said."""
+        """Create namespace, interfaces and routes. Raises RuntimeError with the error of ``ip``."""
         if self.namespace is None:
             return
         inner, inside = f"mcplc{self.slot}i", ("netns", "exec", self.namespace, "ip")
@@ -70,24 +70,24 @@ class Network:
             _ip("route", "replace", subnet, "via", self.node)
 
     def remove(self) -> None:
-        """Undo it, as far as it is there. With the namespace go its interfaces, routes and packet filters."""
+        """Remove what `create` made, if it exists. Interfaces, routes and packet filters vanish with the namespace."""
         if self.namespace is not None:
             for command in (("link", "delete", self.outer), ("netns", "delete", self.namespace)):
                 subprocess.run(["ip", *command], capture_output=True, check=False)
 
 
 def loopback() -> Network:
-    """For a control plane alone."""
+    """The network of a cluster without a node."""
     return Network(0, None)
 
 
 def free(name: str) -> Network:
-    """A network that no interface or namespace of the host collides with. Call it under a lock, and create it there."""
+    """An unused network. Call and create it under the same lock."""
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     for slot in range(SLOTS):
         if f"mcplc{slot}o" not in links:
             return Network(slot, f"mcp-{name}")
-    raise RuntimeError(f"{SLOTS} clusters stand on this machine; take some down")
+    raise RuntimeError(f"{SLOTS} clusters run on this machine; stop some")
 
 
 def _ip(*words: str) -> None:

@@ -1,4 +1,4 @@
-"""The Debian packages that a node and its images need: installed once, in one announced step, as root."""
+"""Installs the Debian packages that a node and its images need, as root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scripts.localcluster import progress
 
 __all__ = ["IMAGES", "NODE", "REDIS", "ensure"]
 
-# Package, and a program that shows that it is there.
+# Package, and a file that shows that it is installed.
 NODE = {
     "containerd": "/usr/bin/containerd",
     "runc": "/usr/sbin/runc",
@@ -31,20 +31,20 @@ REDIS = {"redis-server": "/usr/bin/redis-server"}
 
 
 def ensure(wanted: dict[str, str]) -> None:
-    """Install what is missing. Raises RuntimeError where that cannot be done, with what a person can do."""
+    """Install missing packages. Raises RuntimeError where that is impossible, with instructions."""
     missing = sorted(package for package, file in wanted.items() if not _present(file))
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise RuntimeError(f"these packages are missing, and only root on Debian can install them: {' '.join(missing)}")
+        raise RuntimeError(f"missing packages, which only root on Debian can install: {' '.join(missing)}")
     with progress.step(f"installing the Debian packages {' '.join(missing)}"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}  # noqa: TID251 -- a script's own rim
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}  # noqa: TID251 -- a script reads the environment
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
         for command in (["apt-get", "update", "-qq"], install):
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
-        # The packaged daemons would start at boot; a cluster runs its own.
+        # The daemons of these packages would start at boot; a cluster starts its own.
         if shutil.which("systemctl"):
             for unit in ("containerd", "redis-server"):
                 subprocess.run(["systemctl", "disable", "--now", unit], capture_output=True, check=False)

@@ -1,7 +1,7 @@
-"""The parent of a cluster's processes: starts them, watches them, and takes them with it when it goes.
+"""The parent of a cluster's processes: starts and watches them, and ends them when it exits.
 
-With a node it is the first process of its own pid and mount namespaces, so that its end is the end of every process and
-mount of the cluster. Without, its children ask the kernel to die with it.
+With a node it is the first process of a PID and a mount namespace, so all processes and mounts of the cluster end with
+it. Without a node, its children have a parent-death signal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PRIVATE = tuple(map(Path, ("/run/netns", "/run/containerd", "/var/lib/cni", "/va
 
 
 def main(directory: Path) -> int:
-    """Run what ``spec.json`` in the directory lists until told to stop; ``state.json`` says how it goes."""
+    """Run the components of ``spec.json`` until SIGTERM or SIGINT, and report their state in ``state.json``."""
     spec = json.loads((directory / "spec.json").read_text())
     if spec["namespaces"]:
         _prepare_namespaces()
@@ -42,11 +42,11 @@ def main(directory: Path) -> int:
     commands = {component["name"]: component["command"] for component in spec["components"]}
     order = [name for name in commands if name in FIRST] + ["kube-apiserver"]
     for name in order:
-        running[name] = _started(directory, name, commands[name])
+        running[name] = _start(directory, name, commands[name])
     _wait_for_api(directory, spec["server"], running, stopping)
     for name, command in commands.items():
         if name not in running:
-            running[name] = _started(directory, name, command)
+            running[name] = _start(directory, name, command)
     _write(directory, running, {})
     dead: dict[str, str] = {}
     while not stopping:
@@ -64,7 +64,7 @@ def main(directory: Path) -> int:
 
 
 def _prepare_namespaces() -> None:
-    """A /proc of the new pid namespace, what programs write outside of our directory, and forwarding."""
+    """Mount /proc of the new PID namespace and private directories, and enable forwarding."""
     if LIBC.mount(b"proc", b"/proc", b"proc", MS_NODEV_NOSUID_NOEXEC, None) != 0:
         raise OSError(ctypes.get_errno(), "mounting /proc")
     for place in PRIVATE:
@@ -74,18 +74,24 @@ def _prepare_namespaces() -> None:
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
-def _started(directory: Path, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+def _start(directory: Path, name: str, command: list[str]) -> subprocess.Popen[bytes]:
     log = (directory / "logs" / f"{name}.log").open("ab")
     parent = os.getpid()
 
-    def tied() -> None:
+    def set_death_signal() -> None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
 
     environment = {key: value for key, value in os.environ.items() if not key.startswith("KUBE")}  # noqa: TID251
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=tied, env=environment, cwd=directory
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        preexec_fn=set_death_signal,
+        env=environment,
+        cwd=directory,
     )
 
 
@@ -103,12 +109,12 @@ def _wait_for_api(directory: Path, server: str, running: dict[str, Any], stoppin
 
 
 def _reap(running: dict[str, Any], dead: dict[str, str], directory: Path) -> None:
-    """Note which components have died, and, as the first process, take leave of orphans."""
+    """Record components that have exited and, as the first process, reap orphans."""
     changed = False
     for name, process in running.items():
         if name not in dead and process.poll() is not None:
             log = (directory / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
-            dead[name] = f"{name} ended with {process.returncode}:\n" + "\n".join(log[-TAIL:])
+            dead[name] = f"{name} exited with {process.returncode}:\n" + "\n".join(log[-TAIL:])
             changed = True
     if changed:
         _write(directory, running, dead)

@@ -1,4 +1,4 @@
-"""Where things are kept: what is built, in the cache; what belongs to one cluster, in a directory of its own."""
+"""The directories of the cache, which keeps builds, and of each cluster."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ROOT = SOURCES.parent.parent
 
 
 def cache() -> Path:
-    """The cache directory, made if it was not there."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")  # noqa: TID251 -- a script's own rim
+    """The cache directory; created if missing."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")  # noqa: TID251 -- a script reads the environment
     directory = base / "mcp-operator"
     directory.mkdir(parents=True, exist_ok=True)
     return directory
@@ -26,18 +26,18 @@ def _clusters_directory() -> Path:
 
 
 def cluster_directory(name: str) -> Path:
-    """The directory of one cluster; short, because sockets live in it."""
+    """The directory of one cluster. The path is short because it contains sockets."""
     return _clusters_directory() / name
 
 
 def clusters() -> list[str]:
-    """The names of all clusters that have a directory."""
+    """The names of all clusters with a directory."""
     base = _clusters_directory()
     return sorted(path.name for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
 
 
 def fingerprint(*parts: bytes) -> str:
-    """A short name for content."""
+    """A short digest of the parts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(hashlib.sha256(part).digest())

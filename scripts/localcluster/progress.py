@@ -1,4 +1,4 @@
-"""One line a step, with its time."""
+"""Prints a line for each step, with its duration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["note", "step"]
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Print what is done and how long it took, also when it failed."""
+    """Print the step and its duration when it has ended, also after a failure."""
     started = time.monotonic()
     try:
         yield

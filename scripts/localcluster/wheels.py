@@ -1,4 +1,4 @@
-"""The wheels that the image installs: the project's own, and what the lock file names, for the image's Python."""
+"""The wheels that the image installs: the project and its locked dependencies, for the image's Python."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PYTHON = "3.14"
 
 
 def wheelhouse() -> list[Path]:
-    """All wheels, sorted by name: dependencies from the cache, the project's own made anew."""
+    """All wheels: dependencies from the cache, the project's freshly built."""
     return [*_dependencies(), _project()]
 
 
 def locked_requirements(lock: Path) -> list[str]:
-    """What the lock file names for production, as requirements with hashes."""
+    """The production dependencies of the lock file, as requirements with hashes."""
     packages = tomllib.loads(lock.read_text())["package"]
     lines = []
     for package in packages:
@@ -69,4 +69,4 @@ def _pip(*words: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"pip {words[0]} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        raise RuntimeError(f"pip {words[0]} exited with {done.returncode}:\n{done.stderr[-3000:]}")
