@@ -36,7 +36,7 @@ class Bulkheads:
     def limit(self, name: str, limit: int) -> Iterator[None]:
         """Count one call. Raises CallError ``unavailable`` if ``limit`` calls are in progress under this name."""
         if self._in_progress[name] >= limit:
-            message = f"{limit} calls to this backend are in progress, which is its limit"
+            message = f"{limit} calls to this backend are in progress, which is the limit; retry in 1 s"
             raise CallError("unavailable", message, retryable=True, retry_after=1)
         self._in_progress[name] += 1
         try:

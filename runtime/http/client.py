@@ -83,7 +83,7 @@ class HttpClient:
             raise faults.timeout(timeout, retryable=request.idempotent) from error
         except (aiohttp.ClientError, OSError) as error:
             host = URL(request.url, encoded=True).host
-            message = f"cannot connect to {host}: {type(error).__name__}"
+            message = f"the request to {host} failed: {type(error).__name__}"
             raise CallError("unreachable", message, retryable=request.idempotent) from error
 
     def _ssl_context(self, tls: Tls) -> ssl.SSLContext:
@@ -111,7 +111,8 @@ async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool) -> t
         if len(body) > limit:
             response.close()
             if not cut:
-                raise CallError("bad_response", f"the reply is larger than {limit} bytes", status=response.status)
+                message = f"the reply is larger than {limit} bytes; narrow the request"
+                raise CallError("bad_response", message, status=response.status)
             is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
             return bytes(body[:limit]), (response.content_length or 0) if is_plain else 0
     return bytes(body), None

@@ -138,7 +138,7 @@ async def backend() -> AsyncIterator[int]:
 
 FAULTS = {
     "missing": CallError("not_found", "the backend answered 404", status=404),
-    "gone": CallError("unreachable", "cannot connect to 127.0.0.1", retryable=True),
+    "gone": CallError("unreachable", "the request to 127.0.0.1 failed", retryable=True),
     "slow": CallError("timeout", "no reply within 1 s"),
 }
 

@@ -53,7 +53,7 @@ def map_operation(operation: Operation, parameters: Mapping[str, str], body: byt
         name = parameter.name
         if name not in parameters:
             if parameter.required or parameter.place == "path":
-                raise escaping.refuse(name, "required, but missing")
+                raise CallError("invalid_arguments", f'missing required parameter "{name}"')
         elif parameter.place == "path":
             path_values[name] = parameters[name]
         elif parameter.place == "query":
@@ -125,7 +125,7 @@ def _fill_path(template: str, sources: Sources) -> Iterator[str]:
         name, is_multi_segment = match[1], match[2]
         value = pointers.argument(sources.arguments, name)
         if value is pointers.ABSENT or value is None:
-            raise escaping.refuse(name, "required, but missing")
+            raise CallError("invalid_arguments", f'missing required argument "{name}"')
         text = escaping.to_text(name, value)
         yield escaping.escape_segments(name, text) if is_multi_segment else escaping.escape_segment(name, text)
         position = match.end()

@@ -264,7 +264,7 @@ async def test_a_refused_connection_is_unreachable_and_retryable(harness: Harnes
     found = await fault(harness, away)
 
     assert (found.code, found.retryable, harness.slept) == ("unreachable", True, [0.1])
-    assert "cannot connect to 127.0.0.1" in found.message
+    assert "the request to 127.0.0.1 failed: ClientConnectorError" in found.message
 
 
 async def test_a_slow_backend_times_out_by_the_tool_or_by_the_server(harness: Harness, service: Service) -> None:
@@ -342,7 +342,7 @@ def large() -> web.Response:
 async def test_a_reply_that_is_too_large_is_rejected_or_truncated(harness: Harness, service: Service) -> None:
     service.answers = [large, large, large]
 
-    assert (await fault(harness, tool(service))).message == "the reply is larger than 4096 bytes"
+    assert (await fault(harness, tool(service))).message == "the reply is larger than 4096 bytes; narrow the request"
     cut = tool(service, response=Response(max_bytes=100, on_too_large="Truncate"))
     result = await harness.dispatcher.call(cut, {}, CONTEXT)
     assert len(result["content"][0]["text"]) == 100

@@ -31,6 +31,16 @@ def test_only_properties_declare_headers() -> None:
     assert param_headers.of_schema(endless) == ()
 
 
+def test_a_client_sends_scalars_and_encodes_what_a_header_cannot_hold() -> None:
+    arguments = {"region": "süd", "deep": {"count": 42}, "plain": "x"}
+
+    sent = dict(param_headers.build(SCHEMA, arguments))
+
+    assert sent == {"mcp-param-region": "=?base64?c8O8ZA==?=", "mcp-param-count": "42"}
+    assert dict(param_headers.build(SCHEMA, {"deep": {"count": True}})) == {"mcp-param-count": "true"}
+    assert dict(param_headers.build(SCHEMA, {"region": ["eu"]})) == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "headers", "wrong"),
     [

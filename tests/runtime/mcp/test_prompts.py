@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crd.published import catalogs
+from crd.published.entries import Message, Prompt, Variable
 from runtime.app.compiled import CompiledCatalog
 from runtime.mcp import prompts
 from runtime.mcp.jsonrpc import RpcError
@@ -106,3 +107,9 @@ def test_a_completion_holds_at_most_a_hundred_values() -> None:
     found = prompts.complete([f"v{number}" for number in range(150)], "v")["completion"]
 
     assert (len(found["values"]), found["total"], found["hasMore"]) == (100, 150, True)
+
+
+def test_an_optional_argument_without_a_value_is_empty() -> None:
+    prompt = Prompt("p", "shop/p", (Message("user", "a{{x}}b"),), variables=(Variable("x"),))
+
+    assert prompts.render(prompt, {}) == "ab"

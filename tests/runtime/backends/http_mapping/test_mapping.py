@@ -47,6 +47,8 @@ REFUSED = [
         "", "\ud800", "x" * 1025, "a\x7f",
     )),
     ("/.{id}", "."),
+    ("/.{id}", ";a"),
+    ("x/{id}", "a"),
     *(("/{id+}", value) for value in ("/a", "a//b", "a/../b", "a%2f..%2fb", "a/", "", "a\\b")),
 ]  # fmt: skip
 SENT = [
@@ -117,8 +119,8 @@ def test_arguments_are_the_query(method: str) -> None:
         (tool(), {"a": [{"b": 2**53}]}, "/a/0/b"),
         (tool(), {"a": -(2**53)}, "/a"),
         (tool(), {"a": "x" * 2**20}, "larger than 1048576"),
-        (tool("GET", Http("/{id}")), {}, "/id: required, but missing"),
-        (tool("GET", Http("/{id}")), {"id": None}, "/id: required, but missing"),
+        (tool("GET", Http("/{id}")), {}, 'missing required argument "id"'),
+        (tool("GET", Http("/{id}")), {"id": None}, 'missing required argument "id"'),
         (tool("GET", Http("/{id}")), {"id": ["a"]}, "/id: must be a string, a number or a boolean"),
         (tool("GET", HEADER), {"a": "a\r\nb"}, "/a: must be visible ASCII"),
         (tool("GET", HEADER), {"a": " a"}, "/a: must be visible ASCII"),
@@ -155,6 +157,7 @@ def query(entry: ParameterEntry, value: Any) -> str:
         ("DeepObject", {"k[": "v&", "n": 1, "none": None}, "?q%5Bk%5B%5D=v%26&q%5Bn%5D=1"),
         ("Json", {"a": [1]}, "?q=%7B%22a%22%3A%5B1%5D%7D"),
         ("Json", "x", "?q=%22x%22"),
+        ("Unknown", ["a", "b"], "?q=a,b"),
         ("Comma", "plain", "?q=plain"),
         ("Repeat", "", ""),
         ("Repeat", [], ""),
@@ -238,6 +241,23 @@ def test_fields_build_an_object() -> None:
     assert json.loads(sent or b"") == {
         "subject": 'He said "hi"', "meta": {"labels": ["x"], "city": "Oslo"}, "a/b": "x", "reporter": "u1",
     }  # fmt: skip
+
+
+def test_a_query_cannot_send_an_object_without_deep_object() -> None:
+    given = tool("GET", Http(query=(ParameterEntry("q", argument="a", style="Comma"),)))
+
+    assert refused(given, {"a": {"b": 1}}).message == "/a: must not be an object: style Comma cannot send one"
+
+
+def test_an_absent_raw_argument_is_no_body() -> None:
+    assert body("Raw", {}, argument="a", content_type="text/csv") == ("", None)
+
+
+def test_a_pointer_into_a_list_selects_an_item() -> None:
+    given = tool("GET", Http(query=(ParameterEntry("q", argument="/list/1"),)))
+
+    assert mapping.map_tool(given, {"list": ["a", "b"]}).url == f"{BASE}?q=b"
+    assert mapping.map_tool(given, {"list": ["a"]}).url == BASE
 
 
 def test_a_form_is_urlencoded() -> None:

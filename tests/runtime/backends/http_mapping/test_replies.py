@@ -200,6 +200,7 @@ def test_contents_are_text_or_base64() -> None:
 
 def test_select_reduces_a_resource() -> None:
     assert replies.select(as_json({"a": [1]}), Response(select="/a")).body == b"[1]"
+    assert replies.select(as_json({"a": [1]}), Response()).body == b'{"a": [1]}'
     with pytest.raises(CallError):
         replies.select(as_json({}), Response(select="/a"))
 
