@@ -51,7 +51,7 @@ def test_every_page_has_a_reason() -> None:
 @pytest.mark.parametrize("reason", list(Reason))
 def test_the_table_has_every_reason_at_its_level(reason: Reason) -> None:
     (row,) = [line for line in TABLE.splitlines() if line.startswith(f"| [{reason}]({reason}.md) |")]
-    level = "status" if reason in corpus.STATUS_ONLY else "refused" if reason.level is Level.ERROR else "warning"
+    level = "status" if reason in corpus.STATUS_ONLY else "denied" if reason.level is Level.ERROR else "warning"
 
     assert row.split(" | ")[2].startswith(level)
 
