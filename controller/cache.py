@@ -1,39 +1,51 @@
-"""What the controller knows without asking: our objects, the Services, the grants, and what there is of each server.
+"""The controller's cache: facts of our objects, of Services and grants, and what exists of each server.
 
-Fed by reflectors. Every event becomes keys of work and is forgotten; what is to be done is found anew from what is.
-What Secrets and ConfigMaps of others hold, and whether they are there, is not its business: it may not list them.
+Fed by informers. An event becomes keys of work, found by indexes, and is forgotten; what to do is decided anew from the
+cache. What Secrets and ConfigMaps of others hold, and whether they exist, is not known: the controller may not list
+them.
 """
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rpds import HashTrieMap
 
 from cluster import resources
-from cluster.store import Store
-from controller.planning import incumbents
+from cluster.informers.informer import Informer
+from controller import kept
 from controller.planning.state import catalog_name, workload_name
-from controller.workloads import blueprint
-from crd import extraction, manifest
-from crd.facts import GrantFact, MemberFact, ServerFact
-from crd.published import catalogs
+from controller.workloads import inputs
+from crd import extraction
+from crd.facts import GrantFact, ServerFact
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from cluster.clock import Clock
+    from cluster.informers.store import Key
     from cluster.resources import ResourceType
+    from cluster.transport import Transport
+    from controller.kept import (
+        KeptCatalog,
+        KeptMember,
+        KeptObject,
+        KeptPod,
+        KeptServer,
+        KeptService,
+        Manifest,
+        PublishedCatalog,
+    )
+    from crd.compiler.compilation import Incumbents
+    from crd.compiler.members import CompiledMember
     from crd.facts import Claim
-    from crd.manifest import Object
 
-__all__ = ["OWNED", "Knowledge", "Source", "name_of", "read_catalog"]
+__all__ = ["WORKLOADS", "Cache", "name_of"]
 
-Manifest = dict[str, Any]
-
-OWNED = (
-    resources.CONFIG_MAPS,
+WORKLOADS = (
     resources.SERVICE_ACCOUNTS,
     resources.ROLES,
     resources.ROLE_BINDINGS,
@@ -43,150 +55,274 @@ OWNED = (
     resources.DISRUPTION_BUDGETS,
     resources.SERVICES,
     resources.INGRESSES,
-    resources.PODS,
 )
-_MANAGED = ",".join(f"{key}={value}" for key, value in blueprint.MANAGED_BY.items())
+_MEMBERS = (resources.TOOLS, resources.PROMPTS, resources.RESOURCES)
+_MANAGED = ",".join(f"{key}={value}" for key, value in inputs.MANAGED_BY.items())
+
+MemberMap: TypeAlias = "HashTrieMap[Ref, KeptMember]"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What to reflect, and where to. An optional type may be one that the API server does not have."""
+class Cache:
+    """``enqueue`` is called with every reference whose desired state, or whose existing one, an event has changed."""
 
-    kind: ResourceType
-    sink: Store
-    selector: str | None = None
-    optional: bool = False
-
-
-class Knowledge:
-    """``enqueue`` is called with every reference whose world an event has changed."""
-
-    def __init__(self, enqueue: Callable[[Ref], None]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        enqueue: Callable[[Ref], None],
+        *,
+        clock: Clock,
+        count: Callable[[str, str], None] = lambda _plural, _end: None,
+    ) -> None:
         self.snapshot = Snapshot().blind_to(Kind.SECRET, Kind.CONFIG_MAP)
-        self.objects: dict[Ref, Object] = {}
+        # Immutable, so that a compilation that pauses goes on with the members it began with.
+        self.members: MemberMap = HashTrieMap()
         self._enqueue = enqueue
-        self._holders: dict[Ref, tuple[str, Mapping[Claim, Ref] | None]] = {}
-        self._owned = {kind.kind: Store(self._owned_changed) for kind in OWNED}
-        self._services = Store(self._service_changed)
-        self.sources = (
-            *(Source(kind, Store(self._object_changed)) for kind in resources.OURS),
-            Source(resources.SERVICES, self._services),
-            Source(resources.REFERENCE_GRANTS, Store(self._grant_changed), optional=True),
-            *(Source(kind, self._owned[kind.kind], _MANAGED) for kind in OWNED),
+        self._changed: defaultdict[Ref, set[Ref]] = defaultdict(set)
+        self._expected: dict[Ref, PublishedCatalog] = {}
+
+        def informer(resource: ResourceType, keep: Callable[[Manifest], Any], **options: Any) -> Informer[Any]:
+            return Informer(transport, resource, keep, clock=clock, count=count, **options)
+
+        self._servers: Informer[KeptServer] = informer(
+            resources.SERVERS, kept.keep_server, indexers={"service": lambda server: _services_of(server.fact)}
+        )
+        self._by_kind: dict[Kind, Informer[KeptMember]] = {
+            Kind(resource.kind): informer(
+                resource,
+                self._keep_member,
+                indexers={
+                    "service": lambda member: _services_of(member.fact),
+                    "called namespace": lambda member: {ref.namespace for ref in _services_of(member.fact)},
+                    "mount": lambda member: {mount.ref for mount in member.fact.mounts} if member.fact else (),
+                    "mounts in namespace": lambda member: (
+                        (member.ref.namespace,) if member.fact and member.fact.mounts else ()
+                    ),
+                },
+            )
+            for resource in _MEMBERS
+        }
+        self._services: Informer[KeptService] = informer(resources.SERVICES, kept.keep_service)
+        grants: Informer[GrantFact] = informer(resources.REFERENCE_GRANTS, _keep_grant, optional=True)
+        self._workloads: dict[str, Informer[KeptObject]] = {
+            resource.kind: informer(resource, kept.keep_object, label_selector=_MANAGED) for resource in WORKLOADS
+        }
+        self._catalogs: Informer[KeptCatalog] = informer(
+            resources.CONFIG_MAPS, self._keep_catalog, label_selector=_MANAGED
+        )
+        self._pods: Informer[KeptPod] = informer(
+            resources.PODS, kept.keep_pod, label_selector=_MANAGED, indexers={"server": lambda pod: (pod.server,)}
+        )
+        self._servers.on_change(self._server_changed)
+        for each in self._by_kind.values():
+            each.on_change(self._member_changed)
+        self._services.on_change(self._service_changed)
+        grants.on_change(self._grant_changed)
+        for workload in self._workloads.values():
+            workload.on_change(self._workload_changed)
+        self._catalogs.on_change(self._catalog_changed)
+        self._pods.on_change(self._pod_changed)
+        self.informers: tuple[Informer[Any], ...] = (
+            self._servers,
+            *self._by_kind.values(),
+            self._services,
+            grants,
+            *self._workloads.values(),
+            self._catalogs,
+            self._pods,
         )
 
     def everything(self) -> list[Ref]:
-        """All objects of ours, for a leader that begins."""
-        return list(self.objects)
-
-    def existing(self, server: Ref, kind: ResourceType) -> Manifest | None:
-        """What there is under the name that a server uses for this kind, as far as it carries our label."""
-        return self._owned[kind.kind].get(server.namespace, name_of(server, kind))
-
-    def services(self, *refs: Ref) -> dict[Ref, Manifest]:
-        """The manifests of these Services, as far as they exist."""
-        found = {ref: self._services.get(ref.namespace, ref.name) for ref in refs}
-        return {ref: service for ref, service in found.items() if service is not None}
-
-    def pods(self, server: Ref) -> list[Manifest]:
-        """The pods of a server that are not on their way out."""
-        return [
-            pod
-            for pod in self._owned["Pod"]
-            if _server_of(pod) == server and "deletionTimestamp" not in pod["metadata"]
+        """All our objects, servers first: what a new leader works on."""
+        return [server.ref for _, server in self._servers.items()] + [
+            member.ref for informer in self._by_kind.values() for _, member in informer.items()
         ]
 
+    def server(self, ref: Ref) -> KeptServer | None:
+        """The MCPServer, or None."""
+        return self._servers.get(ref.namespace, ref.name)
+
+    def member(self, ref: Ref) -> KeptMember | None:
+        """The tool, prompt or resource, or None."""
+        return self._by_kind[ref.kind].get(ref.namespace, ref.name)
+
+    def take_changed(self, server: Ref) -> set[Ref]:
+        """The members of a server that came, went or changed, or whose Services did, since this was last called."""
+        return self._changed.pop(server, set())
+
+    def put_back(self, server: Ref, changed: Iterable[Ref]) -> None:
+        """Have `take_changed` give these again: what they were taken for did not succeed."""
+        self._changed[server].update(changed)
+
+    def selected(self, server: Ref) -> Callable[[Ref], CompiledMember | None]:
+        """The members of a server as of this call, by reference."""
+        view, members = self.snapshot.view(server).members, self.members
+
+        def get(ref: Ref) -> CompiledMember | None:
+            member = members.get(ref) if ref in view else None
+            return member.compiled if member else None
+
+        return get
+
+    def existing(self, server: Ref, kind: ResourceType) -> Manifest | None:
+        """What exists under the name that a server uses for this kind, if it carries our label.
+
+        The ConfigMap of the catalog comes without data; of other objects status and resourceVersion are not kept.
+        """
+        name = name_of(server, kind)
+        found = (
+            self._catalogs.get(server.namespace, name)
+            if kind is resources.CONFIG_MAPS
+            else self._workloads[kind.kind].get(server.namespace, name)
+        )
+        return found.manifest() if found else None
+
+    def published(self, server: Ref) -> PublishedCatalog | None:
+        """The published catalog of a server; None if there is no ConfigMap."""
+        found = self._catalogs.get(server.namespace, catalog_name(server.name))
+        return found.published if found else None
+
     def holders(self, server: Ref) -> Mapping[Claim, Ref] | None:
-        """Who serves what by the catalog last published for a server; None if there is none that can be read."""
-        stored = self.existing(server, resources.CONFIG_MAPS)
-        if stored is None:
-            return None
-        version = stored["metadata"]["resourceVersion"]
-        known = self._holders.get(server)
-        if known is None or known[0] != version:
-            catalog = read_catalog(stored)
-            known = self._holders[server] = (version, incumbents.holders(catalog) if catalog else None)
-        return known[1]
+        """Who serves what by the published catalog; None if there is none that can be read."""
+        published = self.published(server)
+        return published.incumbents.holders if published and published.incumbents else None
 
-    def _object_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        ref = manifest.decode(new or old or {}).ref
-        touched = self._touched(ref)
-        if new is None:
-            self.objects.pop(ref, None)
-            self.snapshot = self.snapshot.drop(ref)
-            self._holders.pop(ref, None)
+    def expect(self, server: Ref, published: PublishedCatalog) -> None:
+        """This catalog is about to be written; when the watch shows it, it need not be decoded."""
+        self._expected[server] = published
+
+    def offer_catalog(self, stored: Manifest, token: int) -> None:
+        """The answer to a write of a catalog. ``token`` is from `sequence` before the write."""
+        metadata = stored["metadata"]
+        self._catalogs.offer_read((metadata["namespace"], metadata["name"]), stored, token)
+
+    def sequence(self) -> int:
+        """A token for `offer_catalog`."""
+        return self._catalogs.sequence()
+
+    def services(self, refs: Iterable[Ref]) -> dict[Ref, Manifest]:
+        """These Services, as far as they exist: the members of their specs that a NetworkPolicy depends on."""
+        found = {ref: self._services.get(ref.namespace, ref.name) for ref in set(refs)}
+        return {ref: service.manifest() for ref, service in found.items() if service is not None}
+
+    def pods(self, server: Ref) -> list[KeptPod]:
+        """The pods of a server without a deletionTimestamp."""
+        return [pod for pod in self._pods.by("server", server) if not pod.going]
+
+    def _keep_member(self, raw: Manifest) -> KeptMember:
+        metadata = raw["metadata"]
+        return kept.keep_member(raw, self._by_kind[raw["kind"]].get(metadata["namespace"], metadata["name"]))
+
+    def _keep_catalog(self, raw: Manifest) -> KeptCatalog | None:
+        metadata = raw["metadata"]
+        before = self._catalogs.get(metadata["namespace"], metadata["name"])
+        server = Ref(Kind.SERVER, metadata["namespace"], (metadata.get("labels") or {}).get(inputs.SERVER_LABEL) or "")
+        known = [before.published] if before else []
+        if server in self._expected:
+            known.append(self._expected[server])
+        fact = self.snapshot.server(server)
+        return kept.keep_catalog(raw, known, fact.prefix if fact else "")
+
+    def _member_changed(self, _key: Key, old: KeptMember | None, new: KeptMember | None) -> None:
+        ref = _one_of(old, new).ref
+        before = self._servers_of(ref)
+        fact = new.fact if new else None
+        self.snapshot = self.snapshot.put(fact) if fact else self.snapshot.drop(ref)
+        if new is None or new.going:
+            self.members = self.members.discard(ref) if ref in self.members else self.members
         else:
-            item = self.objects[ref] = manifest.decode(new)
-            self.snapshot = self.snapshot.put(item.fact) if item.fact else self.snapshot.drop(ref)
+            self.members = self.members.insert(ref, new)
             self._enqueue(ref)
-        if old is not None and new is not None and _same_wish(old, new):
+        if old and new and old.compiled is new.compiled and old.going == new.going:
             return
-        for server in touched | self._touched(ref):
-            self._enqueue(server)
-        if ref.kind is Kind.SERVER:
-            self._enqueue_members(ref)
+        self._mark(ref, before | self._servers_of(ref))
 
-    def _touched(self, ref: Ref) -> set[Ref]:
-        """The servers whose world an object is part of: those that select it, or want the same host and path."""
-        match self.snapshot.get(ref):
-            case MemberFact() as member:
-                return set(self.snapshot.selecting(ref.kind, ref.namespace, member.labels))
-            case ServerFact(ingress_key=tuple(key)):
-                return set(self.snapshot.servers_at(key))
-        return set()
+    def _server_changed(self, _key: Key, old: KeptServer | None, new: KeptServer | None) -> None:
+        ref = _one_of(old, new).ref
+        before, members_before = self.snapshot.server(ref), set(self.snapshot.view(ref).members)
+        fact = new.fact if new else None
+        self.snapshot = self.snapshot.put(fact) if fact else self.snapshot.drop(ref)
+        self._enqueue(ref)
+        if new is None:
+            self._changed.pop(ref, None)
+            self._expected.pop(ref, None)
+        if before == fact:
+            return
+        members = set(self.snapshot.view(ref).members)
+        for member in members_before ^ members:
+            self._enqueue(member)
+            if new is not None:
+                self._changed[ref].add(member)
+        for each in (before, fact):
+            if isinstance(each, ServerFact) and each.ingress_key:
+                for neighbour in self.snapshot.servers_at(each.ingress_key):
+                    self._enqueue(neighbour)
 
-    def _enqueue_members(self, server: Ref) -> None:
-        for ref in self.objects:
-            if ref.kind is not Kind.SERVER and ref.namespace == server.namespace:
-                self._enqueue(ref)
+    def _service_changed(self, _key: Key, old: KeptService | None, new: KeptService | None) -> None:
+        if old == new:
+            return
+        ref = _one_of(old, new).fact.ref
+        self.snapshot = self.snapshot.put(new.fact) if new else self.snapshot.drop(ref)
+        for server in self._servers.by("service", ref):
+            self._enqueue(server.ref)
+        for informer in self._by_kind.values():
+            for member in informer.by("service", ref):
+                self._enqueue(member.ref)
+                self._mark(member.ref, self._servers_of(member.ref))
 
-    def _enqueue_with_servers(self, refs: Iterable[Ref]) -> None:
-        for ref in refs:
-            self._enqueue(ref)
-            for server in self._touched(ref):
+    def _grant_changed(self, _key: Key, old: GrantFact | None, new: GrantFact | None) -> None:
+        """Members in the namespaces that are let in, or were, which call into the grant's namespace."""
+        if old == new:
+            return
+        ref = _one_of(old, new).ref
+        self.snapshot = self.snapshot.put(new) if new else self.snapshot.drop(ref)
+        sources = {source for grant in (old, new) if grant for source in grant.sources}
+        for kind, informer in self._by_kind.items():
+            for member in informer.by("called namespace", ref.namespace):
+                if (kind, member.ref.namespace) in sources:
+                    self._enqueue(member.ref)
+                    self._mark(member.ref, self._servers_of(member.ref))
+
+    def _workload_changed(self, _key: Key, old: KeptObject | None, new: KeptObject | None) -> None:
+        if old != new:
+            for each in {item.server for item in (old, new) if item}:
+                self._enqueue(each)
+
+    def _catalog_changed(self, _key: Key, old: KeptCatalog | None, new: KeptCatalog | None) -> None:
+        server = _one_of(old, new).server
+        if old and new and old.published.stored == new.published.stored:
+            if old.packed != new.packed:
                 self._enqueue(server)
-
-    def _service_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        if old is not None and new is not None and old.get("spec") == new.get("spec"):
             return
-        fact = extraction.service_fact(new or old or {})
-        self.snapshot = self.snapshot.put(fact) if new else self.snapshot.drop(fact.ref)
-        self._enqueue_with_servers(
-            ref
-            for ref, item in list(self.objects.items())
-            if item.fact and any(backend.service == fact.ref for backend in item.fact.backends)
-        )
-
-    def _grant_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Whoever of the namespaces that are let in, or were, calls into the grant's namespace."""
-        before, after = (extraction.facts_of_foreign(grant) if grant else None for grant in (old, new))
-        grants = [grant for grant in (before, after) if isinstance(grant, GrantFact)]
-        for grant in grants:
-            self.snapshot = self.snapshot.put(grant) if grant == after else self.snapshot.drop(grant.ref)
-        if before == after:
-            return
-        sources = {source for grant in grants for source in grant.sources}
-        targets = {grant.ref.namespace for grant in grants}
-        self._enqueue_with_servers(
-            ref
-            for ref, item in list(self.objects.items())
-            if (ref.kind, ref.namespace) in sources
-            and item.fact
-            and any(backend.service.namespace in targets for backend in item.fact.backends)
-        )
-
-    def _owned_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        item = new or old or {}
-        server = _server_of(item)
-        if server is None or (old is not None and new is not None and _said_the_same(old, new)):
+        expected = self._expected.get(server)
+        if expected and new and expected.stored == new.published.stored:
             return
         self._enqueue(server)
-        kind = item.get("kind")
-        if kind == "ConfigMap" or (kind == "Pod" and (old is None or new is None)):
-            for ref in self.snapshot.view(server).members:
-                member = self.snapshot.member(ref)
-                if kind == "ConfigMap" or (member and member.mounts):
-                    self._enqueue(ref)
+        # Somebody else has changed what is served; the members' statuses tell it.
+        held, holds = (each.published.incumbents if each else None for each in (old, new))
+        for member in _different(held, holds):
+            self._enqueue(member)
+
+    def _pod_changed(self, _key: Key, old: KeptPod | None, new: KeptPod | None) -> None:
+        if old == new:
+            return
+        server = _one_of(old, new).server
+        self._enqueue(server)
+        if old and new and (old.mounted, old.going) == (new.mounted, new.going):
+            return
+        for informer in self._by_kind.values():
+            for member in informer.by("mounts in namespace", server.namespace):
+                if server in self._servers_of(member.ref):
+                    self._enqueue(member.ref)
+
+    def _mark(self, member: Ref, servers: Iterable[Ref]) -> None:
+        for server in servers:
+            self._changed[server].add(member)
+            self._enqueue(server)
+
+    def _servers_of(self, ref: Ref) -> set[Ref]:
+        """The servers that select a member."""
+        fact = self.snapshot.member(ref)
+        return set(self.snapshot.selecting(ref.kind, ref.namespace, fact.labels)) if fact else set()
 
 
 def name_of(server: Ref, kind: ResourceType) -> str:
@@ -194,37 +330,24 @@ def name_of(server: Ref, kind: ResourceType) -> str:
     return catalog_name(server.name) if kind is resources.CONFIG_MAPS else workload_name(server.name)
 
 
-def read_catalog(stored: Manifest) -> catalogs.Catalog | None:
-    """The catalog in a ConfigMap, or None if it cannot be read (then it has no incumbents)."""
-    binary = {key: base64.b64decode(value) for key, value in (stored.get("binaryData") or {}).items()}
-    try:
-        return catalogs.load(catalogs.unpack(stored.get("data") or {}, binary))
-    except catalogs.InvalidCatalogError:
-        return None
+def _keep_grant(raw: Manifest) -> GrantFact | None:
+    fact = extraction.facts_of_foreign(raw)
+    return fact if isinstance(fact, GrantFact) else None
 
 
-def _server_of(item: Manifest) -> Ref | None:
-    metadata = item.get("metadata") or {}
-    name = (metadata.get("labels") or {}).get(blueprint.SERVER_LABEL)
-    return Ref(Kind.SERVER, metadata.get("namespace") or "", name) if name else None
+def _services_of(fact: Any) -> set[Ref]:
+    return {backend.service for backend in fact.backends} if fact is not None else set()
 
 
-def _same_wish(old: Manifest, new: Manifest) -> bool:
-    """Whether only the status, or what the API server keeps of an object, has changed."""
-    return bool(
-        old.get("spec") == new.get("spec")
-        and old["metadata"].get("labels") == new["metadata"].get("labels")
-        and old["metadata"].get("uid") == new["metadata"].get("uid")
-    )
+def _different(old: Incumbents | None, new: Incumbents | None) -> Iterator[Ref]:
+    """Who holds a claim by one of two catalogs, and not by the other."""
+    held, holds = (each.holders if each else {} for each in (old, new))
+    for one, other in ((held, holds), (holds, held)):
+        for claim, ref in one.items():
+            if other.get(claim) != ref:
+                yield ref
 
 
-def _said_the_same(old: Manifest, new: Manifest) -> bool:
-    """Whether nothing has changed that is read here: of anything but a pod, its status is for others."""
-    if old.get("kind") == "Pod":
-        return bool(old["metadata"].get("resourceVersion") == new["metadata"].get("resourceVersion"))
-    return _read(old) == _read(new)
-
-
-def _read(item: Manifest) -> Manifest:
-    metadata = {k: v for k, v in item["metadata"].items() if k not in ("resourceVersion", "generation")}
-    return {**{k: v for k, v in item.items() if k != "status"}, "metadata": metadata}
+def _one_of(old: Any, new: Any) -> Any:
+    """The newer of two states of which one may be None."""
+    return new if new is not None else old

@@ -21,6 +21,12 @@ class Metrics:
         )
         self.queue = Gauge("mcp_operator_queue_depth", "Keys waiting for work.", registry=self.registry)
         self.writes = Counter("mcp_operator_writes", "Writes to the API.", ("action",), registry=self.registry)
+        self.watch_ends = Counter(
+            "mcp_operator_watch_ends",
+            "Rounds of list and watch that ended other than by the API server's closing a useful watch.",
+            ("resource", "end"),
+            registry=self.registry,
+        )
         self.canary = Gauge(
             "mcp_operator_admission_canary_last_success_timestamp_seconds",
             "When the canary was last refused as it should be.",

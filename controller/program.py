@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random  # noqa: TID251 -- this is the rim: jitter of watches, no secret
+import random  # noqa: TID251 -- an entry point: jitter of watches, no secret
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Literal
 import aiohttp
 
 from cluster import client, objects, probes, resources
+from cluster.clock import Clock
 from cluster.election import Election
-from cluster.reflector import Reflector
+from cluster.informers import informer
 from cluster.workqueue import Workqueue
-from controller.cache import Knowledge
-from controller.gather import DirectPods, ProxiedPods
+from controller.cache import Cache
 from controller.installation.installer import Publication
 from controller.installation.registration import ServiceTarget, UrlTarget
 from controller.metrics import Metrics
+from controller.pods import DirectPods, ProxiedPods
 from controller.reconciler import Reconciler
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Settings:
 
 def utc() -> datetime:
     """The wall clock."""
-    return datetime.now(UTC)  # noqa: TID251 -- this is the rim
+    return datetime.now(UTC)  # noqa: TID251 -- an entry point
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -75,32 +76,31 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _work(settings: Settings, transport: Transport, session: aiohttp.ClientSession, stop: asyncio.Event) -> None:
     metrics = Metrics()
     queue: Workqueue[Ref] = Workqueue()
-    knowledge = Knowledge(queue.add)
-    reflectors = _reflectors(transport, knowledge)
-
-    def unready() -> str | None:
-        behind = [r.kind.plural for r in reflectors if not r.synced.is_set()]
-        return f"not synced: {', '.join(behind)}" if behind else None
+    clock = Clock(time.monotonic, asyncio.sleep, random.random)
+    cache = Cache(
+        transport, queue.add, clock=clock, count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc()
+    )
 
     async def lead() -> None:
         pods = DirectPods(session) if settings.pod_access == "direct" else ProxiedPods(transport)
         image = settings.runtime_image or await _own_image(transport, settings)
         reconciler = Reconciler(
-            transport, knowledge, queue, pods, metrics, image=image, identity=settings.identity, now=utc
+            transport, cache, queue, pods, metrics, image=image, identity=settings.identity, now=utc
         )
         metrics.leader.set(1)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_publication(settings, transport, metrics).run())
-                for reflector in reflectors:
-                    await reflector.synced.wait()
+                for each in cache.informers:
+                    await each.synced.wait()
                 group.create_task(reconciler.run())
         finally:
             metrics.leader.set(0)
 
-    health = await probes.serve(probes.application(metrics.registry, unready), settings.host, settings.health_port)
-    tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
-    tasks.append(asyncio.create_task(_stand_for_ever(settings, transport, lead)))
+    app = probes.application(metrics.registry, lambda: informer.unready(cache.informers))
+    health = await probes.serve(app, settings.host, settings.health_port)
+    tasks = [asyncio.create_task(each.run()) for each in cache.informers]
+    tasks.append(asyncio.create_task(_run_forever(settings, transport, lead)))
     try:
         await stop.wait()
     finally:
@@ -110,23 +110,8 @@ async def _work(settings: Settings, transport: Transport, session: aiohttp.Clien
         await health.cleanup()
 
 
-def _reflectors(transport: Transport, knowledge: Knowledge) -> list[Reflector]:
-    return [
-        Reflector(
-            transport,
-            source.kind,
-            source.sink,
-            label_selector=source.selector,
-            optional=source.optional,
-            monotonic=time.monotonic,
-            jitter=random.random,
-        )
-        for source in knowledge.sources
-    ]
-
-
-async def _stand_for_ever(settings: Settings, transport: Transport, lead: Callable[[], Awaitable[None]]) -> None:
-    """Stand for election, lead while elected, stand again; also after a bug of ours, so that somebody always leads."""
+async def _run_forever(settings: Settings, transport: Transport, lead: Callable[[], Awaitable[None]]) -> None:
+    """Take part in the election, lead while elected, and again; also after an unexpected exception."""
     election = Election(
         transport,
         namespace=settings.namespace,
@@ -139,7 +124,7 @@ async def _stand_for_ever(settings: Settings, transport: Transport, lead: Callab
         try:
             await election.run(lead)
         except Exception:
-            logger.exception("leading ended; standing again")
+            logger.exception("leading ended by an exception; taking part in the election again")
             await asyncio.sleep(1)
 
 

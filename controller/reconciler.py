@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
 from cluster import events, objects, resources
 from cluster.transport import ApiError
 from controller import gather
-from controller.planning import plan
-from controller.planning.plan import Apply, Publish, Remove, Scale
-from controller.status import envelope, member, server
+from controller.kept import PublishedCatalog, hash_data
+from controller.planning.plan import Apply, Publish, Remove, Scale, plan_removal, plan_server
+from controller.pods import PodDigests
+from controller.status import member as member_status
+from controller.status import server as server_status
+from crd.compiler import compilation as compiler
+from crd.compiler.compilation import Incumbents
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
@@ -23,34 +27,37 @@ if TYPE_CHECKING:
 
     from cluster.transport import Transport
     from cluster.workqueue import Workqueue
-    from controller.cache import Knowledge
-    from controller.gather import PodReader
+    from controller.cache import Cache
     from controller.metrics import Metrics
     from controller.planning.plan import Action
+    from controller.pods import PodReader
+    from crd.compiler.compilation import Compilation, Steps
+    from crd.facts import ServerFact
     from crd.manifest import Object
+    from crd.snapshot import Snapshot
 
 __all__ = ["MANAGER", "SCALE_MANAGER", "STATUS_MANAGER", "Reconciler"]
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MANAGER = "mcp-operator"
 SCALE_MANAGER = "mcp-operator-scale"
 STATUS_MANAGER = "mcp-operator-status"
 WORKERS = 4
-# Answers that are about what was asked for: only a person can help.
+# Answers about the content of a request: the same request will get them again.
 REFUSALS = (400, 403, 422)
-# While pods catch up nothing in the API changes, so they are asked again.
-WAIT = 0.3
-WAIT_MAX = 10.0
+_NOBODY = Incumbents()
 
 
 class Reconciler:
-    """``queue`` holds the keys of work; ``image`` is what servers run that name none."""
+    """The work of one term as leader. ``queue`` holds the keys of work; ``image`` is for servers that name none."""
 
     def __init__(
         self,
         transport: Transport,
-        knowledge: Knowledge,
+        cache: Cache,
         queue: Workqueue[Ref],
         pods: PodReader,
         metrics: Metrics,
@@ -60,115 +67,180 @@ class Reconciler:
         now: Callable[[], datetime],
     ) -> None:
         self._transport = transport
-        self._knowledge = knowledge
+        self._cache = cache
         self._queue = queue
-        self._pods = pods
         self._metrics = metrics
         self._image = image
         self._identity = identity
         self._now = now
-        self._waits: dict[Ref, float] = {}
+        self._digests = PodDigests(pods, cache.pods, queue.add)
+        self._compilations: dict[Ref, Compilation] = {}
+        # What no event asks for: it is worked on when the queue is empty, so that users' changes come first.
+        self._backlog: dict[Ref, None] = {}
 
     async def run(self) -> None:
-        """Work until cancelled; none of the work goes on afterwards."""
-        for ref in self._knowledge.everything():
-            self._queue.add(ref)
+        """Work on everything, then on what changes, until cancelled; none of the work goes on afterwards."""
+        self._backlog = dict.fromkeys(self._cache.everything())
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._digests.run())
             for _ in range(WORKERS):
                 group.create_task(self._work())
 
     async def _work(self) -> None:
         while True:
+            if not len(self._queue) and self._backlog:
+                ref = next(iter(self._backlog))
+                del self._backlog[ref]
+                self._queue.add(ref)
             ref = await self._queue.take()
-            self._metrics.queue.set(len(self._queue))
+            self._backlog.pop(ref, None)
+            self._metrics.queue.set(len(self._queue) + len(self._backlog))
             try:
                 with self._metrics.duration.labels(ref.kind).time():
-                    await (self._server(ref) if ref.kind is Kind.SERVER else self._member(ref))
+                    await (self._reconcile_server(ref) if ref.kind is Kind.SERVER else self._reconcile_member(ref))
+            except asyncio.CancelledError:
+                self._queue.done(ref)
+                raise
             except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
                 conflict = isinstance(error, ApiError) and error.status == 409
                 self._metrics.reconciles.labels(ref.kind, "conflict" if conflict else "error").inc()
                 delay = self._queue.failed(ref)
                 level = logging.DEBUG if conflict else logging.WARNING
-                logger.log(level, "%s: %s: %s; again in %.2f s", ref, type(error).__name__, error, delay)
+                logger.log(level, "%s: %s: %s; retrying in %.2f s", ref, type(error).__name__, error, delay)
             except Exception:
                 self._metrics.reconciles.labels(ref.kind, "bug").inc()
-                logger.exception("%s: a bug; again in %.2f s", ref, self._queue.failed(ref))
+                logger.exception("%s: unexpected exception; retrying in %.2f s", ref, self._queue.failed(ref))
             else:
                 self._metrics.reconciles.labels(ref.kind, "done").inc()
                 self._queue.done(ref)
+            # A reconcile that waits for nothing must not keep the event loop from others.
+            await asyncio.sleep(0)
 
-    async def _server(self, ref: Ref) -> None:
-        world = await gather.server_world(
-            self._transport, self._knowledge, self._pods, ref, image=self._image, now=self._stamp()
-        )
-        if world is None:
-            self._waits.pop(ref, None)
+    async def _reconcile_server(self, ref: Ref) -> None:
+        kept = self._cache.server(ref)
+        if kept is None or kept.going:
+            self._compilations.pop(ref, None)
+            self._digests.forget(ref)
+        if kept is None:
             return
-        compilation = plan.compiled(world)
-        planned = plan.plan_server(world, compilation)
+        server, snapshot = kept.decode(), self._cache.snapshot
+        compilation = await self._compile(server, kept.fact, snapshot) if kept.fact else None
+        state = await gather.server_state(
+            self._transport,
+            self._cache,
+            server,
+            snapshot,
+            compilation,
+            self._digests.reported(ref),
+            image=self._image,
+            now=self._timestamp(),
+        )
+        if kept.going:
+            for action in plan_removal(state).actions:
+                await self._carry_out(action)
+            return
+        planned = plan_server(state)
         try:
             for action in planned.actions:
-                await self._carry_out(action)
+                if isinstance(action, Publish) and compilation is not None:
+                    await self._publish(action, planned.digest, compilation)
+                else:
+                    await self._carry_out(action)
         except ApiError as error:
             if error.status in REFUSALS:
-                told = replace(planned, obstacle=("Refused", f"the API server refuses it: {error.message}"))
-                await self._write_status(world.server, server.status(world, compilation, told))
+                refused = replace(planned, blocked_by=("Refused", f"the API server refuses it: {error.message}"))
+                await self._write_status(ref, kept.uid, server.raw.get("status"), server_status.status(state, refused))
             raise
-        wanted = server.status(world, compilation, planned)
-        await self._write_status(world.server, wanted)
-        if envelope.settled(wanted) or not any(pod.ready for pod in world.pods):
-            self._waits.pop(ref, None)
-        else:
-            wait = self._waits[ref] = min(WAIT_MAX, self._waits.get(ref, WAIT / 1.3) * 1.3)
-            self._queue.add_after(ref, wait)
+        if planned.digest:
+            self._digests.expect(ref, planned.digest)
+            if not all(pod.asked for pod in state.pods):
+                # Their answers, or the lack of them, bring this key back within a second.
+                return
+        await self._write_status(ref, kept.uid, server.raw.get("status"), server_status.status(state, planned))
 
-    async def _member(self, ref: Ref) -> None:
-        world = gather.member_world(self._knowledge, ref, now=self._stamp())
-        if world is not None:
-            await self._write_status(world.member, member.status(world))
+    async def _compile(self, server: Object, fact: ServerFact, snapshot: Snapshot) -> Compilation:
+        """What the server would serve now: what it would serve last time, and what has changed since."""
+        ref = server.ref
+        published = self._cache.published(ref)
+        incumbents = published.incumbents if published and published.incumbents else _NOBODY
+        before = self._compilations.get(ref)
+        if before is not None and (
+            before.prefix != fact.prefix
+            or not (incumbents is before.incumbents or incumbents.holders is before.holders)
+        ):
+            before = None
+        changed = self._cache.take_changed(ref)
+        if before is None:
+            changed |= set(snapshot.view(ref).members)
+        selected = self._cache.selected(ref)
+        try:
+            made = await _in_slices(compiler.advance(before, server, changed, selected, snapshot, incumbents))
+        except BaseException:
+            self._cache.put_back(ref, changed)
+            raise
+        self._compilations[ref] = made
+        return made
+
+    async def _publish(self, action: Publish, digest: str, compilation: Compilation) -> None:
+        """Write the catalog, and have the members looked at of which something else is served than before."""
+        server, manifest = compilation.server, action.manifest
+        first = compilation.incumbents is _NOBODY
+        self._cache.expect(server, PublishedCatalog(hash_data(manifest), digest, compilation.published()))
+        token = self._cache.sequence()
+        self._metrics.writes.labels("publish").inc()
+        write = objects.replace if "resourceVersion" in manifest["metadata"] else objects.create
+        self._cache.offer_catalog(await write(self._transport, manifest), token)
+        for ref in compilation.members if first else compilation.affected():
+            self._queue.add(ref)
 
     async def _carry_out(self, action: Action) -> None:
+        manifest = action.manifest
         self._metrics.writes.labels(type(action).__name__.lower()).inc()
-        metadata = action.manifest["metadata"]
         match action:
-            case Publish(manifest) if "resourceVersion" in metadata:
-                await objects.replace(self._transport, manifest)
-            case Publish(manifest):
-                await objects.create(self._transport, manifest)
-            case Apply(manifest):
+            case Apply():
                 await objects.apply(self._transport, manifest, manager=MANAGER)
-            case Scale(manifest):
+            case Scale():
                 await objects.apply(self._transport, manifest, manager=SCALE_MANAGER)
-            case Remove(manifest):
-                kind = resources.of(manifest)
+            case Remove():
+                metadata = manifest["metadata"]
                 await objects.delete(
-                    self._transport, kind, metadata["namespace"], metadata["name"], uid=metadata["uid"]
+                    self._transport,
+                    resources.of(manifest),
+                    metadata["namespace"],
+                    metadata["name"],
+                    uid=metadata["uid"],
                 )
+            case Publish():
+                raise ValueError("a catalog is published with its compilation")
 
-    async def _write_status(self, item: Object, wanted: dict[str, object]) -> None:
-        stored = item.raw.get("status")
-        if not envelope.differs(stored, wanted):
+    async def _reconcile_member(self, ref: Ref) -> None:
+        state = gather.member_state(self._cache, ref, now=self._timestamp())
+        if state is not None:
+            member = state.member
+            await self._write_status(ref, member.uid, member.status(), member_status.status(state))
+
+    async def _write_status(
+        self, ref: Ref, uid: str, stored: dict[str, Any] | None, desired: dict[str, Any]
+    ) -> None:
+        if (stored or {}) == desired["status"]:
             return
         self._metrics.writes.labels("status").inc()
         try:
-            await objects.apply_status(self._transport, wanted, manager=STATUS_MANAGER)
+            await objects.apply_status(self._transport, desired, manager=STATUS_MANAGER)
         except ApiError as error:
             if error.status == 404:
                 return
             raise
-        await self._tell(item, stored or {}, wanted)
-
-    async def _tell(self, item: Object, stored: dict[str, object], wanted: dict[str, object]) -> None:
-        """An Event where a condition other than Ready has changed for the worse, and where Ready has come true."""
-        before = {c["type"]: c["status"] for c in stored.get("conditions") or ()}  # type: ignore[attr-defined]
-        for condition in wanted["status"]["conditions"]:  # type: ignore[index]
+        # An Event where Ready has become True, and where another condition has become False.
+        before = {c["type"]: c["status"] for c in (stored or {}).get("conditions") or ()}
+        for condition in desired["status"]["conditions"]:
             kind, truth = condition["type"], condition["status"]
             if before.get(kind) == truth or (kind == "Ready") != (truth == "True") or truth == "Unknown":
                 continue
             await events.record(
                 self._transport,
-                item.ref,
-                str(item.metadata.get("uid") or ""),
+                ref,
+                uid,
                 reason=condition["reason"],
                 note=condition["message"],
                 now=self._now(),
@@ -176,5 +248,16 @@ class Reconciler:
                 warning=truth == "False",
             )
 
-    def _stamp(self) -> str:
+    def _timestamp(self) -> str:
         return self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def _in_slices(steps: Steps[T]) -> T:
+    """Take the steps one by one, with a turn for the event loop after each."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""PURE. Whether what stands is what is wished, whatever the API server has added to it or written in other words."""
+"""PURE. Whether an object is as desired, whatever the API server has added to it or written in another form."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ _UNITS = {
 _AMOUNTS = ("requests", "limits")
 
 
-def covers(stored: Any, wanted: Any) -> bool:
-    """Whether all of ``wanted`` stands in ``stored``, which may hold more members (the API server's defaults)."""
-    if isinstance(wanted, dict):
+def covers(stored: Any, desired: Any) -> bool:
+    """Whether all of ``desired`` is in ``stored``, which may hold more members (the API server's defaults)."""
+    if isinstance(desired, dict):
         return isinstance(stored, dict) and all(
             key in stored and (_same_amounts if key in _AMOUNTS else covers)(stored[key], value)
-            for key, value in wanted.items()
+            for key, value in desired.items()
         )
-    if isinstance(wanted, list):
+    if isinstance(desired, list):
         return (
             isinstance(stored, list)
-            and len(stored) == len(wanted)
-            and all(covers(old, new) for old, new in zip(stored, wanted, strict=True))
+            and len(stored) == len(desired)
+            and all(covers(old, new) for old, new in zip(stored, desired, strict=True))
         )
-    return bool(stored == wanted)
+    return bool(stored == desired)
 
 
-def _same_amounts(stored: Any, wanted: Any) -> bool:
+def _same_amounts(stored: Any, desired: Any) -> bool:
     return (
         isinstance(stored, dict)
-        and stored.keys() == wanted.keys()
-        and all(_amount(stored[name]) == _amount(amount) for name, amount in wanted.items())
+        and stored.keys() == desired.keys()
+        and all(_amount(stored[name]) == _amount(amount) for name, amount in desired.items())
     )
 
 
 def _amount(quantity: int | str) -> Decimal | str:
-    """A quantity as a number; one that we do not know how to read stays as it is written."""
+    """A quantity as a number; the text itself if its unit is unknown."""
     found = _QUANTITY.fullmatch(str(quantity))
     return Decimal(found[1]) * _UNITS[found[2] or ""] if found else str(quantity)

@@ -1,39 +1,35 @@
-"""PURE. From what is to what is to be done: the whole of the controller's decisions.
+"""PURE. From the state of a server to what is to be done: all of the controller's decisions.
 
-A plan is a list of actions in order. What already stands as wished is no action, so a second reconcile writes nothing.
+A plan is a list of actions in order. What exists as desired is not an action, so a second reconcile writes nothing.
 """
 
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from controller.planning import incumbents
 from controller.planning.drift import covers
 from controller.planning.state import catalog_name
-from controller.workloads import blueprint, deployment, inventory, mounts, scaling
-from controller.workloads.blueprint import Blueprint
-from crd.compiler import compilation
-from crd.facts import MemberFact, ServerFact
+from controller.workloads import children, deployment, inputs, mounts, scaling
+from controller.workloads.inputs import Inputs
+from crd.facts import ServerFact
 from crd.models.server import ServerSpec
 from crd.published import catalogs
 from crd.rules import servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    from controller.planning.state import ServerWorld
+    from controller.planning.state import ServerState
     from crd.compiler.compilation import Compilation
-    from crd.facts import BackendRef
-    from crd.ref import Ref
 
-__all__ = ["Action", "Apply", "Plan", "Publish", "Remove", "Scale", "compiled", "plan_server", "taken", "wished"]
+__all__ = ["Action", "Apply", "Plan", "Publish", "Remove", "Scale", "conflicting", "plan_removal", "plan_server"]
 
+# Bytes of a catalog over which it is published compressed.
 COMPRESS_ABOVE = 256 * 1024
 APPLIED = "mcp.example.com/applied"
 
@@ -56,8 +52,9 @@ class Apply:
 class Scale:
     """Server-side apply of the number of pods, by a manager of its own.
 
-    A field goes back to its default when the last manager that applied it leaves it out. So the number is not the one's
-    who applies the rest: when an autoscaler takes over, it starts from as many pods as there are, not from one.
+    A field goes back to its default when the last manager that applied it leaves it out. So the manager who applies
+    the rest does not hold the number: when an autoscaler takes over, it starts from as many pods as there are, not
+    from one.
     """
 
     manifest: Mapping[str, Any]
@@ -65,7 +62,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Delete this incarnation of an object."""
+    """Delete this incarnation of an object: the one with this uid."""
 
     manifest: Mapping[str, Any]
 
@@ -75,125 +72,139 @@ Action = Publish | Apply | Scale | Remove
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, the digest that pods are to serve, and why nothing can be published, if so."""
+    """What to do, the digest that pods are to serve, and if nothing can be published, why: reason and message."""
 
     actions: tuple[Action, ...] = ()
     digest: str = ""
-    obstacle: tuple[str, str] | None = None
+    blocked_by: tuple[str, str] | None = None
 
 
-def compiled(world: ServerWorld) -> Compilation | None:
-    """The server's catalog out of its members; None if its own spec cannot be read."""
-    if not isinstance(world.server.spec, ServerSpec):
-        return None
-    return compilation.compile_server(world.server, world.members, world.catalog, world.incumbents)
+def plan_server(state: ServerState) -> Plan:
+    """What to do for one MCPServer.
 
-
-def plan_server(world: ServerWorld, compilation: Compilation | None) -> Plan:
-    """What to do for one MCPServer. With a name that somebody else uses, or a catalog too large, nothing is touched."""
-    spec = world.server.spec
+    Nothing is touched if an object of somebody else has a name that it would use, or if its catalog is too large.
+    """
+    spec, compilation = state.server.spec, state.compilation
     if compilation is None or not isinstance(spec, ServerSpec):
         return Plan()
-    kinds = wished(world, spec)
-    strangers = taken(world, kinds)
-    if strangers:
-        names = ", ".join(f"{m['kind']} {m['metadata']['name']}" for m in strangers)
-        return Plan(
-            obstacle=("NameTaken", f"{names} is not of this MCPServer; rename or remove it, or rename the server")
+    kinds = children.desired(spec)
+    fact = state.server.fact
+    if isinstance(fact, ServerFact) and any(servers.ingress_taken(state.snapshot, fact, blame_always=False)):
+        # The older server keeps the host and path.
+        kinds -= {"Ingress"}
+    foreign = conflicting(state, kinds)
+    if foreign:
+        names = ", ".join(f"{m['kind']} {m['metadata']['name']}" for m in foreign)
+        message = f"{names} exists and does not belong to this MCPServer; rename or remove it, or rename the server"
+        return Plan(blocked_by=("NameTaken", message))
+    size = compilation.size()
+    compressed = compilation.packed() if size > COMPRESS_ABOVE else None
+    if compressed is not None and (len(compressed) > catalogs.LIMIT or size > catalogs.INFLATED_LIMIT):
+        message = (
+            f"the catalog has {len(compressed) // 1024} KiB, must be at most {catalogs.LIMIT // 1024} KiB compressed "
+            f"and {catalogs.INFLATED_LIMIT // 1024} KiB in all; select fewer objects or shorten them"
         )
-    payload = catalogs.dump(compilation.catalog)
-    data, size = _packed(payload)
-    if size > catalogs.LIMIT:
-        limit = catalogs.LIMIT // 1024
-        message = f"the catalog has {size // 1024} KiB of {limit}; select fewer objects or shorten them"
-        return Plan(obstacle=("CatalogTooLarge", message))
-    digest = catalogs.digest(payload)
-    drawn = _drawn(world, spec, compilation)
-    return Plan((*_publish(world, data, digest), *_apply(world, drawn, kinds), *_remove(world, kinds)), digest)
+        return Plan(blocked_by=("CatalogTooLarge", message))
+    digest = compilation.digest()
+    built = _inputs(state, spec, compilation)
+    actions = (
+        *_publish(state, compilation, compressed, digest),
+        *_apply(state, built, kinds),
+        *(Remove(found) for found in _own(state) if found["kind"] not in {*kinds, "ConfigMap"}),
+    )
+    return Plan(actions, digest)
 
 
-def wished(world: ServerWorld, spec: ServerSpec) -> frozenset[str]:
-    """The kinds of objects there are to be. A host and path that an elder server has stays with that server."""
-    kinds = inventory.wished(spec)
-    fact = world.server.fact
-    if isinstance(fact, ServerFact) and any(servers.ingress_taken(world.catalog, fact, blame_always=False)):
-        return kinds - {"Ingress"}
-    return kinds
+def plan_removal(state: ServerState) -> Plan:
+    """Remove all that belongs to a server with a deletionTimestamp: a finalizer keeps the object, not what it serves."""
+    return Plan(tuple(Remove(found) for found in _own(state)))
 
 
-def taken(world: ServerWorld, kinds: frozenset[str]) -> list[Mapping[str, Any]]:
-    """Objects under the names we would use that are not this server's."""
-    return [found for kind, found in world.existing.items() if kind in {*kinds, "ConfigMap"} and not _own(world, found)]
+def conflicting(state: ServerState, kinds: frozenset[str]) -> list[Mapping[str, Any]]:
+    """Objects under the names we would use that do not belong to this server."""
+    own = _own(state)
+    return [found for kind, found in state.existing.items() if kind in {*kinds, "ConfigMap"} and found not in own]
 
 
-def _own(world: ServerWorld, found: Mapping[str, Any]) -> bool:
-    owners = found["metadata"].get("ownerReferences") or ()
-    return world.server.metadata.get("uid") in [reference.get("uid") for reference in owners]
+def _own(state: ServerState) -> list[Mapping[str, Any]]:
+    uid = state.server.metadata.get("uid")
+    return [
+        found
+        for found in state.existing.values()
+        if uid in [owner.get("uid") for owner in found["metadata"].get("ownerReferences") or ()]
+    ]
 
 
-def _packed(payload: bytes) -> tuple[dict[str, dict[str, str]], int]:
-    """The data of the ConfigMap, and how many bytes the API server counts: those before base64."""
-    if len(payload) <= COMPRESS_ABOVE:
-        return {"data": {catalogs.FILE: payload.decode()}}, len(payload)
-    # Without a time in the header, equal catalogs give equal bytes.
-    packed = gzip.compress(payload, mtime=0)
-    return {"binaryData": {catalogs.GZIP_FILE: base64.b64encode(packed).decode()}}, len(packed)
-
-
-def _publish(world: ServerWorld, data: Mapping[str, Any], digest: str) -> Sequence[Action]:
-    stored = world.existing.get("ConfigMap")
-    server = world.server
+def _publish(
+    state: ServerState, compilation: Compilation, compressed: bytes | None, digest: str
+) -> Iterator[Publish]:
+    stored, server = state.existing.get("ConfigMap"), state.server
     metadata: dict[str, Any] = {
         "namespace": server.ref.namespace,
         "name": catalog_name(server.ref.name),
-        "labels": blueprint.labels(server.ref.name),
+        "labels": inputs.labels(server.ref.name),
         "annotations": {catalogs.DIGEST_ANNOTATION: digest},
-        "ownerReferences": [blueprint.owner(server)],
+        "ownerReferences": [inputs.owner(server)],
     }
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **data}
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
     if stored is not None:
-        if covers(stored, manifest):
-            return ()
+        if state.stored_digest == digest and covers(stored, manifest):
+            return
         metadata["resourceVersion"] = stored["metadata"]["resourceVersion"]
-    return (Publish(manifest),)
+    if compressed is None:
+        yield Publish({**manifest, "data": {catalogs.FILE: compilation.text().decode()}})
+    else:
+        yield Publish({**manifest, "binaryData": {catalogs.GZIP_FILE: base64.b64encode(compressed).decode()}})
 
 
-def _drawn(world: ServerWorld, spec: ServerSpec, compilation: Compilation) -> Blueprint:
-    """What the workloads are built from: what is served decides what the pods mount and whom they call."""
-    members = [world.catalog.member(ref) for ref in incumbents.served(compilation.catalog)]
-    facts = [fact for fact in (world.server.fact, *members) if isinstance(fact, MemberFact | ServerFact)]
-    backends: list[BackendRef] = [backend for fact in facts for backend in fact.backends]
-    # The certificate of the Ingress is for whoever stands before the pods.
-    names = {mount.ref for fact in facts for mount in fact.mounts if mount.path[:2] != ("spec", "ingress")}
-    drawn = Blueprint(world.server, spec, world.image, tuple(sorted(names)), tuple(backends), world.services)
-    return _unhurried(world, drawn, names)
+def _inputs(state: ServerState, spec: ServerSpec, compilation: Compilation) -> Inputs:
+    """What the workloads are built from: what is served decides what the pods mount and whom they call.
 
-
-def _unhurried(world: ServerWorld, drawn: Blueprint, names: set[Ref]) -> Blueprint:
-    """With what the pods mount already and need no longer: it goes when they roll for another reason, not before."""
-    stored = world.existing.get("Deployment")
+    What the pods mount already and need no longer stays until they are replaced for another reason.
+    """
+    fact = state.server.fact
+    own = fact if isinstance(fact, ServerFact) else None
+    # The certificate of the Ingress is for the Ingress controller.
+    needed = {mount.ref for mount in (own.mounts if own else ()) if mount.path[:2] != ("spec", "ingress")}
+    needed |= compilation.mounts.keys()
+    backends = {(backend.service, backend.port) for backend in (own.backends if own else ())}
+    backends |= compilation.backends.keys()
+    built = Inputs(
+        state.server,
+        spec,
+        state.image,
+        tuple(sorted(needed)),
+        tuple(sorted(backends, key=lambda backend: (backend[0], str(backend[1])))),
+        state.services,
+    )
+    stored = state.existing.get("Deployment")
     if stored is None:
-        return drawn
+        return built
     template = stored["spec"]["template"]
-    standing = mounts.standing(world.server.ref.namespace, template["spec"])
-    kept = replace(drawn, mounts=tuple(sorted(names | standing)))
-    return kept if covers(template, deployment.deployment(kept)["spec"]["template"]) else drawn
+    mounted = mounts.mounted(state.server.ref.namespace, template["spec"])
+    kept = replace(built, mounts=tuple(sorted(needed | mounted)))
+    return kept if covers(template, deployment.deployment(kept)["spec"]["template"]) else built
 
 
-def _apply(world: ServerWorld, drawn: Blueprint, kinds: frozenset[str]) -> Iterator[Action]:
-    for manifest in map(_stamped, inventory.manifests(drawn, kinds)):
-        stored = world.existing.get(manifest["kind"])
+def _apply(state: ServerState, built: Inputs, kinds: frozenset[str]) -> Iterator[Apply | Scale]:
+    for unmarked in children.manifests(built, kinds):
+        # A field that is no longer desired shows in the mark, though the stored object still covers the desired one.
+        mark = hashlib.sha256(orjson.dumps(unmarked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        metadata = unmarked["metadata"]
+        annotations = {**metadata.get("annotations", {}), APPLIED: mark}
+        manifest = {**unmarked, "metadata": {**metadata, "annotations": annotations}}
+        stored = state.existing.get(manifest["kind"])
         changed = not covers(stored, manifest)
         if manifest["kind"] == "Deployment":
-            yield from _scaled(manifest, stored, drawn.spec, changed=changed)
+            yield from _apply_deployment(manifest, stored, built.spec, changed=changed)
         elif changed:
             yield Apply(manifest)
 
 
-def _scaled(
+def _apply_deployment(
     manifest: dict[str, Any], stored: Mapping[str, Any] | None, spec: ServerSpec, *, changed: bool
-) -> Iterator[Action]:
-    """The Deployment, and how many pods it has; with an autoscaler nothing is said about that."""
+) -> Iterator[Apply | Scale]:
+    """The Deployment and its number of pods, which is left to the autoscaler where there is one."""
     number = {"replicas": scaling.fewest(spec)}
     metadata = {name: manifest["metadata"][name] for name in ("namespace", "name")}
     scale = Scale({**manifest, "metadata": metadata, "spec": number})
@@ -208,17 +219,3 @@ def _scaled(
             yield scale
         if changed:
             yield Apply(manifest)
-
-
-def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
-    """With a mark of what was applied: a field that is no longer wished shows as a changed mark."""
-    mark = hashlib.sha256(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-    metadata = manifest["metadata"]
-    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), APPLIED: mark}}}
-
-
-def _remove(world: ServerWorld, kinds: frozenset[str]) -> list[Action]:
-    """What this server made and no longer wishes."""
-    optional = [child.kind for child in inventory.CHILDREN if child.kind not in kinds]
-    found = [world.existing[kind] for kind in optional if kind in world.existing]
-    return [Remove(each) for each in found if _own(world, each)]

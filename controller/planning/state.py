@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from controller.kept import KeptMember
+    from crd.compiler.compilation import Compilation
     from crd.facts import Claim
     from crd.manifest import Object
-    from crd.published import catalogs
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
-__all__ = ["MemberWorld", "Pod", "ServerWorld", "catalog_name", "workload_name"]
+__all__ = ["MemberState", "Pod", "ServerState", "catalog_name", "workload_name"]
 
 
 def workload_name(server: str) -> str:
-    """The name of everything that a server is made of, but for its catalog."""
+    """The name of everything that belongs to a server, except its catalog."""
     return f"{server}-mcp"
 
 
@@ -32,24 +33,30 @@ def catalog_name(server: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of a server: whether it is ready, and the digest that it says it serves; None if it did not say."""
+    """A pod of a server: whether it is ready, and the digest that it reports; None if it did not answer.
+
+    ``asked`` is False for a ready pod that was not asked yet.
+    """
 
     name: str
     ready: bool
     digest: str | None
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class ServerWorld:
-    """An MCPServer, what it selects, and what there is of it: ``existing`` by kind, under the names it would use.
+class ServerState:
+    """An MCPServer, what it would serve, and the objects that exist under the names it uses.
 
-    ``services`` are the manifests of the Services that it calls, as far as they exist.
+    ``compilation`` is None if the spec cannot be read. ``existing`` has manifests by kind; that of the ConfigMap holds
+    no data, ``stored_digest`` is the digest of what it holds. ``services`` are the manifests of the Services that the
+    server calls, as far as they exist.
     """
 
     server: Object
-    members: tuple[Object, ...]
-    catalog: Snapshot
-    incumbents: catalogs.Catalog | None
+    snapshot: Snapshot
+    compilation: Compilation | None
+    stored_digest: str | None
     existing: Mapping[str, Mapping[str, Any]]
     pods: tuple[Pod, ...]
     services: Mapping[Ref, Mapping[str, Any]]
@@ -58,14 +65,15 @@ class ServerWorld:
 
 
 @dataclass(frozen=True, slots=True)
-class MemberWorld:
-    """A tool, prompt or resource, the servers that select it, and who serves what there (None: nothing published yet).
+class MemberState:
+    """A tool, prompt or resource, the servers that select it, and who serves what there by bare claim.
 
-    ``unmounted`` are the Secrets and ConfigMaps that it reads and that not all pods of a server have, by server.
+    ``servers`` has None where nothing is published yet. ``unmounted`` are the Secrets and ConfigMaps that the object
+    reads and that not all pods of a server have, by server.
     """
 
-    member: Object
-    catalog: Snapshot
+    member: KeptMember
+    snapshot: Snapshot
     servers: Mapping[Ref, Mapping[Claim, Ref] | None]
     unmounted: Mapping[Ref, tuple[Ref, ...]]
     now: str

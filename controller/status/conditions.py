@@ -15,7 +15,7 @@ Truth = Literal["True", "False", "Unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is to be said now; when it came to be so is found by `merged`."""
+    """A condition as it is now; `merged` adds since when."""
 
     type: str
     status: Truth
@@ -24,12 +24,12 @@ class Condition:
 
 
 def merged(
-    wanted: Iterable[Condition], stored: Sequence[dict[str, Any]], generation: int, now: str
+    desired: Iterable[Condition], stored: Sequence[dict[str, Any]], generation: int, now: str
 ) -> list[dict[str, Any]]:
     """The conditions to store: ``lastTransitionTime`` stays for as long as the status of the type does."""
     since = {old.get("type"): (old.get("status"), old.get("lastTransitionTime")) for old in stored}
     result = []
-    for condition in wanted:
+    for condition in desired:
         status, time = since.get(condition.type, (None, None))
         result.append(
             {

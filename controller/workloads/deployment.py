@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from controller.planning.state import catalog_name
 from controller.workloads import mounts, placement
-from controller.workloads.blueprint import frame, labels
-from controller.workloads.rights import account_name
+from controller.workloads.inputs import labels, owned_object
+from controller.workloads.rbac import account_name
 
 if TYPE_CHECKING:
-    from controller.workloads.blueprint import Blueprint, Manifest
+    from controller.workloads.inputs import Inputs, Manifest
     from crd.models.server import ServerSpec
     from crd.models.state import Redis
 
@@ -22,28 +22,28 @@ PORT, HEALTH_PORT = 8080, 9090
 CPU_REQUEST = "50m"
 
 
-def deployment(blueprint: Blueprint) -> Manifest:
+def deployment(inputs: Inputs) -> Manifest:
     """The Deployment, without a number of replicas."""
-    selector = labels(blueprint.server.ref.name)
+    selector = labels(inputs.server.ref.name)
     body = {
         "selector": {"matchLabels": selector},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": {"metadata": _metadata(blueprint), "spec": _pod(blueprint)},
+        "template": {"metadata": _metadata(inputs), "spec": _pod(inputs)},
     }
-    return frame(blueprint, "apps/v1", "Deployment", spec=body)
+    return owned_object(inputs, "apps/v1", "Deployment", spec=body)
 
 
-def _metadata(blueprint: Blueprint) -> Manifest:
+def _metadata(inputs: Inputs) -> Manifest:
     """An author's labels beside ours; ours win, since a Deployment has to select its own pods."""
-    template, own = blueprint.spec.pod_template, labels(blueprint.server.ref.name)
+    template, own = inputs.spec.pod_template, labels(inputs.server.ref.name)
     if template is None:
         return {"labels": own}
     annotations = {"annotations": dict(template.annotations)} if template.annotations else {}
     return {"labels": {**template.labels, **own}, **annotations}
 
 
-def _pod(blueprint: Blueprint) -> Manifest:
-    server, spec = blueprint.server.ref.name, blueprint.spec
+def _pod(inputs: Inputs) -> Manifest:
+    server, spec = inputs.server.ref.name, inputs.spec
     pod: Manifest = {
         "serviceAccountName": account_name(server, spec),
         # The catalog is watched with the token, whatever the ServiceAccount says about mounting it.
@@ -56,11 +56,11 @@ def _pod(blueprint: Blueprint) -> Manifest:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         **placement.placement(server, spec.pod_template),
-        "containers": [_container(blueprint)],
+        "containers": [_container(inputs)],
         "volumes": [
             {"name": "catalog", "configMap": {"name": catalog_name(server)}},
             {"name": "tmp", "emptyDir": {}},
-            *mounts.volumes(blueprint.mounts),
+            *mounts.volumes(inputs.mounts),
         ],
     }
     if spec.image_pull_secrets:
@@ -68,12 +68,12 @@ def _pod(blueprint: Blueprint) -> Manifest:
     return pod
 
 
-def _container(blueprint: Blueprint) -> Manifest:
-    spec = blueprint.spec
+def _container(inputs: Inputs) -> Manifest:
+    spec = inputs.spec
     container: Manifest = {
         "name": "server",
-        "image": spec.image or blueprint.image,
-        "args": ["serve", *_arguments(blueprint)],
+        "image": spec.image or inputs.image,
+        "args": ["serve", *_arguments(inputs)],
         "ports": [
             {"name": "http", "containerPort": PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": HEALTH_PORT, "protocol": "TCP"},
@@ -90,7 +90,7 @@ def _container(blueprint: Blueprint) -> Manifest:
         "volumeMounts": [
             {"name": "catalog", "mountPath": "/etc/mcp/catalog", "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 -- an emptyDir of the pod's own
-            *mounts.places(blueprint.mounts),
+            *mounts.volume_mounts(inputs.mounts),
         ],
     }
     if spec.image_pull_policy:
@@ -108,8 +108,8 @@ def _resources(spec: ServerSpec) -> Manifest:
     return {name: amounts for name, amounts in (("requests", requests), ("limits", limits)) if amounts}
 
 
-def _arguments(blueprint: Blueprint) -> list[str]:
-    ref, redis = blueprint.server.ref, blueprint.spec.redis
+def _arguments(inputs: Inputs) -> list[str]:
+    ref, redis = inputs.server.ref, inputs.spec.redis
     own: dict[str, Any] = {
         "--catalog-dir": "/etc/mcp/catalog",
         "--namespace": ref.namespace,

@@ -14,7 +14,7 @@ from crd.ref import Kind, Ref
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["places", "secret_path", "standing", "volumes"]
+__all__ = ["mounted", "secret_path", "volume_mounts", "volumes"]
 
 _PREFIXES = {Kind.SECRET: "secret-", Kind.CONFIG_MAP: "config-map-"}
 _ROOTS = {Kind.SECRET: settings.SECRETS, Kind.CONFIG_MAP: settings.CONFIG_MAPS}
@@ -30,12 +30,12 @@ def volumes(mounts: Sequence[Ref]) -> list[dict[str, Any]]:
     return [{"name": _name(ref), **_source(ref)} for ref in mounts]
 
 
-def places(mounts: Sequence[Ref]) -> list[dict[str, Any]]:
+def volume_mounts(mounts: Sequence[Ref]) -> list[dict[str, Any]]:
     """The volumeMounts of the container."""
     return [{"name": _name(ref), "mountPath": f"{_ROOTS[ref.kind]}/{ref.name}", "readOnly": True} for ref in mounts]
 
 
-def standing(namespace: str, pod: Mapping[str, Any]) -> frozenset[Ref]:
+def mounted(namespace: str, pod: Mapping[str, Any]) -> frozenset[Ref]:
     """What a pod spec mounts already."""
     found = set()
     for volume in pod.get("volumes") or ():

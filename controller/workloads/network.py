@@ -15,15 +15,14 @@ from urllib.parse import urlsplit
 import orjson
 
 from controller.workloads import placement
-from controller.workloads.blueprint import frame, labels
 from controller.workloads.deployment import HEALTH_PORT, PORT
+from controller.workloads.inputs import labels, owned_object
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from controller.workloads.blueprint import Blueprint, Manifest
-    from crd.facts import BackendRef
+    from controller.workloads.inputs import Inputs, Manifest
     from crd.models.server import ServerSpec
 
 __all__ = ["API_SERVER", "has_policy", "policy"]
@@ -37,29 +36,29 @@ Peer = str
 
 
 def has_policy(spec: ServerSpec) -> bool:
-    """Whether a policy is wished."""
+    """Whether there is a policy."""
     return spec.network_policy is not None and spec.network_policy.enabled
 
 
-def policy(blueprint: Blueprint) -> Manifest:
+def policy(inputs: Inputs) -> Manifest:
     """The NetworkPolicy; the ports of health and metrics stay open, the operator and the kubelet ask there."""
-    wanted = blueprint.spec.network_policy
-    door: Manifest = {"ports": [_tcp(PORT)]}
-    if wanted and wanted.ingress_from:
-        door["from"] = [placement.plain(peer) for peer in wanted.ingress_from]
+    desired = inputs.spec.network_policy
+    clients: Manifest = {"ports": [_tcp(PORT)]}
+    if desired and desired.ingress_from:
+        clients["from"] = [placement.plain(peer) for peer in desired.ingress_from]
     body = {
-        "podSelector": {"matchLabels": labels(blueprint.server.ref.name)},
+        "podSelector": {"matchLabels": labels(inputs.server.ref.name)},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [door, {"ports": [_tcp(HEALTH_PORT)]}],
-        "egress": [{"ports": [_port("UDP", DNS_PORT), _tcp(DNS_PORT)]}, *_egress(blueprint)],
+        "ingress": [clients, {"ports": [_tcp(HEALTH_PORT)]}],
+        "egress": [{"ports": [_port("UDP", DNS_PORT), _tcp(DNS_PORT)]}, *_egress(inputs)],
     }
-    return frame(blueprint, "networking.k8s.io/v1", "NetworkPolicy", spec=body)
+    return owned_object(inputs, "networking.k8s.io/v1", "NetworkPolicy", spec=body)
 
 
-def _egress(blueprint: Blueprint) -> list[Manifest]:
+def _egress(inputs: Inputs) -> list[Manifest]:
     """One rule for all pods that are reached alike, in an order that the order of the backends does not change."""
     reached: dict[Peer, set[Port]] = defaultdict(set)
-    for peer, port in (*_to_services(blueprint), *_to_api_server(blueprint), *_to_issuer(blueprint.spec)):
+    for peer, port in (*_to_services(inputs), *_to_api_server(inputs), *_to_issuer(inputs.spec)):
         reached[peer].add(port)
     return [_rule(peer, sorted(ports, key=str)) for peer, ports in sorted(reached.items())]
 
@@ -69,31 +68,31 @@ def _rule(peer: Peer, ports: list[Port]) -> Manifest:
     return {"to": [orjson.loads(peer)], **found} if peer else found
 
 
-def _to_services(blueprint: Blueprint) -> Iterator[tuple[Peer, Port]]:
-    for backend in blueprint.backends:
-        service = blueprint.services.get(backend.service)
+def _to_services(inputs: Inputs) -> Iterator[tuple[Peer, Port]]:
+    for ref, called in inputs.backends:
+        service = inputs.services.get(ref)
         if service is not None:
-            yield from _to_service(backend, service)
+            yield from _to_service(ref, called, service)
 
 
-def _to_service(backend: BackendRef, service: Mapping[str, Any]) -> Iterator[tuple[Peer, Port]]:
+def _to_service(ref: Ref, called: Port, service: Mapping[str, Any]) -> Iterator[tuple[Peer, Port]]:
     spec = service.get("spec") or {}
     selector = spec.get("selector")
     for port in spec.get("ports") or ():
-        if backend.port not in (port.get("port"), port.get("name")):
+        if called not in (port.get("port"), port.get("name")):
             continue
         # The name of a headless Service leads to the pods themselves, at the port that was asked for.
         target = port["port"] if spec.get("clusterIP") == "None" else port.get("targetPort") or port["port"]
         if selector:
-            yield _pods(backend.service.namespace, selector), target
+            yield _pods(ref.namespace, selector), target
         else:
             yield "", port["port"]
             yield "", target
 
 
-def _to_api_server(blueprint: Blueprint) -> Iterator[tuple[Peer, Port]]:
+def _to_api_server(inputs: Inputs) -> Iterator[tuple[Peer, Port]]:
     """The pods watch their catalog there."""
-    service = blueprint.services.get(API_SERVER) or {}
+    service = inputs.services.get(API_SERVER) or {}
     ports = (service.get("spec") or {}).get("ports") or ()
     found = [number for port in ports for number in (port["port"], port.get("targetPort") or port["port"])]
     yield from (("", number) for number in found or API_PORTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controller.workloads.blueprint import labels
+from controller.workloads.inputs import labels
 
 if TYPE_CHECKING:
     from crd.models.metadata import Model
@@ -36,7 +36,7 @@ def placement(server: str, template: PodTemplate | None) -> dict[str, Any]:
     """The members of a pod spec that say where the pod goes; without constraints, over nodes as far as it goes."""
     if template is None:
         return {"topologySpreadConstraints": [_over_nodes(server)]}
-    wanted: dict[str, Any] = {
+    desired: dict[str, Any] = {
         "topologySpreadConstraints": [_spread(server, each) for each in template.topology_spread_constraints]
         or [_over_nodes(server)],
         "nodeSelector": dict(template.node_selector),
@@ -45,7 +45,7 @@ def placement(server: str, template: PodTemplate | None) -> dict[str, Any]:
         "affinity": plain(template.affinity) if template.affinity else {},
         "priorityClassName": template.priority_class_name,
     }
-    return {key: value for key, value in wanted.items() if value}
+    return {key: value for key, value in desired.items() if value}
 
 
 def _spread(server: str, constraint: TopologySpreadConstraint) -> dict[str, Any]:

@@ -6,38 +6,38 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from controller.planning.state import workload_name
-from controller.workloads.blueprint import frame, labels
+from controller.workloads.inputs import labels, owned_object
 from crd.models import amounts
 
 if TYPE_CHECKING:
-    from controller.workloads.blueprint import Blueprint, Manifest
+    from controller.workloads.inputs import Inputs, Manifest
     from crd.models.server import ServerSpec
     from crd.models.workload import Ingress
 
 __all__ = ["has_ingress", "ingress", "service", "url"]
 
-# A stream is silent between events for longer than the minute that proxies bear by default.
+# A stream may be idle for longer than the minute that proxies allow by default.
 IDLE_SECONDS = 3600
 # RFC 9728, section 3.1: the metadata of a protected resource stands at the root of the host, followed by its path.
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 
-def service(blueprint: Blueprint) -> Manifest:
+def service(inputs: Inputs) -> Manifest:
     """The Service in front of the pods."""
-    wanted = blueprint.spec.service
+    desired = inputs.spec.service
     port = {
         "name": "http",
-        "port": _port(blueprint.spec),
+        "port": _port(inputs.spec),
         "targetPort": "http",
         "protocol": "TCP",
         "appProtocol": "http",
     }
     body = {
-        "type": wanted.type if wanted else "ClusterIP",
-        "selector": labels(blueprint.server.ref.name),
+        "type": desired.type if desired else "ClusterIP",
+        "selector": labels(inputs.server.ref.name),
         "ports": [port],
     }
-    return frame(blueprint, "v1", "Service", wanted.annotations if wanted else None, spec=body)
+    return owned_object(inputs, "v1", "Service", desired.annotations if desired else None, spec=body)
 
 
 def url(name: str, namespace: str, spec: ServerSpec) -> str:
@@ -54,33 +54,33 @@ def has_ingress(spec: ServerSpec) -> bool:
     return spec.ingress is not None
 
 
-def ingress(blueprint: Blueprint) -> Manifest:
-    """The Ingress; the doors of its members lie below the prefix. Raises ValueError where none is wished."""
-    wanted = blueprint.spec.ingress
-    if wanted is None:
-        raise ValueError(f"{blueprint.server.ref} has no ingress")
-    backend = {"service": {"name": workload_name(blueprint.server.ref.name), "port": {"name": "http"}}}
-    paths = [{"path": wanted.path_prefix, "pathType": "Prefix", "backend": backend}]
-    auth = blueprint.spec.auth
+def ingress(inputs: Inputs) -> Manifest:
+    """The Ingress; REST paths of members are below its prefix. Raises ValueError for a spec without one."""
+    desired = inputs.spec.ingress
+    if desired is None:
+        raise ValueError(f"{inputs.server.ref} has no ingress")
+    backend = {"service": {"name": workload_name(inputs.server.ref.name), "port": {"name": "http"}}}
+    paths = [{"path": desired.path_prefix, "pathType": "Prefix", "backend": backend}]
+    auth = inputs.spec.auth
     if auth and auth.type == "JWT":
         # The author's identifier may name another path than the endpoint has here, behind a proxy that rewrites it.
-        about = urlsplit(auth.resource).path.rstrip("/") if auth.resource else wanted.path_prefix
+        about = urlsplit(auth.resource).path.rstrip("/") if auth.resource else desired.path_prefix
         paths.append({"path": f"{METADATA_PATH}{about}", "pathType": "Exact", "backend": backend})
-    body: Manifest = {"rules": [{"host": wanted.host, "http": {"paths": paths}}]}
-    if wanted.class_name:
-        body["ingressClassName"] = wanted.class_name
-    if wanted.tls_secret_name:
-        body["tls"] = [{"hosts": [wanted.host], "secretName": wanted.tls_secret_name}]
-    annotations = {**_streaming(wanted, blueprint.spec), **wanted.annotations}
-    return frame(blueprint, "networking.k8s.io/v1", "Ingress", annotations, spec=body)
+    body: Manifest = {"rules": [{"host": desired.host, "http": {"paths": paths}}]}
+    if desired.class_name:
+        body["ingressClassName"] = desired.class_name
+    if desired.tls_secret_name:
+        body["tls"] = [{"hosts": [desired.host], "secretName": desired.tls_secret_name}]
+    annotations = {**_streaming(desired, inputs.spec), **desired.annotations}
+    return owned_object(inputs, "networking.k8s.io/v1", "Ingress", annotations, spec=body)
 
 
 def _port(spec: ServerSpec) -> int:
     return spec.service.port if spec.service else 80
 
 
-def _streaming(wanted: Ingress, spec: ServerSpec) -> dict[str, str]:
-    """Nothing buffered, silence borne, and requests as large as the server takes them, family by family.
+def _streaming(desired: Ingress, spec: ServerSpec) -> dict[str, str]:
+    """No buffering, long idle time-outs, and requests as large as the server accepts, for each family of controllers.
 
     A class is of the family whose name it holds, as nginx-internal is. The cluster's default class is not known here,
     so it gets all of them: a controller leaves the annotations of the others alone.
@@ -106,6 +106,6 @@ def _streaming(wanted: Ingress, spec: ServerSpec) -> dict[str, str]:
         # Traefik passes streams on as they come; its time-outs are set for an entry point, never by an annotation.
         "traefik": {},
     }
-    name = wanted.class_name
+    name = desired.class_name
     chosen = [each for family, each in families.items() if name is None or family in name]
     return {key: value for each in chosen for key, value in each.items()}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import orjson
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from crd.compiler.members import CompiledMember
     from crd.manifest import Object
     from crd.published.chunks import Section
-    from crd.published.entries import HttpResource, InlineResource
     from crd.snapshot import Snapshot
 
 __all__ = ["Compilation", "Incumbents", "Steps", "advance", "compile_server", "finish", "incumbents_of"]
@@ -115,6 +114,10 @@ class Compilation:
         """The whole catalog, decoded: for readers who do not care what it costs."""
         return catalogs.load(self.text())
 
+    def keys(self, section: str) -> list[str]:
+        """The keys of a list's entries, in order; see `crd.compiler.members.PlacedEntry`."""
+        return list(chunks.keys(self.sections.get(section, ())))
+
     def published(self) -> Incumbents:
         """The incumbents once this is published."""
         return Incumbents(self.holders, self.prefix)
@@ -169,7 +172,8 @@ def compile_server(
     Raises ValueError if the server's own spec cannot be read.
     """
     compiled = {item.ref: members.compile_member(item) for item in objects}
-    before = incumbents_of(incumbents, server) if incumbents else Incumbents()
+    prefix = server.fact.prefix if isinstance(server.fact, ServerFact) else ""
+    before = incumbents_of(catalogs.dump(incumbents), prefix) if incumbents else Incumbents()
     return finish(advance(None, server, compiled, compiled.get, snapshot, before))
 
 
@@ -183,41 +187,45 @@ def finish(steps: Steps[T]) -> T:
             return result
 
 
-def incumbents_of(catalog: catalogs.Catalog, server: Object) -> Incumbents:
+def incumbents_of(payload: bytes, prefix: str) -> Incumbents:
     """Who holds each claim in a published catalog.
 
-    A catalog that does not record its prefix is read with the server's present one.
+    ``prefix`` is the server's present one, for a catalog that does not record its own. Raises InvalidCatalogError for
+    what is not a catalog.
     """
-    prefix = catalog.prefix
-    if prefix is None:
-        prefix = server.spec.name_prefix if isinstance(server.spec, ServerSpec) else ""
-    return Incumbents(dict(_held(catalog, prefix)), prefix)
+    raw = catalogs.parse(payload)
+    known = raw.get("prefix")
+    prefix = known if isinstance(known, str) else prefix
+    try:
+        return Incumbents(dict(_held(raw, prefix)), prefix)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise catalogs.InvalidCatalogError(f"not a catalog: {type(error).__name__}: {error}") from error
 
 
-def _held(catalog: catalogs.Catalog, prefix: str) -> Iterator[tuple[Claim, Ref]]:
-    for tool in catalog.tools:
-        ref = _ref(Kind.TOOL, tool.source)
-        yield Claim(Space.TOOL_NAME, tool.name.removeprefix(prefix)), ref
-        if tool.ingress_path:
-            yield Claim(Space.REST_PATH, f"POST {tool.ingress_path}"), ref
-    for prompt in catalog.prompts:
-        ref = _ref(Kind.PROMPT, prompt.source)
-        yield Claim(Space.PROMPT_NAME, prompt.name.removeprefix(prefix)), ref
-        if prompt.ingress_path:
-            yield Claim(Space.REST_PATH, f"GET {prompt.ingress_path}"), ref
-    resources: tuple[InlineResource | HttpResource, ...] = (*catalog.resources, *catalog.http_resources)
-    for entry in resources:
-        yield Claim(Space.URI, entry.uri), _ref(Kind.RESOURCE, entry.source)
-    for operation in catalog.operations:
-        ref = _ref(Kind.RESOURCE, operation.source)
-        if operation.uri_template:
-            yield Claim(Space.URI, operation.uri_template), ref
-        if operation.ingress_path:
-            yield Claim(Space.REST_PATH, f"{operation.method} {operation.ingress_path}"), ref
+def _held(raw: Mapping[str, Any], prefix: str) -> Iterator[tuple[Claim, Ref]]:
+    """Read from the JSON itself: of fifty thousand entries, three members each are of interest."""
+    for entry in raw.get("tools", ()):
+        ref = _ref(Kind.TOOL, entry)
+        yield Claim(Space.TOOL_NAME, entry["name"].removeprefix(prefix)), ref
+        if entry.get("ingress_path"):
+            yield Claim(Space.REST_PATH, f"POST {entry['ingress_path']}"), ref
+    for entry in raw.get("prompts", ()):
+        ref = _ref(Kind.PROMPT, entry)
+        yield Claim(Space.PROMPT_NAME, entry["name"].removeprefix(prefix)), ref
+        if entry.get("ingress_path"):
+            yield Claim(Space.REST_PATH, f"GET {entry['ingress_path']}"), ref
+    for entry in (*raw.get("resources", ()), *raw.get("http_resources", ())):
+        yield Claim(Space.URI, entry["uri"]), _ref(Kind.RESOURCE, entry)
+    for entry in raw.get("operations", ()):
+        ref = _ref(Kind.RESOURCE, entry)
+        if entry.get("uri_template"):
+            yield Claim(Space.URI, entry["uri_template"]), ref
+        if entry.get("ingress_path"):
+            yield Claim(Space.REST_PATH, f"{entry['method']} {entry['ingress_path']}"), ref
 
 
-def _ref(kind: Kind, source: str) -> Ref:
-    namespace, _, name = source.partition("/")
+def _ref(kind: Kind, entry: Mapping[str, Any]) -> Ref:
+    namespace, _, name = entry["source"].partition("/")
     return Ref(kind, namespace, name)
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "dump",
     "lean",
     "load",
+    "parse",
     "unpack",
     "weight",
 ]
@@ -158,14 +159,23 @@ def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((f.name, f.default_factory() if f.default_factory is not MISSING else f.default) for f in fields(kind))
 
 
-def load(payload: bytes) -> Catalog:
-    """Read what `dump` wrote. Raises InvalidCatalogError for anything else; members it does not know are ignored."""
+def parse(payload: bytes) -> dict[str, Any]:
+    """A catalog as JSON. Raises InvalidCatalogError for what is not JSON of this format."""
     try:
-        raw = orjson.loads(payload)
+        raw: dict[str, Any] = orjson.loads(payload)
         if raw["format"] != FORMAT:
             raise InvalidCatalogError(f"format is {raw['format']!r}, this version reads {FORMAT}")
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise InvalidCatalogError(f"not a catalog: {type(error).__name__}: {error}") from error
+    return raw
+
+
+def load(payload: bytes) -> Catalog:
+    """Read what `dump` wrote. Raises InvalidCatalogError for anything else; members it does not know are ignored."""
+    raw = parse(payload)
+    try:
         catalog: Catalog = _reader(Catalog)(raw)
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InvalidCatalogError(f"not a catalog: {type(error).__name__}: {error}") from error
     return catalog
 

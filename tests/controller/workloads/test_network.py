@@ -23,10 +23,10 @@ def pods(namespace: str, **labels: str) -> dict[str, Any]:
     return {"to": [{"namespaceSelector": names, "podSelector": {"matchLabels": labels}}]}
 
 
-def policy(*calls: tuple[str, int | str], services: tuple[Any, ...] = (), spec: Any = None, **wanted: Any) -> Any:
+def policy(*calls: tuple[str, int | str], services: tuple[Any, ...] = (), spec: Any = None, **desired: Any) -> Any:
     backends = tuple(Backend(Ref(Kind.SERVICE, *key.split("/")), port, ()) for key, port in calls)
     known = {Ref(Kind.SERVICE, s["metadata"]["namespace"], s["metadata"]["name"]): s for s in services}
-    item = server(networkPolicy={"enabled": True, **wanted}, **(spec or {}))
+    item = server(networkPolicy={"enabled": True, **desired}, **(spec or {}))
     return built(item, backends=backends, services=known)["NetworkPolicy"]["spec"]
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from cli import __main__ as cli_program
-from controller.workloads import blueprint, scaling, traffic
+from controller.workloads import inputs, scaling, traffic
 from crd.ref import Kind, Ref
 from tests.controller.worlds import built, pod_of, secret, server
 
-OWN = blueprint.labels("main")
+OWN = inputs.labels("main")
 
 
 def container(**spec: Any) -> dict[str, Any]:
@@ -297,15 +297,15 @@ def test_a_budget_is_there_when_it_is_wished_and_there_may_be_more_than_one_pod(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kind", "port", "annotations"),
+    ("desired", "kind", "port", "annotations"),
     [
         (None, "ClusterIP", 80, None),
         ({"type": "LoadBalancer"}, "LoadBalancer", 80, None),
         ({"type": "NodePort", "port": 8443, "annotations": {"a": "b"}}, "NodePort", 8443, {"a": "b"}),
     ],
 )
-def test_the_service(wanted: Any, kind: str, port: int, annotations: Any) -> None:
-    found = built(server(**({"service": wanted} if wanted else {})))["Service"]
+def test_the_service(desired: Any, kind: str, port: int, annotations: Any) -> None:
+    found = built(server(**({"service": desired} if desired else {})))["Service"]
 
     assert found["spec"] == {
         "type": kind,
@@ -329,8 +329,8 @@ def test_the_url_is_where_clients_reach_the_endpoint(spec: dict[str, Any], expec
     assert traffic.url("main", "shop", server(**spec).spec) == expected  # type: ignore[arg-type]
 
 
-def ingress(config: dict[str, Any] | None = None, auth: Any = None, **wanted: Any) -> dict[str, Any]:
-    spec = {"ingress": {"host": "a.example.com", **wanted}, "config": config or {}, **({"auth": auth} if auth else {})}
+def ingress(config: dict[str, Any] | None = None, auth: Any = None, **desired: Any) -> dict[str, Any]:
+    spec = {"ingress": {"host": "a.example.com", **desired}, "config": config or {}, **({"auth": auth} if auth else {})}
     return built(server(**spec))["Ingress"]
 
 
@@ -379,7 +379,7 @@ HAPROXY = {"haproxy.org/timeout-server": "3600s", "haproxy-ingress.github.io/tim
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("desired", "expected"),
     [
         ({"className": "nginx"}, NGINX),
         ({"className": "nginx-internal"}, NGINX),
@@ -392,8 +392,8 @@ HAPROXY = {"haproxy.org/timeout-server": "3600s", "haproxy-ingress.github.io/tim
     ],
     ids=["nginx", "one of several nginx", "haproxy", "traefik", "unknown", "default class", "the author's win"],
 )  # fmt: skip
-def test_streams_pass_the_ingress(wanted: dict[str, Any], expected: Any) -> None:
-    assert ingress(**wanted)["metadata"].get("annotations") == expected
+def test_streams_pass_the_ingress(desired: dict[str, Any], expected: Any) -> None:
+    assert ingress(**desired)["metadata"].get("annotations") == expected
 
 
 def test_the_ingress_takes_requests_as_large_as_the_server_does() -> None:
@@ -407,4 +407,4 @@ def test_what_is_not_wished_cannot_be_built(build: Any) -> None:
     item = server()
 
     with pytest.raises(ValueError, match="MCPServer shop/main has no "):
-        build(blueprint.Blueprint(item, item.spec, "i"))  # type: ignore[arg-type]
+        build(inputs.Inputs(item, item.spec, "i"))  # type: ignore[arg-type]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from controller.planning.state import catalog_name, workload_name
-from controller.workloads.blueprint import frame
+from controller.workloads.inputs import owned_object
 
 if TYPE_CHECKING:
-    from controller.workloads.blueprint import Blueprint, Manifest
+    from controller.workloads.inputs import Inputs, Manifest
     from crd.models.server import ServerSpec
 
 __all__ = ["account", "account_name", "binding", "has_account", "role"]
@@ -27,28 +27,28 @@ def has_account(spec: ServerSpec) -> bool:
     return not (spec.pod_template and spec.pod_template.service_account_name)
 
 
-def account(blueprint: Blueprint) -> Manifest:
+def account(inputs: Inputs) -> Manifest:
     """The server's own ServiceAccount."""
-    return frame(blueprint, "v1", "ServiceAccount", automountServiceAccountToken=True)
+    return owned_object(inputs, "v1", "ServiceAccount", automountServiceAccountToken=True)
 
 
-def role(blueprint: Blueprint) -> Manifest:
+def role(inputs: Inputs) -> Manifest:
     """Read one ConfigMap, by name; nothing else."""
     rule = {
         "apiGroups": [""],
         "resources": ["configmaps"],
-        "resourceNames": [catalog_name(blueprint.server.ref.name)],
+        "resourceNames": [catalog_name(inputs.server.ref.name)],
         "verbs": ["get", "list", "watch"],
     }
-    return frame(blueprint, f"{RBAC}/v1", "Role", rules=[rule])
+    return owned_object(inputs, f"{RBAC}/v1", "Role", rules=[rule])
 
 
-def binding(blueprint: Blueprint) -> Manifest:
+def binding(inputs: Inputs) -> Manifest:
     """Bound to whichever ServiceAccount the pods have."""
-    ref = blueprint.server.ref
-    account = account_name(ref.name, blueprint.spec)
-    return frame(
-        blueprint,
+    ref = inputs.server.ref
+    account = account_name(ref.name, inputs.spec)
+    return owned_object(
+        inputs,
         f"{RBAC}/v1",
         "RoleBinding",
         roleRef={"apiGroup": RBAC, "kind": "Role", "name": workload_name(ref.name)},

@@ -1,4 +1,4 @@
-"""PURE. What every object of a server is built from, and what all of them carry: name, labels, owner."""
+"""PURE. What the objects of a server are built from, and what all of them carry: name, labels, owner."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from crd.ref import GROUP, VERSION, Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from crd.facts import BackendRef
     from crd.manifest import Object
     from crd.models.server import ServerSpec
     from crd.ref import Ref
 
-__all__ = ["MANAGED_BY", "SERVER_LABEL", "Blueprint", "Manifest", "frame", "labels", "owner"]
+__all__ = ["MANAGED_BY", "SERVER_LABEL", "Inputs", "Manifest", "labels", "owned_object", "owner"]
 
 Manifest = dict[str, Any]
 
@@ -25,18 +24,19 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "mcp-operator"}
 
 
 @dataclass(frozen=True, slots=True)
-class Blueprint:
+class Inputs:
     """One MCPServer and what the rest of the cluster adds to its workloads.
 
     ``image`` is for a spec that names none. ``mounts`` are the Secrets and ConfigMaps that the pods read, sorted.
-    ``backends`` are what the pods call, ``services`` the manifests of those of them (and of the API server) that exist.
+    ``backends`` are the Services and ports that the pods call, ``services`` the manifests of those of them, and of the
+    API server's, that exist.
     """
 
     server: Object
     spec: ServerSpec
     image: str
     mounts: tuple[Ref, ...] = ()
-    backends: tuple[BackendRef, ...] = ()
+    backends: tuple[tuple[Ref, int | str], ...] = ()
     services: Mapping[Ref, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -62,11 +62,11 @@ def owner(server: Object) -> Manifest:
     }
 
 
-def frame(
-    blueprint: Blueprint, api_version: str, kind: str, annotations: Mapping[str, str] | None = None, **members: Any
+def owned_object(
+    inputs: Inputs, api_version: str, kind: str, annotations: Mapping[str, str] | None = None, **members: Any
 ) -> Manifest:
-    """An object of the server: everything but what is special about its kind."""
-    server = blueprint.server
+    """An object that belongs to the server; ``members`` are those of its kind."""
+    server = inputs.server
     metadata: Manifest = {
         "namespace": server.ref.namespace,
         "name": workload_name(server.ref.name),

@@ -1,0 +1,165 @@
+"""What the pods of each server report that they serve, asked apart from the reconciles.
+
+A server whose pods do not answer costs its own task its time-outs, and no other server anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+import aiohttp
+import orjson
+
+from cluster import resources
+from cluster.transport import ApiError
+from controller.workloads.deployment import HEALTH_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cluster.transport import Transport
+    from controller.kept import KeptPod
+    from crd.ref import Ref
+
+__all__ = ["DirectPods", "PodDigests", "PodReader", "ProxiedPods", "digest_of"]
+
+# Seconds within which one pod answers.
+POD_TIMEOUT = 1.0
+# Seconds between two rounds: while pods catch up nothing in the API changes, so they are asked again, less and less
+# often.
+FIRST_WAIT, MAX_WAIT, GROWTH = 0.3, 10.0, 1.3
+
+
+class PodReader(Protocol):
+    """How a pod's ``/statusz`` is read."""
+
+    async def digest(self, pod: KeptPod) -> str | None:
+        """The digest that the pod reports; None if it does not answer within `POD_TIMEOUT`. Raises nothing."""
+        ...
+
+
+class PodDigests:
+    """Asks the ready pods of a server until they report the digest that is expected of them.
+
+    ``pods`` gives the pods of a server as they are now; ``changed`` is called with a server whose pods report
+    something new, or were asked for the first time.
+    """
+
+    def __init__(
+        self, reader: PodReader, pods: Callable[[Ref], list[KeptPod]], changed: Callable[[Ref], None]
+    ) -> None:
+        self._reader = reader
+        self._pods = pods
+        self._changed = changed
+        self._reported: dict[Ref, dict[str, str | None]] = {}
+        self._expected: dict[Ref, str] = {}
+        self._wakers: dict[Ref, asyncio.Event] = {}
+        self._tasks: dict[Ref, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def reported(self, server: Ref) -> Mapping[str, str | None]:
+        """What each ready pod that was asked answered, by uid."""
+        return self._reported.get(server, {})
+
+    def expect(self, server: Ref, digest: str) -> None:
+        """Ask the ready pods of a server until all report this digest; at once, if it or one of the pods is new."""
+        if self._group is None:
+            return
+        there, before = {pod.uid for pod in self._pods(server)}, self._reported.get(server, {})
+        reported = self._reported[server] = {uid: answer for uid, answer in before.items() if uid in there}
+        news = self._expected.get(server) != digest
+        self._expected[server] = digest
+        late = self._late(server)
+        if server in self._tasks:
+            if news or any(pod.uid not in reported for pod in late):
+                self._wakers[server].set()
+        elif late:
+            self._wakers[server] = asyncio.Event()
+            self._tasks[server] = self._group.create_task(self._poll(server))
+
+    def forget(self, server: Ref) -> None:
+        """The server is gone."""
+        for known in (self._reported, self._expected):
+            known.pop(server, None)
+        if server in self._tasks:
+            self._tasks[server].cancel()
+
+    async def run(self) -> None:
+        """Ask until cancelled; nothing goes on afterwards."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._group = None
+            self._reported.clear()
+            self._expected.clear()
+
+    def _late(self, server: Ref) -> list[KeptPod]:
+        """The ready pods that do not report what is expected."""
+        expected, reported = self._expected.get(server), self._reported.get(server, {})
+        return [pod for pod in self._pods(server) if pod.ready and reported.get(pod.uid) != expected]
+
+    async def _poll(self, server: Ref) -> None:
+        waker, wait = self._wakers[server], FIRST_WAIT
+        try:
+            while late := self._late(server):
+                answers = await asyncio.gather(*(self._reader.digest(pod) for pod in late))
+                reported = self._reported.setdefault(server, {})
+                news = {pod.uid: answer for pod, answer in zip(late, answers, strict=True)}
+                if any(uid not in reported or reported[uid] != answer for uid, answer in news.items()):
+                    reported.update(news)
+                    self._changed(server)
+                if not self._late(server):
+                    return
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(waker.wait(), wait)
+                wait = FIRST_WAIT if waker.is_set() else min(MAX_WAIT, wait * GROWTH)
+                waker.clear()
+        finally:
+            del self._tasks[server], self._wakers[server]
+
+
+class DirectPods:
+    """Asks the pods themselves: for a controller that runs in the cluster."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def digest(self, pod: KeptPod) -> str | None:
+        """See `PodReader.digest`."""
+        host = f"[{pod.address}]" if ":" in pod.address else pod.address
+        timeout = aiohttp.ClientTimeout(total=POD_TIMEOUT)
+        try:
+            async with self._session.get(f"http://{host}:{HEALTH_PORT}/statusz", timeout=timeout) as response:
+                return digest_of(await response.read())
+        except (TimeoutError, OSError, aiohttp.ClientError):
+            return None
+
+
+class ProxiedPods:
+    """Asks through the API server: for a controller that runs outside the cluster, with a person's rights."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def digest(self, pod: KeptPod) -> str | None:
+        """See `PodReader.digest`."""
+        path = resources.PODS.path(pod.server.namespace, f"{pod.name}:{HEALTH_PORT}", "proxy/statusz")
+        try:
+            answer = await self._transport.request("GET", path, timeout=POD_TIMEOUT)
+        except (ApiError, TimeoutError, OSError, aiohttp.ClientError):
+            return None
+        return digest_of(answer)
+
+
+def digest_of(answer: bytes | dict[str, Any]) -> str | None:
+    """The digest in the answer of ``/statusz``; None for any other answer."""
+    if isinstance(answer, bytes):
+        try:
+            answer = orjson.loads(answer)
+        except orjson.JSONDecodeError:
+            return None
+    digest = answer.get("digest") if isinstance(answer, dict) else None
+    return digest if isinstance(digest, str) else None
