@@ -299,7 +299,8 @@ class Cache:
         self._enqueue(server)
         # Somebody else has changed what is served; the members' statuses tell it.
         held, holds = (each.published.incumbents if each else None for each in (old, new))
-        for member in _different(held, holds):
+        members = _moved(held, holds) if held and holds else self.snapshot.view(server).members
+        for member in members:
             self._enqueue(member)
 
     def _pod_changed(self, _key: Key, old: KeptPod | None, new: KeptPod | None) -> None:
@@ -339,12 +340,11 @@ def _services_of(fact: Any) -> set[Ref]:
     return {backend.service for backend in fact.backends} if fact is not None else set()
 
 
-def _different(old: Incumbents | None, new: Incumbents | None) -> Iterator[Ref]:
+def _moved(old: Incumbents, new: Incumbents) -> Iterator[Ref]:
     """Who holds a claim by one of two catalogs, and not by the other."""
-    held, holds = (each.holders if each else {} for each in (old, new))
-    for one, other in ((held, holds), (holds, held)):
+    for one, other in ((old.holders, new.holders), (new.holders, old.holders)):
         for claim, ref in one.items():
-            if other.get(claim) != ref:
+            if other.get(claim) != ref or old.prefix != new.prefix:
                 yield ref
 
 

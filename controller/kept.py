@@ -205,7 +205,7 @@ class KeptPod:
 
 
 def keep_member(raw: Manifest, known: KeptMember | None) -> KeptMember:
-    """A member; ``known`` is what was kept of it before. What did not change with its generation is taken from there."""
+    """A member; ``known`` is what was kept of it before, and still holds for the same uid and generation."""
     metadata = raw["metadata"]
     uid, generation = metadata.get("uid") or "", metadata.get("generation") or 0
     going, reported = "deletionTimestamp" in metadata, pack(raw.get("status") or {})

@@ -47,9 +47,7 @@ class PodDigests:
     something new, or were asked for the first time.
     """
 
-    def __init__(
-        self, reader: PodReader, pods: Callable[[Ref], list[KeptPod]], changed: Callable[[Ref], None]
-    ) -> None:
+    def __init__(self, reader: PodReader, pods: Callable[[Ref], list[KeptPod]], changed: Callable[[Ref], None]) -> None:
         self._reader = reader
         self._pods = pods
         self._changed = changed

@@ -219,9 +219,7 @@ class Reconciler:
             member = state.member
             await self._write_status(ref, member.uid, member.status(), member_status.status(state))
 
-    async def _write_status(
-        self, ref: Ref, uid: str, stored: dict[str, Any] | None, desired: dict[str, Any]
-    ) -> None:
+    async def _write_status(self, ref: Ref, uid: str, stored: dict[str, Any] | None, desired: dict[str, Any]) -> None:
         if (stored or {}) == desired["status"]:
             return
         self._metrics.writes.labels("status").inc()

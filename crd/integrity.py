@@ -42,6 +42,7 @@ __all__ = [
     "judge",
     "judge_object",
     "judge_relations",
+    "relations",
     "standing",
     "survey",
     "transition",
@@ -144,9 +145,29 @@ def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
 
 def standing(snapshot: Snapshot, item: Object) -> Verdict:
     """What is broken about one object that stands in the snapshot: its own faults, and the clashes it loses."""
-    touched = _touched(snapshot, item)
-    relations = _relations(snapshot, item.ref, touched, _claims(item))
-    return Verdict.of(_together(_own(item), (finding for finding in relations if finding.ref == item.ref)))
+    related = relations(snapshot, item.fact) if item.fact is not None else ()
+    return Verdict.of(_together(_own(item), related))
+
+
+def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
+    """What is broken between an object that stands in the snapshot and others, as far as it is this object's fault.
+
+    A server is not blamed for its members, so their number does not matter here.
+    """
+    yield from references.backends(snapshot, fact)
+    yield from references.mounts(snapshot, fact)
+    if isinstance(fact, ServerFact):
+        yield from selectors.selects_nothing(snapshot, fact)
+        yield from servers.unmatched_limits(snapshot, fact)
+        yield from servers.catalog_size(snapshot, fact)
+        yield from servers.ingress_taken(snapshot, fact, blame_always=False)
+        return
+    for name in snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
+        server = snapshot.server(name)
+        if server is not None and fact.ref in snapshot.view(name).members:
+            yield from _on(server, fact)
+            for claim in fact.claims:
+                yield from (clash for clash in names.duplicates(snapshot, name, claim) if clash.ref == fact.ref)
 
 
 def _placed(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:

@@ -116,7 +116,7 @@ def plan_server(state: ServerState) -> Plan:
 
 
 def plan_removal(state: ServerState) -> Plan:
-    """Remove all that belongs to a server with a deletionTimestamp: a finalizer keeps the object, not what it serves."""
+    """Remove what belongs to a server with a deletionTimestamp: a finalizer may keep the object, but not its pods."""
     return Plan(tuple(Remove(found) for found in _own(state)))
 
 
@@ -135,9 +135,7 @@ def _own(state: ServerState) -> list[Mapping[str, Any]]:
     ]
 
 
-def _publish(
-    state: ServerState, compilation: Compilation, compressed: bytes | None, digest: str
-) -> Iterator[Publish]:
+def _publish(state: ServerState, compilation: Compilation, compressed: bytes | None, digest: str) -> Iterator[Publish]:
     stored, server = state.existing.get("ConfigMap"), state.server
     metadata: dict[str, Any] = {
         "namespace": server.ref.namespace,

@@ -1,15 +1,17 @@
-"""Small clusters for the controller's tests: manifests, worlds, and what would stand after a plan was carried out."""
+"""For the controller's tests: manifests, states of a server, and what exists once a plan was carried out."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
+from controller import kept
 from controller.planning import plan
-from controller.planning.state import Pod, ServerWorld
-from controller.workloads import inventory
-from controller.workloads.blueprint import Blueprint
+from controller.planning.state import Pod, ServerState
+from controller.workloads import children
+from controller.workloads.inputs import Inputs
 from crd import extraction, manifest
+from crd.compiler import compilation as compiler
 from crd.models.server import ServerSpec
 from crd.published import catalogs
 from crd.ref import Kind, Ref
@@ -74,7 +76,7 @@ def grant(namespace: str, kind: str = "MCPTool", source: str = "shop") -> dict[s
     }
 
 
-def world(
+def state(
     item: manifest.Object,
     *members: manifest.Object,
     existing: dict[str, Any] | None = None,
@@ -82,15 +84,23 @@ def world(
     services: tuple[dict[str, Any], ...] = (service("orders"),),
     others: tuple[manifest.Object, ...] = (),
     incumbents: catalogs.Catalog | None = None,
-) -> ServerWorld:
+) -> ServerState:
     facts = [found.fact for found in (item, *members, *others) if found.fact]
     known = {fact.ref: raw for raw in services for fact in [extraction.service_fact(raw)]}
-    catalog = Snapshot.of([*facts, *map(extraction.service_fact, services)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
-    return ServerWorld(item, members, catalog, incumbents, existing or {}, pods, known, "operator:1", NOW)
+    snapshot = Snapshot.of([*facts, *map(extraction.service_fact, services)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+    readable = isinstance(item.spec, ServerSpec)
+    compilation = compiler.compile_server(item, members, snapshot, incumbents) if readable else None
+    stored = dict(existing or {})
+    digest = None
+    if "ConfigMap" in stored:
+        found = kept.keep_catalog(stored["ConfigMap"], (), "")
+        digest = found.published.digest if found else None
+        stored["ConfigMap"] = {k: v for k, v in stored["ConfigMap"].items() if k not in ("data", "binaryData")}
+    return ServerState(item, snapshot, compilation, digest, stored, pods, known, "operator:1", NOW)
 
 
-def planned(given: ServerWorld) -> plan.Plan:
-    return plan.plan_server(given, plan.compiled(given))
+def planned(given: ServerState) -> plan.Plan:
+    return plan.plan_server(given)
 
 
 def carried_out(made: plan.Plan, before: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -114,8 +124,8 @@ def carried_out(made: plan.Plan, before: dict[str, Any] | None = None) -> dict[s
 def built(item: manifest.Object, **more: Any) -> dict[str, dict[str, Any]]:
     """The workloads of a server, by kind."""
     assert isinstance(item.spec, ServerSpec), item.problems
-    blueprint = Blueprint(item, item.spec, "operator:1", **more)
-    return {found["kind"]: found for found in inventory.manifests(blueprint, inventory.wished(item.spec))}
+    made = Inputs(item, item.spec, "operator:1", **more)
+    return {found["kind"]: found for found in children.manifests(made, children.desired(item.spec))}
 
 
 def pod_of(workloads: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,53 +1,65 @@
-"""Events become keys: every object whose world has changed, and no others."""
+"""Events become keys: every object whose state has changed, and no others."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+import copy
 from typing import Any
 
 import pytest
 
-from cluster import resources
-from cluster.transport import ApiError
-from cluster.workqueue import Workqueue
+from cluster.clock import Clock
 from controller import gather
-from controller.cache import Knowledge, read_catalog
-from controller.metrics import Metrics
-from controller.reconciler import Reconciler
+from controller.cache import Cache
+from controller.kept import KeptMember, PublishedCatalog, hash_data
+from crd.compiler.compilation import Incumbents
+from crd.finding import Reason
 from crd.published import catalogs
 from crd.ref import Kind, Ref
-from tests.controller.worlds import carried_out, grant, planned, raw, secret, server, service, tool, world
+from tests.controller.fake_api import FakeApi
+from tests.controller.states import carried_out, grant, planned, raw, secret, server, service, state, tool
 
 MAIN = Ref(Kind.SERVER, "shop", "main")
 KEY = {"headersFrom": [{"name": "X-Key", "secretKeyRef": {"name": "key", "key": "k"}}]}
 
 
 class Seen:
-    """A knowledge, fed by hand, and the keys it gave since they were last asked for."""
+    """A cache, fed by hand, and the keys it gave for the last event."""
 
     def __init__(self, *items: Any) -> None:
         self.keys: list[Ref] = []
-        self.knowledge = Knowledge(self.keys.append)
+        self.version = 1
+        self.specs: dict[Any, Any] = {}
+        self.cache = Cache(FakeApi(), self.keys.append, clock=Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5))
         for item in items:
             self.put(item if isinstance(item, dict) else dict(item.raw))
         self.keys.clear()
 
-    def sinks(self, kind: str, *, ours: bool) -> Any:
-        managed = [s for s in self.knowledge.sources if s.kind.kind == kind and (s.selector is not None) == ours]
-        return managed[0].sink
+    def informer(self, item: dict[str, Any]) -> Any:
+        ours = "mcp.example.com/server" in (item["metadata"].get("labels") or {})
+        found = [i for i in self.cache.informers if i.resource.kind == item["kind"]]
+        return found[-1] if ours else found[0]
 
     def put(self, item: dict[str, Any]) -> set[str]:
-        ours = "mcp.example.com/server" in (item["metadata"].get("labels") or {})
-        self.keys.clear()
-        self.sinks(item["kind"], ours=ours).put(item)
-        return {str(key) for key in self.keys}
+        """An event, with versions and generations as an API server counts them."""
+        return self._offer(item, item)
 
     def drop(self, item: dict[str, Any]) -> set[str]:
-        ours = "mcp.example.com/server" in (item["metadata"].get("labels") or {})
+        return self._offer(item, None)
+
+    def _offer(self, item: dict[str, Any], state: dict[str, Any] | None) -> set[str]:
         self.keys.clear()
-        self.sinks(item["kind"], ours=ours).drop(item)
-        return {str(key) for key in self.keys}
+        self.version += 1
+        informer = self.informer(item)
+        key = (item["metadata"]["namespace"], item["metadata"]["name"])
+        if state is not None:
+            spec, generation = self.specs.get((item["kind"], key), (None, 0))
+            generation += spec != state.get("spec")
+            self.specs[item["kind"], key] = (state.get("spec"), generation)
+            metadata = {**state["metadata"], "resourceVersion": str(self.version), "generation": generation}
+            state = copy.deepcopy({**state, "metadata": metadata})
+        assert informer.offer_read(key, state, informer.sequence())
+        return {str(ref) for ref in self.keys}
 
 
 def a_tool(name: str = "a", version: str = "1", labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
@@ -67,23 +79,23 @@ def a_pod(version: str = "1", *names: str, **status: Any) -> dict[str, Any]:
     }
 
 
+def kept_of(seen: Seen, ref: Ref) -> KeptMember:
+    member = seen.cache.member(ref)
+    assert member is not None
+    return member
+
+
 def owned(kind: str, *members: Any, item: Any = None, **changes: Any) -> dict[str, Any]:
-    found = carried_out(planned(world(item or server(), *members)))[kind]
+    found = carried_out(planned(state(item or server(), *members)))[kind]
     return {**found, **changes}
 
 
 def test_what_secrets_and_config_maps_there_are_is_not_known() -> None:
-    catalog = Knowledge(lambda _ref: None).snapshot
+    snapshot = Seen().cache.snapshot
 
-    assert not catalog.knows(Kind.SECRET)
-    assert not catalog.knows(Kind.CONFIG_MAP)
-    assert catalog.knows(Kind.SERVICE)
-
-
-def test_grants_are_watched_where_there_are_any() -> None:
-    optional = [s.kind for s in Knowledge(lambda _ref: None).sources if s.optional]
-
-    assert optional == [resources.REFERENCE_GRANTS]
+    assert not snapshot.knows(Kind.SECRET)
+    assert not snapshot.knows(Kind.CONFIG_MAP)
+    assert snapshot.knows(Kind.SERVICE)
 
 
 def test_a_changed_tool_concerns_itself_and_the_servers_that_select_it() -> None:
@@ -110,13 +122,63 @@ def test_a_deleted_tool_concerns_its_servers() -> None:
     seen = Seen(server(), tool("a"))
 
     assert seen.drop(a_tool()) == {"MCPServer shop/main"}
-    assert seen.knowledge.everything() == [MAIN]
+    assert seen.cache.everything() == [MAIN]
 
 
-def test_a_changed_server_concerns_all_that_it_may_select() -> None:
+def test_a_changed_server_concerns_those_whom_it_selects_otherwise() -> None:
     seen = Seen(server(), tool("a"))
 
-    assert seen.put(dict(server(replicas=2).raw)) == {"MCPServer shop/main", "MCPTool shop/a"}
+    assert seen.put(dict(server(replicas=2).raw)) == {"MCPServer shop/main"}
+    assert seen.put(dict(server(toolSelector={"matchLabels": {"app": "x"}}).raw)) == {
+        "MCPServer shop/main", "MCPTool shop/a",
+    }  # fmt: skip
+    assert seen.cache.take_changed(MAIN) == {Ref(Kind.TOOL, "shop", "a")}
+    assert seen.drop(dict(server().raw)) == {"MCPServer shop/main"}
+
+
+def test_an_object_with_a_deletion_timestamp_is_a_member_no_longer() -> None:
+    seen = Seen(server(), tool("a"), tool("b"))
+    assert seen.cache.take_changed(MAIN) == {Ref(Kind.TOOL, "shop", "a"), Ref(Kind.TOOL, "shop", "b")}
+    going = a_tool()
+    going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/wait"]}
+
+    assert seen.put(going) == {"MCPServer shop/main"}
+    assert seen.cache.take_changed(MAIN) == {Ref(Kind.TOOL, "shop", "a")}
+    assert set(seen.cache.snapshot.view(MAIN).members) == {Ref(Kind.TOOL, "shop", "b")}
+    assert seen.cache.selected(MAIN)(Ref(Kind.TOOL, "shop", "a")) is None
+    assert seen.put(a_tool(name="b", labels={"app": "shop"})) == {"MCPTool shop/b"}
+
+
+def test_a_server_with_a_deletion_timestamp_selects_nothing_and_gives_its_host_free() -> None:
+    entry = {"ingress": {"host": "a.example.com"}}
+    seen = Seen(server(**entry), server("other", **entry), tool("a"))
+    going = dict(server(**entry).raw)
+    going["metadata"] = {**going["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+
+    assert seen.put(going) == {"MCPServer shop/main", "MCPServer shop/other", "MCPTool shop/a"}
+    kept = seen.cache.server(MAIN)
+    assert kept is not None
+    assert kept.going
+    assert seen.cache.snapshot.server(MAIN) is None
+
+
+def test_a_member_is_compiled_once_for_each_generation() -> None:
+    seen = Seen(server(), tool("a"))
+    ref = Ref(Kind.TOOL, "shop", "a")
+    first = kept_of(seen, ref)
+
+    seen.put({**dict(tool("a").raw), "status": {"servers": []}})
+    second = kept_of(seen, ref)
+    seen.put(a_tool(labels={"app": "shop", "tier": "x"}))
+    third = kept_of(seen, ref)
+    seen.put(a_tool(description="new"))
+    fourth = kept_of(seen, ref)
+
+    assert second.compiled is first.compiled
+    assert third.compiled.entries is first.compiled.entries
+    assert third.compiled.fact is not None
+    assert third.compiled.fact.labels == {"app": "shop", "tier": "x"}
+    assert fourth.compiled.entries != first.compiled.entries
 
 
 def test_a_server_that_leaves_a_host_concerns_whoever_waits_for_it() -> None:
@@ -131,10 +193,10 @@ def test_an_object_that_cannot_be_read_is_kept_to_be_told_so() -> None:
 
     seen.put(a_tool(version="2", method="FETCH"))
 
-    world = gather.member_world(seen.knowledge, Ref(Kind.TOOL, "shop", "a"), now="now")
-    assert world is not None
-    assert world.member.problems
-    assert world.servers == {}
+    state = gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), now="now")
+    assert state is not None
+    assert [finding.reason for finding in state.member.compiled.errors] == [Reason.INVALID_FIELD]
+    assert state.servers == {}
 
 
 def test_a_service_concerns_those_who_call_it() -> None:
@@ -151,7 +213,7 @@ def test_a_service_that_moves_to_other_pods_concerns_the_policies() -> None:
     assert "MCPServer shop/main" in seen.put(service("orders", selector={"app": "new"}))
     assert seen.put({**service("orders", selector={"app": "new"}), "status": {"x": 1}}) == set()
     assert "MCPServer shop/main" in seen.drop(service("orders", selector={"app": "new"}))
-    assert seen.knowledge.snapshot.service(Ref(Kind.SERVICE, "shop", "orders")) is None
+    assert seen.cache.snapshot.service(Ref(Kind.SERVICE, "shop", "orders")) is None
 
 
 def test_a_grant_concerns_those_whom_it_lets_in() -> None:
@@ -159,7 +221,7 @@ def test_a_grant_concerns_those_whom_it_lets_in() -> None:
     seen = Seen(server(), tool("a", **far), tool("near"))
 
     assert seen.put(grant("other")) == {"MCPTool shop/a", "MCPServer shop/main"}
-    assert seen.knowledge.snapshot.granted(Ref(Kind.TOOL, "shop", "a"), Ref(Kind.SERVICE, "other", "orders"))
+    assert seen.cache.snapshot.granted(Ref(Kind.TOOL, "shop", "a"), Ref(Kind.SERVICE, "other", "orders"))
     assert seen.put(grant("other")) == set()
     assert seen.put(grant("other", kind="MCPPrompt")) == {"MCPTool shop/a", "MCPServer shop/main"}
     assert seen.drop(grant("other", kind="MCPPrompt")) == set()
@@ -179,33 +241,47 @@ def test_what_belongs_to_a_server_concerns_it_unless_only_its_status_changed() -
 def test_what_carries_no_servers_name_concerns_nobody() -> None:
     seen = Seen(server())
     stray = owned("Deployment")
-    sink = seen.sinks("Deployment", ours=True)
 
-    sink.put({**stray, "metadata": {"namespace": "shop", "name": "stray", "labels": {}}})
-
-    assert seen.keys == []
+    assert seen.put({**stray, "metadata": {"namespace": "shop", "name": "stray", "labels": {}}}) == set()
+    assert seen.put({**a_pod(), "metadata": {"namespace": "shop", "name": "stray"}}) == set()
 
 
 def test_a_published_catalog_concerns_the_server_and_all_its_members() -> None:
     seen = Seen(server(), tool("a"), tool("b"))
 
     assert seen.put(owned("ConfigMap", tool("a"))) == {"MCPServer shop/main", "MCPTool shop/a", "MCPTool shop/b"}
-    held = seen.knowledge.holders(MAIN)
+    held = seen.cache.holders(MAIN)
     assert held is not None
     assert {str(ref) for ref in held.values()} == {"MCPTool shop/a"}
-    assert seen.knowledge.holders(MAIN) is held
+    assert seen.cache.holders(MAIN) is held
+    assert seen.put(owned("ConfigMap", tool("a"))) == set()
+    assert seen.put(owned("ConfigMap", tool("a"), tool("b"))) == {"MCPServer shop/main", "MCPTool shop/b"}
+    assert seen.put(owned("ConfigMap", item=server(naming={"prefix": "x_"}))) == {
+        "MCPServer shop/main", "MCPTool shop/a", "MCPTool shop/b",
+    }  # fmt: skip
+
+
+def test_a_catalog_of_our_own_concerns_nobody_and_is_not_decoded() -> None:
+    seen = Seen(server(), tool("a"))
+    ours = owned("ConfigMap", tool("a"))
+    known = PublishedCatalog(hash_data(ours), "sha256:x", Incumbents())
+    seen.cache.expect(MAIN, known)
+
+    assert seen.put(ours) == set()
+    assert seen.cache.published(MAIN) is known
+    foreign = {**ours, "metadata": {**ours["metadata"], "annotations": {}}}
+    assert seen.put(foreign) == {"MCPServer shop/main"}
 
 
 @pytest.mark.parametrize("stored", [{}, {"data": {catalogs.FILE: "{"}}, {"binaryData": {catalogs.GZIP_FILE: "AAAA"}}])
 def test_a_catalog_that_cannot_be_read_has_no_holders(stored: dict[str, Any]) -> None:
     seen = Seen(server(), {**owned("ConfigMap"), "data": None, **stored})
 
-    assert seen.knowledge.holders(MAIN) is None
-    assert read_catalog(stored) is None
+    assert seen.cache.holders(MAIN) is None
 
 
 def test_a_server_that_has_published_nothing_has_no_holders() -> None:
-    assert Seen(server()).knowledge.holders(MAIN) is None
+    assert Seen(server()).cache.holders(MAIN) is None
 
 
 def test_pods_that_come_and_go_concern_those_who_read_secrets() -> None:
@@ -213,7 +289,8 @@ def test_pods_that_come_and_go_concern_those_who_read_secrets() -> None:
 
     assert seen.put(a_pod()) == {"MCPServer shop/main", "MCPTool shop/a"}
     assert seen.put(a_pod("1")) == set()
-    assert seen.put(a_pod("2", phase="Running")) == {"MCPServer shop/main"}
+    assert seen.put(a_pod("2", podIP="10.0.0.1")) == {"MCPServer shop/main"}
+    assert seen.put(a_pod("2", podIP="10.0.0.1", phase="Running")) == set()
     assert seen.drop(a_pod("2")) == {"MCPServer shop/main", "MCPTool shop/a"}
 
 
@@ -224,87 +301,14 @@ def test_pods_that_come_and_go_concern_those_who_read_secrets() -> None:
 def test_a_member_knows_which_of_its_secrets_the_pods_lack(pods: Any, missing: Any) -> None:
     seen = Seen(server(), tool("a", **KEY), *pods)
 
-    found = gather.member_world(seen.knowledge, Ref(Kind.TOOL, "shop", "a"), now="now")
+    found = gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), now="now")
 
     assert found is not None
     assert found.unmounted == ({MAIN: missing} if missing else {})
 
 
 @pytest.mark.parametrize("going", [{}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}])
-def test_what_is_gone_or_going_has_no_world(going: dict[str, Any]) -> None:
+def test_what_is_gone_or_going_has_no_state(going: dict[str, Any]) -> None:
     seen = Seen(*([raw("MCPTool", "a", {"service": {"name": "o", "port": 1}}, **going)] if going else []))
 
-    assert gather.member_world(seen.knowledge, Ref(Kind.TOOL, "shop", "a"), now="now") is None
-
-
-class Api:
-    """Keeps what is written; ``refuses`` is the kind that is answered 422. What was asked for is remembered."""
-
-    def __init__(self, refuses: str = "") -> None:
-        self.refuses = refuses
-        self.asked: list[str] = []
-        self.written: list[tuple[str, str, str]] = []
-        self.statuses: list[dict[str, Any]] = []
-
-    async def request(self, method: str, path: str, *, query: Any = None, body: Any = None, **_: Any) -> Any:
-        if method == "GET":
-            self.asked.append(path.split("/")[-2])
-            raise ApiError(404, "NotFound", "no")
-        if path.endswith("/status"):
-            self.statuses.append(body["status"])
-            return body
-        if body["kind"] == self.refuses:
-            raise ApiError(422, "Invalid", "limits are below requests")
-        self.written.append((method, body["kind"], (query or {}).get("fieldManager", "")))
-        return body
-
-
-class Silent:
-    async def digest(self, pod: dict[str, Any]) -> str | None:
-        return None
-
-
-async def reconciled(api: Api, seen: Seen) -> None:
-    """Have the server worked on once."""
-    queue: Workqueue[Ref] = Workqueue()
-    metrics = Metrics()
-    reconciler = Reconciler(
-        api, seen.knowledge, queue, Silent(), metrics,  # type: ignore[arg-type]
-        image="i", identity="me", now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
-    )  # fmt: skip
-    task = asyncio.create_task(reconciler.run())
-    while not api.statuses:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_only_what_a_server_wishes_is_looked_for_under_its_names() -> None:
-    api = Api()
-
-    await reconciled(api, Seen(server(redis={"serviceName": "redis"})))
-
-    assert set(api.asked) == {
-        "configmaps", "serviceaccounts", "roles", "rolebindings", "deployments", "services",
-    }  # fmt: skip
-
-
-async def test_every_action_is_written_and_the_number_of_pods_by_a_manager_of_its_own() -> None:
-    api = Api()
-
-    await reconciled(api, Seen(server(replicas=2)))
-
-    assert api.written[0] == ("POST", "ConfigMap", "")
-    assert ("PATCH", "Deployment", "mcp-operator") in api.written
-    assert ("PATCH", "Deployment", "mcp-operator-scale") in api.written
-
-
-async def test_what_the_api_server_refuses_is_told_in_the_status() -> None:
-    api = Api(refuses="Deployment")
-
-    await reconciled(api, Seen(server()))
-
-    programmed = next(c for c in api.statuses[0]["conditions"] if c["type"] == "Programmed")
-    assert (programmed["status"], programmed["reason"]) == ("False", "Refused")
-    assert "limits are below requests" in programmed["message"]
+    assert gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), now="now") is None

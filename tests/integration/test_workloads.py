@@ -10,7 +10,7 @@ import pytest
 from cluster import client, objects, resources
 from controller.planning.drift import covers
 from controller.planning.plan import Apply
-from tests.controller.worlds import planned, server, service, tool, world
+from tests.controller.states import planned, server, service, state, tool
 
 if TYPE_CHECKING:
     from scripts.localcluster import Cluster
@@ -118,9 +118,9 @@ async def apply_dry_run(cluster: Cluster, manifest: dict[str, Any]) -> dict[str,
 
 @pytest.mark.parametrize("specs", WISHES.values(), ids=WISHES)
 def test_every_workload_is_accepted_and_stored_unchanged(namespace: Cluster, specs: dict[str, Any]) -> None:
-    made = planned(world(server("tried", **specs), tool("a", headersFrom=HEADERS), services=SERVICES))
+    made = planned(state(server("tried", **specs), tool("a", headersFrom=HEADERS), services=SERVICES))
 
-    assert made.obstacle is None
+    assert made.blocked_by is None
     applied = [dict(action.manifest) for action in made.actions if isinstance(action, Apply)]
     assert {"Deployment", "Service", "Role"} <= {wanted["kind"] for wanted in applied}
     for wanted in applied:

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from controller.cache import read_catalog
-from controller.gather import _digest
-from controller.planning.plan import Apply, Plan, Publish, Remove, Scale
+from controller.planning.plan import Apply, Plan, Publish, Remove, Scale, plan_removal
+from controller.pods import digest_of
 from crd import manifest
 from crd.published import catalogs
-from tests.controller.worlds import carried_out, planned, prompt, resource, server, service, tool, world
+from tests.controller.states import carried_out, planned, prompt, resource, server, service, state, tool
 
 
 def kinds(made: Plan) -> list[tuple[str, str]]:
@@ -22,11 +21,11 @@ def kinds(made: Plan) -> list[tuple[str, str]]:
 
 def after(item: manifest.Object, *members: manifest.Object, **more: Any) -> dict[str, Any]:
     """What stands once a server's plan was carried out."""
-    return carried_out(planned(world(item, *members, **more)))
+    return carried_out(planned(state(item, *members, **more)))
 
 
 def test_for_a_new_server_the_catalog_comes_first_and_the_pods_after_their_rights() -> None:
-    made = planned(world(server(), tool("a")))
+    made = planned(state(server(), tool("a")))
 
     assert [type(action).__name__ for action in made.actions[:1]] == ["Publish"]
     assert [action.manifest["kind"] for action in made.actions] == [
@@ -44,13 +43,13 @@ def test_what_stands_as_wished_is_not_touched() -> None:
     )
     members = (tool("a"), prompt("p"), resource("r", content={"uri": "mcp://r", "text": "x"}))
 
-    assert planned(world(given, *members, existing=after(given, *members))).actions == ()
+    assert planned(state(given, *members, existing=after(given, *members))).actions == ()
 
 
 def test_a_new_tool_changes_the_catalog_and_nothing_else() -> None:
-    existing = carried_out(planned(world(server(), tool("a"))))
+    existing = carried_out(planned(state(server(), tool("a"))))
 
-    actions = planned(world(server(), tool("a"), tool("b"), existing=existing)).actions
+    actions = planned(state(server(), tool("a"), tool("b"), existing=existing)).actions
 
     assert [type(action) for action in actions] == [Publish]
     assert actions[0].manifest["metadata"]["resourceVersion"] == "1"
@@ -82,9 +81,9 @@ def test_a_new_tool_changes_the_catalog_and_nothing_else() -> None:
     ],
 )
 def test_every_field_of_a_server_changes_a_workload(spec: dict[str, Any], kind: str) -> None:
-    existing = carried_out(planned(world(server(), tool("a"))))
+    existing = carried_out(planned(state(server(), tool("a"))))
 
-    actions = planned(world(server(**spec), tool("a"), existing=existing)).actions
+    actions = planned(state(server(**spec), tool("a"), existing=existing)).actions
 
     assert kind in [action.manifest["kind"] for action in actions]
     assert kind == "Deployment" or "Deployment" not in [action.manifest["kind"] for action in actions]
@@ -97,13 +96,13 @@ def test_a_quantity_that_the_api_server_writes_otherwise_is_no_drift() -> None:
         "requests": {"cpu": "1"}, "limits": {"memory": "512Mi"},
     }  # fmt: skip
 
-    assert planned(world(given, tool("a"), existing=existing)).actions == ()
+    assert planned(state(given, tool("a"), existing=existing)).actions == ()
 
 
 def test_a_field_that_is_no_longer_wished_is_taken_back() -> None:
-    existing = carried_out(planned(world(server(imagePullSecrets=[{"name": "registry"}]), tool("a"))))
+    existing = carried_out(planned(state(server(imagePullSecrets=[{"name": "registry"}]), tool("a"))))
 
-    actions = planned(world(server(), tool("a"), existing=existing)).actions
+    actions = planned(state(server(), tool("a"), existing=existing)).actions
 
     assert [type(action) for action in actions] == [Scale, Apply]
 
@@ -112,13 +111,13 @@ def test_drift_is_undone() -> None:
     existing = after(server(), tool("a"))
     existing["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] = "other:9"
 
-    assert kinds(planned(world(server(), tool("a"), existing=existing))) == [
+    assert kinds(planned(state(server(), tool("a"), existing=existing))) == [
         ("Scale", "Deployment"), ("Apply", "Deployment"),
     ]  # fmt: skip
 
 
 def test_a_new_deployment_starts_with_its_number_of_pods_which_another_manager_then_holds() -> None:
-    made = planned(world(server(replicas=3), tool("a")))
+    made = planned(state(server(replicas=3), tool("a")))
 
     deployment, scale = (action for action in made.actions if action.manifest["kind"] == "Deployment")
     assert deployment.manifest["spec"]["replicas"] == 3
@@ -132,7 +131,7 @@ def test_a_new_deployment_starts_with_its_number_of_pods_which_another_manager_t
 def test_another_number_of_pods_changes_nothing_else() -> None:
     existing = after(server(replicas=3), tool("a"))
 
-    actions = planned(world(server(replicas=5), tool("a"), existing=existing)).actions
+    actions = planned(state(server(replicas=5), tool("a"), existing=existing)).actions
 
     assert [(type(action), action.manifest["spec"]) for action in actions] == [(Scale, {"replicas": 5})]
 
@@ -141,16 +140,16 @@ def test_an_autoscaler_finds_as_many_pods_as_there_are_and_is_left_alone() -> No
     existing = after(server(replicas=3), tool("a"))
     scaled = server(autoscaling={"maxReplicas": 9})
 
-    made = planned(world(scaled, tool("a"), existing=existing))
+    made = planned(state(scaled, tool("a"), existing=existing))
     assert kinds(made) == [("Apply", "HorizontalPodAutoscaler")]
 
     existing = carried_out(made, existing)
     existing["Deployment"]["spec"]["replicas"] = 7
-    assert planned(world(scaled, tool("a"), existing=existing)).actions == ()
+    assert planned(state(scaled, tool("a"), existing=existing)).actions == ()
 
 
 def test_a_new_deployment_with_an_autoscaler_has_no_number() -> None:
-    made = planned(world(server(autoscaling={"maxReplicas": 9}), tool("a")))
+    made = planned(state(server(autoscaling={"maxReplicas": 9}), tool("a")))
 
     found = [action for action in made.actions if action.manifest["kind"] == "Deployment"]
     assert [type(action) for action in found] == [Apply]
@@ -161,7 +160,7 @@ def test_with_an_autoscaler_a_changed_pod_leaves_the_number_alone() -> None:
     scaled = {"autoscaling": {"maxReplicas": 9}}
     existing = after(server(**scaled), tool("a"))
 
-    assert kinds(planned(world(server(image="x:2", **scaled), tool("a"), existing=existing))) == [
+    assert kinds(planned(state(server(image="x:2", **scaled), tool("a"), existing=existing))) == [
         ("Apply", "Deployment")
     ]
 
@@ -170,7 +169,7 @@ def test_without_the_autoscaler_the_number_is_the_authors_again() -> None:
     existing = after(server(autoscaling={"maxReplicas": 9}), tool("a"))
     existing["Deployment"]["spec"]["replicas"] = 7
 
-    made = planned(world(server(), tool("a"), existing=existing))
+    made = planned(state(server(), tool("a"), existing=existing))
 
     assert kinds(made)[1:] == [("Scale", "Deployment"), ("Remove", "HorizontalPodAutoscaler")]
 
@@ -213,7 +212,7 @@ def test_keys_of_an_issuer_out_of_a_secret_are_mounted() -> None:
 def test_a_new_name_of_a_secret_rolls_the_pods() -> None:
     existing = after(server(), tool("a", **SECRET_A))
 
-    made = planned(world(server(), tool("a", **SECRET_A), tool("b", **SECRET_B), existing=existing))
+    made = planned(state(server(), tool("a", **SECRET_A), tool("b", **SECRET_B), existing=existing))
 
     assert ("Apply", "Deployment") in kinds(made)
     assert mounted(carried_out(made, existing)) == ["a-key", "b-key"]
@@ -222,7 +221,7 @@ def test_a_new_name_of_a_secret_rolls_the_pods() -> None:
 def test_a_known_name_rolls_nothing() -> None:
     existing = after(server(), tool("a", **SECRET_A))
 
-    made = planned(world(server(), tool("a", **SECRET_A), tool("b", **SECRET_A), existing=existing))
+    made = planned(state(server(), tool("a", **SECRET_A), tool("b", **SECRET_A), existing=existing))
 
     assert kinds(made) == [("Publish", "ConfigMap")]
 
@@ -231,18 +230,18 @@ def test_a_config_map_that_nobody_reads_any_longer_rolls_nothing_either() -> Non
     reads = {"headersFrom": [{"name": "X-Tenant", "configMapKeyRef": {"name": "tenants", "key": "k"}}]}
     existing = after(server(), tool("a", **reads))
 
-    assert kinds(planned(world(server(), tool("a"), existing=existing))) == [("Publish", "ConfigMap")]
+    assert kinds(planned(state(server(), tool("a"), existing=existing))) == [("Publish", "ConfigMap")]
 
 
 def test_a_name_that_nobody_uses_any_longer_goes_with_the_next_roll() -> None:
     existing = after(server(), tool("a", **SECRET_A))
 
-    made = planned(world(server(), tool("a"), existing=existing))
+    made = planned(state(server(), tool("a"), existing=existing))
     assert kinds(made) == [("Publish", "ConfigMap")]
 
     existing = carried_out(made, existing)
-    assert planned(world(server(), tool("a"), existing=existing)).actions == ()
-    assert mounted(carried_out(planned(world(server(image="x:2"), tool("a"), existing=existing)), existing)) == []
+    assert planned(state(server(), tool("a"), existing=existing)).actions == ()
+    assert mounted(carried_out(planned(state(server(image="x:2"), tool("a"), existing=existing)), existing)) == []
 
 
 def test_what_is_not_served_mounts_nothing_and_opens_no_way() -> None:
@@ -262,7 +261,7 @@ def test_the_policy_opens_the_way_to_redis_and_to_backends_and_follows_their_ser
 
     peers = [rule["to"][0]["podSelector"]["matchLabels"]["app"] for rule in _egress(before) if "to" in rule]
     assert peers == ["orders", "redis"]
-    assert kinds(planned(world(given, tool("a"), existing=before, services=moved))) == [("Apply", "NetworkPolicy")]
+    assert kinds(planned(state(given, tool("a"), existing=before, services=moved))) == [("Apply", "NetworkPolicy")]
 
 
 def _egress(existing: dict[str, Any]) -> list[dict[str, Any]]:
@@ -282,16 +281,16 @@ def test_what_is_no_longer_wished_is_removed_if_it_is_ours(spec: dict[str, Any],
     existing = after(server(**spec), tool("a"))
     foreign = {**existing, kind: {**existing[kind], "metadata": {"name": "main-mcp", "ownerReferences": []}}}
 
-    assert Remove(existing[kind]) in planned(world(server(), tool("a"), existing=existing)).actions
+    assert Remove(existing[kind]) in planned(state(server(), tool("a"), existing=existing)).actions
     assert not any(
-        isinstance(action, Remove) for action in planned(world(server(), tool("a"), existing=foreign)).actions
+        isinstance(action, Remove) for action in planned(state(server(), tool("a"), existing=foreign)).actions
     )
 
 
 def test_an_account_of_our_own_goes_when_the_author_names_another() -> None:
     existing = after(server(), tool("a"))
 
-    made = planned(world(server(podTemplate={"serviceAccountName": "robot"}), tool("a"), existing=existing))
+    made = planned(state(server(podTemplate={"serviceAccountName": "robot"}), tool("a"), existing=existing))
 
     assert ("Remove", "ServiceAccount") in kinds(made)
 
@@ -314,42 +313,46 @@ def test_annotations_of_an_author_stand_beside_our_mark() -> None:
 def test_a_name_of_somebody_else_stops_everything() -> None:
     stranger = {"kind": "Service", "metadata": {"name": "main-mcp", "ownerReferences": [{"uid": "other"}]}}
 
-    made = planned(world(server(), tool("a"), existing={"Service": stranger}))
+    made = planned(state(server(), tool("a"), existing={"Service": stranger}))
 
     assert made.actions == ()
-    assert made.obstacle is not None
-    assert made.obstacle[0] == "NameTaken"
+    assert made.blocked_by is not None
+    assert made.blocked_by[0] == "NameTaken"
 
 
 def test_a_large_catalog_is_compressed_and_reads_the_same() -> None:
-    given = world(server(), *(tool(f"t{n}", inputSchema={"type": "object", "title": "x" * 2000}) for n in range(200)))
+    given = state(server(), *(tool(f"t{n}", inputSchema={"type": "object", "title": "x" * 2000}) for n in range(200)))
 
     stored = planned(given).actions[0].manifest
 
     payload = gzip.decompress(base64.b64decode(stored["binaryData"][catalogs.GZIP_FILE]))
     assert catalogs.digest(payload) == stored["metadata"]["annotations"][catalogs.DIGEST_ANNOTATION]
-    found = read_catalog(dict(stored))
-    assert found is not None
-    assert len(found.tools) == 200
+    assert len(catalogs.load(payload).tools) == 200
 
 
 def test_a_catalog_that_cannot_fit_is_not_published() -> None:
     noise = ["".join(chr(0x4E00 + (n * 7919 + i * 104729) % 20000) for i in range(1500)) for n in range(400)]
-    given = world(server(), *(tool(f"t{n}", description=text) for n, text in enumerate(noise)))
+    given = state(server(), *(tool(f"t{n}", description=text) for n, text in enumerate(noise)))
 
     made = planned(given)
 
-    assert made.obstacle is not None
-    assert made.obstacle[0] == "CatalogTooLarge"
-
-
-@pytest.mark.parametrize("stored", [{}, {"data": {catalogs.FILE: "{"}}, {"binaryData": {catalogs.GZIP_FILE: "AAAA"}}])
-def test_a_catalog_that_cannot_be_read_has_no_incumbents(stored: dict[str, Any]) -> None:
-    assert read_catalog(stored) is None
+    assert made.blocked_by is not None
+    assert made.blocked_by[0] == "CatalogTooLarge"
 
 
 @pytest.mark.parametrize(
     ("payload", "expected"), [(b'{"digest":"d"}', "d"), (b'{"digest":7}', None), (b"[]", None), (b"<", None)]
 )
-def test_a_pod_says_its_digest_or_nothing(payload: bytes, expected: str | None) -> None:
-    assert _digest(payload) == expected
+def test_a_pod_reports_its_digest_or_nothing(payload: bytes, expected: str | None) -> None:
+    assert digest_of(payload) == expected
+
+
+def test_what_a_server_with_a_deletion_timestamp_owns_is_removed_by_uid() -> None:
+    given = server(ingress={"host": "a.example.com"})
+    existing = after(given, tool("a"))
+    existing["Service"] = {"kind": "Service", "metadata": {"name": "main-mcp", "ownerReferences": [{"uid": "other"}]}}
+
+    removed = plan_removal(state(given, existing=existing)).actions
+
+    assert {action.manifest["kind"] for action in removed} == set(existing) - {"Service"}
+    assert all(isinstance(action, Remove) and action.manifest["metadata"]["uid"] == "x" for action in removed)

@@ -6,20 +6,19 @@ from typing import Any
 
 import pytest
 
-from controller.planning import incumbents, plan
-from controller.planning.state import MemberWorld, Pod, ServerWorld
-from controller.status import envelope
+from controller import kept
+from controller.planning.state import MemberState, Pod, ServerState
 from controller.status import member as member_status
 from controller.status import server as server_status
 from crd import extraction, manifest
+from crd.compiler.compilation import Compilation
 from crd.models.prompt import PromptStatus
 from crd.models.resource import ResourceStatus
 from crd.models.server import ServerStatus
 from crd.models.tool import ToolStatus
-from crd.published import catalogs
-from crd.ref import Kind, Ref
+from crd.ref import Kind
 from crd.snapshot import Snapshot
-from tests.controller.worlds import (
+from tests.controller.states import (
     LATER,
     NOW,
     grant,
@@ -29,8 +28,8 @@ from tests.controller.worlds import (
     secret,
     server,
     service,
+    state,
     tool,
-    world,
 )
 
 STATUSES = {
@@ -41,10 +40,8 @@ STATUSES = {
 }
 
 
-def said(given: ServerWorld) -> dict[str, Any]:
-    compilation = plan.compiled(given)
-    found = server_status.status(given, compilation, plan.plan_server(given, compilation))
-    return checked(given.server, found)
+def reported_by(given: ServerState) -> dict[str, Any]:
+    return checked(given.server, server_status.status(given, planned(given)))
 
 
 def checked(item: manifest.Object, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +63,7 @@ def message(status: dict[str, Any], which: str) -> str:
 
 
 def digest(item: manifest.Object | None = None) -> str:
-    return planned(world(item or server(), tool("a"))).digest
+    return planned(state(item or server(), tool("a"))).digest
 
 
 def serving_pod(item: manifest.Object | None = None) -> Pod:
@@ -88,7 +85,7 @@ def serving_pod(item: manifest.Object | None = None) -> Pod:
 def test_programmed_means_that_every_ready_pod_serves_the_published_catalog(
     pods: tuple[Pod, ...], programmed: tuple[str, str], ready: tuple[str, str]
 ) -> None:
-    found = conditions(said(world(server(), tool("a"), pods=pods)))
+    found = conditions(reported_by(state(server(), tool("a"), pods=pods)))
 
     assert (found["Programmed"], found["Ready"]) == (programmed, ready)
 
@@ -107,11 +104,11 @@ def test_ready_means_that_as_many_pods_serve_as_are_wished_at_least(
 ) -> None:
     given = server(**spec)
 
-    assert conditions(said(world(given, tool("a"), pods=(serving_pod(given),))))["Ready"] == expected
+    assert conditions(reported_by(state(given, tool("a"), pods=(serving_pod(given),))))["Ready"] == expected
 
 
 def test_a_server_that_is_scaled_to_zero_says_so() -> None:
-    assert conditions(said(world(server(replicas=0), tool("a"))))["Ready"] == ("False", "ScaledToZero")
+    assert conditions(reported_by(state(server(replicas=0), tool("a"))))["Ready"] == ("False", "ScaledToZero")
 
 
 def test_a_server_says_what_it_serves_and_how_many_pods_serve_it() -> None:
@@ -130,9 +127,9 @@ def test_a_server_says_what_it_serves_and_how_many_pods_serve_it() -> None:
         ),
     )
     given = server(naming={"prefix": "x_"}, service={"port": 8080})
-    pods = (Pod("p", True, planned(world(given, *members)).digest), Pod("q", True, "old"), Pod("r", False, None))
+    pods = (Pod("p", True, planned(state(given, *members)).digest), Pod("q", True, "old"), Pod("r", False, None))
 
-    found = said(world(given, *members, pods=pods))
+    found = reported_by(state(given, *members, pods=pods))
 
     assert found["url"] == "http://main-mcp.shop.svc:8080/mcp"
     assert (found["replicas"], found["readyReplicas"], found["syncedReplicas"]) == (3, 2, 1)
@@ -146,8 +143,8 @@ def test_a_server_says_what_it_serves_and_how_many_pods_serve_it() -> None:
     assert found["observedGeneration"] == 3
 
 
-def test_of_many_names_the_first_two_hundred_are_told() -> None:
-    found = said(world(server(), *(tool(f"t{number:03}") for number in range(250))))
+def test_of_many_names_the_first_two_hundred_are_reported() -> None:
+    found = reported_by(state(server(), *(tool(f"t{number:03}") for number in range(250))))
 
     assert found["toolCount"] == 250
     assert found["serving"]["tools"] == [f"t{number:03}" for number in range(200)]
@@ -162,15 +159,15 @@ def test_the_bytes_that_a_model_reads_are_those_of_the_list_of_tools() -> None:
         "a", title="T", description="What it does.", outputSchema={"type": "object"}, annotations={"readOnlyHint": True}
     )
 
-    assert said(world(server(), given))["contextBytes"] == len(listed)
-    assert said(world(server()))["contextBytes"] == len('{"tools":[]}')
+    assert reported_by(state(server(), given))["contextBytes"] == len(listed)
+    assert reported_by(state(server()))["contextBytes"] == len('{"tools":[]}')
 
 
 def test_a_server_with_a_fault_is_not_accepted_and_nothing_is_done() -> None:
-    given = world(server(replicas="many"), tool("a"))
+    given = state(server(replicas="many"), tool("a"))
 
     assert planned(given).actions == ()
-    found = said(given)
+    found = reported_by(given)
     assert conditions(found)["Accepted"] == ("False", "InvalidField")
     assert conditions(found)["Programmed"] == ("False", "NotAccepted")
     assert conditions(found)["Ready"] == ("False", "InvalidField")
@@ -178,7 +175,7 @@ def test_a_server_with_a_fault_is_not_accepted_and_nothing_is_done() -> None:
 
 
 def test_advice_is_told_and_nobody_is_turned_down_for_it() -> None:
-    found = said(world(server(ingress={"host": "a.example.com"}), tool("a")))
+    found = reported_by(state(server(ingress={"host": "a.example.com"}), tool("a")))
 
     assert conditions(found)["Accepted"] == ("True", "Accepted")
     assert "PublicWithoutAuth" in message(found, "Accepted")
@@ -187,16 +184,17 @@ def test_advice_is_told_and_nobody_is_turned_down_for_it() -> None:
 def test_a_host_that_an_elder_server_has_is_a_fault() -> None:
     door = {"ingress": {"host": "a.example.com"}}
 
-    found = said(world(server(**door), tool("a"), others=(server("elder", **door),)))
+    found = reported_by(state(server(**door), tool("a"), others=(server("elder", **door),)))
 
     assert conditions(found)["Accepted"] == ("False", "IngressTaken")
     assert "MCPServer shop/elder" in message(found, "Accepted")
 
 
 def test_the_losers_are_named() -> None:
-    found = said(world(server(), tool("a"), tool("b", name="a"), *(tool(f"l{n:02}", name="a") for n in range(12))))
+    losers = (tool(f"l{n:02}", name="a") for n in range(12))
+    found = reported_by(state(server(), tool("a"), tool("b", name="a"), *losers))
 
-    assert message(found, "Accepted").startswith("left out, at least in part: shop/b, shop/l00, ")
+    assert message(found, "Accepted").startswith("partially served: shop/b, shop/l00, ")
     assert message(found, "Accepted").endswith(", …")
 
 
@@ -216,14 +214,14 @@ def test_the_losers_are_named() -> None:
 def test_what_a_server_and_its_members_point_at_has_to_be_there(
     item: Any, member: Any, services: Any, reason: str
 ) -> None:
-    assert conditions(said(world(item, member, services=services)))["ResolvedRefs"] == ("False", reason)
+    assert conditions(reported_by(state(item, member, services=services)))["ResolvedRefs"] == ("False", reason)
 
 
 def test_what_nobody_may_look_up_is_never_claimed_to_be_missing() -> None:
     keys = {"auth": {"type": "APIKey", "apiKey": {"secretName": "keys"}}}
     given = tool("a", headersFrom=[{"name": "X-Key", "secretKeyRef": {"name": "nowhere", "key": "k"}}])
 
-    found = said(world(server(**keys), given))
+    found = reported_by(state(server(**keys), given))
 
     assert conditions(found)["ResolvedRefs"] == ("True", "ResolvedRefs")
 
@@ -231,47 +229,36 @@ def test_what_nobody_may_look_up_is_never_claimed_to_be_missing() -> None:
 def test_many_missing_things_are_summed_up() -> None:
     members = [tool(f"t{n}", service={"name": f"s{n}", "port": 80}) for n in range(5)]
 
-    assert message(said(world(server(), *members, services=())), "ResolvedRefs").endswith("; and 2 more")
+    assert message(reported_by(state(server(), *members, services=())), "ResolvedRefs").endswith("; and 2 more")
 
 
-@pytest.mark.parametrize(
-    ("pods", "expected"),
-    [((), True), ((serving_pod(),), True), ((Pod("p", True, "old"),), False)],
-    ids=["nobody to wait for", "all serve it", "one lags"],
-)
-def test_pods_are_asked_again_while_they_catch_up(pods: tuple[Pod, ...], expected: bool) -> None:
-    given = world(server(), tool("a"), pods=pods)
-    compilation = plan.compiled(given)
-
-    assert envelope.settled(server_status.status(given, compilation, plan.plan_server(given, compilation))) is expected
-
-
-def serving(*members: manifest.Object, item: manifest.Object | None = None) -> catalogs.Catalog:
-    compilation = plan.compiled(world(item or server(), *members))
+def serving(*members: manifest.Object, item: manifest.Object | None = None) -> Compilation:
+    compilation = state(item or server(), *members).compilation
     assert compilation is not None
-    return compilation.catalog
+    return compilation
 
 
-def told(
+def reported(
     item: manifest.Object,
-    *catalogs: catalogs.Catalog | None,
+    *published: Compilation | None,
     services: tuple[Any, ...] = (service("orders"),),
     prefix: str = "",
     unmounted: bool = False,
     grants: tuple[Any, ...] = (),
 ) -> dict[str, Any]:
-    names = [f"s{number}" for number in range(len(catalogs))]
+    names = [f"s{number}" for number in range(len(published))]
     selecting = [server(name, naming={"prefix": prefix}) for name in names]
     facts = [f.fact for f in (item, *selecting) if f.fact]
     others = [extraction.facts_of_foreign(raw) for raw in (*services, *grants)]
-    catalog = Snapshot.of([*facts, *(fact for fact in others if fact)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
-    refs = {s.ref: incumbents.holders(c) if c else None for s, c in zip(selecting, catalogs, strict=True)}
+    snapshot = Snapshot.of([*facts, *(fact for fact in others if fact)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+    refs = {s.ref: made.holders if made else None for s, made in zip(selecting, published, strict=True)}
     missing = {selecting[0].ref: (secret("key"),)} if unmounted else {}
-    return checked(item, member_status.status(MemberWorld(item, catalog, refs, missing, NOW)))
+    member = kept.keep_member(dict(item.raw), None)
+    return checked(item, member_status.status(MemberState(member, snapshot, refs, missing, NOW)))
 
 
 def test_a_served_tool_is_ready_and_says_where_it_calls() -> None:
-    found = told(tool("a"), serving(tool("a")))
+    found = reported(tool("a"), serving(tool("a")))
 
     assert conditions(found)["Ready"] == ("True", "Ready")
     assert found["servers"] == [{"name": "s0", "servedName": "a", "accepted": True}]
@@ -291,7 +278,7 @@ def test_a_served_tool_is_ready_and_says_where_it_calls() -> None:
     ],
 )  # fmt: skip
 def test_the_endpoint_of_a_tool(spec: dict[str, Any], expected: str) -> None:
-    assert told(tool("a", **spec))["resolvedEndpoint"] == expected
+    assert reported(tool("a", **spec))["resolvedEndpoint"] == expected
 
 
 def test_the_hash_of_the_schemas_changes_with_either_and_with_nothing_else() -> None:
@@ -303,7 +290,7 @@ def test_the_hash_of_the_schemas_changes_with_either_and_with_nothing_else() -> 
         {"inputSchema": plain, "outputSchema": plain},
     ]
 
-    hashes = [told(tool("a", **spec))["schemaHash"] for spec in specs]
+    hashes = [reported(tool("a", **spec))["schemaHash"] for spec in specs]
 
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
@@ -313,7 +300,7 @@ def test_names_are_told_with_the_prefix_of_each_server() -> None:
     given = server(naming={"prefix": "x_"})
 
     for item, name in ((tool("a"), "x_a"), (prompt("p"), "x_p")):
-        found = told(item, serving(item, item=given), prefix="x_")
+        found = reported(item, serving(item, item=given), prefix="x_")
         assert found["servers"] == [{"name": "s0", "servedName": name, "accepted": True}]
 
 
@@ -329,7 +316,7 @@ def test_names_are_told_with_the_prefix_of_each_server() -> None:
     ],
 )  # fmt: skip
 def test_prompts_and_resources_say_who_serves_them(item: manifest.Object, name: str) -> None:
-    found = told(item, serving(item))
+    found = reported(item, serving(item))
 
     assert found["servers"] == [{"name": "s0", "servedName": name, "accepted": True}]
     assert conditions(found)["Ready"] == ("True", "Ready")
@@ -339,7 +326,7 @@ def test_prompts_and_resources_say_who_serves_them(item: manifest.Object, name: 
 def test_a_disabled_tool_says_so_wherever_it_is_selected() -> None:
     off = tool("a", enabled=False)
 
-    found = told(off, serving(off), None)
+    found = reported(off, serving(off), None)
 
     assert conditions(found)["Ready"] == ("False", "Disabled")
     assert "spec.enabled" in message(found, "Ready")
@@ -376,7 +363,7 @@ DOOR = {"ingressPath": "/x"}
 def test_a_member_says_what_keeps_it_from_being_used(
     item: Any, servers: Any, services: Any, condition: str, expected: tuple[str, str]
 ) -> None:
-    found = told(item, *servers, services=tuple(map(service, services)))
+    found = reported(item, *servers, services=tuple(map(service, services)))
 
     assert conditions(found)[condition] == expected
 
@@ -384,37 +371,37 @@ def test_a_member_says_what_keeps_it_from_being_used(
 def test_a_lost_door_is_told_and_the_name_stays_served() -> None:
     a, b = tool("a", **DOOR), tool("b", **DOOR)
 
-    found = told(b, serving(a, b))
+    found = reported(b, serving(a, b))
 
     assert found["servers"][0]["accepted"]
     assert 'MCPTool shop/a serves "POST /x" on MCPServer shop/s0' in message(found, "Accepted")
 
 
 def test_a_grant_opens_the_way_into_another_namespace() -> None:
-    found = told(tool("a", **FAR), services=(service("orders", "other"),), grants=(grant("other"),))
+    found = reported(tool("a", **FAR), services=(service("orders", "other"),), grants=(grant("other"),))
 
     assert conditions(found)["ResolvedRefs"] == ("True", "ResolvedRefs")
 
 
 def test_a_tool_waits_until_every_pod_has_what_it_reads() -> None:
-    found = told(tool("a"), serving(tool("a")), unmounted=True)
+    found = reported(tool("a"), serving(tool("a")), unmounted=True)
 
     assert conditions(found)["Ready"] == ("False", "Pending")
     assert "Secret shop/key" in message(found, "Ready")
 
 
 def test_the_time_of_a_condition_stays_while_its_status_does() -> None:
-    first = member_status.status(MemberWorld(tool("a"), Snapshot(), {}, {}, NOW))
-    again = manifest.decode({**tool("a").raw, "status": first["status"]})
+    raw = dict(tool("a").raw)
+    first = member_status.status(MemberState(kept.keep_member(raw, None), Snapshot(), {}, {}, NOW))
+    again = kept.keep_member({**raw, "status": first["status"]}, None)
 
-    second = member_status.status(MemberWorld(again, Snapshot(), {}, {}, LATER))
-
-    assert not envelope.differs(first["status"], second)
-    assert envelope.differs(None, second)
+    assert member_status.status(MemberState(again, Snapshot(), {}, {}, LATER)) == first
 
 
-def test_who_is_served_is_read_off_a_catalog() -> None:
-    members = (tool("a", **DOOR), prompt("p", **DOOR), resource("r", content={"uri": "mcp://r", "text": "x"}))
+def test_a_served_name_is_reported_with_the_prefix_that_the_server_has_now() -> None:
+    given = server(naming={"prefix": "x_"})
+    a, b = tool("a", name="n"), tool("b", name="n")
 
-    assert incumbents.served(serving(*members)) == {item.ref for item in members}
-    assert Ref(Kind.TOOL, "shop", "b") not in incumbents.served(serving(*members))
+    found = reported(b, serving(a, b, item=given), prefix="x_")
+
+    assert 'MCPTool shop/a serves "x_n" on MCPServer shop/s0' in message(found, "Accepted")

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from controller.workloads import network
-from crd.facts import Backend
 from crd.ref import Kind, Ref
-from tests.controller.worlds import built, server, service
+from tests.controller.states import built, server, service
 
 DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
 
@@ -24,7 +23,7 @@ def pods(namespace: str, **labels: str) -> dict[str, Any]:
 
 
 def policy(*calls: tuple[str, int | str], services: tuple[Any, ...] = (), spec: Any = None, **desired: Any) -> Any:
-    backends = tuple(Backend(Ref(Kind.SERVICE, *key.split("/")), port, ()) for key, port in calls)
+    backends = tuple((Ref(Kind.SERVICE, *key.split("/")), port) for key, port in calls)
     known = {Ref(Kind.SERVICE, s["metadata"]["namespace"], s["metadata"]["name"]): s for s in services}
     item = server(networkPolicy={"enabled": True, **desired}, **(spec or {}))
     return built(item, backends=backends, services=known)["NetworkPolicy"]["spec"]

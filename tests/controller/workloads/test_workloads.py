@@ -11,7 +11,7 @@ import pytest
 from cli import __main__ as cli_program
 from controller.workloads import inputs, scaling, traffic
 from crd.ref import Kind, Ref
-from tests.controller.worlds import built, pod_of, secret, server
+from tests.controller.states import built, pod_of, secret, server
 
 OWN = inputs.labels("main")
 
