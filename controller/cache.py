@@ -181,10 +181,10 @@ class Cache:
         found = self._catalogs.get(server.namespace, catalog_name(server.name))
         return found.published if found else None
 
-    def holders(self, server: Ref) -> Mapping[Claim, Ref] | None:
+    def incumbents(self, server: Ref) -> Incumbents | None:
         """Who serves what by the published catalog; None if there is none that can be read."""
         published = self.published(server)
-        return published.incumbents.holders if published and published.incumbents else None
+        return published.incumbents if published else None
 
     def expect(self, server: Ref, published: PublishedCatalog) -> None:
         """This catalog is about to be written; when the watch shows it, it need not be decoded."""

@@ -76,7 +76,7 @@ def member_state(cache: Cache, ref: Ref, *, now: str) -> MemberState | None:
     return MemberState(
         member,
         cache.snapshot,
-        {server: cache.holders(server) for server in servers},
+        {server: found.holders if (found := cache.incumbents(server)) else None for server in servers},
         {server: missing for server in servers if (missing := _unmounted(cache, server, member))},
         now,
     )

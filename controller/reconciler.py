@@ -161,8 +161,7 @@ class Reconciler:
     async def _compile(self, server: Object, fact: ServerFact, snapshot: Snapshot) -> Compilation:
         """What the server would serve now: what it would serve last time, and what has changed since."""
         ref = server.ref
-        published = self._cache.published(ref)
-        incumbents = published.incumbents if published and published.incumbents else _NOBODY
+        incumbents = self._cache.incumbents(ref) or _NOBODY
         before = self._compilations.get(ref)
         if before is not None and (
             before.prefix != fact.prefix

@@ -62,7 +62,7 @@ _WORDS = (
 
 
 class InvalidCatalogError(ValueError):
-    """These bytes are no catalog that this version can serve."""
+    """These bytes are not a catalog that this version can serve."""
 
 
 @dataclass(frozen=True, slots=True)

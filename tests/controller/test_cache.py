@@ -250,10 +250,10 @@ def test_a_published_catalog_concerns_the_server_and_all_its_members() -> None:
     seen = Seen(server(), tool("a"), tool("b"))
 
     assert seen.put(owned("ConfigMap", tool("a"))) == {"MCPServer shop/main", "MCPTool shop/a", "MCPTool shop/b"}
-    held = seen.cache.holders(MAIN)
+    held = seen.cache.incumbents(MAIN)
     assert held is not None
-    assert {str(ref) for ref in held.values()} == {"MCPTool shop/a"}
-    assert seen.cache.holders(MAIN) is held
+    assert {str(ref) for ref in held.holders.values()} == {"MCPTool shop/a"}
+    assert seen.cache.incumbents(MAIN) is held
     assert seen.put(owned("ConfigMap", tool("a"))) == set()
     assert seen.put(owned("ConfigMap", tool("a"), tool("b"))) == {"MCPServer shop/main", "MCPTool shop/b"}
     assert seen.put(owned("ConfigMap", item=server(naming={"prefix": "x_"}))) == {
@@ -277,11 +277,11 @@ def test_a_catalog_of_our_own_concerns_nobody_and_is_not_decoded() -> None:
 def test_a_catalog_that_cannot_be_read_has_no_holders(stored: dict[str, Any]) -> None:
     seen = Seen(server(), {**owned("ConfigMap"), "data": None, **stored})
 
-    assert seen.cache.holders(MAIN) is None
+    assert seen.cache.incumbents(MAIN) is None
 
 
 def test_a_server_that_has_published_nothing_has_no_holders() -> None:
-    assert Seen(server()).cache.holders(MAIN) is None
+    assert Seen(server()).cache.incumbents(MAIN) is None
 
 
 def test_pods_that_come_and_go_concern_those_who_read_secrets() -> None:

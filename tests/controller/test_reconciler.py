@@ -18,7 +18,7 @@ from tests.controller.states import prompt, raw, server, service, tool
 SERVER = raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}})
 
 
-def world(*items: Any) -> FakeApi:
+def cluster_with(*items: Any) -> FakeApi:
     """An API server with these objects and the Service that the tools call."""
     api = FakeApi()
     for item in (service("orders"), *items):
@@ -66,7 +66,7 @@ def changed(api: FakeApi, kind: str, name: str, /, **spec: Any) -> None:
 
 def test_a_server_gets_its_objects_and_everybody_a_status() -> None:
     async def main() -> None:
-        api = world(server(replicas=2), tool("a"), prompt("p"))
+        api = cluster_with(server(replicas=2), tool("a"), prompt("p"))
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -90,7 +90,7 @@ def test_a_server_gets_its_objects_and_everybody_a_status() -> None:
 def test_a_settled_cluster_is_left_alone_by_another_controller() -> None:
     async def main() -> None:
         pods = Pods()
-        api = world(server(), tool("a"), tool("b", name="a"), prompt("p"), a_pod())
+        api = cluster_with(server(), tool("a"), tool("b", name="a"), prompt("p"), a_pod())
         async with Controller(api, pods) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -111,7 +111,7 @@ def test_a_settled_cluster_is_left_alone_by_another_controller() -> None:
 
 def test_an_edit_costs_the_catalog_and_the_edited_objects_status() -> None:
     async def main() -> None:
-        api = world(server(), *(tool(f"t{n:02}") for n in range(60)))
+        api = cluster_with(server(), *(tool(f"t{n:02}") for n in range(60)))
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -134,7 +134,7 @@ def test_an_edit_costs_the_catalog_and_the_edited_objects_status() -> None:
 
 def test_a_name_that_comes_free_goes_to_the_next_and_both_are_told() -> None:
     async def main() -> None:
-        api = world(server(), tool("a", name="n"), tool("b", name="n"), tool("c"))
+        api = cluster_with(server(), tool("a", name="n"), tool("b", name="n"), tool("c"))
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -153,7 +153,7 @@ def test_a_name_that_comes_free_goes_to_the_next_and_both_are_told() -> None:
 
 def test_another_prefix_moves_no_name_to_another_object() -> None:
     async def main() -> None:
-        api = world(server(naming={"prefix": "a_"}), {**dict(tool("young", name="n").raw)})
+        api = cluster_with(server(naming={"prefix": "a_"}), {**dict(tool("young", name="n").raw)})
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -173,7 +173,7 @@ def test_another_prefix_moves_no_name_to_another_object() -> None:
 def test_pods_are_asked_until_they_report_the_published_digest(answers: bool) -> None:
     async def main() -> None:
         pods = Pods()
-        api = world(server(), tool("a"), a_pod())
+        api = cluster_with(server(), tool("a"), a_pod())
         async with Controller(api, pods) as controller:
             controller.lead()
             await asyncio.sleep(60)
@@ -195,7 +195,7 @@ def test_a_server_whose_pods_do_not_answer_delays_no_other() -> None:
         pods = Pods()
         pods.delay = 1000.0
         names = [f"s{n}" for n in range(20)]
-        api = world(*(server(name) for name in names), tool("a"), *(a_pod(f"{name}-1", name) for name in names))
+        api = cluster_with(*(server(name) for name in names), tool("a"), *(a_pod(f"{name}-1", name) for name in names))
         async with Controller(api, pods) as controller:
             controller.lead()
             await asyncio.sleep(1)
@@ -209,7 +209,7 @@ def test_a_server_whose_pods_do_not_answer_delays_no_other() -> None:
 
 def test_a_failed_reconcile_is_tried_again_later_each_time() -> None:
     async def main() -> None:
-        api = world(server(), tool("a"))
+        api = cluster_with(server(), tool("a"))
         attempts: list[float] = []
 
         async def fail(method: str, path: str) -> None:
@@ -232,7 +232,7 @@ def test_a_failed_reconcile_is_tried_again_later_each_time() -> None:
 
 def test_what_the_api_server_refuses_is_told_in_the_status() -> None:
     async def main() -> None:
-        api = world(server(), tool("a"))
+        api = cluster_with(server(), tool("a"))
 
         async def refuse(method: str, path: str) -> None:
             if method == "PATCH" and "deployments" in path:
@@ -251,7 +251,7 @@ def test_what_the_api_server_refuses_is_told_in_the_status() -> None:
 
 def test_after_a_term_ends_nothing_of_it_goes_on() -> None:
     async def main() -> None:
-        api = world(server(), tool("a"), a_pod())
+        api = cluster_with(server(), tool("a"), a_pod())
         gates: list[str] = []
 
         async def linger(method: str, path: str) -> None:
@@ -279,7 +279,7 @@ def test_after_a_term_ends_nothing_of_it_goes_on() -> None:
 
 def test_in_a_second_term_everything_is_worked_on_again() -> None:
     async def main() -> None:
-        api = world(server(), tool("a"), tool("b"))
+        api = cluster_with(server(), tool("a"), tool("b"))
 
         async def hang(method: str, path: str) -> None:
             if method in ("POST", "PATCH"):
@@ -309,7 +309,7 @@ def test_in_a_second_term_everything_is_worked_on_again() -> None:
 
 def test_a_catalog_that_another_leader_published_meanwhile_has_the_incumbents() -> None:
     async def main() -> None:
-        api = world(server(), tool("a", name="n"))
+        api = cluster_with(server(), tool("a", name="n"))
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -329,7 +329,7 @@ def test_a_catalog_that_another_leader_published_meanwhile_has_the_incumbents() 
 
 def test_users_changes_come_before_what_is_only_looked_at_again() -> None:
     async def main() -> None:
-        api = world(server(), *(tool(f"t{n:03}") for n in range(300)))
+        api = cluster_with(server(), *(tool(f"t{n:03}") for n in range(300)))
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(30)
@@ -354,7 +354,7 @@ def test_users_changes_come_before_what_is_only_looked_at_again() -> None:
 
 def test_an_object_with_a_deletion_timestamp_is_served_no_longer() -> None:
     async def main() -> None:
-        api = world(server(), tool("a"), tool("b"))
+        api = cluster_with(server(), tool("a"), tool("b"))
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -370,7 +370,7 @@ def test_an_object_with_a_deletion_timestamp_is_served_no_longer() -> None:
 
 def test_a_server_with_a_deletion_timestamp_loses_its_objects_by_their_uids() -> None:
     async def main() -> None:
-        api = world(server(), tool("a"))
+        api = cluster_with(server(), tool("a"))
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -391,7 +391,7 @@ def test_another_incarnation_is_never_removed() -> None:
     """Between the look and the deletion somebody replaced the object: the API server refuses by the uid."""
 
     async def main() -> None:
-        api = world(server(networkPolicy={"enabled": True}), tool("a"))
+        api = cluster_with(server(networkPolicy={"enabled": True}), tool("a"))
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
@@ -419,7 +419,7 @@ def test_another_incarnation_is_never_removed() -> None:
 
 def test_only_what_a_server_needs_is_looked_for_under_its_names() -> None:
     async def main() -> None:
-        api = world(server(redis={"serviceName": "redis"}))
+        api = cluster_with(server(redis={"serviceName": "redis"}))
         async with Controller(api) as controller:
             api.reads.clear()
             controller.lead()
@@ -434,7 +434,7 @@ def test_only_what_a_server_needs_is_looked_for_under_its_names() -> None:
 def test_the_number_of_pods_is_applied_by_a_manager_of_its_own() -> None:
     async def main() -> None:
         managers: list[tuple[str, str]] = []
-        api = world(server(replicas=2))
+        api = cluster_with(server(replicas=2))
         request = api.request
 
         async def noted(method: str, path: str, **options: Any) -> Any:
