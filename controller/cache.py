@@ -23,7 +23,7 @@ from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from cluster.clock import Clock
     from cluster.informers.store import Key
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     )
     from crd.compiler.compilation import Incumbents
     from crd.compiler.members import CompiledMember
-    from crd.facts import Claim
 
 __all__ = ["WORKLOADS", "Cache", "name_of"]
 
