@@ -75,12 +75,11 @@ class Reconciler:
         self._now = now
         self._digests = PodDigests(pods, cache.pods, queue.add)
         self._compilations: dict[Ref, Compilation] = {}
-        # What no event asks for: it is worked on when the queue is empty, so that users' changes come first.
-        self._backlog: dict[Ref, None] = {}
 
     async def run(self) -> None:
         """Work on everything, then on what changes, until cancelled; none of the work goes on afterwards."""
-        self._backlog = dict.fromkeys(self._cache.everything())
+        for ref in self._cache.everything():
+            self._queue.add(ref, resync=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._digests.run())
             for _ in range(WORKERS):
@@ -88,18 +87,13 @@ class Reconciler:
 
     async def _work(self) -> None:
         while True:
-            if not len(self._queue) and self._backlog:
-                ref = next(iter(self._backlog))
-                del self._backlog[ref]
-                self._queue.add(ref)
             ref = await self._queue.take()
-            self._backlog.pop(ref, None)
-            self._metrics.queue.set(len(self._queue) + len(self._backlog))
+            self._metrics.queue.set(len(self._queue))
             try:
                 with self._metrics.duration.labels(ref.kind).time():
                     await (self._reconcile_server(ref) if ref.kind is Kind.SERVER else self._reconcile_member(ref))
             except asyncio.CancelledError:
-                self._queue.done(ref)
+                self._queue.put_back(ref)
                 raise
             except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
                 conflict = isinstance(error, ApiError) and error.status == 409

@@ -14,7 +14,7 @@ from controller.kept import KeptPod
 from controller.metrics import Metrics
 from controller.reconciler import Reconciler
 from crd.ref import Ref
-from tests.cluster.informers.conftest import simulated
+from tests.cluster.conftest import simulated
 from tests.controller.fake_api import FakeApi
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
