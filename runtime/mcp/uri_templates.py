@@ -1,14 +1,29 @@
-"""PURE. Match URIs against the URI templates of resources (RFC 6570; the grammar is in `crd.published.uri`)."""
+"""PURE. Match URIs against the URI templates of resources, and paths against those of operations (RFC 6570).
+
+The grammar is in `crd.published.uri`. Matching takes time proportional to the length of the URI and the number of
+variables, whatever the template: a client chooses the URI, and a regular expression could take exponentially longer.
+"""
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
 
 from crd.published.uri import split
 
-__all__ = ["is_template", "match"]
+__all__ = ["MAX_URI", "is_template", "match"]
+
+# Longer URIs match no template. The URL of a backend has the same limit.
+MAX_URI = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    """One or more characters, none of them ``excluded``."""
+
+    name: str
+    excluded: str
 
 
 def is_template(uri: str) -> bool:
@@ -17,37 +32,71 @@ def is_template(uri: str) -> bool:
 
 
 def match(template: str, uri: str) -> dict[str, str] | None:
-    """The decoded values of the template's variables in a URI. None if the URI does not match."""
-    pattern, query = _compile(template)
+    """The decoded values of the template's variables in a URI. None if the URI does not match.
+
+    If several values match, the first variable is as long as possible, then the second, and so on.
+    """
+    parts, query = _compile(template)
     base, _, query_string = uri.partition("?") if query else (uri, "", "")
-    found = pattern.fullmatch(base)
-    if found is None:
+    values = _match_parts(parts, base)
+    if values is None:
         return None
+    parameters = parse_qsl(query_string, keep_blank_values=True)
     return {
-        **{name: value for name, value in parse_qsl(query_string, keep_blank_values=True) if name in query},
-        **{_variable_name(group): unquote(value) for group, value in found.groupdict().items()},
+        **{name: value for name, value in parameters if name in query},
+        **{name: unquote(value) for name, value in values.items()},
     }
 
 
 @lru_cache(maxsize=4096)
-def _compile(template: str) -> tuple[re.Pattern[str], frozenset[str]]:
-    """A pattern for the part before the query, and the names of the query variables."""
-    pattern, query = "", frozenset[str]()
+def _compile(template: str) -> tuple[tuple[str | _Variable, ...], frozenset[str]]:
+    """The literals and variables before the query, and the names of the query variables."""
+    parts: list[str | _Variable] = []
+    query = frozenset[str]()
     for part in split(template):
         if isinstance(part, str):
-            pattern += re.escape(part)
+            parts.append(part)
         elif part.operator == "?":
             query = frozenset(part.names)
         else:
-            characters = "[^?#]" if part.operator == "+" else "[^/?#]"
-            pattern += f"(?P<{_group_name(part.names[0])}>{characters}+)"
-    return re.compile(pattern), query
+            parts.append(_Variable(part.names[0], "?#" if part.operator == "+" else "/?#"))
+    return tuple(parts), query
 
 
-def _group_name(variable: str) -> str:
-    """Names of groups cannot contain a dash; names of variables can."""
-    return "v_" + variable.replace("-", "__dash__")
-
-
-def _variable_name(group: str) -> str:
-    return group.removeprefix("v_").replace("__dash__", "-")
+def _match_parts(parts: tuple[str | _Variable, ...], text: str) -> dict[str, str] | None:
+    length = len(text)
+    if length > MAX_URI or (parts and isinstance(parts[0], str) and not text.startswith(parts[0])):
+        return None
+    # From the end: for each part, the positions from which it and all later parts match the rest of the text.
+    starts = [bytearray(length + 1)]
+    starts[0][length] = 1
+    for part in reversed(parts):
+        after, here = starts[-1], bytearray(length + 1)
+        if isinstance(part, str):
+            position = text.find(part)
+            while position != -1:
+                here[position] = after[position + len(part)]
+                position = text.find(part, position + 1)
+        else:
+            for position in range(length - 1, -1, -1):
+                if text[position] not in part.excluded:
+                    here[position] = after[position + 1] or here[position + 1]
+        starts.append(here)
+    starts.reverse()
+    if not starts[0][0]:
+        return None
+    # From the start: each variable takes as much as the later parts allow.
+    values: dict[str, str] = {}
+    position = 0
+    for index, part in enumerate(parts):
+        if isinstance(part, str):
+            position += len(part)
+            continue
+        end = cursor = position
+        while cursor < length and text[cursor] not in part.excluded:
+            cursor += 1
+            if starts[index + 1][cursor]:
+                end = cursor
+        values[part.name] = text[position:end]
+        position = end
+    return values
