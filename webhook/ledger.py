@@ -1,8 +1,8 @@
 """The ledgers: a ConfigMap for each namespace with a Strict server, in the operator's namespace, written before a yes.
 
 Compare-and-swap on the resourceVersion makes the replicas of the webhook take turns: of two that answer at the same
-moment, the second is refused by the API server, reads what the first noted, and decides again. The decision is
-made by `crd.ledger.conflicts`.
+moment, the second is refused by the API server, reads what the first noted, and decides again. Within a replica one
+writer for each namespace notes all the changes that wait in one write. The decisions are made by `crd.ledger`.
 """
 
 from __future__ import annotations
@@ -10,36 +10,51 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import logging
 import zlib
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import aiohttp
 
 from cluster import objects, resources
 from cluster.transport import ApiError
 from crd.finding import Verdict
-from crd.ledger import conflicts, intent
+from crd.ledger import conflicts, intent, page
+from crd.ledger.conflicts import Conflict
+from crd.ledger.page import Page
 from crd.ref import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from cluster.transport import Transport
     from crd.integrity import Change
-    from crd.ledger.conflicts import Intents
     from crd.manifest import Object
     from crd.ref import Ref
-    from crd.snapshot import Snapshot
-
-    Look = Callable[[frozenset[Ref]], Awaitable[Mapping[Ref, Object | None]]]
+    from webhook.live_snapshot import LiveSnapshot
+    from webhook.reader import Reader
 
 __all__ = ["LedgerError", "Ledgers", "name_of"]
 
+logger = logging.getLogger(__name__)
+
 PLAIN, PACKED = "intents.json", "intents.json.gz"
 # Above this many bytes the text is packed; a packed one above the other does not fit into a ConfigMap (1 MiB in all).
-READABLE = 64 * 1024
+READABLE = 4 * 1024
 LIMIT = 700 * 1024
+# Intents that a ledger holds at most: each decision looks at all of them.
+MAX_INTENTS = 4096
+# Changes that one write notes at most, and objects that are read at once for them.
+BATCH = 128
+LOOKS = 64
+# Seconds after a write until the next one: changes gather meanwhile, and other replicas get their turn.
+GATHER = 0.025
+# Seconds at most, with jitter, until the next attempt after another replica wrote first.
 PAUSE = 0.02
+# How long to wait for the watches to reach what the ledger takes for known.
+BEHIND_SECONDS = 2.0
+BEHIND_INTERVAL = 0.005
 
 
 class LedgerError(Exception):
@@ -47,119 +62,241 @@ class LedgerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
-    """A ledger as it stood at a resourceVersion; None before its ConfigMap exists."""
+class _Stored:
+    """A ledger as it stands at a resourceVersion; None before its ConfigMap exists."""
 
     version: str | None
-    intents: Intents
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    change: Change
+    dry_run: bool
+    verdict: asyncio.Future[Verdict]
 
 
 class Ledgers:
     """``namespace`` is the operator's own; ``now`` gives seconds of the epoch, ``jitter`` numbers from 0 to 1."""
 
     def __init__(
-        self, transport: Transport, namespace: str, *, now: Callable[[], float], jitter: Callable[[], float]
+        self,
+        transport: Transport,
+        live: LiveSnapshot,
+        reader: Reader,
+        namespace: str,
+        *,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
     ) -> None:
         self._transport = transport
+        self._live = live
+        self._reader = reader
         self._namespace = namespace
         self._now = now
         self._jitter = jitter
-        # One after the other within a replica; what was written last is what stands, unless another replica wrote.
-        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._pages: dict[str, _Page] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._writers: dict[str, _Writer] = {}
 
-    async def reserve(
-        self, change: Change, snapshot: Callable[[], Snapshot], look: Look, *, dry_run: bool = False
-    ) -> Verdict:
+    async def reserve(self, change: Change, *, dry_run: bool = False) -> Verdict:
         """Note the change, and find nothing; or note nothing, and find what it clashes with.
 
-        ``look`` reads objects linearizably and leaves out what it could not read. Takes as many turns as it needs: the
-        caller sets the time-out. Raises LedgerError, and as `Transport.request`.
+        Takes as many turns as it needs: the caller sets the time-out. Raises LedgerError, and as `Transport.request`.
         """
-        namespace = change.ref.namespace
-        async with self._turns[namespace]:
-            while True:
-                remembered = self._pages.pop(namespace, None)
-                page = remembered or await self._read(namespace)
-                intents, verdict = await self._decided(page.intents, change, snapshot, look)
-                if verdict.allowed and not dry_run:
-                    if await self._written(namespace, page, intents):
-                        return verdict
-                    await asyncio.sleep(PAUSE * self._jitter())
-                elif remembered is None:
-                    return verdict
+        return await self._writer(change.ref.namespace).reserve(change, dry_run=dry_run)
 
     def withdraw(self, change: Change) -> None:
-        """A reserved change was not admitted after all; its intent lapses by itself."""
+        """A change that was noted is not admitted after all. Written in the background, if it can be."""
+        self._writer(change.ref.namespace).withdraw(change)
 
     def note_deletion(self, namespace: str, uid: str) -> None:
         """An object of this uid, which is stored, is being deleted. Written in the background, if it can be."""
-        task = asyncio.create_task(self._release(namespace, uid))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._writer(namespace).mark_stored(uid)
 
     async def stop(self) -> None:
         """End what runs in the background."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*(writer.stop() for writer in self._writers.values()))
 
-    async def _release(self, namespace: str, uid: str) -> None:
-        """Note of an object that is being deleted that it was stored, so that its name is free once it is gone.
+    def _writer(self, namespace: str) -> _Writer:
+        writer = self._writers.get(namespace)
+        if writer is None:
+            writer = self._writers[namespace] = _Writer(
+                self._transport, self._live, self._reader, self._namespace, namespace, self._now, self._jitter
+            )
+        return writer
 
-        Raises as `reserve`.
-        """
-        async with self._turns[namespace]:
-            while True:
-                self._pages.pop(namespace, None)
-                page = await self._read(namespace)
-                intents = conflicts.landed(page.intents, uid)
-                if intents == page.intents or await self._written(namespace, page, intents):
-                    return
-                await asyncio.sleep(PAUSE * self._jitter())
 
-    async def _decided(
-        self, intents: Intents, change: Change, snapshot: Callable[[], Snapshot], look: Look
-    ) -> tuple[Intents, Verdict]:
-        """The ledger to write, or the findings once everybody who is to blame has been looked at."""
-        sightings: dict[Ref, Object | None] = {}
-        asked: frozenset[Ref] = frozenset()
+class _Writer:
+    """The ledger of one namespace: what waits to be noted in it, and the task that does so while anything waits."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        live: LiveSnapshot,
+        reader: Reader,
+        home: str,
+        namespace: str,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._transport = transport
+        self._live = live
+        self._reader = reader
+        self._home = home
+        self._namespace = namespace
+        self._now = now
+        self._jitter = jitter
+        # What was written last is what stands, unless another replica wrote.
+        self._stored: _Stored | None = None
+        self._waiting: list[_Reservation] = []
+        self._withdrawn: list[Change] = []
+        self._marked: list[str] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def reserve(self, change: Change, *, dry_run: bool) -> Verdict:
+        reservation = _Reservation(change, dry_run, asyncio.get_running_loop().create_future())
+        self._waiting.append(reservation)
+        self._wake()
+        try:
+            return await reservation.verdict
+        except asyncio.CancelledError:
+            # Perhaps it is being written at this moment.
+            if not dry_run:
+                self.withdraw(change)
+            raise
+
+    def withdraw(self, change: Change) -> None:
+        self._withdrawn.append(change)
+        self._wake()
+
+    def mark_stored(self, uid: str) -> None:
+        self._marked.append(uid)
+        self._wake()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _wake(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+
+    async def _work(self) -> None:
+        while self._waiting or self._withdrawn or self._marked:
+            batch = self._waiting[:BATCH]
+            del self._waiting[:BATCH]
+            withdrawn, self._withdrawn = self._withdrawn, []
+            marked, self._marked = self._marked, []
+            batch = [each for each in batch if not each.verdict.done()]
+            try:
+                wrote = await self._commit(batch, withdrawn, marked)
+            except (LedgerError, ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+                self._stored = None
+                logger.warning("the ledger of %s cannot be kept: %s", self._namespace, error)
+                for each in batch:
+                    if not each.verdict.done():
+                        each.verdict.set_exception(error)
+                wrote = False
+            except BaseException:
+                for each in batch:
+                    each.verdict.cancel()
+                raise
+            if wrote:
+                await asyncio.sleep(GATHER)
+
+    async def _commit(self, batch: list[_Reservation], withdrawn: list[Change], marked: list[str]) -> bool:
+        """Answer the batch by a ledger that is known to stand; whether it had to be written."""
+        remembered = self._stored
         while True:
-            outcome = conflicts.decide(snapshot(), intents, change, self._now())
-            if isinstance(outcome, conflicts.Grant):
-                return outcome.intents, Verdict()
-            unseen = outcome.involved(change.ref) - asked
-            if not unseen:
-                return (), conflicts.findings(outcome, change, sightings)
-            asked |= unseen
-            sightings.update(await look(unseen))
-            intents = conflicts.settled(intents, sightings, self._now())
-
-    async def _read(self, namespace: str) -> _Page:
-        name = name_of(namespace)
-        found = await objects.get(self._transport, resources.CONFIG_MAPS, self._namespace, name)
-        if found is None:
-            return _Page(None, ())
-        try:
-            return _Page(found["metadata"]["resourceVersion"], _unpacked(found))
-        except (ValueError, OSError, EOFError, zlib.error) as error:
-            raise LedgerError(f"ConfigMap {self._namespace}/{name} is no ledger ({error}); delete it") from error
-
-    async def _written(self, namespace: str, page: _Page, intents: Intents) -> bool:
-        """Whether the ledger is now this; False if somebody else wrote since the page was read."""
-        manifest = _packed(self._namespace, namespace, intents)
-        try:
-            if page.version is None:
-                stored = await objects.create(self._transport, manifest)
+            stored = remembered or await self._read()
+            self._stored = None
+            await self._reach(stored.page)
+            before = page.mark_stored(stored.page, marked)
+            for change in withdrawn:
+                before = replace(before, intents=conflicts.without(before.intents, change))
+            is_changed = before != stored.page
+            after, verdicts = await self._decide(before, batch)
+            noted = any(verdict.allowed and not each.dry_run for each, verdict in zip(batch, verdicts, strict=True))
+            if noted or is_changed:
+                if not await self._written(stored, after):
+                    remembered = None
+                    await asyncio.sleep(PAUSE * self._jitter())
+                    continue
+            elif remembered is not None:
+                # Nothing was written that would have shown that this is how the ledger stands.
+                remembered = None
+                continue
             else:
-                manifest["metadata"]["resourceVersion"] = page.version
-                stored = await objects.replace(self._transport, manifest)
+                self._stored = stored
+            for each, verdict in zip(batch, verdicts, strict=True):
+                if not each.verdict.done():
+                    each.verdict.set_result(verdict)
+            return noted or is_changed
+
+    async def _reach(self, stored: Page) -> None:
+        """Wait until the watches have shown what the ledger takes for known. Raises LedgerError."""
+        waited = 0.0
+        while page.is_behind(stored, self._reader.reached):
+            if waited >= BEHIND_SECONDS:
+                raise LedgerError(
+                    f"this replica has yet to see changes that the ledger of {self._namespace} takes for known; "
+                    "try again in a second"
+                )
+            await asyncio.sleep(BEHIND_INTERVAL)
+            waited += BEHIND_INTERVAL
+
+    async def _decide(self, stored: Page, batch: list[_Reservation]) -> tuple[Page, list[Verdict]]:
+        """The ledger to write, and the verdicts once everybody who is to blame has been looked at."""
+        known = page.collect(stored, self._live.sighting)
+        overdue = page.list_overdue(known, self._now())[:LOOKS]
+        if overdue:
+            known = page.resolve(known, await self._reader.look(overdue), self._now())
+        changes = [(each.change, each.dry_run) for each in batch]
+        looked: dict[Ref, Object | None] = {}
+        asked: set[Ref] = set()
+        while True:
+            now = self._now()
+            intents = conflicts.drop_moot(known.intents, looked, now)
+            intents, outcomes = conflicts.decide_all(self._live.current, intents, changes, now)
+            unseen: set[Ref] = set()
+            for (change, _), outcome in zip(changes, outcomes, strict=True):
+                if isinstance(outcome, Conflict):
+                    unseen |= outcome.involved(change.ref) - asked
+            if not unseen:
+                break
+            first = sorted(unseen)[:LOOKS]
+            asked.update(first)
+            looked.update(await self._reader.look(first))
+        verdicts = [
+            conflicts.findings(outcome, change, looked) if isinstance(outcome, Conflict) else Verdict()
+            for (change, _), outcome in zip(changes, outcomes, strict=True)
+        ]
+        return replace(known, intents=intents), verdicts
+
+    async def _read(self) -> _Stored:
+        name = name_of(self._namespace)
+        found = await objects.get(self._transport, resources.CONFIG_MAPS, self._home, name)
+        if found is None:
+            return _Stored(None, Page())
+        try:
+            return _Stored(found["metadata"]["resourceVersion"], _unpacked(found))
+        except (ValueError, OSError, EOFError, zlib.error) as error:
+            raise LedgerError(f"ConfigMap {self._home}/{name} is not a ledger ({error}); delete it") from error
+
+    async def _written(self, stored: _Stored, after: Page) -> bool:
+        """Whether the ledger is now this; False if somebody else wrote since it was read."""
+        manifest = _packed(self._home, self._namespace, after)
+        try:
+            if stored.version is None:
+                answer = await objects.create(self._transport, manifest)
+            else:
+                manifest["metadata"]["resourceVersion"] = stored.version
+                answer = await objects.replace(self._transport, manifest)
         except ApiError as error:
-            if error.status == 409 or (error.status == 404 and page.version is not None):
+            if error.status == 409 or (error.status == 404 and stored.version is not None):
                 return False
             raise
-        self._pages[namespace] = _Page(stored["metadata"]["resourceVersion"], intents)
+        self._stored = _Stored(answer["metadata"]["resourceVersion"], after)
         return True
 
 
@@ -168,8 +305,8 @@ def name_of(namespace: str) -> str:
     return f"mcp-operator-ledger-{namespace}"
 
 
-def _packed(home: str, namespace: str, intents: Intents) -> dict[str, Any]:
-    text = intent.dump(intents)
+def _packed(home: str, namespace: str, after: Page) -> dict[str, Any]:
+    text = page.dump(after)
     manifest: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -182,18 +319,18 @@ def _packed(home: str, namespace: str, intents: Intents) -> dict[str, Any]:
     if len(text) <= READABLE:
         return {**manifest, "data": {PLAIN: text.decode()}}
     small = gzip.compress(text, compresslevel=1, mtime=0)
-    if len(small) > LIMIT:
-        count, seconds = len(intents), intent.KEEP
+    if len(small) > LIMIT or len(after.intents) > MAX_INTENTS:
+        count, seconds = len(after.intents), intent.KEEP
         raise LedgerError(
             f"the {count} writes of the last {seconds:.0f} s fill the ledger of {namespace}; try again in a minute"
         )
     return {**manifest, "binaryData": {PACKED: base64.b64encode(small).decode()}}
 
 
-def _unpacked(found: Mapping[str, Any]) -> Intents:
+def _unpacked(found: Mapping[str, Any]) -> Page:
     data, packed = found.get("data") or {}, found.get("binaryData") or {}
     if PACKED in packed:
-        return intent.load(gzip.decompress(base64.b64decode(packed[PACKED])))
+        return page.load(gzip.decompress(base64.b64decode(packed[PACKED])))
     if PLAIN not in data:
-        raise intent.InvalidLedgerError(f"neither {PLAIN} nor {PACKED} is there")
-    return intent.load(data[PLAIN].encode())
+        raise page.InvalidLedgerError(f"neither {PLAIN} nor {PACKED} is there")
+    return page.load(data[PLAIN].encode())

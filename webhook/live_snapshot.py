@@ -15,6 +15,7 @@ from cluster.informers import versions
 from crd import extraction, manifest
 from crd.facts import MemberFact, ServerFact
 from crd.ledger import intent
+from crd.ledger.page import Sighting
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 
@@ -31,7 +32,6 @@ __all__ = [
     "KEEP_SECONDS",
     "LANDING_SECONDS",
     "LiveSnapshot",
-    "Sighting",
     "fact_of",
 ]
 
@@ -42,14 +42,6 @@ KEEP_SECONDS = 180.0
 # Of so many objects the last sighting is remembered, and of so many objects' writes that they were admitted.
 SIGHTINGS = 16384
 PENDING = 16384
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What a watch showed last of an object: its version and uid, also when it showed that the object was deleted."""
-
-    version: Version | None
-    uid: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from webhook.ledger import Ledgers
 from webhook.live_snapshot import LiveSnapshot
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
+from webhook.reader import Reader
 from webhook.reviewer import Reviewer
 from webhook.server import Hook
 
@@ -89,9 +90,10 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
         return "no certificate yet" if keeper.context is None else unready()
 
     processes = ObjectProcesses(exceeded=metrics.exceeded.inc)
-    ledgers = Ledgers(transport, settings.namespace, now=lambda: utc().timestamp(), jitter=random.random)
+    reader = Reader(transport, live, watched)
+    ledgers = Ledgers(transport, live, reader, settings.namespace, now=lambda: utc().timestamp(), jitter=random.random)
     hook = Hook(
-        Reviewer(transport, live, watched, ledgers),
+        Reviewer(live, reader, ledgers),
         processes,
         metrics,
         unready=unready,

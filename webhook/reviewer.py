@@ -14,28 +14,23 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from cluster import objects, resources
 from cluster.transport import ApiError
-from crd import manifest
 from crd.finding import Reason
 from crd.ledger import conflicts
-from crd.ref import Kind, Ref
+from crd.ref import Kind
 from webhook import admit, live_snapshot
 from webhook.ledger import LedgerError
-from webhook.watches import WATCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection
 
-    from cluster.informers.informer import Informer
-    from cluster.transport import Transport
-    from crd.facts import Fact
     from crd.finding import Verdict
     from crd.integrity import Change
-    from crd.manifest import Object
+    from crd.ref import Ref
     from webhook.admit import Decision, JudgedObject
     from webhook.ledger import Ledgers
     from webhook.live_snapshot import LiveSnapshot
+    from webhook.reader import Reader
     from webhook.review import Review
 
 __all__ = ["Reviewer"]
@@ -46,18 +41,14 @@ logger = logging.getLogger(__name__)
 LEDGER_SHARE = 0.8
 # Objects that are read before one denial; the others that it blames stay believed.
 READS = 32
-_UNANSWERED = (ApiError, TimeoutError, OSError, aiohttp.ClientError)
 
 
 class Reviewer:
-    """``live`` is what it judges by, ``watched`` what feeds that; ``ledgers`` are asked where a server is Strict."""
+    """``live`` is what it judges by; ``reader`` reads past the watches, ``ledgers`` are asked for Strict servers."""
 
-    def __init__(
-        self, transport: Transport, live: LiveSnapshot, watched: Mapping[Kind, Informer[Fact]], ledgers: Ledgers
-    ) -> None:
-        self._transport = transport
+    def __init__(self, live: LiveSnapshot, reader: Reader, ledgers: Ledgers) -> None:
         self._live = live
-        self._watched = watched
+        self._reader = reader
         self._ledgers = ledgers
 
     async def validate(self, judged: JudgedObject, deadline: float, *, dry_run: bool) -> Decision:
@@ -76,7 +67,7 @@ class Reviewer:
                     return admit.worded_as_pending(decision, live.pending_since, live_snapshot.LANDING_SECONDS)
                 read |= unread
                 async with asyncio.timeout_at(deadline):
-                    await self._read(sorted(unread)[:READS], decision)
+                    await self._read(unread, decision)
             elif not reserved and conflicts.concerns(snapshot, change):
                 verdict = await self._reserve(change, deadline, dry_run=dry_run)
                 if not verdict.allowed:
@@ -109,47 +100,15 @@ class Reviewer:
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout((deadline - now) * LEDGER_SHARE):
-                return await self._ledgers.reserve(change, lambda: self._live.current, self._look, dry_run=dry_run)
+                return await self._ledgers.reserve(change, dry_run=dry_run)
         except TimeoutError as error:
             text = f"too many changes at once in {namespace}, where an MCPServer is Strict; try again in a second"
             raise LedgerError(text) from error
         except (ApiError, OSError, aiohttp.ClientError) as error:
             raise LedgerError(f"the ledger of {namespace} cannot be kept: {error}; try again in a moment") from error
 
-    async def _read(self, refs: Iterable[Ref], decision: Decision) -> None:
+    async def _read(self, refs: Collection[Ref], decision: Decision) -> None:
         """Read what a denial blames, and the grants that it misses."""
         denied = any(finding.reason is Reason.CROSS_NAMESPACE_DENIED for finding in decision.verdict.errors)
         granting = {ref.namespace for ref in refs if ref.kind is Kind.SERVICE} if denied else set()
-        await asyncio.gather(self._look(refs), *map(self._read_grants, granting))
-
-    async def _look(self, refs: Iterable[Ref]) -> dict[Ref, Object | None]:
-        """Objects as the API server has them now, without those that cannot be read."""
-        ordered = sorted(ref for ref in refs if ref.kind in WATCHED)
-        tokens = {kind: informer.sequence() for kind, informer in self._watched.items()}
-        begun = self._live.now()
-        reads = (objects.get(self._transport, WATCHED[ref.kind], ref.namespace, ref.name) for ref in ordered)
-        found: dict[Ref, Object | None] = {}
-        for ref, answer in zip(ordered, await asyncio.gather(*reads, return_exceptions=True), strict=True):
-            if isinstance(answer, _UNANSWERED):
-                logger.warning("reading %s before a denial: %s", ref, answer)
-                continue
-            if isinstance(answer, BaseException):
-                raise answer
-            self._watched[ref.kind].offer_read((ref.namespace, ref.name), answer, tokens[ref.kind])
-            if ref.kind in manifest.OURS:
-                found[ref] = manifest.decode(answer) if answer is not None else None
-                self._live.resolve(ref, found[ref], begun)
-        return found
-
-    async def _read_grants(self, namespace: str) -> None:
-        """A grant and the tool that needs it may come in one apply, and the watch shows the grant a moment later."""
-        informer = self._watched[Kind.GRANT]
-        token = informer.sequence()
-        try:
-            found = await objects.list_all(self._transport, resources.REFERENCE_GRANTS, namespace)
-        except _UNANSWERED as error:
-            if not (isinstance(error, ApiError) and error.status == 404):
-                logger.warning("reading the ReferenceGrants of %s before a denial: %s", namespace, error)
-            return
-        for item in found:
-            informer.offer_read((namespace, item["metadata"]["name"]), item, token)
+        await asyncio.gather(self._reader.look(sorted(refs)[:READS]), *map(self._reader.read_grants, granting))

@@ -8,7 +8,7 @@ may have: the one in the snapshot, and each of its intents. Called by `webhook.l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from crd.facts import MemberFact, ServerFact
@@ -28,7 +28,19 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
-__all__ = ["Clash", "Conflict", "Grant", "Intents", "concerns", "decide", "findings", "is_guarded", "landed", "settled"]
+__all__ = [
+    "Clash",
+    "Conflict",
+    "Grant",
+    "Intents",
+    "concerns",
+    "decide",
+    "decide_all",
+    "drop_moot",
+    "findings",
+    "is_guarded",
+    "without",
+]
 
 Intents: TypeAlias = "tuple[Intent, ...]"
 
@@ -98,20 +110,35 @@ def decide(snapshot: Snapshot, intents: Intents, change: Change, now: float) -> 
     return Grant(kept if own is None else (*(entry for entry in kept if not _same(entry, own)), own))
 
 
-def settled(intents: Intents, sightings: Mapping[Ref, Object | None], now: float) -> Intents:
-    """The intents without those that are moot. A sighting is a linearizable read made after the ledger was read."""
+def decide_all(
+    snapshot: Snapshot, intents: Intents, changes: Iterable[tuple[Change, bool]], now: float
+) -> tuple[Intents, list[Grant | Conflict]]:
+    """The ledger once all of these changes have been decided one after the other, and each outcome.
+
+    A change comes with whether it is a dry run, which the ledger does not keep.
+    """
+    outcomes: list[Grant | Conflict] = []
+    for change, dry_run in changes:
+        outcome = decide(snapshot, intents, change, now)
+        outcomes.append(outcome)
+        if isinstance(outcome, Grant) and not dry_run:
+            intents = outcome.intents
+    return intents, outcomes
+
+
+def drop_moot(intents: Intents, looked: Mapping[Ref, Object | None], now: float) -> Intents:
+    """The intents without those that are moot, by linearizable reads made after the ledger was read."""
     return tuple(
         entry
         for entry in intents
-        if entry.fact.ref not in sightings or not intent.moot(entry, sightings[entry.fact.ref], now)
+        if entry.fact.ref not in looked or not intent.moot(entry, looked[entry.fact.ref], now)
     )
 
 
-def landed(intents: Intents, uid: str) -> Intents:
-    """The intents, now that an object of this uid is known to have been stored."""
-    return tuple(
-        replace(entry, landed=True) if uid and entry.uid == uid and not entry.base else entry for entry in intents
-    )
+def without(intents: Intents, change: Change) -> Intents:
+    """The intents without that of a change, which was not admitted after all."""
+    own = intent.of(change, 0.0)
+    return intents if own is None else tuple(entry for entry in intents if not _same(entry, own))
 
 
 def findings(conflict: Conflict, change: Change, sightings: Mapping[Ref, Object | None]) -> Verdict:

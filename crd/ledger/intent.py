@@ -1,27 +1,21 @@
-"""PURE. An intent: what a write that was admitted wants to be, noted before the answer goes out; and its text.
+"""PURE. An intent: what a write that was admitted wants to be, noted before the answer goes out.
 
-The ledger of a namespace (`crd.ledger.conflicts`) is a tuple of them. An intent stands for two things: a write that may
+The ledger of a namespace (`crd.ledger.page`) holds them. An intent stands for two things: a write that may
 still land, and a state that may be stored although some replica's watch has not shown it yet.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
-
-from crd.facts import Claim, MemberFact, ServerFact, Space
-from crd.ref import Kind, Ref
-from crd.selector import Operator, Requirement, Selector
+from crd.facts import MemberFact, ServerFact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from crd.integrity import Change
     from crd.manifest import Object
 
-__all__ = ["KEEP", "LAG", "LEASE", "Intent", "InvalidLedgerError", "can_land", "dump", "essence", "load", "moot", "of"]
+__all__ = ["KEEP", "LAG", "LEASE", "Intent", "can_land", "essence", "moot", "of"]
 
 # Seconds after which a write that was admitted can no longer land: the API server gives up on a request after 60.
 LEASE = 90.0
@@ -30,12 +24,6 @@ LAG = 240.0
 # Seconds an intent is kept: until its write can no longer land, and until every replica that answers has been shown the
 # write, or what came after it.
 KEEP = LEASE + LAG
-
-FORMAT = 1
-
-
-class InvalidLedgerError(ValueError):
-    """The text is not one that `dump` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,61 +85,3 @@ def can_land(intent: Intent, stored: Object | None, now: float, lease: float = L
     if stored is None:
         return not intent.landed
     return not intent.uid or stored.metadata.get("uid") != intent.uid
-
-
-def dump(intents: Iterable[Intent]) -> bytes:
-    """Intents as JSON, the same bytes for the same intents."""
-    return orjson.dumps({"format": FORMAT, "intents": [_plain(intent) for intent in intents]})
-
-
-def load(payload: bytes) -> tuple[Intent, ...]:
-    """Read what `dump` wrote. Raises InvalidLedgerError for anything else."""
-    try:
-        raw = orjson.loads(payload)
-        written, entries = raw["format"], raw["intents"]
-        intents = tuple(map(_intent, entries)) if written == FORMAT else None
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise InvalidLedgerError(f"{type(error).__name__}: {error}") from error
-    if intents is None:
-        raise InvalidLedgerError(f"format is {written!r}, this version reads {FORMAT}")
-    return intents
-
-
-def _plain(intent: Intent) -> dict[str, Any]:
-    fact = intent.fact
-    plain: dict[str, Any] = {"object": list(map(str, (fact.ref.kind.value, fact.ref.namespace, fact.ref.name)))}
-    plain |= {"uid": intent.uid, "base": intent.base, "at": intent.at}
-    if intent.landed:
-        plain["landed"] = True
-    if isinstance(fact, MemberFact):
-        claims = [[claim.space.value, claim.value] for claim in fact.claims]
-        return {**plain, "labels": dict(fact.labels), "claims": claims}
-    selectors = [fact.selector, fact.prompt_selector, fact.resource_selector]
-    strictness = {"strict": fact.strict, "preferIncumbent": fact.prefer_incumbent}
-    return {**plain, "selectors": [_plain_selector(s) if s else None for s in selectors], **strictness}
-
-
-def _plain_selector(selector: Selector) -> dict[str, Any]:
-    requirements = [[r.key, r.operator.value, sorted(r.values)] for r in selector.requirements]
-    return {"requirements": requirements, "selectAll": selector.select_all}
-
-
-def _intent(raw: Any) -> Intent:
-    kind, namespace, name = raw["object"]
-    ref = Ref(Kind(kind), namespace, name)
-    fact: MemberFact | ServerFact
-    if ref.kind is Kind.SERVER:
-        own, prompts, resources = map(_selector, raw["selectors"])
-        strict, preferring = raw["strict"], raw["preferIncumbent"]
-        fact = ServerFact(ref, own or Selector(), prompts, resources, strict=strict, prefer_incumbent=preferring)
-    else:
-        claims = tuple(Claim(Space(space), value) for space, value in raw["claims"])
-        fact = MemberFact(ref, dict(raw["labels"]), "", "", claims, ())
-    return Intent(fact, raw["uid"], raw["base"], float(raw["at"]), bool(raw.get("landed")))
-
-
-def _selector(raw: Any) -> Selector | None:
-    if raw is None:
-        return None
-    requirements = (Requirement(key, Operator(op), frozenset(values)) for key, op, values in raw["requirements"])
-    return Selector(tuple(requirements), raw["selectAll"])

@@ -1,8 +1,9 @@
-"""The protocol of Strict servers in every order of its steps: replicas lag, writes are lost, leases expire.
+"""The protocol of Strict servers, in every order of its steps: replicas lag, writes are lost, time goes by.
 
 A write is read, answered, and lands or does not; between any two steps of one, any steps of the others may come. The
-steps are the real ones: `integrity.judge` on what a replica has been shown, `ledger.decide` on the page that was read,
-a compare-and-swap of the page, and the API server's own check that a write lands on the state it was admitted for.
+steps are the real ones: `integrity.judge` on what a replica has been shown, `crd.ledger` on the page that was read, for
+one change or for two that wait together, a compare-and-swap of the page, and the API server's own check that a write
+lands on the state it was admitted for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import pytest
 from crd import integrity
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.integrity import Change
-from crd.ledger import conflicts, intent
+from crd.ledger import conflicts, intent, page
+from crd.ledger.page import Page, Sighting
 from crd.manifest import Object
 from crd.ref import Kind, Ref
 from crd.rules import names
@@ -26,7 +28,7 @@ from crd.snapshot import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOBODY = intent.dump(())
+NOBODY = page.dump(Page())
 
 
 class State(NamedTuple):
@@ -53,12 +55,12 @@ class Write(NamedTuple):
 
 
 class Review(NamedTuple):
-    """The progress of a write. ``page`` is the ledger as its replica read it, ``seen`` the objects read since."""
+    """Where a write is. ``page`` is the ledger that its replica has read, ``seen`` what it looked at since, when."""
 
     phase: str = "waiting"
     old: Stored | None = None
     page: tuple[int, bytes] = (0, NOBODY)
-    seen: tuple[tuple[Ref, Stored | None], ...] = ()
+    seen: tuple[tuple[Ref, Stored | None, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,15 +123,44 @@ def snapshot(log: tuple[tuple[Ref, Stored | None, int], ...]) -> Snapshot:
 
 
 @cache
-def intents(page: bytes) -> conflicts.Intents:
-    return intent.load(page)
+def read(text: bytes) -> Page:
+    return page.load(text)
+
+
+@cache
+def sighting(log: tuple[tuple[Ref, Stored | None, int], ...], ref: Ref) -> Sighting | None:
+    """What a replica that has been shown this much of the log saw last of an object."""
+    uid = ""
+    found = None
+    for version, (where, stored, _) in enumerate(log, 1):
+        if where == ref:
+            uid = stored.uid if stored is not None else uid
+            found = Sighting(version, uid)
+    return found
+
+
+@cache
+def reached(log: tuple[tuple[Ref, Stored | None, int], ...], kind: Kind) -> int:
+    return max((version for version, (where, _, _) in enumerate(log, 1) if where.kind is kind), default=0)
 
 
 class Model:
-    """``cached``: the API server may send a stale object for review; it detects that when it stores the write."""
+    """``waiting``: replicas wait until they have seen what the ledger takes for known.
 
-    def __init__(self, there: list[State], writes: list[Write], *, keeping: bool = True, cached: bool = False) -> None:
+    ``cached``: the API server may ask about a state out of its cache; it finds out when the write is to land.
+    """
+
+    def __init__(
+        self,
+        there: list[State],
+        writes: list[Write],
+        *,
+        keeping: bool = True,
+        cached: bool = False,
+        waiting: bool = True,
+    ) -> None:
         self.writes = writes
+        self.waiting = waiting
         self.keeping = keeping
         self.cached = cached
         stored = tuple(Stored(state, f"old-{state.ref.name}", number) for number, state in enumerate(there, 1))
@@ -137,91 +168,133 @@ class Model:
         self.first = ClusterState(stored, log, (len(log), len(log)), (Review(),) * len(writes))
 
     def explore(self) -> set[ClusterState]:
-        """Every state of the cluster that can follow."""
+        """Every state that can come."""
         found, todo = {self.first}, [self.first]
         while todo:
-            for cluster in self.steps(todo.pop()):
-                if cluster not in found:
-                    found.add(cluster)
-                    todo.append(cluster)
+            for state in self.steps(todo.pop()):
+                if state not in found:
+                    found.add(state)
+                    todo.append(state)
         return found
 
-    def steps(self, cluster: ClusterState) -> Iterator[ClusterState]:
-        for number, review in enumerate(cluster.reviews):
+    def steps(self, state: ClusterState) -> Iterator[ClusterState]:
+        for number, review in enumerate(state.reviews):
             match review.phase:
                 case "waiting" | "refetched" as phase:
-                    yield from self._asked(cluster, number, cached=self.cached and phase == "waiting")
+                    yield from self._asked(state, number, cached=self.cached and phase == "waiting")
                 case "asked":
-                    yield self._answered(cluster, number, review)
+                    yield from self._answered(state, number, review)
+                    yield from self._answered_together(state, number, review)
                 case "admitted":
-                    yield self._landed(cluster, number, review)
-                    yield cluster.having(number, Review("lost"))
-        for replica, count in enumerate(cluster.shown):
-            if count < len(cluster.log):
-                shown = (*cluster.shown[:replica], count + 1, *cluster.shown[replica + 1 :])
-                yield replace(cluster, shown=shown)
-        if cluster.ticks < 3 and self._time_may_pass(cluster):
-            yield replace(cluster, ticks=cluster.ticks + 1)
+                    yield self._landed(state, number, review)
+                    yield state.having(number, Review("lost"))
+        for replica, count in enumerate(state.shown):
+            if count < len(state.log):
+                shown = (*state.shown[:replica], count + 1, *state.shown[replica + 1 :])
+                yield replace(state, shown=shown)
+        # Time may pass, a lease at once, when nothing is on its way; replicas may lag for as long as there is time.
+        if state.ticks < 2 and not any(review.phase in ("asked", "admitted") for review in state.reviews):
+            yield replace(state, ticks=state.ticks + 1)
 
-    def _time_may_pass(self, cluster: ClusterState) -> bool:
-        """A lease expires only when no write is in flight and no answering replica is two leases behind."""
-        behind = (cluster.log[count:] for count in cluster.shown)
-        late = any(tick < cluster.ticks for rest in behind for _, _, tick in rest)
-        return not late and not any(review.phase in ("asked", "admitted") for review in cluster.reviews)
-
-    def _asked(self, cluster: ClusterState, number: int, *, cached: bool = False) -> Iterator[ClusterState]:
-        write, stored = self.writes[number], cluster.at(self.writes[number].ref)
+    def _asked(self, state: ClusterState, number: int, *, cached: bool = False) -> Iterator[ClusterState]:
+        write, stored = self.writes[number], state.at(self.writes[number].ref)
         if write.creates:
-            yield cluster.having(number, Review("asked", None, cluster.page))
+            yield state.having(number, Review("asked", None, state.page))
         elif stored is not None:
-            earlier = {old for where, old, _ in cluster.log if where == write.ref and old is not None}
+            earlier = {old for where, old, _ in state.log if where == write.ref and old is not None}
             for old in earlier if cached else {stored}:
-                yield cluster.having(number, Review("asked", old, cluster.page))
+                yield state.having(number, Review("asked", old, state.page))
 
-    def _answered(self, cluster: ClusterState, number: int, review: Review) -> ClusterState:
-        write, now = self.writes[number], self._now(cluster)
-        known = snapshot(cluster.log[: cluster.shown[write.replica]])
-        change = self._change(number, review)
-        if not integrity.judge(known, change).allowed:
-            return cluster.having(number, Review("refused"))
-        if not self.keeping:
-            return cluster.having(number, review._replace(phase="admitted"))
-        if change.new is None:
-            version, page = cluster.page
-            marked = intent.dump(conflicts.landed(intents(page), review.old.uid if review.old else ""))
-            return cluster.having(number, Review("admitted", review.old), page=(version + 1, marked))
-        looked = {where: seen(stored) for where, stored in review.seen}
-        outcome = conflicts.decide(known, conflicts.settled(intents(review.page[1]), looked, now), change, now)
-        if isinstance(outcome, conflicts.Conflict):
-            unseen = sorted(outcome.involved(write.ref) - looked.keys())
-            if not unseen:
-                return cluster.having(number, Review("refused"))
-            sightings = (*review.seen, *((where, cluster.at(where)) for where in unseen))
-            return cluster.having(number, review._replace(seen=sightings))
-        if cluster.page[0] != review.page[0]:
-            return cluster.having(number, review._replace(page=cluster.page, seen=()))
-        written = (cluster.page[0] + 1, intent.dump(outcome.intents))
-        return cluster.having(number, Review("admitted", review.old), page=written)
+    def _answered(self, state: ClusterState, number: int, review: Review) -> Iterator[ClusterState]:
+        if self.keeping and self.writes[number].new is None:
+            # The note of a deletion is written in the background, if it can be.
+            version, text = state.page
+            marked = page.dump(page.mark_stored(read(text), [review.old.uid] if review.old else []))
+            yield state.having(number, Review("admitted", review.old))
+            yield state.having(number, Review("admitted", review.old), page=(version + 1, marked))
+        elif not self.keeping:
+            known = snapshot(state.log[: state.shown[self.writes[number].replica]])
+            passed = integrity.judge(known, self._change(number, review)).allowed
+            yield state.having(number, review._replace(phase="admitted") if passed else Review("refused"))
+        else:
+            yield from self._decided(state, (number,))
 
-    def _landed(self, cluster: ClusterState, number: int, review: Review) -> ClusterState:
-        """The API server stores a write only if the object has not changed since the review, and else asks again."""
+    def _answered_together(self, state: ClusterState, number: int, review: Review) -> Iterator[ClusterState]:
+        """With another one that waits for the same writer: one write of the ledger for both."""
+        for other in range(number + 1, len(state.reviews)):
+            beside = state.reviews[other]
+            same = self.writes[other].replica == self.writes[number].replica and beside.page == review.page
+            if same and beside.phase == "asked" and self.keeping and self.writes[other].new and self.writes[number].new:
+                yield from self._decided(state, (number, other))
+
+    def _decided(self, state: ClusterState, batch: tuple[int, ...]) -> Iterator[ClusterState]:
+        """What a writer does with the changes that wait, as `webhook.ledger` does; nothing while it is behind."""
+        reviews = {number: state.reviews[number] for number in batch}
+        log, now = state.log[: state.shown[self.writes[batch[0]].replica]], self._now(state)
+        version, text = reviews[batch[0]].page
+        stored = read(text)
+        if self.waiting and page.is_behind(stored, lambda kind: reached(log, kind)):
+            return
+        held = page.collect(stored, lambda ref: sighting(log, ref))
+        looks = sorted((look for review in reviews.values() for look in review.seen), key=lambda look: look[2])
+        looked = {where: seen(found) for where, found, _ in looks}
+        unseen = {*page.list_overdue(held, now)} - looked.keys()
+        known = snapshot(log)
+        for where, _, when in looks:
+            # A read goes into the informers, unless the watch has overtaken it.
+            if all(where != shown for shown, _, _ in log[when:]):
+                fact = looked[where].fact if looked[where] is not None else None  # type: ignore[union-attr]
+                known = known.put(fact) if fact is not None else known.drop(where)
+        changes = {number: self._change(number, review) for number, review in reviews.items()}
+        for number, change in changes.items():
+            if not integrity.judge(known, change).allowed:
+                yield state.having(number, Review("refused"))
+                return
+        if not unseen:
+            overdue = {where: looked[where] for where in page.list_overdue(held, now)}
+            held = page.resolve(held, overdue, now)
+            intents = conflicts.drop_moot(held.intents, looked, now)
+            intents, outcomes = conflicts.decide_all(known, intents, [(each, False) for each in changes.values()], now)
+            for change, outcome in zip(changes.values(), outcomes, strict=True):
+                if isinstance(outcome, conflicts.Conflict):
+                    unseen |= outcome.involved(change.ref) - looked.keys()
+        if unseen:
+            for number, review in reviews.items():
+                looks_now = (*review.seen, *((where, state.at(where), len(state.log)) for where in sorted(unseen)))
+                state = state.having(number, review._replace(seen=looks_now))
+            yield state
+            return
+        if any(isinstance(outcome, conflicts.Grant) for outcome in outcomes):
+            if state.page[0] != version:
+                for number, review in reviews.items():
+                    state = state.having(number, review._replace(page=state.page, seen=()))
+                yield state
+                return
+            state = replace(state, page=(version + 1, page.dump(Page(intents, held.horizon))))
+        for number, outcome in zip(batch, outcomes, strict=True):
+            granted = isinstance(outcome, conflicts.Grant)
+            state = state.having(number, Review("admitted", reviews[number].old) if granted else Review("refused"))
+        yield state
+
+    def _landed(self, state: ClusterState, number: int, review: Review) -> ClusterState:
+        """The API server stores a write only on the very state that it was admitted for, and else asks again."""
         write = self.writes[number]
-        if cluster.at(write.ref) != review.old:
-            return cluster.having(number, Review("lost" if write.creates else "refetched"))
+        if state.at(write.ref) != review.old:
+            return state.having(number, Review("lost" if write.creates else "refetched"))
         uid = review.old.uid if review.old else f"new-{number}"
-        stored = Stored(write.new, uid, len(cluster.log) + 1) if write.new is not None else None
-        rest = tuple(one for one in cluster.stored if one.state.ref != write.ref)
+        stored = Stored(write.new, uid, len(state.log) + 1) if write.new is not None else None
+        rest = tuple(one for one in state.stored if one.state.ref != write.ref)
         now = tuple(sorted((*rest, stored))) if stored is not None else rest
-        log = (*cluster.log, (write.ref, stored, cluster.ticks))
-        return cluster.having(number, Review("stored"), stored=now, log=log)
+        log = (*state.log, (write.ref, stored, state.ticks))
+        return state.having(number, Review("stored"), stored=now, log=log)
 
     def _change(self, number: int, review: Review) -> Change:
         write = self.writes[number]
         uid = review.old.uid if review.old else f"new-{number}"
         return Change(write.ref, seen(review.old), item(write.new, uid, None) if write.new is not None else None)
 
-    def _now(self, cluster: ClusterState) -> float:
-        return cluster.ticks * (intent.LEASE + 1)
+    def _now(self, state: ClusterState) -> float:
+        return state.ticks * (intent.LEASE + 1)
 
 
 @cache
@@ -273,6 +346,10 @@ SCENARIOS = {
         [server("in"), tool(A, "x")],
         [delete(0, A), create(1, tool(B, "x")), create(0, tool(A, "x"))],
     ),
+    "a tool that leaves the ledger, and one that wants its name": (
+        [server("in")],
+        [create(0, tool(A, "x")), create(0, tool(C, "y")), create(1, tool(B, "x"))],
+    ),
     "a tool that comes and goes, and one that wants its name": (
         [server("in")],
         [create(0, tool(A, "x")), delete(1, A), create(1, tool(B, "x"))],
@@ -289,53 +366,69 @@ SCENARIOS = {
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_order_of_steps_stores_a_name_twice(scenario: str) -> None:
+def test_whatever_the_order_no_name_is_ever_stored_twice(scenario: str) -> None:
     states = Model(*SCENARIOS[scenario]).explore()
 
-    assert [cluster for cluster in states if served_twice(cluster.stored)] == []
+    assert [state for state in states if served_twice(state.stored)] == []
 
 
 @pytest.mark.parametrize("scenario", [name for name in SCENARIOS if "rename" in name])
-def test_no_order_stores_a_name_twice_with_stale_reviews(scenario: str) -> None:
+def test_nor_when_the_api_server_asks_out_of_its_cache(scenario: str) -> None:
     states = Model(*SCENARIOS[scenario], cached=True).explore()
 
-    assert [cluster for cluster in states if served_twice(cluster.stored)] == []
+    assert [state for state in states if served_twice(state.stored)] == []
 
 
 @pytest.mark.parametrize("scenario", ["two tools of one name", "a selector that widens while a tool comes"])
 def test_without_the_ledger_some_order_stores_a_name_twice(scenario: str) -> None:
     states = Model(*SCENARIOS[scenario], keeping=False).explore()
 
-    assert any(served_twice(cluster.stored) for cluster in states)
+    assert any(served_twice(state.stored) for state in states)
+
+
+def test_nor_would_the_ledger_do_if_nobody_waited_for_its_horizon() -> None:
+    states = Model(*SCENARIOS["a tool that leaves the ledger, and one that wants its name"], waiting=False).explore()
+
+    assert any(served_twice(state.stored) for state in states)
+
+
+def test_what_was_stored_leaves_the_ledger() -> None:
+    states = Model(*SCENARIOS["a rename, and two that want the old and the new name"]).explore()
+
+    assert any(
+        [entry.fact.ref for entry in read(state.page[1]).intents] == [B]
+        and all(review.phase in ("stored", "refused") for review in state.reviews[:2])
+        for state in states
+    )
 
 
 @pytest.mark.parametrize("scenario", ["two tools of one name", "three tools of one name"])
-def test_one_write_is_always_admitted_unless_it_is_lost(scenario: str) -> None:
-    for cluster in Model(*SCENARIOS[scenario]).explore():
-        phases = {review.phase for review in cluster.reviews}
+def test_one_is_always_let_in_unless_it_is_lost(scenario: str) -> None:
+    for state in Model(*SCENARIOS[scenario]).explore():
+        phases = {review.phase for review in state.reviews}
         assert phases != {"refused"}
 
 
-def test_a_name_is_free_once_its_object_is_deleted() -> None:
+def test_a_name_is_free_as_soon_as_its_holder_was_deleted() -> None:
     model = Model(*SCENARIOS["a tool that comes and goes, and one that wants its name"])
     states = [
-        cluster
-        for cluster in model.explore()
-        if [review.phase for review in cluster.reviews] == ["stored", "stored", "waiting"]
-        and cluster.shown[1] == len(cluster.log)
+        state
+        for state in model.explore()
+        if [review.phase for review in state.reviews] == ["stored", "stored", "waiting"]
+        and state.shown[1] == len(state.log)
     ]
     assert states
-    for cluster in states:
-        (step,) = model._asked(cluster, 2)
+    for state in states:
+        (step,) = model._asked(state, 2)
         while step.reviews[2].phase == "asked":
-            step = model._answered(step, 2, step.reviews[2])
+            (step,) = model._answered(step, 2, step.reviews[2])
         assert step.reviews[2].phase == "admitted"
 
 
-def test_a_lost_write_releases_its_name_when_its_lease_expires() -> None:
+def test_a_lost_write_gives_its_name_back_when_it_can_no_longer_land() -> None:
     there, writes = SCENARIOS["two tools of one name"]
     states = Model(there, writes).explore()
 
-    ends = {tuple(review.phase for review in cluster.reviews) for cluster in states if cluster.ticks}
+    ends = {tuple(review.phase for review in state.reviews) for state in states if state.ticks}
     assert ("lost", "stored") in ends
-    assert ("lost", "refused") in {tuple(review.phase for review in cluster.reviews) for cluster in states}
+    assert ("lost", "refused") in {tuple(review.phase for review in state.reviews) for state in states}

@@ -14,6 +14,7 @@ from webhook import admit, review, watches
 from webhook.admit import Decision
 from webhook.ledger import Ledgers
 from webhook.live_snapshot import LiveSnapshot
+from webhook.reader import Reader
 from webhook.reviewer import Reviewer
 
 
@@ -22,8 +23,11 @@ class Replica:
         self.live = LiveSnapshot(now)
         clock = Clock(now, asyncio.sleep, lambda: 0.0)
         self.watched = watches.informers(api, self.live, clock, lambda *_: None)
-        self.ledgers = Ledgers(api, "mcp-system", now=now, jitter=lambda: 0.0)
-        self.reviewer = Reviewer(api, self.live, self.watched, self.ledgers)
+        reader = Reader(api, self.live, self.watched)
+        self.ledgers = Ledgers(api, self.live, reader, "mcp-system", now=now, jitter=lambda: 0.0)
+        self.reviewer = Reviewer(self.live, reader, self.ledgers)
+        for kind in self.watched:
+            self.reach(kind, "1")
         for item in known:
             self.show(item)
 
@@ -58,6 +62,13 @@ class Replica:
         operation = review.Operation.DELETE
         asked = review.Review("u", operation, ref.kind, ref.namespace, ref.name, None, old, dry_run=dry_run)
         warnings = self.reviewer.note_deletion(asked)
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await self.idle()
         return warnings
+
+    def reach(self, kind: Kind, version: str) -> None:
+        """The watch has shown everything up to this version."""
+        self.watched[kind]._version = version
+
+    async def idle(self) -> None:
+        """Wait until nothing is left to be noted."""
+        await asyncio.gather(*(writer._task for writer in self.ledgers._writers.values() if writer._task))

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from cluster.transport import ApiError
+from crd import manifest
 from crd.facts import Claim, MemberFact, Space
-from crd.ledger import intent
+from crd.integrity import Change
+from crd.ledger import page
+from crd.ledger.intent import Intent
+from crd.ledger.page import Page
 from crd.ref import Kind, Ref
 from tests.webhook.replica import Replica
 from webhook import ledger
@@ -287,21 +291,21 @@ async def test_without_a_ledger_nothing_is_admitted(hook_client: Any) -> None:
     "content",
     [{}, {"data": {ledger.PLAIN: "no"}}, {"binaryData": {ledger.PACKED: "bm8="}}, {"binaryData": {ledger.PACKED: "!"}}],
 )
-async def test_what_is_no_ledger_is_named(hook_client: Any, content: Any) -> None:
+async def test_what_is_not_a_ledger_is_named(hook_client: Any, content: Any) -> None:
     api = Api(server())
     api.items[LEDGER] = {"metadata": {"name": LEDGER, "resourceVersion": "1"}, **content}
 
     answer = await ask(hook_client, Replica(api, server()), tool("a"))
 
     assert answer["status"]["code"] == 503
-    assert f"ConfigMap mcp-system/{LEDGER} is no ledger" in message(answer)
+    assert f"ConfigMap mcp-system/{LEDGER} is not a ledger" in message(answer)
     assert "delete it" in message(answer)
 
 
 def fat(value: str) -> dict[str, Any]:
     """A ledger in which one intent claims something long."""
     fact = MemberFact(Ref(Kind.RESOURCE, "shop", "fat"), {}, "", "", (Claim(Space.URI, value),), ())
-    text = intent.dump([intent.Intent(fact, "u", "", 1000.0)]).decode()
+    text = page.dump(Page((Intent(fact, "u", "", 1000.0),))).decode()
     return {"metadata": {"name": LEDGER, "resourceVersion": "0"}, "data": {ledger.PLAIN: text}}
 
 
@@ -321,3 +325,122 @@ async def test_a_full_ledger_admits_nothing_more(hook_client: Any) -> None:
 
     assert answer["status"]["code"] == 503
     assert "the 2 writes of the last 330 s fill the ledger of shop; try again in a minute" in message(answer)
+
+
+async def test_changes_that_wait_together_are_noted_in_one_write() -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+
+    answers = await asyncio.gather(*(asked(replica, tool(f"t{number}", f"get_{number}")) for number in range(20)))
+
+    assert all(answer["allowed"] for answer in answers)
+    assert api.calls == [f"GET {LEDGER}", f"POST {LEDGER}"]
+
+
+async def test_of_two_that_wait_together_one_is_noted() -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+
+    verdicts = await asyncio.gather(
+        *(
+            replica.ledgers.reserve(Change(each.ref, None, each))
+            for each in map(manifest.decode, (tool("a"), tool("b")))
+        )
+    )
+
+    assert [verdict.allowed for verdict in verdicts] == [True, False]
+    assert [entry.fact.ref.name for entry in noted(api).intents] == ["a"]
+
+
+def noted(api: Api) -> Page:
+    return page.load(api.items[LEDGER]["data"][ledger.PLAIN].encode())
+
+
+async def test_what_a_watch_has_shown_leaves_the_ledger_and_others_wait_until_they_have_seen_it() -> None:
+    api = Api(server())
+    one, two = Replica(api, server()), Replica(api, server())
+    await asked(one, tool("a"))
+    stored = tool("a", resourceVersion="40")
+    one.show(stored)
+    await asked(one, tool("b", "put"))
+    assert [entry.fact.ref.name for entry in noted(api).intents] == ["b"]
+    assert noted(api).horizon == {Kind.TOOL: 40}
+
+    waiting = asyncio.create_task(asked(two, tool("c")))
+    while api.calls.count(f"GET {LEDGER}") != 2:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    api.items["a"] = stored
+    two.show(stored)
+    two.reach(Kind.TOOL, "40")
+
+    assert not (await waiting)["allowed"]
+    await two.idle()
+    assert [entry.fact.ref.name for entry in noted(api).intents] == ["b"]
+
+
+async def test_a_replica_that_stays_behind_admits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "BEHIND_SECONDS", 0.01)
+    api = Api(server(), {
+        "metadata": {"name": LEDGER, "resourceVersion": "1"},
+        "data": {ledger.PLAIN: page.dump(Page((), {Kind.TOOL: 40})).decode()},
+    })  # fmt: skip
+
+    with pytest.raises(ledger.LedgerError, match="try again in a second"):
+        await asked(Replica(api, server()), tool("a"))
+
+
+async def test_what_was_never_stored_is_looked_for_when_it_is_overdue() -> None:
+    now = [1000.0]
+    api = Api(server())
+    replica = Replica(api, server(), now=lambda: now[0])
+    await asked(replica, tool("a"))
+    await asked(replica, tool("b", "put"))
+    api.items["b"] = tool("b", "put", resourceVersion="44")
+
+    now[0] += 91
+    await asked(replica, tool("c", "patch"))
+
+    assert [entry.fact.ref.name for entry in noted(api).intents] == ["c"]
+    assert noted(api).horizon == {Kind.TOOL: 44}
+
+
+async def test_a_change_that_is_refused_after_it_was_noted_is_withdrawn() -> None:
+    standard = raw("MCPServer", "std", {"toolSelector": {"matchLabels": {"app": "shop"}}})
+    strict = raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "other"}}, "integrity": "Strict"})
+    api = Api(standard, strict)
+    replica = Replica(api, standard, strict)
+    waiting = asyncio.create_task(asked(replica, tool("a")))
+    while not api.calls:
+        await asyncio.sleep(0)
+    replica.show(tool("b", resourceVersion="50"))
+    api.items["b"] = tool("b", resourceVersion="50")
+
+    assert not (await waiting)["allowed"]
+    await replica.idle()
+    assert noted(api).intents == ()
+
+
+async def test_a_caller_that_gives_up_takes_its_change_along() -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+    waiting = asyncio.create_task(asked(replica, tool("a")))
+    while not api.calls:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    await replica.idle()
+    assert LEDGER not in api.items or noted(api).intents == ()
+
+
+async def test_a_writer_that_is_stopped_answers_nobody() -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+    waiting = asyncio.create_task(asked(replica, tool("a")))
+    while not api.calls:
+        await asyncio.sleep(0)
+
+    await replica.ledgers.stop()
+    assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)

@@ -213,16 +213,30 @@ def test_an_intent_counts_until_it_is_not_stored_and_cannot_be(row: Any) -> None
     entry, stored, now, expected = row
 
     assert intent.moot(entry, stored, now) is expected
-    assert conflicts.settled((entry,), {entry.fact.ref: stored}, now) == (() if expected else (entry,))
-    assert conflicts.settled((entry,), {}, now) == (entry,)
+    assert conflicts.drop_moot((entry,), {entry.fact.ref: stored}, now) == (() if expected else (entry,))
+    assert conflicts.drop_moot((entry,), {}, now) == (entry,)
 
 
-def test_a_creation_is_known_to_have_landed_by_its_uid() -> None:
-    both = (CREATION, UPDATE)
+def test_changes_that_are_decided_together_see_one_another() -> None:
+    changes = [
+        (made(tool("a")), False),
+        (made(tool("b")), False),
+        (made(tool("c", "put")), True),
+        (made(tool("d", "put")), False),
+    ]
 
-    assert conflicts.landed(both, "u") == (replace(CREATION, landed=True), UPDATE)
-    assert conflicts.landed(both, "another") == both
-    assert conflicts.landed((replace(CREATION, uid=""),), "") == (replace(CREATION, uid=""),)
+    intents, outcomes = conflicts.decide_all(snapshot(STRICT), (), changes, NOW)
+
+    # A dry run is decided like the others, and leaves nothing.
+    assert [isinstance(outcome, Grant) for outcome in outcomes] == [True, False, True, True]
+    assert [entry.fact.ref.name for entry in intents] == ["a", "d"]
+
+
+def test_a_change_that_was_not_admitted_leaves_the_ledger() -> None:
+    both = noted(made(tool("a")), made(tool("b", "put")))
+
+    assert conflicts.without(both, made(tool("a"))) == both[1:]
+    assert conflicts.without(both, Change(tool("a").ref, tool("a"), None)) == both
 
 
 def told(change: Change, there: list[Object], before: conflicts.Intents, *stored: Object) -> tuple[Reason, str, str]:
@@ -260,27 +274,6 @@ def test_a_server_that_is_widened_is_told_of_both() -> None:
     assert message.startswith(f"{plain}, and one of them is being admitted right now; narrow spec.toolSelector")
     _, _, message = told(widened, [STRICT, tool("a")], before, tool("b", app="new"))
     assert message == f"{plain}; narrow spec.toolSelector or rename one of them"
-
-
-def test_a_ledger_is_read_as_it_was_written() -> None:
-    selecting = server("shop", promptSelector={"matchLabels": {"a": "b"}}, resourceSelector={"selectAll": True})
-    entries = (
-        *noted(made(tool("a", ingressPath="/x")), made(selecting), made(STRICT)),
-        UPDATE,
-        replace(CREATION, landed=True),
-    )
-
-    assert intent.load(intent.dump(entries)) == entries
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [b"", b"[]", b"7", b"{}", b'{"format":2,"intents":[]}', b'{"format":1,"intents":[{}]}',
-     b'{"format":1,"intents":[{"object":["Pod","a","b"]}]}', b'{"format":1,"intents":[{"object":7}]}'],
-)  # fmt: skip
-def test_what_is_no_ledger_is_told_so(payload: bytes) -> None:
-    with pytest.raises(intent.InvalidLedgerError):
-        intent.load(payload)
 
 
 def test_nothing_is_intended_by_what_cannot_be_read() -> None:

@@ -1,0 +1,187 @@
+"""PURE. What the ledger of one namespace holds, its text, and when an intent leaves it.
+
+Intents leave as soon as it is known what became of their writes, so the ledger stays as short as the writes that are
+on their way. A replica that drops an intent has seen its object at a later version; a replica whose watches have not
+reached that version yet knows neither the intent nor the object. So the ledger names the version, its horizon, and
+nobody decides by a ledger whose horizon is beyond what he has seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from crd.facts import Claim, MemberFact, ServerFact, Space
+from crd.ledger.intent import KEEP, LEASE, Intent, can_land, essence
+from crd.ref import Kind, Ref
+from crd.selector import Operator, Requirement, Selector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from crd.manifest import Object
+
+__all__ = [
+    "InvalidLedgerError",
+    "Page",
+    "Sighting",
+    "collect",
+    "dump",
+    "is_behind",
+    "list_overdue",
+    "load",
+    "mark_stored",
+    "resolve",
+]
+
+FORMAT = 2
+
+
+class InvalidLedgerError(ValueError):
+    """The text is not one that `dump` writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The intents, and for each kind the version that a replica must have reached to decide by them."""
+
+    intents: tuple[Intent, ...] = ()
+    horizon: Mapping[Kind, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a watch showed last of an object: its version and uid, also where it showed that the object was deleted.
+
+    A version that is not a number cannot be compared.
+    """
+
+    version: int | str | None
+    uid: str
+
+
+def collect(page: Page, sighted: Callable[[Ref], Sighting | None]) -> Page:
+    """The ledger without the intents whose writes a watch has shown, or has shown to have failed."""
+    intents, horizon = [], dict(page.horizon)
+    for entry in page.intents:
+        ref = entry.fact.ref
+        sighting = sighted(ref)
+        if sighting is None or not isinstance(sighting.version, int) or not _was_decided(entry, sighting):
+            intents.append(entry)
+        else:
+            horizon[ref.kind] = max(sighting.version, horizon.get(ref.kind, 0))
+    return Page(tuple(intents), horizon) if len(intents) < len(page.intents) else page
+
+
+def resolve(page: Page, looked: Mapping[Ref, Object | None], now: float) -> Page:
+    """The ledger after linearizable reads made since it was read: without the writes that can no longer be stored.
+
+    One that was stored leaves too, where its version is a number: the horizon says from when it is known.
+    """
+    intents, horizon = [], dict(page.horizon)
+    for entry in page.intents:
+        ref = entry.fact.ref
+        if ref not in looked or can_land(entry, looked[ref], now):
+            intents.append(entry)
+            continue
+        stored = looked[ref]
+        if stored is None:
+            continue
+        version = str(stored.metadata.get("resourceVersion") or "")
+        if version.isascii() and version.isdecimal():
+            horizon[ref.kind] = max(int(version), horizon.get(ref.kind, 0))
+        elif stored.fact is not None and essence(stored.fact) == entry.fact:
+            intents.append(entry)
+    return Page(tuple(intents), horizon) if len(intents) < len(page.intents) else page
+
+
+def is_behind(page: Page, reached: Callable[[Kind], int | str | None]) -> bool:
+    """Whether the watches have yet to show what intents that left the ledger have led to."""
+    for kind, version in page.horizon.items():
+        seen = reached(kind)
+        if seen is None or (isinstance(seen, int) and seen < version):
+            return True
+    return False
+
+
+def list_overdue(page: Page, now: float) -> list[Ref]:
+    """The objects with intents that can no longer be stored and that no watch has shown: a read says what they are."""
+    return list(dict.fromkeys(entry.fact.ref for entry in page.intents if LEASE < now - entry.at <= KEEP))
+
+
+def mark_stored(page: Page, uids: Iterable[str]) -> Page:
+    """The ledger, now that objects of these uids are known to have been stored: no creation can store them again."""
+    known = {uid for uid in uids if uid}
+    intents = tuple(
+        replace(entry, landed=True) if entry.uid in known and not entry.base else entry for entry in page.intents
+    )
+    return replace(page, intents=intents) if intents != page.intents else page
+
+
+def dump(page: Page) -> bytes:
+    """A ledger as JSON, the same bytes for the same ledger."""
+    horizon = {kind.value: version for kind, version in sorted(page.horizon.items())}
+    return orjson.dumps({"format": FORMAT, "horizon": horizon, "intents": [_plain(entry) for entry in page.intents]})
+
+
+def load(payload: bytes) -> Page:
+    """Read what `dump` wrote. Raises InvalidLedgerError for anything else."""
+    try:
+        raw = orjson.loads(payload)
+        written, entries = raw["format"], raw["intents"]
+        if written == FORMAT:
+            horizon = {Kind(kind): int(version) for kind, version in raw["horizon"].items()}
+            return Page(tuple(map(_intent, entries)), horizon)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidLedgerError(f"{type(error).__name__}: {error}") from error
+    raise InvalidLedgerError(f"format is {written!r}, this version reads {FORMAT}")
+
+
+def _was_decided(entry: Intent, sighting: Sighting) -> bool:
+    """Whether a write was stored, or cannot be any more, by the time of the sighting."""
+    if not entry.base:
+        return bool(entry.uid) and entry.uid == sighting.uid
+    base, version = entry.base, sighting.version
+    return base.isascii() and base.isdecimal() and isinstance(version, int) and version > int(base)
+
+
+def _plain(intent: Intent) -> dict[str, Any]:
+    fact = intent.fact
+    plain: dict[str, Any] = {"object": list(map(str, (fact.ref.kind.value, fact.ref.namespace, fact.ref.name)))}
+    plain |= {"uid": intent.uid, "base": intent.base, "at": intent.at}
+    if intent.landed:
+        plain["landed"] = True
+    if isinstance(fact, MemberFact):
+        claims = [[claim.space.value, claim.value] for claim in fact.claims]
+        return {**plain, "labels": dict(fact.labels), "claims": claims}
+    selectors = [fact.selector, fact.prompt_selector, fact.resource_selector]
+    strictness = {"strict": fact.strict, "preferIncumbent": fact.prefer_incumbent}
+    return {**plain, "selectors": [_plain_selector(s) if s else None for s in selectors], **strictness}
+
+
+def _plain_selector(selector: Selector) -> dict[str, Any]:
+    requirements = [[r.key, r.operator.value, sorted(r.values)] for r in selector.requirements]
+    return {"requirements": requirements, "selectAll": selector.select_all}
+
+
+def _intent(raw: Any) -> Intent:
+    kind, namespace, name = raw["object"]
+    ref = Ref(Kind(kind), namespace, name)
+    fact: MemberFact | ServerFact
+    if ref.kind is Kind.SERVER:
+        own, prompts, resources = map(_selector, raw["selectors"])
+        strict, preferring = raw["strict"], raw["preferIncumbent"]
+        fact = ServerFact(ref, own or Selector(), prompts, resources, strict=strict, prefer_incumbent=preferring)
+    else:
+        claims = tuple(Claim(Space(space), value) for space, value in raw["claims"])
+        fact = MemberFact(ref, dict(raw["labels"]), "", "", claims, ())
+    return Intent(fact, raw["uid"], raw["base"], float(raw["at"]), bool(raw.get("landed")))
+
+
+def _selector(raw: Any) -> Selector | None:
+    if raw is None:
+        return None
+    requirements = (Requirement(key, Operator(op), frozenset(values)) for key, op, values in raw["requirements"])
+    return Selector(tuple(requirements), raw["selectAll"])
