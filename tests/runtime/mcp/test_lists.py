@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import Any
 import pytest
 
 from crd.published import catalogs
-from crd.published.entries import Http, Mcp, Pagination
 from crd.published.settings import Info
 from runtime.app.compiled import CompiledCatalog
-from runtime.backends.faults import CallError
 from runtime.mcp import lists, methods
 from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
 
@@ -128,19 +125,6 @@ def test_an_output_that_is_not_an_object_is_wrapped_in_the_era_of_sessions(catal
     assert listed == {True: {"type": "array"}, False: wrapped}
 
 
-def test_a_listed_cursor_is_an_argument_of_the_tool(catalog_of: Any) -> None:
-    paged = Http(pagination=Pagination("page", "page_token", "/next"))
-    tool = dataclasses.replace(catalog_of().tools[0], http=paged)
-    compiled = compile_catalog(catalog_of(tools=(tool,)))
-
-    listed = page(compiled, "tools/list", era=False)["tools"][0]
-
-    assert listed["inputSchema"]["properties"]["page"]["type"] == "string"
-    assert compiled.check_arguments(compiled.tools["echo"], {"page": "2"}) == {"page": "2"}
-    with pytest.raises(CallError, match="/page: must be a string"):
-        compiled.check_arguments(compiled.tools["echo"], {"page": 2})
-
-
 def test_empty_members_are_left_out(catalog_of: Any) -> None:
     compiled = compile_catalog(catalog_of())
 
@@ -151,38 +135,3 @@ def test_empty_members_are_left_out(catalog_of: Any) -> None:
         "description": "A greeting",
         "arguments": [{"name": "who", "title": "Who", "required": True}, {"name": "tone", "required": False}],
     }
-
-
-def test_a_tool_of_an_mcp_backend_gets_its_arguments_unchanged(catalog_of: Any) -> None:
-    wanted = catalog_of()
-    wanted = dataclasses.replace(
-        wanted, tools=tuple(dataclasses.replace(each, mcp=Mcp("/mcp", each.name)) for each in wanted.tools)
-    )
-
-    compiled = compile_catalog(wanted)
-    assert compiled.check_arguments(compiled.tools["region"], {}) == {}
-
-
-def test_defaults_are_filled_in_at_every_depth(catalog_of: Any) -> None:
-    tool = catalog_of().tools[0]
-    inner = {"type": "object", "properties": {"deep": {"default": 1}, "odd": True}}
-    plain = {"type": "object"}
-    schema = {
-        "type": "object",
-        "properties": {"e": plain, "a": inner, "b": inner, "c": {"default": []}, "d": {"type": "string"}},
-    }
-    compiled = compile_catalog(catalog_of(tools=(dataclasses.replace(tool, input_schema=schema),)))
-
-    assert compiled.check_arguments(compiled.tools["echo"], {"a": {"x": 2}, "d": "y", "e": {}}) == {
-        "a": {"x": 2, "deep": 1},
-        "c": [],
-        "d": "y",
-        "e": {},
-    }
-
-
-def test_remote_references_are_not_fetched(catalog_of: Any) -> None:
-    tool = dataclasses.replace(catalog_of().tools[0], input_schema={"$ref": "https://example.com/schema"})
-
-    with pytest.raises(ValueError, match="remote references are not fetched"):
-        compile_catalog(catalog_of(tools=(tool,)))

@@ -1,0 +1,80 @@
+"""A compiled catalog: arguments are checked and completed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from crd.published import catalogs
+from crd.published.entries import Http, Mcp, Pagination
+from runtime.app.compiled import CompiledCatalog
+from runtime.backends.faults import CallError
+
+
+def compile_catalog(catalog: Any) -> CompiledCatalog:
+    return CompiledCatalog.load(catalogs.dump(catalog))
+
+
+def page(compiled: CompiledCatalog, method: str, era: bool = True, cursor: str | None = None) -> Any:
+    return json.loads(compiled.pages[method, era, cursor])
+
+
+def test_every_fault_of_the_arguments_is_reported(catalog_of: Any) -> None:
+    compiled = compile_catalog(catalog_of())
+
+    with pytest.raises(CallError) as caught:
+        compiled.check_arguments(compiled.tools["echo"], {"q": 7, "other": "confidential"})
+
+    assert caught.value.code == "invalid_arguments"
+    assert set(caught.value.message.split("; ")) == {"/q: must be a string", 'unknown property "other"'}
+
+
+def test_a_listed_cursor_is_an_argument_of_the_tool(catalog_of: Any) -> None:
+    paged = Http(pagination=Pagination("page", "page_token", "/next"))
+    tool = dataclasses.replace(catalog_of().tools[0], http=paged)
+    compiled = compile_catalog(catalog_of(tools=(tool,)))
+
+    listed = page(compiled, "tools/list", era=False)["tools"][0]
+
+    assert listed["inputSchema"]["properties"]["page"]["type"] == "string"
+    assert compiled.check_arguments(compiled.tools["echo"], {"page": "2"}) == {"page": "2"}
+    with pytest.raises(CallError, match="/page: must be a string"):
+        compiled.check_arguments(compiled.tools["echo"], {"page": 2})
+
+
+def test_a_tool_of_an_mcp_backend_gets_its_arguments_unchanged(catalog_of: Any) -> None:
+    wanted = catalog_of()
+    wanted = dataclasses.replace(
+        wanted, tools=tuple(dataclasses.replace(each, mcp=Mcp("/mcp", each.name)) for each in wanted.tools)
+    )
+
+    compiled = compile_catalog(wanted)
+    assert compiled.check_arguments(compiled.tools["region"], {}) == {}
+
+
+def test_defaults_are_filled_in_at_every_depth(catalog_of: Any) -> None:
+    tool = catalog_of().tools[0]
+    inner = {"type": "object", "properties": {"deep": {"default": 1}, "odd": True}}
+    plain = {"type": "object"}
+    schema = {
+        "type": "object",
+        "properties": {"e": plain, "a": inner, "b": inner, "c": {"default": []}, "d": {"type": "string"}},
+    }
+    compiled = compile_catalog(catalog_of(tools=(dataclasses.replace(tool, input_schema=schema),)))
+
+    assert compiled.check_arguments(compiled.tools["echo"], {"a": {"x": 2}, "d": "y", "e": {}}) == {
+        "a": {"x": 2, "deep": 1},
+        "c": [],
+        "d": "y",
+        "e": {},
+    }
+
+
+def test_remote_references_are_not_fetched(catalog_of: Any) -> None:
+    tool = dataclasses.replace(catalog_of().tools[0], input_schema={"$ref": "https://example.com/schema"})
+
+    with pytest.raises(ValueError, match="remote references are not fetched"):
+        compile_catalog(catalog_of(tools=(tool,)))
