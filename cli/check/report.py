@@ -26,10 +26,10 @@ __all__ = [
     "Related",
     "Report",
     "Subject",
-    "entry",
-    "identity",
-    "named",
-    "plural",
+    "format_count",
+    "identify",
+    "identity_of",
+    "make_entry",
 ]
 
 Format = Literal["text", "json", "sarif", "junit", "github"]
@@ -104,7 +104,7 @@ class Report:
         known: frozenset[Identity] | None,
     ) -> Report:
         """Sort the entries and mark those of the baseline."""
-        marked = (replace(found, known=identity(found) in (known or ())) for found in entries)
+        marked = (replace(found, known=identify(found) in (known or ())) for found in entries)
         return cls(tuple(sorted(marked, key=_order)), tuple(objects), files, known is not None)
 
     @property
@@ -126,17 +126,17 @@ class Report:
         return len(self.entries) - len(self.new)
 
     def __str__(self) -> str:
-        counts = [plural(self.count(level), level.value) for level in (Level.ERROR, Level.WARNING)]
+        counts = [format_count(self.count(level), level.value) for level in (Level.ERROR, Level.WARNING)]
         counts += [f"{self.known} known"] if self.compared else []
-        return f"{plural(len(self.objects), 'object')} in {plural(self.files, 'file')}: {', '.join(counts)}"
+        return f"{format_count(len(self.objects), 'object')} in {format_count(self.files, 'file')}: {', '.join(counts)}"
 
 
-def plural(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """A count with its noun: ``1 object``, ``2 objects``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def entry(finding: Finding, place: Place | None, places: Iterable[Place | None]) -> Entry:
+def make_entry(finding: Finding, place: Place | None, places: Iterable[Place | None]) -> Entry:
     """A finding as an entry; ``places`` are those of its related objects, in order."""
     return Entry(
         finding.level,
@@ -150,17 +150,17 @@ def entry(finding: Finding, place: Place | None, places: Iterable[Place | None])
     )
 
 
-def identity(found: Entry) -> Identity:
+def identify(found: Entry) -> Identity:
     """The key by which a baseline recognises a finding: independent of line, wording and level.
 
     The file is part of it only where the document names no object.
     """
     subject = found.subject
     file = found.place.file if found.place else ""
-    return named(found.reason, subject.kind, subject.namespace, subject.name, found.path, found.distinction, file)
+    return identity_of(found.reason, subject.kind, subject.namespace, subject.name, found.path, found.distinction, file)
 
 
-def named(
+def identity_of(
     reason: str,
     kind: str,
     namespace: str,

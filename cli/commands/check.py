@@ -82,11 +82,11 @@ def _validate(options: Options, sorted_: Transaction) -> Verdict:
 
 def _build_report(sorted_: Transaction, verdict: Verdict, count: int, known: frozenset[Identity] | None) -> Report:
     entries = [
-        report.entry(finding, sorted_.place(finding.ref, finding.path), map(sorted_.place, finding.related))
+        report.make_entry(finding, sorted_.locate(finding.ref, finding.path), map(sorted_.locate, finding.related))
         for finding in verdict
     ]
     objects = [
-        (report.Subject.of(item.ref), transaction.place_of(sorted_.origins[item.ref], ())) for item in sorted_.objects
+        (report.Subject.of(item.ref), transaction.locate(sorted_.origins[item.ref], ())) for item in sorted_.objects
     ]
     return report.Report.of([*sorted_.entries, *entries], objects, count, known)
 
@@ -95,7 +95,7 @@ def _read_baseline(path: Path | None) -> frozenset[Identity] | None:
     if path is None:
         return None
     try:
-        return json_report.baseline(path.read_text())
+        return json_report.read_baseline(path.read_text())
     except OSError as error:
         raise UnableError(f"cannot read the baseline {path}: {error.strerror}") from error
     except ValueError as error:
@@ -109,7 +109,7 @@ def _render(options: Options, found: Report) -> str:
         case "json":
             return json_report.render(found)
         case "sarif":
-            return sarif.render(found, version=options.version, pages=error_pages.texts())
+            return sarif.render(found, version=options.version, pages=error_pages.read_all())
         case "junit":
             return junit.render(found)
         case "github":

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["explain", "texts"]
+__all__ = ["explain", "read_all"]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "errors"
 
 
-def texts() -> dict[str, str]:
+def read_all() -> dict[str, str]:
     """The page of every reason that has one."""
     return {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.md")) if path.stem != "README"}
 
 
 def explain(reason: str, *, out: TextIO, err: TextIO) -> int:
     """Print the page of a reason. Returns 0, or 2 for an unknown reason, with suggestions."""
-    pages = texts()
+    pages = read_all()
     known = {name.lower(): name for name in pages}
     found = known.get(reason.lower())
     if found is not None:

@@ -48,7 +48,7 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
         except live.UnreachableError as error:
             return _fail(str(error), err)
     for entry in sorted_.entries:
-        print(text.line(entry), file=err)
+        print(text.format_line(entry), file=err)
     snapshot, objects = validation.apply_to_cluster(sorted_, cluster)
     if not objects:
         return _fail(f"no {' or '.join(transaction.JUDGED)} in {', '.join(options.paths) or 'the cluster'}", err)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from crd.ref import Kind
 
-__all__ = ["any_kind", "one_kind"]
+__all__ = ["schema_of", "schema_of_all"]
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -33,12 +33,12 @@ _METADATA = {
 }
 
 
-def one_kind(kind: Kind) -> dict[str, Any]:
+def schema_of(kind: Kind) -> dict[str, Any]:
     """The schema of a manifest of this kind."""
     return {"$schema": DIALECT, "title": kind.value, **_manifest(kind)}
 
 
-def any_kind() -> dict[str, Any]:
+def schema_of_all() -> dict[str, Any]:
     """A schema for files with objects of any of our kinds; it accepts every object of another group."""
     ours = {"properties": {"apiVersion": {"const": f"{GROUP}/{VERSION}"}}, "required": ["apiVersion"]}
     kinds = [

@@ -11,13 +11,13 @@ from crd.ref import GROUP, VERSION, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["contents", "page"]
+__all__ = ["render_index", "render_page"]
 
 _HEAD = "| field | type | default | meaning |\n|---|---|---|---|"
 _LIMITS = {"maxLength": "≤ {} characters", "maxItems": "≤ {} items", "maxProperties": "≤ {} members"}
 
 
-def contents() -> str:
+def render_index() -> str:
     """The index page."""
     lines = [
         f"# {GROUP}/{VERSION}",
@@ -40,7 +40,7 @@ def contents() -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(kind: Kind) -> str:
+def render_page(kind: Kind) -> str:
     """The fields of a kind: the spec in sections, the status in one table."""
     schema = openapi.schema(kind)
     spec, status = schema["properties"]["spec"], schema["properties"]["status"]

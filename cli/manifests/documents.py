@@ -59,7 +59,7 @@ class Document:
 
     def position(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column of a field's key or a list's item, or of its nearest ancestor in the document."""
-        return self.source.position(self.node.place(path))
+        return self.source.position(self.node.locate(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _classify(source: Source, node: Node) -> Iterator[Document | Fault]:
         value = raw.get(member)
         if not isinstance(value, str) or not value:
             if member in raw or source.name.rpartition("/")[2] not in KUSTOMIZATIONS:
-                yield Fault(source, node.place((member,)), f"{member} must be a non-empty string; add it")
+                yield Fault(source, node.locate((member,)), f"{member} must be a non-empty string; add it")
             return
     if not raw["kind"].endswith("List") or not isinstance(raw.get("items"), list):
         yield _document(source, node, raw)

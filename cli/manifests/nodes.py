@@ -1,7 +1,7 @@
 """PURE. A document as a tree of values with their positions.
 
 `cli.manifests.yaml_nodes` and `cli.manifests.json_nodes` build it with a `Builder`; `Node.value` is the document as
-kubectl reads it, and `Node.place` finds the field of a finding. Nothing here recurses, time is linear in the text plus
+kubectl reads it, and `Node.locate` finds the field of a finding. Nothing here recurses, time is linear in the text plus
 what its aliases unfold to, and both depth and unfolding have a limit.
 """
 
@@ -64,7 +64,7 @@ class Node:
         self.members: Members | None = None
         self.items: list[Node] | None = None
 
-    def place(self, path: Sequence[str | int]) -> int:
+    def locate(self, path: Sequence[str | int]) -> int:
         """The offset of the key, or list item, at a path; of its nearest ancestor in the document if it is missing."""
         node, offset = self, self.offset
         for step in path:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crd.facts import Fact
     from crd.manifest import Object
 
-__all__ = ["BACKGROUND", "JUDGED", "Transaction", "place_of", "sort_documents"]
+__all__ = ["BACKGROUND", "JUDGED", "Transaction", "locate", "sort_documents"]
 
 JUDGED = (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 # Kinds that rules look up without validating them.
@@ -41,10 +41,10 @@ class Transaction:
     namespaces: frozenset[str]
     entries: tuple[Entry, ...]
 
-    def place(self, ref: Ref, path: tuple[str | int, ...] = _NAME) -> Place | None:
+    def locate(self, ref: Ref, path: tuple[str | int, ...] = _NAME) -> Place | None:
         """The place of a field of an object; None for an object that is in no file."""
         origin = self.origins.get(ref)
-        return place_of(origin, path) if origin is not None else None
+        return locate(origin, path) if origin is not None else None
 
 
 def sort_documents(documents: Iterable[Document], faults: Iterable[Fault]) -> Transaction:
@@ -64,7 +64,7 @@ def sort_documents(documents: Iterable[Document], faults: Iterable[Fault]) -> Tr
     )
 
 
-def place_of(document: Document, path: tuple[str | int, ...]) -> Place:
+def locate(document: Document, path: tuple[str | int, ...]) -> Place:
     """The place of a field of a document, or of its nearest ancestor in the document."""
     return Place(document.source.name, *document.position(path))
 
@@ -106,7 +106,7 @@ class _Sorting:
         first = self._first.setdefault(ref, document)
         if first is document:
             return
-        other = place_of(first, _NAME)
+        other = locate(first, _NAME)
         message = f"{ref} is also at {other.file}:{other.line}, and only the last one is applied; remove or rename one"
         related = (Related(Subject.of(ref), other),)
         self._report(document, _NAME, message, reason=Reason.DUPLICATE_OBJECT, related=related)
@@ -139,7 +139,7 @@ class _Sorting:
         name = _name_of(document.raw) or ""
         default = "default" if name else ""
         subject = Subject(document.raw["kind"], namespace if isinstance(namespace, str) else default, name)
-        place = place_of(document, path)
+        place = locate(document, path)
         self.entries.append(Entry(reason.level, reason, message, subject, place, dotted(path), related=related))
 
 

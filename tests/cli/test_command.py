@@ -1,4 +1,4 @@
-"""The command as a person meets it."""
+"""The console command."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_generating_twice_writes_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
 
 
-def test_the_subcommands_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["--help"])
 
@@ -41,7 +41,7 @@ def test_check_and_generate_run_from_the_command(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("words", [["serve"], ["webhook", "--port", "x"], ["check"], ["graph"], []])
-def test_wrong_words_end_with_two(words: list[str]) -> None:
+def test_wrong_arguments_exit_with_two(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(words)
 
@@ -52,7 +52,7 @@ def started(*words: str) -> Any:
     return subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-def test_serve_logs_json_and_ends_when_told(tmp_path: Path) -> None:
+def test_serve_logs_json_and_ends_on_sigterm(tmp_path: Path) -> None:
     (tmp_path / "catalog.json").write_text('{"format": 0}')
     ports = ("--host", "127.0.0.1", "--port", "0", "--health-port", "0")
     process = started("serve", "--catalog-dir", str(tmp_path), *ports, "--drain-seconds", "0")

@@ -1,4 +1,4 @@
-"""The corpus of examples, read and judged as the tests need it: what stands, and what one more file breaks.
+"""Reads and validates the examples for tests.
 
 ``valid`` is what stands: the shop of the local cluster at its top, a folder for every other set. A file of ``invalid``
 or ``warnings`` is applied on top of it, document by document; a document of an object that stands is a change of it. A
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "manifests" / "examples"
 STATUS_ONLY = frozenset({Reason.NAME_CONFLICT})
-"""Reasons that no request is refused or warned for: nothing to apply could show them."""
+"""Reasons that only appear in a status, never in a review."""
 FILES_ONLY = frozenset({Reason.CATALOG_TOO_LARGE, Reason.DUPLICATE_OBJECT, Reason.INVALID_DOCUMENT})
 """Reasons whose examples nobody applies: two are about files, and a snapshot that is too large takes many objects."""
 
@@ -38,7 +38,7 @@ def files(folder: str) -> list[Path]:
 
 
 def folder_of(reason: Reason) -> str:
-    """Where the examples of a reason are."""
+    """The folder of the examples of a reason."""
     if reason in FILES_ONLY:
         return "files"
     return "invalid" if reason.level is Level.ERROR else "warnings"
@@ -62,13 +62,13 @@ def objects(file: Path) -> list[Object]:
 
 @cache
 def valid() -> tuple[Object, ...]:
-    """The objects of our kinds that stand."""
+    """The valid objects of our kinds."""
     return tuple(item for file in files("valid") for item in objects(file))
 
 
 @cache
 def background() -> Snapshot:
-    """What the valid examples point at: Services, Secrets, ConfigMaps and grants, of the sets and the local cluster."""
+    """The objects that the valid examples refer to."""
     outside = [
         _moved(EXAMPLES / "backend" / "service.yaml", "shop"),
         _moved(EXAMPLES.parent / "components" / "redis" / "redis.yaml", "shop"),
@@ -81,7 +81,7 @@ def background() -> Snapshot:
 
 @cache
 def standing() -> Snapshot:
-    """The snapshot in which the valid examples stand."""
+    """The snapshot that contains the valid examples."""
     snapshot = background()
     for item in valid():
         snapshot = snapshot.put(_fact(item))
@@ -89,7 +89,7 @@ def standing() -> Snapshot:
 
 
 def verdict(file: Path) -> list[Finding]:
-    """What a file breaks where the valid examples stand, applied document by document."""
+    """The findings of a file that is applied to the valid examples, document by document."""
     snapshot = standing()
     there = {item.ref: item for item in valid()}
     found: list[Finding] = []

@@ -1,4 +1,4 @@
-"""The examples without a cluster: what is valid is, and what is not is refused for the reason in its file name."""
+"""The examples without a cluster: valid ones have no errors, invalid ones have the reason in their file name."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ MEANT = {
     ("MCPServer shop/storefront", Reason.PUBLIC_WITHOUT_AUTH),  # customers have no accounts, and are welcome
     ("MCPServer shop/storefront", Reason.SECRET_MISSING),  # a certificate comes from whoever owns the host
 }
-"""Warnings of valid examples that say what is meant."""
+"""Expected warnings of valid examples."""
 
 NEVER = {
     Kind.RESOURCE: {"spec.http.body", "spec.http.pagination"},  # a resource is read by GET, and whole
 }
-"""Fields that the schema shares with another kind, and a rule refuses."""
+"""Fields that the schema shares with another kind and that a rule rejects."""
 
 
-def test_the_valid_examples_stand_together_without_an_error() -> None:
+def test_the_valid_examples_together_have_no_errors() -> None:
     found = integrity.survey(corpus.background(), corpus.valid())
 
     assert {(str(finding.ref), finding.reason) for finding in found} == MEANT
 
 
 @pytest.mark.parametrize("file", corpus.files("invalid"), ids=lambda file: file.stem)
-def test_an_invalid_example_is_refused_for_the_reason_in_its_name(file: Path) -> None:
+def test_an_invalid_example_has_an_error_of_the_reason_in_its_name(file: Path) -> None:
     assert {f.reason for f in corpus.verdict(file) if f.level is Level.ERROR} == {corpus.reason_of(file)}
 
 
 @pytest.mark.parametrize("file", corpus.files("warnings"), ids=lambda file: file.stem)
-def test_a_doubtful_example_only_warns(file: Path) -> None:
+def test_an_example_of_a_warning_only_warns(file: Path) -> None:
     found = {(finding.reason, finding.level) for finding in corpus.verdict(file)}
 
     assert found == {(corpus.reason_of(file), Level.WARNING)}
 
 
 @pytest.mark.parametrize("file", corpus.files("files"), ids=lambda file: file.stem)
-def test_check_finds_what_is_wrong_with_a_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_the_reason_of_a_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["check", str(file)]) == 1
     assert f"error: {corpus.reason_of(file)}: " in capsys.readouterr().out
 
@@ -56,7 +56,7 @@ def test_check_finds_what_is_wrong_with_a_file(file: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     "file", [file for folder in ("invalid", "warnings", "files") for file in corpus.files(folder)], ids=lambda f: f.stem
 )
-def test_an_example_says_first_what_is_wrong_with_it(file: Path) -> None:
+def test_an_example_starts_with_an_explanation(file: Path) -> None:
     assert file.read_text().startswith("# ")
 
 
@@ -65,7 +65,7 @@ def test_every_reason_has_an_example(reason: Reason) -> None:
     assert [file for file in corpus.files(corpus.folder_of(reason)) if file.stem.startswith(f"{reason}--")]
 
 
-def test_there_are_enough_of_them() -> None:
+def test_the_examples_cover_all_kinds() -> None:
     judged = [
         item for folder in ("valid", "invalid", "warnings") for f in corpus.files(folder) for item in corpus.objects(f)
     ]

@@ -1,4 +1,4 @@
-"""The pages of the reasons: what happened, why that is a rule, what repairs it, and a message as it really is."""
+"""The pages of the reasons: cause, purpose of the rule, repair, and the real message."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_the_table_has_every_reason_at_its_level(reason: Reason) -> None:
     assert row.split(" | ")[2].startswith(level)
 
 
-def test_the_table_is_in_the_order_of_the_alphabet() -> None:
+def test_the_table_is_sorted() -> None:
     named = re.findall(r"^\| \[(\w+)\]", TABLE, re.MULTILINE)
 
     assert named == sorted(named)
 
 
 @pytest.mark.parametrize("reason", SHOWN)
-def test_a_page_links_examples_that_are_there(reason: Reason) -> None:
+def test_a_page_links_existing_examples(reason: Reason) -> None:
     linked = [corpus.ROOT / name for name in LINK.findall(page_of(reason))]
 
     assert corpus.reason_of(linked[0]) is reason
@@ -71,12 +71,12 @@ def test_a_page_links_examples_that_are_there(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("reason", [reason for reason in SHOWN if reason not in corpus.FILES_ONLY])
-def test_a_page_shows_the_message_that_its_example_gets(reason: Reason) -> None:
+def test_a_page_shows_the_message_of_its_example(reason: Reason) -> None:
     assert message_of(reason) in [str(finding) for finding in corpus.verdict(example_of(reason))]
 
 
 @pytest.mark.parametrize("reason", sorted(corpus.FILES_ONLY))
-def test_a_page_shows_what_check_says_of_its_file(
+def test_a_page_shows_the_message_of_check(
     reason: Reason, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(corpus.ROOT)
@@ -86,6 +86,6 @@ def test_a_page_shows_what_check_says_of_its_file(
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([A-Za-z]+\.md)\)", page.read_text()):
         assert (PAGES / target).exists()

@@ -29,7 +29,7 @@ def docstring(path: Path) -> str | None:
 
 
 def test_generated_files_are_current() -> None:
-    assert {name: (ROOT / name).read_text() for name in generate.files()} == generate.files()
+    assert {name: (ROOT / name).read_text() for name in generate.render_files()} == generate.render_files()
 
 
 def test_a_definition_fits_into_the_annotation_of_kubectl_apply() -> None:

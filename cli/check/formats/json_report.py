@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cli.check.report import named
+from cli.check.report import identity_of
 from crd.finding import Level
 
 if TYPE_CHECKING:
     from cli.check.report import Entry, Identity, Place, Related, Report, Subject
 
-__all__ = ["baseline", "render"]
+__all__ = ["read_baseline", "render"]
 
 
 def render(report: Report) -> str:
@@ -27,11 +27,11 @@ def render(report: Report) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def baseline(text: str) -> frozenset[Identity]:
+def read_baseline(text: str) -> frozenset[Identity]:
     """The identities of the findings in an earlier report. Raises ValueError for any other text."""
     try:
         return frozenset(
-            named(
+            identity_of(
                 found["reason"],
                 found["kind"],
                 found["namespace"],

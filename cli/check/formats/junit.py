@@ -51,7 +51,7 @@ def _add_case(suite: ET.Element, subject: Subject, file: str, place: Place | Non
 
 
 def _join_lines(entries: list[Entry]) -> str:
-    return _replace_illegal("\n".join(text.line(found) for found in entries))
+    return _replace_illegal("\n".join(text.format_line(found) for found in entries))
 
 
 def _replace_illegal(value: str) -> str:

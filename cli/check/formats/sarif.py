@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cli.check.report import identity
+from cli.check.report import identify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def _rule(reason: Reason, pages: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _result(found: Entry, rule: int, report: Report) -> dict[str, Any]:
-    digest = hashlib.sha256("\0".join(identity(found)).encode()).hexdigest()[:32]
+    digest = hashlib.sha256("\0".join(identify(found)).encode()).hexdigest()[:32]
     path = f"{found.path}: " if found.path else ""
     result: dict[str, Any] = {
         "ruleId": found.reason.value,

@@ -10,7 +10,7 @@ from crd.finding import Level
 if TYPE_CHECKING:
     from cli.check.report import Entry, Report
 
-__all__ = ["escape", "line", "render"]
+__all__ = ["escape", "format_line", "render"]
 
 _COLOURS = {Level.ERROR: "31", Level.WARNING: "33"}
 # Control characters, line separators, and the marks that change the direction of text (Unicode, UAX 9): printed raw,
@@ -20,11 +20,11 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 
 def render(report: Report, *, quiet: bool = False, colour: bool = False) -> str:
     """The new findings in the order of the files, and, unless ``quiet``, the summary."""
-    lines = [line(found, colour=colour) for found in report.new]
+    lines = [format_line(found, colour=colour) for found in report.new]
     return "".join(f"{text}\n" for text in ([*lines] if quiet else [*lines, str(report)]))
 
 
-def line(found: Entry, *, colour: bool = False) -> str:
+def format_line(found: Entry, *, colour: bool = False) -> str:
     """``file:line:column: error: Reason: field.path: message (MCPTool shop/a)``, with control characters escaped."""
     place = found.place
     where = f"{place.file}:{place.line}:{place.column}" if place else "cluster"

@@ -66,7 +66,7 @@ def action(step: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[st
     return ran(check["run"], folder, **filled)
 
 
-def test_the_github_example_fails_at_the_line_and_leaves_a_sarif_file(checkout: Path) -> None:
+def test_the_github_example_fails_at_the_line_and_writes_a_sarif_file(checkout: Path) -> None:
     workflow = example("jobs")
     (step,) = [s for s in workflow["jobs"]["check"]["steps"] if "mcp-operator" in s["uses"]]
     assert set(step["with"]) <= set(ACTION["inputs"])
@@ -79,14 +79,14 @@ def test_the_github_example_fails_at_the_line_and_leaves_a_sarif_file(checkout: 
     assert "DuplicateName" in [result["ruleId"] for result in results]
 
 
-def test_the_action_succeeds_on_clean_files_and_fails_when_there_is_nothing_to_judge(checkout: Path) -> None:
+def test_the_action_succeeds_on_valid_files_and_fails_without_objects(checkout: Path) -> None:
     (checkout / "manifests" / "b.yaml").unlink()
 
     assert action({}, checkout).returncode == 0
     assert action({"with": {"paths": "nowhere", "sarif": "x"}}, checkout).returncode == 2
 
 
-def test_inputs_of_the_action_are_never_a_script(checkout: Path) -> None:
+def test_inputs_of_the_action_are_not_executed(checkout: Path) -> None:
     done = action({"with": {"paths": "manifests\n$(touch owned)\n; touch owned"}}, checkout)
 
     assert done.returncode == 2
@@ -94,7 +94,7 @@ def test_inputs_of_the_action_are_never_a_script(checkout: Path) -> None:
     assert all("inputs." not in step["run"] for step in ACTION["runs"]["steps"])
 
 
-def test_the_gitlab_example_fails_and_leaves_a_report(checkout: Path) -> None:
+def test_the_gitlab_example_fails_and_writes_a_report(checkout: Path) -> None:
     job = example("check manifests")["check manifests"]
 
     done = ran("\n".join(job["script"]), checkout)
@@ -104,7 +104,7 @@ def test_the_gitlab_example_fails_and_leaves_a_report(checkout: Path) -> None:
     assert root.get("failures") == "1"
 
 
-def test_the_hook_runs_what_it_says(checkout: Path) -> None:
+def test_the_pre_commit_hook_runs(checkout: Path) -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     (used,) = example("repos")["repos"][0]["hooks"]
 
@@ -113,7 +113,7 @@ def test_the_hook_runs_what_it_says(checkout: Path) -> None:
         assert ran(" ".join([hook["entry"], *arguments]), checkout).returncode == 1
 
 
-def test_the_baseline_example_lets_pass_what_is_known(checkout: Path) -> None:
+def test_the_baseline_example_ignores_recorded_findings(checkout: Path) -> None:
     first, second = next(text for kind, text in BLOCKS if "baseline" in text and kind == "sh").splitlines()
 
     assert ran(first, checkout).returncode == 1
@@ -123,7 +123,7 @@ def test_the_baseline_example_lets_pass_what_is_known(checkout: Path) -> None:
     )  # fmt: skip
 
 
-def test_every_option_of_the_command_is_on_the_page() -> None:
+def test_the_page_lists_every_option() -> None:
     said = ran("mcp-operator check --help", ROOT, PATH=f"{Path(sys.executable).parent}:/usr/bin:/bin").stdout
 
     for option in set(re.findall(r"--[a-z-]+", said)) - {"--help", "--kubeconfig", "--context", "--quiet"}:
@@ -131,7 +131,7 @@ def test_every_option_of_the_command_is_on_the_page() -> None:
 
 
 @pytest.mark.integration
-def test_the_action_installs_what_it_runs(tmp_path: Path) -> None:
+def test_the_action_installs_the_command(tmp_path: Path) -> None:
     install = ACTION["runs"]["steps"][0]["run"]
     repository = tmp_path / "action"
     copied = [path for path in ROOT.iterdir() if path.name in {"pyproject.toml", "README.md", "LICENSE", "docs"}]

@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> str:
     return files(tmp_path, a=tool("a"), b=twin, broken="kind: [", server=SERVER, service=SERVICE)
 
 
-def test_text_is_a_line_each_and_a_summary(folder: str) -> None:
+def test_text_is_a_line_for_each_finding_and_a_summary(folder: str) -> None:
     _, out, _ = run_check(folder)
 
     lines = out.replace(folder, "F").splitlines()
@@ -56,7 +56,7 @@ def test_sarif_is_valid_by_its_published_schema(folder: str) -> None:
         assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
 
 
-def test_a_sarif_schema_that_is_broken_on_purpose_is_seen(folder: str) -> None:
+def test_an_invalid_sarif_log_fails_the_schema(folder: str) -> None:
     log = json.loads(run_check(folder, format="sarif")[1])
     log["runs"][0]["results"][0]["level"] = "bad"
 
@@ -89,13 +89,13 @@ def test_junit_fails_the_objects_with_errors(folder: str) -> None:
     assert "WeakDescription" in "".join(suite.itertext())
 
 
-def test_junit_leaves_out_characters_that_xml_has_not(tmp_path: Path) -> None:
+def test_junit_replaces_characters_that_xml_forbids(tmp_path: Path) -> None:
     text = tool("a").replace("name: a\n  service", 'name: "\\x01"\n  service')
 
     assert ET.fromstring(run_check(files(tmp_path, a=text), format="junit")[1]) is not None
 
 
-def test_github_gets_commands_with_files_as_the_repository_has_them(folder: str) -> None:
+def test_github_commands_have_paths_relative_to_the_repository(folder: str) -> None:
     _, out, _ = run_check(folder, format="github", folder=folder)
 
     assert "::error file=b.yaml,line=8,col=3,title=DuplicateName::spec.name: " in out

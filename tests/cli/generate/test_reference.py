@@ -34,8 +34,8 @@ def paths(node: dict[str, Any], at: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", openapi.KINDS)
-def test_the_reference_has_every_field_and_says_what_it_means(kind: Kind) -> None:
-    page = reference.page(kind)
+def test_the_reference_describes_every_field(kind: Kind) -> None:
+    page = reference.render_page(kind)
 
     for part in ("spec", "status"):
         for path in paths(openapi.schema(kind)["properties"][part], part):
@@ -44,21 +44,21 @@ def test_the_reference_has_every_field_and_says_what_it_means(kind: Kind) -> Non
             assert not rows[0].endswith("|  |"), path
 
 
-def test_a_default_stands_as_it_is_written_in_a_manifest() -> None:
-    page = reference.page(Kind.TOOL)
+def test_a_default_is_shown_as_in_a_manifest() -> None:
+    page = reference.render_page(Kind.TOOL)
 
     assert '| `spec.inputSchema` | object | `{"type": "object"}` |' in page
     assert "| `spec.enabled` | boolean | `true` |" in page
 
 
 @pytest.mark.parametrize("kind", openapi.KINDS)
-def test_the_schemas_of_editors_are_schemas(kind: Kind) -> None:
-    jsonschema.Draft7Validator.check_schema(editor.one_kind(kind))
-    jsonschema.Draft7Validator.check_schema(editor.any_kind())
+def test_the_schemas_for_editors_are_valid(kind: Kind) -> None:
+    jsonschema.Draft7Validator.check_schema(editor.schema_of(kind))
+    jsonschema.Draft7Validator.check_schema(editor.schema_of_all())
 
 
-def test_an_editor_finds_nothing_in_valid_examples() -> None:
-    validator = jsonschema.Draft7Validator(editor.any_kind())
+def test_valid_examples_match_the_schemas_for_editors() -> None:
+    validator = jsonschema.Draft7Validator(editor.schema_of_all())
 
     for path in sorted((EXAMPLES / "valid").rglob("*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):
@@ -77,15 +77,15 @@ def test_an_editor_finds_nothing_in_valid_examples() -> None:
         ({"metdata": {"name": "a"}}, "$"),
     ],
 )
-def test_an_editor_marks_a_mistake(change: dict[str, Any], at: str) -> None:
-    validator = jsonschema.Draft7Validator(editor.any_kind())
+def test_a_mistake_does_not_match_the_schema(change: dict[str, Any], at: str) -> None:
+    validator = jsonschema.Draft7Validator(editor.schema_of_all())
 
     assert list(validator.iter_errors(TOOL)) == []
     assert at in [error.json_path for error in validator.iter_errors({**TOOL, **change})]
 
 
-def test_an_editor_leaves_other_kinds_and_free_schemas_alone() -> None:
-    validator = jsonschema.Draft7Validator(editor.any_kind())
+def test_other_kinds_and_free_schemas_match() -> None:
+    validator = jsonschema.Draft7Validator(editor.schema_of_all())
     free = {**TOOL, "spec": {**TOOL["spec"], "inputSchema": {"type": "object", "x-anything": {"deep": [1]}}}}
 
     assert list(validator.iter_errors({"apiVersion": "v1", "kind": "Pod", "spec": 5})) == []
