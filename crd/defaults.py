@@ -1,8 +1,8 @@
-"""PURE. Derived defaults: those that depend on another field, so the schema cannot state them.
+"""PURE. Derived defaults: those that depend on another field, so that the schema cannot set them.
 
-Called by the mutating webhook and before an offline verdict. Static defaults are in the CRDs. What a server derives
-from its own spec at use (the session mode) is not written down: a value filled in on one day would bind the author on
-the next.
+Called by the mutating webhook and before an offline verdict. Static defaults are in the CRDs. Values that are derived
+when they are used, such as the session mode, are not set here: a stored value would no longer follow later changes of
+the fields that it is derived from.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ __all__ = ["defaulted"]
 
 
 def defaulted(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with derived defaults filled in: ``spec.name`` and ``spec.service.namespace``.
+    """The manifest with derived defaults: ``spec.name`` and ``spec.service.namespace``.
 
-    Nothing is filled in inside a list: ``kubectl apply`` sends a list whole, so it would take the value out again, and
-    call an unchanged object configured. Never overrides a value, keeps fields it does not know, and gives an equal
-    manifest for anything of another shape.
+    Nothing is set inside lists: ``kubectl apply`` sends a list as a whole, so every apply would remove the value again
+    and report a change. Existing values and unknown fields are kept; a manifest of another shape is returned unchanged.
     """
     result = dict(raw)
     metadata, spec = raw.get("metadata"), raw.get("spec")

@@ -1,7 +1,6 @@
-"""PURE. What of an object a snapshot keeps: the facts, drawn out of a spec or out of a foreign manifest.
+"""PURE. Extract the facts that a snapshot stores from a spec or from a manifest of another kind.
 
-Called by `crd.manifest` alone for our kinds, and by whoever feeds a snapshot for Services, Secrets, ConfigMaps and
-ReferenceGrants.
+`crd.manifest` calls it for our kinds; caches and `check` call it for Services, Secrets, ConfigMaps and ReferenceGrants.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Path = tuple[str | int, ...]
 
 
 def facts_of(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpec, raw: Any) -> MemberFact | ServerFact:
-    """The facts of an object of ours; ``raw`` is its spec as it came."""
+    """The facts of an object of one of our kinds; ``raw`` is its undecoded spec."""
     if isinstance(spec, ServerSpec):
         return _server(ref, metadata, spec)
     places: dict[Claim, Path] = {}
@@ -52,7 +51,7 @@ def facts_of(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpe
 
 
 def claims(name: str, spec: MemberSpec) -> Iterator[tuple[Claim, Path]]:
-    """What an object wants to be served under, and the field that says so; one claim may come more than once."""
+    """The claims of an object, each with the path of its field; a claim may appear more than once."""
     match spec:
         case ToolSpec() if spec.enabled:
             yield Claim(Space.TOOL_NAME, name), ("spec", "name")
@@ -67,7 +66,7 @@ def claims(name: str, spec: MemberSpec) -> Iterator[tuple[Claim, Path]]:
 
 
 def facts_of_foreign(raw: Mapping[str, Any]) -> Fact | None:
-    """The facts of a Service, Secret, ConfigMap or ReferenceGrant; None for anything else, or without a name."""
+    """The facts of a Service, Secret, ConfigMap or ReferenceGrant; None for other kinds and without a name."""
     metadata = _mapping(raw.get("metadata"))
     namespace, name = str(metadata.get("namespace") or "default"), metadata.get("name")
     if not isinstance(name, str) or not name:

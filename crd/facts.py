@@ -1,6 +1,6 @@
-"""PURE. What a snapshot keeps of an object: the few facts that cross-object rules read, not the object.
+"""PURE. The facts about an object that rules about several objects read; a snapshot stores them instead of the object.
 
-`crd.manifest` draws facts out of manifests; `crd.snapshot` indexes them.
+`crd.extraction` extracts facts from manifests; `crd.snapshot` indexes them.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ __all__ = [
 
 
 class Space(StrEnum):
-    """The spaces in which one server serves each value once."""
+    """The namespaces of claims: a server serves each value at most once per space."""
 
     TOOL_NAME = "tool name"
     PROMPT_NAME = "prompt name"
     URI = "URI"
     REST_PATH = "ingress path"
 
-    __hash__ = str.__hash__  # as that of a Kind
+    __hash__ = str.__hash__  # see Kind
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Claim:
-    """A value an object wants to be served under; unique per server within its space.
+    """A value under which an object is to be served; unique per server within its space.
 
-    The value of a REST path is ``METHOD /path``: the REST paths of one server share one router.
+    The value of a REST path is ``METHOD /path``, because all REST paths of a server share one router.
     """
 
     space: Space
@@ -72,11 +72,12 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class MemberFact:
-    """An MCPTool, MCPPrompt or MCPResource: what servers select, and what it claims there.
+    """An MCPTool, MCPPrompt or MCPResource: an object that servers select, and its claims.
 
-    ``places`` are the fields that make the claims, one each: they are told, and never tell two claims apart.
-    ``created`` is the creationTimestamp as RFC 3339 text in UTC; empty for an object that no API server has stored yet.
-    ``weight`` is what the object adds to a published catalog, in compressed bytes; ``timeout`` its own, in seconds.
+    ``places`` are the paths of the fields that make the claims, one per claim; messages name them.
+    ``created`` is the creationTimestamp in RFC 3339 format and UTC; empty for an object that is not stored yet.
+    ``weight`` is the estimated size of the object in a published catalog, in compressed bytes. ``timeout`` is in
+    seconds; 0 if the object sets none.
     """
 
     ref: Ref
@@ -92,24 +93,24 @@ class MemberFact:
 
     @property
     def served_name(self) -> str | None:
-        """The name of a tool or prompt, before any server's prefix; None for a resource, and for what is disabled."""
+        """The name of a tool or prompt, without a server's prefix; None for resources and disabled tools."""
         return next((c.value for c in self.claims if c.space in (Space.TOOL_NAME, Space.PROMPT_NAME)), None)
 
     def place(self, claim: Claim) -> tuple[str | int, ...]:
-        """The field that makes a claim; ``spec`` where no place is known."""
+        """The path of the field that makes a claim; ``spec`` if it is unknown."""
         return dict(zip(self.claims, self.places, strict=False)).get(claim, ("spec",))
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:
-        """Sorts the claimants of one claim, the rightful one first: oldest, then by name, then by uid."""
+        """A sort key for the claimants of a claim; the one to be served comes first: oldest, then by name and uid."""
         return (self.created or "9999", self.ref, self.uid)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFact:
-    """An MCPServer: whom it selects, kind by kind, and what its own fields say about them.
+    """An MCPServer: its selectors, and its settings that affect the objects it selects.
 
-    ``limited`` are the served names that its rate limits name. ``ingress_key`` is host and path of its Ingress.
+    ``limited`` are the served names in its rate limits. ``ingress_key`` is the host and path of its Ingress.
     """
 
     ref: Ref
@@ -129,11 +130,11 @@ class ServerFact:
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:
-        """As that of a member."""
+        """A sort key as in `MemberFact.seniority`."""
         return (self.created or "9999", self.ref, self.uid)
 
     def selector_of(self, kind: Kind) -> Selector:
-        """The selector that is in force for the members of a kind."""
+        """The selector that applies to members of a kind."""
         if kind is Kind.PROMPT and self.prompt_selector is not None:
             return self.prompt_selector
         if kind is Kind.RESOURCE and self.resource_selector is not None:
@@ -150,7 +151,7 @@ class ServiceFact:
     ports: tuple[tuple[str, int], ...]
 
     def port_number(self, port: int | str) -> int | None:
-        """The number of a port given by number or name; None if the Service has no such port."""
+        """The number of a port that is given by number or name; None if the Service has no such port."""
         for name, number in self.ports:
             if port in (name, number):
                 return number
@@ -159,9 +160,9 @@ class ServiceFact:
 
 @dataclass(frozen=True, slots=True)
 class GrantFact:
-    """A ReferenceGrant: what may be referred to in its namespace, from which kinds of which namespaces.
+    """A ReferenceGrant: which objects may refer to which Services of its namespace.
 
-    ``sources`` are ``(kind, namespace)`` of our kinds; ``targets`` names of Services, None for all of them.
+    ``sources`` are pairs of kind and namespace, for our kinds only. ``targets`` are names of Services; None allows all.
     """
 
     ref: Ref
@@ -169,13 +170,13 @@ class GrantFact:
     targets: frozenset[str] | None
 
     def allows(self, kind: str, namespace: str, service: str) -> bool:
-        """Whether objects of a kind in a namespace may call this Service."""
+        """Whether objects of this kind and namespace may call this Service."""
         return (kind, namespace) in self.sources and (self.targets is None or service in self.targets)
 
 
 @dataclass(frozen=True, slots=True)
 class NameFact:
-    """A Secret or ConfigMap: that it is there. What it holds is nobody's business here."""
+    """The existence of a Secret or ConfigMap. Its content is never read."""
 
     ref: Ref
 

@@ -1,6 +1,6 @@
-"""PURE. What an allowed change does to what is served, told to the person who made it.
+"""PURE. The effect of an admitted change on what servers serve, for the user who made it.
 
-No finding and no verdict: `webhook.admit` sends these lines along as warnings.
+These lines are not findings; `webhook.admit` returns them as warnings.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
 __all__ = ["preview"]
 
-# Servers that one line names.
+# The maximum number of servers in one line.
 NAMED = 3
 _NOUNS = ("tool", "prompt", "resource")
 
 
 def preview(snapshot: Snapshot, change: Change) -> Iterator[str]:
-    """One line if the change alters who serves what; none for an edit that leaves all names and servers as they are.
+    """Lines about changes of names or servers; nothing for a change that leaves them as they are.
 
-    ``snapshot`` holds the other objects, and the changed one as it was, or not.
+    ``snapshot`` contains the other objects; it may contain the old state of the changed object.
     """
     old = change.old.fact if change.old is not None else None
     new = change.new.fact if change.new is not None else None
     if isinstance(new, ServerFact):
-        if not isinstance(old, ServerFact) or _choice(old) != _choice(new):
+        if not isinstance(old, ServerFact) or _selection(old) != _selection(new):
             yield from _serving(snapshot.put(new), change.ref)
     elif isinstance(old, MemberFact) or isinstance(new, MemberFact):
         yield from _served(snapshot, change.ref, old, new)
 
 
-def _choice(server: ServerFact) -> tuple[object, ...]:
+def _selection(server: ServerFact) -> tuple[object, ...]:
     return server.selector, server.prompt_selector, server.resource_selector, server.prefix
 
 
 def _serving(snapshot: Snapshot, server: Ref) -> Iterator[str]:
     if snapshot.view(server).members:
-        yield f"{server} serves {_measures(snapshot, server)}"
+        yield f"{server} serves {_describe_contents(snapshot, server)}"
 
 
 def _served(snapshot: Snapshot, ref: Ref, old: Fact | None, new: Fact | None) -> Iterator[str]:
@@ -55,15 +55,15 @@ def _served(snapshot: Snapshot, ref: Ref, old: Fact | None, new: Fact | None) ->
         claims = old.claims if isinstance(old, MemberFact) else ()
         if before != after or claims != new.claims:
             whole = snapshot.put(new)
-            named = [f"{server.key} ({_measures(whole, server)})" for server in after[:NAMED]]
-            yield f"{ref} is served by {_listed([*named, *_rest(after)])}"
+            named = [f"{server.key} ({_describe_contents(whole, server)})" for server in after[:NAMED]]
+            yield f"{ref} is served by {_join([*named, *_rest(after)])}"
     lost = [server for server in before if server not in after]
     if lost:
-        yield f"{ref} is no longer served by {_listed([*(server.key for server in lost[:NAMED]), *_rest(lost)])}"
+        yield f"{ref} is no longer served by {_join([*(server.key for server in lost[:NAMED]), *_rest(lost)])}"
 
 
 def _servers(snapshot: Snapshot, fact: Fact | None) -> list[Ref]:
-    """The servers that serve a member; none for one that claims nothing, as a disabled tool does."""
+    """The servers that serve a member; none if it has no claims, such as a disabled tool."""
     if not isinstance(fact, MemberFact) or not fact.claims:
         return []
     return sorted(snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels))
@@ -73,12 +73,12 @@ def _rest(servers: Sequence[Ref]) -> list[str]:
     return [f"{len(servers) - NAMED} more"] if len(servers) > NAMED else []
 
 
-def _measures(snapshot: Snapshot, server: Ref) -> str:
+def _describe_contents(snapshot: Snapshot, server: Ref) -> str:
     view = snapshot.view(server)
     counts = zip(_NOUNS, map(view.count, MEMBER_KINDS), strict=True)
-    told = [f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts if count]
-    return ", ".join([*told, f"catalog {-(-view.weight // 1024)} KiB of {catalogs.LIMIT // 1024}"])
+    counted = [f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts if count]
+    return ", ".join([*counted, f"catalog {-(-view.weight // 1024)} KiB of {catalogs.LIMIT // 1024}"])
 
 
-def _listed(words: Sequence[str]) -> str:
+def _join(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

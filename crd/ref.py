@@ -1,7 +1,4 @@
-"""PURE. How one object is named: kind, namespace and name.
-
-Knows nothing of what an object holds. Every other module speaks of objects by these references.
-"""
+"""PURE. References to objects: kind, namespace and name."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ VERSION = "v1alpha1"
 
 
 class Kind(StrEnum):
-    """The kinds that take part in a verdict: our four, and what they point at."""
+    """The kinds that verdicts depend on: our four, and those that they refer to."""
 
     SERVER = "MCPServer"
     TOOL = "MCPTool"
@@ -26,18 +23,18 @@ class Kind(StrEnum):
     CONFIG_MAP = "ConfigMap"
     GRANT = "ReferenceGrant"
 
-    # Enum's own is written in Python, and every look into a catalog hashes a reference.
+    # The method of Enum is written in Python, and every lookup in a snapshot hashes a reference.
     __hash__ = str.__hash__
 
     @property
     def plural(self) -> str:
-        """The plural resource name, as in a URL of the API server."""
+        """The plural name of the resource, as in URLs of the API server."""
         return f"{self.value.lower()}s"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ref:
-    """One object's name in a cluster. Orders by kind, namespace, name; prints as ``MCPTool shop/a``."""
+    """A reference to an object. Orders by kind, namespace and name; prints as ``MCPTool shop/a``."""
 
     kind: Kind
     namespace: str

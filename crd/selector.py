@@ -1,7 +1,6 @@
-"""PURE. Label selectors with the semantics of Kubernetes: which labels match.
+"""PURE. Label selectors with the semantics of Kubernetes.
 
-A selector here is valid by construction or matches nothing; whether it is well formed is a rule's question
-(`crd.rules.selectors`).
+A malformed selector matches nothing; `crd.rules.selectors` reports it.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition on one label key. As in Kubernetes, ``NotIn`` holds where the key is absent."""
+    """A condition on a label key. As in Kubernetes, ``NotIn`` holds if the key is absent."""
 
     key: str
     operator: Operator
     values: frozenset[str] = frozenset()
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels fulfil the condition."""
+        """Whether the condition holds for these labels."""
         match self.operator:
             case Operator.IN:
                 return labels.get(self.key) in self.values
@@ -48,10 +47,10 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """All requirements must hold. Without any it matches everything if ``select_all`` says so, else nothing.
+    """All requirements must hold. Without requirements it matches everything if ``select_all`` is set, else nothing.
 
-    Kubernetes reads an empty selector as "everything"; a server that exposes every tool of its namespace by an
-    oversight is the mistake we guard against, so the wish has to be spelled out.
+    In Kubernetes an empty selector matches everything. Here ``select_all`` is required for that, so that a server does
+    not expose every tool of its namespace by mistake.
     """
 
     requirements: tuple[Requirement, ...] = ()
@@ -65,9 +64,10 @@ class Selector:
 
     @property
     def anchors(self) -> tuple[tuple[str, str | None], ...]:
-        """Label pairs, or keys with value None, one of which every matching object carries; empty if none is certain.
+        """Labels of which every matching object has at least one; a value of None stands for any value of the key.
 
-        An index files a selector under these, so that a lookup by labels meets only selectors that may match.
+        Empty if no such labels are known. An index stores the selector under them, so that a lookup by labels visits
+        only selectors that can match.
         """
         best: tuple[tuple[str, str | None], ...] = ()
         for requirement in self.requirements:

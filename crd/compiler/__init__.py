@@ -1,1 +1,1 @@
-"""PURE. From the objects of one MCPServer to the catalog that its pods serve."""
+"""PURE. Compile the objects that an MCPServer selects into the catalog that its pods serve."""

@@ -1,4 +1,4 @@
-"""PURE. From the spec of one object to its entry in a published catalog.
+"""PURE. Make the entries of a published catalog from the specs of objects.
 
 Called by `crd.compiler.compilation`, which says who is served.
 """
@@ -26,7 +26,7 @@ __all__ = ["http_resource", "inline_resource", "operation", "prompt", "server_se
 
 
 def server_settings(spec: ServerSpec) -> settings.Settings:
-    """How the server behaves."""
+    """The settings of a server."""
     ttl = spec.sessions.ttl if spec.sessions else "30m"
     return settings.Settings(
         path_prefix=spec.ingress.path_prefix if spec.ingress else "/mcp",
@@ -48,7 +48,7 @@ def server_settings(spec: ServerSpec) -> settings.Settings:
 
 
 def tool(ref: Ref, name: str, spec: ToolSpec, snapshot: Snapshot, rest_path: str) -> entries.Tool:
-    """A tool under the name it is served by; ``rest_path`` is its ingress path, if it holds it."""
+    """A tool with its served name; ``rest_path`` is its ingress path, or empty if another object serves it."""
     hints = spec.annotations.model_dump(by_alias=True, exclude_none=True) if spec.annotations else {}
     mcp = spec.mcp
     return entries.Tool(
@@ -70,7 +70,7 @@ def tool(ref: Ref, name: str, spec: ToolSpec, snapshot: Snapshot, rest_path: str
 
 
 def prompt(ref: Ref, name: str, spec: PromptSpec, rest_path: str) -> entries.Prompt:
-    """A prompt under the name it is served by."""
+    """A prompt with its served name."""
     if spec.template is not None:
         messages: tuple[entries.Message, ...] = (entries.Message("user", spec.template),)
     else:
@@ -91,9 +91,9 @@ def prompt(ref: Ref, name: str, spec: PromptSpec, rest_path: str) -> entries.Pro
 
 
 def inline_resource(ref: Ref, name: str, spec: ResourceSpec) -> entries.InlineResource:
-    """A resource whose content stands in the object. Raises ValueError for any other."""
+    """A resource with content in the object itself. Raises ValueError for any other resource."""
     if spec.content is None:
-        raise ValueError(f"{ref} holds no content")
+        raise ValueError(f"{ref} has no content")
     return entries.InlineResource(
         uri=spec.content.uri,
         name=name,
@@ -108,7 +108,7 @@ def inline_resource(ref: Ref, name: str, spec: ResourceSpec) -> entries.InlineRe
 
 
 def http_resource(ref: Ref, name: str, spec: ResourceSpec, snapshot: Snapshot) -> entries.HttpResource:
-    """A resource that a GET answers. Raises ValueError for any other."""
+    """A resource that is read with GET. Raises ValueError for any other resource."""
     if spec.service is None:
         raise ValueError(f"{ref} has no service")
     return entries.HttpResource(
@@ -131,26 +131,26 @@ def http_resource(ref: Ref, name: str, spec: ResourceSpec, snapshot: Snapshot) -
 
 
 def operation(
-    ref: Ref, name: str, spec: ResourceSpec, wanted: Operation, snapshot: Snapshot, *, uri: str, rest_path: str
+    ref: Ref, name: str, spec: ResourceSpec, source: Operation, snapshot: Snapshot, *, uri: str, rest_path: str
 ) -> entries.Operation:
-    """One operation of a resource, at the URI and the rest_path it holds."""
+    """An operation of a resource; ``uri`` and ``rest_path`` are empty if another object serves them."""
     return entries.Operation(
         name=name,
         source=ref.key,
-        method=wanted.method,
+        method=source.method,
         ingress_path=rest_path,
-        backend=_backend(ref, wanted.service, snapshot),
-        uri_template=uri and template_of(name, wanted),
+        backend=_backend(ref, source.service, snapshot),
+        uri_template=uri and template_of(name, source),
         title=spec.title,
         description=spec.description,
         mime_type=spec.mime_type or "",
         annotations=_hints(spec),
-        parameters=tuple(entries.Parameter(p.name, p.in_, p.required, p.description) for p in wanted.parameters),
+        parameters=tuple(entries.Parameter(p.name, p.in_, p.required, p.description) for p in source.parameters),
     )
 
 
 def _backend(source: Ref, service: calls.ServiceRef, snapshot: Snapshot) -> entries.Backend:
-    """Where a Service is reached. A named port that is not known (yet) is 0."""
+    """The address of a Service. The port is 0 if a named port is unknown."""
     ref = Ref(Kind.SERVICE, service.namespace or source.namespace, service.name)
     found = snapshot.service(ref)
     number = found.port_number(service.port) if found else None
@@ -159,15 +159,15 @@ def _backend(source: Ref, service: calls.ServiceRef, snapshot: Snapshot) -> entr
     return entries.Backend(f"{ref.name}.{ref.namespace}.svc", number, service.path, service.scheme)
 
 
-def _http(wanted: http.Http | None) -> entries.Http:
-    if wanted is None:
+def _http(source: http.Http | None) -> entries.Http:
+    if source is None:
         return entries.Http()
-    pages = wanted.pagination
+    pages = source.pagination
     return entries.Http(
-        path=wanted.path,
-        query=_entries(wanted.query),
-        headers=_entries(wanted.headers),
-        body=_body(wanted.body) if wanted.body else entries.Body(),
+        path=source.path,
+        query=_entries(source.query),
+        headers=_entries(source.headers),
+        body=_body(source.body) if source.body else entries.Body(),
         pagination=entries.Pagination(
             cursor_argument=pages.cursor_argument,
             parameter=pages.parameter,
@@ -182,21 +182,21 @@ def _http(wanted: http.Http | None) -> entries.Http:
     )
 
 
-def _entries(wanted: Iterable[http.QueryEntry]) -> tuple[entries.ParameterEntry, ...]:
+def _entries(source: Iterable[http.QueryEntry]) -> tuple[entries.ParameterEntry, ...]:
     return tuple(
-        entries.ParameterEntry(e.name, e.argument or "", e.value, e.claim or "", e.style, e.omit_empty) for e in wanted
+        entries.ParameterEntry(e.name, e.argument or "", e.value, e.claim or "", e.style, e.omit_empty) for e in source
     )
 
 
-def _body(wanted: http.Body) -> entries.Body:
+def _body(source: http.Body) -> entries.Body:
     fields = (
         entries.BodyField(
             f.name, f.argument or "", f.value, f.claim or "", f.file_name or "", f.media_type or "", f.encoding or ""
         )
-        for f in wanted.fields
+        for f in source.fields
     )
     return entries.Body(
-        wanted.mode, wanted.argument or "", tuple(fields), wanted.content_type or "", wanted.encoding or ""
+        source.mode, source.argument or "", tuple(fields), source.content_type or "", source.encoding or ""
     )
 
 
@@ -214,16 +214,16 @@ def _tool_policy(spec: ToolSpec) -> policy.Policy:
     )
 
 
-def _tls(wanted: calls.Tls | None) -> policy.Tls | None:
-    if wanted is None:
+def _tls(source: calls.Tls | None) -> policy.Tls | None:
+    if source is None:
         return None
-    return policy.Tls(wanted.ca_secret_name or "", wanted.server_name or "", wanted.insecure_skip_verify)
+    return policy.Tls(source.ca_secret_name or "", source.server_name or "", source.insecure_skip_verify)
 
 
-def _headers_from(wanted: Iterable[calls.HeaderFrom]) -> tuple[policy.HeaderFrom, ...]:
+def _headers_from(source: Iterable[calls.HeaderFrom]) -> tuple[policy.HeaderFrom, ...]:
     found = (
         (h, Kind.SECRET, h.secret_key_ref) if h.secret_key_ref else (h, Kind.CONFIG_MAP, h.config_map_key_ref)
-        for h in wanted
+        for h in source
     )
     return tuple(
         policy.HeaderFrom(header.name, kind.value, source.name, source.key, header.prefix)
@@ -232,22 +232,22 @@ def _headers_from(wanted: Iterable[calls.HeaderFrom]) -> tuple[policy.HeaderFrom
     )
 
 
-def _response(wanted: calls.Response | None) -> policy.Response:
-    if wanted is None:
+def _response(source: calls.Response | None) -> policy.Response:
+    if source is None:
         return policy.Response()
     return policy.Response(
-        format=wanted.format,
-        select=wanted.select or "",
-        max_bytes=amounts.to_bytes(wanted.max_bytes) if wanted.max_bytes is not None else None,
-        on_too_large=wanted.on_too_large,
-        on_schema_mismatch=wanted.on_schema_mismatch,
-        expect_status=wanted.expect_status,
-        headers=wanted.headers,
+        format=source.format,
+        select=source.select or "",
+        max_bytes=amounts.to_bytes(source.max_bytes) if source.max_bytes is not None else None,
+        on_too_large=source.on_too_large,
+        on_schema_mismatch=source.on_schema_mismatch,
+        expect_status=source.expect_status,
+        headers=source.headers,
     )
 
 
-def _bucket(wanted: calls.RateLimit) -> policy.Bucket:
-    return policy.Bucket(wanted.requests, metadata.seconds(wanted.period), wanted.burst or 0)
+def _bucket(source: calls.RateLimit) -> policy.Bucket:
+    return policy.Bucket(source.requests, metadata.seconds(source.period), source.burst or 0)
 
 
 def _hints(spec: ResourceSpec) -> dict[str, object]:

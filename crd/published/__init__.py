@@ -1,1 +1,1 @@
-"""PURE. The contract between the controller and the pods: what a published catalog holds, and its bytes."""
+"""PURE. The contract between the controller and the pods: the content and the encoding of a published catalog."""

@@ -1,7 +1,7 @@
-"""PURE. The entries of a published catalog: what clients see of each, and how it is answered.
+"""PURE. The entries of a published catalog: what clients see of each, and how requests for it are answered.
 
-Every field stands for one of the API (`crd.models`); what that means on the wire is in `runtime`. Times are seconds,
-sizes bytes. Loads without pydantic. An empty text or None says that the author set nothing.
+Every field corresponds to one of the API (`crd.models`); `runtime` implements it. Durations are in seconds, sizes in
+bytes. An empty string or None means that the author set no value. Loads without pydantic.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where a call goes: host, port and base path of a Service. ``port`` 0: the named port could not be resolved."""
+    """Host, port and base path of a Service. ``port`` is 0 if the named port could not be resolved."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class ParameterEntry:
-    """One query parameter or header. Exactly one of argument, value and claim is its source.
+    """A query parameter or header. Exactly one of argument, value and claim is its source.
 
     ``argument`` is a top-level argument, or a JSON Pointer (RFC 6901) into the arguments if it starts with ``/``.
     ``claim`` names a claim of the verified token. ``style`` is Repeat, Comma, Space, Pipe, DeepObject or Json.
@@ -58,9 +58,9 @@ class ParameterEntry:
 
 @dataclass(frozen=True, slots=True)
 class BodyField:
-    """One member of a body: ``name`` is a member, or a JSON Pointer to one in modes Fields.
+    """A member of a body: ``name`` is its name, or in mode Fields a JSON Pointer to it.
 
-    ``file_name``, ``media_type`` and ``encoding`` (Base64) are of a part in mode Multipart.
+    ``file_name``, ``media_type`` and ``encoding`` (Base64) apply to parts in mode Multipart.
     """
 
     name: str
@@ -74,7 +74,7 @@ class BodyField:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """``mode`` is Arguments, Argument, Fields, Form, Multipart, Raw or None; empty: what the method suggests.
+    """``mode`` is Arguments, Argument, Fields, Form, Multipart, Raw or None; empty: the default of the method.
 
     ``encoding`` Base64: mode Raw decodes the argument.
     """
@@ -88,7 +88,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """A cursor argument that the listed schema gains, and where the next cursor stands in a reply."""
+    """A cursor argument that is added to the listed schema, and where a reply contains the next cursor."""
 
     cursor_argument: str
     parameter: str
@@ -112,7 +112,7 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Mcp:
-    """The backend speaks MCP itself: its endpoint, its name of the tool, Auto, Modern or Legacy, PerCall or Shared."""
+    """A backend that is an MCP server. ``protocol`` is Auto, Modern or Legacy; ``session`` is PerCall or Shared."""
 
     path: str
     tool: str
@@ -122,9 +122,9 @@ class Mcp:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One entry of tools/list and how it is called. ``source`` is the ``namespace/name`` of the MCPTool.
+    """An entry of tools/list, and how it is called. ``source`` is the ``namespace/name`` of the MCPTool.
 
-    ``annotations`` are MCP's, as they are listed. Without ``mcp`` the call is mapped by ``http``.
+    ``annotations`` are those of MCP, as they are listed. Without ``mcp`` the call is mapped by ``http``.
     """
 
     name: str
@@ -144,13 +144,13 @@ class Tool:
 
     @property
     def idempotent(self) -> bool:
-        """Whether a call may be sent again: by its method (RFC 9110, 9.2.2), or because its author says so."""
+        """Whether a call may be retried: by its method (RFC 9110, 9.2.2) or by its idempotentHint."""
         return self.method in ("GET", "PUT", "DELETE") or self.annotations.get("idempotentHint") is True
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One argument of a prompt; ``enum`` feeds completion."""
+    """An argument of a prompt; the values of ``enum`` are offered as completions."""
 
     name: str
     title: str = ""
@@ -162,7 +162,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a prompt: a text with placeholders, or a link to the resource at a URI. Exactly one is set."""
+    """A message of a prompt: a text with placeholders, or the URI of a resource. Exactly one is set."""
 
     role: str
     text: str | None = None
@@ -171,7 +171,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One entry of prompts/list; texts hold ``{{variable}}`` placeholders."""
+    """An entry of prompts/list; texts may contain ``{{variable}}`` placeholders."""
 
     name: str
     source: str
@@ -184,7 +184,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class InlineResource:
-    """A resource whose content stands in the catalog: ``text``, or base64 in ``blob``; exactly one is set."""
+    """A resource whose content is in the catalog: ``text``, or base64 in ``blob``; exactly one is set."""
 
     uri: str
     name: str
@@ -199,7 +199,7 @@ class InlineResource:
 
 @dataclass(frozen=True, slots=True)
 class HttpResource:
-    """A resource that a GET answers. ``uri`` is a URI, or a template (RFC 6570) whose variables are the arguments."""
+    """A resource that is read with GET. ``uri`` is a URI, or a URI template whose variables are the arguments."""
 
     uri: str
     name: str
@@ -225,11 +225,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An HTTP-backed operation of an MCPResource.
+    """An HTTP operation of an MCPResource.
 
-    A GET is served as a resource, or a resource template when it has parameters, at ``uri_template``; other methods
-    have an empty one. Every operation answers at its ``ingress_path``, which holds ``{parameter}`` placeholders.
-    ``backend.path`` may hold the same placeholders.
+    A GET is served as a resource, or as a resource template if it has parameters, at ``uri_template``, which is empty
+    for other methods. Every operation answers at its ``ingress_path``, which may contain ``{parameter}`` placeholders.
+    ``backend.path`` may contain the same placeholders.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""PURE. How a backend is called, whatever is sent: credentials, time, retries, TLS, and how a reply is read.
+"""PURE. How a backend is called: credentials, timeout, retries, TLS, and how a reply is read.
 
-Part of an entry of a published catalog (`crd.published.entries`). Times are seconds, sizes bytes. Loads without
-pydantic.
+Part of an entry of a published catalog (`crd.published.entries`). Durations are in seconds, sizes in bytes. Loads
+without pydantic.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Breaker", "Bucket", "ForwardHeader", "HeaderFrom", "Policy", "Respon
 
 @dataclass(frozen=True, slots=True)
 class HeaderFrom:
-    """A header out of a mounted Secret or ConfigMap (``kind``), read at use."""
+    """A header with a value from a mounted Secret or ConfigMap (``kind``), which is read for each call."""
 
     name: str
     kind: str
@@ -24,7 +24,7 @@ class HeaderFrom:
 
 @dataclass(frozen=True, slots=True)
 class ForwardHeader:
-    """A header of the client's request that is passed on under another name or its own."""
+    """A header of the client request that is forwarded to the backend as ``backend_header``."""
 
     name: str
     backend_header: str
@@ -32,7 +32,7 @@ class ForwardHeader:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How an https backend is verified. ``ca_secret`` names a Secret with ``ca.crt``."""
+    """How the certificate of an https backend is verified. ``ca_secret`` names a Secret with the key ``ca.crt``."""
 
     ca_secret: str = ""
     server_name: str = ""
@@ -41,7 +41,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a call is sent again, and after what: connect, 5xx, 429."""
+    """The maximum number of retries, and the failures that are retried: connect, 5xx, 429."""
 
     attempts: int = 0
     on: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """After so many failures in a row, calls fail at once for so long."""
+    """After ``consecutive_failures``, calls fail immediately for ``open_for`` seconds."""
 
     consecutive_failures: int
     open_for: float = 30.0
@@ -70,7 +70,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A token bucket: ``requests`` in ``period`` seconds, ``burst`` at once (0: as many as requests)."""
+    """A token bucket: ``requests`` per ``period``, at most ``burst`` at once (0: as many as ``requests``)."""
 
     requests: int
     period: float
@@ -78,13 +78,13 @@ class Bucket:
 
     @property
     def capacity(self) -> int:
-        """How many may come at once."""
+        """The maximum number of requests at once."""
         return self.burst or self.requests
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a backend is called, whatever is sent. ``timeout`` bounds the whole call, retries included."""
+    """How a backend is called. ``timeout`` limits the whole call, including retries."""
 
     timeout: float | None = None
     retries: Retries = field(default_factory=Retries)

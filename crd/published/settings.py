@@ -1,4 +1,4 @@
-"""PURE. How one server behaves, as a published catalog says it. Times are seconds, sizes bytes.
+"""PURE. The settings of a server in its published catalog. Durations are in seconds, sizes in bytes.
 
 Loads without pydantic.
 """
@@ -11,14 +11,14 @@ from crd.published.policy import Bucket
 
 __all__ = ["CONFIG_MAPS", "SECRETS", "Auth", "Info", "Jwt", "Limits", "Settings", "ToolLimit"]
 
-# Where a pod finds the keys of a Secret or ConfigMap: SECRETS/<name>/<key>, CONFIG_MAPS/<name>/<key>.
+# Mount points in the pods: SECRETS/<name>/<key> and CONFIG_MAPS/<name>/<key>.
 SECRETS = "/etc/mcp/secrets"
 CONFIG_MAPS = "/etc/mcp/configmaps"
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What clients see of the server (MCP, Implementation). An empty version is that of the program."""
+    """Information about the server that clients see (MCP, Implementation). Without a version, the program's is used."""
 
     title: str = ""
     version: str = ""
@@ -28,9 +28,10 @@ class Info:
 
 @dataclass(frozen=True, slots=True)
 class Jwt:
-    """Whose tokens are taken: issuer, one of the audiences, all of the scopes. Keys by URL, or out of a Secret.
+    """Accepted tokens: those of the issuer, with one of the audiences and all of the scopes.
 
-    The Secret holds a JWK Set (RFC 7517) under ``jwks.json``. ``user_claim`` names the principal.
+    The keys of the issuer are a JWK Set (RFC 7517), from a URL or from the key ``jwks.json`` of a Secret.
+    ``user_claim`` is the claim that identifies the user.
     """
 
     issuer: str
@@ -43,7 +44,7 @@ class Jwt:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """``type`` is None, APIKey or JWT. Every key of the Secret ``api_key_secret`` is a client, its value that key.
+    """``type`` is None, APIKey or JWT. Each key of the Secret ``api_key_secret`` is a client, its value the API key.
 
     ``resource`` is the resource identifier of RFC 9728; empty: the URL of the endpoint.
     """
@@ -56,7 +57,7 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class ToolLimit:
-    """The bucket of one tool, by its served name."""
+    """The rate limit of a tool, by its served name."""
 
     tool: str
     bucket: Bucket
@@ -64,7 +65,7 @@ class ToolLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Token buckets: of the server, of each client (principal, else session, else address), of single tools.
+    """Rate limits of the server, of each client (by user, else session, else address) and of single tools.
 
     ``on_store_failure`` is Open or Closed.
     """
@@ -77,9 +78,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the server behaves. ``sessions`` is Redis, Memory or Stateless.
+    """Settings of the server. ``sessions`` is Redis, Memory or Stateless.
 
-    ``hosts`` are the names under which browsers may know the server, ``allowed_origins`` further origins.
+    Requests from web pages are accepted if their origin is one of ``hosts`` or ``allowed_origins``.
     """
 
     path_prefix: str = "/mcp"

@@ -1,1 +1,1 @@
-"""PURE. The rules: one module a family. `crd.integrity` decides which of them a change has to pass."""
+"""PURE. The rules, one module per subject. `crd.integrity` decides which of them apply to a change."""

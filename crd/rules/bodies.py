@@ -1,4 +1,4 @@
-"""PURE. Request bodies: each mode has what it needs and nothing else, and every argument goes somewhere."""
+"""PURE. Request bodies: each mode has the members that it requires and no others, and every argument is sent."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ __all__ = ["MAX_STEPS", "effective_mode", "faults", "leftover_faults"]
 
 Path = tuple[str | int, ...]
 Fault = tuple[Reason, Path, str]
-"""Reason, path below spec.http.body, message."""
+"""Reason, path below spec.http.body and message."""
 
 MAX_STEPS = 8
 _WITH_FIELDS = ("Fields", "Form", "Multipart")
 _WITH_ARGUMENT = ("Argument", "Raw")
 _JSON_MODES = ("Arguments", "Argument", "Fields")
-# Modes that send arguments which no entry names: as the body, or in the query.
-_TAKES_LEFTOVERS = ("Arguments", "Form", "Multipart", "None")
+# Modes that send arguments without an entry: as the body, or in the query.
+_SENDS_UNUSED = ("Arguments", "Form", "Multipart", "None")
 
 
 def effective_mode(body: Body | None, method: str) -> str:
-    """The mode in force."""
+    """The configured mode, or the default of the method."""
     if body is not None:
         return body.mode
     return "Arguments" if method in ("POST", "PUT", "PATCH") else "None"
 
 
 def faults(body: Body, method: str, inputs: Inputs) -> Iterator[Fault]:
-    """What is wrong with a body."""
+    """The faults of a body."""
     mode = body.mode
     if mode != "None" and method == "GET":
         yield Reason.INVALID_MAPPING, ("mode",), "a GET request has no body; set mode to None or change spec.method"
-    yield from _members(body)
+    yield from _check_members(body)
     if mode in _WITH_ARGUMENT and body.argument:
-        yield from _argument(body, inputs)
-    yield from _content_type(body)
+        yield from _check_argument(body, inputs)
+    yield from _check_content_type(body)
     for index, field in enumerate(body.fields):
-        yield from _field(mode, field, ("fields", index), inputs)
+        yield from _check_field(mode, field, ("fields", index), inputs)
     if mode == "Fields":
         yield from _clashes(body.fields)
 
 
 def leftover_faults(mode: str, unused: tuple[str, ...], inputs: Inputs) -> Iterator[tuple[Reason, str, str]]:
-    """Arguments that go nowhere: ``unused`` are those that no entry, path or field names."""
+    """The faults of ``unused`` arguments: those that no entry, path or field uses."""
     for name in unused:
         found = inputs.find(name)
-        if mode not in _TAKES_LEFTOVERS:
+        if mode not in _SENDS_UNUSED:
             message = f'"{name}" is declared in {inputs.where} but never sent to the backend; map it or remove it'
             yield Reason.UNMAPPED_ARGUMENT, name, message
         elif mode == "None" and found is not None and "object" in found.types:
@@ -67,7 +67,7 @@ def leftover_faults(mode: str, unused: tuple[str, ...], inputs: Inputs) -> Itera
             yield Reason.INVALID_MAPPING, name, message
 
 
-def _members(body: Body) -> Iterator[Fault]:
+def _check_members(body: Body) -> Iterator[Fault]:
     mode = body.mode
     if mode in _WITH_ARGUMENT and not body.argument:
         yield Reason.INVALID_MAPPING, ("argument",), f"mode {mode} requires argument; set it to the argument to send"
@@ -89,7 +89,7 @@ def _members(body: Body) -> Iterator[Fault]:
         yield Reason.INVALID_MAPPING, ("encoding",), f"mode {mode} does not support encoding; remove it or use mode Raw"
 
 
-def _argument(body: Body, inputs: Inputs) -> Iterator[Fault]:
+def _check_argument(body: Body, inputs: Inputs) -> Iterator[Fault]:
     name = body.argument or ""
     found = inputs.find(name)
     if found is None:
@@ -100,7 +100,7 @@ def _argument(body: Body, inputs: Inputs) -> Iterator[Fault]:
         yield Reason.INVALID_MAPPING, ("argument",), message
 
 
-def _content_type(body: Body) -> Iterator[Fault]:
+def _check_content_type(body: Body) -> Iterator[Fault]:
     given, at = body.content_type, ("contentType",)
     if body.mode == "Raw" and given is None:
         yield Reason.INVALID_MAPPING, at, "mode Raw requires contentType; set it to the media type of the argument"
@@ -114,7 +114,7 @@ def _content_type(body: Body) -> Iterator[Fault]:
         yield Reason.INVALID_MAPPING, at, message
 
 
-def _field(mode: str, field: BodyField, at: Path, inputs: Inputs) -> Iterator[Fault]:
+def _check_field(mode: str, field: BodyField, at: Path, inputs: Inputs) -> Iterator[Fault]:
     if field.argument is not None:
         found = inputs.find(field.argument)
         if found is None:
@@ -134,10 +134,10 @@ def _field(mode: str, field: BodyField, at: Path, inputs: Inputs) -> Iterator[Fa
 
 
 def _clashes(fields: tuple[BodyField, ...]) -> Iterator[Fault]:
-    """Two fields at one place, or one inside of another that is a value."""
+    """Fields that write to the same place, or into the value of another field."""
     seen: dict[tuple[str, ...], str] = {}
     for index, field in enumerate(fields):
-        steps = _steps(field.name)
+        steps = _split_pointer(field.name)
         other = next((n for s, n in seen.items() if s[: len(steps)] == steps or steps[: len(s)] == s), None)
         if other is not None:
             message = f'"{field.name}" and "{other}" write to the same place in the body; remove or rename one'
@@ -145,7 +145,7 @@ def _clashes(fields: tuple[BodyField, ...]) -> Iterator[Fault]:
         seen[steps] = field.name
 
 
-def _steps(name: str) -> tuple[str, ...]:
+def _split_pointer(name: str) -> tuple[str, ...]:
     if not name.startswith("/"):
         return (name,)
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in name.split("/")[1:])

@@ -1,4 +1,4 @@
-"""PURE. Fields that stay as they are for the life of an object."""
+"""PURE. Fields that are immutable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["immutable_fields"]
 
 
 def immutable_fields(old: Object, new: Object) -> Iterator[Finding]:
-    """The prefix of a server's keys in Redis: under another one, every session and every limit is lost."""
+    """A change of the prefix of a server's Redis keys, which would lose all sessions and rate limits."""
     if not isinstance(old.spec, ServerSpec) or not isinstance(new.spec, ServerSpec):
         return
     before, after = old.spec.redis, new.spec.redis

@@ -1,4 +1,4 @@
-"""PURE. Breaches of the structural schema, and fields it does not have."""
+"""PURE. Violations of the structural schema, and fields that it does not define."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["invalid_fields", "unknown_fields"]
 
 
 def invalid_fields(item: Object) -> Iterator[Finding]:
-    """What keeps the spec from being read: type, enum, pattern, bounds, a required field, a CEL rule's twin."""
+    """Structural problems: wrong types, values, patterns or bounds, missing fields, and violated CEL rules."""
     for problem in item.problems:
         yield Finding.of(problem.reason, item.ref, problem.message, path=problem.path)
 
 
 def unknown_fields(item: Object) -> Iterator[Finding]:
-    """Fields that the schema does not have; the API server would drop them or, asked to be strict, refuse them."""
+    """Fields that the schema does not define. The API server drops them or, with strict validation, rejects them."""
     for found in fields.unknown(item.raw):
         repair = f'did you mean "{found.nearest}"?' if found.nearest else "remove it"
         message = f'unknown field "{found.name}"; {repair}'

@@ -1,4 +1,4 @@
-"""PURE. The arguments that a mapping may draw on, wherever they are declared: an inputSchema, or a URI template."""
+"""PURE. The arguments that a mapping may use. An inputSchema or a URI template declares them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEXT = frozenset({"string"})
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """``names`` are the arguments at the top; ``where`` is the field that declares them, as people write it."""
+    """``names`` are the top-level arguments; ``where`` is the field that declares them, for messages."""
 
     where: str
     names: tuple[str, ...]
@@ -29,7 +29,7 @@ class Inputs:
     variables: UriTemplate | None = None
 
     def find(self, name: str) -> Argument | None:
-        """The argument of a name, or at a JSON Pointer; None if it is not declared."""
+        """The argument with a name, or at a JSON Pointer; None if it is not declared."""
         if self.schema is not None:
             return argument(self.schema, name)
         if name in self.names and self.variables is not None:
@@ -37,13 +37,13 @@ class Inputs:
         return None
 
     def top(self, source: str) -> str:
-        """The argument at the top that a name or JSON Pointer begins with."""
+        """The top-level argument of a name or JSON Pointer."""
         if not source.startswith("/"):
             return source
         return source.split("/")[1].replace("~1", "/").replace("~0", "~")
 
     def repair(self, source: str) -> str:
-        """What to do about a name that is not declared."""
+        """The repair for a name that is not declared."""
         near = difflib.get_close_matches(self.top(source), self.names, n=1)
         return f'did you mean "{near[0]}"?' if near else "declare it there or remove it"
 
@@ -54,5 +54,5 @@ def of_schema(schema: Mapping[str, Any]) -> Inputs:
 
 
 def of_template(variables: UriTemplate | None) -> Inputs:
-    """The arguments of a resource; none where its URI is no template."""
+    """The arguments of a resource; none if it has a URI instead of a template."""
     return Inputs("spec.uriTemplate", variables.variables if variables else (), variables=variables)

@@ -1,6 +1,6 @@
-"""PURE. The proof of a mapping: what a schema lets through becomes a request, and all of it is used.
+"""PURE. Mappings: all arguments that a schema allows can be mapped to a request, and all of them are used.
 
-Tools and HTTP-backed resources; `crd.rules.resources` has the resources of the first form of the API.
+Applies to tools and to resources with ``http``; `crd.rules.resources` checks operations.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ _EMPTY = Http()
 
 
 def invalid_mapping(item: Object) -> Iterator[Finding]:
-    """Everything that keeps arguments from becoming a request."""
+    """The faults of a mapping."""
     spec = item.spec
     if isinstance(spec, ToolSpec):
         if spec.mcp is None:
-            yield from _mapped(item.ref, spec.http, spec.method, inputs.of_schema(spec.input_schema))
+            yield from _check_mapping(item.ref, spec.http, spec.method, inputs.of_schema(spec.input_schema))
         elif spec.service.path != "/":
             message = f'service.path "{spec.service.path}" is ignored when spec.mcp is set; move it to spec.mcp.path'
             yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=_SERVICE_PATH)
-        yield from _service_path(item.ref, spec.service.path)
+        yield from _check_service_path(item.ref, spec.service.path)
     elif isinstance(spec, ResourceSpec) and spec.http is not None:
-        yield from _service_path(item.ref, spec.service.path if spec.service else "/")
+        yield from _check_service_path(item.ref, spec.service.path if spec.service else "/")
         parsed = uri.parse(spec.uri_template) if spec.uri_template else None
         if not isinstance(parsed, str):
-            yield from _mapped(item.ref, spec.http, "GET", inputs.of_template(parsed))
+            yield from _check_mapping(item.ref, spec.http, "GET", inputs.of_template(parsed))
         if spec.http.pagination:
             message = "MCPResource does not support pagination; remove it or use an MCPTool"
             yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=(*_AT, "pagination"))
 
 
-def _service_path(ref: Ref, path: str) -> Iterator[Finding]:
+def _check_service_path(ref: Ref, path: str) -> Iterator[Finding]:
     for name in paths.placeholders(path):
         message = f'placeholder "{{{name}}}" is not substituted in service.path; move it to spec.http.path'
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=(name,), path=_SERVICE_PATH)
@@ -60,27 +60,27 @@ def _service_path(ref: Ref, path: str) -> Iterator[Finding]:
         yield Finding.of(reason, ref, message, subject=("service", subject), path=_SERVICE_PATH)
 
 
-def _mapped(ref: Ref, given: Http | None, method: str, known: Inputs) -> Iterator[Finding]:
+def _check_mapping(ref: Ref, given: Http | None, method: str, known: Inputs) -> Iterator[Finding]:
     http = given or _EMPTY
     for reason, subject, message in paths.template_faults(http.path, known):
         yield Finding.of(reason, ref, message, subject=("path", subject), path=(*_AT, "path"))
     for place, entries in (("query", http.query), ("headers", http.headers)):
         for index, entry in enumerate(entries):
-            yield from _entry(ref, entry, place, (*_AT, place, index), known)
+            yield from _check_entry(ref, entry, place, (*_AT, place, index), known)
     if http.body is not None:
         for reason, path, message in bodies.faults(http.body, method, known):
             yield Finding.of(reason, ref, message, path=(*_AT, "body", *path))
     if http.pagination is not None:
-        yield from _pagination(ref, http.pagination, http, known)
+        yield from _check_pagination(ref, http.pagination, http, known)
     mode = bodies.effective_mode(http.body, method)
-    unused = tuple(name for name in known.names if name not in _used(http, known))
-    # An object without a mapping of its own is as old as the API; it is told, not refused.
+    unused = tuple(name for name in known.names if name not in _used_arguments(http, known))
+    # Objects without a mapping were valid in the first version of the API, so this is only a warning for them.
     level = Level.WARNING if given is None else None
     for reason, name, message in bodies.leftover_faults(mode, unused, known):
         yield Finding.of(reason, ref, message, subject=("leftover", name), path=_AT, level=level)
 
 
-def _used(http: Http, known: Inputs) -> set[str]:
+def _used_arguments(http: Http, known: Inputs) -> set[str]:
     used = set(paths.placeholders(http.path))
     used |= {known.top(e.argument) for e in (*http.query, *http.headers) if e.argument is not None}
     if http.body is not None:
@@ -91,7 +91,7 @@ def _used(http: Http, known: Inputs) -> set[str]:
     return used
 
 
-def _entry(ref: Ref, entry: QueryEntry, place: str, at: Path, known: Inputs) -> Iterator[Finding]:
+def _check_entry(ref: Ref, entry: QueryEntry, place: str, at: Path, known: Inputs) -> Iterator[Finding]:
     if entry.argument is None:
         return
     found = known.find(entry.argument)
@@ -113,7 +113,7 @@ def _entry(ref: Ref, entry: QueryEntry, place: str, at: Path, known: Inputs) -> 
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
 
 
-def _pagination(ref: Ref, pages: Pagination, http: Http, known: Inputs) -> Iterator[Finding]:
+def _check_pagination(ref: Ref, pages: Pagination, http: Http, known: Inputs) -> Iterator[Finding]:
     at: Path = (*_AT, "pagination")
     if pages.cursor_argument in known.names:
         message = (

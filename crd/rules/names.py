@@ -1,4 +1,4 @@
-"""PURE. What one server serves, it serves under distinct names, URIs and paths."""
+"""PURE. The names, URIs and REST paths of one server are distinct."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REASONS = {
 
 
 def repeated(item: Object) -> Iterator[Finding]:
-    """An operation that wants a URI or a door which an earlier operation of the same object has."""
+    """Operations with a URI or REST path that an earlier operation of the same object already has."""
     first: dict[Claim, tuple[str | int, ...]] = {}
     for claim, place in manifest.claims(item):
         other = first.setdefault(claim, place)
@@ -39,7 +39,7 @@ def repeated(item: Object) -> Iterator[Finding]:
 
 
 def duplicates(snapshot: Snapshot, server: Ref, claim: Claim) -> Iterator[Finding]:
-    """Every holder of a claim on one server but the rightful one: the eldest, then by name."""
+    """A finding for each claimant of a claim on a server, except for the one to be served (see `seniority`)."""
     refs = snapshot.view(server).claimants.get(claim, ())
     if len(refs) < 2:
         return
@@ -58,10 +58,10 @@ def clash(
     path: tuple[str | int, ...] | None = None,
     level: Level = Level.ERROR,
 ) -> Finding:
-    """The finding that one object cannot be served because another one already is.
+    """The finding that an object conflicts with another one that the server already serves.
 
-    ``path`` is the field to name as the cause, if it is not the one that makes the claim. A warning is for servers that
-    prefer the incumbent: the object is admitted, and not served there.
+    ``path`` is the field at fault, if it is not the one that makes the claim. The level is a warning for servers that
+    prefer the incumbent: the object is admitted but not served there.
     """
     place = blamed.place(claim)
     message = f'{other} already serves "{claim.value}" on {server}; change {dotted(place)} or the labels of one of them'

@@ -1,4 +1,4 @@
-"""PURE. Path templates: every placeholder is declared, always there, one plain value; and no value leaves the path."""
+"""PURE. Path templates: placeholders are declared, required and scalar, and no value changes the path around it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["literal_faults", "placeholders", "template_faults"]
 
 Fault = tuple[Reason, str, str]
-"""Reason, subject, message."""
+"""Reason, subject and message."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*?)(\+?)\}")
 
@@ -29,7 +29,7 @@ def placeholders(path: str) -> tuple[str, ...]:
 
 
 def template_faults(path: str, inputs: Inputs) -> Iterator[Fault]:
-    """What is wrong with a path template."""
+    """The faults of a path template."""
     yield from literal_faults(path)
     for name in placeholders(path):
         found = inputs.find(name)
@@ -46,13 +46,13 @@ def template_faults(path: str, inputs: Inputs) -> Iterator[Fault]:
 
 
 def literal_faults(path: str) -> Iterator[Fault]:
-    """What would let a request leave the path, whatever the arguments."""
+    """The faults of the literal text and the structure of a path, whatever the arguments are."""
     for segment in path.split("/")[1:]:
         found = list(_PLACEHOLDER.finditer(segment))
         rest = unquote(_PLACEHOLDER.sub("", segment))
         whole = f'path segment "{segment}"'
         if not found:
-            yield from _plain(segment, rest)
+            yield from _check_literal(segment, rest)
         elif any(match[2] for match in found) and (len(found) > 1 or rest):
             message = (
                 f"{whole} holds more than {{{found[0][1]}+}}, which must be a whole segment; put slashes around it"
@@ -66,7 +66,7 @@ def literal_faults(path: str) -> Iterator[Fault]:
             yield Reason.UNSAFE_PATH, segment, message
 
 
-def _plain(segment: str, decoded: str) -> Iterator[Fault]:
+def _check_literal(segment: str, decoded: str) -> Iterator[Fault]:
     if decoded.partition(";")[0] in (".", ".."):
         yield Reason.UNSAFE_PATH, segment, f'path segment "{segment}" resolves to another path; write the resolved path'
     elif "%" in segment and ("/" in decoded or "\\" in decoded or any(ord(c) < 0x20 for c in decoded)):

@@ -1,4 +1,4 @@
-"""PURE. The placeholders of a prompt and its variables are the same."""
+"""PURE. The placeholders of a prompt correspond to its variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["undeclared_placeholders", "unused_variables"]
 
 
 def undeclared_placeholders(item: Object) -> Iterator[Finding]:
-    """Placeholders that no variable fills: the model would read an empty place."""
+    """Placeholders without a variable; they would be replaced by nothing."""
     if not isinstance(item.spec, PromptSpec):
         return
     declared = [variable.name for variable in item.spec.variables]
@@ -33,7 +33,7 @@ def undeclared_placeholders(item: Object) -> Iterator[Finding]:
 
 
 def unused_variables(item: Object) -> Iterator[Finding]:
-    """Variables that no text uses: whoever fills them in is not heard."""
+    """Variables that no text uses; their values would have no effect."""
     if not isinstance(item.spec, PromptSpec):
         return
     used = {name for _, text in item.spec.texts for name in template.placeholders(text)}

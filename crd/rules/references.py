@@ -1,4 +1,7 @@
-"""PURE. What an object names exists and may be used. Absence warns: files may be applied in any order."""
+"""PURE. Objects that another object refers to exist, and it may use them.
+
+A missing object is only a warning, because files may be applied in any order.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ __all__ = ["backends", "mounts"]
 
 
 def backends(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
-    """Services that are not there, lack the port, lead out of the cluster, or may not be called from here."""
+    """Services that do not exist, lack the port, resolve outside the cluster, or may not be called."""
     for backend in fact.backends:
-        yield from _backend(snapshot, fact, backend)
+        yield from _check_backend(snapshot, fact, backend)
 
 
-def _backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: BackendRef) -> Iterator[Finding]:
+def _check_backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: BackendRef) -> Iterator[Finding]:
     subject: tuple[str, ...] = (backend.service.key,)
     at = backend.path
     if isinstance(fact, MemberFact) and not snapshot.granted(fact.ref, backend.service):
@@ -60,7 +63,7 @@ def _backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: Backend
 
 
 def mounts(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
-    """Secrets and ConfigMaps that are not there; nothing where nobody may list them."""
+    """Secrets and ConfigMaps that do not exist; nothing for kinds that the snapshot does not know."""
     for mount in fact.mounts:
         if snapshot.knows(mount.ref.kind) and snapshot.get(mount.ref) is None:
             message = f"{mount.ref} does not exist, so calls fail; create it or correct {dotted(mount.path)}"

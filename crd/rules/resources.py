@@ -1,4 +1,4 @@
-"""PURE. The URIs of resources, and the operations of the first form of the API."""
+"""PURE. The URIs and operations of resources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Path = tuple[str | int, ...]
 
 
 def invalid_uris(item: Object) -> Iterator[Finding]:
-    """URIs that are none (RFC 3986), and templates that cannot be matched (RFC 6570)."""
+    """Invalid URIs (RFC 3986), and URI templates that are invalid or not supported (RFC 6570)."""
     spec = item.spec
     if not isinstance(spec, ResourceSpec):
         return
@@ -34,14 +34,14 @@ def invalid_uris(item: Object) -> Iterator[Finding]:
         if wrong:
             yield Finding.of(Reason.INVALID_URI, item.ref, f'"{text}" is not a valid URI: {wrong}', path=path)
     if spec.uri_template:
-        yield from _template(item.ref, spec.uri_template, ("spec", "uriTemplate"), variables=True)
+        yield from _check_template(item.ref, spec.uri_template, ("spec", "uriTemplate"), variables=True)
     for index, operation in enumerate(spec.operations or ()):
         if operation.uri_template:
             at = ("spec", "operations", index, "uriTemplate")
-            yield from _template(item.ref, operation.uri_template, at, variables=False)
+            yield from _check_template(item.ref, operation.uri_template, at, variables=False)
 
 
-def _template(ref: Ref, text: str, at: Path, *, variables: bool) -> Iterator[Finding]:
+def _check_template(ref: Ref, text: str, at: Path, *, variables: bool) -> Iterator[Finding]:
     parsed = uri.parse(text)
     if isinstance(parsed, str):
         yield Finding.of(Reason.INVALID_URI_TEMPLATE, ref, f'"{text}" is not a valid URI template: {parsed}', path=at)
@@ -51,15 +51,15 @@ def _template(ref: Ref, text: str, at: Path, *, variables: bool) -> Iterator[Fin
 
 
 def invalid_operations(item: Object) -> Iterator[Finding]:
-    """Placeholders that are no parameters, and parameters that nobody can give."""
+    """Placeholders that are not declared, and parameters that are not sent or that callers cannot set."""
     spec = item.spec
     for index, operation in enumerate((spec.operations or ()) if isinstance(spec, ResourceSpec) else ()):
         at: Path = ("spec", "operations", index)
-        yield from _placeholders(item.ref, operation, at)
-        yield from _parameters(item.ref, operation, at)
+        yield from _check_placeholders(item.ref, operation, at)
+        yield from _check_parameters(item.ref, operation, at)
 
 
-def _placeholders(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]:
+def _check_placeholders(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]:
     declared = {parameter.name for parameter in operation.parameters if parameter.in_ == "path"}
     for path, text in ((("ingressPath",), operation.ingress_path), (("service", "path"), operation.service.path)):
         for name in paths.placeholders(text):
@@ -74,7 +74,7 @@ def _placeholders(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]
             yield Finding.of(reason, ref, message, subject=(*map(str, place), subject), path=place)
 
 
-def _parameters(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]:
+def _check_parameters(ref: Ref, operation: Operation, at: Path) -> Iterator[Finding]:
     stated = operation.uri_template if operation.method == "GET" else None
     parsed = uri.parse(stated) if stated else None
     given = set(parsed.variables) if isinstance(parsed, uri.UriTemplate) else None

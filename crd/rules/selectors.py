@@ -1,4 +1,4 @@
-"""PURE. A server's selectors are well formed, say what they mean, and find something."""
+"""PURE. The selectors of a server are well formed, explicit and match objects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-
 
 
 def empty_selector(item: Object) -> Iterator[Finding]:
-    """A selector without conditions that does not say that it means every object of the namespace."""
+    """Selectors without conditions that do not set selectAll."""
     for path, selector in _selectors(item):
         if not (selector.match_labels or selector.match_expressions or selector.select_all):
             message = (
@@ -40,7 +40,7 @@ def empty_selector(item: Object) -> Iterator[Finding]:
 
 
 def invalid_selector(item: Object) -> Iterator[Finding]:
-    """Keys and values that no label can have, a wrong number of values, conditions beside selectAll."""
+    """Invalid keys and values, a wrong number of values, and conditions next to selectAll."""
     for at, selector in _selectors(item):
         for path, message in _faults(selector):
             yield Finding.of(Reason.INVALID_SELECTOR, item.ref, message, path=(*at, *path))
@@ -87,9 +87,9 @@ def _value_fault(path: Path, value: str) -> Iterator[tuple[Path, str]]:
 
 
 def selects_nothing(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
-    """A selector that finds nothing, with the labels of the namespace that come nearest to it.
+    """Selectors that match nothing, with the most similar labels of the namespace.
 
-    toolSelector finds something if any kind that it stands for does.
+    toolSelector matches something if it matches an object of any kind without a selector of its own.
     """
     view = snapshot.view(server.ref)
     kinds = tuple(kind for kind in MEMBER_KINDS if server.selector_of(kind) is server.selector)
@@ -112,14 +112,16 @@ def _nothing(
 
 
 def _labels_nearby(snapshot: Snapshot, namespace: str, kinds: tuple[Kind, ...], selector: Selector) -> str:
-    """Of the labels of the namespace's first hundred members of each kind: those most like the wished ones, else the
-    most frequent; three at most."""
+    """At most three labels of members in the namespace: those similar to the selector first, then the most frequent.
+
+    Only the first hundred members of each kind are considered.
+    """
     counts: Counter[str] = Counter()
     for kind in kinds:
         for _, ref in zip(range(100), snapshot.refs(kind, namespace), strict=False):
             member = snapshot.member(ref)
             counts.update(f"{key}={value}" for key, value in (member.labels if member else {}).items())
     frequent = sorted(sorted(counts), key=lambda label: -counts[label])
-    wished = [f"{r.key}={value}" for r in selector.requirements for value in sorted(r.values)]
-    alike = [near for wish in wished for near in difflib.get_close_matches(wish, frequent, n=1, cutoff=0.7)]
-    return ", ".join([*dict.fromkeys([*alike, *frequent])][:3])
+    selected = [f"{r.key}={value}" for r in selector.requirements for value in sorted(r.values)]
+    similar = [near for label in selected for near in difflib.get_close_matches(label, frequent, n=1, cutoff=0.7)]
+    return ", ".join([*dict.fromkeys([*similar, *frequent])][:3])

@@ -1,4 +1,4 @@
-"""PURE. What a server as a whole promises: its way in, its names, its limits and the size of its catalog."""
+"""PURE. A server as a whole: its Ingress, served names, limits, timeouts and the size of its catalog."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NAMES = (Space.TOOL_NAME, Space.PROMPT_NAME)
 
 
 def public_without_auth(item: Object) -> Iterator[Finding]:
-    """A server that is reached from outside and asks nobody who they are."""
+    """A server with an Ingress but without authentication."""
     spec = item.spec
     if isinstance(spec, ServerSpec) and spec.ingress and (spec.auth is None or spec.auth.type == "None"):
         message = f"anyone who can reach {spec.ingress.host} can use the server; set spec.auth or remove spec.ingress"
@@ -40,7 +40,7 @@ def public_without_auth(item: Object) -> Iterator[Finding]:
 
 
 def long_names(item: Object) -> Iterator[Finding]:
-    """Served names that some clients cut or refuse (several model providers take 64 characters)."""
+    """Served names that some clients truncate or reject (several model providers allow 64 characters)."""
     for claim in item.fact.claims if isinstance(item.fact, MemberFact) else ():
         if claim.space in _NAMES and len(claim.value) > LONG:
             message = (
@@ -50,7 +50,7 @@ def long_names(item: Object) -> Iterator[Finding]:
 
 
 def prefixed_names(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
-    """Names that are too long with the server's prefix."""
+    """Names that are too long with the prefix of the server."""
     name = member.served_name
     if name is None or not server.prefix:
         return
@@ -65,7 +65,7 @@ def prefixed_names(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
 
 
 def long_timeouts(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
-    """A time-out that the server's own ends before."""
+    """A timeout of a member that exceeds the timeout of the server."""
     if member.timeout > server.request_timeout:
         message = (
             f"{member.timeout:g} s exceeds spec.config.requestTimeout of {server.ref} ({server.request_timeout:g} s), "
@@ -81,7 +81,7 @@ def _of_member(
 
 
 def unmatched_limits(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
-    """Rate limits of tools that the server does not serve."""
+    """Rate limits for tools that the server does not serve."""
     claimants = snapshot.view(server.ref).claimants
     for name in server.limited:
         bare = name.removeprefix(server.prefix)
@@ -96,7 +96,10 @@ def unmatched_limits(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding
 
 
 def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool) -> Iterator[Finding]:
-    """Another server has the host and path of this one's Ingress. The eldest has it by right, unless always blamed."""
+    """Another server uses the host and path of this server's Ingress.
+
+    The oldest server keeps them and gets no finding, unless ``blame_always``.
+    """
     if server.ingress_key is None:
         return
     facts = (snapshot.server(ref) for ref in snapshot.servers_at(server.ingress_key) if ref != server.ref)
@@ -115,7 +118,7 @@ def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool)
 
 
 def catalog_size(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
-    """A catalog that no ConfigMap can hold, or nearly none."""
+    """A catalog that exceeds the size of a ConfigMap, or 80 % of it."""
     weight = snapshot.view(server.ref).weight
     if weight <= catalogs.LIMIT * 0.8:
         return

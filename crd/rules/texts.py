@@ -1,4 +1,4 @@
-"""PURE. Texts that a model reads: there, long enough to choose by, and without characters that hide or reorder."""
+"""PURE. Texts that a model reads: descriptions of sufficient length, no invisible characters, consistent hints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["contradictory_hints", "unsafe_texts", "weak_description"]
 Path = tuple[str | int, ...]
 
 SHORTEST = 20
-# Controls but tab and line ends; bidirectional controls (UTS 55); what is not seen at all; the tag characters.
+# Control characters other than tab and line ends, bidirectional controls (UTS 55), invisible and tag characters.
 _UNSAFE = re.compile(
     "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u2069"
     "\\ufeff\\U000e0000-\\U000e007f]"
@@ -31,7 +31,7 @@ _UNSAFE = re.compile(
 
 
 def weak_description(item: Object) -> Iterator[Finding]:
-    """A tool, prompt or resource that a model cannot choose by its description."""
+    """A missing description, or one that is too short for a model to choose by."""
     if not isinstance(item.spec, ToolSpec | PromptSpec | ResourceSpec):
         return
     text = item.spec.description.strip()
@@ -42,7 +42,7 @@ def weak_description(item: Object) -> Iterator[Finding]:
 
 
 def unsafe_texts(item: Object) -> Iterator[Finding]:
-    """Characters that a person who reviews a text does not see as a model does."""
+    """Characters that are invisible to reviewers but not to a model."""
     for path, text in _texts(item):
         found = _UNSAFE.search(text)
         if found:
@@ -55,7 +55,7 @@ def unsafe_texts(item: Object) -> Iterator[Finding]:
 
 
 def contradictory_hints(item: Object) -> Iterator[Finding]:
-    """Hints that contradict the method, or one another (MCP: destructiveHint has no meaning for what only reads)."""
+    """Hints that contradict the method or each other (MCP: destructiveHint has no meaning with readOnlyHint)."""
     spec = item.spec
     if not isinstance(spec, ToolSpec) or spec.annotations is None:
         return

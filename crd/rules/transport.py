@@ -1,4 +1,4 @@
-"""PURE. What goes with a request, and how its reply is read: headers, retries, TLS, statuses."""
+"""PURE. How requests are sent and replies are read: headers, retries, TLS and statuses."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["insecure_tls", "invalid_response", "unsafe_headers", "unsafe_retries
 Path = tuple[str | int, ...]
 
 _FORBIDDEN = re.compile(FORBIDDEN_HEADERS)
-# Credentials may be set out of a Secret; what frames a message and what MCP decides by may not.
+# Headers that must not come from a Secret either: those of framing and connections, and those of MCP.
 _FRAMING = re.compile("host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|mcp-.*")
-_NEVER_TOLD = re.compile("set-cookie2?|www-authenticate|proxy-authenticate")
+_NEVER_RETURNED = re.compile("set-cookie2?|www-authenticate|proxy-authenticate")
 _VALUE = re.compile(HEADER_VALUE)
 
 
 def unsafe_retries(item: Object) -> Iterator[Finding]:
-    """Calls that would be sent again although a second one may do a second thing (RFC 9110, 9.2.2)."""
+    """Retries of calls that are not idempotent (RFC 9110, 9.2.2)."""
     spec = item.spec
     if not isinstance(spec, ToolSpec) or spec.retries is None or spec.retries.attempts == 0:
         return
@@ -42,7 +42,7 @@ def unsafe_retries(item: Object) -> Iterator[Finding]:
 
 
 def insecure_tls(item: Object) -> Iterator[Finding]:
-    """A certificate that nobody looks at."""
+    """TLS without verification of the certificate."""
     spec = item.spec
     if isinstance(spec, ToolSpec | ResourceSpec) and spec.tls and spec.tls.insecure_skip_verify:
         message = "certificates are not verified, so calls can be intercepted; remove this and set tls.caSecretName"
@@ -50,24 +50,24 @@ def insecure_tls(item: Object) -> Iterator[Finding]:
 
 
 def unsafe_headers(item: Object) -> Iterator[Finding]:
-    """Headers that a mapping must not set, and values that are none."""
+    """Headers that an author must not control, invalid values, and headers that are set twice."""
     spec = item.spec
     if not isinstance(spec, ToolSpec | ResourceSpec):
         return
-    found = list(_mapped(spec))
+    found = list(_mapped_headers(spec))
     for index, source in enumerate(spec.headers_from):
         if _FRAMING.fullmatch(source.name.lower()):
             found.append(
                 (("headersFrom", index, "name"), f'"{source.name}" is set by the MCP server itself; remove it')
             )
     if isinstance(spec, ToolSpec):
-        found += _forwarded(spec)
+        found += _forwarded_headers(spec)
     for path, message in found:
         yield Finding.of(Reason.UNSAFE_HEADER, item.ref, message, path=("spec", *path))
-    yield from _repeated(item, spec)
+    yield from _repeated_headers(item, spec)
 
 
-def _mapped(spec: ToolSpec | ResourceSpec) -> Iterator[tuple[Path, str]]:
+def _mapped_headers(spec: ToolSpec | ResourceSpec) -> Iterator[tuple[Path, str]]:
     for index, header in enumerate(spec.http.headers if spec.http else ()):
         at: Path = ("http", "headers", index)
         if _FORBIDDEN.fullmatch(header.name.lower()):
@@ -83,7 +83,7 @@ def _mapped(spec: ToolSpec | ResourceSpec) -> Iterator[tuple[Path, str]]:
                 yield path, f'"{parameter.name}" must not be set by a parameter; remove it'
 
 
-def _forwarded(spec: ToolSpec) -> Iterator[tuple[Path, str]]:
+def _forwarded_headers(spec: ToolSpec) -> Iterator[tuple[Path, str]]:
     for index, header in enumerate(spec.forward_headers):
         if _FORBIDDEN.fullmatch(header.name.lower()):
             yield ("forwardHeaders", index, "name"), f'"{header.name}" must not be forwarded; remove it'
@@ -92,8 +92,8 @@ def _forwarded(spec: ToolSpec) -> Iterator[tuple[Path, str]]:
             yield ("forwardHeaders", index, "backendHeader"), message
 
 
-def _repeated(item: Object, spec: ToolSpec | ResourceSpec) -> Iterator[Finding]:
-    """One header from two sources; the names of headers know no case (RFC 9110, 5.1)."""
+def _repeated_headers(item: Object, spec: ToolSpec | ResourceSpec) -> Iterator[Finding]:
+    """Headers that two entries set; header names are case-insensitive (RFC 9110, 5.1)."""
     named: list[tuple[Path, str]] = [
         (("spec", "http", "headers", i, "name"), h.name) for i, h in enumerate(spec.http.headers if spec.http else ())
     ]
@@ -111,13 +111,13 @@ def _repeated(item: Object, spec: ToolSpec | ResourceSpec) -> Iterator[Finding]:
 
 
 def invalid_response(item: Object) -> Iterator[Finding]:
-    """A way to read replies that contradicts itself."""
+    """Settings of the reply that contradict each other."""
     spec = item.spec
     if not isinstance(spec, ToolSpec | ResourceSpec) or spec.response is None:
         return
     at: Path = ("spec", "response")
     for index, name in enumerate(spec.response.headers):
-        if _NEVER_TOLD.fullmatch(name.lower()):
+        if _NEVER_RETURNED.fullmatch(name.lower()):
             message = f'"{name}" must not be passed to clients; remove it'
             yield Finding.of(Reason.UNSAFE_HEADER, item.ref, message, path=(*at, "headers", index))
     schema = isinstance(spec, ToolSpec) and spec.output_schema is not None

@@ -226,7 +226,7 @@ def test_each_form_of_a_resource_is_asked_for_as_what_it_is() -> None:
     read = resource(uri="urn:a", service=SERVICE, http={})
     with pytest.raises(ValueError, match="MCPTool shop/a has no service"):
         assembly.http_resource(REF, "r", content, Snapshot())
-    with pytest.raises(ValueError, match="MCPTool shop/a holds no content"):
+    with pytest.raises(ValueError, match="MCPTool shop/a has no content"):
         assembly.inline_resource(REF, "r", read)
 
 
