@@ -1,4 +1,4 @@
-"""Makes key pairs and certificates: the one place where keys and serial numbers come from."""
+"""Creates key pairs and certificates; no other module generates keys or serial numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAF_LIFETIME", "authority", "leaf"]
 
 LEAF_LIFETIME = timedelta(days=7)
-# Clocks differ; a certificate that is valid from this very moment is refused by one that is behind.
+# Clocks differ: a machine whose clock is behind would not accept a certificate that is valid from this moment on.
 BACKDATE = timedelta(minutes=5)
 
 

@@ -1,4 +1,8 @@
-"""The webhook's own certificate: signed in memory by the CA in the Secret, renewed at half its life or with the CA."""
+"""The webhook's own certificates: signed in memory by the CA in the Secret, renewed at half their life or with the CA.
+
+There are two. The webhook serves with the one that the current CA signed. A second port serves with one of the next CA
+while there is a next CA, so that the controller can prove that an API server trusts it before it becomes current.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,13 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from certs import authority, issuance, secret
+from certs.authority import Authority
 from certs.tls import HotContext
 from cluster import objects, resources
 from cluster.transport import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from certs.authority import Pair
@@ -25,8 +30,8 @@ __all__ = ["Keeper", "names"]
 
 logger = logging.getLogger(__name__)
 
-# Time is judged by the wall clock, often: a machine that was suspended must not miss its renewal.
-INTERVAL = 20.0
+# The validity is checked by the wall clock, often: a machine that was suspended must not miss its renewal.
+INTERVAL = 10.0
 FIRST_INTERVAL = 0.5
 
 
@@ -42,54 +47,100 @@ def names(service: str, namespace: str, extra: Sequence[str] = ()) -> tuple[str,
 
 
 class Keeper:
-    """Holds the certificate in use. Reads one Secret; writes nothing."""
+    """Holds the certificates in use. Reads one Secret; writes nothing.
+
+    ``context`` serves reviews, ``next_context`` the proof of the next CA; both are None until there is a CA.
+    """
 
     def __init__(
-        self, transport: Transport, *, namespace: str, name: str, hosts: Sequence[str], now: Callable[[], datetime]
+        self,
+        transport: Transport,
+        *,
+        namespace: str,
+        name: str,
+        hosts: Sequence[str],
+        now: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = transport
         self._namespace = namespace
         self._name = name
-        self._hosts = tuple(hosts)
         self._now = now
-        self._signer: Pair | None = None
-        self._leaf: Pair | None = None
-        self.context: HotContext | None = None
+        self._sleep = sleep
+        self._serving = _Leaf(hosts)
+        self._proving = _Leaf(hosts)
 
-    async def first(self) -> HotContext:
-        """Wait for the CA, however long it takes to be made, and sign with it."""
-        while self.context is None:
-            await self._renew()
-            if self.context is None:
-                await asyncio.sleep(FIRST_INTERVAL)
-        return self.context
+    @property
+    def context(self) -> HotContext | None:
+        """The TLS context that serves reviews."""
+        return self._serving.context
+
+    @property
+    def next_context(self) -> HotContext | None:
+        """The TLS context whose certificate is signed by the next CA, if there is one."""
+        return self._proving.context
+
+    async def first(self) -> tuple[HotContext, HotContext]:
+        """Both contexts, as soon as there is a CA, however long that takes."""
+        while True:
+            await self.renew()
+            if self.context is not None and self.next_context is not None:
+                return self.context, self.next_context
+            await self._sleep(FIRST_INTERVAL)
 
     async def run(self) -> None:
-        """Renew for ever."""
+        """Renew until cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL)
-            await self._renew()
+            await self._sleep(INTERVAL)
+            await self.renew()
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Read the CA, and sign anew what has to be. Whatever fails is logged, and the certificates stay."""
         try:
             found = await objects.get(self._transport, resources.SECRETS, self._namespace, self._name)
         except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
             logger.warning("reading the CA in Secret %s/%s: %s", self._namespace, self._name, error)
             return
-        ca, now = secret.parse(found), self._now()
-        if ca is None or not authority.is_alive(ca.current.certificate, now):
-            logger.info("waiting for a CA in Secret %s/%s", self._namespace, self._name)
-            return
-        if self._leaf and ca.current == self._signer and not authority.renewal_due(self._leaf.certificate, now, 1 / 2):
-            return
+        now = self._now()
+        held = authority.repaired(secret.parse(found) or Authority(None), (), now)
+        serving = held.current
+        if serving is None and (self._serving.context is None or self._serving.is_due(now)):
+            # The API servers get to know the next CA as soon as it is in the Secret; a certificate of it is better
+            # than none.
+            serving = held.following
+        if serving is None:
+            what = "waiting for one" if self._serving.context is None else "the certificate in use stays"
+            logger.warning("Secret %s/%s holds no CA that can sign: %s", self._namespace, self._name, what)
+        for leaf, signer in ((self._serving, serving), (self._proving, held.following or serving)):
+            if signer is not None and leaf.renew(signer, now):
+                logger.info("signed a certificate by CA %s", authority.fingerprint(signer.certificate)[:16])
+
+
+class _Leaf:
+    """One certificate in use, and the context that serves it."""
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self.context: HotContext | None = None
+        self._hosts = tuple(hosts)
+        self._signer: Pair | None = None
+        self._pair: Pair | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether half of the certificate's life is over, or there is none."""
+        return self._pair is None or authority.renewal_due(self._pair.certificate, now, 1 / 2)
+
+    def renew(self, signer: Pair, now: datetime) -> bool:
+        """Sign anew, if the CA has changed or the certificate is due; whether that was so."""
+        if signer == self._signer and not self.is_due(now):
+            return False
         try:
-            pair = issuance.leaf(ca.current, self._hosts, now)
+            pair = issuance.leaf(signer, self._hosts, now)
             if self.context is None:
                 self.context = HotContext(pair)
             else:
                 self.context.swap(pair)
         except (ValueError, TypeError, ssl.SSLError):
-            logger.exception("the CA in Secret %s/%s cannot sign", self._namespace, self._name)
-            return
-        self._signer, self._leaf = ca.current, pair
-        logger.info("signed a certificate for %s", self._hosts[0])
+            logger.exception("the CA cannot sign")
+            return False
+        self._signer, self._pair = signer, pair
+        return True

@@ -1,39 +1,58 @@
-"""PURE. The CA as it stands in its Secret."""
+"""PURE. The CA as it is stored in its Secret.
+
+``tls.crt`` and ``tls.key`` are the current CA, ``next.crt`` and ``next.key`` the next one, ``previous.crt`` the
+certificates of replaced ones. ``signer`` is the fingerprint of the CA that may sign: a pair that somebody else puts in
+place of the current one does not match it, and signs nothing, because no API server trusts it yet.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Any
 
-from certs.authority import Authority, Pair
+from certs.authority import Authority, Pair, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["manifest", "parse"]
+__all__ = ["certificates", "manifest", "parse"]
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n?")
 
 
 def parse(secret: Mapping[str, Any] | None) -> Authority | None:
-    """The CA in a Secret; None if there is no Secret, or no pair in it."""
-    data = (secret or {}).get("data") or {}
-    try:
-        parts = {name: base64.b64decode(value, validate=True) for name, value in data.items()}
-    except (binascii.Error, TypeError):
+    """The CA in a Secret, None if there is no Secret. What it holds may be damaged; see `certs.authority.repaired`."""
+    if secret is None:
         return None
-    if not parts.get("tls.crt") or not parts.get("tls.key"):
-        return None
-    following = Pair(parts["next.crt"], parts["next.key"]) if parts.get("next.crt") and parts.get("next.key") else None
-    return Authority(Pair(parts["tls.crt"], parts["tls.key"]), following, parts.get("previous.crt") or None)
+    parts = dict(_decoded(secret.get("data") or {}))
+    current = Pair(parts.get("tls.crt", b""), parts.get("tls.key", b""))
+    following = Pair(parts.get("next.crt", b""), parts.get("next.key", b""))
+    signer = parts.get("signer", b"").decode(errors="replace")
+    return Authority(
+        current if signer and fingerprint(current.certificate) == signer else None,
+        following if following.certificate else None,
+        certificates(parts.get("previous.crt", b"")),
+    )
+
+
+def certificates(bundle: bytes) -> tuple[bytes, ...]:
+    """The PEM certificates in a bundle, one by one."""
+    return tuple(found.rstrip(b"\n") + b"\n" for found in _CERTIFICATE.findall(bundle))
 
 
 def manifest(namespace: str, name: str, authority: Authority, resource_version: str | None = None) -> dict[str, Any]:
     """The Secret that holds this CA; with a resourceVersion, it replaces only that state of it."""
-    parts = {"tls.crt": authority.current.certificate, "tls.key": authority.current.key}
+    # The type demands both entries, also while nothing can sign.
+    parts = {"tls.crt": b"", "tls.key": b""}
+    if authority.current:
+        parts = {"tls.crt": authority.current.certificate, "tls.key": authority.current.key}
+        parts["signer"] = fingerprint(authority.current.certificate).encode()
     if authority.following:
         parts |= {"next.crt": authority.following.certificate, "next.key": authority.following.key}
     if authority.previous:
-        parts["previous.crt"] = authority.previous
+        parts["previous.crt"] = b"".join(authority.previous)
     metadata: dict[str, Any] = {
         "namespace": namespace,
         "name": name,
@@ -48,3 +67,11 @@ def manifest(namespace: str, name: str, authority: Authority, resource_version: 
         "type": "kubernetes.io/tls",
         "data": {key: base64.b64encode(value).decode() for key, value in parts.items()},
     }
+
+
+def _decoded(data: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
+    for name, value in data.items():
+        try:
+            yield name, base64.b64decode(value, validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            continue

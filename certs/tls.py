@@ -1,8 +1,7 @@
-"""A server's TLS whose certificate can be changed while it serves.
+"""TLS of a server whose certificate can be replaced while it serves.
 
-Every certificate gets a context of its own, handed out in the SNI callback (which OpenSSL also calls for clients
-without SNI). A certificate loaded into the context in use would, if it does not fit its key, spoil every later
-handshake.
+Each certificate gets a context of its own, which the SNI callback selects (OpenSSL calls it for clients without SNI
+too). Loading a certificate into the context in use would break every later handshake if it does not fit its key.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ __all__ = ["HotContext"]
 
 
 class HotContext:
-    """``outer`` is for the listening socket; `swap` changes what new connections are shown."""
+    """``outer`` is for the listening socket; `swap` replaces the certificate of new connections."""
 
     def __init__(self, pair: Pair) -> None:
         self._current = _context(pair)
         self.outer = _context(pair)
-        self.outer.sni_callback = self._chosen
+        self.outer.sni_callback = self._choose
 
     def swap(self, pair: Pair) -> None:
-        """Serve this certificate from now on. Raises ssl.SSLError, keeping the old one, if it does not fit its key."""
+        """Serve this certificate from now on. Raises ssl.SSLError and keeps the old one if it does not fit its key."""
         self._current = _context(pair)
 
-    def _chosen(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str, _outer: ssl.SSLContext) -> None:
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str, _outer: ssl.SSLContext) -> None:
         connection.context = self._current
 
 
@@ -37,7 +36,7 @@ def _context(pair: Pair) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    # OpenSSL takes files only; this one exists in memory and nowhere else.
+    # OpenSSL reads certificates from files only; this file exists in memory alone.
     descriptor = os.memfd_create("certificate")
     try:
         os.write(descriptor, pair.certificate + pair.key)

@@ -61,7 +61,7 @@ _EXAMPLES_CONTROLLER = """\
 examples:
   mcp-operator controller
   mcp-operator controller --kubeconfig ~/.kube/config --runtime-image localhost/mcp-operator:dev \\
-    --webhook-url https://host.k3d.internal:8443
+    --webhook-url https://host.k3d.internal:8443 --webhook-next-url https://host.k3d.internal:8444
 """
 _EXAMPLES_SERVE = """\
 examples:
@@ -131,6 +131,9 @@ def _add_webhook(commands: Commands) -> None:
     parser = _add(commands, "webhook", "answer the API server's AdmissionReviews", description, _EXAMPLES_WEBHOOK)
     _add_cluster_options(parser)
     parser.add_argument("--port", type=int, default=8443, help="HTTPS port (default: 8443)")
+    parser.add_argument(
+        "--next-port", type=int, default=8444, help="HTTPS port with a certificate of the next CA (default: 8444)"
+    )
     parser.add_argument("--service", default="mcp-operator-webhook", help="Service that the API server calls")
     parser.add_argument(
         "--name",
@@ -150,6 +153,7 @@ def _run_webhook(arguments: argparse.Namespace) -> int:
         service=arguments.service,
         host=arguments.host,
         port=arguments.port,
+        next_port=arguments.next_port,
         health_port=arguments.health_port,
         hosts=tuple(arguments.name),
         context=arguments.context,
@@ -171,6 +175,7 @@ def _add_controller(commands: Commands) -> None:
     parser.add_argument("--runtime-image", help="image of MCPServers without spec.image (default: that of this pod)")
     parser.add_argument("--webhook-service", default="mcp-operator-webhook", help="Service of the webhook")
     parser.add_argument("--webhook-url", help="https://host:port of a webhook that runs outside the cluster")
+    parser.add_argument("--webhook-next-url", help="https://host:port of its --next-port")
     parser.add_argument(
         "--pod-access", choices=("direct", "proxy"), default="direct", help="reach pods by IP or via the API server"
     )
@@ -186,6 +191,7 @@ def _run_controller(arguments: argparse.Namespace) -> int:
         runtime_image=arguments.runtime_image,
         webhook_service=arguments.webhook_service,
         webhook_url=arguments.webhook_url,
+        webhook_next_url=arguments.webhook_next_url,
         host=arguments.host,
         health_port=arguments.health_port,
         context=arguments.context,

@@ -19,8 +19,12 @@ def application(
     registry: CollectorRegistry,
     unready: Callable[[], str | None],
     hung: Callable[[], str | None] = lambda: None,
+    note: Callable[[], str | None] = lambda: None,
 ) -> web.Application:
-    """``unready`` says in a few words why the process should get no requests, or None; ``hung`` why it must restart."""
+    """``unready`` says in a few words why the process should get no requests, or None; ``hung`` why it must restart.
+
+    ``note`` is what a person should know of a process that is ready.
+    """
 
     async def healthz(_request: web.Request) -> web.Response:
         why = hung()
@@ -28,7 +32,9 @@ def application(
 
     async def readyz(_request: web.Request) -> web.Response:
         why = unready()
-        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
+        remark = note()
+        text = why or (f"ok, but {remark}" if remark else "ok")
+        return web.Response(text=f"{text}\n", status=503 if why else 200)
 
     async def metrics(_request: web.Request) -> web.Response:
         body = exposition.generate_latest(registry)  # type: ignore[no-untyped-call]

@@ -32,3 +32,14 @@ class Metrics:
             "When the canary was last refused as it should be.",
             registry=self.registry,
         )
+        self.canary_failures = Counter(
+            "mcp_operator_admission_canary_failures",
+            "Canaries that the webhook did not refuse.",
+            registry=self.registry,
+        )
+        self.repairs = Counter(
+            "mcp_operator_admission_repairs",
+            "Foreign edits of a webhook configuration that were undone.",
+            ("configuration",),
+            registry=self.registry,
+        )

@@ -7,7 +7,7 @@ import logging
 import random  # noqa: TID251 -- an entry point: jitter of watches, no secret
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import aiohttp
@@ -18,7 +18,7 @@ from cluster.election import Election
 from cluster.informers import informer
 from cluster.workqueue import Workqueue
 from controller.cache import Cache
-from controller.installation.installer import Publication
+from controller.installation.installer import SETTLING, Installer
 from controller.installation.registration import ServiceTarget, UrlTarget
 from controller.metrics import Metrics
 from controller.pods import DirectPods, ProxiedPods
@@ -40,7 +40,8 @@ logger = logging.getLogger(__name__)
 class Settings:
     """``runtime_image`` is the image of servers that name none; without it, that of this very pod.
 
-    ``webhook_url`` is set where the webhook runs as a process, outside the cluster.
+    ``webhook_url`` is set where the webhook runs as a process, outside the cluster; ``webhook_next_url`` is where that
+    process serves a certificate of the next CA, and ``ca_settling_seconds`` how long the proof of that CA has to hold.
     """
 
     namespace: str
@@ -48,9 +49,10 @@ class Settings:
     runtime_image: str | None = None
     lease: str = "mcp-operator-controller"
     ca_secret: str = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
-    cluster_role: str = "mcp-operator-controller"
     webhook_service: str = "mcp-operator-webhook"
     webhook_url: str | None = None
+    webhook_next_url: str | None = None
+    ca_settling_seconds: float = SETTLING.total_seconds()
     host: str = "0.0.0.0"  # noqa: S104 -- a pod's server
     health_port: int = 9090
     context: str | None = None
@@ -81,7 +83,11 @@ async def _work(settings: Settings, transport: Transport, session: aiohttp.Clien
         transport, queue.add, clock=clock, count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc()
     )
 
+    # That of the term in which this process leads.
+    installer: Installer | None = None
+
     async def lead() -> None:
+        nonlocal installer
         pods = DirectPods(session) if settings.pod_access == "direct" else ProxiedPods(transport)
         image = settings.runtime_image or await _own_image(transport, settings)
         reconciler = Reconciler(
@@ -90,14 +96,20 @@ async def _work(settings: Settings, transport: Transport, session: aiohttp.Clien
         metrics.leader.set(1)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_publication(settings, transport, metrics).run())
+                installer = _installer(settings, transport, metrics, clock)
+                group.create_task(installer.run())
                 for each in cache.informers:
                     await each.synced.wait()
                 group.create_task(reconciler.run())
         finally:
             metrics.leader.set(0)
+            installer = None
 
-    app = probes.application(metrics.registry, lambda: informer.unready(cache.informers))
+    app = probes.application(
+        metrics.registry,
+        lambda: informer.unready(cache.informers),
+        note=lambda: installer.trouble if installer else None,
+    )
     health = await probes.serve(app, settings.host, settings.health_port)
     tasks = [asyncio.create_task(each.run()) for each in cache.informers]
     tasks.append(asyncio.create_task(_run_forever(settings, transport, lead)))
@@ -128,16 +140,20 @@ async def _run_forever(settings: Settings, transport: Transport, lead: Callable[
             await asyncio.sleep(1)
 
 
-def _publication(settings: Settings, transport: Transport, metrics: Metrics) -> Publication:
+def _installer(settings: Settings, transport: Transport, metrics: Metrics, clock: Clock) -> Installer:
     url = settings.webhook_url
-    return Publication(
+    return Installer(
         transport,
         namespace=settings.namespace,
         ca_secret=settings.ca_secret,
-        cluster_role=settings.cluster_role,
-        target=UrlTarget(url) if url else ServiceTarget(settings.namespace, settings.webhook_service),
+        target=UrlTarget(url, settings.webhook_next_url or url)
+        if url
+        else ServiceTarget(settings.namespace, settings.webhook_service),
+        identity=settings.identity,
         metrics=metrics,
         now=utc,
+        clock=clock,
+        settling=timedelta(seconds=settings.ca_settling_seconds),
     )
 
 

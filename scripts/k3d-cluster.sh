@@ -51,6 +51,7 @@ build)
   k3d image import --cluster "$CLUSTER" "$IMAGE"
   ;;
 deploy)
+  kube apply -k manifests/base/crds
   kube apply -k manifests/overlays/k3d
   kube -n mcp-system rollout status deployment/mcp-operator-webhook deployment/mcp-operator-controller
   ;;

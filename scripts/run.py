@@ -1,4 +1,4 @@
-"""``make run``: the whole of it, on a local cluster of its own, or, with a context, against a cluster of yours."""
+"""``make run``: the product on a local cluster of its own or, with a context, on a cluster of yours."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _show_refusal(cluster: localcluster.Cluster) -> None:
     done = cluster.run("apply", "-f", str(REFUSED), check=False)
     print((done.stdout + done.stderr).strip())
     if done.returncode == 0:
-        raise RuntimeError("a clashing tool was admitted; that is a fault of the operator")
+        raise RuntimeError("a conflicting tool was admitted; this is a bug of the operator")
 
 
 def _show_call(url: str) -> None:
@@ -84,8 +84,13 @@ def _show_call(url: str) -> None:
 def _follow(cluster: localcluster.Cluster) -> None:
     selector = "app.kubernetes.io/name in (mcp-operator-webhook, mcp-operator-controller)"
     command = [str(cluster.kubectl), "--kubeconfig", str(cluster.kubeconfig), "-n", "mcp-system", "logs", "--prefix"]
+    command += ["--follow", "--max-log-requests=20", "--selector", selector]
     with contextlib.suppress(KeyboardInterrupt):
-        subprocess.run([*command, "--follow", "--tail=20", "--selector", selector], check=False)
+        subprocess.run([*command, "--tail=20"], check=False)
+        while True:
+            # kubectl ends when the pods that it follows are replaced.
+            time.sleep(1)
+            subprocess.run([*command, "--since=2s"], check=False)
 
 
 def _as_processes(cluster: localcluster.Cluster, *, once: bool) -> int:
@@ -106,7 +111,7 @@ def _on_context(context: str, *, once: bool) -> int:
 
 
 def _operate(kubectl: list[str], flags: list[str], host: str, url: str, *, once: bool, pods: bool) -> int:
-    ports = _free_ports(3)
+    ports = _free_ports(4)
     with progress.step("applying the CustomResourceDefinitions and namespaces"):
         for words in (
             ["apply", "-f", str(paths.ROOT / "manifests/base/namespace.yaml")],
@@ -115,35 +120,34 @@ def _operate(kubectl: list[str], flags: list[str], host: str, url: str, *, once:
         ):
             _checked([*kubectl, *words])
     programs = [
-        [*PROGRAM, "webhook", *flags, "--port", str(ports[0]), "--health-port", str(ports[1]), "--name", host,
-         "--drain-seconds", "0"],
+        [*PROGRAM, "webhook", *flags, "--port", str(ports[0]), "--next-port", str(ports[3]),
+         "--health-port", str(ports[1]), "--name", host, "--drain-seconds", "0"],
         [*PROGRAM, "controller", *flags, "--health-port", str(ports[2]), "--webhook-url", f"{url}:{ports[0]}",
-         "--runtime-image", "localhost/mcp-operator:dev", "--pod-access", "proxy"],
+         "--webhook-next-url", f"{url}:{ports[3]}", "--runtime-image", "localhost/mcp-operator:dev",
+         "--pod-access", "proxy"],
     ]  # fmt: skip
     running = [subprocess.Popen(program, cwd=paths.ROOT) for program in programs]
     try:
         policy = ["get", "validatingwebhookconfiguration", "mcp-operator-validating", "-o",
                   "jsonpath={.webhooks[0].failurePolicy}"]  # fmt: skip
         with progress.step("webhook and controller, as processes of this machine"):
-            installation.until("the admission hook is in force", lambda: _output([*kubectl, *policy]) == "Fail", 60)
+            installation.until("the webhook is enforced", lambda: _output([*kubectl, *policy]) == "Fail", 60)
         _checked([*kubectl, "apply", "-f", str(paths.ROOT / "manifests/examples/valid")])
         print(f"\n$ kubectl apply -f {REFUSED.relative_to(paths.ROOT)}", flush=True)
         subprocess.run([*kubectl, "apply", "-f", str(REFUSED)], check=False)
         if not pods:
-            print("\nNo node, so no pods: no tool can be called here. With root on Linux there is one.", flush=True)
+            print("\nWithout a node there are no pods: no tool can be called. A node needs root on Linux.", flush=True)
         while not once and all(process.poll() is None for process in running):
             time.sleep(0.5)
         return 0 if once else 1
     finally:
-        # Without its processes the hook would refuse every change: it goes with them.
-        for kind, name in (("validating", "mcp-operator-validating"), ("mutating", "mcp-operator-mutating")):
-            _output([*kubectl, "delete", f"{kind}webhookconfiguration", name, "--ignore-not-found"])
         for process in running:
             process.terminate()
         for process in running:
             process.wait()
-        for kind, name in (("validating", "mcp-operator-validating"), ("mutating", "mcp-operator-mutating")):
-            _output([*kubectl, "delete", f"{kind}webhookconfiguration", name, "--ignore-not-found"])
+        # Without these processes the webhook would refuse every change, so its configurations are deleted with them.
+        kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
+        _output([*kubectl, "delete", kinds, "--selector", "app.kubernetes.io/part-of=mcp-operator"])
 
 
 def _checked(command: list[str]) -> None:

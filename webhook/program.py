@@ -39,13 +39,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``hosts`` are further names the certificate holds; ``drain_seconds`` how long a leaving pod goes on serving."""
+    """``hosts`` are further names the certificate holds; ``drain_seconds`` how long a leaving pod goes on serving.
+
+    On ``next_port`` the same application serves with a certificate of the next CA; without it, no CA can be proved.
+    """
 
     namespace: str
     service: str = "mcp-operator-webhook"
     ca_secret: str = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
     host: str = "0.0.0.0"  # noqa: S104 -- a pod's server
     port: int = 8443
+    next_port: int | None = None
     health_port: int = 9090
     hosts: tuple[str, ...] = ()
     context: str | None = None
@@ -107,10 +111,10 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
         for coroutine in (health.run(), *(informer.run() for informer in watched.values()))
     ]
     try:
-        context = await _unless(stop, keeper.first())
-        if context is not None:
+        contexts = await _unless(stop, keeper.first())
+        if contexts is not None:
             tasks.append(asyncio.create_task(keeper.run()))
-            await _answer(settings, hook, context, stop)
+            await _answer(settings, hook, contexts, stop)
     finally:
         for task in tasks:
             task.cancel()
@@ -120,12 +124,15 @@ async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) 
         await health.stop()
 
 
-async def _answer(settings: Settings, hook: Hook, context: HotContext, stop: asyncio.Event) -> None:
+async def _answer(settings: Settings, hook: Hook, contexts: tuple[HotContext, HotContext], stop: asyncio.Event) -> None:
     """Serve until told to stop, and then for as long as the API server may still come to a pod that leaves."""
     runner = web.ServerRunner(hook.server())
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port, ssl_context=context.outer).start()
+        serving, proving = contexts
+        await web.TCPSite(runner, settings.host, settings.port, ssl_context=serving.outer).start()
+        if settings.next_port is not None:
+            await web.TCPSite(runner, settings.host, settings.next_port, ssl_context=proving.outer).start()
         await stop.wait()
         await asyncio.sleep(settings.drain_seconds)
     finally:

@@ -1,8 +1,8 @@
-"""Proves that the admission hook is live: a known-bad object, dry-run, has to be refused by us and by nobody else."""
+"""Proves that a webhook is in force: it must refuse an object that every schema accepts, sent as a dry run."""
 
 from __future__ import annotations
 
-import logging
+import copy
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,11 +15,9 @@ from crd.ref import GROUP, VERSION, Kind
 if TYPE_CHECKING:
     from cluster.transport import Transport
 
-__all__ = ["KNOWN_BAD", "refused"]
+__all__ = ["KNOWN_BAD", "ca_probe", "failure"]
 
-logger = logging.getLogger(__name__)
-
-# Valid by the schema, wrong by a rule that only the webhook holds.
+# Valid by the schema, invalid by a rule that only the webhook holds.
 KNOWN_BAD: dict[str, Any] = {
     "apiVersion": f"{GROUP}/{VERSION}",
     "kind": Kind.PROMPT.value,
@@ -28,13 +26,23 @@ KNOWN_BAD: dict[str, Any] = {
 }
 
 
-async def refused(transport: Transport) -> bool:
-    """Whether our validator denied the known-bad object. Nothing is stored either way."""
+def ca_probe(namespace: str, fingerprint: str) -> dict[str, Any]:
+    """The object that the registration for the proof of a CA matches, and nothing else does."""
+    probe = copy.deepcopy(KNOWN_BAD)
+    labels = {registration.CA_PROBE_LABEL: fingerprint}
+    probe["metadata"] = {"name": registration.CA_PROBE, "namespace": namespace, "labels": labels}
+    return probe
+
+
+async def failure(transport: Transport, manifest: dict[str, Any], webhook: str) -> str | None:
+    """None if this webhook refused the object, else what happened instead. Nothing is stored either way."""
     try:
-        await objects.create(transport, KNOWN_BAD, dry_run=True)
+        await objects.create(transport, manifest, dry_run=True)
     except ApiError as error:
         # A webhook that cannot be reached is named in the message too, but it denies nothing.
-        return registration.VALIDATOR in error.message and "denied the request" in error.message
+        if f'"{webhook}" denied the request' in error.message:
+            return None
+        return f"{error.status} {error.reason}: {error.message}"[:300]
     except (TimeoutError, OSError, aiohttp.ClientError) as error:
-        logger.warning("canary: %s: %s", type(error).__name__, error)
-    return False
+        return f"{type(error).__name__}: {error}"[:300]
+    return "the API server admitted it"

@@ -1,21 +1,26 @@
-"""Keeps the admission hook registered: the CA in its Secret, the bundle and the failure policy in the configurations.
+"""Keeps admission installed: the CA in its Secret, and the webhook configurations with their bundle and failure policy.
 
-Only the leader runs it. The validating hook starts with ``failurePolicy: Ignore``, so that an installation can come up
-in any order, and goes to ``Fail`` at the canary's first success. From then on it stays there: while no webhook
-answers, changes are refused, not admitted.
+Only the leader runs it. The validating webhook starts with ``failurePolicy: Ignore``, so that an installation can come
+up in any order, and goes to ``Fail`` when the canary is refused for the first time. From then on it stays there: while
+no webhook answers, changes are refused, not admitted. Whoever has to get rid of it deletes the configuration: it comes
+back with ``Ignore``, and goes to ``Fail`` only once a webhook refuses the canary again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 
 from certs import authority, issuance, secret
 from certs.authority import Authority, Step
-from cluster import objects, resources
+from cluster import events, objects, resources
+from cluster.informers.informer import Informer
 from cluster.transport import ApiError
 from controller.installation import canary, registration
 
@@ -23,22 +28,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from cluster.clock import Clock
+    from cluster.resources import ResourceType
     from cluster.transport import Transport
     from controller.installation.registration import ServiceTarget, UrlTarget
     from controller.metrics import Metrics
 
-__all__ = ["MANAGER", "Publication"]
+__all__ = ["SETTLING", "Installer"]
 
 logger = logging.getLogger(__name__)
 
-MANAGER = "mcp-operator-registration"
 CA_NAME = "mcp-operator admission CA"
-INTERVAL = 30.0
-FIRST_INTERVAL = 1.0
+# Between two rounds in which nothing changed: in force; not in force; while a new CA is being proved.
+INTERVAL, FIRST_INTERVAL, PROVING_INTERVAL = 30.0, 1.0, 5.0
+# Between two rounds, however often the configurations change.
+PAUSE = 0.2
+# How long the proof of a new CA has to hold. It shows one API server at a time; the others, and every replica of the
+# webhook, learn of the CA by watch or within seconds.
+SETTLING = timedelta(seconds=60)
+ATTEMPTS = 3
+# A canary that fails once may have met a webhook that was just leaving.
+FAILURES_TO_TELL = 2
 
 
-class Publication:
-    """``cluster_role`` names the ClusterRole whose deletion collects the configurations."""
+class Installer:
+    """``namespace`` is the operator's own; with it, the configurations are garbage collected."""
 
     def __init__(
         self,
@@ -46,81 +60,292 @@ class Publication:
         *,
         namespace: str,
         ca_secret: str,
-        cluster_role: str,
         target: ServiceTarget | UrlTarget,
+        identity: str,
         metrics: Metrics,
         now: Callable[[], datetime],
+        clock: Clock,
+        settling: timedelta = SETTLING,
     ) -> None:
         self._transport = transport
         self._namespace = namespace
         self._ca_secret = ca_secret
-        self._cluster_role = cluster_role
         self._target = target
+        self._identity = identity
         self._metrics = metrics
         self._now = now
-        self._proved: bytes | None = None
+        self._clock = clock
+        self._settling = settling
+        self._changed = asyncio.Event()
+        self._enforced = False
+        self._not_refused: str | None = "the canary was not sent yet"
+        self._failures = 0
+        self._bundle = b""
+        self._written: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        # The CA that is being proved, and since when every probe of it succeeded.
+        self._proving: tuple[str, datetime] | None = None
+        self._probe_removed = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why admission is not proved to be in force, or None."""
+        return f"admission canary not refused: {self._not_refused}" if self._not_refused else None
 
     async def run(self) -> None:
-        """Register, prove, renew, until cancelled."""
-        while True:
-            try:
-                await self.step()
-            except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
-                logger.warning("publishing the admission hook: %s: %s", type(error).__name__, error)
-            await asyncio.sleep(INTERVAL if self._proved else FIRST_INTERVAL)
+        """Install, prove, renew and repair, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers():
+                group.create_task(informer.run())
+            group.create_task(self._keep_installed())
 
     async def step(self) -> None:
-        """One round: CA, configurations, canary, and the failure policy at the canary's first success."""
-        ca = await self._authority()
-        bundle = authority.bundle(ca, self._now())
-        live = await self._enforced()
-        await self._register(bundle, "Fail" if live else "Ignore")
-        if not await canary.refused(self._transport):
-            self._proved = None
-            return
-        self._proved = bundle
-        self._metrics.canary.set(self._now().timestamp())
-        if not live:
-            logger.info("the admission hook refuses what it should: failurePolicy is Fail from now on")
-            await self._register(bundle, "Fail")
-
-    async def _authority(self) -> Authority:
-        stored = await objects.get(self._transport, resources.SECRETS, self._namespace, self._ca_secret)
-        held, now = secret.parse(stored), self._now()
-        proved = held is not None and self._proved == authority.bundle(held, now)
-        match authority.next_step(held, now, proved=proved):
-            case Step.CREATE:
-                wanted = Authority(issuance.authority(CA_NAME, now))
-            case Step.INTRODUCE if held:
-                wanted = Authority(held.current, issuance.authority(CA_NAME, now), held.previous)
-            case Step.PROMOTE if held:
-                wanted = authority.promoted(held)
-            case _ if held:
-                return held
-        version = stored["metadata"]["resourceVersion"] if stored else None
-        written = secret.manifest(self._namespace, self._ca_secret, wanted, version)
-        await (objects.replace if stored else objects.create)(self._transport, written)
-        return wanted
-
-    async def _enforced(self) -> bool:
-        """Whether the validating hook is at Fail already; read, so that a restart never goes back."""
+        """One round: CA, configurations, canary, failure policy, and the proof of a next CA."""
         found = await objects.get(self._transport, resources.VALIDATING_WEBHOOKS, None, registration.VALIDATING)
-        webhooks = (found or {}).get("webhooks") or ()
-        return any(each["name"] == registration.VALIDATOR and each.get("failurePolicy") == "Fail" for each in webhooks)
+        owner = await self._owner()
+        ca = await self._authority(found)
+        self._bundle = authority.bundle(ca, self._now())
+        # A configuration that was deleted starts anew. Of an existing one, a restart never lowers the policy.
+        self._enforced = found is not None and (self._enforced or _enforces(found))
+        await self._install(owner, found)
+        await self._send_canary()
+        if not self._enforced and self._not_refused is None:
+            self._enforced = True
+            written = self._written[registration.VALIDATING][1]
+            await self._install(owner, written)
+            note = "the webhook refuses the canary; failurePolicy is Fail from now on"
+            logger.info(note)
+            await self._tell(written, "AdmissionEnforced", note, warning=False)
+        await self._prove(ca, owner)
 
-    async def _register(self, bundle: bytes, policy: Literal["Ignore", "Fail"]) -> None:
-        for manifest in registration.configurations(
-            self._target, bundle, failure_policy=policy, namespace=self._namespace, owner=await self._owner()
-        ):
-            await objects.apply(self._transport, manifest, manager=MANAGER)
+    async def _keep_installed(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                await self.step()
+            except ApiError as error:
+                if error.status == 409:
+                    # Somebody else wrote in between; what they wrote is read in the next round.
+                    self._changed.set()
+                else:
+                    logger.warning("installing admission: %s", error)
+            except (TimeoutError, OSError, aiohttp.ClientError) as error:
+                logger.warning("installing admission: %s: %s", type(error).__name__, error)
+            await self._clock.sleep(PAUSE)
+            try:
+                async with asyncio.timeout(self._interval()):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def _interval(self) -> float:
+        if not self._enforced:
+            return FIRST_INTERVAL
+        return INTERVAL if self._probe_removed and self._not_refused is None else PROVING_INTERVAL
+
+    def _informers(self) -> list[Informer[str]]:
+        """What others do to our configurations and to the Secret is seen at once."""
+
+        def version(manifest: dict[str, Any]) -> str:
+            return str(manifest["metadata"]["resourceVersion"])
+
+        watched: list[tuple[ResourceType, str | None, str]] = [
+            (resources.VALIDATING_WEBHOOKS, None, registration.VALIDATING),
+            (resources.MUTATING_WEBHOOKS, None, registration.MUTATING),
+            (resources.SECRETS, self._namespace, self._ca_secret),
+        ]
+        informers = [
+            Informer(
+                self._transport,
+                resource,
+                version,
+                clock=self._clock,
+                namespace=namespace,
+                field_selector=f"metadata.name={name}",
+            )
+            for resource, namespace, name in watched
+        ]
+        for informer in informers:
+            informer.on_change(lambda _key, _old, _new: self._changed.set())
+        return informers
+
+    async def _authority(self, validating: dict[str, Any] | None) -> Authority:
+        """The CA after the next step. Of two controllers that write at once, one reads what the other has written."""
+        for _ in range(ATTEMPTS):
+            stored = await objects.get(self._transport, resources.SECRETS, self._namespace, self._ca_secret)
+            now = self._now()
+            parsed = secret.parse(stored) or Authority(None)
+            held = authority.repaired(parsed, secret.certificates(self._bundle or _bundle_in(validating)), now)
+            match authority.next_step(held, now, proved=self._is_proved(held, now)):
+                case Step.CREATE:
+                    changed = Authority(issuance.authority(CA_NAME, now), None, held.previous)
+                case Step.INTRODUCE:
+                    changed = authority.introduced(held, issuance.authority(CA_NAME, now))
+                case Step.PROMOTE:
+                    changed = authority.promoted(held)
+                case Step.KEEP:
+                    changed = held
+            if changed == parsed:
+                return changed
+            try:
+                await self._store(stored, changed)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+                continue
+            if held.current is None and changed.current is None:
+                await self._tell_secret("CARepaired", "no CA in it can sign; a new one is being proved")
+            return changed
+        raise TimeoutError(f"Secret {self._namespace}/{self._ca_secret} was changed by others {ATTEMPTS} times")
+
+    async def _store(self, stored: dict[str, Any] | None, ca: Authority) -> None:
+        if stored is None:
+            await objects.create(self._transport, secret.manifest(self._namespace, self._ca_secret, ca))
+            return
+        metadata = stored["metadata"]
+        try:
+            written = secret.manifest(self._namespace, self._ca_secret, ca, metadata["resourceVersion"])
+            await objects.replace(self._transport, written)
+        except ApiError as error:
+            if error.status != 422:
+                raise
+            # Immutable, or of another type: only another Secret under this name can hold the CA.
+            uid = str(metadata.get("uid") or "")
+            await objects.delete(self._transport, resources.SECRETS, self._namespace, self._ca_secret, uid=uid)
+            await objects.create(self._transport, secret.manifest(self._namespace, self._ca_secret, ca))
+
+    def _is_proved(self, held: Authority, now: datetime) -> bool:
+        if held.following is None or self._proving is None:
+            return False
+        fingerprint, since = self._proving
+        return fingerprint == authority.fingerprint(held.following.certificate) and now - since >= self._settling
+
+    async def _install(self, owner: dict[str, Any] | None, validating: dict[str, Any] | None) -> None:
+        """Make both configurations as they should be; ``validating`` is that configuration as last read or written."""
+        policy: Literal["Ignore", "Fail"] = "Fail" if self._enforced else "Ignore"
+        desired_validating, desired_mutating = registration.configurations(
+            self._target, self._bundle, failure_policy=policy, namespace=self._namespace, owner=owner
+        )
+        mutating = await objects.get(self._transport, resources.MUTATING_WEBHOOKS, None, registration.MUTATING)
+        # The mutating one first: an API server that has the new validating one, or a probe, should have this one too.
+        await self._write(desired_mutating, mutating)
+        await self._write(desired_validating, validating)
+
+    async def _write(self, desired: dict[str, Any], found: dict[str, Any] | None) -> None:
+        """Make a configuration as it should be, and tell of what somebody else has changed in it."""
+        name = desired["metadata"]["name"]
+        wrote, stored = self._written.get(name, (None, None))
+        edits: tuple[str, ...] = ()
+        if stored is not None:
+            edits = ("it was deleted",) if found is None else registration.differences(found, stored)
+        if found is None:
+            result = await objects.create(self._transport, desired)
+        elif edits or (wrote != desired if stored is not None else registration.differences(found, desired)):
+            # Not by server-side apply: that would leave in place what others have added.
+            labels = {**(found["metadata"].get("labels") or {}), **desired["metadata"]["labels"]}
+            metadata = {**found["metadata"], "labels": labels}
+            metadata.pop("managedFields", None)
+            metadata["ownerReferences"] = desired["metadata"].get("ownerReferences", [])
+            result = await objects.replace(self._transport, {**desired, "metadata": metadata})
+        else:
+            self._written.setdefault(name, (desired, found))
+            return
+        self._written[name] = (desired, result)
+        if edits:
+            self._metrics.repairs.labels(name).inc()
+            note = f"undone, because this configuration is the operator's: {', '.join(edits)}"
+            logger.warning("%s %s: %s", desired["kind"], name, note)
+            await self._tell(result, "ForeignEditUndone", note, warning=True)
+
+    async def _send_canary(self) -> None:
+        self._not_refused = await canary.failure(self._transport, canary.KNOWN_BAD, registration.VALIDATOR)
+        told = self._failures >= FAILURES_TO_TELL
+        if self._not_refused is None:
+            self._failures = 0
+            self._metrics.canary.set(self._now().timestamp())
+            if told:
+                await self._tell_validating("CanaryRefused", "the webhook refuses the canary again", warning=False)
+            return
+        self._metrics.canary_failures.inc()
+        if not self._enforced:
+            return
+        self._failures += 1
+        if self._failures == FAILURES_TO_TELL:
+            note = f"the webhook does not refuse the canary: {self._not_refused}"
+            logger.warning(note)
+            await self._tell_validating("CanaryNotRefused", note, warning=True)
+
+    async def _prove(self, ca: Authority, owner: dict[str, Any] | None) -> None:
+        """Have an API server use the next CA, and nothing but it, to reach the webhook."""
+        if ca.following is None:
+            self._proving = None
+            if not self._probe_removed:
+                await objects.delete(self._transport, resources.VALIDATING_WEBHOOKS, None, registration.CA_PROBE)
+                self._written.pop(registration.CA_PROBE, None)
+                self._probe_removed = True
+            return
+        self._probe_removed = False
+        certificate = ca.following.certificate
+        fingerprint = authority.fingerprint(certificate)
+        # A label holds 63 characters.
+        label = fingerprint[:32]
+        probe = registration.ca_probe(
+            self._target, certificate, fingerprint=label, namespace=self._namespace, owner=owner
+        )
+        name = registration.CA_PROBE
+        await self._write(probe, await objects.get(self._transport, resources.VALIDATING_WEBHOOKS, None, name))
+        manifest = canary.ca_probe(self._namespace, label)
+        failed = await canary.failure(self._transport, manifest, registration.CA_PROVER)
+        if failed is not None:
+            logger.info("the next CA %s is not proved yet: %s", label, failed)
+            self._proving = None
+        elif self._proving is None or self._proving[0] != fingerprint:
+            logger.info("the next CA %s is proved; it signs if that holds for %s", label, self._settling)
+            self._proving = (fingerprint, self._now())
 
     async def _owner(self) -> dict[str, Any] | None:
-        role = await objects.get(self._transport, resources.CLUSTER_ROLES, None, self._cluster_role)
-        if role is None:
+        """The operator's namespace: when it is gone, the garbage collector removes the configurations."""
+        found = await objects.get(self._transport, resources.NAMESPACES, None, self._namespace)
+        if found is None:
             return None
+        kind = resources.NAMESPACES
         return {
-            "apiVersion": resources.CLUSTER_ROLES.api_version,
-            "kind": resources.CLUSTER_ROLES.kind,
-            "name": self._cluster_role,
-            "uid": role["metadata"]["uid"],
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "name": self._namespace,
+            "uid": found["metadata"]["uid"],
         }
+
+    async def _tell_validating(self, reason: str, note: str, *, warning: bool) -> None:
+        await self._tell(self._written[registration.VALIDATING][1], reason, note, warning=warning)
+
+    async def _tell_secret(self, reason: str, note: str) -> None:
+        logger.warning("Secret %s/%s: %s", self._namespace, self._ca_secret, note)
+        kind = resources.SECRETS
+        metadata = {"namespace": self._namespace, "name": self._ca_secret}
+        about = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+        await self._tell(about, reason, note, warning=True)
+
+    async def _tell(self, about: dict[str, Any], reason: str, note: str, *, warning: bool) -> None:
+        await events.record_about(
+            self._transport,
+            about,
+            reason=reason,
+            note=note,
+            now=self._now(),
+            reporter=self._identity,
+            warning=warning,
+        )
+
+
+def _enforces(validating: dict[str, Any]) -> bool:
+    webhooks = validating.get("webhooks") or ()
+    return any(each["name"] == registration.VALIDATOR and each.get("failurePolicy") == "Fail" for each in webhooks)
+
+
+def _bundle_in(validating: dict[str, Any] | None) -> bytes:
+    """The CA certificates that a configuration gives to the API servers."""
+    bundles = [each.get("clientConfig", {}).get("caBundle") or "" for each in (validating or {}).get("webhooks") or ()]
+    try:
+        return b"".join(base64.b64decode(each, validate=True) for each in bundles)
+    except (binascii.Error, TypeError):
+        return b""

@@ -1,7 +1,7 @@
-"""PURE. The two webhook configurations: who is asked about what, and what happens when nobody answers.
+"""PURE. The webhook configurations: which requests go to which webhook, and what happens when it does not answer.
 
-The controller applies them and owns them; they are in no kustomization, so that no GitOps tool reverts the CA bundle or
-the failure policy.
+The controller writes them and owns them. They are in no Kustomization, so that no GitOps tool reverts the CA bundle or
+the failure policy. Every field that the API server would default is set, so that any difference is somebody's edit.
 """
 
 from __future__ import annotations
@@ -17,20 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "CA_PROBE",
+    "CA_PROBE_LABEL",
+    "CA_PROVER",
     "DELETION_NOTER",
     "MUTATING",
     "VALIDATING",
     "VALIDATOR",
     "ServiceTarget",
     "UrlTarget",
+    "ca_probe",
     "configurations",
+    "differences",
 ]
 
 VALIDATING = "mcp-operator-validating"
 MUTATING = "mcp-operator-mutating"
+# Exists only while a new CA is being proved; also the name of the one object that it matches.
+CA_PROBE = "mcp-operator-ca-probe"
+CA_PROBE_LABEL = f"{GROUP}/ca-probe"
 VALIDATOR = f"validate.{GROUP}"
 DELETION_NOTER = f"note-deletion.{GROUP}"
 MUTATOR = f"mutate.{GROUP}"
+CA_PROVER = f"ca-probe.{GROUP}"
 TIMEOUT_SECONDS = 5
 # A deletion waits no longer than this for a webhook that does not answer, and goes on without it.
 DELETION_TIMEOUT_SECONDS = 1
@@ -60,26 +69,36 @@ _SOMETHING_TO_DEFAULT = {
 
 @dataclass(frozen=True, slots=True)
 class ServiceTarget:
-    """The webhook runs in the cluster, behind this Service."""
+    """The webhook runs in the cluster, behind this Service. ``next_port`` serves a certificate of the next CA."""
 
     namespace: str
     name: str
     port: int = 443
+    next_port: int = 444
 
     def client(self, path: str) -> dict[str, Any]:
-        """The clientConfig, without the bundle."""
+        """The clientConfig for reviews, without the bundle."""
         return {"service": {"namespace": self.namespace, "name": self.name, "port": self.port, "path": path}}
+
+    def next_client(self, path: str) -> dict[str, Any]:
+        """The clientConfig for the proof of the next CA, without the bundle."""
+        return {"service": {"namespace": self.namespace, "name": self.name, "port": self.next_port, "path": path}}
 
 
 @dataclass(frozen=True, slots=True)
 class UrlTarget:
-    """The webhook runs elsewhere, as a process: ``https://host:port``."""
+    """The webhook runs elsewhere, as a process: ``https://host:port``. ``next_base`` is its port for the next CA."""
 
     base: str
+    next_base: str
 
     def client(self, path: str) -> dict[str, Any]:
-        """The clientConfig, without the bundle."""
+        """The clientConfig for reviews, without the bundle."""
         return {"url": self.base.rstrip("/") + path}
+
+    def next_client(self, path: str) -> dict[str, Any]:
+        """The clientConfig for the proof of the next CA, without the bundle."""
+        return {"url": self.next_base.rstrip("/") + path}
 
 
 def configurations(
@@ -115,6 +134,48 @@ def configurations(
     )
 
 
+def ca_probe(
+    target: ServiceTarget | UrlTarget,
+    ca: bytes,
+    *,
+    fingerprint: str,
+    namespace: str,
+    owner: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The configuration that proves a CA: it matches one object in the operator's namespace and trusts that CA alone.
+
+    The other configurations leave that namespace out, so only a webhook that the API server reached through a
+    certificate of this very CA can refuse the object. ``fingerprint`` tells the proofs of different CAs apart.
+    """
+    webhook = _webhook(CA_PROVER, target.next_client(paths.VALIDATE_PATH), ca, "Ignore", namespace)
+    webhook["rules"] = [_rule([Kind.PROMPT.plural], "CREATE")]
+    webhook["sideEffects"] = "NoneOnDryRun"
+    webhook["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    webhook["objectSelector"] = {"matchLabels": {CA_PROBE_LABEL: fingerprint}}
+    webhook["matchConditions"] = [{"name": "ca-probe", "expression": f"object.metadata.name == '{CA_PROBE}'"}]
+    return _configuration("ValidatingWebhookConfiguration", CA_PROBE, [webhook], owner)
+
+
+def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[str, ...]:
+    """The paths of the fields that differ from what they should be; additional labels and annotations are allowed."""
+    differing = []
+    if found["metadata"].get("ownerReferences") != expected["metadata"].get("ownerReferences"):
+        differing.append("metadata.ownerReferences")
+    labels = found["metadata"].get("labels") or {}
+    if any(labels.get(key) != value for key, value in expected["metadata"]["labels"].items()):
+        differing.append("metadata.labels")
+    there = {webhook["name"]: webhook for webhook in found.get("webhooks") or ()}
+    wanted = {webhook["name"]: webhook for webhook in expected["webhooks"]}
+    for name in sorted({*there, *wanted}):
+        if name not in there or name not in wanted:
+            differing.append(f"webhooks[{name}]")
+            continue
+        fields = sorted({*there[name], *wanted[name]})
+        changed = (field for field in fields if there[name].get(field) != wanted[name].get(field))
+        differing += [f"webhooks[{name}].{field}" for field in changed]
+    return tuple(differing)
+
+
 def _webhook(name: str, client: dict[str, Any], ca_bundle: bytes, policy: str, namespace: str) -> dict[str, Any]:
     excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", namespace]}
     return {
@@ -124,6 +185,7 @@ def _webhook(name: str, client: dict[str, Any], ca_bundle: bytes, policy: str, n
         "failurePolicy": policy,
         "matchPolicy": "Equivalent",
         "namespaceSelector": {"matchExpressions": [excluded]},
+        "objectSelector": {},
         "sideEffects": "None",
         "timeoutSeconds": TIMEOUT_SECONDS,
     }

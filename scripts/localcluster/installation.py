@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scripts.localcluster.cluster import Cluster
 
-__all__ = ["examples", "failure_policy", "install", "until"]
+__all__ = ["definitions", "examples", "failure_policy", "install", "until"]
 
 MANIFESTS = paths.ROOT / "manifests"
 SECONDS = 180
@@ -24,11 +24,18 @@ def install(cluster: Cluster) -> None:
     for name, archive in (("operator", images.operator()), ("Redis", images.redis())):
         with progress.step(f"loading the image of the {name}"):
             cluster.load_image(archive)
-    with progress.step("deploying the operator (manifests/overlays/dev)"):
+    with progress.step("deploying the operator (manifests/base/crds, manifests/overlays/dev)"):
+        definitions(cluster)
         cluster.run("apply", "-k", str(MANIFESTS / "overlays" / "dev"))
         for deployment in ("mcp-operator-webhook", "mcp-operator-controller"):
             cluster.run("-n", "mcp-system", "rollout", "status", f"deployment/{deployment}", f"--timeout={SECONDS}s")
         until("the admission webhook is enforced", lambda: failure_policy(cluster) == "Fail")
+
+
+def definitions(cluster: Cluster) -> None:
+    """Apply the CustomResourceDefinitions and wait until the API server serves them."""
+    applied = cluster.run("apply", "-k", str(MANIFESTS / "base" / "crds"), "-o", "name").stdout.split()
+    cluster.run("wait", "--for=condition=Established", *applied, "--timeout=30s")
 
 
 def examples(cluster: Cluster) -> None:

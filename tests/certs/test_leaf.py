@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientConnectorError, ClientSession, TCPConnector, web
+from cryptography import x509
 
 from certs import issuance, leaf, secret
 from certs.authority import Authority, Pair
@@ -32,9 +33,37 @@ class Secrets:
         return secret.manifest("ns", "ca", self.held)
 
 
-def keeper(api: Secrets, days: float = 0) -> leaf.Keeper:
-    now = NOW + timedelta(days=days)
-    return leaf.Keeper(api, namespace="ns", name="ca", hosts=["localhost"], now=lambda: now)  # type: ignore[arg-type]
+class Clock:
+    """A wall clock to set; of a sleep only the length is kept."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+def keeper(api: Secrets, clock: Clock | None = None) -> leaf.Keeper:
+    clock = clock or Clock()
+    return leaf.Keeper(
+        api,  # type: ignore[arg-type]
+        namespace="ns",
+        name="ca",
+        hosts=["localhost"],
+        now=lambda: clock.now,
+        sleep=clock.sleep,
+    )
+
+
+async def serial(port: int, ca: Pair) -> int:
+    """The serial number of the certificate that is served, which this CA must have signed."""
+    context = ssl.create_default_context(cadata=ca.certificate.decode())
+    _, writer = await asyncio.open_connection("localhost", port, ssl=context)
+    presented = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return x509.load_der_x509_certificate(presented).serial_number
 
 
 async def trusted(port: int, ca: Pair) -> bool:
@@ -63,12 +92,13 @@ async def test_it_waits_for_a_ca_and_signs_with_it() -> None:
     api = Secrets()
     keeping = keeper(api)
     waiting = asyncio.create_task(keeping.first())
-    await asyncio.sleep(0.03)
+    for _ in range(5):
+        await asyncio.sleep(0)
     assert not waiting.done()
 
     api.held = Authority(ONE)
 
-    runner, port = await served(await waiting)
+    runner, port = await served((await waiting)[0])
     assert await trusted(port, ONE)
     await runner.cleanup()
 
@@ -77,20 +107,86 @@ async def test_a_new_ca_is_taken_up_and_trouble_changes_nothing() -> None:
     api = Secrets()
     api.held = Authority(ONE)
     keeping = keeper(api)
-    runner, port = await served(await keeping.first())
+    runner, port = await served((await keeping.first())[0])
     assert await trusted(port, ONE)
 
     api.broken = True
-    await keeping._renew()
+    await keeping.renew()
     assert await trusted(port, ONE)
     api.broken, api.held = False, Authority(Pair(TWO.certificate, ONE.key))
-    await keeping._renew()
+    await keeping.renew()
     assert await trusted(port, ONE)
-    api.held = Authority(TWO, None, ONE.certificate)
-    await keeping._renew()
+    api.held = Authority(TWO, None, (ONE.certificate,))
+    await keeping.renew()
     assert await trusted(port, TWO)
     assert not await trusted(port, ONE)
     await runner.cleanup()
+
+
+async def test_a_leaf_is_signed_anew_at_half_its_life_and_not_before() -> None:
+    api, clock = Secrets(), Clock()
+    ca = issuance.authority("older", NOW - timedelta(days=9))
+    api.held = Authority(ca)
+    keeping = keeper(api, clock)
+    clock.now = NOW - timedelta(days=4)
+    runner, port = await served((await keeping.first())[0])
+    first = await serial(port, ca)
+
+    clock.now = NOW - timedelta(days=1)
+    await keeping.renew()
+    assert await serial(port, ca) == first
+    clock.now = NOW
+    await keeping.renew()
+    assert await serial(port, ca) != first
+    await runner.cleanup()
+
+
+async def test_it_goes_on_renewing() -> None:
+    api, clock = Secrets(), Clock()
+    api.held = Authority(ONE)
+    keeping = keeper(api, clock)
+    await keeping.first()
+    task = asyncio.create_task(keeping.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+
+    assert clock.slept[:2] == [leaf.INTERVAL, leaf.INTERVAL]
+    assert leaf.INTERVAL <= 60
+
+
+async def test_the_next_ca_signs_what_is_served_for_its_proof_and_nothing_else() -> None:
+    api = Secrets()
+    api.held = Authority(ONE)
+    keeping = keeper(api)
+    serving, proving = await keeping.first()
+    runner, port = await served(serving)
+    prover, next_port = await served(proving)
+    assert await trusted(next_port, ONE)
+
+    api.held = Authority(ONE, TWO)
+    await keeping.renew()
+
+    assert (await trusted(port, ONE), await trusted(port, TWO)) == (True, False)
+    assert (await trusted(next_port, ONE), await trusted(next_port, TWO)) == (False, True)
+    await runner.cleanup()
+    await prover.cleanup()
+
+
+async def test_while_no_ca_can_sign_what_is_served_stays_and_a_new_replica_uses_the_next_ca() -> None:
+    api = Secrets()
+    api.held = Authority(ONE)
+    keeping = keeper(api)
+    runner, port = await served((await keeping.first())[0])
+
+    api.held = Authority(None, TWO, (ONE.certificate,))
+    await keeping.renew()
+    other, other_port = await served((await keeper(api).first())[0])
+
+    assert await trusted(port, ONE)
+    assert await trusted(other_port, TWO)
+    await runner.cleanup()
+    await other.cleanup()
 
 
 def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_stays() -> None:

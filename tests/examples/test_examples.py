@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from cli import __main__ as command
 from crd import integrity, manifest
@@ -33,6 +34,17 @@ def test_the_valid_examples_together_have_no_errors() -> None:
     found = integrity.survey(corpus.background(), corpus.valid())
 
     assert {(str(finding.ref), finding.reason) for finding in found} == MEANT
+
+
+@pytest.mark.parametrize("folder", sorted({file.parent for file in corpus.files("valid")}), ids=lambda path: path.name)
+def test_a_folder_applied_from_its_first_file_on_has_each_namespace_before_what_is_in_it(folder: Path) -> None:
+    namespaces: set[str] = set()
+    for file in sorted(folder.glob("*.yaml")):
+        for document in yaml.safe_load_all(file.read_text()):
+            if document["kind"] == "Namespace":
+                namespaces.add(document["metadata"]["name"])
+            else:
+                assert document["metadata"]["namespace"] in namespaces, f"{file.name}: {document['metadata']['name']}"
 
 
 @pytest.mark.parametrize("file", corpus.files("invalid"), ids=lambda file: file.stem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import threading
@@ -22,26 +23,49 @@ if TYPE_CHECKING:
     from scripts.localcluster import Cluster
 
 
+# How long the proof of a new CA has to hold here.
+SETTLING_SECONDS = 2.0
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
+def account(cluster: Cluster, name: str) -> Path:
+    """A kubeconfig of one of the operator's ServiceAccounts."""
+    config = json.loads(cluster.run("config", "view", "--raw", "-o", "json").stdout)
+    token = cluster.run("-n", "mcp-system", "create", "token", name, "--duration=2h").stdout.strip()
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    file = cluster.directory / f"{name}.kubeconfig"
+    file.write_text(json.dumps(config))
+    return file
+
+
 class Operator:
-    """Both programs, each in a thread with a loop of its own."""
+    """Both programs, each in a thread with a loop of its own, and with no more rights than its ServiceAccount has."""
 
     def __init__(self, cluster: Cluster, name: str, webhook_port: int) -> None:
         self.cluster = cluster
-        self.ports = {"webhook": webhook_port, "webhook-health": free_port(), "controller-health": free_port()}
+        self.ports = {
+            "webhook": webhook_port,
+            "webhook-next": free_port(),
+            "webhook-health": free_port(),
+            "controller-health": free_port(),
+        }
+        webhook_account, controller_account = (
+            account(cluster, name) for name in ("mcp-operator-webhook", "mcp-operator-controller")
+        )
         self._settings = (
             webhook_program.Settings(
                 namespace="mcp-system",
                 host="127.0.0.1",
                 port=webhook_port,
+                next_port=self.ports["webhook-next"],
                 health_port=self.ports["webhook-health"],
                 hosts=("127.0.0.1",),
-                kubeconfig=cluster.kubeconfig,
+                kubeconfig=webhook_account,
                 drain_seconds=0.1,
             ),
             controller_program.Settings(
@@ -49,10 +73,12 @@ class Operator:
                 identity=name,
                 runtime_image="localhost/none",
                 webhook_url=f"https://127.0.0.1:{webhook_port}",
+                webhook_next_url=f"https://127.0.0.1:{self.ports['webhook-next']}",
                 host="127.0.0.1",
                 health_port=self.ports["controller-health"],
-                kubeconfig=cluster.kubeconfig,
+                kubeconfig=controller_account,
                 pod_access="proxy",
+                ca_settling_seconds=SETTLING_SECONDS,
             ),
         )
         self._threads: list[threading.Thread] = []
@@ -104,19 +130,20 @@ class Operator:
 @contextmanager
 def installed(cluster: Cluster, manifests: Path, *namespaces: str) -> Iterator[Operator]:
     """Install the definitions, namespaces and both programs, and wait for the webhook; delete all of it afterwards."""
-    cluster.run("apply", "-k", str(manifests / "base" / "crds"))
-    cluster.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    installation.definitions(cluster)
     for namespace in ("mcp-system", *namespaces):
         cluster.run("create", "namespace", namespace, check=False)
+    cluster.run("apply", "-k", str(manifests / "base" / "rbac"))
     found = Operator(cluster, "one", free_port())
     found.start()
     try:
         installation.until("the hook is in force", lambda: installation.failure_policy(cluster) == "Fail", 60)
         yield found
     finally:
-        cluster.run("delete", "validatingwebhookconfiguration/mcp-operator-validating", "--ignore-not-found")
         found.stop()
-        for kind in ("validating", "mutating"):
-            cluster.run("delete", f"{kind}webhookconfiguration", f"mcp-operator-{kind}", "--ignore-not-found")
+        # The command of docs/operations/webhook-down.md.
+        kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
+        cluster.run("delete", kinds, "-l", "app.kubernetes.io/part-of=mcp-operator")
+        assert "mcp-operator" not in cluster.run("get", kinds, "-o", "name").stdout
         for namespace in namespaces:
             cluster.run("delete", "mcp", "--all", "-n", namespace)

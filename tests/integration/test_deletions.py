@@ -95,3 +95,19 @@ def test_with_everything_down_a_namespace_goes_with_its_objects(operator: Operat
     cluster.run("delete", "namespace", NAMESPACE, "--wait=false")
 
     cluster.run("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=60s")
+
+
+def test_the_registration_goes_with_the_namespace_of_the_operator(operator: Operator) -> None:
+    cluster = operator.cluster
+    names = (f"validatingwebhookconfiguration/{registration.VALIDATING}",
+             f"mutatingwebhookconfiguration/{registration.MUTATING}")  # fmt: skip
+    for name in names:
+        cluster.run("get", name)
+
+    cluster.run("delete", "namespace", "mcp-system", "--wait=false")
+
+    for name in names:
+        cluster.run("wait", "--for=delete", name, "--timeout=60s")
+    cluster.run("wait", "--for=delete", "namespace/mcp-system", "--timeout=60s")
+    freely = json.dumps(document("MCPServer", "free", SERVER["spec"], namespace="default"))
+    cluster.run("create", "--dry-run=server", "-f", "-", stdin=freely)

@@ -126,7 +126,7 @@ def server(*apps: str) -> dict[str, Any]:
 def register(cluster: Cluster, ca: Authority, port: int) -> None:
     bundle = authority.bundle(ca, program.utc())
     validating, _ = registration.configurations(
-        UrlTarget(f"https://127.0.0.1:{port}"), bundle, failure_policy="Fail", namespace=HOME, owner=None
+        UrlTarget(f"https://127.0.0.1:{port}", ""), bundle, failure_policy="Fail", namespace=HOME, owner=None
     )
     validating["metadata"]["name"] = "mcp-strict-validating"
     for webhook in validating["webhooks"]:

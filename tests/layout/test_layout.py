@@ -78,7 +78,7 @@ def commands(document: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/operations.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/operations/README.md"])
 def test_the_commands_of_the_documents_exist(document: str) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for line in commands(document):
@@ -97,7 +97,7 @@ def test_the_commands_of_the_documents_exist(document: str) -> None:
     [
         "README.md",
         "CONTRIBUTING.md",
-        "docs/operations.md",
+        "docs/operations/README.md",
         "docs/tools.md",
         "docs/integrity.md",
         "docs/ci.md",

@@ -1,63 +1,134 @@
-"""The hook is registered, proved, enforced, and its CA renewed in two phases."""
+"""Admission is installed, proved, enforced, kept as it is, and its CA renewed and repaired without a gap in trust."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import copy
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from certs import secret
+import pytest
+
+from certs import authority, issuance, secret
+from certs.authority import Authority
+from cluster.clock import Clock
 from cluster.transport import ApiError
-from controller.installation import registration
-from controller.installation.installer import Publication
+from controller.installation import installer, registration
+from controller.installation.installer import Installer
 from controller.metrics import Metrics
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+VALIDATING, MUTATING, PROBE = registration.VALIDATING, registration.MUTATING, registration.CA_PROBE
 
 
 class Api:
-    """Stores Secrets and configurations; ``hook`` says how the canary fares."""
+    """An API server that stores objects by name, counts writes, and answers canaries.
+
+    ``canary`` says how the webhook answers; ``served`` is the CA that signed what the webhook shows on its second port.
+    """
 
     def __init__(self) -> None:
-        self.stored: dict[str, dict[str, Any]] = {}
-        self.hook = "absent"
+        self.stored: dict[str, dict[str, Any]] = {"mcp-system": {"metadata": {"uid": "u-namespace"}}}
+        self.canary = "absent"
+        self.served: Callable[[], bytes] = lambda: b""
+        self.writes: list[str] = []
         self.policies: list[str] = []
+        self.events: list[dict[str, Any]] = []
+        self.probed = 0
         self.version = 0
+        self.before_create: Callable[[str], None] = lambda _name: None
 
     async def request(self, method: str, path: str, *, body: Any = None, **_: Any) -> dict[str, Any]:
-        name = path.rpartition("/")[2]
         if path.endswith("/mcpprompts"):
-            return self.canary()
-        if method == "GET":
-            if name not in self.stored:
-                raise ApiError(404, "NotFound", "no")
-            return self.stored[name]
-        name = body["metadata"]["name"]
-        self.version += 1
-        self.stored[name] = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
-        if name == registration.VALIDATING:
-            self.policies.append(body["webhooks"][0]["failurePolicy"])
-        return self.stored[name]
+            return self._prompt(body)
+        if path.endswith("/events"):
+            self.events.append(body)
+            return {}
+        name = path.rpartition("/")[2] if method != "POST" else body["metadata"]["name"]
+        if method == "POST":
+            self.before_create(name)
+            if name in self.stored:
+                raise ApiError(409, "AlreadyExists", name)
+            return self.put(name, body)
+        if name not in self.stored:
+            raise ApiError(404, "NotFound", name)
+        if method == "DELETE":
+            self.writes.append(f"delete {name}")
+            del self.stored[name]
+            return {}
+        if method == "PUT":
+            stored = self.stored[name]
+            if body["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
+                raise ApiError(409, "Conflict", name)
+            if stored.get("immutable") or stored.get("type") != body.get("type"):
+                raise ApiError(422, "Invalid", name)
+            return self.put(name, body)
+        return copy.deepcopy(self.stored[name])
 
-    def canary(self) -> dict[str, Any]:
-        words = {
+    def put(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        self.writes.append(name)
+        metadata = {"uid": f"u-{name}", **body["metadata"], "resourceVersion": str(self.version)}
+        self.stored[name] = {**copy.deepcopy(body), "metadata": metadata}
+        if name == VALIDATING:
+            self.policies.append(body["webhooks"][0]["failurePolicy"])
+        return copy.deepcopy(self.stored[name])
+
+    def edit(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """What somebody else does to an object."""
+        change(self.stored[name])
+        self.version += 1
+        self.stored[name]["metadata"]["resourceVersion"] = str(self.version)
+
+    def _prompt(self, body: dict[str, Any]) -> dict[str, Any]:
+        if body["metadata"]["namespace"] == "mcp-system":
+            return self._probe(body)
+        answers = {
             "live": f'admission webhook "{registration.VALIDATOR}" denied the request: no',
             "down": f'failed calling webhook "{registration.VALIDATOR}": connection refused',
             "other": 'admission webhook "policy.example.com" denied the request: no',
         }
-        if self.hook in words:
-            raise ApiError(422, "x", words[self.hook])
-        if self.hook == "silent":
+        if self.canary in answers:
+            raise ApiError(422, "x", answers[self.canary])
+        if self.canary == "silent":
             raise TimeoutError
         return {}
 
+    def _probe(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The API server calls the second port, if the registration matches and its bundle verifies what is served."""
+        self.probed += 1
+        config = self.stored.get(PROBE)
+        if config is None:
+            return {}
+        webhook = config["webhooks"][0]
+        assert webhook["matchConditions"][0]["expression"] == f"object.metadata.name == '{body['metadata']['name']}'"
+        if webhook["objectSelector"]["matchLabels"] != body["metadata"]["labels"]:
+            return {}
+        if base64.b64decode(webhook["clientConfig"]["caBundle"]) != self.served():
+            return {}
+        raise ApiError(422, "x", f'admission webhook "{registration.CA_PROVER}" denied the request: no')
+
     @property
     def bundle(self) -> bytes:
-        config = self.stored[registration.VALIDATING]["webhooks"][0]["clientConfig"]
-        return base64.b64decode(config["caBundle"])
+        return base64.b64decode(self.stored[VALIDATING]["webhooks"][0]["clientConfig"]["caBundle"])
+
+    @property
+    def ca(self) -> Authority:
+        held = secret.parse(self.stored["ca"])
+        assert held is not None
+        return held
+
+    def serve_next(self) -> None:
+        """The webhook serves a certificate of the next CA on its second port."""
+        self.served = lambda: self.ca.following.certificate if self.ca.following else b""
+
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.events]
 
 
-class Clock:
+class Wall:
     def __init__(self) -> None:
         self.now = START
 
@@ -65,92 +136,320 @@ class Clock:
         return self.now
 
 
-def publication(api: Api, clock: Clock) -> Publication:
-    return Publication(
-        api,  # type: ignore[arg-type]
+def made(api: Any, wall: Wall) -> Installer:
+    return Installer(
+        api,
         namespace="mcp-system",
         ca_secret="ca",
-        cluster_role="role",
         target=registration.ServiceTarget("mcp-system", "hook"),
+        identity="one",
         metrics=Metrics(),
-        now=clock,
+        now=wall,
+        clock=Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5),
     )
 
 
-async def test_an_unproved_hook_is_not_enforced() -> None:
+async def enforced(api: Api, wall: Wall) -> Installer:
+    """An installation that is in force."""
+    api.canary = "live"
+    found = made(api, wall)
+    await found.step()
+    await found.step()
+    api.writes.clear()
+    api.policies.clear()
+    api.events.clear()
+    return found
+
+
+async def test_a_webhook_that_does_not_refuse_the_canary_is_not_enforced() -> None:
     api = Api()
-    published = publication(api, Clock())
-    for api.hook in ("absent", "down", "other", "silent"):
-        await published.step()
+    found = made(api, Wall())
+    for api.canary in ("absent", "down", "other", "silent"):
+        await found.step()
+        assert found.trouble
 
     assert set(api.policies) == {"Ignore"}
 
 
 async def test_at_the_first_refusal_of_the_canary_it_is_enforced() -> None:
     api = Api()
-    api.hook = "live"
+    api.canary = "live"
+    found = made(api, Wall())
 
-    await publication(api, Clock()).step()
+    await found.step()
 
     assert api.policies == ["Ignore", "Fail"]
+    assert api.reasons() == ["AdmissionEnforced"]
+    assert found.trouble is None
 
 
 async def test_once_enforced_it_stays_so_whoever_leads_and_whatever_the_canary_says() -> None:
-    api, clock = Api(), Clock()
-    api.hook = "live"
-    await publication(api, clock).step()
-    api.policies.clear()
+    api, wall = Api(), Wall()
+    await enforced(api, wall)
 
-    api.hook = "down"
-    await publication(api, clock).step()
+    api.canary = "down"
+    await made(api, wall).step()
 
-    assert api.policies == ["Fail"]
+    assert api.stored[VALIDATING]["webhooks"][0]["failurePolicy"] == "Fail"
 
 
-async def test_the_configurations_are_owned_by_the_cluster_role() -> None:
+async def test_a_settled_installation_is_not_written_to() -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
+
+    await found.step()
+    await made(api, wall).step()
+
+    assert api.writes == []
+
+
+async def test_the_configurations_are_owned_by_the_namespace_of_the_operator() -> None:
     api = Api()
-    api.stored["role"] = {"metadata": {"uid": "u-role"}}
 
-    await publication(api, Clock()).step()
+    await made(api, Wall()).step()
 
-    assert api.stored[registration.MUTATING]["metadata"]["ownerReferences"][0]["uid"] == "u-role"
+    for name in (VALIDATING, MUTATING):
+        (owner,) = api.stored[name]["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"]) == ("Namespace", "u-namespace")
 
 
-async def test_a_new_ca_is_trusted_and_proved_before_it_signs() -> None:
-    api, clock = Api(), Clock()
-    api.hook = "live"
-    published = publication(api, clock)
-    await published.step()
-    first = secret.parse(api.stored["ca"])
+def add_condition(config: dict[str, Any]) -> None:
+    config["webhooks"][0]["matchConditions"].append({"name": "none", "expression": "false"})
+
+
+def add_selector(config: dict[str, Any]) -> None:
+    config["webhooks"][0]["objectSelector"] = {"matchLabels": {"judge": "me"}}
+
+
+def weaken(config: dict[str, Any]) -> None:
+    config["webhooks"][0]["failurePolicy"] = "Ignore"
+
+
+def remove(config: dict[str, Any]) -> None:
+    config["webhooks"].pop()
+
+
+def disown(config: dict[str, Any]) -> None:
+    config["metadata"].pop("ownerReferences")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "field"),
+    [
+        (VALIDATING, add_condition, f"webhooks[{registration.VALIDATOR}].matchConditions"),
+        (VALIDATING, add_selector, f"webhooks[{registration.VALIDATOR}].objectSelector"),
+        (VALIDATING, weaken, f"webhooks[{registration.VALIDATOR}].failurePolicy"),
+        (VALIDATING, remove, f"webhooks[{registration.DELETION_NOTER}]"),
+        (VALIDATING, disown, "metadata.ownerReferences"),
+        (MUTATING, add_selector, "webhooks[mutate.mcp.example.com].objectSelector"),
+    ],
+)
+async def test_what_somebody_else_changes_is_undone_and_told(
+    name: str, change: Callable[[dict[str, Any]], None], field: str
+) -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
+    before = copy.deepcopy(api.stored[name])
+
+    api.edit(name, change)
+    await found.step()
+
+    assert registration.differences(api.stored[name], before) == ()
+    assert api.reasons() == ["ForeignEditUndone"]
+    assert api.events[0]["note"].endswith(f": {field}")
+
+
+async def test_labels_and_annotations_of_others_stay() -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
+
+    api.edit(VALIDATING, lambda config: config["metadata"]["labels"].update(team="a"))
+    await found.step()
+    api.edit(VALIDATING, weaken)
+    await found.step()
+
+    assert api.stored[VALIDATING]["metadata"]["labels"]["team"] == "a"
+    assert api.reasons() == ["ForeignEditUndone"]
+
+
+async def test_a_deleted_configuration_comes_back_and_is_enforced_only_when_the_canary_is_refused() -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
+
+    api.canary = "down"
+    del api.stored[VALIDATING]
+    await found.step()
+    await found.step()
+    assert api.policies == ["Ignore"]
+    api.canary = "live"
+    await found.step()
+
+    assert api.policies == ["Ignore", "Fail"]
+    assert api.reasons() == ["ForeignEditUndone", "AdmissionEnforced"]
+
+
+async def test_a_canary_that_is_not_refused_any_more_is_told_once_and_so_is_its_recovery() -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
+
+    api.canary = "down"
+    for _ in range(4):
+        await found.step()
+    assert found.trouble is not None
+    assert "connection refused" in found.trouble
+    api.canary = "live"
+    for _ in range(3):
+        await found.step()
+
+    assert api.reasons() == ["CanaryNotRefused", "CanaryRefused"]
+
+
+async def introduced(api: Api, wall: Wall) -> Installer:
+    """An installation that has a next CA."""
+    found = await enforced(api, wall)
+    wall.now = START + timedelta(days=250)
+    await found.step()
+    assert api.ca.following is not None
+    return found
+
+
+async def test_a_new_ca_signs_only_after_an_api_server_has_used_it_alone() -> None:
+    api, wall = Api(), Wall()
+    found = await introduced(api, wall)
+    first = api.ca.current
+
+    # The canary of the present bundle goes on being refused; that proves nothing about the next CA.
+    for _ in range(5):
+        wall.now += installer.SETTLING
+        await found.step()
+    assert api.probed > 0
+    assert api.ca.current == first
+    assert api.ca.following is not None
+    assert api.ca.following.certificate in api.bundle
+
+    following = api.ca.following
+    api.serve_next()
+    await found.step()
+    wall.now += installer.SETTLING
+    await found.step()
+    assert api.ca.current == following
+    assert first is not None
+    assert first.certificate in api.bundle
+    assert PROBE not in api.stored
+
+
+async def test_a_proof_has_to_hold_for_the_settling_time() -> None:
+    api, wall = Api(), Wall()
+    found = await introduced(api, wall)
+    api.serve_next()
+    await found.step()
+    wall.now += installer.SETTLING - timedelta(seconds=1)
+    await found.step()
+    assert api.ca.following is not None
+
+    api.served = lambda: b"another CA"
+    await found.step()
+    api.serve_next()
+    wall.now += timedelta(seconds=1)
+    await found.step()
+    assert api.ca.following is not None
+
+    wall.now += installer.SETTLING
+    await found.step()
+    assert api.ca.following is None
+
+
+async def test_the_probe_matches_one_object_and_trusts_the_next_ca_alone() -> None:
+    api, wall = Api(), Wall()
+    await introduced(api, wall)
+
+    (webhook,) = api.stored[PROBE]["webhooks"]
+
+    assert api.ca.following is not None
+    assert base64.b64decode(webhook["clientConfig"]["caBundle"]) == api.ca.following.certificate
+    assert webhook["clientConfig"]["service"]["port"] == 444
+    assert webhook["failurePolicy"] == "Ignore"
+    assert webhook["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "mcp-system"}}
+    fingerprint = authority.fingerprint(api.ca.following.certificate)
+    assert webhook["objectSelector"] == {"matchLabels": {registration.CA_PROBE_LABEL: fingerprint[:32]}}
+
+
+def lose_key(stored: dict[str, Any]) -> None:
+    stored["data"]["tls.key"] = ""
+
+
+def swap_key(stored: dict[str, Any]) -> None:
+    stored["data"]["tls.key"] = base64.b64encode(issuance.authority("other", START).key).decode()
+
+
+def swap_pair(stored: dict[str, Any]) -> None:
+    stored["data"] = secret.manifest("", "", Authority(issuance.authority("other", START)))["data"] | {
+        "signer": stored["data"]["signer"]
+    }
+
+
+def empty(stored: dict[str, Any]) -> None:
+    stored["data"] = None
+
+
+def freeze(stored: dict[str, Any]) -> None:
+    stored |= {"data": {}, "immutable": True}
+
+
+@pytest.mark.parametrize("damage", [lose_key, swap_key, swap_pair, empty, freeze, None])
+async def test_a_damaged_ca_secret_is_repaired_while_what_the_webhook_serves_stays_trusted(
+    damage: Callable[[dict[str, Any]], None] | None,
+) -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
+    first = api.ca.current
     assert first is not None
 
-    clock.now = START + timedelta(days=250)
-    api.hook = "down"
-    await published.step()
-    await published.step()
-    introduced = secret.parse(api.stored["ca"])
-    assert introduced is not None
-    assert introduced.current == first.current
-    assert introduced.following is not None
-    assert introduced.following.certificate in api.bundle
+    if damage is None:
+        del api.stored["ca"]
+    else:
+        api.edit("ca", damage)
+    # Also by a controller that has just begun to lead and remembers nothing.
+    found = made(api, wall) if damage in (empty, None) else found
+    await found.step()
+    assert api.ca.current is None
+    assert api.ca.following is not None
+    assert api.bundle == api.ca.following.certificate + first.certificate
+    assert "CARepaired" in api.reasons()
 
-    api.hook = "live"
-    await published.step()
-    await published.step()
-    promoted = secret.parse(api.stored["ca"])
-    assert promoted is not None
-    assert promoted.current == introduced.following
-    assert first.current.certificate in api.bundle
+    following = api.ca.following
+    api.serve_next()
+    await found.step()
+    wall.now += installer.SETTLING
+    await found.step()
+    assert api.ca.current == following
+    assert api.bundle == following.certificate + first.certificate
+    assert api.stored[VALIDATING]["webhooks"][0]["failurePolicy"] == "Fail"
 
 
-async def test_an_expired_ca_is_made_anew() -> None:
-    api, clock = Api(), Clock()
-    published = publication(api, clock)
-    await published.step()
+async def test_an_expired_ca_is_replaced_at_once() -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
     before = api.bundle
 
-    clock.now = START + timedelta(days=400)
-    await published.step()
+    wall.now = START + timedelta(days=400)
+    await found.step()
 
-    assert api.bundle
-    assert api.bundle != before
+    assert api.ca.current is not None
+    assert api.bundle == api.ca.current.certificate != before
+
+
+async def test_of_two_controllers_that_create_the_ca_one_reads_what_the_other_wrote() -> None:
+    api, wall = Api(), Wall()
+    theirs = Authority(issuance.authority("theirs", START))
+
+    def created_first(name: str) -> None:
+        if name == "ca" and name not in api.stored:
+            api.put("ca", secret.manifest("mcp-system", "ca", theirs))
+
+    api.before_create = created_first
+    await made(api, wall).step()
+
+    assert api.ca == theirs
+    assert theirs.current is not None
+    assert api.bundle == theirs.current.certificate

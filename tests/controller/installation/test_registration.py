@@ -1,4 +1,4 @@
-"""The registration fits the CRDs, the server's routes and the canary; a hook on a wrong name never fires."""
+"""The registration fits the CRDs, the server's routes and the canary; a webhook for a wrong name is never called."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_paths_are_routes_of_the_server() -> None:
 
 
 def test_a_process_is_called_by_its_url() -> None:
-    validating, deletions, mutating = webhooks(UrlTarget("https://10.0.0.1:8443/"))
+    validating, deletions, mutating = webhooks(UrlTarget("https://10.0.0.1:8443/", "https://10.0.0.1:8444/"))
 
     assert validating["clientConfig"]["url"] == "https://10.0.0.1:8443/validate"
     assert deletions["clientConfig"]["url"] == "https://10.0.0.1:8443/note-deletion"
@@ -81,3 +81,19 @@ def test_the_canary_breaks_a_rule_that_no_schema_holds() -> None:
 
     assert not item.problems
     assert [finding.reason for finding in verdict.errors] == [Reason.UNDECLARED_PLACEHOLDER]
+
+
+def test_the_proof_of_a_ca_goes_to_the_port_of_the_next_ca() -> None:
+    target = UrlTarget("https://10.0.0.1:8443/", "https://10.0.0.1:8444/")
+    probe = registration.ca_probe(target, b"next", fingerprint="f", namespace="ops", owner=OWNER)
+
+    (webhook,) = probe["webhooks"]
+    assert webhook["clientConfig"] == {"url": "https://10.0.0.1:8444/validate", "caBundle": "bmV4dA=="}
+
+
+def test_no_other_webhook_is_asked_about_the_object_that_proves_a_ca() -> None:
+    proof = canary.ca_probe("ops", "f")
+
+    assert proof["spec"] == canary.KNOWN_BAD["spec"]
+    for webhook in webhooks(ServiceTarget("ops", "hook")):
+        assert proof["metadata"]["namespace"] in webhook["namespaceSelector"]["matchExpressions"][0]["values"]

@@ -1,0 +1,79 @@
+"""The manifests fit the programs: ports, rights, and what a deletion of the operator takes along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster import resources
+from cluster.resources import ResourceType
+from controller.installation import registration
+from controller.installation.registration import ServiceTarget
+from webhook import watches
+
+MANIFESTS = Path(__file__).parents[3] / "manifests"
+BASE = MANIFESTS / "base"
+
+
+def documents(path: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all((BASE / path).read_text()) if document]
+
+
+def allows(path: str, kind: ResourceType, verb: str, *, name: str = "", role: str = "ClusterRole") -> bool:
+    rules = [rule for document in documents(path) if document["kind"] == role for rule in document["rules"]]
+    return any(
+        kind.group in rule["apiGroups"]
+        and kind.plural in rule["resources"]
+        and verb in rule["verbs"]
+        and name in rule.get("resourceNames", [name])
+        for rule in rules
+    )
+
+
+def test_the_service_leads_to_the_ports_that_are_registered() -> None:
+    (service,) = documents("webhook/service.yaml")
+    (deployment,) = documents("webhook/deployment.yaml")
+    target = ServiceTarget("mcp-system", "mcp-operator-webhook")
+
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
+    reached = {port["port"]: numbers[port["targetPort"]] for port in service["spec"]["ports"]}
+    assert reached == {target.port: 8443, target.next_port: 8444}
+
+
+@pytest.mark.parametrize("verb", ["list", "watch"])
+@pytest.mark.parametrize("kind", watches.WATCHED.values(), ids=lambda kind: kind.plural)
+def test_the_webhook_may_list_and_watch_what_it_judges_by(kind: ResourceType, verb: str) -> None:
+    assert allows("rbac/webhook.yaml", kind, verb)
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "update"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (resources.VALIDATING_WEBHOOKS, registration.VALIDATING),
+        (resources.MUTATING_WEBHOOKS, registration.MUTATING),
+    ],
+)
+def test_the_controller_may_keep_the_registration_and_no_other_one(kind: ResourceType, name: str, verb: str) -> None:
+    assert allows("rbac/controller.yaml", kind, verb, name=name)
+    assert not allows("rbac/controller.yaml", kind, verb, name="of-somebody-else")
+
+
+def test_nobody_may_read_a_secret_but_that_of_the_ca() -> None:
+    for path in ("rbac/controller.yaml", "rbac/webhook.yaml"):
+        for role in ("ClusterRole", "Role"):
+            for verb in ("get", "list", "watch"):
+                assert not allows(path, resources.SECRETS, verb, name="of-somebody-else", role=role)
+        assert allows(path, resources.SECRETS, "get", name="mcp-operator-ca", role="Role")
+
+
+def test_who_deletes_the_operator_keeps_the_definitions_and_objects() -> None:
+    kustomizations = [BASE / "kustomization.yaml", *(MANIFESTS / "overlays").glob("*/kustomization.yaml")]
+
+    assert len(kustomizations) > 3
+    for file in kustomizations:
+        assert not [path for path in yaml.safe_load(file.read_text())["resources"] if "crds" in path]

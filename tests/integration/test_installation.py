@@ -1,0 +1,203 @@
+"""What the controller installs, on a real API server and with the product's own rights: it stays as it is."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from certs import secret
+from controller.installation import registration
+from scripts.localcluster import installation
+from tests.integration import programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scripts.localcluster import Cluster
+    from tests.integration.programs import Operator
+
+pytestmark = pytest.mark.integration
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+NAMESPACE = "kept"
+VALIDATING = f"validatingwebhookconfiguration/{registration.VALIDATING}"
+MUTATING = f"mutatingwebhookconfiguration/{registration.MUTATING}"
+
+
+@pytest.fixture(scope="module")
+def operator(control_plane: Cluster) -> Iterator[Operator]:
+    with programs.installed(control_plane, MANIFESTS, NAMESPACE, "backends") as found:
+        yield found
+
+
+@pytest.fixture
+def cluster(operator: Operator) -> Cluster:
+    return operator.cluster
+
+
+def get(cluster: Cluster, *words: str) -> dict[str, Any]:
+    return dict(json.loads(cluster.run("get", *words, "-o", "json").stdout))
+
+
+def prompt(name: str, template: str = "Say {{word}}.") -> str:
+    return json.dumps(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": "MCPPrompt",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"template": template, "variables": [{"name": "word"}]},
+        }
+    )
+
+
+PATCHES = {
+    "matchConditions": [
+        {
+            "op": "add",
+            "path": "/webhooks/0/matchConditions/-",
+            "value": {"name": "never", "expression": "false"},
+        }
+    ],
+    "objectSelector": [{"op": "add", "path": "/webhooks/0/objectSelector/matchLabels", "value": {"judge": "me"}}],
+    "failurePolicy": [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}],
+    "rules": [{"op": "replace", "path": "/webhooks/0/rules/0/operations", "value": ["CREATE"]}],
+    "caBundle": [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}],
+}
+
+
+@pytest.mark.parametrize("edit", sorted(PATCHES))
+def test_an_edit_of_the_registration_is_undone_at_once_and_told(cluster: Cluster, edit: str) -> None:
+    before = get(cluster, VALIDATING)["webhooks"]
+
+    cluster.run("patch", VALIDATING, "--type=json", "-p", json.dumps(PATCHES[edit]))
+
+    installation.until("the edit is undone", lambda: get(cluster, VALIDATING)["webhooks"] == before, 3)
+    installation.until("an Event says so", lambda: edit in "".join(notes(cluster)) or edit == "caBundle", 5)
+
+
+def notes(cluster: Cluster) -> list[str]:
+    events = get(cluster, "-n", "default", "events.v1.events.k8s.io")["items"]
+    return [event["note"] for event in events if event["reason"] == "ForeignEditUndone"]
+
+
+@pytest.mark.parametrize("name", [VALIDATING, MUTATING])
+def test_a_deleted_registration_comes_back(cluster: Cluster, name: str) -> None:
+    before = get(cluster, name)["webhooks"]
+
+    cluster.run("delete", name)
+
+    installation.until("it is back", lambda: cluster.run("get", name, check=False).returncode == 0, 3)
+    installation.until("it is as it was", lambda: get(cluster, name)["webhooks"] == before, 10)
+
+
+def test_a_settled_registration_is_not_written_again(cluster: Cluster) -> None:
+    versions = [get(cluster, name)["metadata"]["resourceVersion"] for name in (VALIDATING, MUTATING)]
+    # Its own label is not ours to undo; that it has come and gone shows that the controller has seen the change.
+    cluster.run("annotate", VALIDATING, "example.com/seen=yes")
+    seen = get(cluster, VALIDATING)["metadata"]["resourceVersion"]
+    cluster.run("patch", MUTATING, "--type=json", "-p", json.dumps(PATCHES["objectSelector"]))
+
+    def restored() -> bool:
+        return not get(cluster, MUTATING)["webhooks"][0]["objectSelector"]
+
+    installation.until("the edit of the other one is undone", restored, 3)
+    assert get(cluster, VALIDATING)["metadata"]["resourceVersion"] == seen != versions[0]
+
+
+def test_a_granted_tool_is_admitted_with_the_rights_of_the_webhook(cluster: Cluster) -> None:
+    grant = {
+        "apiVersion": "gateway.networking.k8s.io/v1beta1",
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "tools", "namespace": "backends"},
+        "spec": {
+            "from": [{"group": "mcp.example.com", "kind": "MCPTool", "namespace": NAMESPACE}],
+            "to": [{"group": "", "kind": "Service"}],
+        },
+    }
+    tool = {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPTool",
+        "metadata": {"name": "granted", "namespace": NAMESPACE},
+        "spec": {"service": {"name": "orders", "namespace": "backends", "port": 80}},
+    }
+    refused = cluster.run("create", "-f", "-", stdin=json.dumps(tool), check=False)
+    cluster.run("apply", "-f", "-", stdin=json.dumps(grant))
+
+    admitted = cluster.run("create", "-f", "-", stdin=json.dumps(tool), check=False)
+
+    assert "CrossNamespaceDenied" in refused.stderr
+    assert admitted.returncode == 0, admitted.stderr
+    cluster.run("-n", NAMESPACE, "delete", "mcptool", "granted")
+
+
+class Applies:
+    """Dry runs, one after another, while something else happens. Good ones must pass, bad ones must be denied."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.failures: list[str] = []
+        self.done = 0
+        self._cluster = cluster
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            good = self._apply(prompt("good"))
+            bad = self._apply(prompt("bad", "Say {{nothing}}."))
+            if good.returncode != 0:
+                self.failures.append(good.stderr)
+            if "denied the request" not in bad.stderr:
+                self.failures.append(bad.stderr or "admitted")
+            self.done += 2
+
+    def _apply(self, text: str) -> Any:
+        return self._cluster.run("create", "--dry-run=server", "-f", "-", stdin=text, check=False)
+
+
+def ca_now(cluster: Cluster) -> Any:
+    found = cluster.run("-n", "mcp-system", "get", "secret", "mcp-operator-ca", "-o", "json", check=False)
+    return secret.parse(json.loads(found.stdout)) if found.returncode == 0 else None
+
+
+def lose_key(cluster: Cluster) -> None:
+    patch = json.dumps({"data": {"tls.key": ""}})
+    cluster.run("-n", "mcp-system", "patch", "secret", "mcp-operator-ca", "--type=merge", "-p", patch)
+
+
+def delete(cluster: Cluster) -> None:
+    cluster.run("-n", "mcp-system", "delete", "secret", "mcp-operator-ca")
+
+
+@pytest.mark.parametrize("damage", [lose_key, delete])
+def test_a_damaged_ca_is_replaced_without_a_refusal(cluster: Cluster, damage: Callable[[Cluster], None]) -> None:
+    before = ca_now(cluster).current
+
+    def replaced() -> bool:
+        held = ca_now(cluster)
+        return bool(held and held.current and held.current != before and held.following is None)
+
+    with Applies(cluster) as applies:
+        damage(cluster)
+        installation.until("a new CA signs", replaced, 60)
+        # The certificates of the webhook move within its interval.
+        deadline = time.monotonic() + 12
+        while time.monotonic() < deadline:
+            time.sleep(0.5)
+
+    assert applies.failures == []
+    assert applies.done > 20
+    assert cluster.run("get", "validatingwebhookconfiguration", registration.CA_PROBE, check=False).returncode != 0
+    assert before.certificate in ca_now(cluster).previous
