@@ -72,7 +72,7 @@ class Cache:
         clock: Clock,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
     ) -> None:
-        self.snapshot = Snapshot().blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+        self.snapshot = Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
         # Immutable, so that a compilation that pauses goes on with the members it began with.
         self.members: MemberMap = HashTrieMap()
         self._enqueue = enqueue

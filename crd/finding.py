@@ -1,6 +1,6 @@
-"""PURE. What can be wrong, as values: Reason, Level, Finding, Verdict.
+"""PURE. Faults as values: Reason, Level, Finding and Verdict.
 
-One vocabulary for findings, conditions, metrics and documentation pages. Knows no rule; every rule speaks in it.
+Findings, conditions, metrics and documentation pages use the same reasons.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["Finding", "Level", "Reason", "Verdict", "dotted", "shortened"]
 
 
 class Level(StrEnum):
-    """Whether a finding denies the change or only comes along as a warning."""
+    """Whether a finding denies the change or is only a warning."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
 class Reason(StrEnum):
-    """Why a finding was made. CamelCase; never renamed once released."""
+    """The kind of fault. CamelCase; never renamed once released."""
 
     BREAKING_SCHEMA_CHANGE = "BreakingSchemaChange"
     CATALOG_TOO_LARGE = "CatalogTooLarge"
@@ -77,7 +77,7 @@ class Reason(StrEnum):
 
     @property
     def level(self) -> Level:
-        """The level unless a rule says otherwise: absence and advice warn, contradiction denies."""
+        """The level unless a rule sets another one: missing objects and advice warn, contradictions deny."""
         return Level.WARNING if self in _WARNINGS else Level.ERROR
 
 
@@ -102,7 +102,7 @@ _WARNINGS = frozenset(
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A field path as people write it: ``spec.variables[0].name``."""
+    """A field path in the usual notation: ``spec.variables[0].name``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
@@ -113,12 +113,12 @@ def shortened(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken rule.
+    """A violated rule.
 
-    Identity is ``(reason, ref, subject, level)``: message, path and related objects may change while the fault stays
-    the same one, so a repair that lowers a count is never taken for a new fault.
+    Identity is ``(reason, ref, subject, level)``. Message, path and related objects may change while the fault remains
+    the same, so that a partial repair, such as a lower count, is not a new fault.
 
-    ``subject`` tells faults of one reason on one object apart (a field, a placeholder, a server and a name).
+    ``subject`` distinguishes faults with the same reason and object (a field, a placeholder, a server and a name).
     ``path`` is the field path, members and list indexes, as in ``("spec", "variables", 0, "name")``.
     """
 
@@ -147,7 +147,7 @@ class Finding:
 
     @property
     def field_path(self) -> str:
-        """The path as people write it: ``spec.variables[0].name``; empty when the whole object is meant."""
+        """The path in the usual notation, ``spec.variables[0].name``; empty if it is about the whole object."""
         return dotted(self.path)
 
     def __str__(self) -> str:
@@ -157,29 +157,29 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The findings of one judgement, sorted: errors first, then by object, reason and subject."""
+    """The findings about a change or object, sorted: errors first, then by object, reason and subject."""
 
     findings: tuple[Finding, ...] = ()
 
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> Verdict:
-        """Sort the findings; of two with one identity the first stays."""
+        """Sort the findings; of several with the same identity, the first is kept."""
         distinct = dict.fromkeys(findings)
         return cls(tuple(sorted(distinct, key=lambda f: (f.level.value, f.ref, f.reason.value, f.subject))))
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings that deny."""
+        """The findings that deny the change."""
         return tuple(f for f in self.findings if f.level is Level.ERROR)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The findings that only warn."""
+        """The findings that are only warnings."""
         return tuple(f for f in self.findings if f.level is Level.WARNING)
 
     @property
     def allowed(self) -> bool:
-        """Whether nothing denies."""
+        """Whether there are no errors."""
         return not self.errors
 
     def __iter__(self) -> Iterator[Finding]:

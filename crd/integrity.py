@@ -1,8 +1,8 @@
-"""PURE. The one decision: what a change breaks, and what stands broken.
+"""PURE. The single decision: which rules a change violates, and which rules stored objects violate.
 
-The webhook, ``check`` and the controller all ask here. Rules about one object see the object; rules about several see
-the snapshot, and only the servers and claims that a change touches. A fault that was there before and that a change
-does not touch is not a finding of that change, so an unrelated edit or a repair always passes.
+The webhook, ``check`` and the controller all use it. Rules about one object see the object; rules about several objects
+see the snapshot, limited to the servers and claims that the change affects. A fault that existed before is not a
+finding of a change, so unrelated updates and repairs are always admitted.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ OBJECT_RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object before and after; None where it is absent. Create, update and delete alike."""
+    """An object before and after a change; None if it does not exist."""
 
     ref: Ref
     old: Object | None
@@ -85,10 +85,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ObjectFindings:
-    """What the changed object shows without any other: the dear part of a judgement, and it can be computed elsewhere.
+    """Findings about the changed object alone: the expensive part of a decision, which can run in another process.
 
-    ``own`` are the faults of the new state, ``former`` those of the old one as far as they are compared, ``step`` what
-    the change itself breaks, ``breaks`` the places where it breaks callers: `breaking_changes` of `crd.rules.schemas`.
+    ``own`` are the faults of the new state, ``former`` those of the old state if they are needed for comparison,
+    ``step`` the faults of the change itself, and ``breaks`` the breaking changes of `crd.rules.schemas`.
     """
 
     own: tuple[Finding, ...]
@@ -106,9 +106,9 @@ def judge(snapshot: Snapshot, change: Change) -> Verdict:
 
 
 def judge_object(change: Change) -> ObjectFindings:
-    """The part of `judge` that depends on the object alone."""
+    """The part of `judge` that depends only on the object."""
     own = (*_own(change.new),)
-    # The former faults matter where there is something to compare; those of a server decide which relations are told.
+    # The old faults are needed for comparison only; for a server they also determine which relations are reported.
     former = (*_own(change.old),) if own or change.ref.kind is Kind.SERVER else ()
     if change.old is None or change.new is None:
         return ObjectFindings(own, former, (), ())
@@ -117,26 +117,26 @@ def judge_object(change: Change) -> ObjectFindings:
 
 
 def judge_relations(snapshot: Snapshot, change: Change, of_object: ObjectFindings) -> Verdict:
-    """The part of `judge` that depends on other objects. Of the changed object itself it reads no more than facts."""
+    """The part of `judge` that depends on other objects. It reads only the facts of the changed object."""
     before = _placed(snapshot, change.ref, change.old)
     after = _placed(before, change.ref, change.new)
     touched = _touched(after, change.new)
-    if not _labelled_alike(change):
+    if not _keeps_labels(change):
         touched |= _touched(before, change.old)
     claims = _claims(change.old) | _claims(change.new)
     found = [*_together(of_object.own, _relations(after, change.ref, touched, claims, judging=True))]
     if found:
-        # What stood before is looked up only where there is something to compare: most changes break nothing.
+        # The old relations are computed only if there is something to compare; most changes have no findings.
         known = set(_together(of_object.former, _relations(before, change.ref, touched, claims, judging=True)))
         found = [finding for finding in found if finding not in known]
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
     step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, sorted(touched)))
-    return Verdict.of((*(_seen_from(change, finding) for finding in found), *step))
+    return Verdict.of((*(_attribute(change, finding) for finding in found), *step))
 
 
 def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
-    """Everything that stands broken once these objects are in the snapshot, all together."""
+    """All faults of these objects if they are applied together."""
     items = tuple(objects)
     for item in items:
         snapshot = _placed(snapshot, item.ref, item)
@@ -144,15 +144,15 @@ def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
 
 
 def standing(snapshot: Snapshot, item: Object) -> Verdict:
-    """What is broken about one object that stands in the snapshot: its own faults, and the clashes it loses."""
+    """All faults of a stored object: its own, and the conflicts that it loses."""
     related = relations(snapshot, item.fact) if item.fact is not None else ()
     return Verdict.of(_together(_own(item), related))
 
 
 def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
-    """What is broken between an object that stands in the snapshot and others, as far as it is this object's fault.
+    """Faults of a stored object in relation to others, as far as they are attributed to this object.
 
-    A server is not blamed for its members, so their number does not matter here.
+    Faults of members are not attributed to the server, so the cost for a server does not depend on their number.
     """
     yield from references.backends(snapshot, fact)
     yield from references.mounts(snapshot, fact)
@@ -181,7 +181,7 @@ def _own(item: Object | None) -> Iterator[Finding]:
 
 
 def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[Finding]:
-    """An object's own faults and its relations; a broken selector is why nothing is selected, and is told alone."""
+    """The faults of an object and of its relations. An invalid selector hides that it selects nothing."""
     broken_selectors = set()
     for finding in own:
         if finding.reason in (Reason.EMPTY_SELECTOR, Reason.INVALID_SELECTOR):
@@ -193,12 +193,12 @@ def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[
 
 
 def _is_clash(finding: Finding) -> bool:
-    """Whether it is about two objects on one server: its other object, and the server."""
+    """Whether a finding is about two objects on a server; ``related`` is then the other object and the server."""
     return finding.reason in CLASHES and len(finding.related) == 2
 
 
 def _touched(snapshot: Snapshot, item: Object | None) -> set[Ref]:
-    """The servers on which an object is, or, for a server, itself."""
+    """The servers that select a member; for a server, the server itself."""
     match item.fact if item is not None else None:
         case MemberFact() as member:
             return set(snapshot.selecting(member.ref.kind, member.ref.namespace, member.labels))
@@ -207,8 +207,8 @@ def _touched(snapshot: Snapshot, item: Object | None) -> set[Ref]:
     return set()
 
 
-def _labelled_alike(change: Change) -> bool:
-    """Whether the object was selected by whatever selects it now."""
+def _keeps_labels(change: Change) -> bool:
+    """Whether the labels of a member did not change, so that the same servers select it."""
     old, new = (item.fact if item is not None else None for item in (change.old, change.new))
     return isinstance(old, MemberFact) and isinstance(new, MemberFact) and old.labels == new.labels
 
@@ -221,9 +221,10 @@ def _claims(item: Object | None) -> set[Claim]:
 def _relations(
     snapshot: Snapshot, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim], *, judging: bool = False
 ) -> Iterator[Finding]:
-    """An object's relations to others: on the touched servers, about its claims; for a server, about all of them.
+    """Faults of an object in relation to others, on the touched servers: of these claims, or of all for a server.
 
-    ``judging`` blames a changed server for an Ingress that a younger one has too: it is the one that can be refused.
+    With ``judging``, a changed server gets the finding about an Ingress even if the other server is younger, because
+    only the changed object can be denied.
     """
     fact = snapshot.get(ref)
     if isinstance(fact, MemberFact | ServerFact):
@@ -248,29 +249,30 @@ def _relations(
 
 
 def _on(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
-    """What a server's own fields say against one member."""
+    """Faults of a member that depend on settings of a server."""
     if member is not None:
         yield from servers.prefixed_names(server, member)
         yield from servers.long_timeouts(server, member)
 
 
 def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:
-    """What the step itself breaks, though both states are whole. ``snapshot`` holds the new state."""
+    """Faults of the change itself, even if both states are valid. ``snapshot`` contains the new state."""
     if change.old is not None and change.new is not None:
         yield from changes.immutable_fields(change.old, change.new)
         servers = sorted(_touched(snapshot, change.new))
         yield from schemas.breaking_changes(change.ref, schemas.breaks(change.old, change.new), servers)
 
 
-def _seen_from(change: Change, finding: Finding) -> Finding:
-    """A fault that the changed object wins by seniority, or shares, told as this object's: it can be refused.
+def _attribute(change: Change, finding: Finding) -> Finding:
+    """The finding attributed to the changed object, because only that object can be denied.
 
-    A server's own change is blamed on the server, which names both.
+    A conflict that the changed object would win by seniority becomes a finding about it. A conflict that a changed
+    server causes becomes a finding about the server that names both members.
     """
     if not _is_clash(finding):
         if finding.level is Level.WARNING or finding.ref == change.ref:
             return finding
-        # What a member cannot be blamed for: its name became too long by the server's prefix.
+        # The name of a member became too long because of the prefix of the server.
         path = ("spec", "naming", "prefix") if change.ref.kind is Kind.SERVER else finding.path
         return replace(finding, ref=change.ref, path=path)
     blamed = change.new.fact if change.new is not None else None
@@ -290,7 +292,7 @@ def _seen_from(change: Change, finding: Finding) -> Finding:
 
 
 def _selector_of(server: Fact | None, kind: Kind) -> str:
-    """The field that brings members of a kind to a server."""
+    """The selector field that applies to members of a kind."""
     if isinstance(server, ServerFact) and server.selector_of(kind) is not server.selector:
         return "promptSelector" if kind is Kind.PROMPT else "resourceSelector"
     return "toolSelector"

@@ -1,6 +1,6 @@
-"""PURE. A manifest as the verdict sees it: decoded spec, facts for the snapshot, and what is structurally wrong.
+"""PURE. Decode manifests of our kinds: the spec, the facts for a snapshot, and structural problems.
 
-Decoding never raises for a manifest that names one of our kinds: what is wrong with it is data (`Object.problems`).
+Decoding a manifest of one of our kinds never raises; structural faults are data (`Object.problems`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OURS = tuple(_SPECS)
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One of our objects. ``spec`` and ``fact`` are None when ``problems`` says that the spec cannot be read."""
+    """An object of one of our kinds. ``spec`` and ``fact`` are None if there are ``problems``."""
 
     ref: Ref
     raw: Mapping[str, Any] = field(repr=False)
@@ -54,23 +54,23 @@ class Object:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """The object's metadata as it came."""
+        """The metadata, undecoded."""
         return _mapping(self.raw.get("metadata"))
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The object's labels, those that are text."""
+        """The labels of the object, without those that are not strings."""
         labels = _mapping(self.metadata.get("labels"))
         return {key: value for key, value in labels.items() if isinstance(key, str) and isinstance(value, str)}
 
     @property
     def served_name(self) -> str:
-        """The name clients see: spec.name, else metadata.name. For an MCPServer, metadata.name."""
+        """The name that clients see: spec.name, else metadata.name. For an MCPServer, metadata.name."""
         return getattr(self.spec, "name", None) or self.ref.name
 
 
 def kind_of(raw: Mapping[str, Any]) -> Kind | None:
-    """Which of our kinds, or of those they point at, a manifest is of; None for any other."""
+    """The kind of a manifest, if it is one of ours or one that they refer to; otherwise None."""
     match raw.get("apiVersion"), raw.get("kind"):
         case "v1", "Service" | "Secret" | "ConfigMap" as kind:
             return Kind(kind)
@@ -82,14 +82,14 @@ def kind_of(raw: Mapping[str, Any]) -> Kind | None:
 
 
 def decode(raw: Mapping[str, Any]) -> Object:
-    """Read a manifest of one of our four kinds. Raises ValueError if it is of another kind or has no name."""
+    """Decode a manifest of one of our four kinds. Raises ValueError if it has another kind or no name."""
     kind = kind_of(raw)
     metadata = _mapping(raw.get("metadata"))
     name = metadata.get("name") or metadata.get("generateName")
     if kind not in OURS or not isinstance(name, str):
         raise ValueError(f"not a named object of {GROUP}/{VERSION}: {raw.get('apiVersion')} {raw.get('kind')} {name}")
     ref = Ref(kind, str(metadata.get("namespace") or "default"), name)
-    problems = tuple(_misnamed(kind, name, metadata))
+    problems = tuple(_metadata_problems(kind, name, metadata))
     if problems:
         return Object(ref, raw, None, None, problems)
     spec = _spec(kind, raw.get("spec"))
@@ -99,30 +99,30 @@ def decode(raw: Mapping[str, Any]) -> Object:
 
 
 def claims(item: Object) -> Iterator[tuple[Claim, tuple[str | int, ...]]]:
-    """What an object wants to be served under, and the field that says so; one claim may come more than once."""
+    """The claims of an object, each with the path of its field; a claim may appear more than once."""
     match item.spec:
         case ToolSpec() | PromptSpec() | ResourceSpec() as spec:
             yield from extraction.claims(spec.name or item.ref.name, spec)
 
 
-def _misnamed(kind: Kind, name: str, metadata: Mapping[str, Any]) -> Iterator[Problem]:
-    """What keeps metadata from being read. The API server says the same; a file comes here without it."""
+def _metadata_problems(kind: Kind, name: str, metadata: Mapping[str, Any]) -> Iterator[Problem]:
+    """Problems of the metadata. The API server checks it as well, but files are checked without it."""
     if kind is Kind.SERVER and not SERVER_NAME.fullmatch(name):
         message = f"{SERVER_NAME_RULE}, got {problem.quote(name)}"
         yield Problem(("metadata", "name"), message, Reason.INVALID_NAME)
     for member in ("name", "generateName", "namespace"):
-        yield from _texts(("metadata", member), metadata.get(member) or "")
+        yield from _string_problems(("metadata", member), metadata.get(member) or "")
     labels = metadata.get("labels") or {}
     if not isinstance(labels, dict):
         yield Problem(
             ("metadata", "labels"), f"must be an object, got {problem.quote(labels)}; write labels as key: value"
         )
     for key, value in _mapping(labels).items():
-        yield from _texts(("metadata", "labels"), key)
-        yield from _texts(("metadata", "labels", str(key)), value)
+        yield from _string_problems(("metadata", "labels"), key)
+        yield from _string_problems(("metadata", "labels", str(key)), value)
 
 
-def _texts(path: tuple[str | int, ...], value: object) -> Iterator[Problem]:
+def _string_problems(path: tuple[str | int, ...], value: object) -> Iterator[Problem]:
     unstorable = problem.find_unstorable(value, path)
     if unstorable:
         yield unstorable

@@ -1,8 +1,8 @@
 """PURE. An immutable, indexed snapshot of the objects a verdict depends on.
 
-`put` and `drop` return a new snapshot that shares structure with the old one. A change touches the servers whose
-selector matches the labels the object had or has, and the claims of that object, nothing else: its cost does not grow
-with the number of objects that are not involved. Knows no rule; `crd.integrity` and the rules read it.
+`put` and `drop` return a new snapshot that shares structure with the old one. A change updates only the servers whose
+selector matches the old or new labels of the object, and the claims of that object; its cost does not depend on the
+number of other objects. `crd.integrity` and the rules read it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
 @dataclass(frozen=True, slots=True)
 class ServerView:
-    """What one server selects: the members, who claims what, and what they weigh together (`MemberFact.weight`)."""
+    """The members that a server selects, the claimants of each claim, and the total weight (`MemberFact.weight`)."""
 
     ref: Ref
     members: Refs = _NONE
@@ -41,26 +41,26 @@ class ServerView:
     counts: tuple[int, int, int] = (0, 0, 0)
 
     def count(self, kind: Kind) -> int:
-        """How many members of a kind there are."""
+        """The number of members of a kind."""
         return self.counts[MEMBER_KINDS.index(kind)]
 
     def with_member(self, fact: MemberFact) -> ServerView:
-        """The view with one more member."""
+        """The view with an additional member."""
         claimants = self.claimants
         for claim in fact.claims:
             claimants = claimants.insert(claim, tuple(sorted({*claimants.get(claim, ()), fact.ref})))
         return self._changed(self.members.insert(fact.ref), claimants, fact, 1)
 
     def without_member(self, fact: MemberFact) -> ServerView:
-        """The view with one member less."""
+        """The view without a member."""
         claimants = self.claimants
         for claim in fact.claims:
             rest = tuple(ref for ref in claimants.get(claim, ()) if ref != fact.ref)
             claimants = claimants.insert(claim, rest) if rest else claimants.discard(claim)
         return self._changed(self.members.discard(fact.ref), claimants, fact, -1)
 
-    def exchanged(self, known: MemberFact, fact: MemberFact) -> ServerView:
-        """The view with a member in another state."""
+    def with_changed_member(self, known: MemberFact, fact: MemberFact) -> ServerView:
+        """The view with a new state of a member."""
         if known.claims != fact.claims:
             return self.without_member(known).with_member(fact)
         return replace(self, weight=self.weight + fact.weight - known.weight)
@@ -88,7 +88,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, facts: Iterable[Fact]) -> Snapshot:
-        """A snapshot of these facts; of two with one reference the last stays."""
+        """A snapshot of these facts; of several with the same reference, the last is kept."""
         snapshot = cls()
         for fact in facts:
             snapshot = snapshot.put(fact)
@@ -114,15 +114,15 @@ class Snapshot:
         return fact if isinstance(fact, ServiceFact) else None
 
     def knows(self, kind: Kind) -> bool:
-        """Whether an object of this kind that is not here does not exist. Some kinds nobody may be allowed to list."""
+        """Whether objects of this kind that are not in the snapshot do not exist. Some kinds may not be listed."""
         return kind not in self._unknown
 
-    def blind_to(self, *kinds: Kind) -> Snapshot:
-        """The same snapshot, of which nobody can say that an object of these kinds does not exist."""
+    def mark_unknown(self, *kinds: Kind) -> Snapshot:
+        """The snapshot with these kinds marked as unknown, so that missing objects of them are not reported."""
         return replace(self, _unknown=frozenset(kinds))
 
     def granted(self, source: Ref, service: Ref) -> bool:
-        """Whether an object may call a Service: its own namespace's, or one that a ReferenceGrant there lets it."""
+        """Whether an object may call a Service: in its own namespace, or allowed by a ReferenceGrant there."""
         if source.namespace == service.namespace:
             return True
         grants = (self._facts.get(ref) for ref in self._namespaced.get((Kind.GRANT, service.namespace), _NONE))
@@ -133,7 +133,7 @@ class Snapshot:
         return iter(self._by_ingress_key.get(ingress_key, _NONE))
 
     def view(self, server: Ref) -> ServerView:
-        """What this server selects; an empty view for a server that is not there."""
+        """The view of a server; empty if the server does not exist."""
         return self._views.get(server) or ServerView(server)
 
     def refs(self, kind: Kind, namespace: str) -> Iterator[Ref]:
@@ -147,12 +147,12 @@ class Snapshot:
         return len(self._facts)
 
     def put(self, fact: Fact) -> Snapshot:
-        """The snapshot with this fact in place of whatever had its reference."""
+        """The snapshot with this fact, which replaces any other with the same reference."""
         known = self._facts.get(fact.ref)
         if known == fact:
             return self
         if isinstance(known, MemberFact) and isinstance(fact, MemberFact) and known.labels == fact.labels:
-            return self._exchanged(known, fact)
+            return self._change_member(known, fact)
         snapshot = self.drop(fact.ref)
         where = (fact.ref.kind, fact.ref.namespace)
         snapshot = snapshot._with(
@@ -161,14 +161,14 @@ class Snapshot:
         )
         match fact:
             case MemberFact():
-                return snapshot._joined(fact)
+                return snapshot._add_member(fact)
             case ServerFact():
-                return snapshot._opened(fact)
+                return snapshot._add_server(fact)
             case _:
                 return snapshot
 
     def drop(self, ref: Ref) -> Snapshot:
-        """The snapshot without this reference; itself if it was not there."""
+        """The snapshot without this reference; unchanged if it does not contain the reference."""
         fact = self._facts.get(ref)
         if fact is None:
             return self
@@ -178,7 +178,7 @@ class Snapshot:
         )
         match fact:
             case MemberFact():
-                return snapshot._left(fact)
+                return snapshot._remove_member(fact)
             case ServerFact():
                 anchored = snapshot._anchored
                 for anchor in _anchors(fact):
@@ -220,7 +220,7 @@ class Snapshot:
         else:
             yield from self._namespaced.get((kind, namespace), _NONE)
 
-    def _joined(self, fact: MemberFact) -> Snapshot:
+    def _add_member(self, fact: MemberFact) -> Snapshot:
         labelled, views = self._labelled, self._views
         for key, value in fact.labels.items():
             labelled = _added(labelled, (fact.ref.namespace, key, value), fact.ref)
@@ -228,15 +228,15 @@ class Snapshot:
             views = views.insert(server, self.view(server).with_member(fact))
         return self._with(labelled=labelled, views=views)
 
-    def _exchanged(self, known: MemberFact, fact: MemberFact) -> Snapshot:
-        """A member that is selected as before: most edits are such, and only the views of its servers change."""
+    def _change_member(self, known: MemberFact, fact: MemberFact) -> Snapshot:
+        """Replace a member whose labels did not change, as in most updates: only the views of its servers change."""
         views = self._views
         if (known.claims, known.weight) != (fact.claims, fact.weight):
             for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
-                views = views.insert(server, self.view(server).exchanged(known, fact))
+                views = views.insert(server, self.view(server).with_changed_member(known, fact))
         return self._with(facts=self._facts.insert(fact.ref, fact), views=views)
 
-    def _left(self, fact: MemberFact) -> Snapshot:
+    def _remove_member(self, fact: MemberFact) -> Snapshot:
         labelled, views = self._labelled, self._views
         for key, value in fact.labels.items():
             labelled = _removed(labelled, (fact.ref.namespace, key, value), fact.ref)
@@ -244,7 +244,7 @@ class Snapshot:
             views = views.insert(server, self.view(server).without_member(fact))
         return self._with(labelled=labelled, views=views)
 
-    def _opened(self, fact: ServerFact) -> Snapshot:
+    def _add_server(self, fact: ServerFact) -> Snapshot:
         anchored = self._anchored
         for anchor in _anchors(fact):
             anchored = _added(anchored, anchor, fact.ref)

@@ -57,7 +57,7 @@ class LiveSnapshot:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         # What the operator may not list, Secrets above all, it cannot say to be missing.
-        self._snapshot = Snapshot().blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+        self._snapshot = Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
         self._monotonic = monotonic
         self._pending: OrderedDict[Ref, list[_Pending]] = OrderedDict()
         # Below the pending writes: the last state shown of these objects.

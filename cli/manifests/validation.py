@@ -128,7 +128,7 @@ def add_rejections(verdict: Verdict, rejections: Iterable[Rejection]) -> Verdict
 
 
 def _hide(snapshot: Snapshot, cluster: ClusterState) -> Snapshot:
-    return snapshot.blind_to(*cluster.hidden) if cluster.hidden else snapshot
+    return snapshot.mark_unknown(*cluster.hidden) if cluster.hidden else snapshot
 
 
 def _put(snapshot: Snapshot, objects: Iterable[Object]) -> Snapshot:

@@ -1,12 +1,13 @@
-"""PURE. Level 0 of integrity: what one server serves, whatever was admitted.
+"""PURE. Level 0 of integrity: compile what a server serves, whatever was admitted.
 
-The result cannot hold two entries of one name, URI or REST path. The incumbents of the published catalog come first,
-then the eldest object, then the order of names; a loser is named in a finding and not served under that name. An
-object that is invalid although it is stored (the webhook was away) is left out and does not harm the others.
+The result never contains two entries with the same name, URI or REST path. A claim goes to its incumbent in the
+published catalog, else to the oldest object, else to the first by name; the other claimants get a finding and are not
+served under it. An object that is stored although it is invalid (no webhook was running) is omitted and does not affect
+the others.
 
-A compilation is made from the one before it: `advance` works on the members that changed, and on those whose claims
-that moves. Who holds a claim is a function of that claim's claimants and its incumbent alone, so the result is the same
-as if all members were compiled together.
+A compilation is derived from the previous one: `advance` processes the members that changed, and those whose claims are
+affected. The holder of a claim depends only on its claimants and its incumbent, so the result is the same as if all
+members were compiled together.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Compilation", "Incumbents", "Steps", "advance", "compile_server", "finish", "incumbents_of"]
 
 _NAMES = (Space.TOOL_NAME, Space.PROMPT_NAME)
-# So many members are worked on between two pauses.
+# The number of members that are processed between two pauses.
 SLICE = 32
 
 K = TypeVar("K")
@@ -49,9 +50,9 @@ Steps: TypeAlias = "Generator[None, None, T]"
 
 @dataclass(frozen=True, slots=True)
 class Incumbents:
-    """Who serves what by a published catalog. Claims hold no prefix, so another prefix moves nothing.
+    """The holder of each claim in a published catalog. Claims have no prefix, so a change of the prefix has no effect.
 
-    ``prefix`` is the one that the catalog was published with.
+    ``prefix`` is the prefix with which the catalog was published.
     """
 
     holders: Mapping[Claim, Ref] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class Incumbents:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A member on this server: whether it can be served at all, and what of it is: section and key of each entry."""
+    """A member on this server: whether it can be served, and the section and key of each of its served entries."""
 
     fact: MemberFact
     sound: bool
@@ -70,11 +71,11 @@ class _Member:
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """What a server serves, and the findings about members: conflicts lost, faults, backends that are missing.
+    """What a server serves, and the findings about its members: lost conflicts, faults and missing backends.
 
-    ``holders`` says who holds each claim, ``claimants`` who would. ``moved`` are the claims that have another holder
-    than their incumbent. ``backends`` and ``mounts`` count the served members that call a port of a Service, or read
-    a Secret or ConfigMap. ``context`` is the size of all tools in tools/list, in bytes.
+    ``holders`` are the objects that are served under each claim, ``claimants`` all objects with the claim. ``moved``
+    are the claims whose holder is not their incumbent. ``backends`` and ``mounts`` count the served members that call a
+    port of a Service, or read a Secret or ConfigMap. ``context`` is the size of all tools in tools/list, in bytes.
     """
 
     server: Ref
@@ -95,23 +96,23 @@ class Compilation:
 
     @property
     def members(self) -> KeysView[Ref]:
-        """All that are selected, served or not."""
+        """All selected members, served or not."""
         return self._members.keys()
 
     @property
     def rejected(self) -> tuple[Finding, ...]:
-        """Why members are not served, or not under all their claims."""
+        """Findings about members that are not served, or not under all their claims."""
         refs = sorted({*self._faults, *self._conflicts})
         return tuple(f for ref in refs for f in (*self._faults.get(ref, ()), *self._conflicts.get(ref, ())))
 
     @property
     def unresolved(self) -> tuple[Finding, ...]:
-        """What members that can be served point at and is not there."""
+        """Findings about missing objects that served members refer to."""
         return tuple(f for ref in sorted(self._unresolved) for f in self._unresolved[ref])
 
     @property
     def catalog(self) -> catalogs.Catalog:
-        """The whole catalog, decoded: for readers who do not care what it costs."""
+        """The complete decoded catalog; expensive for large catalogs."""
         return catalogs.load(self.text())
 
     def keys(self, section: str) -> list[str]:
@@ -119,11 +120,11 @@ class Compilation:
         return list(chunks.keys(self.sections.get(section, ())))
 
     def published(self) -> Incumbents:
-        """The incumbents once this is published."""
+        """The incumbents after this compilation has been published."""
         return Incumbents(self.holders, self.prefix)
 
     def affected(self) -> set[Ref]:
-        """The members of which something else is served than by the incumbents' catalog."""
+        """The members whose served claims differ from the catalog of the incumbents."""
         if self.prefix != self.incumbents.prefix:
             return set(self._members)
         held = (self.incumbents.holders.get(claim) for claim in self.moved)
@@ -141,17 +142,17 @@ class Compilation:
         )
 
     def text(self) -> bytes:
-        """The catalog as it is published: JSON, a chunk of entries to a line."""
+        """The published catalog: JSON, one chunk of entries per line."""
         return b"".join(line.line() if isinstance(line, Chunk) else line + b"\n" for line in self._lines())[:-1]
 
     def packed(self) -> bytes:
-        """A gzip of `text`, a member to a line."""
+        """`text` as gzip, one member per line."""
         *lines, last = self._lines()
         members = [line.packed if isinstance(line, Chunk) else chunks.pack(line + b"\n") for line in lines]
         return b"".join([*members, last.packed if isinstance(last, Chunk) else chunks.pack(last)])
 
     def _lines(self) -> list[Chunk | bytes]:
-        """The chunks, and what stands around them; the last line is never a chunk."""
+        """The chunks, and the JSON text around them; the last line is never a chunk."""
         lines: list[Chunk | bytes] = []
         line = self.settings[:-1]
         for name in SECTIONS:
@@ -168,8 +169,8 @@ def compile_server(
 ) -> Compilation:
     """Compile all members that ``server`` selects.
 
-    ``snapshot`` gives the Services; ``incumbents`` is the catalog published last, whose entries keep their names.
-    Raises ValueError if the server's own spec cannot be read.
+    ``snapshot`` contains the Services; ``incumbents`` is the last published catalog, whose entries keep their names.
+    Raises ValueError if the spec of the server is invalid.
     """
     compiled = {item.ref: members.compile_member(item) for item in objects}
     prefix = server.fact.prefix if isinstance(server.fact, ServerFact) else ""
@@ -178,7 +179,7 @@ def compile_server(
 
 
 def finish(steps: Steps[T]) -> T:
-    """Take all steps at once."""
+    """Run all steps without a pause."""
     while True:
         try:
             next(steps)
@@ -188,10 +189,10 @@ def finish(steps: Steps[T]) -> T:
 
 
 def incumbents_of(payload: bytes, prefix: str) -> Incumbents:
-    """Who holds each claim in a published catalog.
+    """The incumbents of a published catalog.
 
-    ``prefix`` is the server's present one, for a catalog that does not record its own. Raises InvalidCatalogError for
-    what is not a catalog.
+    ``prefix`` is the current one of the server, for a catalog that does not record its own. Raises InvalidCatalogError
+    if the payload is not a catalog.
     """
     raw = catalogs.parse(payload)
     known = raw.get("prefix")
@@ -203,7 +204,7 @@ def incumbents_of(payload: bytes, prefix: str) -> Incumbents:
 
 
 def _held(raw: Mapping[str, Any], prefix: str) -> Iterator[tuple[Claim, Ref]]:
-    """Read from the JSON itself: of fifty thousand entries, three members each are of interest."""
+    """The holders, read from the JSON itself: only three members of each entry are needed, and there may be 50,000."""
     for entry in raw.get("tools", ()):
         ref = _ref(Kind.TOOL, entry)
         yield Claim(Space.TOOL_NAME, entry["name"].removeprefix(prefix)), ref
@@ -237,12 +238,12 @@ def advance(
     snapshot: Snapshot,
     incumbents: Incumbents,
 ) -> Steps[Compilation]:
-    """The compilation that follows ``before``, which is None for the first one. Yields where the caller may pause.
+    """The compilation that follows ``before``, which is None for the first one. Yields whenever the caller may pause.
 
-    ``selected`` gives the members of the server by reference, and None for what is not one. ``changed`` are the
-    references that came, went or changed since, or whose Services did; where there is no ``before``, or where it has
-    another prefix, they have to be all. ``incumbents`` are those of ``before``, or what it became by being published.
-    Raises ValueError if the server's own spec cannot be read.
+    ``selected`` returns a member of the server by reference, or None if the object is not a member. ``changed`` are the
+    references that were added, removed or changed since ``before``, or whose Services were; all references if there is
+    no ``before`` or it has another prefix. ``incumbents`` are those of ``before``, or ``before.published()`` if it has
+    been published. Raises ValueError if the spec of the server is invalid.
     """
     spec, fact = server.spec, server.fact
     if not isinstance(spec, ServerSpec) or not isinstance(fact, ServerFact):
@@ -294,7 +295,7 @@ def advance(
 
 
 class _Work:
-    """A compilation in the making: what `advance` copies from the one before, and changes."""
+    """An unfinished compilation: the state that `advance` copies from the previous one and changes."""
 
     def __init__(
         self, before: Compilation | None, server: ServerFact, snapshot: Snapshot, incumbents: Incumbents
@@ -308,10 +309,10 @@ class _Work:
         self.conflicts = dict(before._conflicts) if before else {}
         self.unresolved = dict(before._unresolved) if before else {}
         self.context = before.context if before else 0
-        # Entries that are not served any longer, and those that are served anew; a key in both has a new entry.
+        # Entries that are no longer served, and new entries; a key in both has a changed entry.
         self.gone: dict[str, set[str]] = defaultdict(set)
         self.new: dict[str, dict[str, bytes]] = defaultdict(dict)
-        # Members whose entries are to be placed again, and claims of which somebody came, went or changed.
+        # Members whose entries must be placed again, and claims with added, removed or changed claimants.
         self.stale: set[Ref] = set()
         self._touched: set[Claim] = set()
         self._server = server
@@ -319,7 +320,7 @@ class _Work:
         self._incumbents = incumbents
 
     def withdraw(self, ref: Ref) -> None:
-        """Take a member out, with all that it claims."""
+        """Remove a member and its claims."""
         for findings in (self.faults, self.conflicts, self.unresolved):
             findings.pop(ref, None)
         if ref not in self.members:
@@ -335,7 +336,7 @@ class _Work:
             self._touched.add(claim)
 
     def enter(self, member: CompiledMember) -> None:
-        """Take a member in: what is wrong with it here, and what it claims."""
+        """Add a member with its claims, or its faults on this server."""
         errors, fact = list(member.errors), member.fact
         if fact is not None:
             backends = tuple(references.backends(self._snapshot, fact))
@@ -353,7 +354,7 @@ class _Work:
                 self._touched.add(claim)
 
     def allot(self) -> Steps[None]:
-        """Decide who holds each touched claim. Without its name an object holds nothing else, so names come first."""
+        """Decide the holder of each touched claim. An object without its name loses all claims, so names are first."""
         names = [claim for claim in self._touched if claim.space in _NAMES]
         yield from self._decide(names)
         for ref in {ref for claim in names for ref in self.claimants.get(claim, ())}:
@@ -404,7 +405,7 @@ class _Work:
                 yield Finding.of(Reason.NAME_CONFLICT, ref, message, subject=subject, related=related)
 
     def place(self, member: CompiledMember) -> None:
-        """Put the entries of a member where they belong by the claims that it holds."""
+        """Place the entries of a member according to the claims that it holds."""
         ref, known = member.ref, self.members[member.ref]
         self._displace(ref)
         placed: list[tuple[str, str]] = []

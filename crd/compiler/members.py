@@ -1,7 +1,7 @@
-"""PURE. One member by itself: its own faults, and its entries as they are before any server serves them.
+"""PURE. Compile a member independently of any server: its own faults, and its entries.
 
-A member is compiled once for each generation; every server that selects it places the result. What is kept is a few
-facts and compressed JSON, never the manifest and never a decoded spec: there may be fifty thousand of them.
+A member is compiled once per generation; every server that selects it places the result. Only a few facts and
+compressed JSON are kept, not the manifest or the decoded spec, because there may be 50,000 members.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NO_SERVICES = Snapshot()
 
 @dataclass(frozen=True, slots=True)
 class CompiledMember:
-    """``findings`` are those of the rules about one object. ``fact`` is None if the spec cannot be read.
+    """``findings`` are those of the rules about a single object. ``fact`` is None if the spec is invalid.
 
     ``entries`` is compressed JSON for `place`.
     """
@@ -52,15 +52,15 @@ class CompiledMember:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings that keep it from being served. A field that is unknown was dropped by the API server."""
+        """The findings that prevent the member from being served; not unknown fields, which the API server dropped."""
         return tuple(f for f in self.findings if f.level is Level.ERROR and f.reason is not Reason.UNKNOWN_FIELD)
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedEntry:
-    """An entry as one server serves it.
+    """An entry as a server serves it.
 
-    ``key`` sorts it in its section. ``context`` is what it adds to tools/list, in bytes; 0 for anything but a tool.
+    ``key`` is its sort key in the section. ``context`` is its size in tools/list, in bytes; 0 if it is not a tool.
     """
 
     section: str
@@ -70,7 +70,7 @@ class PlacedEntry:
 
 
 def compile_member(item: Object) -> CompiledMember:
-    """Judge an object by itself and make its entries."""
+    """Check an object by itself and make its entries."""
     findings = tuple(finding for rule in integrity.OBJECT_RULES for finding in rule(item))
     fact = item.fact if isinstance(item.fact, MemberFact) else None
     made = CompiledMember(item.ref, fact, findings, b"")
@@ -83,9 +83,9 @@ def compile_member(item: Object) -> CompiledMember:
 def place(
     member: CompiledMember, prefix: str, holds: Callable[[Claim], bool], snapshot: Snapshot
 ) -> Iterator[PlacedEntry]:
-    """The entries of a member on one server, as far as it holds its claims there.
+    """The entries of a member on a server, limited to the claims that it holds there.
 
-    ``snapshot`` knows the Services: a port that is given by name is looked up there, and is 0 while it is unknown.
+    Named ports are looked up in the Services of ``snapshot``; the number is 0 if the port is unknown.
     """
     if not member.entries:
         return
@@ -119,9 +119,9 @@ def place(
 
 
 def _entries(item: Object) -> Iterator[tuple[object, ...]]:
-    """Section, name, URI, REST path, Service and entry of all that an object would have served.
+    """Section, name, URI, REST path, Service and entry of everything that an object provides.
 
-    Names and URIs are ``(space, value)``, a Service is ``(namespace, name, port)``; None where there is none.
+    Names and URIs are ``(space, value)``, a Service is ``(namespace, name, port)`` or None.
     """
     ref, spec, name = item.ref, item.spec, item.served_name
 
@@ -177,7 +177,7 @@ def _entries(item: Object) -> Iterator[tuple[object, ...]]:
 
 
 def _context(tool: dict[str, Any]) -> int:
-    """The bytes of a tool as a model reads it in tools/list (MCP, Tool)."""
+    """The size of a tool in tools/list (MCP, Tool), in bytes."""
     listed = {
         "name": tool["name"],
         "inputSchema": tool["input_schema"],

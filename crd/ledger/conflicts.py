@@ -1,9 +1,9 @@
-"""PURE. Level 2 of integrity: whether a change may join the writes that are admitted right now.
+"""PURE. Level 2 of integrity: whether a change conflicts with writes that are being admitted.
 
-`crd.integrity` judges a change against what the watches have shown; two replicas of the webhook may each judge one of
-two changes that clash, neither shown to the other yet. For servers that are Strict the webhook therefore notes what it
-admits in a ledger, by compare-and-swap, before it answers. What counts of another object is then every state that it
-may have: the one in the snapshot, and each of its intents. Called by `webhook.ledger`.
+`crd.integrity` judges a change against the cache of one replica. Two replicas can each judge one of two conflicting
+changes before their caches show the other one. For Strict servers the webhook therefore records each admitted change in
+a ledger, by compare-and-swap, before it answers. A change is then compared with every state that another object may
+have: the one in the snapshot, and each of its intents. Called by `webhook.ledger`.
 """
 
 from __future__ import annotations
@@ -47,56 +47,56 @@ Intents: TypeAlias = "tuple[Intent, ...]"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The change may be admitted once these intents are the ledger."""
+    """The change may be admitted once these intents are stored as the ledger."""
 
     intents: Intents
 
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """Two objects that a Strict server would serve under one claim, for as long as these intents count.
+    """Two objects that a Strict server would serve under the same claim, as long as the intents in ``because`` count.
 
-    ``holders`` are the objects other than the changed one: one of them, or two where it is the server that changes.
+    ``claimants`` are the objects other than the changed one: one object, or two if the changed object is the server.
     """
 
     server: Ref
     claim: Claim
-    holders: tuple[Ref, ...]
+    claimants: tuple[Ref, ...]
     because: Intents
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The change may not be admitted while these stand."""
+    """The change must not be admitted as long as these clashes exist."""
 
     clashes: tuple[Clash, ...]
 
     def involved(self, changed: Ref) -> frozenset[Ref]:
-        """The objects whose state decides whether the conflict is real, without the changed one."""
-        return frozenset(ref for clash in self.clashes for ref in (clash.server, *clash.holders)) - {changed}
+        """The objects whose stored state decides whether the conflict exists, without the changed one."""
+        return frozenset(ref for clash in self.clashes for ref in (clash.server, *clash.claimants)) - {changed}
 
 
 def concerns(snapshot: Snapshot, change: Change) -> bool:
-    """Whether a change claims anything, or selects anybody, anew where a server is Strict."""
+    """Whether a change of claims or selectors must be recorded, because a server of the namespace is Strict."""
     new, old = (item.fact if item is not None else None for item in (change.new, change.old))
     if new is None or (old is not None and intent.essence(old) == intent.essence(new)):
         return False
     if isinstance(new, ServerFact):
-        return _binding(new)
+        return _is_binding(new)
     return bool(new.claims) and is_guarded(snapshot, new.ref.namespace)
 
 
 def is_guarded(snapshot: Snapshot, namespace: str) -> bool:
-    """Whether a server of the namespace is Strict, so that its changes are noted."""
+    """Whether a server of the namespace is Strict, so that changes in the namespace are recorded."""
     servers = (snapshot.server(ref) for ref in snapshot.refs(Kind.SERVER, namespace))
-    return any(server is not None and _binding(server) for server in servers)
+    return any(server is not None and _is_binding(server) for server in servers)
 
 
 def decide(snapshot: Snapshot, intents: Intents, change: Change, now: float) -> Grant | Conflict:
-    """Whether the change clashes with any state that any other object may have.
+    """Whether the change conflicts with any state that another object may have.
 
-    What clashed before with the object as it was is no clash of this change. Clashes within the snapshot alone are left
-    to `integrity.judge`, which has to have passed the change. ``now`` is in seconds of the epoch.
+    Clashes of the old state of the object are not attributed to the change. Clashes within the snapshot are found by
+    `integrity.judge`, which must have admitted the change. ``now`` is in seconds since the epoch.
     """
     kept = tuple(entry for entry in intents if now - entry.at <= KEEP)
     found = list(_clashes(snapshot, kept, change.new))
@@ -113,9 +113,9 @@ def decide(snapshot: Snapshot, intents: Intents, change: Change, now: float) -> 
 def decide_all(
     snapshot: Snapshot, intents: Intents, changes: Iterable[tuple[Change, bool]], now: float
 ) -> tuple[Intents, list[Grant | Conflict]]:
-    """The ledger once all of these changes have been decided one after the other, and each outcome.
+    """The ledger after these changes have been decided one after another, and the outcome of each.
 
-    A change comes with whether it is a dry run, which the ledger does not keep.
+    The flag of a change says whether it is a dry run, which is not recorded.
     """
     outcomes: list[Grant | Conflict] = []
     for change, dry_run in changes:
@@ -127,7 +127,7 @@ def decide_all(
 
 
 def drop_moot(intents: Intents, looked: Mapping[Ref, Object | None], now: float) -> Intents:
-    """The intents without those that are moot, by linearizable reads made after the ledger was read."""
+    """The intents without those that are moot according to linearizable reads made after the ledger was read."""
     return tuple(
         entry
         for entry in intents
@@ -136,39 +136,39 @@ def drop_moot(intents: Intents, looked: Mapping[Ref, Object | None], now: float)
 
 
 def without(intents: Intents, change: Change) -> Intents:
-    """The intents without that of a change, which was not admitted after all."""
+    """The intents without that of a change that was not admitted after all."""
     own = intent.of(change, 0.0)
     return intents if own is None else tuple(entry for entry in intents if not _same(entry, own))
 
 
 def findings(conflict: Conflict, change: Change, sightings: Mapping[Ref, Object | None]) -> Verdict:
-    """The clashes, told as faults of the changed object. What was sighted as intended is told as plain fact."""
+    """The clashes as findings about the changed object. An intent that ``sightings`` show as stored is a plain fact."""
     return Verdict.of(_finding(clash, change, _is_pending(clash, sightings)) for clash in conflict.clashes)
 
 
 def _finding(clash: Clash, change: Change, pending: bool) -> Finding:
-    claim, server, holder = clash.claim, clash.server, clash.holders[0]
+    claim, server, claimant = clash.claim, clash.server, clash.claimants[0]
     retry = f", or retry in {LEASE:.0f} s if that write was not stored" if pending else ""
     fact = change.new.fact if change.new is not None else None
     if isinstance(fact, MemberFact):
         path = fact.place(claim)
-        holds = "is being admitted right now to serve" if pending else "already serves"
-        message = f'{holder} {holds} "{claim.value}" on {server}; change {dotted(path)}{retry}'
-        related: tuple[Ref, ...] = (holder, server)
+        serves = "is being admitted right now to serve" if pending else "already serves"
+        message = f'{claimant} {serves} "{claim.value}" on {server}; change {dotted(path)}{retry}'
+        related: tuple[Ref, ...] = (claimant, server)
     else:
         path = ("spec", "toolSelector")
-        stands = ", and one of them is being admitted right now" if pending else ""
+        state = ", and one of them is being admitted right now" if pending else ""
         message = (
-            f'{holder} and {clash.holders[1]} would both serve "{claim.value}" on {server}{stands}; '
+            f'{claimant} and {clash.claimants[1]} would both serve "{claim.value}" on {server}{state}; '
             f"narrow spec.toolSelector or rename one of them{retry}"
         )
-        related = clash.holders
+        related = clash.claimants
     subject = (server.key, claim.space.value, claim.value)
     return Finding.of(REASONS[claim.space], change.ref, message, subject=subject, path=path, related=related)
 
 
 def _is_pending(clash: Clash, sightings: Mapping[Ref, Object | None]) -> bool:
-    """Whether it rests on a state that nobody has seen stored."""
+    """Whether it depends on a state that is not known to be stored."""
     for entry in clash.because:
         seen = sightings.get(entry.fact.ref)
         if seen is None or seen.fact is None or intent.essence(seen.fact) != entry.fact:
@@ -176,8 +176,8 @@ def _is_pending(clash: Clash, sightings: Mapping[Ref, Object | None]) -> bool:
     return False
 
 
-def _binding(server: ServerFact) -> bool:
-    """A server that prefers the incumbent lets clashes in on purpose, and serves one of the two."""
+def _is_binding(server: ServerFact) -> bool:
+    """Whether clashes must not be admitted. A server that prefers the incumbent admits them and serves one."""
     return server.strict and not server.prefer_incumbent
 
 
@@ -186,40 +186,40 @@ def _same(one: Intent, other: Intent) -> bool:
 
 
 def _clashes(snapshot: Snapshot, intents: Intents, item: Object | None, *, binding: bool = False) -> Iterator[Clash]:
-    """The clashes of an object with the states that others may have; ``binding`` counts a server that is not Strict."""
+    """The clashes of an object with all states of others; ``binding`` includes a server that is not Strict."""
     fact = item.fact if item is not None else None
     if fact is None:
         return
     others = [entry for entry in intents if entry.fact.ref != fact.ref]
     if isinstance(fact, MemberFact):
         yield from _of_member(snapshot, others, fact)
-    elif binding or _binding(fact):
+    elif binding or _is_binding(fact):
         yield from _of_server(snapshot, others, fact)
 
 
 def _of_member(snapshot: Snapshot, others: Iterable[Intent], member: MemberFact) -> Iterator[Clash]:
-    """A member against intended members on every server, and against known ones on intended servers."""
+    """The clashes of a member: with intended members on every server, and with known members on intended servers."""
     claims = set(member.claims)
     rivals: list[tuple[Intents, MemberFact]] = []
     intended: list[tuple[Intent, ServerFact]] = []
     for entry in others:
         fact = entry.fact
         if isinstance(fact, ServerFact):
-            if _binding(fact) and _selects(fact, member):
+            if _is_binding(fact) and _selects(fact, member):
                 intended.append((entry, fact))
         elif not claims.isdisjoint(fact.claims):
             rivals.append(((entry,), fact))
     for server in map(snapshot.server, snapshot.selecting(member.ref.kind, member.ref.namespace, member.labels)):
-        if server is not None and _binding(server):
+        if server is not None and _is_binding(server):
             yield from _with_rivals(server, member, rivals, ())
-    # A look at every member of the namespace, for as long as a selector was changed a moment ago.
-    known = [((), fact) for fact in _holders(snapshot, member)] if intended else []
+    # Visits every member of the namespace, but only while an intent of a server is in the ledger.
+    known = [((), fact) for fact in _known_claimants(snapshot, member)] if intended else []
     for entry, server in intended:
         yield from _with_rivals(server, member, [*rivals, *known], (entry,))
 
 
-def _holders(snapshot: Snapshot, member: MemberFact) -> Iterator[MemberFact]:
-    """The known members that claim what this one claims, whoever selects them."""
+def _known_claimants(snapshot: Snapshot, member: MemberFact) -> Iterator[MemberFact]:
+    """The members in the snapshot that share a claim with this one, whichever server selects them."""
     claims = set(member.claims)
     for kind in MEMBER_KINDS:
         for fact in map(snapshot.member, snapshot.refs(kind, member.ref.namespace)):
@@ -230,7 +230,7 @@ def _holders(snapshot: Snapshot, member: MemberFact) -> Iterator[MemberFact]:
 def _with_rivals(
     server: ServerFact, member: MemberFact, rivals: Iterable[tuple[Intents, MemberFact]], because: Intents
 ) -> Iterator[Clash]:
-    """The clashes with rivals that a server selects; each rests on the intents beside it, and on ``because``."""
+    """The clashes with rivals that a server selects. Each depends on the intents of the rival and on ``because``."""
     for entries, rival in rivals:
         if _selects(server, rival):
             for claim in member.claims:
@@ -239,7 +239,7 @@ def _with_rivals(
 
 
 def _of_server(snapshot: Snapshot, others: Iterable[Intent], server: ServerFact) -> Iterator[Clash]:
-    """A server whose intended members clash with known ones, or with one another."""
+    """The clashes of a server: of intended members with known members, and among each other."""
     known = snapshot.put(server).view(server.ref).claimants
     earlier: dict[Claim, list[Intent]] = {}
     for entry in others:

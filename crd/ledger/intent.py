@@ -1,7 +1,7 @@
-"""PURE. An intent: what a write that was admitted wants to be, noted before the answer goes out.
+"""PURE. An intent: the state that an admitted write is to store, recorded before the webhook answers.
 
-The ledger of a namespace (`crd.ledger.page`) holds them. An intent stands for two things: a write that may
-still land, and a state that may be stored although some replica's watch has not shown it yet.
+The ledger of a namespace (`crd.ledger.page`) consists of intents. An intent represents a write that may still be
+stored, and a state that may be stored although the cache of some replica does not show it yet.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 
 __all__ = ["KEEP", "LAG", "LEASE", "Intent", "can_land", "essence", "moot", "of"]
 
-# Seconds after which a write that was admitted can no longer land: the API server gives up on a request after 60.
+# Seconds after which an admitted write can no longer be stored: the API server gives up a request after 60.
 LEASE = 90.0
-# Seconds by which the watches of a replica that answers may lag behind at most (docs/decisions/0017-informers.md).
+# Seconds by which the cache of a replica that still answers may be stale (docs/decisions/0017-informers.md).
 LAG = 240.0
-# Seconds an intent is kept: until its write can no longer land, and until every replica that answers has been shown the
-# write, or what came after it.
+# Seconds for which an intent is kept: until its write can no longer be stored, and every replica that still answers has
+# seen the write or a later state.
 KEEP = LEASE + LAG
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """``fact`` is the `essence` of the object as it was admitted at ``at`` (seconds of the epoch).
+    """``fact`` is the `essence` of the object that was admitted at ``at`` (seconds since the epoch).
 
-    ``base`` is the resourceVersion that the write replaces: it lands on that state or not at all. Empty for a creation,
-    which lands only where nothing is. ``landed`` says that a creation is known to have been stored as ``uid``.
+    ``base`` is the resourceVersion that the write replaces: the write is stored on that state or not at all. Empty for
+    a creation, which is stored only if the object does not exist. ``landed`` says that a creation is known to have
+    been stored as ``uid``.
     """
 
     fact: MemberFact | ServerFact
@@ -50,7 +51,7 @@ def of(change: Change, now: float) -> Intent | None:
 
 
 def essence(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
-    """What of a fact decides who clashes with whom; two states with one essence clash with the same objects."""
+    """The part of a fact that determines clashes; two states with the same essence clash with the same objects."""
     if isinstance(fact, MemberFact):
         return MemberFact(fact.ref, fact.labels, "", "", fact.claims, ())
     return ServerFact(
@@ -64,9 +65,9 @@ def essence(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
 
 
 def moot(intent: Intent, stored: Object | None, now: float) -> bool:
-    """Whether an intent is of no consequence any more: it is not what is stored, and cannot become it.
+    """Whether an intent no longer matters: its state is not stored, and cannot be stored any more.
 
-    ``stored`` is the object as a linearizable read found it after the intent was noted; None if there was none.
+    ``stored`` is the object from a linearizable read after the intent was recorded; None if it did not exist.
     """
     if stored is not None and stored.fact is not None and essence(stored.fact) == intent.fact:
         return False

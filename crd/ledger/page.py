@@ -1,9 +1,9 @@
-"""PURE. What the ledger of one namespace holds, its text, and when an intent leaves it.
+"""PURE. The ledger of a namespace: its content, its encoding, and when an intent is removed.
 
-Intents leave as soon as it is known what became of their writes, so the ledger stays as short as the writes that are
-on their way. A replica that drops an intent has seen its object at a later version; a replica whose watches have not
-reached that version yet knows neither the intent nor the object. So the ledger names the version, its horizon, and
-nobody decides by a ledger whose horizon is beyond what he has seen.
+An intent is removed as soon as the outcome of its write is known, so the ledger contains little more than the writes in
+progress. A replica that removes an intent has seen a later version of the object; another replica, whose cache has not
+reached that version, would know neither the intent nor the object. The ledger therefore records that version, its
+horizon, and a replica decides by a ledger only if its cache has reached the horizon.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ FORMAT = 2
 
 
 class InvalidLedgerError(ValueError):
-    """The text is not one that `dump` writes."""
+    """The payload is not the output of `dump`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The intents, and for each kind the version that a replica must have reached to decide by them."""
+    """The intents, and for each kind the version that a cache must have reached to decide by them."""
 
     intents: tuple[Intent, ...] = ()
     horizon: Mapping[Kind, int] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What a watch showed last of an object: its version and uid, also where it showed that the object was deleted.
+    """The version and uid of an object in the last event of its watch, which may be its deletion.
 
     A version that is not a number cannot be compared.
     """
@@ -63,7 +63,7 @@ class Sighting:
 
 
 def collect(page: Page, sighted: Callable[[Ref], Sighting | None]) -> Page:
-    """The ledger without the intents whose writes a watch has shown, or has shown to have failed."""
+    """The ledger without intents whose writes a watch has shown as stored or as failed."""
     intents, horizon = [], dict(page.horizon)
     for entry in page.intents:
         ref = entry.fact.ref
@@ -76,9 +76,9 @@ def collect(page: Page, sighted: Callable[[Ref], Sighting | None]) -> Page:
 
 
 def resolve(page: Page, looked: Mapping[Ref, Object | None], now: float) -> Page:
-    """The ledger after linearizable reads made since it was read: without the writes that can no longer be stored.
+    """The ledger without intents that can no longer be stored, according to linearizable reads made after reading it.
 
-    One that was stored leaves too, where its version is a number: the horizon says from when it is known.
+    A stored intent is removed as well if its version is a number, which then becomes part of the horizon.
     """
     intents, horizon = [], dict(page.horizon)
     for entry in page.intents:
@@ -98,7 +98,7 @@ def resolve(page: Page, looked: Mapping[Ref, Object | None], now: float) -> Page
 
 
 def is_behind(page: Page, reached: Callable[[Kind], int | str | None]) -> bool:
-    """Whether the watches have yet to show what intents that left the ledger have led to."""
+    """Whether a cache has not reached the horizon, so that it may lack objects of removed intents."""
     for kind, version in page.horizon.items():
         seen = reached(kind)
         if seen is None or (isinstance(seen, int) and seen < version):
@@ -107,12 +107,12 @@ def is_behind(page: Page, reached: Callable[[Kind], int | str | None]) -> bool:
 
 
 def list_overdue(page: Page, now: float) -> list[Ref]:
-    """The objects with intents that can no longer be stored and that no watch has shown: a read says what they are."""
+    """The objects with intents that can no longer be stored and that no watch has shown; they must be read."""
     return list(dict.fromkeys(entry.fact.ref for entry in page.intents if LEASE < now - entry.at <= KEEP))
 
 
 def mark_stored(page: Page, uids: Iterable[str]) -> Page:
-    """The ledger, now that objects of these uids are known to have been stored: no creation can store them again."""
+    """The ledger after objects with these uids are known to have been stored: no creation can store them again."""
     known = {uid for uid in uids if uid}
     intents = tuple(
         replace(entry, landed=True) if entry.uid in known and not entry.base else entry for entry in page.intents
@@ -140,7 +140,7 @@ def load(payload: bytes) -> Page:
 
 
 def _was_decided(entry: Intent, sighting: Sighting) -> bool:
-    """Whether a write was stored, or cannot be any more, by the time of the sighting."""
+    """Whether a write had been stored, or could no longer be stored, at the time of the sighting."""
     if not entry.base:
         return bool(entry.uid) and entry.uid == sighting.uid
     base, version = entry.base, sighting.version

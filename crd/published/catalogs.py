@@ -1,8 +1,7 @@
 """PURE. The catalog of one MCPServer as its pods read it, and its JSON.
 
-`crd.published.entries` defines what an entry holds.
-The controller compiles and publishes it, the runtime serves it; neither imports the other, both import this. It knows
-no Kubernetes object and loads without pydantic, because every pod of every server pays for its imports.
+`crd.published.entries` defines the entries. The controller compiles and publishes a catalog and the runtime serves it;
+both import this module and not each other. It loads without pydantic, because every pod pays for its imports.
 
 A published catalog travels in a ConfigMap: as text under ``catalog.json``, or gzipped under ``catalog.json.gz`` in
 ``binaryData`` when it is large. The gzip may have many members. The digest is made of the digests of the text's lines,
@@ -67,10 +66,10 @@ class InvalidCatalogError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All that one MCPServer serves. Entries are sorted by name or URI; no two of a kind share one.
+    """Everything that an MCPServer serves. Entries are sorted by name or URI, which are distinct within a list.
 
-    ``prefix`` is what the names of tools and prompts begin with by the server's own spec; None in a catalog that was
-    published before prefixes were recorded. Pods do not read it: it tells the next compilation who holds which name.
+    ``prefix`` is the configured prefix of tool and prompt names; None in a catalog that was published before prefixes
+    were recorded. Pods do not read it; the next compilation uses it to find the incumbents.
     """
 
     server: str
@@ -92,10 +91,10 @@ def dump(catalog: Catalog) -> bytes:
 
 
 def weight(spec: Any) -> int:
-    """What an object with this spec adds to a published catalog, in bytes: an estimate of its part of the gzip.
+    """The estimated size of an object with this spec in a compressed catalog, in bytes.
 
-    Compressed alone, with the words that every entry repeats known beforehand; so the sum over a server's members is
-    about what the whole becomes, without compressing the whole.
+    The spec is compressed alone, with a dictionary of words that most entries contain, so that the sum over all members
+    of a server approximates the size of the compressed catalog.
     """
     packer = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=_WORDS)
     return len(packer.compress(orjson.dumps(spec, option=orjson.OPT_NON_STR_KEYS)) + packer.flush())
@@ -145,7 +144,7 @@ def _inflate(packed: bytes) -> bytes:
 
 
 def lean(value: Any) -> Any:
-    """A value as JSON, without the members that have their defaults."""
+    """A value as JSON, without members that have their default values."""
     if isinstance(value, tuple):
         return [lean(item) for item in value]
     if not is_dataclass(value):

@@ -1,8 +1,8 @@
-"""PURE. The entries of a catalog as compressed chunks, so that one changed entry costs one chunk.
+"""PURE. The entries of a catalog as compressed chunks, so that a changed entry costs one chunk.
 
-A section is one of a catalog's lists, sorted by key. It is cut after every key whose checksum ends in five zero bits:
-where a chunk ends depends on its keys alone, so an entry that comes, goes or changes leaves all other chunks as they
-are, and equal sections have equal chunks however they came about.
+A section is one of the lists of a catalog, sorted by key. A chunk ends after every key whose checksum ends in five zero
+bits. The ends of chunks depend only on the keys, so adding, removing or changing an entry leaves the other chunks
+unchanged, and equal sections have equal chunks.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Chunk", "Section", "edit", "keys", "pack"]
 
-# The checksum of one key in so many ends a chunk: about so many entries are compressed again for one that changes.
+# The average number of entries per chunk, which are compressed again when one of them changes.
 ENTRIES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some neighbouring entries as one line of JSON, separated by commas: one member of a gzip.
+    """Consecutive entries as one line of JSON, separated by commas: one member of a gzip.
 
     ``sizes`` are the bytes of each entry, ``digest`` is the SHA-256 of the line without its newline.
     """
@@ -64,7 +64,7 @@ Section: TypeAlias = "tuple[Chunk, ...]"
 
 
 def pack(line: bytes) -> bytes:
-    """One member of a gzip. Without a time in its header, equal lines give equal bytes."""
+    """One member of a gzip, without a time in its header, so that equal lines give equal bytes."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     return packer.compress(line) + packer.flush()
 
@@ -75,9 +75,9 @@ def keys(section: Section) -> Iterator[str]:
 
 
 def edit(section: Section, gone: Collection[str], new: Mapping[str, bytes]) -> Iterator[Chunk]:
-    """The chunks of a section without some keys and with some entries; an entry takes the place of its key's old one.
+    """The chunks of a section without the keys in ``gone`` and with the entries in ``new``, which replace old ones.
 
-    Chunks come one at a time, so that a caller may pause between two that have to be compressed.
+    Chunks are yielded one at a time, so that the caller can pause between compressions.
     """
     ends = [chunk.keys[-1] for chunk in section]
     last = len(section) - 1
@@ -86,7 +86,7 @@ def edit(section: Section, gone: Collection[str], new: Mapping[str, bytes]) -> I
     position = 0
     open_entries: list[tuple[str, bytes]] = []
     for index, chunk in enumerate(section):
-        # What follows an entry that ended a chunk and is gone joins the chunk before it.
+        # If the last entry of a chunk is removed, the chunk is merged with the next one.
         if index not in touched and not open_entries:
             yield chunk
             continue
@@ -106,7 +106,7 @@ def edit(section: Section, gone: Collection[str], new: Mapping[str, bytes]) -> I
 
 
 def _cut(entries: list[tuple[str, bytes]]) -> list[list[tuple[str, bytes]]]:
-    """The runs of entries that each end with a key that ends a chunk, and the rest, which may be empty."""
+    """The entries split after every key that ends a chunk; the last part may be empty."""
     runs: list[list[tuple[str, bytes]]] = [[]]
     for pair in entries:
         runs[-1].append(pair)

@@ -87,7 +87,7 @@ def state(
 ) -> ServerState:
     facts = [found.fact for found in (item, *members, *others) if found.fact]
     known = {fact.ref: raw for raw in services for fact in [extraction.service_fact(raw)]}
-    snapshot = Snapshot.of([*facts, *map(extraction.service_fact, services)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+    snapshot = Snapshot.of([*facts, *map(extraction.service_fact, services)]).mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
     readable = isinstance(item.spec, ServerSpec)
     compilation = compiler.compile_server(item, members, snapshot, incumbents) if readable else None
     stored = dict(existing or {})

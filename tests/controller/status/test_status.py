@@ -250,7 +250,7 @@ def reported(
     selecting = [server(name, naming={"prefix": prefix}) for name in names]
     facts = [f.fact for f in (item, *selecting) if f.fact]
     others = [extraction.facts_of_foreign(raw) for raw in (*services, *grants)]
-    snapshot = Snapshot.of([*facts, *(fact for fact in others if fact)]).blind_to(Kind.SECRET, Kind.CONFIG_MAP)
+    snapshot = Snapshot.of([*facts, *(fact for fact in others if fact)]).mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
     refs = {s.ref: made.holders if made else None for s, made in zip(selecting, published, strict=True)}
     missing = {selecting[0].ref: (secret("key"),)} if unmounted else {}
     member = kept.keep_member(dict(item.raw), None)

@@ -68,7 +68,7 @@ def noted(*changes: Change, at: float = NOW - 1) -> conflicts.Intents:
 def clashing(outcome: Grant | Conflict) -> set[tuple[str, ...]]:
     if isinstance(outcome, Grant):
         return set()
-    return {(*(ref.name for ref in clash.holders), clash.claim.value) for clash in outcome.clashes}
+    return {(*(ref.name for ref in clash.claimants), clash.claim.value) for clash in outcome.clashes}
 
 
 ROWS = {

@@ -156,7 +156,7 @@ def test_what_is_there_or_cannot_be_listed_is_not_missing() -> None:
     mounting = server(mounts=(SECRET, CONFIG))
     there = Snapshot.of([NameFact(SECRET.ref), NameFact(CONFIG.ref)])
     assert told(references.mounts(there, mounting)) == []
-    blind = Snapshot().blind_to(Kind.SECRET)
+    blind = Snapshot().mark_unknown(Kind.SECRET)
     assert [f.related for f in references.mounts(blind, mounting)] == [(CONFIG.ref,)]
-    assert told(references.mounts(Snapshot().blind_to(Kind.SECRET, Kind.CONFIG_MAP), mounting)) == []
+    assert told(references.mounts(Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP), mounting)) == []
     assert told(references.mounts(blind.put(service()).drop(ORDERS), server(mounts=(SECRET,)))) == []
