@@ -48,7 +48,7 @@ PAUSE = 0.2
 SETTLING = timedelta(seconds=60)
 ATTEMPTS = 3
 # A canary that fails once may have met a webhook that was just leaving.
-FAILURES_TO_TELL = 2
+FAILURES_TO_REPORT = 2
 
 
 class Installer:
@@ -114,7 +114,7 @@ class Installer:
             await self._install(owner, written)
             note = "the webhook refuses the canary; failurePolicy is Fail from now on"
             logger.info(note)
-            await self._tell(written, "AdmissionEnforced", note, warning=False)
+            await self._report(written, "AdmissionEnforced", note, warning=False)
         await self._prove(ca, owner)
 
     async def _keep_installed(self) -> None:
@@ -193,7 +193,7 @@ class Installer:
                     raise
                 continue
             if held.current is None and changed.current is None:
-                await self._tell_secret("CARepaired", "no CA in it can sign; a new one is being proved")
+                await self._report_secret("CARepaired", "no CA in it can sign; a new one is being proved")
             return changed
         raise TimeoutError(f"Secret {self._namespace}/{self._ca_secret} was changed by others {ATTEMPTS} times")
 
@@ -231,7 +231,7 @@ class Installer:
         await self._write(desired_validating, validating)
 
     async def _write(self, desired: dict[str, Any], found: dict[str, Any] | None) -> None:
-        """Make a configuration as it should be, and tell of what somebody else has changed in it."""
+        """Make a configuration as it should be, and report what somebody else has changed in it."""
         name = desired["metadata"]["name"]
         wrote, stored = self._written.get(name, (None, None))
         edits: tuple[str, ...] = ()
@@ -254,25 +254,25 @@ class Installer:
             self._metrics.repairs.labels(name).inc()
             note = f"undone, because this configuration is the operator's: {', '.join(edits)}"
             logger.warning("%s %s: %s", desired["kind"], name, note)
-            await self._tell(result, "ForeignEditUndone", note, warning=True)
+            await self._report(result, "ForeignEditUndone", note, warning=True)
 
     async def _send_canary(self) -> None:
         self._not_refused = await canary.failure(self._transport, canary.KNOWN_BAD, registration.VALIDATOR)
-        told = self._failures >= FAILURES_TO_TELL
+        reported = self._failures >= FAILURES_TO_REPORT
         if self._not_refused is None:
             self._failures = 0
             self._metrics.canary.set(self._now().timestamp())
-            if told:
-                await self._tell_validating("CanaryRefused", "the webhook refuses the canary again", warning=False)
+            if reported:
+                await self._report_validating("CanaryRefused", "the webhook refuses the canary again", warning=False)
             return
         self._metrics.canary_failures.inc()
         if not self._enforced:
             return
         self._failures += 1
-        if self._failures == FAILURES_TO_TELL:
+        if self._failures == FAILURES_TO_REPORT:
             note = f"the webhook does not refuse the canary: {self._not_refused}"
             logger.warning(note)
-            await self._tell_validating("CanaryNotRefused", note, warning=True)
+            await self._report_validating("CanaryNotRefused", note, warning=True)
 
     async def _prove(self, ca: Authority, owner: dict[str, Any] | None) -> None:
         """Have an API server use the next CA, and nothing but it, to reach the webhook."""
@@ -315,17 +315,17 @@ class Installer:
             "uid": found["metadata"]["uid"],
         }
 
-    async def _tell_validating(self, reason: str, note: str, *, warning: bool) -> None:
-        await self._tell(self._written[registration.VALIDATING][1], reason, note, warning=warning)
+    async def _report_validating(self, reason: str, note: str, *, warning: bool) -> None:
+        await self._report(self._written[registration.VALIDATING][1], reason, note, warning=warning)
 
-    async def _tell_secret(self, reason: str, note: str) -> None:
+    async def _report_secret(self, reason: str, note: str) -> None:
         logger.warning("Secret %s/%s: %s", self._namespace, self._ca_secret, note)
         kind = resources.SECRETS
         metadata = {"namespace": self._namespace, "name": self._ca_secret}
         about = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
-        await self._tell(about, reason, note, warning=True)
+        await self._report(about, reason, note, warning=True)
 
-    async def _tell(self, about: dict[str, Any], reason: str, note: str, *, warning: bool) -> None:
+    async def _report(self, about: dict[str, Any], reason: str, note: str, *, warning: bool) -> None:
         await events.record_about(
             self._transport,
             about,

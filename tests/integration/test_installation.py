@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certs import secret
 from controller.installation import registration
 from scripts.localcluster import installation
 from tests.integration import programs
+from tests.integration.applies import Applies, ca_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,17 +43,6 @@ def get(cluster: Cluster, *words: str) -> dict[str, Any]:
     return dict(json.loads(cluster.run("get", *words, "-o", "json").stdout))
 
 
-def prompt(name: str, template: str = "Say {{word}}.") -> str:
-    return json.dumps(
-        {
-            "apiVersion": "mcp.example.com/v1alpha1",
-            "kind": "MCPPrompt",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"template": template, "variables": [{"name": "word"}]},
-        }
-    )
-
-
 PATCHES = {
     "matchConditions": [
         {
@@ -71,7 +59,7 @@ PATCHES = {
 
 
 @pytest.mark.parametrize("edit", sorted(PATCHES))
-def test_an_edit_of_the_registration_is_undone_at_once_and_told(cluster: Cluster, edit: str) -> None:
+def test_an_edit_of_the_registration_is_undone_at_once_and_reported(cluster: Cluster, edit: str) -> None:
     before = get(cluster, VALIDATING)["webhooks"]
 
     cluster.run("patch", VALIDATING, "--type=json", "-p", json.dumps(PATCHES[edit]))
@@ -135,43 +123,6 @@ def test_a_granted_tool_is_admitted_with_the_rights_of_the_webhook(cluster: Clus
     cluster.run("-n", NAMESPACE, "delete", "mcptool", "granted")
 
 
-class Applies:
-    """Dry runs, one after another, while something else happens. Good ones must pass, bad ones must be denied."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.failures: list[str] = []
-        self.done = 0
-        self._cluster = cluster
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            good = self._apply(prompt("good"))
-            bad = self._apply(prompt("bad", "Say {{nothing}}."))
-            if good.returncode != 0:
-                self.failures.append(good.stderr)
-            if "denied the request" not in bad.stderr:
-                self.failures.append(bad.stderr or "admitted")
-            self.done += 2
-
-    def _apply(self, text: str) -> Any:
-        return self._cluster.run("create", "--dry-run=server", "-f", "-", stdin=text, check=False)
-
-
-def ca_now(cluster: Cluster) -> Any:
-    found = cluster.run("-n", "mcp-system", "get", "secret", "mcp-operator-ca", "-o", "json", check=False)
-    return secret.parse(json.loads(found.stdout)) if found.returncode == 0 else None
-
-
 def lose_key(cluster: Cluster) -> None:
     patch = json.dumps({"data": {"tls.key": ""}})
     cluster.run("-n", "mcp-system", "patch", "secret", "mcp-operator-ca", "--type=merge", "-p", patch)
@@ -189,7 +140,7 @@ def test_a_damaged_ca_is_replaced_without_a_refusal(cluster: Cluster, damage: Ca
         held = ca_now(cluster)
         return bool(held and held.current and held.current != before and held.following is None)
 
-    with Applies(cluster) as applies:
+    with Applies(cluster, NAMESPACE) as applies:
         damage(cluster)
         installation.until("a new CA signs", replaced, 60)
         # The certificates of the webhook move within its interval.

@@ -64,7 +64,6 @@ CALQUE = re.compile(
 
 # Files that still contain old names or calques. The list only shrinks.
 UNFINISHED_NAMES = {
-    "controller/installation/installer.py",
     "crd/ledger/conflicts.py",
     "tests/crd/ledger/test_conflicts.py",
     "tests/crd/rules/documents.py",

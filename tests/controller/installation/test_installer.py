@@ -244,7 +244,7 @@ def disown(config: dict[str, Any]) -> None:
         (MUTATING, add_selector, "webhooks[mutate.mcp.example.com].objectSelector"),
     ],
 )
-async def test_what_somebody_else_changes_is_undone_and_told(
+async def test_what_somebody_else_changes_is_undone_and_reported(
     name: str, change: Callable[[dict[str, Any]], None], field: str
 ) -> None:
     api, wall = Api(), Wall()
@@ -288,7 +288,7 @@ async def test_a_deleted_configuration_comes_back_and_is_enforced_only_when_the_
     assert api.reasons() == ["ForeignEditUndone", "AdmissionEnforced"]
 
 
-async def test_a_canary_that_is_not_refused_any_more_is_told_once_and_so_is_its_recovery() -> None:
+async def test_a_canary_that_is_not_refused_any_more_is_reported_once_and_so_is_its_recovery() -> None:
     api, wall = Api(), Wall()
     found = await enforced(api, wall)
 
@@ -425,6 +425,22 @@ async def test_a_damaged_ca_secret_is_repaired_while_what_the_webhook_serves_sta
     assert api.ca.current == following
     assert api.bundle == following.certificate + first.certificate
     assert api.stored[VALIDATING]["webhooks"][0]["failurePolicy"] == "Fail"
+
+
+async def test_a_replaced_ca_that_is_removed_from_the_secret_is_not_trusted_any_more() -> None:
+    api, wall = Api(), Wall()
+    found = await introduced(api, wall)
+    api.serve_next()
+    await found.step()
+    wall.now += installer.SETTLING
+    await found.step()
+    (replaced,) = api.ca.previous
+
+    api.edit("ca", lambda stored: stored["data"].pop("previous.crt"))
+    await found.step()
+
+    assert api.ca.current is not None
+    assert api.bundle == api.ca.current.certificate != replaced
 
 
 async def test_an_expired_ca_is_replaced_at_once() -> None:
