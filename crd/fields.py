@@ -6,7 +6,6 @@ the webhook, by what ``kubectl apply`` remembered.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import orjson
 
 from crd.manifest import kind_of
 from crd.models import openapi
+from crd.suggestions import Suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ def unknown(raw: Mapping[str, Any]) -> Iterator[Unknown]:
     kind = kind_of(raw)
     if kind not in openapi.KINDS:
         return
-    yield from _walk(raw, openapi.schema(kind), ())
+    yield from _walk(raw, openapi.schema(kind), (), {})
 
 
 def lost(raw: Mapping[str, Any]) -> Iterator[Unknown]:
@@ -55,10 +55,13 @@ def lost(raw: Mapping[str, Any]) -> Iterator[Unknown]:
         yield from unknown(manifest)
 
 
-def _walk(node: Any, schema: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[Unknown]:
+def _walk(
+    node: Any, schema: Mapping[str, Any], path: tuple[str | int, ...], asked: dict[int, Suggestions]
+) -> Iterator[Unknown]:
+    """``asked`` holds the suggestions of each object schema, so that their limit holds for the whole manifest."""
     if isinstance(node, list) and "items" in schema:
         for index, item in enumerate(node):
-            yield from _walk(item, schema["items"], (*path, index))
+            yield from _walk(item, schema["items"], (*path, index), asked)
     if not isinstance(node, dict):
         return
     known = schema.get("properties")
@@ -66,7 +69,7 @@ def _walk(node: Any, schema: Mapping[str, Any], path: tuple[str | int, ...]) -> 
         return
     for name, value in node.items():
         if name in known:
-            yield from _walk(value, known[name], (*path, name))
+            yield from _walk(value, known[name], (*path, name), asked)
         else:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-            yield Unknown((*path, str(name)), str(name), near[0] if near else None)
+            suggestions = asked.setdefault(id(known), Suggestions(known))
+            yield Unknown((*path, str(name)), str(name), suggestions.nearest(str(name)))

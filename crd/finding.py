@@ -106,6 +106,10 @@ def dotted(path: Sequence[str | int]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
+MAX_MESSAGE = 1024
+MAX_FINDINGS = 100
+
+
 def shortened(text: str) -> str:
     """A text in quotes, cut to 80 characters."""
     return f'"{text}"' if len(text) <= 80 else f'"{text[:79]}…"'
@@ -142,8 +146,12 @@ class Finding:
         related: tuple[Ref, ...] = (),
         level: Level | None = None,
     ) -> Finding:
-        """A finding, at its reason's level unless one is given; without a subject, the field path tells it apart."""
-        return cls(reason, ref, subject or tuple(map(str, path)), message, path, related, level or reason.level)
+        """A finding, at its reason's level unless one is given; without a subject, the field path tells it apart.
+
+        A message is cut at 1024 characters.
+        """
+        cut = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
+        return cls(reason, ref, subject or tuple(map(str, path)), cut, path, related, level or reason.level)
 
     @property
     def field_path(self) -> str:
@@ -166,6 +174,18 @@ class Verdict:
         """Sort the findings; of several with the same identity, the first is kept."""
         distinct = dict.fromkeys(findings)
         return cls(tuple(sorted(distinct, key=lambda f: (f.level.value, f.ref, f.reason.value, f.subject))))
+
+    def first(self, count: int = MAX_FINDINGS, further: int = 0) -> Verdict:
+        """At most this many findings, and one more that says how many there are beside them and ``further`` ones.
+
+        It has reason and level of the first one that is left out: a verdict that denies still does.
+        """
+        if len(self.findings) <= count:
+            return self
+        left = self.findings[count]
+        message = f"{len(self.findings) - count + further} more findings are not listed; correct the listed ones first"
+        more = Finding(left.reason, left.ref, ("more",), message, level=left.level)
+        return Verdict((*self.findings[:count], more))
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -8,6 +8,8 @@ finding of a change, so unrelated updates and repairs are always admitted.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from crd.facts import Claim, MemberFact, ServerFact, Space
@@ -49,6 +51,11 @@ __all__ = [
 ]
 
 CLASHES = frozenset(names.REASONS.values())
+# Faults of one state of an object that are compared with those of the other; nobody admitted an object with so many.
+MAX_FAULTS = 2000
+# Findings that are told as the changed object's, before the verdict is sorted and cut.
+MAX_BLAMED = 1000
+_BY_NAME = attrgetter("name", "kind")
 
 OBJECT_RULES = (
     fields.invalid_fields,
@@ -98,9 +105,10 @@ class ObjectFindings:
 
 
 def judge(snapshot: Snapshot, change: Change) -> Verdict:
-    """What this change breaks that was whole before. A deletion never yields errors.
+    """What this change breaks that was whole before: the first hundred findings, and how many more there are.
 
-    ``snapshot`` holds the other objects; whatever it says of the changed object itself, ``change.old`` is believed.
+    A deletion never yields errors. ``snapshot`` holds the other objects; whatever it says of the changed object itself,
+    ``change.old`` is believed.
     """
     return judge_relations(snapshot, change, judge_object(change))
 
@@ -129,10 +137,16 @@ def judge_relations(snapshot: Snapshot, change: Change, of_object: ObjectFinding
         # The old relations are computed only if there is something to compare; most changes have no findings.
         known = set(_together(of_object.former, _relations(before, change.ref, touched, claims, judging=True)))
         found = [finding for finding in found if finding not in known]
+        if len(of_object.former) == MAX_FAULTS:
+            # Not all former faults are known, so which of one reason are new cannot be told.
+            reasons = {finding.reason for finding in of_object.former}
+            found = [finding for finding in found if finding.reason not in reasons]
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
     step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, sorted(touched)))
-    return Verdict.of((*(_attribute(change, finding) for finding in found), *step))
+    found.sort(key=lambda finding: finding.level)  # errors first: no number of warnings hides one
+    told = (_attribute(change, finding) for finding in found[:MAX_BLAMED])
+    return Verdict.of((*told, *step)).first(further=max(0, len(found) - MAX_BLAMED))
 
 
 def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
@@ -146,7 +160,7 @@ def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
 def standing(snapshot: Snapshot, item: Object) -> Verdict:
     """All faults of a stored object: its own, and the conflicts that it loses."""
     related = relations(snapshot, item.fact) if item.fact is not None else ()
-    return Verdict.of(_together(_own(item), related))
+    return Verdict.of(_together(_own(item), related)).first()
 
 
 def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
@@ -175,9 +189,10 @@ def _placed(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:
 
 
 def _own(item: Object | None) -> Iterator[Finding]:
-    if item is not None:
-        for rule in OBJECT_RULES:
-            yield from rule(item)
+    """The faults of one object alone, as far as they are compared and told."""
+    if item is None:
+        return iter(())
+    return islice(chain.from_iterable(rule(item) for rule in OBJECT_RULES), MAX_FAULTS)
 
 
 def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[Finding]:
@@ -240,7 +255,7 @@ def _relations(
         yield from servers.catalog_size(snapshot, server)
         if name == ref:
             yield from servers.ingress_taken(snapshot, server, blame_always=judging)
-            for member in map(snapshot.member, sorted(snapshot.view(name).members)):
+            for member in map(snapshot.member, sorted(snapshot.view(name).members, key=_BY_NAME)):
                 yield from _on(server, member)
         elif ref in snapshot.view(name).members:
             yield from _on(server, snapshot.member(ref))

@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from crd import extraction
 from crd.finding import Reason
-from crd.models import problem
+from crd.models import openapi, problem
 from crd.models.problem import Problem
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec
 from crd.models.tool import ToolSpec
 from crd.ref import GROUP, VERSION, Kind, Ref
+from crd.schema.bounds import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,13 +137,44 @@ def _spec(kind: Kind, raw: Any) -> Spec | tuple[Problem, ...]:
     if not isinstance(raw, dict):
         return (Problem(("spec",), f"must be an object, got {problem.quote(raw)}; write its members as key: value"),)
     try:
-        return _SPECS[kind].model_validate_json(orjson.dumps(raw, option=orjson.OPT_NON_STR_KEYS))
+        payload = orjson.dumps(raw, option=orjson.OPT_NON_STR_KEYS)
+        large = (*_large_schemas(kind, raw), *_long_lists(kind, raw)) if len(payload) > MAX_BYTES else ()
+        return large or _SPECS[kind].model_validate_json(payload)
     except ValidationError as error:
         found = tuple(dict.fromkeys(problem.translate(error)))
     except orjson.JSONEncodeError as error:
         found = (Problem(("spec",), f"cannot be encoded as JSON: {error}"),)
     unstorable = problem.find_unstorable(raw, ("spec",))
     return (unstorable,) if unstorable else found
+
+
+def _large_schemas(kind: Kind, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Schemas that are too long for anything to look into them: there would be no bound on what a tool costs."""
+    for member in ("inputSchema", "outputSchema") if kind is Kind.TOOL else ():
+        if member in raw:
+            size = len(orjson.dumps(raw[member], option=orjson.OPT_NON_STR_KEYS))
+            if size > MAX_BYTES:
+                message = (
+                    f"the schema must be at most {MAX_BYTES // 1024} KiB, got {-(-size // 1024)} KiB; shorten it or "
+                    "split the tool"
+                )
+                yield Problem(("spec", member), message, Reason.SCHEMA_TOO_LARGE)
+
+
+def _long_lists(kind: Kind, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Lists and maps with more entries than the schema allows: reading each entry to its end could take seconds."""
+    waiting: list[tuple[tuple[str | int, ...], Any, Mapping[str, Any]]] = [
+        (("spec",), raw, openapi.schema(kind)["properties"]["spec"])
+    ]
+    for path, value, schema in waiting:
+        most = schema.get("maxItems" if isinstance(value, list) else "maxProperties")
+        if isinstance(value, list | dict) and most is not None and len(value) > most:
+            yield Problem(path, problem.describe_number(len(value), most))
+        elif isinstance(value, list) and "items" in schema:
+            waiting += (((*path, index), each, schema["items"]) for index, each in enumerate(value))
+        elif isinstance(value, dict):
+            known = schema.get("properties", {})
+            waiting += (((*path, name), value[name], known[name]) for name in known if name in value)
 
 
 def _mapping(value: object) -> Mapping[Any, Any]:

@@ -7,6 +7,7 @@ number of other objects. `crd.integrity` and the rules read it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -40,6 +41,22 @@ class ServerView:
     weight: int = 0
     counts: tuple[int, int, int] = (0, 0, 0)
 
+    @classmethod
+    def of(cls, ref: Ref, members: Iterable[MemberFact]) -> ServerView:
+        """The view of a server that selects these members, no two of one reference."""
+        refs: Refs = _NONE
+        claimants: dict[Claim, list[Ref]] = {}
+        weight, counts = 0, dict.fromkeys(MEMBER_KINDS, 0)
+        for member in members:
+            refs = refs.insert(member.ref)
+            for claim in member.claims:
+                claimants.setdefault(claim, []).append(member.ref)
+            weight += member.weight
+            counts[member.ref.kind] += 1
+        tools, prompts, resources = counts.values()
+        claims = HashTrieMap({claim: tuple(sorted(refs)) for claim, refs in claimants.items()})
+        return cls(ref, refs, claims, weight, (tools, prompts, resources))
+
     def count(self, kind: Kind) -> int:
         """The number of members of a kind."""
         return self.counts[MEMBER_KINDS.index(kind)]
@@ -48,14 +65,18 @@ class ServerView:
         """The view with an additional member."""
         claimants = self.claimants
         for claim in fact.claims:
-            claimants = claimants.insert(claim, tuple(sorted({*claimants.get(claim, ()), fact.ref})))
+            refs = claimants.get(claim, ())
+            at = bisect_left(refs, fact.ref)
+            claimants = claimants.insert(claim, (*refs[:at], fact.ref, *refs[at:]))
         return self._changed(self.members.insert(fact.ref), claimants, fact, 1)
 
     def without_member(self, fact: MemberFact) -> ServerView:
         """The view without a member."""
         claimants = self.claimants
         for claim in fact.claims:
-            rest = tuple(ref for ref in claimants.get(claim, ()) if ref != fact.ref)
+            refs = claimants.get(claim, ())
+            at = bisect_left(refs, fact.ref)
+            rest = (*refs[:at], *refs[at + 1 :]) if refs[at : at + 1] == (fact.ref,) else refs
             claimants = claimants.insert(claim, rest) if rest else claimants.discard(claim)
         return self._changed(self.members.discard(fact.ref), claimants, fact, -1)
 
@@ -153,6 +174,8 @@ class Snapshot:
             return self
         if isinstance(known, MemberFact) and isinstance(fact, MemberFact) and known.labels == fact.labels:
             return self._change_member(known, fact)
+        if isinstance(known, ServerFact) and isinstance(fact, ServerFact) and _alike(known, fact):
+            return self._with(facts=self._facts.insert(fact.ref, fact))
         snapshot = self.drop(fact.ref)
         where = (fact.ref.kind, fact.ref.namespace)
         snapshot = snapshot._with(
@@ -248,10 +271,8 @@ class Snapshot:
         anchored = self._anchored
         for anchor in _anchors(fact):
             anchored = _added(anchored, anchor, fact.ref)
-        view = ServerView(fact.ref)
-        for kind in MEMBER_KINDS:
-            for member in self.selected(kind, fact.ref.namespace, fact.selector_of(kind)):
-                view = view.with_member(member)
+        found = [self.selected(kind, fact.ref.namespace, fact.selector_of(kind)) for kind in MEMBER_KINDS]
+        view = ServerView.of(fact.ref, [member for members in found for member in members])
         by_ingress_key = (
             _added(self._by_ingress_key, fact.ingress_key, fact.ref) if fact.ingress_key else self._by_ingress_key
         )
@@ -276,6 +297,13 @@ class Snapshot:
             self._unknown,
             self._views if views is None else views,
         )
+
+
+def _alike(one: ServerFact, other: ServerFact) -> bool:
+    """Whether two states of a server select the same members and are found by the same keys."""
+    return one.ingress_key == other.ingress_key and all(
+        one.selector_of(kind) == other.selector_of(kind) for kind in MEMBER_KINDS
+    )
 
 
 def _anchors(fact: ServerFact) -> Iterator[Anchor]:

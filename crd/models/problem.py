@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = ["Problem", "describe_non_string", "find_unstorable", "quote", "translate"]
+__all__ = ["Problem", "describe_non_string", "describe_number", "find_unstorable", "quote", "translate"]
 
 MAX_NESTING = 200
+MAX_PROBLEMS = 1000
+# Values that are looked at in search of one that cannot be stored.
+MAX_VALUES = 100_000
 MAX_QUOTE = 80
 
 Path = tuple[str | int, ...]
@@ -38,7 +41,16 @@ class Problem:
 
 
 def translate(error: ValidationError) -> Iterator[Problem]:
-    """The validation errors of a spec as problems, in pydantic's order; a problem may appear more than once."""
+    """The validation errors of a spec as problems, in pydantic's order; a problem may appear more than once.
+
+    Of more than `MAX_PROBLEMS` errors only the number is reported.
+    """
+    count = error.error_count()
+    if count > MAX_PROBLEMS:
+        yield Problem(
+            ("spec",), f"must have at most {MAX_PROBLEMS} invalid values to be reported one by one, got {count}"
+        )
+        return
     details = error.errors(include_url=False)
     places = {detail["loc"] for detail in details}
     for detail in details:
@@ -57,11 +69,15 @@ def translate(error: ValidationError) -> Iterator[Problem]:
 def find_unstorable(node: Any, path: Path) -> Problem | None:
     """The first value that the API server cannot store; None if it can store all of them.
 
+    Called for specs that do not decode, so that the message names the cause; it gives up after `MAX_VALUES`.
+
     YAML can express values that nest too deeply, exceed 64 bits, have no JSON type or are not valid Unicode. ``path``
     is the path of ``node``.
     """
     pending: list[tuple[Path, Any]] = [(path, node)]
-    while pending:
+    left = MAX_VALUES
+    while pending and left:
+        left -= 1
         here, value = pending.pop()
         if len(here) - len(path) > MAX_NESTING:
             return Problem(here[: len(path) + 1], f"must be at most {MAX_NESTING} levels deep; flatten it")
@@ -151,6 +167,11 @@ def _missing(path: Path, _value: Any, _context: Mapping[str, Any]) -> str:
     return f'required field "{path[-1]}" is missing; add it'
 
 
+def describe_number(count: int, most: int) -> str:
+    """The message about a list or map with too many entries."""
+    return f"must have at most {most} entries, got {count}; remove some"
+
+
 def describe_non_string(value: object) -> str:
     """The message about a value that is not a string."""
     repair = "; quote it" if isinstance(value, bool | int | float) else ""
@@ -188,7 +209,7 @@ def _high(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
 
 
 def _many(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
-    return f"must have at most {context['max_length']} entries, got {len(value)}; remove some"
+    return describe_number(len(value), context["max_length"])
 
 
 def _few(_path: Path, _value: Any, _context: Mapping[str, Any]) -> str:

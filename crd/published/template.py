@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["placeholders", "render"]
 
-_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+# Without the spaces around a name: the engine would try every way to part them.
+_PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
 
 
 def placeholders(template: str) -> tuple[str, ...]:
     """The names in a template, in order of first appearance; an empty name for ``{{}}``."""
-    return tuple(dict.fromkeys(match[1] for match in _PLACEHOLDER.finditer(template)))
+    return tuple(dict.fromkeys(match[1].strip() for match in _PLACEHOLDER.finditer(template)))
 
 
 def render(template: str, values: Mapping[str, str]) -> str:
     """The template with every placeholder replaced; a name without a value becomes the empty text."""
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], ""), template)
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1].strip(), ""), template)

@@ -7,6 +7,7 @@ its end, ``{?a,b}`` (query parameters). The rules check templates with `parse`; 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ __all__ = ["Expression", "UriTemplate", "find_fault", "parse", "split"]
 
 _CHARACTER = r"[A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]-]"
 _URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:({_CHARACTER}|%[0-9A-Fa-f]{{2}})+")
-_ALLOWED = re.compile(rf"{_CHARACTER}|%")
+_FORBIDDEN = re.compile(rf"(?!{_CHARACTER}|%).", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _EXPRESSION = re.compile(r"\{([+?]?)([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -66,9 +67,9 @@ def find_fault(uri: str) -> str | None:
         return None
     if not _SCHEME.match(uri):
         return "it has no scheme; start it with one, such as shop://policy"
-    wrong = next((character for character in uri if not _ALLOWED.fullmatch(character)), None)
+    wrong = _FORBIDDEN.search(uri)
     if wrong is not None:
-        return f'character "{wrong}" is not allowed; encode it as %XX'
+        return f'character "{wrong[0]}" is not allowed; encode it as %XX'
     if "%" in uri:
         return '"%" must be followed by two hexadecimal digits; encode it as %25'
     return "nothing follows the scheme; add the rest"
@@ -86,8 +87,8 @@ def parse(template: str) -> UriTemplate | str:
             return "{?…} must be at the end; move it there"
         if number == 0 and ":" in template and ":" not in literal:
             return "the scheme must not be a variable; write it out, such as shop://"
-    names = [name for expression in expressions for name in expression.names]
-    repeated = next((name for name in names if names.count(name) > 1), None)
+    counts = Counter(name for expression in expressions for name in expression.names)
+    repeated = next((name for name, count in counts.items() if count > 1), None)
     if repeated:
         return f'variable "{repeated}" is used twice; rename one'
     # Every expression stands for at least one character.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from crd.schema.arguments import Argument, argument, declared
+from crd.schema.arguments import Argument, Arguments
+from crd.suggestions import Suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +25,14 @@ class Inputs:
 
     where: str
     names: tuple[str, ...]
-    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    schema: Arguments | None = field(default=None, repr=False, compare=False)
     variables: UriTemplate | None = None
+    suggestions: Suggestions = field(default_factory=lambda: Suggestions(()), repr=False, compare=False)
 
     def find(self, name: str) -> Argument | None:
         """The argument with a name, or at a JSON Pointer; None if it is not declared."""
         if self.schema is not None:
-            return argument(self.schema, name)
+            return self.schema.find(name)
         if name in self.names and self.variables is not None:
             return Argument(name, name in self.variables.path, _TEXT, has_default=False)
         return None
@@ -40,19 +41,22 @@ class Inputs:
         """The top-level argument of a name or JSON Pointer."""
         if not source.startswith("/"):
             return source
-        return source.split("/")[1].replace("~1", "/").replace("~0", "~")
+        return source.split("/", 2)[1].replace("~1", "/").replace("~0", "~")
 
     def repair(self, source: str) -> str:
         """The repair for a name that is not declared."""
-        near = difflib.get_close_matches(self.top(source), self.names, n=1)
-        return f'did you mean "{near[0]}"?' if near else "declare it there or remove it"
+        near = self.suggestions.nearest(self.top(source))
+        return f'did you mean "{near}"?' if near else "declare it there or remove it"
 
 
 def of_schema(schema: Mapping[str, Any]) -> Inputs:
     """The arguments of a tool."""
-    return Inputs("spec.inputSchema", declared(schema), schema)
+    arguments = Arguments(schema)
+    names = arguments.names
+    return Inputs("spec.inputSchema", names, arguments, suggestions=Suggestions(names))
 
 
 def of_template(variables: UriTemplate | None) -> Inputs:
     """The arguments of a resource; none if it has a URI instead of a template."""
-    return Inputs("spec.uriTemplate", variables.variables if variables else (), variables=variables)
+    names = variables.variables if variables else ()
+    return Inputs("spec.uriTemplate", names, variables=variables, suggestions=Suggestions(names))

@@ -73,7 +73,8 @@ def _check_mapping(ref: Ref, given: Http | None, method: str, known: Inputs) -> 
     if http.pagination is not None:
         yield from _check_pagination(ref, http.pagination, http, known)
     mode = bodies.effective_mode(http.body, method)
-    unused = tuple(name for name in known.names if name not in _used_arguments(http, known))
+    used = _used_arguments(http, known)
+    unused = tuple(name for name in known.names if name not in used)
     # Objects without a mapping were valid in the first version of the API, so this is only a warning for them.
     level = Level.WARNING if given is None else None
     for reason, name, message in bodies.leftover_faults(mode, unused, known):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from crd.finding import Finding, Reason
 from crd.models.prompt import PromptSpec
 from crd.published import template
+from crd.suggestions import Suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +22,12 @@ def undeclared_placeholders(item: Object) -> Iterator[Finding]:
     if not isinstance(item.spec, PromptSpec):
         return
     declared = [variable.name for variable in item.spec.variables]
+    suggestions = Suggestions(declared)
     for path, text in item.spec.texts:
         for name in template.placeholders(text):
             if name not in declared:
-                near = difflib.get_close_matches(name, declared, n=1)
-                repair = f'did you mean "{{{{{near[0]}}}}}"?' if near else "declare it there or remove it"
+                near = suggestions.nearest(name)
+                repair = f'did you mean "{{{{{near}}}}}"?' if near else "declare it there or remove it"
                 message = f'placeholder "{{{{{name}}}}}" is not declared in spec.variables; {repair}'
                 at = ("spec", *path)
                 yield Finding.of(Reason.UNDECLARED_PLACEHOLDER, item.ref, message, subject=(name,), path=at)

@@ -78,12 +78,13 @@ def _check_parameters(ref: Ref, operation: Operation, at: Path) -> Iterator[Find
     stated = operation.uri_template if operation.method == "GET" else None
     parsed = uri.parse(stated) if stated else None
     given = set(parsed.variables) if isinstance(parsed, uri.UriTemplate) else None
+    sent, offered = (set(paths.placeholders(path)) for path in (operation.service.path, operation.ingress_path))
     for position, parameter in enumerate(operation.parameters):
         place: Path = (*at, "parameters", position)
-        if parameter.in_ == "path" and parameter.name not in paths.placeholders(operation.service.path):
+        if parameter.in_ == "path" and parameter.name not in sent:
             message = f'"{parameter.name}" is never sent; use {{{parameter.name}}} in service.path or remove it'
             yield Finding.of(Reason.UNMAPPED_ARGUMENT, ref, message, path=place)
-        elif parameter.in_ == "path" and parameter.name not in paths.placeholders(operation.ingress_path):
+        elif parameter.in_ == "path" and parameter.name not in offered:
             message = f'callers cannot set "{parameter.name}"; use {{{parameter.name}}} in ingressPath'
             yield Finding.of(Reason.UNMAPPED_ARGUMENT, ref, message, path=place)
         if given is not None and parameter.name not in given and (parameter.required or parameter.in_ == "path"):

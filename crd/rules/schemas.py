@@ -4,7 +4,7 @@ change of them breaks.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -12,12 +12,12 @@ import orjson
 
 from crd.finding import Finding, Reason
 from crd.models.tool import ToolSpec
-from crd.schema import bounds, changes, param_headers, patterns, satisfiable, subschemas
+from crd.schema import bounds, changes, param_headers, patterns, satisfiable
 from crd.schema.references import Graph
 from crd.schema.validation import DIALECT, compile_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from crd.manifest import Object
     from crd.ref import Ref
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Break", "breaking_changes", "breaks", "invalid_schema"]
 
-MAX_TOLD = 10
 # Servers that one message names, so that it stays a line.
 NAMED = 3
 _TYPES = "array, boolean, integer, null, number, object, string"
@@ -34,6 +33,9 @@ Fault = tuple[Reason, "Path", str]
 Break = tuple["Path", str]
 
 
+# What was found in a schema, by the digest of its text; the oldest is forgotten first.
+KEPT_SCHEMAS, KEPT_FAULTS = 4096, 10
+_KEPT: dict[tuple[bytes, bool], tuple[Fault, ...]] = {}
 _META = compile_schema({"$ref": DIALECT})
 
 
@@ -92,18 +94,29 @@ def _root(ref: Ref, member: str, schema: dict[str, Any]) -> Iterator[Finding]:
         yield Finding.of(Reason.INVALID_SCHEMA, ref, message, path=("spec", member, "type"))
 
 
-@lru_cache(maxsize=4096)
 def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
     """All faults of one schema, whichever tool has it; kept, because most changes leave the schema as it was."""
-    schema = orjson.loads(text)
+    key = hashlib.blake2b(text, digest_size=24).digest(), of_arguments
+    known = _KEPT.get(key)
+    if known is not None:
+        return known
+    found = _found(orjson.loads(text), of_arguments)
+    if len(found) <= KEPT_FAULTS:
+        if len(_KEPT) >= KEPT_SCHEMAS:
+            _KEPT.pop(next(iter(_KEPT)), None)
+        _KEPT[key] = found
+    return found
+
+
+def _found(schema: dict[str, Any], of_arguments: bool) -> tuple[Fault, ...]:
     large: list[Fault] = [(Reason.SCHEMA_TOO_LARGE, (bound,), message) for bound, message in bounds.excesses(schema)]
     if large:
         return tuple(large)
     found: list[Fault] = [(Reason.INVALID_SCHEMA, path, message) for path, message in _breaches(schema)]
     if found:
         return tuple(found)
-    found += _dialect(schema)
     graph = Graph(schema)
+    found += _dialect(graph.nodes)
     found += (
         (Reason.INVALID_SCHEMA, path, "another schema in this one has the same $id; change one of them")
         for path in graph.repeated_ids
@@ -128,9 +141,9 @@ def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
     excess = graph.excess()
     if excess is not None:
         return ((Reason.SCHEMA_TOO_LARGE, (*excess[0], "expansion"), excess[1]),)
-    found += ((fault.reason, fault.path, fault.message) for fault in patterns.faults(schema))
+    found += ((fault.reason, fault.path, fault.message) for fault in patterns.faults(graph.nodes))
     if of_arguments:
-        found += ((Reason.INVALID_SCHEMA, path, message) for path, message in param_headers.faults(schema))
+        found += ((Reason.INVALID_SCHEMA, path, message) for path, message in param_headers.faults(graph.nodes))
     if found:
         return tuple(found)
     found += _uncompiled(schema)
@@ -139,20 +152,16 @@ def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
 
 
 def _breaches(schema: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Where the schema breaks the meta-schema; at most ten places."""
-    told = 0
+    """Where the schema breaks the meta-schema."""
     for error in _META.iter_errors(schema):
         path = tuple(error.instance_path)
         if path == ("type",):
             continue  # the root's own rule tells it
         yield path, _worded(path, error.message)
-        told += 1
-        if told == MAX_TOLD:
-            return
 
 
-def _dialect(schema: dict[str, Any]) -> Iterator[Fault]:
-    for path, node in subschemas.walk(schema):
+def _dialect(nodes: Iterable[tuple[Path, Any]]) -> Iterator[Fault]:
+    for path, node in nodes:
         given = node.get("$schema") if isinstance(node, dict) else None
         if given is not None and str(given).rstrip("#") != DIALECT:
             message = f'must be JSON Schema 2020-12 ("{DIALECT}"), got "{given}"; change it or remove $schema'

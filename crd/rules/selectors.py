@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import itertools
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from crd.finding import Finding, Reason
 from crd.models.server import ServerSpec
 from crd.ref import Kind
 from crd.snapshot import MEMBER_KINDS
+from crd.suggestions import MAX_LOOKUPS, Suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,14 +115,16 @@ def _nothing(
 def _labels_nearby(snapshot: Snapshot, namespace: str, kinds: tuple[Kind, ...], selector: Selector) -> str:
     """At most three labels of members in the namespace: those similar to the selector first, then the most frequent.
 
-    Only the first hundred members of each kind are considered.
+    Only the first hundred members of each kind are considered, and the first 32 labels of each.
     """
     counts: Counter[str] = Counter()
     for kind in kinds:
         for _, ref in zip(range(100), snapshot.refs(kind, namespace), strict=False):
             member = snapshot.member(ref)
-            counts.update(f"{key}={value}" for key, value in (member.labels if member else {}).items())
+            carried = (member.labels if member else {}).items()
+            counts.update(f"{key}={value}" for key, value in itertools.islice(carried, 32))
     frequent = sorted(sorted(counts), key=lambda label: -counts[label])
-    selected = [f"{r.key}={value}" for r in selector.requirements for value in sorted(r.values)]
-    similar = [near for label in selected for near in difflib.get_close_matches(label, frequent, n=1, cutoff=0.7)]
-    return ", ".join([*dict.fromkeys([*similar, *frequent])][:3])
+    selected = (f"{r.key}={value}" for r in selector.requirements for value in sorted(r.values))
+    suggestions = Suggestions(frequent)
+    similar = (suggestions.nearest(label, cutoff=0.7) for label in itertools.islice(selected, MAX_LOOKUPS))
+    return ", ".join([*dict.fromkeys([*filter(None, similar), *frequent])][:3])

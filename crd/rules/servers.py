@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from crd.facts import Claim, MemberFact, Space
 from crd.finding import Finding, Level, Reason
 from crd.models.server import ServerSpec
 from crd.published import catalogs
+from crd.suggestions import MAX_NAMES, Suggestions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from crd.facts import ServerFact
     from crd.manifest import Object
@@ -83,16 +83,22 @@ def _of_member(
 def unmatched_limits(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
     """Rate limits for tools that the server does not serve."""
     claimants = snapshot.view(server.ref).claimants
+    suggestions = Suggestions(_tool_names(server, claimants))
     for name in server.limited:
         bare = name.removeprefix(server.prefix)
         if name.startswith(server.prefix) and Claim(Space.TOOL_NAME, bare) in claimants:
             continue
-        served = [f"{server.prefix}{claim.value}" for claim in claimants if claim.space is Space.TOOL_NAME]
-        near = difflib.get_close_matches(name, served[:500], n=1)
-        repair = f'did you mean "{near[0]}"?' if near else "correct the name or remove the limit"
+        near = suggestions.nearest(name)
+        repair = f'did you mean "{near}"?' if near else "correct the name or remove the limit"
         message = f'{server.ref} serves no tool "{name}", so the limit has no effect; {repair}'
         path = ("spec", "rateLimits", "tools", name)
         yield Finding.of(Reason.POLICY_MATCHES_NOTHING, server.ref, message, path=path)
+
+
+def _tool_names(server: ServerFact, claims: Collection[Claim]) -> Iterator[str]:
+    """The tools that a server serves, sorted; none where there are so many that sorting costs more than it is worth."""
+    if len(claims) <= MAX_NAMES:
+        yield from sorted(f"{server.prefix}{claim.value}" for claim in claims if claim.space is Space.TOOL_NAME)
 
 
 def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool) -> Iterator[Finding]:

@@ -1,17 +1,22 @@
-"""PURE. What an inputSchema says of one argument: whether it is there, must be, and of which types it may be."""
+"""PURE. What an inputSchema says of its arguments: whether one is declared, must be there, and of which types it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["ANY", "Argument", "argument", "declared", "type_of"]
+__all__ = ["ANY", "Argument", "Arguments", "type_of"]
 
+# One object, because parts of a schema are known by identity.
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 ANY = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
-MAX_STEPS = 32
+# Schemas behind one another that are looked into, by reference or as alternatives. `crd.schema.references` refuses a
+# schema with longer chains, so what is not looked into is refused anyway.
+MAX_STEPS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,68 +29,103 @@ class Argument:
     has_default: bool
 
 
-def declared(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the properties at the top, in order."""
-    return tuple(map(str, _mapping(schema.get("properties"))))
+class Arguments:
+    """The arguments of one schema. What was found out about a part of it is kept, so that each part is read once."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """``schema`` must not change as long as this is used: its parts are known by identity."""
+        self._root = schema
+        self._behind: dict[int, tuple[Mapping[str, Any], ...]] = {}
+        self._types: dict[int, frozenset[str]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the properties at the top, in order."""
+        return tuple(map(str, _mapping(self._root.get("properties"))))
+
+    def find(self, name: str) -> Argument | None:
+        """The argument of a name, or at a JSON Pointer if it starts with ``/``; None if it is not declared.
+
+        It is required only if every step to it is.
+        """
+        steps = [_unescaped(step) for step in name.split("/")[1:]] if name.startswith("/") else [name]
+        node = self._root
+        required = True
+        for step in steps:
+            behind = self.behind(node)
+            properties = next((_mapping(each["properties"]) for each in behind if "properties" in each), {})
+            if step not in properties:
+                return None
+            wanted = next((each["required"] for each in behind if "required" in each), None)
+            required = required and isinstance(wanted, list) and step in wanted
+            node = _mapping(properties[step])
+        has_default = any("default" in each for each in self.behind(node))
+        return Argument(name, required, self.types(node) - {"null"}, has_default)
+
+    def behind(self, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+        """A schema of this document and those that its local references lead to, one behind the other."""
+        found = self._behind.get(id(node))
+        if found is None:
+            found = self._behind[id(node)] = tuple(self._chain(node))
+        return found
+
+    def types(self, node: Mapping[str, Any]) -> frozenset[str]:
+        """The types that a value may have by a schema of this document: what all keywords that narrow them leave.
+
+        ``number`` stands for integers too.
+        """
+        return self._narrowed(node, MAX_STEPS)
+
+    def _chain(self, node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        for _ in range(MAX_STEPS):
+            yield node
+            target = node.get("$ref")
+            if not isinstance(target, str) or not target.startswith("#"):
+                return
+            found: Any = self._root
+            for step in target[1:].split("/", MAX_STEPS)[1:]:
+                found = _mapping(found).get(_unescaped(step))
+            node = _mapping(found)
+
+    def _narrowed(self, node: Mapping[str, Any], depth: int) -> frozenset[str]:
+        known = self._types.get(id(node))
+        if known is not None:
+            return known
+        # A schema that is met again while it is looked into narrows nothing further.
+        self._types[id(node)] = ANY - {"integer"}
+        found = ANY
+        for each in self.behind(node):
+            found &= _stated(each)
+            for keyword in ("anyOf", "oneOf"):
+                choices = each.get(keyword)
+                if isinstance(choices, list) and choices and depth:
+                    left = frozenset().union(*(self._narrowed(_mapping(choice), depth - 1) for choice in choices))
+                    found &= _with_integer(left)
+            every = each.get("allOf")
+            for part in every if isinstance(every, list) and depth else ():
+                found &= _with_integer(self._narrowed(_mapping(part), depth - 1))
+        self._types[id(node)] = found = found - {"integer"} if "number" in found else found
+        return found
 
 
-def argument(schema: Mapping[str, Any], name: str) -> Argument | None:
-    """The argument of a name, or at a JSON Pointer if it starts with ``/``; None if it is not declared.
-
-    It is required only if every step to it is.
-    """
-    steps = [s.replace("~1", "/").replace("~0", "~") for s in name.split("/")[1:]] if name.startswith("/") else [name]
-    node: Mapping[str, Any] = schema
-    required = True
-    for step in steps:
-        node = _resolved(node, schema)
-        properties = _mapping(node.get("properties"))
-        if step not in properties:
-            return None
-        wanted = node.get("required")
-        required = required and isinstance(wanted, list) and step in wanted
-        node = _mapping(properties[step])
-    node = _resolved(node, schema)
-    return Argument(name, required, _types(node, schema, MAX_STEPS), "default" in node)
-
-
-def _types(node: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> frozenset[str]:
-    """The types that a value may have: of every keyword that narrows them, what all of them leave."""
-    node = _resolved(node, root)
+def _stated(node: Mapping[str, Any]) -> frozenset[str]:
+    """What a schema says by itself, integers told apart from numbers."""
     found = ANY
     stated = node.get("type")
     if isinstance(stated, str):
-        found = frozenset({stated})
+        found = _with_integer(frozenset({stated}))
     elif isinstance(stated, list):
-        found = frozenset(each for each in stated if isinstance(each, str))
-    if "number" in found:
-        found |= {"integer"}
+        found = _with_integer(frozenset(each for each in stated if isinstance(each, str)))
     values = node["enum"] if isinstance(node.get("enum"), list) else [node["const"]] if "const" in node else None
-    if values is not None:
-        found &= frozenset(map(type_of, values))
-    if depth:
-        for keyword in ("anyOf", "oneOf"):
-            choices = node.get(keyword)
-            if isinstance(choices, list) and choices:
-                found &= frozenset().union(*(_types(_mapping(choice), root, depth - 1) for choice in choices))
-        every = node.get("allOf")
-        for part in every if isinstance(every, list) else ():
-            found &= _types(_mapping(part), root, depth - 1)
-    return (found - {"null"}) - ({"integer"} if "number" in found else set())
+    return found if values is None else found & frozenset(map(type_of, values))
 
 
-def _resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The node behind local references."""
-    for _ in range(MAX_STEPS):
-        target = node.get("$ref")
-        if not isinstance(target, str) or not target.startswith("#"):
-            return node
-        found: Any = root
-        for step in target[1:].split("/")[1:]:
-            found = _mapping(found).get(step.replace("~1", "/").replace("~0", "~"))
-        rest = {key: value for key, value in node.items() if key != "$ref"}
-        node = {**_mapping(found), **rest}
-    return node
+def _with_integer(types: frozenset[str]) -> frozenset[str]:
+    return types | {"integer"} if "number" in types else types
+
+
+def _unescaped(step: str) -> str:
+    return step.replace("~1", "/").replace("~0", "~")
 
 
 def type_of(value: object) -> str:
@@ -107,4 +147,4 @@ def type_of(value: object) -> str:
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else _EMPTY

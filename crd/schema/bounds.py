@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from crd.schema import subschemas
 
 if TYPE_CHECKING:
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_SCHEMAS", "excesses"]
 
 MAX_DEPTH = 32
+# Of JSON. `crd.manifest` decodes no tool with more.
 MAX_BYTES = 64 * 1024
 MAX_SCHEMAS = 2000
 
@@ -23,13 +22,6 @@ def excesses(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     depth = _depth(schema)
     if depth > MAX_DEPTH:
         yield "depth", f"the schema must be at most {MAX_DEPTH} levels deep, got {depth}; flatten it"
-    size = len(orjson.dumps(schema))
-    if size > MAX_BYTES:
-        limit = MAX_BYTES // 1024
-        yield (
-            "bytes",
-            f"the schema must be at most {limit} KiB, got {-(-size // 1024)} KiB; shorten it or split the tool",
-        )
     count = sum(1 for _ in subschemas.walk(schema)) if depth <= MAX_DEPTH else 0
     if count > MAX_SCHEMAS:
         yield "schemas", f"the schema must have at most {MAX_SCHEMAS} subschemas, got {count}; split the tool"

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from crd.schema.arguments import ANY, argument
+import orjson
+
+from crd.schema.arguments import Arguments
 from crd.schema.bounds import MAX_DEPTH
 
 if TYPE_CHECKING:
@@ -21,21 +23,24 @@ __all__ = ["breaking"]
 
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
-Roots = tuple["Mapping[str, Any]", "Mapping[str, Any]"]
+Roots = tuple[Arguments, Arguments]
 _EXACT = ("pattern", "multipleOf")
 
 
 def breaking(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """Where calls that were good are refused, and by what, in the words of a message's beginning."""
-    yield from _objects(old, new, (), MAX_DEPTH)
+    yield from _objects(old, new, (Arguments(old), Arguments(new)), (), MAX_DEPTH)
 
 
-def _objects(old: Mapping[str, Any], new: Mapping[str, Any], path: Path, depth: int) -> Iterator[tuple[Path, str]]:
+def _objects(
+    old: Mapping[str, Any], new: Mapping[str, Any], roots: Roots, path: Path, depth: int
+) -> Iterator[tuple[Path, str]]:
     before, after = _mapping(old.get("properties")), _mapping(new.get("properties"))
+    required = {name for name in _list(old.get("required")) if isinstance(name, str)}
     for name in _list(new.get("required")):
         # A default is filled in before arguments are checked.
         filled = isinstance(after.get(name), dict) and "default" in after[name]
-        if name not in _list(old.get("required")) and not filled:
+        if isinstance(name, str) and name not in required and not filled:
             yield (*path, "required"), f'"{name}" is now required'
     open_before, open_after = old.get("additionalProperties") is not False, new.get("additionalProperties") is not False
     for name, schema in before.items():
@@ -44,7 +49,7 @@ def _objects(old: Mapping[str, Any], new: Mapping[str, Any], path: Path, depth: 
             # Callers go on sending it, and whatever it did is not done any more.
             yield (*path, "properties"), f'"{name}" was removed'
         elif isinstance(schema, dict) and isinstance(after[name], dict):
-            yield from _values(schema, after[name], (old, new), at, depth - 1)
+            yield from _values(schema, after[name], roots, at, depth - 1)
         elif after[name] is False and schema is not False:
             yield at, "the property is now forbidden"
     if open_before and not open_after:
@@ -64,7 +69,7 @@ def _values(
     yield from _choices(old, new, at)
     yield from _narrower(old, new, at)
     if "properties" in old or "properties" in new or old.get("required") != new.get("required"):
-        yield from _objects(old, new, at, depth)
+        yield from _objects(old, new, roots, at, depth)
     if isinstance(old.get("items"), dict) and isinstance(new.get("items"), dict):
         yield from _values(old["items"], new["items"], roots, (*at, "items"), depth - 1)
 
@@ -75,7 +80,8 @@ def _choices(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterat
     if before is None and after is not None:
         yield (*at, keyword), "only listed values are now accepted"
     elif before is not None and after is not None:
-        gone = [value for value in before if value not in after]
+        left = set(map(_canonical, after))
+        gone = [value for value in before if _canonical(value) not in left]
         if gone:
             yield (*at, keyword), f"{' or '.join(map(_written, gone[:3]))} is no longer accepted"
 
@@ -93,9 +99,8 @@ def _narrower(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Itera
         yield (*at, "uniqueItems"), "duplicate items are now rejected"
 
 
-def _types(node: Mapping[str, Any], root: Mapping[str, Any]) -> frozenset[str]:
-    found = argument({**root, "properties": {"it": node}}, "it")
-    types = found.types if found else ANY
+def _types(node: Mapping[str, Any], root: Arguments) -> frozenset[str]:
+    types = root.types(node) - {"null"}
     null = {"null"} if "null" in _list(node.get("type")) or node.get("type") == "null" else set()
     return types | {"integer"} | null if "number" in types else types | null
 
@@ -106,6 +111,13 @@ def _allowed(node: Mapping[str, Any]) -> list[Any] | None:
         return [node["const"]]
     values = node.get("enum")
     return values if isinstance(values, list) else None
+
+
+def _canonical(value: object) -> bytes:
+    """Equal for values that JSON Schema takes for equal: members in any order, and 1.0 and 1 (not inside of others)."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if not isinstance(value, int) else str(value).encode()
 
 
 def _written(value: object) -> str:

@@ -9,10 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from crd.schema import subschemas
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from crd.schema.subschemas import Path
 
@@ -23,10 +21,10 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SENDABLE = ("string", "integer", "boolean")
 
 
-def faults(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def faults(nodes: Iterable[tuple[Path, Any]]) -> Iterator[tuple[Path, str]]:
     """Where a header cannot be, and why."""
     seen: dict[str, Path] = {}
-    for path, node in subschemas.walk(schema):
+    for path, node in nodes:
         if not isinstance(node, dict) or KEYWORD not in node:
             continue
         at, name = (*path, KEYWORD), node[KEYWORD]

@@ -1,8 +1,9 @@
 """PURE. The regular expressions of a schema: whether the engine of `crd.schema.validation` has and can afford them.
 
 The engine matches in linear time, so every pattern that it compiles is safe. What compiling costs is bounded here: by
-the length of a pattern, by the shorthands in it (the engine rewrites the whole pattern for each), by the number of
-patterns, and by how many of them need more than `SMALL_BYTES` once they are compiled.
+the length of a pattern, by the character class escapes in it (the engine rewrites the whole pattern for each), by the
+number of patterns, and by how many of them need more than `SMALL_BYTES` once they are compiled. Lengths and escapes are
+bounded for each pattern, and for all patterns of a schema.
 """
 
 from __future__ import annotations
@@ -16,25 +17,37 @@ import jsonschema_rs
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from crd.finding import Reason, shortened
-from crd.schema import subschemas
 from crd.schema.validation import PATTERN_BYTES, compile_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from crd.schema.subschemas import Path
 
-__all__ = ["MAX_LARGE", "MAX_LENGTH", "MAX_PATTERNS", "MAX_SHORTHANDS", "PatternFault", "faults"]
+__all__ = ["PatternFault", "faults"]
 
 MAX_LENGTH = 2048
-MAX_SHORTHANDS = 64
+MAX_ESCAPES = 64
 MAX_PATTERNS = 100
+# Of all patterns of a schema together.
+MAX_TOTAL_LENGTH = 8192
+MAX_TOTAL_ESCAPES = 256
 SMALL_BYTES = 64 * 1024
 MAX_LARGE = 8
-# Faults that are told of one schema: each costs another attempt to read the pattern.
-MAX_TOLD = 3
-_SHORTHAND = re.compile(r"\\[dDsSwWc]")
+_ESCAPE = re.compile(r"\\[dDsSwWc]")
+_COUNT = re.compile(r"\{([0-9]{1,9}(?:,[0-9]{0,9})?)\}")
 _SMALLER = "bound the length with maxLength instead of {n,m}, or shorten it"
+# Escapes and classes are read over, so that what stands in them is not taken for a group.
+_UNSUPPORTED = re.compile(
+    r"(?P<backreference>\\(?:[1-9]|k<))|\\.|\[(?:[^\]\\]|\\.)*\]?|(?P<look>\(\?<?[=!])|(?P<flags>\(\?[a-zA-Z^-]+[:)])",
+    re.DOTALL,
+)
+_LINEAR = "which cannot be matched in linear time"
+_REPAIRS = {
+    "backreference": f"uses a backreference, {_LINEAR}; write the alternatives out or check it in the backend",
+    "look": f"uses look-around, {_LINEAR}; put a second pattern beside it with allOf or not",
+    "flags": "sets flags, which ECMA-262 does not have; write both cases, such as [aA]",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +59,41 @@ class PatternFault:
     message: str
 
 
-def faults(schema: Mapping[str, Any]) -> Iterator[PatternFault]:
-    """The patterns that cannot be used, the first few of them; each text is told where it stands first."""
+def faults(nodes: Iterable[tuple[Path, Any]]) -> Iterator[PatternFault]:
+    """The patterns that cannot be used, each where it stands first; or that all together are too much."""
     places: dict[str, Path] = {}
-    for path, text in _patterns(schema):
+    for path, text in _patterns(nodes):
         places.setdefault(text, path)
-    if len(places) > MAX_PATTERNS:
-        message = f"the schema holds {len(places)} different patterns, at most {MAX_PATTERNS} are allowed; remove some"
-        yield PatternFault((), Reason.PATTERN_TOO_LARGE, message)
-        return
-    told = large = 0
+    for number, most, what in (
+        (len(places), MAX_PATTERNS, "different patterns"),
+        (sum(map(len, places)), MAX_TOTAL_LENGTH, "characters of patterns"),
+        (
+            sum(map(_count_escapes, places)),
+            MAX_TOTAL_ESCAPES,
+            "character class escapes such as \\d and \\S in patterns",
+        ),
+    ):
+        if number > most:
+            message = f"the schema must have at most {most} {what}, got {number}; remove or shorten some"
+            yield PatternFault((), Reason.PATTERN_TOO_LARGE, message)
+            return
+    large = 0
     for text, path in places.items():
         found = _fault(text)
-        if found is None and not _compiles(text, SMALL_BYTES):
-            large += 1
-            if large > MAX_LARGE:
-                message = (
-                    f"{shortened(text)} is large pattern number {large}: it needs more than {SMALL_BYTES // 1024} KiB "
-                    f"once compiled, at most {MAX_LARGE} such patterns are allowed; {_SMALLER}"
-                )
-                yield PatternFault(path, Reason.PATTERN_TOO_LARGE, message)
-                return
-        if found is not None:
-            yield PatternFault(path, *found)
-            told += 1
-            if told == MAX_TOLD:
-                return
+        large += found is not None and found.large
+        if large > MAX_LARGE:
+            message = (
+                f"the schema must have at most {MAX_LARGE} patterns that need more than {SMALL_BYTES // 1024} KiB once "
+                f"compiled; {_SMALLER}: {shortened(text)}"
+            )
+            yield PatternFault((), Reason.PATTERN_TOO_LARGE, message)
+            return
+        if found is not None and found.message:
+            yield PatternFault(path, found.reason, found.message)
 
 
-def _patterns(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    for path, node in subschemas.walk(schema):
+def _patterns(nodes: Iterable[tuple[Path, Any]]) -> Iterator[tuple[Path, str]]:
+    for path, node in nodes:
         if not isinstance(node, dict):
             continue
         if isinstance(node.get("pattern"), str):
@@ -85,40 +103,53 @@ def _patterns(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             yield (*path, "patternProperties", text), text
 
 
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """What is wrong with one pattern; without a message it is only large."""
+
+    reason: Reason
+    message: str
+    large: bool = False
+
+
 @lru_cache(maxsize=1024)
-def _fault(text: str) -> tuple[Reason, str] | None:
+def _fault(text: str) -> _Fault | None:
     if len(text) > MAX_LENGTH:
-        message = f"{shortened(text)} has {len(text)} characters, at most {MAX_LENGTH} are allowed; shorten it"
-        return Reason.PATTERN_TOO_LARGE, message
-    shorthands = sum(1 for _ in _SHORTHAND.finditer(text))
-    if shorthands > MAX_SHORTHANDS:
+        message = f"{shortened(text)} must have at most {MAX_LENGTH} characters, got {len(text)}; shorten it"
+        return _Fault(Reason.PATTERN_TOO_LARGE, message)
+    escapes = _count_escapes(text)
+    if escapes > MAX_ESCAPES:
         message = (
-            f"{shortened(text)} holds {shorthands} shorthands such as \\d and \\S, at most {MAX_SHORTHANDS} are "
-            "allowed; write them as classes, such as [0-9]"
+            f"{shortened(text)} must have at most {MAX_ESCAPES} character class escapes such as \\d and \\S, got "
+            f"{escapes}; write them as classes, such as [0-9]"
         )
-        return Reason.PATTERN_TOO_LARGE, message
-    if _compiles(text, PATTERN_BYTES):
+        return _Fault(Reason.PATTERN_TOO_LARGE, message)
+    unsupported = next((match.lastgroup for match in _UNSUPPORTED.finditer(text) if match.lastgroup), None)
+    if unsupported is not None:
+        return _Fault(Reason.UNSUPPORTED_PATTERN, f"{shortened(text)} {_REPAIRS[unsupported]}")
+    if _compiles(text, SMALL_BYTES):
         return None
-    why = _reason_of_refusal(text)
-    if "size limit" in why or not why:
+    if _compiles(text, PATTERN_BYTES):
+        return _Fault(Reason.PATTERN_TOO_LARGE, "", large=True)
+    lessened = _COUNT.sub(_lessen, text)
+    why = "" if lessened != text and _compiles(lessened, PATTERN_BYTES) else _reason_of_refusal(lessened)
+    if "size limit" in why or (lessened != text and not why):
         message = f"{shortened(text)} needs more than {PATTERN_BYTES // 1024} KiB once compiled; {_SMALLER}"
-        return Reason.PATTERN_TOO_LARGE, message
-    if "look-around" in why:
-        message = (
-            f"{shortened(text)} uses look-around, which cannot be matched in linear time; put a second pattern beside "
-            "it with allOf or not"
-        )
-        return Reason.UNSUPPORTED_PATTERN, message
-    if re.search(r"(?<!\\)(\\\\)*\\([1-9]|k<)", text):
-        message = (
-            f"{shortened(text)} uses a backreference, which cannot be matched in linear time; write the alternatives "
-            "out or check it in the backend"
-        )
-        return Reason.UNSUPPORTED_PATTERN, message
-    return Reason.INVALID_SCHEMA, f"{shortened(text)} is not a regular expression: {why}; correct it"
+        return _Fault(Reason.PATTERN_TOO_LARGE, message, large=True)
+    why = why or "it is not one of ECMA-262"
+    return _Fault(Reason.INVALID_SCHEMA, f"{shortened(text)} is not a regular expression: {why}; correct it")
 
 
-@lru_cache(maxsize=4096)
+def _lessen(count: re.Match[str]) -> str:
+    """A repetition count of one in place of a valid one: so what is left of a fault is not the size."""
+    least, _, most = count[1].partition(",")
+    return count[0] if most and int(least) > int(most) else "{1}"
+
+
+def _count_escapes(text: str) -> int:
+    return sum(1 for _ in _ESCAPE.finditer(text))
+
+
 def _compiles(text: str, limit: int) -> bool:
     try:
         compile_schema({"pattern": text}, pattern_bytes=limit)

@@ -17,23 +17,27 @@ _ONE = (
 )  # fmt: skip
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+_SHAPES = {**dict.fromkeys(_ONE, "one"), **dict.fromkeys(_LISTS, "list"), **dict.fromkeys(_MAPS, "map")}
 # Keywords whose schemas judge the very value that the schema around them judges.
 IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 
 
 def children(schema: Any) -> Iterator[tuple[Path, Any]]:
-    """The schemas that stand directly in a schema, with the way to each."""
+    """The schemas that stand directly in a schema, with the way to each, in the order of the document."""
     if not isinstance(schema, dict):
         return
-    for keyword in _ONE:
-        if isinstance(schema.get(keyword), dict | bool):
-            yield (keyword,), schema[keyword]
-    for keyword in _LISTS:
-        if isinstance(schema.get(keyword), list):
-            yield from (((keyword, index), child) for index, child in enumerate(schema[keyword]))
-    for keyword in _MAPS:
-        if isinstance(schema.get(keyword), dict):
-            yield from (((keyword, name), child) for name, child in schema[keyword].items())
+    for keyword, value in schema.items():
+        shape = _SHAPES.get(keyword)
+        if shape == "one":
+            if isinstance(value, dict | bool):
+                yield (keyword,), value
+        elif shape == "list":
+            if isinstance(value, list):
+                for index, child in enumerate(value):
+                    yield (keyword, index), child
+        elif shape == "map" and isinstance(value, dict):
+            for name, child in value.items():
+                yield (keyword, name), child
 
 
 def walk(schema: Any) -> Iterator[tuple[Path, Any]]:

@@ -10,6 +10,5 @@ from crd.schema import patterns
 
 @pytest.fixture(autouse=True)
 def _nothing_is_kept() -> None:
-    schemas._faults.cache_clear()
+    schemas._KEPT.clear()
     patterns._fault.cache_clear()
-    patterns._compiles.cache_clear()

@@ -144,12 +144,6 @@ ROWS = [
     ),
     (nested(33), "SchemaTooLarge", "", "the schema must be at most 32 levels deep, got 33; flatten it"),
     (
-        of({"description": "x" * 65536}),
-        "SchemaTooLarge",
-        "",
-        "the schema must be at most 64 KiB, got 65 KiB; shorten it or split the tool",
-    ),
-    (
         {"type": "object", "properties": {f"p{n}": {} for n in range(2000)}},
         "SchemaTooLarge",
         "",
@@ -284,12 +278,6 @@ def test_a_page_of_results_may_be_a_list() -> None:
     assert told({"type": "array"}, "outputSchema", method="GET", http=pages) == []
 
 
-def test_of_many_breaches_ten_are_told() -> None:
-    schema = {"type": "object", "properties": {f"p{n}": {"type": "x"} for n in range(20)}}
-
-    assert len(told(schema)) == 10
-
-
 def test_the_level_of_what_nothing_satisfies_is_a_warning() -> None:
     levels = {f.reason: f.level for f in schemas.invalid_schema(tool(inputSchema=of({"not": {}})))}
 
@@ -357,7 +345,6 @@ def test_a_prompt_has_no_schemas() -> None:
 @pytest.mark.parametrize(
     ("worse", "better"),
     [
-        ({"description": "x" * 90000, "type": "object"}, {"description": "x" * 80000, "type": "object"}),
         (nested(40), nested(36)),
         (
             {"type": "object", "properties": {f"p{n}": {} for n in range(2200)}},
@@ -373,6 +360,29 @@ def test_a_repair_that_is_only_half_done_passes(worse: dict[str, Any], better: d
     assert [f.reason for f in integrity.judge(Snapshot(), Change(old.ref, new, tool(inputSchema={}))).errors] == [
         "InvalidSchema"
     ]
+
+
+@pytest.mark.parametrize("member", ["inputSchema", "outputSchema"])
+def test_nothing_looks_into_a_schema_that_is_too_long(member: str) -> None:
+    item = tool(**{member: {"description": "\u200b" * 22_000, "type": "nothing"}})
+    (found,) = integrity.judge(Snapshot(), Change(item.ref, None, item))
+
+    assert item.spec is None
+    assert (found.reason, found.field_path) == ("SchemaTooLarge", f"spec.{member}")
+    assert found.message == "the schema must be at most 64 KiB, got 65 KiB; shorten it or split the tool"
+
+
+def test_the_longest_schema_is_looked_into() -> None:
+    text = "x" * (64 * 1024 - len('{"type":"object","description":""}'))
+
+    assert told({"type": "object", "description": text}) == []
+    assert tool(inputSchema={"type": "object", "description": f"{text}x"}).spec is None
+
+
+def test_a_schema_that_is_less_too_long_is_the_same_fault() -> None:
+    worse, better = (tool(inputSchema={"type": "object", "description": "x" * size}) for size in (90_000, 80_000))
+
+    assert integrity.judge(Snapshot(), Change(worse.ref, worse, better)).findings == ()
 
 
 def test_every_finding_names_the_tool_and_its_field() -> None:

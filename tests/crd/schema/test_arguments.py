@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from crd.schema import arguments
-from crd.schema.arguments import Argument
+from crd.schema.arguments import MAX_STEPS, Argument, Arguments, type_of
 
 EVERY = {"array", "boolean", "number", "object", "string"}
 ROOT: dict[str, Any] = {
@@ -57,12 +56,13 @@ ROOT: dict[str, Any] = {
         ({"$ref": "#/$defs/a~1b"}, {"boolean"}),
         ({"$ref": "#/$defs/none"}, EVERY),
         ({"$ref": "https://x.example", "type": "string"}, {"string"}),
-        ({"$ref": "#/$defs/name", "type": "array"}, {"array"}),
+        ({"$ref": "#/$defs/name", "type": "array"}, set()),
+        ({"$ref": "#/$defs/name", "type": ["string", "array"]}, {"string"}),
         ({"anyOf": [{"$ref": "#/$defs/name"}]}, {"string"}),
     ],
 )
 def test_an_argument_may_be_of_these_types(node: Any, types: set[str]) -> None:
-    found = arguments.argument({**ROOT, "properties": {"it": node}}, "it")
+    found = Arguments({**ROOT, "properties": {"it": node}}).find("it")
 
     assert found is not None
     assert found.types == types
@@ -70,10 +70,10 @@ def test_an_argument_may_be_of_these_types(node: Any, types: set[str]) -> None:
 
 def test_types_are_looked_for_only_so_deep() -> None:
     node: Any = {"type": "string"}
-    for _ in range(arguments.MAX_STEPS):
+    for _ in range(MAX_STEPS):
         node = {"allOf": [node]}
-    whole = arguments.argument({"properties": {"it": node}}, "it")
-    deeper = arguments.argument({"properties": {"it": {"allOf": [node]}}}, "it")
+    whole = Arguments({"properties": {"it": node}}).find("it")
+    deeper = Arguments({"properties": {"it": {"allOf": [node]}}}).find("it")
 
     assert whole is not None
     assert deeper is not None
@@ -94,20 +94,20 @@ def test_types_are_looked_for_only_so_deep() -> None:
     ],
 )
 def test_an_argument_is_required_if_every_step_to_it_is(name: str, required: bool, default: bool) -> None:
-    found = arguments.argument(ROOT, name)
+    found = Arguments(ROOT).find(name)
 
     assert found == Argument(name, required, found.types if found else frozenset(), default)
 
 
 @pytest.mark.parametrize("name", ["none", "/none", "/must/none", "/address/none", "must/", "/"])
 def test_what_is_not_declared_is_not_there(name: str) -> None:
-    assert arguments.argument(ROOT, name) is None
+    assert Arguments(ROOT).find(name) is None
 
 
 def test_the_names_at_the_top_keep_their_order() -> None:
-    assert arguments.declared(ROOT) == ("must", "may", "address", "other", "named", "broken")
-    assert arguments.declared({"properties": []}) == ()
-    assert arguments.argument({"required": "a", "properties": {"a": {}}}, "a") == Argument(
+    assert Arguments(ROOT).names == ("must", "may", "address", "other", "named", "broken")
+    assert Arguments({"properties": []}).names == ()
+    assert Arguments({"required": "a", "properties": {"a": {}}}).find("a") == Argument(
         "a", False, frozenset(EVERY), False
     )
 
@@ -126,4 +126,20 @@ def test_the_names_at_the_top_keep_their_order() -> None:
     ],
 )
 def test_a_value_has_a_type(value: object, kind: str) -> None:
-    assert arguments.type_of(value) == kind
+    assert type_of(value) == kind
+
+
+def test_alternatives_that_multiply_are_looked_into_once() -> None:
+    defs = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(30)} | {"d30": {"type": "string"}}
+    found = Arguments({"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": defs}).find("a")
+
+    assert found == Argument("a", False, frozenset({"string"}), False)
+
+
+def test_a_schema_that_comes_back_to_itself_has_types() -> None:
+    schema = {
+        "properties": {"a": {"type": "string", "anyOf": [{"$ref": "#/properties/a"}]}, "b": {"$ref": "#/properties/b"}}
+    }
+    arguments = Arguments(schema)
+
+    assert [(found.types if found else None) for found in map(arguments.find, "ab")] == [{"string"}, EVERY]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd.finding import Reason
-from crd.schema import patterns
+from crd.schema import patterns, subschemas
 from crd.schema.validation import compile_schema
 
 CURRENCIES = [
@@ -118,7 +118,7 @@ def of(*texts: str) -> dict[str, Any]:
 
 
 def told(*texts: str) -> list[tuple[str, Reason, str]]:
-    return [(".".join(map(str, f.path)), f.reason, f.message) for f in patterns.faults(of(*texts))]
+    return [(".".join(map(str, f.path)), f.reason, f.message) for f in patterns.faults(subschemas.walk(of(*texts)))]
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -155,6 +155,7 @@ def test_backreferences_are_refused(pattern: str) -> None:
         ("[", "unclosed character class"),
         (r"a\Z", "unrecognized escape sequence"),
         (r"\0", "backreferences are not supported"),
+        (r"[\b]", "invalid escape sequence found in character class"),
         ("(" * 1000 + ")" * 1000, "exceed the maximum number of nested parentheses/brackets (250)"),
     ],
 )
@@ -165,10 +166,10 @@ def test_what_is_not_an_expression_is_an_invalid_schema(pattern: str, why: str) 
     assert message.endswith(f" is not a regular expression: {why}; correct it")
 
 
-def test_a_pattern_of_which_the_engines_differ_is_refused_all_the_same() -> None:
-    ((_, reason, _),) = told(r"[\b]" + "a{1,99999}" * 2)
+def test_what_only_one_of_the_two_engines_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "_reason_of_refusal", lambda _text: "")
 
-    assert reason is Reason.INVALID_SCHEMA
+    assert told("[")[0][2] == '"[" is not a regular expression: it is not one of ECMA-262; correct it'
 
 
 DIGITS = r"\d" * 65
@@ -179,12 +180,12 @@ SMALLER = "bound the length with maxLength instead of {n,m}, or shorten it"
     ("pattern", "message"),
     [
         (r"\p{L}{1,5000}", rf'"\p{{L}}{{1,5000}}" needs more than 2048 KiB once compiled; {SMALLER}'),
-        ("a" * 2049, f'"{"a" * 79}…" has 2049 characters, at most 2048 are allowed; shorten it'),
+        ("a" * 2049, f'"{"a" * 79}…" must have at most 2048 characters, got 2049; shorten it'),
         (
             DIGITS,
             (
-                f'"{DIGITS[:79]}…" holds 65 shorthands such as \\d and \\S, at most 64 are allowed; write them as '
-                "classes, such as [0-9]"
+                f'"{DIGITS[:79]}…" must have at most 64 character class escapes such as \\d and \\S, got 65; write '
+                "them as classes, such as [0-9]"
             ),
         ),
     ],
@@ -193,19 +194,43 @@ def test_what_is_too_large_says_what_to_write(pattern: str, message: str) -> Non
     assert told(pattern) == [("properties.p0.pattern", Reason.PATTERN_TOO_LARGE, message)]
 
 
+@pytest.mark.parametrize("pattern", ["(?i)a", "(?i:a)", "(?-s)a", "(?s-i:a)"])
+def test_flags_are_refused(pattern: str) -> None:
+    message = f'"{pattern}" sets flags, which ECMA-262 does not have; write both cases, such as [aA]'
+
+    assert told(pattern) == [("properties.p0.pattern", Reason.UNSUPPORTED_PATTERN, message)]
+
+
+@pytest.mark.parametrize("pattern", ["(?:a)", "(?<x>a)", r"\(\?=a\)", r"[(?=]a", r"[\](?=]a", "(?i", r"\\\\1", r"a\\?"])
+def test_what_only_looks_like_it_is_not_refused_for_it(pattern: str) -> None:
+    assert Reason.UNSUPPORTED_PATTERN not in {reason for _, reason, _ in told(pattern)}
+
+
 def test_the_bounds_themselves_are_allowed() -> None:
     assert told("a" * 2048, r"\d" * 64) == []
+    assert told(*(f"{letter}" * 2048 for letter in "abcd")) == []
+    assert told(*(f"{letter}{chr(92)}d" * 64 for letter in "abcd")) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([f"a{number}" for number in range(101)], "100 different patterns, got 101"),
+        ([*(letter * 2048 for letter in "abcd"), "e"], "8192 characters of patterns, got 8193"),
+        (
+            [*(f"{letter}{chr(92)}d" * 64 for letter in "abcd"), r"\S"],
+            r"256 character class escapes such as \d and \S in patterns, got 257",
+        ),
+    ],
+)
+def test_all_patterns_of_a_schema_have_bounds(texts: list[str], message: str) -> None:
+    assert told(*texts) == [
+        ("", Reason.PATTERN_TOO_LARGE, f"the schema must have at most {message}; remove or shorten some")
+    ]
 
 
 def test_a_hundred_patterns_are_allowed_and_repetitions_are_one() -> None:
     assert told(*(f"a{number}" for number in range(100)), "a1", "a2") == []
-    assert told(*(f"a{number}" for number in range(101))) == [
-        (
-            "",
-            Reason.PATTERN_TOO_LARGE,
-            "the schema holds 101 different patterns, at most 100 are allowed; remove some",
-        )
-    ]
 
 
 def test_eight_large_patterns_are_allowed() -> None:
@@ -214,21 +239,23 @@ def test_eight_large_patterns_are_allowed() -> None:
     assert told(*large[:8]) == []
     assert told(*large) == [
         (
-            "properties.p8.pattern",
+            "",
             Reason.PATTERN_TOO_LARGE,
             (
-                '"[^<>]{509}" is large pattern number 9: it needs more than 64 KiB once compiled, at most 8 such '
-                f"patterns are allowed; {SMALLER}"
+                "the schema must have at most 8 patterns that need more than 64 KiB once compiled; "
+                f'{SMALLER}: "[^<>]{{509}}"'
             ),
         )
     ]
 
 
-def test_three_faults_are_told() -> None:
-    assert len(told("(?=a)", "[", "(", ")")) == 3
+def test_what_is_too_large_counts_as_large() -> None:
+    found = told(*(f"a{{{number}}}" for number in range(100_000, 100_020)))
+
+    assert [place for place, _, _ in found] == [*(f"properties.p{number}.pattern" for number in range(8)), ""]
 
 
 def test_names_of_properties_are_patterns_too() -> None:
-    (found,) = patterns.faults({"patternProperties": {"(?=a)": True}})
+    (found,) = patterns.faults(subschemas.walk({"patternProperties": {"(?=a)": True}}))
 
     assert found.path == ("patternProperties", "(?=a)")
