@@ -37,8 +37,8 @@ def _port(value: int | str) -> int | str:
         raise ValueError(f'must be a number or a port name with a letter, got "{value}"; remove the quotes')
     elif not (re.fullmatch(_PORT_NAME, value) and re.search("[a-z]", value)):
         raise ValueError(
-            'must be a port name of lower-case letters, digits and "-", with a letter and at most 63 characters, '
-            f'got "{value[:63]}"'
+            'must be a port name of lower-case letters, digits and "-", with at least one letter and at most 63 '
+            f'characters, got "{value[:63]}"'
         )
     return value
 

@@ -55,7 +55,8 @@ def _check_backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: B
     elif service.port_number(backend.port) is None:
         ports = ", ".join(f"{number} ({name})" if name else str(number) for name, number in service.ports[:5])
         given = f'"{backend.port}"' if isinstance(backend.port, str) else str(backend.port)
-        message = f"{backend.service} has no port {given}; {f'its ports are {ports}' if ports else 'it has no ports'}"
+        repair = f"use one of its ports: {ports}" if ports else "it has no ports; add one"
+        message = f"{backend.service} has no port {given}; {repair}"
         subject = (*subject, str(backend.port))
         yield Finding.of(
             Reason.SERVICE_PORT_MISSING, fact.ref, message, subject=subject, path=(*at, "port"), related=(service.ref,)

@@ -74,7 +74,7 @@ def breaking_changes(ref: Ref, broken: Sequence[Break], servers: Sequence[Ref]) 
     for path, what in broken:
         message = f"{what}, so MCPServer {named}{more} rejects calls that were valid before; "
         optional = path[-1] == "required"
-        repair = "make it optional or give it a default" if optional else "relax it or create a new tool"
+        repair = "make it optional or give it a default" if optional else "restore it or create a new tool"
         at = ("spec", "inputSchema", *path)
         yield Finding.of(
             Reason.BREAKING_SCHEMA_CHANGE,

@@ -107,7 +107,7 @@ def _nothing(
 ) -> Finding:
     near = _labels_nearby(snapshot, server.ref.namespace, kinds, selector)
     absent = " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
-    repair = f"labels in use there: {near}" if near else "create one with matching labels"
+    repair = f"correct the selector (labels in use there: {near})" if near else "create one with matching labels"
     message = f"{server.ref} selects no {absent} in namespace {server.ref.namespace}; {repair}"
     return Finding.of(Reason.SELECTS_NOTHING, server.ref, message, path=("spec", field))
 

@@ -142,5 +142,5 @@ def _contradictions(response: Response, *, schema: bool) -> Iterable[tuple[Path,
         yield ("onTooLarge",), message
     for index, status in enumerate(response.expect_status):
         if status.startswith(("1", "3")):
-            message = f'"{status}" never matches: interim replies are skipped and redirects are not followed; remove it'
+            message = f'must be a 2xx, 4xx or 5xx status, got "{status}"; redirects are not followed, so remove it'
             yield ("expectStatus", index), message

@@ -158,14 +158,14 @@ WORDED = [
     (port("80"), 'spec.service.port: must be a number or a port name with a letter, got "80"; remove the quotes'),
     (
         port("HTTP"),
-        'spec.service.port: must be a port name of lower-case letters, digits and "-", with a letter and at',
+        'spec.service.port: must be a port name of lower-case letters, digits and "-", with at least one letter',
     ),
     (port("1-2"), 'most 63 characters, got "1-2"'),
     (port(1.5), "spec.service.port: must be a number from 1 to 65535 or the name of a port of the Service, got 1.5"),
     (port([]), "of the Service, got []"),
     (
         tool(service={"name": "a", "port": 1, "path": "/a b"}),
-        'encoded as %XX, got "/a b"',
+        'and non-ASCII characters as %XX, got "/a b"',
     ),
     (server(replicas=-1), "spec.replicas: must be ≥ 0, got -1"),
     (server(replicas=101), "spec.replicas: must be ≤ 100, got 101"),

@@ -50,8 +50,8 @@ TOOL = {"service": SERVICE}
             {"content": {"uri": "a", "text": ""}},
             [
                 (
-                    "InvalidURI: spec.content.uri: must be a URI such as shop://policy, with spaces and "
-                    'non-ASCII characters encoded as %XX, got "a"'
+                    "InvalidURI: spec.content.uri: must be a URI such as shop://policy that encodes spaces "
+                    'and non-ASCII characters as %XX, got "a"'
                 )
             ],
         ),

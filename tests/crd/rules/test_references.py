@@ -77,10 +77,10 @@ MANY = tuple((f"p{n}", n) for n in range(1, 7))
 @pytest.mark.parametrize(
     ("port", "ports", "said"),
     [
-        (82, HTTP, "has no port 82; its ports are 80 (http), 81"),
-        ("grpc", HTTP, 'has no port "grpc"; its ports are 80 (http), 81'),
-        (80, (), "has no port 80; it has no ports"),
-        (7, MANY, "has no port 7; its ports are 1 (p1), 2 (p2), 3 (p3), 4 (p4), 5 (p5)"),
+        (82, HTTP, "has no port 82; use one of its ports: 80 (http), 81"),
+        ("grpc", HTTP, 'has no port "grpc"; use one of its ports: 80 (http), 81'),
+        (80, (), "has no port 80; it has no ports; add one"),
+        (7, MANY, "has no port 7; use one of its ports: 1 (p1), 2 (p2), 3 (p3), 4 (p4), 5 (p5)"),
     ],
 )
 def test_a_service_without_the_port(port: int | str, ports: tuple[tuple[str, int], ...], said: str) -> None:

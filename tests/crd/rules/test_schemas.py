@@ -325,7 +325,7 @@ def test_what_nobody_serves_breaks_nobody() -> None:
         f for f in integrity.judge(Snapshot(), Change(old.ref, old, new)) if f.reason == "BreakingSchemaChange"
     ] == []
     (found,) = schemas.breaking_changes(new.ref, schemas.breaks(old, new), [server("main").ref])
-    assert found.message.endswith("relax it or create a new tool")
+    assert found.message.endswith("restore it or create a new tool")
 
 
 def test_a_prompt_has_no_schemas() -> None:

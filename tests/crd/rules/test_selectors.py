@@ -169,7 +169,7 @@ def test_a_selector_of_all_kinds_finds_any_of_them(kind: Kind) -> None:
                 member(Kind.TOOL, "b", app="store"),
                 member(Kind.PROMPT, "p", z="1", a="2", b="3"),
             ],
-            "labels in use there: app=store, a=2, b=3",
+            "correct the selector (labels in use there: app=store, a=2, b=3)",
             id="the most frequent labels, then by name, three at most",
         ),
         pytest.param(
@@ -177,7 +177,7 @@ def test_a_selector_of_all_kinds_finds_any_of_them(kind: Kind) -> None:
                 *(member(Kind.TOOL, f"t{n}", tier="web") for n in range(3)),
                 member(Kind.RESOURCE, "r", app="shops", x="y"),
             ],
-            "labels in use there: app=shops, tier=web, x=y",
+            "correct the selector (labels in use there: app=shops, tier=web, x=y)",
             id="the label that is most like the wish comes first",
         ),
     ],
@@ -189,7 +189,7 @@ def test_a_selector_that_finds_nothing(members: list[MemberFact], repair: str) -
 def test_a_selector_of_one_kind() -> None:
     prompts = fact(SHOP, prompts=wish(of="prompt"))
     assert nothing(prompts, member(Kind.TOOL, app="shop"), member(Kind.PROMPT, app="shop", of="promt")) == [
-        NOTHING.format("promptSelector", "MCPPrompt", "labels in use there: of=promt, app=shop")
+        NOTHING.format("promptSelector", "MCPPrompt", "correct the selector (labels in use there: of=promt, app=shop)")
     ]
     assert nothing(prompts, member(Kind.TOOL, app="shop"), member(Kind.PROMPT, of="prompt")) == []
     resources = fact(SHOP, resources=wish(of="resource"))
@@ -220,4 +220,7 @@ def test_a_tool_selector_stands_for_the_kinds_without_one_of_their_own() -> None
 def test_labels_of_a_hundred_members_are_looked_at() -> None:
     members = [member(Kind.TOOL, f"t{n}", app="other") for n in range(150)]
     (found,) = selectors.selects_nothing(Snapshot.of([fact(SHOP), *members]), fact(SHOP))
-    assert (found.level, found.message.rpartition("; ")[2]) == (Level.WARNING, "labels in use there: app=other")
+    assert (found.level, found.message.rpartition("; ")[2]) == (
+        Level.WARNING,
+        "correct the selector (labels in use there: app=other)",
+    )

@@ -305,8 +305,8 @@ SCHEMA = {"type": "object"}
             {"response": {"expectStatus": ["2xx", "301", "1xx", "3xx"]}},
             [
                 (
-                    f'error InvalidMapping: spec.response.expectStatus[{i}]: "{s}" never matches: interim '
-                    "replies are skipped and redirects are not followed; remove it"
+                    f"error InvalidMapping: spec.response.expectStatus[{i}]: must be a 2xx, 4xx or 5xx status, got "
+                    f'"{s}"; redirects are not followed, so remove it'
                 )
                 for i, s in ((1, "301"), (2, "1xx"), (3, "3xx"))
             ],
