@@ -1,0 +1,193 @@
+"""Replicas that are rolled or killed, and leases that are lost, on a real API server under the product's own rights."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster import client, objects
+from cluster.transport import ApiError
+from crd.published import catalogs
+from scripts.localcluster import installation
+from tests.faults.replicas import NAMESPACE, Installation, Replica, server, tool
+
+if TYPE_CHECKING:
+    from scripts.localcluster import Cluster
+
+pytestmark = pytest.mark.integration
+
+LEASE = ("lease", "mcp-operator-controller", "-n", NAMESPACE)
+
+
+async def create_all(cluster: Cluster, manifests: list[dict[str, Any]], at_once: int) -> list[str | None]:
+    """Create objects, so many at once: for each the message of its refusal, or None."""
+    transport = await client.connect(None, cluster.kubeconfig)
+    gate = asyncio.Semaphore(at_once)
+
+    async def create(manifest: dict[str, Any]) -> str | None:
+        async with gate:
+            try:
+                await objects.create(transport, manifest)
+            except ApiError as error:
+                return f"{error.status} {error.message}"
+            return None
+
+    try:
+        return list(await asyncio.gather(*map(create, manifests)))
+    finally:
+        await transport.close()
+
+
+def published(cluster: Cluster, shop: str, name: str) -> catalogs.Catalog | None:
+    """The catalog of a server, as its pods read it."""
+    found = cluster.run("get", "configmap", f"{name}-catalog", "-n", shop, "-o", "json", check=False)
+    if found.returncode:
+        return None
+    stored = json.loads(found.stdout)
+    binary = {key: base64.b64decode(value) for key, value in (stored.get("binaryData") or {}).items()}
+    return catalogs.load(catalogs.unpack(stored.get("data") or {}, binary))
+
+
+def roll(replicas: list[Replica], stop: threading.Event) -> None:
+    """Replace the replicas one after the other, as a Deployment does, until told to stop."""
+    while not stop.is_set():
+        for replica in replicas:
+            replica.end()
+            replica.start()
+            installation.until("the replica is ready again", replica.ready, 60)
+
+
+def rolled_applies(installed: Installation, shop: str, number: int) -> list[str | None]:
+    stop = threading.Event()
+    rolling = threading.Thread(target=roll, args=(installed.webhooks, stop))
+    rolling.start()
+    try:
+        made = [tool(shop, f"t{n}", f"tool_{n}") for n in range(number)]
+        return asyncio.run(create_all(installed.cluster, made, 4))
+    finally:
+        stop.set()
+        rolling.join()
+
+
+def test_no_apply_fails_while_the_webhooks_are_rolled(installed: Installation, shop: str) -> None:
+    answers = rolled_applies(installed, shop, 500)
+
+    assert [answer for answer in answers if answer is not None] == []
+    assert len(answers) == 500
+
+
+def conflicting_creates(installed: Installation, shop: str, pairs: int, integrity: str) -> tuple[int, int, int]:
+    """Create pairs of tools of one name while replicas are killed.
+
+    Returns how many were refused, how many names are stored twice, and how many are served twice.
+    """
+    cluster = installed.cluster
+    cluster.run("apply", "-f", "-", stdin=json.dumps(server(shop, "main", integrity=integrity)))
+    time.sleep(2)  # until every replica has seen the server
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.wait(2):
+            for replica in installed.webhooks:
+                replica.end(signal.SIGKILL)
+                replica.start()
+                installation.until("the killed replica is back", replica.ready, 60)
+                if stop.wait(1):
+                    return
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    try:
+        made = [tool(shop, f"t{n}-{side}", f"tool_{n}") for n in range(pairs) for side in ("a", "b")]
+        answers = asyncio.run(create_all(cluster, made, 16))
+    finally:
+        stop.set()
+        killing.join()
+    stored = json.loads(cluster.run("get", "mcptools", "-n", shop, "-o", "json").stdout)["items"]
+    names = [item["spec"]["name"] for item in stored]
+    doubled = len(names) - len(set(names))
+    expected = len(set(names))
+    installation.until("every name is published", lambda: _tools(cluster, shop) >= expected, 120)
+    catalog = published(cluster, shop, "main")
+    assert catalog is not None
+    served = [entry.name for entry in catalog.tools]
+    return sum(answer is not None for answer in answers), doubled, len(served) - len(set(served))
+
+
+def _tools(cluster: Cluster, shop: str) -> int:
+    catalog = published(cluster, shop, "main")
+    return len(catalog.tools) if catalog else 0
+
+
+@pytest.mark.parametrize("installed", [(3, 1)], indirect=True)
+def test_strict_admits_no_conflict_while_replicas_are_killed(installed: Installation, shop: str) -> None:
+    refused, doubled, served_twice = conflicting_creates(installed, shop, 100, "Strict")
+
+    assert (doubled, served_twice) == (0, 0)
+    assert refused >= 100
+
+
+@pytest.mark.parametrize("installed", [(3, 1)], indirect=True)
+def test_standard_never_serves_a_conflict_while_replicas_are_killed(installed: Installation, shop: str) -> None:
+    refused, _, served_twice = conflicting_creates(installed, shop, 100, "Standard")
+
+    assert served_twice == 0
+    assert refused > 0
+
+
+@pytest.mark.parametrize("installed", [(1, 1)], indirect=True)
+def test_a_controller_that_lost_its_lease_works_again_when_it_leads_again(installed: Installation, shop: str) -> None:
+    cluster = installed.cluster
+    cluster.run("apply", "-f", "-", stdin=json.dumps(server(shop, "first")))
+    installation.until("the first server is published", lambda: published(cluster, shop, "first") is not None, 60)
+    (controller,) = installed.controllers
+    held = json.loads(cluster.run("get", *LEASE, "-o", "json").stdout)["spec"]["holderIdentity"]
+
+    stolen = {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3}}
+    cluster.run("patch", *LEASE, "--type=merge", "-p", json.dumps(stolen))
+    installation.until("the controller notices", lambda: "lost the lease" in controller.log.read_text(), 30)
+    cluster.run("apply", "-f", "-", stdin=json.dumps(server(shop, "second")))
+    cluster.run("delete", "configmap", "first-catalog", "-n", shop)
+
+    installation.until("the second server is published", lambda: published(cluster, shop, "second") is not None, 90)
+    installation.until("the first server is published again", lambda: published(cluster, shop, "first") is not None, 90)
+    assert controller.process is not None
+    assert controller.process.poll() is None, "the process went on"
+    assert json.loads(cluster.run("get", *LEASE, "-o", "json").stdout)["spec"]["holderIdentity"] == held
+
+
+@pytest.mark.parametrize("installed", [(1, 2)], indirect=True)
+def test_a_killed_leader_is_followed_by_the_other_controller(installed: Installation, shop: str) -> None:
+    cluster = installed.cluster
+    leader = json.loads(cluster.run("get", *LEASE, "-o", "json").stdout)["spec"]["holderIdentity"]
+    for controller in installed.controllers:
+        assert controller.process is not None
+    first = next(c for c in installed.controllers if "leading as " + leader in c.log.read_text())
+    first.end(signal.SIGKILL)
+    cluster.run("apply", "-f", "-", stdin=json.dumps(server(shop, "third")))
+
+    installation.until(
+        "the server is published by the other one", lambda: published(cluster, shop, "third") is not None, 90
+    )
+
+
+def test_deletions_pass_with_everything_down(installed: Installation, shop: str) -> None:
+    cluster = installed.cluster
+    cluster.run("apply", "-f", "-", stdin=json.dumps(server(shop, "main", integrity="Strict")))
+    for number in range(3):
+        cluster.run("apply", "-f", "-", stdin=json.dumps(tool(shop, f"t{number}", f"tool_{number}")))
+    for replica in (*installed.webhooks, *installed.controllers):
+        replica.end(signal.SIGKILL)
+
+    refused = cluster.run("apply", "-f", "-", stdin=json.dumps(tool(shop, "t9", "tool_9")), check=False)
+    assert "failed calling webhook" in refused.stderr
+    cluster.run("delete", "mcptool", "t0", "-n", shop, "--timeout=20s")
+    cluster.run("delete", "mcp", "--all", "-n", shop, "--timeout=20s")
+    cluster.run("delete", "namespace", shop, "--timeout=60s")
