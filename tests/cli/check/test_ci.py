@@ -130,7 +130,7 @@ def test_the_page_lists_every_option() -> None:
         assert f"`{option}" in PAGE, option
 
 
-@pytest.mark.integration
+@pytest.mark.long
 def test_the_action_installs_the_command(tmp_path: Path) -> None:
     install = ACTION["runs"]["steps"][0]["run"]
     repository = tmp_path / "action"
