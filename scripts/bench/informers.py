@@ -21,33 +21,11 @@ import uvloop
 from cluster.clock import Clock
 from cluster.pod import PodTransport
 from crd.ref import Kind
+from scripts.bench.process import Ticker, status
 from webhook import program, watches
 from webhook.live_snapshot import Memory
 
 BUDGET_PEAK, BUDGET_SYNC, BUDGET_RELIST, BUDGET_BLOCK = 250.0, 15.0, 3.0, 50.0
-
-
-def status(field: str) -> float:
-    """MiB of a memory field of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
-
-
-class Ticker:
-    """Notes for how many seconds the event loop computed at most before it came back to others.
-
-    That is the CPU time of its thread: on a machine that others use as well, the clock would show their work, too.
-    """
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-
-    async def run(self) -> None:
-        """Tick at every turn of the loop, a millisecond apart."""
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0.001)
-            self.longest = max(self.longest, time.thread_time() - before)
 
 
 async def measure(directory: Path, port: int, tools: int) -> None:
