@@ -148,10 +148,6 @@ class Cache:
         """The members of a server that came, went or changed, or whose Services did, since this was last called."""
         return self._changed.pop(server, set())
 
-    def put_back(self, server: Ref, changed: Iterable[Ref]) -> None:
-        """Have `take_changed` give these again: what they were taken for did not succeed."""
-        self._changed[server].update(changed)
-
     def selected(self, server: Ref) -> Callable[[Ref], CompiledMember | None]:
         """The members of a server as of this call, by reference."""
         view, members = self.snapshot.view(server).members, self.members

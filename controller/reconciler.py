@@ -156,7 +156,8 @@ class Reconciler:
         """What the server would serve now: what it would serve last time, and what has changed since."""
         ref = server.ref
         incumbents = self._cache.incumbents(ref) or _NOBODY
-        before = self._compilations.get(ref)
+        # Taken out, so that what is interrupted here begins anew.
+        before = self._compilations.pop(ref, None)
         if before is not None and (
             before.prefix != fact.prefix
             or not (incumbents is before.incumbents or incumbents.holders is before.holders)
@@ -166,11 +167,7 @@ class Reconciler:
         if before is None:
             changed |= set(snapshot.view(ref).members)
         selected = self._cache.selected(ref)
-        try:
-            made = await _in_slices(compiler.advance(before, server, changed, selected, snapshot, incumbents))
-        except BaseException:
-            self._cache.put_back(ref, changed)
-            raise
+        made = await _in_slices(compiler.advance(before, server, changed, selected, snapshot, incumbents))
         self._compilations[ref] = made
         return made
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,9 @@ def application(api: FakeApi) -> web.Application:
         if "watch" in query:
             response = web.StreamResponse(headers={"Content-Type": "application/json"})
             await response.prepare(request)
-            async for event in api.stream(request.path, query):
-                await response.write(event + b"\n")
+            with contextlib.suppress(ConnectionResetError):
+                async for event in api.stream(request.path, query):
+                    await response.write(event + b"\n")
             return response
         body = await request.read()
         try:

@@ -226,7 +226,8 @@ def test_a_workload_of_somebody_else_is_never_taken_over(cluster: Cluster) -> No
     )
 
     assert (
-        "Service mine-mcp exists and does not belong to this MCPServer" in condition(cluster, "mcpserver", "mine", "Programmed")["message"]
+        "Service mine-mcp exists and does not belong to this MCPServer"
+        in condition(cluster, "mcpserver", "mine", "Programmed")["message"]
     )
     assert "ownerReferences" not in get(cluster, "service", "mine-mcp")["metadata"]
     assert not exists(cluster, "deployment", "mine-mcp")
