@@ -92,9 +92,11 @@ async def measure(directory: Path, port: int, edits: str | None) -> None:
     tasks.append(asyncio.create_task(reconciler.run()))
     idle_since = await idle(queue, metrics, transport)
     print(
-        f"  synced after {synced:.1f} s, idle after {idle_since - begun:.1f} s, {time.process_time() - cpu:.1f} s of CPU,"
-        f" {transport.writes} writes; {before:.0f} MiB with {program.__name__} imported, {synced_memory:.0f} MiB synced,"
-        f" peak {status('VmHWM'):.0f} MiB; longest computing without a pause {ticker.longest * 1000:.0f} ms",
+        f"  synced after {synced:.1f} s, idle after {idle_since - begun:.1f} s, {transport.writes} writes,"
+        f" {time.process_time() - cpu:.1f} s of CPU",
+        f"  {before:.0f} MiB with {program.__name__} imported, {synced_memory:.0f} MiB synced, peak"
+        f" {status('VmHWM'):.0f} MiB; longest computing without a pause {ticker.longest * 1000:.0f} ms",
+        sep="\n",
         flush=True,
     )
     if edits:
@@ -108,8 +110,11 @@ async def measure(directory: Path, port: int, edits: str | None) -> None:
             walls.append((time.monotonic() - wall) * 1000)
             await idle(queue, metrics, transport, quiet=0.3)
         print(
-            f"  edit until published: {statistics.median(costs):.1f} ms of CPU (median of {EDITS}, at most {max(costs):.1f}),"
-            f" {statistics.median(walls):.0f} ms elapsed; longest computing without a pause {ticker.longest * 1000:.0f} ms"
+            f"  edit until published: {statistics.median(costs):.1f} ms of CPU (median of {EDITS}, at most"
+            f" {max(costs):.1f}), {statistics.median(walls):.0f} ms elapsed",
+            f"  longest computing without a pause {ticker.longest * 1000:.0f} ms",
+            sep="\n",
+            flush=True,
         )
     for task in tasks:
         task.cancel()
