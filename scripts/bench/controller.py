@@ -61,7 +61,7 @@ class Counted(PodTransport):
         return answer
 
 
-class Serving:
+class Synced:
     """Pods that report the published digest at once."""
 
     cache: Cache
@@ -75,7 +75,7 @@ class Serving:
 async def measure(directory: Path, port: int, edits: str | None) -> None:
     """Start, settle, and print the figures; with ``edits``, of edits of a tool of that namespace too."""
     transport, queue, metrics, ticker = Counted(directory, port), Workqueue[Any](), Metrics(), Ticker()
-    pods = Serving()
+    pods = Synced()
     before = status("VmRSS")
     cache = pods.cache = Cache(transport, queue.add, clock=Clock(time.monotonic, asyncio.sleep, random.random))
 
@@ -134,7 +134,7 @@ async def idle(queue: Workqueue[Ref], metrics: Metrics, transport: Counted, quie
     return since
 
 
-def world(tools: int, per_server: int, further_servers: int, *, restarts: int, edits: str | None = None) -> None:
+def run_cluster(tools: int, per_server: int, further_servers: int, *, restarts: int, edits: str | None = None) -> None:
     """Run a cluster and a controller on it, again for each restart."""
     with tempfile.TemporaryDirectory() as directory:
         sizes = ["--tools", str(tools), "--per-server", str(per_server), "--further-servers", str(further_servers)]
@@ -163,11 +163,11 @@ def main() -> int:
     if options.only != "world":
         for tools, others in ((1000, 0), (1000, 1000), *(() if options.quick else ((5000, 0),))):
             print(f"a server with {tools} tools, {others} other servers", flush=True)
-            world(tools, tools, others, restarts=0, edits="team-0")
+            run_cluster(tools, tools, others, restarts=0, edits="team-0")
     if options.only != "edits":
         tools = 5_000 if options.quick else 50_000
         print(f"{tools} tools on {tools // 50} servers: first start, then a restart in the settled cluster", flush=True)
-        world(tools, 50, 0, restarts=1)
+        run_cluster(tools, 50, 0, restarts=1)
     return 0
 
 
