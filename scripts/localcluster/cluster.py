@@ -70,9 +70,43 @@ class Cluster:
         """The process IDs of the components in the PID namespace of the cluster."""
         return dict(_state(self.directory).get("pids", {}))
 
+    def pause(self, component: str) -> None:
+        """Stop a component where it stands: its connections stay open, and nothing is answered."""
+        self._signal(component, signal.SIGSTOP)
+
+    def resume(self, component: str) -> None:
+        """Let a paused component go on."""
+        self._signal(component, signal.SIGCONT)
+
+    def kill(self, component: str) -> None:
+        """Kill a component, and wait until it is known to be dead."""
+        self._signal(component, signal.SIGKILL)
+        while component not in self.dead():
+            time.sleep(0.05)
+
+    def start(self, component: str) -> None:
+        """Start a component again that was killed; it may take a while until it answers."""
+        request = self.directory / f"start-{component}"
+        request.touch()
+        while request.exists():
+            time.sleep(0.05)
+
+    def argument(self, component: str, flag: str) -> str:
+        """The value of a flag on a component's command line. Raises StopIteration if it has no such flag."""
+        command = next(part["command"] for part in self._spec()["components"] if part["name"] == component)
+        return str(next(word.partition("=")[2] for word in command if word.startswith(f"{flag}=")))
+
     def down(self) -> None:
         """Stop the cluster and remove everything that it created."""
         down(self.name)
+
+    def _spec(self) -> dict[str, Any]:
+        return _read(self.directory / "spec.json")
+
+    def _signal(self, component: str, number: signal.Signals) -> None:
+        if self.node:
+            raise RuntimeError("the processes of a cluster with a node have ids of their own namespace")
+        os.kill(self.pids()[component], number)
 
 
 @contextlib.contextmanager

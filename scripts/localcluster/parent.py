@@ -51,6 +51,11 @@ def main(directory: Path) -> int:
     dead: dict[str, str] = {}
     while not stopping:
         _reap(running, dead, directory)
+        for name in [name for name in dead if (directory / f"start-{name}").exists()]:
+            running[name] = _started(directory, name, commands[name])
+            del dead[name]
+            _write(directory, running, dead)
+            (directory / f"start-{name}").unlink()
         time.sleep(0.2)
     for process in reversed(running.values()):
         process.terminate()
