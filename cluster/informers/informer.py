@@ -142,9 +142,9 @@ class Informer(Generic[T]):
         return self._store.sequence()
 
     def offer_read(self, key: Key, manifest: Manifest | None, token: int) -> bool:
-        """Take what a read of one object has shown, None if there is none, unless the watch has overtaken the read.
+        """Take what a read of one object has shown, None for no object, unless the watch has overtaken the read.
 
-        Whether it was taken. What is known already is not, nor what cannot be told from an older state.
+        Whether it was taken. What is known already is not, nor what may be an older state.
         """
         if manifest is None:
             return self._store.offer(key, None, None, token)
@@ -161,7 +161,7 @@ class Informer(Generic[T]):
         """Why nobody should rely on the store, or None.
 
         It was never complete; or no list and no watch could be opened for `OUTAGE` seconds; or an exception that
-        nobody expected broke the watch, and no list was completed since. Silence is no reason.
+        nobody expected broke the watch, and no list was completed since. Silence does not matter.
         """
         plural = self.resource.plural
         if self._fault is not None:

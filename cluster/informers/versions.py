@@ -12,7 +12,7 @@ from typing import TypeAlias
 __all__ = ["Version", "is_older", "parse"]
 
 Version: TypeAlias = "int | str"
-# 2**64 has 20 digits. What is longer is no revision, and must not cost the time to read it.
+# 2**64 has 20 digits. What is longer cannot be a revision, and must not cost the time to read it.
 DIGITS = 20
 
 

@@ -23,7 +23,7 @@ from cluster.pod import PodTransport
 from crd.ref import Kind
 from scripts.bench.process import Ticker, status
 from webhook import program, watches
-from webhook.live_snapshot import Memory
+from webhook.live_snapshot import LiveSnapshot
 
 BUDGET_PEAK, BUDGET_SYNC, BUDGET_RELIST, BUDGET_BLOCK = 250.0, 15.0, 3.0, 50.0
 
@@ -32,20 +32,20 @@ async def measure(directory: Path, port: int, tools: int) -> None:
     """Sync, list again, and print the figures."""
     transport = PodTransport(directory, "127.0.0.1", port)
     print(f"before: {status('VmRSS'):.0f} MiB (with {program.__name__} and all it imports)")
-    memory, ticker = Memory(time.monotonic), Ticker()
+    live, ticker = LiveSnapshot(time.monotonic), Ticker()
     ends: list[str] = []
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
-    watched = watches.informers(transport, memory, clock, lambda plural, end: ends.append(f"{plural} {end}"))
+    watched = watches.informers(transport, live, clock, lambda plural, end: ends.append(f"{plural} {end}"))
     started, cpu = time.perf_counter(), time.process_time()
     tasks = [asyncio.ensure_future(informer.run()) for informer in watched.values()]
     ticking = asyncio.ensure_future(ticker.run())
     try:
         await asyncio.gather(*(informer.synced.wait() for informer in watched.values()))
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-        print(f"synced: {seconds:.1f} s, CPU {cpu:.1f} s, {len(memory.snapshot)} facts (must be <= {BUDGET_SYNC} s)")
+        print(f"synced: {seconds:.1f} s, CPU {cpu:.1f} s, {len(live.current)} facts (must be <= {BUDGET_SYNC} s)")
         print(f"after sync: {status('VmRSS'):.0f} MiB; longest block {ticker.longest * 1000:.0f} ms")
-        assert len(memory.snapshot) >= tools
-        before, ticker.longest = memory.snapshot, 0.0
+        assert len(live.current) >= tools
+        before, ticker.longest = live.current, 0.0
         await asyncio.sleep(1)
         started, cpu = time.perf_counter(), time.process_time()
         await transport.request("POST", "/-/expire")
@@ -56,7 +56,7 @@ async def measure(directory: Path, port: int, tools: int) -> None:
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         print(f"unchanged relist: CPU {cpu:.2f} s, {seconds:.1f} s (must be <= {BUDGET_RELIST} s CPU)")
         print(f"longest block while listing again: {ticker.longest * 1000:.0f} ms (must be <= {BUDGET_BLOCK:.0f} ms)")
-        print(f"the snapshot is {'the same object' if memory.snapshot is before else 'ANOTHER OBJECT'}; ends: {ends}")
+        print(f"the snapshot is {'the same object' if live.current is before else 'ANOTHER OBJECT'}; ends: {ends}")
         print(f"peak: VmHWM {status('VmHWM'):.0f} MiB (must be <= {BUDGET_PEAK:.0f} MiB)")
     finally:
         for task in (*tasks, ticking):

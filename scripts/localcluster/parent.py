@@ -52,7 +52,7 @@ def main(directory: Path) -> int:
     while not stopping:
         _reap(running, dead, directory)
         for name in [name for name in dead if (directory / f"start-{name}").exists()]:
-            running[name] = _started(directory, name, commands[name])
+            running[name] = _start(directory, name, commands[name])
             del dead[name]
             _write(directory, running, dead)
             (directory / f"start-{name}").unlink()

@@ -78,9 +78,6 @@ UNFINISHED_NAMES = {
     "tests/webhook/test_server.py",
 }
 UNFINISHED_WORDING = {
-    "cluster/informers/informer.py",
-    "cluster/informers/versions.py",
-    "cluster/store.py",
     "crd/facts.py",
     "crd/integrity.py",
     "crd/ledger/conflicts.py",
