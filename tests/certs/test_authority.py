@@ -144,3 +144,11 @@ def test_a_leaf_is_for_servers_and_names_its_hosts() -> None:
     assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["10.0.0.7"]
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert leaf.not_valid_after_utc - NOW == issuance.LEAF_LIFETIME
+
+
+@pytest.mark.parametrize(
+    ("pair", "error"), [(Pair(CA.certificate, ED25519), TypeError), (Pair(CA.certificate, OTHER.key), ValueError)]
+)
+def test_a_ca_that_cannot_sign_signs_no_leaf(pair: Pair, error: type[Exception]) -> None:
+    with pytest.raises(error, match="the CA's key"):
+        issuance.leaf(pair, ["hook"], NOW)

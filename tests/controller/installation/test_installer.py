@@ -145,7 +145,7 @@ def made(api: Any, wall: Wall) -> Installer:
         identity="one",
         metrics=Metrics(),
         now=wall,
-        clock=Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5),
+        clock=Clock(lambda: 0.0, lambda _seconds: asyncio.sleep(0), lambda: 0.5),
     )
 
 
@@ -469,3 +469,126 @@ async def test_of_two_controllers_that_create_the_ca_one_reads_what_the_other_wr
     assert api.ca == theirs
     assert theirs.current is not None
     assert api.bundle == theirs.current.certificate
+
+
+async def turns(until: Callable[[], bool]) -> None:
+    """Let other tasks run until the condition holds; no time passes."""
+    for _ in range(1000):
+        if until():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("the condition never held")
+
+
+async def test_a_change_is_answered_at_once_and_trouble_does_not_end_the_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
+    rounds: list[Exception | None] = [
+        ApiError(500, "InternalError", "no"),
+        ApiError(409, "Conflict", "no"),
+        TimeoutError(),
+        OSError("no route"),
+    ]
+    step, done = found.step, 0
+
+    async def troubled() -> None:
+        nonlocal done
+        done += 1
+        if rounds and (error := rounds.pop(0)):
+            raise error
+        await step()
+
+    monkeypatch.setattr(found, "step", troubled)
+    task = asyncio.create_task(found._keep_installed())
+    for number in range(1, 6):
+        # After a conflict the next round comes by itself; after other trouble with the next change.
+        await turns(lambda number=number: done >= number)  # type: ignore[misc]
+        if number != 2:
+            await turns(lambda: not found._changed.is_set())
+            found._changed.set()
+    api.edit(VALIDATING, weaken)
+    found._changed.set()
+    await turns(lambda: "ForeignEditUndone" in api.reasons())
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert api.stored[VALIDATING]["webhooks"][0]["failurePolicy"] == "Fail"
+
+
+async def test_what_others_do_to_what_is_installed_is_watched() -> None:
+    watched = [(each.resource.kind, each._path, each._query) for each in made(Api(), Wall())._informers()]
+
+    assert watched == [
+        (
+            "ValidatingWebhookConfiguration",
+            "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+            {"fieldSelector": f"metadata.name={VALIDATING}"},
+        ),
+        (
+            "MutatingWebhookConfiguration",
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+            {"fieldSelector": f"metadata.name={MUTATING}"},
+        ),
+        ("Secret", "/api/v1/namespaces/mcp-system/secrets", {"fieldSelector": "metadata.name=ca"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "refused", "proving", "interval"),
+    [
+        ("Ignore", False, False, installer.FIRST_INTERVAL),
+        ("Fail", True, False, installer.INTERVAL),
+        ("Fail", False, False, installer.PROVING_INTERVAL),
+        ("Fail", True, True, installer.PROVING_INTERVAL),
+    ],
+)
+async def test_rounds_come_sooner_while_something_is_not_proved(
+    policy: str, refused: bool, proving: bool, interval: float
+) -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall) if policy == "Fail" else made(api, wall)
+    if proving:
+        wall.now = START + timedelta(days=250)
+    api.canary = "live" if refused else "down"
+    await found.step()
+
+    assert found._interval() == interval
+
+
+async def test_without_its_namespace_nothing_owns_the_configurations() -> None:
+    api = Api()
+    del api.stored["mcp-system"]
+
+    await made(api, Wall()).step()
+
+    assert "ownerReferences" not in api.stored[VALIDATING]["metadata"]
+
+
+async def test_a_secret_that_others_keep_changing_is_left_for_the_next_round() -> None:
+    api, wall = Api(), Wall()
+    found = await enforced(api, wall)
+    api.edit("ca", lose_key)
+    stored = api.request
+
+    async def conflicting(method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        if method == "PUT" and path.endswith("/ca"):
+            raise ApiError(409, "Conflict", "ca")
+        return await stored(method, path, **arguments)
+
+    api.request = conflicting  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError, match="was changed by others"):
+        await found.step()
+
+
+async def test_a_bundle_that_cannot_be_read_is_not_trusted() -> None:
+    api, wall = Api(), Wall()
+    await enforced(api, wall)
+    del api.stored["ca"]
+    api.edit(VALIDATING, lambda config: config["webhooks"][0]["clientConfig"].update(caBundle="not base64!"))
+
+    await made(api, wall).step()
+
+    assert api.ca.current is not None
+    assert api.ca.previous == ()

@@ -97,3 +97,14 @@ def test_no_other_webhook_is_asked_about_the_object_that_proves_a_ca() -> None:
     assert proof["spec"] == canary.KNOWN_BAD["spec"]
     for webhook in webhooks(ServiceTarget("ops", "hook")):
         assert proof["metadata"]["namespace"] in webhook["namespaceSelector"]["matchExpressions"][0]["values"]
+
+
+def test_a_missing_label_of_ours_is_a_difference_and_a_foreign_one_is_not() -> None:
+    expected, _ = registration.configurations(
+        ServiceTarget("ops", "hook"), b"ca", failure_policy="Fail", namespace="ops", owner=OWNER
+    )
+    foreign = {**expected, "metadata": {**expected["metadata"], "labels": {**expected["metadata"]["labels"], "a": "b"}}}
+    bare = {**expected, "metadata": {**expected["metadata"], "labels": None}}
+
+    assert registration.differences(foreign, expected) == ()
+    assert registration.differences(bare, expected) == ("metadata.labels",)
