@@ -1,7 +1,7 @@
-"""PURE. Fields that no schema knows: unknown ones in a manifest, and ones that the API server dropped on the way.
+"""PURE. Fields that the schema does not define: in a manifest, or dropped by the API server.
 
-The API server prunes unknown fields before any webhook sees the object, so `unknown` serves files and `lost` serves
-the webhook, by what ``kubectl apply`` remembered.
+The API server drops unknown fields before a webhook sees the object. `unknown` is for files; `lost` is for the webhook
+and uses the last-applied annotation of ``kubectl apply``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A field that the schema does not have; ``nearest`` is the known field it looks like, if any."""
+    """A field that the schema does not define; ``nearest`` is the most similar known field, if any."""
 
     path: tuple[str | int, ...]
     name: str
@@ -33,7 +33,7 @@ class Unknown:
 
 
 def unknown(raw: Mapping[str, Any]) -> Iterator[Unknown]:
-    """The unknown fields of a manifest of our kinds, in document order. Metadata is the API server's own."""
+    """The unknown fields of a manifest of our kinds, in document order. Metadata is not checked."""
     kind = kind_of(raw)
     if kind not in openapi.KINDS:
         return
@@ -41,7 +41,7 @@ def unknown(raw: Mapping[str, Any]) -> Iterator[Unknown]:
 
 
 def lost(raw: Mapping[str, Any]) -> Iterator[Unknown]:
-    """The unknown fields that were applied, by the last-applied annotation, and are not in the stored object."""
+    """The unknown fields in the last-applied annotation, which the API server dropped from the object."""
     metadata = raw.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     applied = annotations.get(LAST_APPLIED) if isinstance(annotations, dict) else None
@@ -58,7 +58,7 @@ def lost(raw: Mapping[str, Any]) -> Iterator[Unknown]:
 def _walk(
     node: Any, schema: Mapping[str, Any], path: tuple[str | int, ...], asked: dict[int, Suggestions]
 ) -> Iterator[Unknown]:
-    """``asked`` holds the suggestions of each object schema, so that their limit holds for the whole manifest."""
+    """``asked`` contains the suggestions of each object schema, so that their limit applies to the whole manifest."""
     if isinstance(node, list) and "items" in schema:
         for index, item in enumerate(node):
             yield from _walk(item, schema["items"], (*path, index), asked)

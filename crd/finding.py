@@ -146,9 +146,9 @@ class Finding:
         related: tuple[Ref, ...] = (),
         level: Level | None = None,
     ) -> Finding:
-        """A finding, at its reason's level unless one is given; without a subject, the field path tells it apart.
+        """A finding, by default with the level of its reason and the field path as subject.
 
-        A message is cut at 1024 characters.
+        Messages are truncated to 1024 characters.
         """
         cut = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
         return cls(reason, ref, subject or tuple(map(str, path)), cut, path, related, level or reason.level)
@@ -176,9 +176,9 @@ class Verdict:
         return cls(tuple(sorted(distinct, key=lambda f: (f.level.value, f.ref, f.reason.value, f.subject))))
 
     def first(self, count: int = MAX_FINDINGS, further: int = 0) -> Verdict:
-        """At most this many findings, and one more that says how many there are beside them and ``further`` ones.
+        """At most ``count`` findings, and one more with the number of omitted findings, including ``further`` ones.
 
-        It has reason and level of the first one that is left out: a verdict that denies still does.
+        It has the reason and level of the first omitted finding, so that a verdict that denies still denies.
         """
         if len(self.findings) <= count:
             return self

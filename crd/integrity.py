@@ -51,9 +51,9 @@ __all__ = [
 ]
 
 CLASHES = frozenset(names.REASONS.values())
-# Faults of one state of an object that are compared with those of the other; nobody admitted an object with so many.
+# The maximum number of faults of each state of an object that are compared.
 MAX_FAULTS = 2000
-# Findings that are told as the changed object's, before the verdict is sorted and cut.
+# The maximum number of findings that are attributed to the changed object before the verdict is sorted and truncated.
 MAX_BLAMED = 1000
 _BY_NAME = attrgetter("name", "kind")
 
@@ -105,10 +105,10 @@ class ObjectFindings:
 
 
 def judge(snapshot: Snapshot, change: Change) -> Verdict:
-    """What this change breaks that was whole before: the first hundred findings, and how many more there are.
+    """The faults that a change introduces: the first hundred findings, and the number of further ones.
 
-    A deletion never yields errors. ``snapshot`` holds the other objects; whatever it says of the changed object itself,
-    ``change.old`` is believed.
+    A deletion never yields errors. ``snapshot`` contains the other objects; the state of the changed object in it is
+    ignored in favour of ``change.old``.
     """
     return judge_relations(snapshot, change, judge_object(change))
 
@@ -138,15 +138,15 @@ def judge_relations(snapshot: Snapshot, change: Change, of_object: ObjectFinding
         known = set(_together(of_object.former, _relations(before, change.ref, touched, claims, judging=True)))
         found = [finding for finding in found if finding not in known]
         if len(of_object.former) == MAX_FAULTS:
-            # Not all former faults are known, so which of one reason are new cannot be told.
+            # Not all old faults are known, so new faults with the same reason cannot be distinguished from them.
             reasons = {finding.reason for finding in of_object.former}
             found = [finding for finding in found if finding.reason not in reasons]
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
     step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, sorted(touched)))
-    found.sort(key=lambda finding: finding.level)  # errors first: no number of warnings hides one
-    told = (_attribute(change, finding) for finding in found[:MAX_BLAMED])
-    return Verdict.of((*told, *step)).first(further=max(0, len(found) - MAX_BLAMED))
+    found.sort(key=lambda finding: finding.level)  # errors first, so that warnings never displace them
+    attributed = (_attribute(change, finding) for finding in found[:MAX_BLAMED])
+    return Verdict.of((*attributed, *step)).first(further=max(0, len(found) - MAX_BLAMED))
 
 
 def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
@@ -189,7 +189,7 @@ def _placed(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:
 
 
 def _own(item: Object | None) -> Iterator[Finding]:
-    """The faults of one object alone, as far as they are compared and told."""
+    """The faults of an object by itself, up to the limit."""
     if item is None:
         return iter(())
     return islice(chain.from_iterable(rule(item) for rule in OBJECT_RULES), MAX_FAULTS)

@@ -149,7 +149,7 @@ def _spec(kind: Kind, raw: Any) -> Spec | tuple[Problem, ...]:
 
 
 def _large_schemas(kind: Kind, raw: Mapping[str, Any]) -> Iterator[Problem]:
-    """Schemas that are too long for anything to look into them: there would be no bound on what a tool costs."""
+    """Schemas that exceed the size limit, without which the cost of checking a tool would be unlimited."""
     for member in ("inputSchema", "outputSchema") if kind is Kind.TOOL else ():
         if member in raw:
             size = len(orjson.dumps(raw[member], option=orjson.OPT_NON_STR_KEYS))
@@ -162,7 +162,7 @@ def _large_schemas(kind: Kind, raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _long_lists(kind: Kind, raw: Mapping[str, Any]) -> Iterator[Problem]:
-    """Lists and maps with more entries than the schema allows: reading each entry to its end could take seconds."""
+    """Lists and maps with too many entries; validating each entry could take seconds."""
     waiting: list[tuple[tuple[str | int, ...], Any, Mapping[str, Any]]] = [
         (("spec",), raw, openapi.schema(kind)["properties"]["spec"])
     ]

@@ -43,7 +43,7 @@ class ServerView:
 
     @classmethod
     def of(cls, ref: Ref, members: Iterable[MemberFact]) -> ServerView:
-        """The view of a server that selects these members, no two of one reference."""
+        """The view of a server that selects these members, which have distinct references."""
         refs: Refs = _NONE
         claimants: dict[Claim, list[Ref]] = {}
         weight, counts = 0, dict.fromkeys(MEMBER_KINDS, 0)
@@ -300,7 +300,7 @@ class Snapshot:
 
 
 def _alike(one: ServerFact, other: ServerFact) -> bool:
-    """Whether two states of a server select the same members and are found by the same keys."""
+    """Whether two states of a server select the same members and have the same index keys."""
     return one.ingress_key == other.ingress_key and all(
         one.selector_of(kind) == other.selector_of(kind) for kind in MEMBER_KINDS
     )

@@ -1,7 +1,7 @@
-"""PURE. "Did you mean": the known name that an unknown one looks like, at a bounded cost.
+"""PURE. "Did you mean": the known name that is most similar to an unknown one, at a limited cost.
 
-Comparing two texts takes quadratic time, so the names, their lengths and the number of look-ups are limited. Whoever
-asks more often gets no suggestion, which changes the wording of a message and nothing else.
+Comparing two strings takes quadratic time, so the number and length of names and the number of lookups are limited.
+Beyond the limits there is no suggestion, which only affects the text of a message.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ __all__ = ["MAX_LENGTH", "MAX_LOOKUPS", "MAX_NAMES", "Suggestions"]
 MAX_NAMES = 200
 MAX_LENGTH = 64
 MAX_LOOKUPS = 10
-# Names that are compared in full, out of those that share most letters.
+# The number of names that are compared in full: those that share most letters.
 MAX_COMPARED = 5
 
 
 class Suggestions:
-    """The names that are known at one place; `nearest` answers the first look-ups only."""
+    """The names that are known in one place; `nearest` answers only the first lookups."""
 
     def __init__(self, known: Iterable[str]) -> None:
-        """``known`` is read up to the limit, and not before the first look-up."""
+        """``known`` is read up to the limit, at the first lookup."""
         self._known = known
         self._names: list[str] | None = None
         self._left = MAX_LOOKUPS
 
     def nearest(self, name: str, cutoff: float = 0.6) -> str | None:
-        """The known name that is most like this one; None if none is, by difflib's ratio, or if too many were asked."""
+        """The most similar known name by the ratio of difflib; None below ``cutoff``, or after too many lookups."""
         if len(name) > MAX_LENGTH or not self._left:
             return None
         self._left -= 1
@@ -42,13 +42,13 @@ class Suggestions:
 
         matcher = SequenceMatcher(autojunk=False)
         matcher.set_seq2(name)
-        alike: list[tuple[float, int]] = []
+        similar: list[tuple[float, int]] = []
         for index, each in enumerate(self._names):
             matcher.set_seq1(each)
             if matcher.real_quick_ratio() >= cutoff and (bound := matcher.quick_ratio()) >= cutoff:
-                alike.append((bound, -index))
+                similar.append((bound, -index))
         best, found = cutoff, None
-        for _, index in nlargest(MAX_COMPARED, alike):
+        for _, index in nlargest(MAX_COMPARED, similar):
             matcher.set_seq1(self._names[-index])
             ratio = matcher.ratio()
             if ratio > best or (found is None and ratio == best):

@@ -24,7 +24,7 @@ __all__ = ["Problem", "describe_non_string", "describe_number", "find_unstorable
 
 MAX_NESTING = 200
 MAX_PROBLEMS = 1000
-# Values that are looked at in search of one that cannot be stored.
+# The maximum number of values that `find_unstorable` visits.
 MAX_VALUES = 100_000
 MAX_QUOTE = 80
 
@@ -47,9 +47,7 @@ def translate(error: ValidationError) -> Iterator[Problem]:
     """
     count = error.error_count()
     if count > MAX_PROBLEMS:
-        yield Problem(
-            ("spec",), f"must have at most {MAX_PROBLEMS} invalid values to be reported one by one, got {count}"
-        )
+        yield Problem(("spec",), f"must have at most {MAX_PROBLEMS} invalid values, got {count}; correct them")
         return
     details = error.errors(include_url=False)
     places = {detail["loc"] for detail in details}
@@ -69,7 +67,7 @@ def translate(error: ValidationError) -> Iterator[Problem]:
 def find_unstorable(node: Any, path: Path) -> Problem | None:
     """The first value that the API server cannot store; None if it can store all of them.
 
-    Called for specs that do not decode, so that the message names the cause; it gives up after `MAX_VALUES`.
+    Called for specs that cannot be decoded, to name the cause. It gives up after `MAX_VALUES`.
 
     YAML can express values that nest too deeply, exceed 64 bits, have no JSON type or are not valid Unicode. ``path``
     is the path of ``node``.

@@ -1,7 +1,7 @@
-"""PURE. Prompt templates: ``{{name}}`` and nothing else.
+"""PURE. Prompt templates with ``{{name}}`` placeholders.
 
-Shared by the rules, which prove a template, and by the runtime, which renders it. A value is inserted once and never
-read for placeholders, so no argument can name another one.
+The rules check templates and the runtime renders them. Placeholders in values are not replaced, so that no argument can
+refer to another one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["placeholders", "render"]
 
-# Without the spaces around a name: the engine would try every way to part them.
+# Spaces around a name are stripped afterwards; in the pattern they would cause backtracking.
 _PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
 
 
@@ -24,5 +24,5 @@ def placeholders(template: str) -> tuple[str, ...]:
 
 
 def render(template: str, values: Mapping[str, str]) -> str:
-    """The template with every placeholder replaced; a name without a value becomes the empty text."""
+    """The template with every placeholder replaced; a name without a value becomes the empty string."""
     return _PLACEHOLDER.sub(lambda match: values.get(match[1].strip(), ""), template)

@@ -1,5 +1,6 @@
-"""PURE. A tool's schemas: valid JSON Schema 2020-12, bounded, complete in themselves, safe and satisfiable; and what a
-change of them breaks.
+"""PURE. The schemas of a tool: valid JSON Schema 2020-12, limited, self-contained, safe and satisfiable.
+
+Also the changes of a schema that break callers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Break", "breaking_changes", "breaks", "invalid_schema"]
 
-# Servers that one message names, so that it stays a line.
+# The maximum number of servers in a message.
 NAMED = 3
 _TYPES = "array, boolean, integer, null, number, object, string"
 _COPY = "copy it into $defs"
@@ -33,14 +34,14 @@ Fault = tuple[Reason, "Path", str]
 Break = tuple["Path", str]
 
 
-# What was found in a schema, by the digest of its text; the oldest is forgotten first.
+# The faults of schemas by the digest of their text; the oldest entry is evicted first.
 KEPT_SCHEMAS, KEPT_FAULTS = 4096, 10
 _KEPT: dict[tuple[bytes, bool], tuple[Fault, ...]] = {}
 _META = compile_schema({"$ref": DIALECT})
 
 
 def invalid_schema(item: Object) -> Iterator[Finding]:
-    """What is wrong with the schemas of a tool, each fault at its place."""
+    """The faults of the schemas of a tool, each with its path."""
     spec = item.spec
     if not isinstance(spec, ToolSpec):
         return
@@ -51,14 +52,14 @@ def invalid_schema(item: Object) -> Iterator[Finding]:
         if member == "inputSchema" or not paged:
             yield from _root(item.ref, member, schema)
         for reason, path, message in _faults(orjson.dumps(schema), member == "inputSchema"):
-            # A bound stays the same fault however far it is exceeded, so the path alone tells it apart from others.
+            # An exceeded limit is the same fault whatever the amount, so only the path distinguishes it.
             at = ("spec", member, *path)
             shown = at if reason is not Reason.SCHEMA_TOO_LARGE else at[:2]
             yield Finding.of(reason, item.ref, message, subject=tuple(map(str, at)), path=shown)
 
 
 def breaks(old: Object, new: Object) -> tuple[Break, ...]:
-    """Where a change of an inputSchema refuses calls that were good, and what it changes there."""
+    """The breaking changes of an inputSchema, each with its path."""
     if not isinstance(old.spec, ToolSpec) or not isinstance(new.spec, ToolSpec):
         return ()
     before, after = old.spec.input_schema, new.spec.input_schema
@@ -66,7 +67,7 @@ def breaks(old: Object, new: Object) -> tuple[Break, ...]:
 
 
 def breaking_changes(ref: Ref, broken: Sequence[Break], servers: Sequence[Ref]) -> Iterator[Finding]:
-    """The `breaks` of a tool, with the servers whose callers make these calls; none where no server serves it."""
+    """Findings about the `breaks` of a tool, with the servers that serve it; none if no server does."""
     if not servers:
         return
     named = ", ".join(server.key for server in servers[:NAMED])
@@ -95,12 +96,12 @@ def _root(ref: Ref, member: str, schema: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
-    """All faults of one schema, whichever tool has it; kept, because most changes leave the schema as it was."""
+    """All faults of a schema; cached, because most changes of a tool do not change the schema."""
     key = hashlib.blake2b(text, digest_size=24).digest(), of_arguments
     known = _KEPT.get(key)
     if known is not None:
         return known
-    found = _found(orjson.loads(text), of_arguments)
+    found = _find_faults(orjson.loads(text), of_arguments)
     if len(found) <= KEPT_FAULTS:
         if len(_KEPT) >= KEPT_SCHEMAS:
             _KEPT.pop(next(iter(_KEPT)), None)
@@ -108,7 +109,7 @@ def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
     return found
 
 
-def _found(schema: dict[str, Any], of_arguments: bool) -> tuple[Fault, ...]:
+def _find_faults(schema: dict[str, Any], of_arguments: bool) -> tuple[Fault, ...]:
     large: list[Fault] = [(Reason.SCHEMA_TOO_LARGE, (bound,), message) for bound, message in bounds.excesses(schema)]
     if large:
         return tuple(large)
@@ -146,18 +147,18 @@ def _found(schema: dict[str, Any], of_arguments: bool) -> tuple[Fault, ...]:
         found += ((Reason.INVALID_SCHEMA, path, message) for path, message in param_headers.faults(graph.nodes))
     if found:
         return tuple(found)
-    found += _uncompiled(schema)
+    found += _compile_faults(schema)
     found += ((Reason.UNSATISFIABLE_SCHEMA, path, message) for path, message in satisfiable.contradictions(schema))
     return tuple(found)
 
 
 def _breaches(schema: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Where the schema breaks the meta-schema."""
+    """Violations of the meta-schema."""
     for error in _META.iter_errors(schema):
         path = tuple(error.instance_path)
         if path == ("type",):
-            continue  # the root's own rule tells it
-        yield path, _worded(path, error.message)
+            continue  # `_root` reports it
+        yield path, _describe(path, error.message)
 
 
 def _dialect(nodes: Iterable[tuple[Path, Any]]) -> Iterator[Fault]:
@@ -168,18 +169,18 @@ def _dialect(nodes: Iterable[tuple[Path, Any]]) -> Iterator[Fault]:
             yield Reason.INVALID_SCHEMA, (*path, "$schema"), message
 
 
-def _uncompiled(schema: dict[str, Any]) -> Iterator[Fault]:
-    """What all rules above let pass and the validator does not."""
+def _compile_faults(schema: dict[str, Any]) -> Iterator[Fault]:
+    """Faults that only the validator finds."""
     try:
         compile_schema(schema)
     except jsonschema_rs.ValidationError as error:
         path = tuple(error.instance_path)
-        yield Reason.INVALID_SCHEMA, path, _worded(path, error.message)
+        yield Reason.INVALID_SCHEMA, path, _describe(path, error.message)
     except ValueError as error:
         yield Reason.INVALID_SCHEMA, (), f"{str(error).splitlines()[0]}; correct it (JSON Schema 2020-12)"
 
 
-def _worded(path: Path, message: str) -> str:
+def _describe(path: Path, message: str) -> str:
     if path and path[-1] == "type":
         return f"{message.partition(' is not ')[0]} is not a JSON Schema type; use one of {_TYPES}"
     return f"{message.splitlines()[0]}; correct it (JSON Schema 2020-12)"

@@ -96,7 +96,7 @@ def unmatched_limits(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding
 
 
 def _tool_names(server: ServerFact, claims: Collection[Claim]) -> Iterator[str]:
-    """The tools that a server serves, sorted; none where there are so many that sorting costs more than it is worth."""
+    """The sorted names of the tools that a server serves; none if there are too many to suggest from."""
     if len(claims) <= MAX_NAMES:
         yield from sorted(f"{server.prefix}{claim.value}" for claim in claims if claim.space is Space.TOOL_NAME)
 

@@ -1,1 +1,1 @@
-"""PURE. JSON Schemas (2020-12) as tools use them: what is safe, what is satisfiable, what breaks callers."""
+"""PURE. JSON Schemas (2020-12) of tools: validity, limits, satisfiability, and changes that break callers."""

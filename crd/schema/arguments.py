@@ -1,4 +1,4 @@
-"""PURE. What an inputSchema says of its arguments: whether one is declared, must be there, and of which types it is."""
+"""PURE. The arguments that an inputSchema declares: whether they are required, and their types."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 __all__ = ["ANY", "Argument", "Arguments", "type_of"]
 
-# One object, because parts of a schema are known by identity.
+# A single object, because parts of a schema are identified by object identity.
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 ANY = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
-# Schemas behind one another that are looked into, by reference or as alternatives. `crd.schema.references` refuses a
-# schema with longer chains, so what is not looked into is refused anyway.
+# The maximum length of a chain of references or nested alternatives that is followed. `crd.schema.references` denies
+# schemas with longer chains.
 MAX_STEPS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """``types`` are JSON types without null, which leaves an argument out; all where the schema says nothing."""
+    """``types`` are JSON types without null, which stands for an absent argument; all types if unrestricted."""
 
     name: str
     required: bool
@@ -30,23 +30,23 @@ class Argument:
 
 
 class Arguments:
-    """The arguments of one schema. What was found out about a part of it is kept, so that each part is read once."""
+    """The arguments of a schema. Results about parts of the schema are cached, so that each part is read once."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """``schema`` must not change as long as this is used: its parts are known by identity."""
+        """``schema`` must not change as long as this object is used: its parts are identified by object identity."""
         self._root = schema
         self._behind: dict[int, tuple[Mapping[str, Any], ...]] = {}
         self._types: dict[int, frozenset[str]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the properties at the top, in order."""
+        """The names of the top-level properties, in order."""
         return tuple(map(str, _mapping(self._root.get("properties"))))
 
     def find(self, name: str) -> Argument | None:
-        """The argument of a name, or at a JSON Pointer if it starts with ``/``; None if it is not declared.
+        """The argument with a name, or at a JSON Pointer that starts with ``/``; None if it is not declared.
 
-        It is required only if every step to it is.
+        It is required only if every property on the path to it is.
         """
         steps = [_unescaped(step) for step in name.split("/")[1:]] if name.startswith("/") else [name]
         node = self._root
@@ -56,23 +56,23 @@ class Arguments:
             properties = next((_mapping(each["properties"]) for each in behind if "properties" in each), {})
             if step not in properties:
                 return None
-            wanted = next((each["required"] for each in behind if "required" in each), None)
-            required = required and isinstance(wanted, list) and step in wanted
+            names = next((each["required"] for each in behind if "required" in each), None)
+            required = required and isinstance(names, list) and step in names
             node = _mapping(properties[step])
         has_default = any("default" in each for each in self.behind(node))
         return Argument(name, required, self.types(node) - {"null"}, has_default)
 
     def behind(self, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-        """A schema of this document and those that its local references lead to, one behind the other."""
+        """A schema of this document, followed by the schemas that its chain of local references leads to."""
         found = self._behind.get(id(node))
         if found is None:
             found = self._behind[id(node)] = tuple(self._chain(node))
         return found
 
     def types(self, node: Mapping[str, Any]) -> frozenset[str]:
-        """The types that a value may have by a schema of this document: what all keywords that narrow them leave.
+        """The types that a schema of this document allows, after all keywords that restrict them.
 
-        ``number`` stands for integers too.
+        ``number`` includes integers.
         """
         return self._narrowed(node, MAX_STEPS)
 
@@ -91,7 +91,7 @@ class Arguments:
         known = self._types.get(id(node))
         if known is not None:
             return known
-        # A schema that is met again while it is looked into narrows nothing further.
+        # A schema that refers to itself adds no restriction to itself.
         self._types[id(node)] = ANY - {"integer"}
         found = ANY
         for each in self.behind(node):
@@ -109,7 +109,7 @@ class Arguments:
 
 
 def _stated(node: Mapping[str, Any]) -> frozenset[str]:
-    """What a schema says by itself, integers told apart from numbers."""
+    """The types that a schema allows by its own keywords; integers and numbers are separate types."""
     found = ANY
     stated = node.get("type")
     if isinstance(stated, str):

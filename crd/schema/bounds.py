@@ -1,4 +1,4 @@
-"""PURE. How large a schema may be: every client carries it along, and every call is checked against it."""
+"""PURE. Limits of the size of a schema: clients send it to models, and every call is validated against it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_SCHEMAS", "excesses"]
 
 MAX_DEPTH = 32
-# Of JSON. `crd.manifest` decodes no tool with more.
+# Bytes of JSON. `crd.manifest` denies larger schemas before it decodes the tool.
 MAX_BYTES = 64 * 1024
 MAX_SCHEMAS = 2000
 
 
 def excesses(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is too much of a schema: a word for it, and a message."""
+    """The exceeded limits of a schema: the name of the limit, and a message."""
     depth = _depth(schema)
     if depth > MAX_DEPTH:
         yield "depth", f"the schema must be at most {MAX_DEPTH} levels deep, got {depth}; flatten it"
@@ -28,7 +28,7 @@ def excesses(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _depth(value: Any) -> int:
-    """Levels of objects and arrays."""
+    """The nesting depth of objects and arrays."""
     level, depth = [value], 0
     while level:
         nested = [item for item in level if isinstance(item, dict | list)]

@@ -1,7 +1,7 @@
-"""PURE. What a change of an inputSchema takes away from callers: arguments that were good and are refused now.
+"""PURE. Changes of an inputSchema that break callers: arguments that were valid and are now rejected.
 
-Compared is what both schemas say plainly of the same argument; what stands behind references, or in one of several
-alternatives, is only told as changed if it was removed.
+Only keywords that apply directly to the same argument in both schemas are compared; for references and alternatives,
+only lost types are reported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EXACT = ("pattern", "multipleOf")
 
 
 def breaking(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Where calls that were good are refused, and by what, in the words of a message's beginning."""
+    """The places of breaking changes, each with the beginning of a message."""
     yield from _objects(old, new, (Arguments(old), Arguments(new)), (), MAX_DEPTH)
 
 
@@ -38,7 +38,7 @@ def _objects(
     before, after = _mapping(old.get("properties")), _mapping(new.get("properties"))
     required = {name for name in _list(old.get("required")) if isinstance(name, str)}
     for name in _list(new.get("required")):
-        # A default is filled in before arguments are checked.
+        # Defaults are set before arguments are validated.
         filled = isinstance(after.get(name), dict) and "default" in after[name]
         if isinstance(name, str) and name not in required and not filled:
             yield (*path, "required"), f'"{name}" is now required'
@@ -46,7 +46,7 @@ def _objects(
     for name, schema in before.items():
         at = (*path, "properties", name)
         if name not in after:
-            # Callers go on sending it, and whatever it did is not done any more.
+            # Existing callers still send the argument, but it no longer has an effect.
             yield (*path, "properties"), f'"{name}" was removed'
         elif isinstance(schema, dict) and isinstance(after[name], dict):
             yield from _values(schema, after[name], roots, at, depth - 1)
@@ -59,7 +59,7 @@ def _objects(
 def _values(
     old: Mapping[str, Any], new: Mapping[str, Any], roots: Roots, at: Path, depth: int
 ) -> Iterator[tuple[Path, str]]:
-    """What a value may no longer be."""
+    """Restrictions of a value that the new schema adds."""
     if depth < 0 or old == new:
         return
     lost = sorted(_types(old, roots[0]) - _types(new, roots[1]))
@@ -106,7 +106,7 @@ def _types(node: Mapping[str, Any], root: Arguments) -> frozenset[str]:
 
 
 def _allowed(node: Mapping[str, Any]) -> list[Any] | None:
-    """The values that a schema lists; None if it lists none."""
+    """The values in const or enum; None if the schema has neither."""
     if "const" in node:
         return [node["const"]]
     values = node.get("enum")
@@ -114,7 +114,7 @@ def _allowed(node: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _canonical(value: object) -> bytes:
-    """Equal for values that JSON Schema takes for equal: members in any order, and 1.0 and 1 (not inside of others)."""
+    """Equal for values that are equal in JSON Schema: members in any order, and 1.0 and 1 (at the top level only)."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if not isinstance(value, int) else str(value).encode()

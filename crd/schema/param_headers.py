@@ -1,6 +1,6 @@
 """PURE. ``x-mcp-header``: arguments that clients repeat in headers (MCP 2026-07-28, tools).
 
-A conforming client drops a tool whose schema breaks one of these rules, without a word to anybody.
+Conforming clients silently ignore a tool whose schema violates one of these rules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SENDABLE = ("string", "integer", "boolean")
 
 
 def faults(nodes: Iterable[tuple[Path, Any]]) -> Iterator[tuple[Path, str]]:
-    """Where a header cannot be, and why."""
+    """The faults of ``x-mcp-header`` keywords, each with its path."""
     seen: dict[str, Path] = {}
     for path, node in nodes:
         if not isinstance(node, dict) or KEYWORD not in node:

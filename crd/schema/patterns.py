@@ -1,9 +1,9 @@
-"""PURE. The regular expressions of a schema: whether the engine of `crd.schema.validation` has and can afford them.
+"""PURE. The regular expressions of a schema: whether the engine of `crd.schema.validation` supports them.
 
-The engine matches in linear time, so every pattern that it compiles is safe. What compiling costs is bounded here: by
-the length of a pattern, by the character class escapes in it (the engine rewrites the whole pattern for each), by the
-number of patterns, and by how many of them need more than `SMALL_BYTES` once they are compiled. Lengths and escapes are
-bounded for each pattern, and for all patterns of a schema.
+The engine matches in linear time, so every pattern that it compiles is safe. This module limits the cost of compiling:
+the length of a pattern, the number of character class escapes (the engine rewrites the whole pattern for each), the
+number of patterns, and the number of patterns that need more than `SMALL_BYTES` when compiled. Lengths and escapes are
+limited for each pattern, and for all patterns of a schema.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ __all__ = ["PatternFault", "faults"]
 MAX_LENGTH = 2048
 MAX_ESCAPES = 64
 MAX_PATTERNS = 100
-# Of all patterns of a schema together.
+# Limits for all patterns of a schema together.
 MAX_TOTAL_LENGTH = 8192
 MAX_TOTAL_ESCAPES = 256
 SMALL_BYTES = 64 * 1024
 MAX_LARGE = 8
 _ESCAPE = re.compile(r"\\[dDsSwWc]")
 _COUNT = re.compile(r"\{([0-9]{1,9}(?:,[0-9]{0,9})?)\}")
-_SMALLER = "bound the length with maxLength instead of {n,m}, or shorten it"
-# Escapes and classes are read over, so that what stands in them is not taken for a group.
+_SMALLER = "limit the length with maxLength instead of {n,m} or shorten the pattern"
+# Escapes and classes are skipped, because their content is not a group.
 _UNSUPPORTED = re.compile(
     r"(?P<backreference>\\(?:[1-9]|k<))|\\.|\[(?:[^\]\\]|\\.)*\]?|(?P<look>\(\?<?[=!])|(?P<flags>\(\?[a-zA-Z^-]+[:)])",
     re.DOTALL,
 )
 _LINEAR = "which cannot be matched in linear time"
 _REPAIRS = {
-    "backreference": f"uses a backreference, {_LINEAR}; write the alternatives out or check it in the backend",
-    "look": f"uses look-around, {_LINEAR}; put a second pattern beside it with allOf or not",
+    "backreference": f"uses a backreference, {_LINEAR}; list the alternatives or check it in the backend",
+    "look": f"uses look-around, {_LINEAR}; use a second pattern in allOf or not",
     "flags": "sets flags, which ECMA-262 does not have; write both cases, such as [aA]",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class PatternFault:
-    """Where a pattern stands that cannot be used, and why."""
+    """A pattern that cannot be used: its path, the reason and the message."""
 
     path: Path
     reason: Reason
@@ -60,7 +60,7 @@ class PatternFault:
 
 
 def faults(nodes: Iterable[tuple[Path, Any]]) -> Iterator[PatternFault]:
-    """The patterns that cannot be used, each where it stands first; or that all together are too much."""
+    """The patterns that cannot be used, each at its first path, or the limit that all patterns together exceed."""
     places: dict[str, Path] = {}
     for path, text in _patterns(nodes):
         places.setdefault(text, path)
@@ -83,7 +83,7 @@ def faults(nodes: Iterable[tuple[Path, Any]]) -> Iterator[PatternFault]:
         large += found is not None and found.large
         if large > MAX_LARGE:
             message = (
-                f"the schema must have at most {MAX_LARGE} patterns that need more than {SMALL_BYTES // 1024} KiB once "
+                f"the schema must have at most {MAX_LARGE} patterns that need more than {SMALL_BYTES // 1024} KiB when "
                 f"compiled; {_SMALLER}: {shortened(text)}"
             )
             yield PatternFault((), Reason.PATTERN_TOO_LARGE, message)
@@ -105,7 +105,7 @@ def _patterns(nodes: Iterable[tuple[Path, Any]]) -> Iterator[tuple[Path, str]]:
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """What is wrong with one pattern; without a message it is only large."""
+    """The fault of a pattern; without a message, the pattern is only large."""
 
     reason: Reason
     message: str
@@ -134,14 +134,14 @@ def _fault(text: str) -> _Fault | None:
     lessened = _COUNT.sub(_lessen, text)
     why = "" if lessened != text and _compiles(lessened, PATTERN_BYTES) else _reason_of_refusal(lessened)
     if "size limit" in why or (lessened != text and not why):
-        message = f"{shortened(text)} needs more than {PATTERN_BYTES // 1024} KiB once compiled; {_SMALLER}"
+        message = f"{shortened(text)} needs more than {PATTERN_BYTES // 1024} KiB when compiled; {_SMALLER}"
         return _Fault(Reason.PATTERN_TOO_LARGE, message, large=True)
     why = why or "it is not one of ECMA-262"
     return _Fault(Reason.INVALID_SCHEMA, f"{shortened(text)} is not a regular expression: {why}; correct it")
 
 
 def _lessen(count: re.Match[str]) -> str:
-    """A repetition count of one in place of a valid one: so what is left of a fault is not the size."""
+    """Replace a valid repetition count by one, so that a remaining fault is not caused by the size."""
     least, _, most = count[1].partition(",")
     return count[0] if most and int(least) > int(most) else "{1}"
 
@@ -159,7 +159,7 @@ def _compiles(text: str, limit: int) -> bool:
 
 
 def _reason_of_refusal(text: str) -> str:
-    """What an engine of the same family says of the pattern, which the validator does not; empty if it takes it."""
+    """The error of a related engine, because the validator gives none; empty if that engine accepts the pattern."""
     try:
         SchemaValidator(core_schema.str_schema(pattern=text))
     except SchemaError as error:

@@ -1,8 +1,8 @@
-"""PURE. ``$ref`` and ``$dynamicRef``: they stay inside of the schema, name a schema in it, and end.
+"""PURE. ``$ref`` and ``$dynamicRef``: references must be local, resolve to a schema, and have no cycles.
 
-All references are resolved in one pass that is linear in the size of the schema. ``#`` means the schema with the
-nearest ``$id`` around it, or the root. A reference to an ``$id`` has to be written as the ``$id`` is: what only becomes
-equal by joining URIs counts as remote.
+All references are resolved in one pass that is linear in the size of the schema. ``#`` refers to the nearest enclosing
+schema with an ``$id``, or to the root. A reference to an ``$id`` must be spelt like the ``$id``; a reference that only
+becomes equal by resolving URIs counts as remote.
 """
 
 from __future__ import annotations
@@ -20,31 +20,34 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CHAIN", "MAX_EXPANSION", "Graph", "Reference"]
 
 KEYWORDS = ("$ref", "$dynamicRef")
-# Schemas that one value may be checked against, and how many of them may stand behind one another.
+# The maximum number of schemas that one value is validated against, and the maximum length of a chain of them.
 MAX_EXPANSION = 10_000
 MAX_CHAIN = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference: its own path, the schema that holds it, and the index of its target, None if it names no schema."""
+    """A reference: its path, the index of the schema that contains it, and the index of its target.
+
+    ``target`` is None if the reference does not resolve to a schema; ``remote`` if it refers to another document.
+    """
 
     path: Path
     text: str
-    holder: int
+    source: int
     target: int | None
     remote: bool
 
 
 class Graph:
-    """The schemas of a document, and which of them check the same value as another one: in place, or by reference."""
+    """The schemas of a document, and which of them apply to the same value as another one: in place or by reference."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Resolve all references of a schema."""
         self.nodes: list[tuple[Path, Any]] = [((), schema)]
         self.repeated_ids: list[Path] = []
         self._edges: list[list[int]] = []
-        documents = [0]  # of each schema, the one that "#" means in it
+        documents = [0]  # for each schema, the index of the schema that "#" refers to
         ids: dict[str, int] = {}
         anchors: dict[tuple[int, str], int] = {}
         for index, (path, node) in enumerate(self.nodes):
@@ -63,12 +66,12 @@ class Graph:
                 self.nodes.append(((*path, *step), child))
                 documents.append(documents[index])
             self._edges.append(edges)
-        self.references = [*self._resolved(documents, ids, anchors)]
+        self.references = [*self._resolve(documents, ids, anchors)]
         for each in self.references:
             if each.target is not None:
-                self._edges[each.holder].append(each.target)
+                self._edges[each.source].append(each.target)
 
-    def _resolved(
+    def _resolve(
         self, documents: Sequence[int], ids: Mapping[str, int], anchors: Mapping[tuple[int, str], int]
     ) -> Iterator[Reference]:
         indexes = {path: index for index, (path, _) in enumerate(self.nodes)}
@@ -86,26 +89,26 @@ class Graph:
                     target = anchors.get((document, name))
                 else:
                     start, root = self.nodes[document]
-                    found = _pointed(root, name)
+                    found = _find_path(root, name)
                     target = None if found is None else indexes.get((*start, *found))
                 yield Reference((*path, keyword), text, index, target, document is None)
 
     def cycles(self) -> Iterator[Reference]:
-        """References that come back to themselves without going into a value, so that a check would never end."""
+        """References in a cycle that does not descend into a value, so that validation would never end."""
         sources: list[list[int]] = [[] for _ in self.nodes]
         for source, targets in enumerate(self._edges):
             for target in targets:
                 sources[target].append(source)
-        # What leads to a cycle and comes from one stands on one, or between two.
+        # A schema that leads to a cycle and is reached from one is part of a cycle, or between two.
         held = set(range(len(self.nodes))) - set(_order(self._edges, sources)) - set(_order(sources, self._edges))
-        yield from (each for each in self.references if each.holder in held and each.target in held)
+        yield from (each for each in self.references if each.source in held and each.target in held)
 
     def excess(self) -> tuple[Path, str] | None:
-        """Where one value would be checked against too many schemas, or by too long a chain of them, and by how much.
+        """The path and message if one value would be validated against too many schemas, or by too long a chain.
 
-        Both are counted along references and keywords that check the same value. A keyword that keeps account of what
-        was checked (``unevaluatedProperties``, ``unevaluatedItems``) repeats all of it, so the count begins anew for
-        each of them. Call it for a schema without cycles.
+        Both are counted along references and keywords that apply to the same value. ``unevaluatedProperties`` and
+        ``unevaluatedItems`` repeat the validation, so the schemas are counted again for each of them. The schema must
+        have no cycles.
         """
         sources: list[list[int]] = [[] for _ in self.nodes]
         for source, targets in enumerate(self._edges):
@@ -124,16 +127,16 @@ class Graph:
             if chains[index] > MAX_CHAIN:
                 return (
                     path,
-                    f"references check one value by a chain of more than {MAX_CHAIN} schemas; shorten the chain",
+                    f"references must form chains of at most {MAX_CHAIN} schemas per value; shorten the chain",
                 )
             if max(sizes[index], repeated) > MAX_EXPANSION:
-                message = f"references check one value against more than {MAX_EXPANSION} schemas; use fewer references"
+                message = f"a value must be validated against at most {MAX_EXPANSION} schemas; use fewer references"
                 return path, message
         return None
 
 
 def _order(edges: list[list[int]], sources: list[list[int]]) -> Iterator[int]:
-    """The nodes from which no cycle is reached, each after all that it leads to."""
+    """The nodes that do not lead to a cycle, each after all nodes that it leads to."""
     left = [len(targets) for targets in edges]
     ready = [index for index, count in enumerate(left) if not count]
     while ready:
@@ -145,8 +148,8 @@ def _order(edges: list[list[int]], sources: list[list[int]]) -> Iterator[int]:
                 ready.append(source)
 
 
-def _pointed(schema: Any, pointer: str) -> Path | None:
-    """The path to what a JSON Pointer names; None if nothing stands there."""
+def _find_path(schema: Any, pointer: str) -> Path | None:
+    """The path that a JSON Pointer refers to; None if there is nothing."""
     path: Path = ()
     node: Any = schema
     for step in (s.replace("~1", "/").replace("~0", "~") for s in pointer.split("/")[1:]):

@@ -1,6 +1,6 @@
-"""PURE. Schemas that nothing satisfies, as far as that is sure from looking at one schema and its members.
+"""PURE. Schemas that no value satisfies, as far as the keywords of single schemas show it.
 
-Only contradictions that are certain are told: a schema passes that merely nobody could think of a value for.
+Only certain contradictions are reported; a schema without a finding may still be unsatisfiable.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["contradictions"]
 
 _BOUNDS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"),
            ("minProperties", "maxProperties"))  # fmt: skip
-# Which types a keyword says something about; of any other value it says nothing.
+# The types that a keyword applies to; it accepts values of all other types.
 _ABOUT = {"minimum": {"number", "integer"}, "minLength": {"string"}, "minItems": {"array"}, "minProperties": {"object"}}
 
 
 def contradictions(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Where a schema contradicts itself, and how: at its root, and in what it says of members and items.
+    """The contradictions of a schema: at its root, and in the schemas of members and items.
 
-    A member that is forbidden (``false``) is no contradiction, unless it is required.
+    A forbidden member (``false``) is a contradiction only if it is required.
     """
     yield from _walk(schema, (), MAX_DEPTH)
 
@@ -73,8 +73,8 @@ def _values(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Pa
             continue
         values = node[keyword] if keyword == "enum" else [node[keyword]]
         if isinstance(values, list) and not any(type_of(value) in types for value in values):
-            wanted = " or ".join(sorted(types - {"integer"} if "number" in types else types)) or "anything"
-            yield (keyword,), f"no value of {keyword} has type {wanted}, so no value is valid; correct one of the two"
+            allowed = " or ".join(sorted(types - {"integer"} if "number" in types else types)) or "anything"
+            yield (keyword,), f"no value of {keyword} has type {allowed}, so no value is valid; correct one of the two"
 
 
 def _bounds(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Path, str]]:

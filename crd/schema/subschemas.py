@@ -1,4 +1,4 @@
-"""PURE. JSON Schema 2020-12 as a tree: which members of a schema are schemas."""
+"""PURE. JSON Schema 2020-12 as a tree: the members of a schema that are schemas."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ONE = (
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 _SHAPES = {**dict.fromkeys(_ONE, "one"), **dict.fromkeys(_LISTS, "list"), **dict.fromkeys(_MAPS, "map")}
-# Keywords whose schemas judge the very value that the schema around them judges.
+# Keywords whose subschemas apply to the same value as the schema that contains them.
 IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 
 
 def children(schema: Any) -> Iterator[tuple[Path, Any]]:
-    """The schemas that stand directly in a schema, with the way to each, in the order of the document."""
+    """The direct subschemas of a schema, each with its path, in document order."""
     if not isinstance(schema, dict):
         return
     for keyword, value in schema.items():
@@ -41,7 +41,7 @@ def children(schema: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def walk(schema: Any) -> Iterator[tuple[Path, Any]]:
-    """A schema and all schemas in it, with the way to each; the outer ones first."""
+    """A schema and all its subschemas, each with its path; outer schemas first."""
     waiting: list[tuple[Path, Any]] = [((), schema)]
     for path, node in waiting:
         yield path, node
@@ -49,7 +49,7 @@ def walk(schema: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def at(schema: Mapping[str, Any], path: Path) -> Any:
-    """What stands at a path; None if nothing does."""
+    """The value at a path; None if there is none."""
     node: Any = schema
     for step in path:
         inside = isinstance(node, dict) and step in node

@@ -95,17 +95,14 @@ ROWS = [
         of({"pattern": "(?=a)b"}),
         "UnsupportedPattern",
         f"{A}.pattern",
-        (
-            '"(?=a)b" uses look-around, which cannot be matched in linear time; put a second pattern beside it with '
-            "allOf or not"
-        ),
+        ('"(?=a)b" uses look-around, which cannot be matched in linear time; use a second pattern in allOf or not'),
     ),
     (
         of({"patternProperties": {r"(a)\1": {}}}),
         "UnsupportedPattern",
         rf"{A}.patternProperties.(a)\1",
         (
-            r'"(a)\1" uses a backreference, which cannot be matched in linear time; write the alternatives out or '
+            r'"(a)\1" uses a backreference, which cannot be matched in linear time; list the alternatives or '
             "check it in the backend"
         ),
     ),
@@ -114,8 +111,8 @@ ROWS = [
         "PatternTooLarge",
         f"{A}.pattern",
         (
-            '"^(a{1000}){1000}$" needs more than 2048 KiB once compiled; bound the length with maxLength instead of '
-            "{n,m}, or shorten it"
+            '"^(a{1000}){1000}$" needs more than 2048 KiB when compiled; limit the length with maxLength instead of '
+            "{n,m} or shorten the pattern"
         ),
     ),
     (
@@ -134,7 +131,7 @@ ROWS = [
         },
         "SchemaTooLarge",
         "",
-        "references check one value against more than 10000 schemas; use fewer references",
+        "a value must be validated against at most 10000 schemas; use fewer references",
     ),
     (
         of({"type": "integer", "minimum": 2, "maximum": 1}),

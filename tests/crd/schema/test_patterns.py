@@ -134,8 +134,7 @@ def test_real_patterns_are_accepted_and_match(name: str) -> None:
 @pytest.mark.parametrize("pattern", ["(?=a)b", "(?!a)b", "(?<=a)b", "(?<!a)b"])
 def test_look_around_is_refused(pattern: str) -> None:
     message = (
-        f'"{pattern}" uses look-around, which cannot be matched in linear time; put a second pattern beside it with '
-        "allOf or not"
+        f'"{pattern}" uses look-around, which cannot be matched in linear time; use a second pattern in allOf or not'
     )
 
     assert told(pattern) == [("properties.p0.pattern", Reason.UNSUPPORTED_PATTERN, message)]
@@ -173,13 +172,13 @@ def test_what_only_one_of_the_two_engines_takes_is_refused(monkeypatch: pytest.M
 
 
 DIGITS = r"\d" * 65
-SMALLER = "bound the length with maxLength instead of {n,m}, or shorten it"
+SMALLER = "limit the length with maxLength instead of {n,m} or shorten the pattern"
 
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        (r"\p{L}{1,5000}", rf'"\p{{L}}{{1,5000}}" needs more than 2048 KiB once compiled; {SMALLER}'),
+        (r"\p{L}{1,5000}", rf'"\p{{L}}{{1,5000}}" needs more than 2048 KiB when compiled; {SMALLER}'),
         ("a" * 2049, f'"{"a" * 79}…" must have at most 2048 characters, got 2049; shorten it'),
         (
             DIGITS,
@@ -242,7 +241,7 @@ def test_eight_large_patterns_are_allowed() -> None:
             "",
             Reason.PATTERN_TOO_LARGE,
             (
-                "the schema must have at most 8 patterns that need more than 64 KiB once compiled; "
+                "the schema must have at most 8 patterns that need more than 64 KiB when compiled; "
                 f'{SMALLER}: "[^<>]{{509}}"'
             ),
         )

@@ -108,8 +108,8 @@ def test_what_is_checked_quickly_is_not_an_excess(schema: dict[str, Any]) -> Non
     assert Graph(schema).excess() is None
 
 
-EXPANDS = f"references check one value against more than {MAX_EXPANSION} schemas; use fewer references"
-CHAINS = f"references check one value by a chain of more than {MAX_CHAIN} schemas; shorten the chain"
+EXPANDS = f"a value must be validated against at most {MAX_EXPANSION} schemas; use fewer references"
+CHAINS = f"references must form chains of at most {MAX_CHAIN} schemas per value; shorten the chain"
 
 
 @pytest.mark.parametrize(
