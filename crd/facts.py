@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from crd.ref import Kind
 
@@ -42,11 +42,10 @@ class Space(StrEnum):
     __hash__ = str.__hash__  # see Kind
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Claim:
+class Claim(NamedTuple):
     """A value under which an object is to be served; unique per server within its space.
 
-    The value of a REST path is ``METHOD /path``, because all REST paths of a server share one router.
+    The value of a REST path is ``METHOD /path``, because all REST paths of a server share one router. A tuple as a `Ref`.
     """
 
     space: Space

@@ -26,18 +26,18 @@ NAMED = 3
 _NOUNS = ("tool", "prompt", "resource")
 
 
-def preview(snapshot: Snapshot, change: Change) -> Iterator[str]:
+def preview(after: Snapshot, change: Change) -> Iterator[str]:
     """Lines about changes of names or servers; nothing for a change that leaves them as they are.
 
-    ``snapshot`` contains the other objects; it may contain the old state of the changed object.
+    ``after`` contains the other objects and the new state of the changed object.
     """
     old = change.old.fact if change.old is not None else None
     new = change.new.fact if change.new is not None else None
     if isinstance(new, ServerFact):
         if not isinstance(old, ServerFact) or _selection(old) != _selection(new):
-            yield from _serving(snapshot.put(new), change.ref)
+            yield from _serving(after, change.ref)
     elif isinstance(old, MemberFact) or isinstance(new, MemberFact):
-        yield from _served(snapshot, change.ref, old, new)
+        yield from _served(after, change.ref, old, new)
 
 
 def _selection(server: ServerFact) -> tuple[object, ...]:
@@ -54,8 +54,7 @@ def _served(snapshot: Snapshot, ref: Ref, old: Fact | None, new: Fact | None) ->
     if isinstance(new, MemberFact) and after:
         claims = old.claims if isinstance(old, MemberFact) else ()
         if before != after or claims != new.claims:
-            whole = snapshot.put(new)
-            named = [f"{server.key} ({_describe_contents(whole, server)})" for server in after[:NAMED]]
+            named = [f"{server.key} ({_describe_contents(snapshot, server)})" for server in after[:NAMED]]
             yield f"{ref} is served by {_join([*named, *_rest(after)])}"
     lost = [server for server in before if server not in after]
     if lost:

@@ -44,6 +44,7 @@ __all__ = [
     "judge",
     "judge_object",
     "judge_relations",
+    "place",
     "relations",
     "standing",
     "survey",
@@ -110,7 +111,7 @@ def judge(snapshot: Snapshot, change: Change) -> Verdict:
     A deletion never yields errors. ``snapshot`` contains the other objects; the state of the changed object in it is
     ignored in favour of ``change.old``.
     """
-    return judge_relations(snapshot, change, judge_object(change))
+    return judge_relations(place(snapshot, change), change, judge_object(change))
 
 
 def judge_object(change: Change) -> ObjectFindings:
@@ -124,10 +125,18 @@ def judge_object(change: Change) -> ObjectFindings:
     return ObjectFindings(own, former, step, schemas.breaks(change.old, change.new))
 
 
-def judge_relations(snapshot: Snapshot, change: Change, of_object: ObjectFindings) -> Verdict:
-    """The part of `judge` that depends on other objects. It reads only the facts of the changed object."""
+def place(snapshot: Snapshot, change: Change) -> tuple[Snapshot, Snapshot]:
+    """The snapshot with the changed object as it was, and as it will be."""
     before = _placed(snapshot, change.ref, change.old)
-    after = _placed(before, change.ref, change.new)
+    return before, _placed(before, change.ref, change.new)
+
+
+def judge_relations(placed: tuple[Snapshot, Snapshot], change: Change, of_object: ObjectFindings) -> Verdict:
+    """The part of `judge` that depends on other objects, by a snapshot as `place` gives it.
+
+    Of the changed object itself it reads no more than facts.
+    """
+    before, after = placed
     touched = _touched(after, change.new)
     if not _keeps_labels(change):
         touched |= _touched(before, change.old)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 __all__ = ["GROUP", "VERSION", "Kind", "Ref"]
 
@@ -32,9 +32,11 @@ class Kind(StrEnum):
         return f"{self.value.lower()}s"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Ref:
-    """A reference to an object. Orders by kind, namespace and name; prints as ``MCPTool shop/a``."""
+class Ref(NamedTuple):
+    """A reference to an object. Orders by kind, namespace and name; prints as ``MCPTool shop/a``.
+
+    A tuple, because indexes hash and compare millions of them, which a tuple does without running Python code.
+    """
 
     kind: Kind
     namespace: str

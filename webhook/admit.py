@@ -6,7 +6,7 @@ run in another process; `decide` compares what it made with the other objects, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jsonpatch
@@ -53,11 +53,12 @@ class JudgedObject:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to answer about a change."""
+    """What to answer about a change. ``after`` is the snapshot that it was judged by, with the object as it will be."""
 
     change: Change
     verdict: Verdict
     warnings: tuple[str, ...]
+    after: Snapshot = field(repr=False)
 
     @property
     def allowed(self) -> bool:
@@ -109,14 +110,15 @@ def without_manifests(judged: JudgedObject) -> JudgedObject:
 def decide(snapshot: Snapshot, alternatives: Iterable[MemberFact | ServerFact], judged: JudgedObject) -> Decision:
     """Judge the change beside the other objects: as the snapshot has them, and in each state they may also have."""
     change = judged.change
-    verdict = integrity.judge_relations(snapshot, change, judged.findings)
+    placed = integrity.place(snapshot, change)
+    verdict = integrity.judge_relations(placed, change, judged.findings)
     for fact in alternatives:
         if verdict.allowed and fact.ref != change.ref and _may_clash(fact, change):
-            other = integrity.judge_relations(snapshot.put(fact), change, judged.findings)
+            other = integrity.judge_relations(integrity.place(snapshot.put(fact), change), change, judged.findings)
             verdict = verdict if other.allowed else other
-    extra = (*judged.warnings, *(impact.preview(snapshot, change) if verdict.allowed else ()))
+    extra = (*judged.warnings, *(impact.preview(placed[1], change) if verdict.allowed else ()))
     lines = (*map(str, verdict.warnings), *extra)
-    return Decision(change, verdict, tuple(_cut(line) for line in dict.fromkeys(lines)))
+    return Decision(change, verdict, tuple(_cut(line) for line in dict.fromkeys(lines)), placed[1])
 
 
 def with_findings(decision: Decision, further: Iterable[Finding]) -> Decision:
@@ -152,7 +154,7 @@ def preview_deletion(snapshot: Snapshot, ref: Ref) -> tuple[str, ...]:
     fact: Any = snapshot.get(ref)
     if fact is None:
         return ()
-    return tuple(map(_cut, impact.preview(snapshot, Change(ref, Object(ref, {}, None, fact), None))))
+    return tuple(map(_cut, impact.preview(snapshot.drop(ref), Change(ref, Object(ref, {}, None, fact), None))))
 
 
 def defaulting_patch(review: Review) -> list[dict[str, Any]]:

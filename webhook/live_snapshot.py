@@ -85,8 +85,8 @@ class LiveSnapshot:
         found = (self._alternatives.get(where) for where in ("", namespace))
         return [fact for by_ref in found if by_ref for facts in by_ref.values() for fact in facts]
 
-    def expect(self, change: Change) -> None:
-        """This write was admitted."""
+    def expect(self, change: Change, placed: tuple[Snapshot, Snapshot] | None = None) -> None:
+        """This write was admitted. ``placed`` is `current` without and with it, where that is known already."""
         entry = intent.of(change, self._monotonic())
         if change.new is None or change.new.fact is None or entry is None:
             return
@@ -94,10 +94,14 @@ class LiveSnapshot:
         pending = self._pending.pop(ref, [])
         if not pending:
             self._shown[ref] = self._snapshot.get(ref)
+            if self._shown[ref] is None and placed is not None and placed[0] is self._snapshot:
+                # The common case, a new object: the snapshot with it was made to judge it.
+                self._pending[ref] = [_Pending(change.new.fact, entry)]
+                self._snapshot = placed[1]
+                return
         # A retry of the same write takes the place of the former one; others may land before it.
-        self._settle(
-            ref, [*(one for one in pending if not _repeats(one.intent, entry)), _Pending(change.new.fact, entry)]
-        )
+        others = [one for one in pending if not _repeats(one.intent, entry)]
+        self._settle(ref, [*others, _Pending(change.new.fact, entry)])
 
     def note_stored(self, ref: Ref, uid: str, resource_version: str) -> None:
         """An object of this uid is stored at this version, as a review of its deletion says."""

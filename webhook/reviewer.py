@@ -78,7 +78,7 @@ class Reviewer:
             else:
                 break
         if not dry_run:
-            live.expect(change)
+            live.expect(change, (snapshot, decision.after))
         return decision
 
     def note_deletion(self, asked: Review) -> tuple[str, ...]:

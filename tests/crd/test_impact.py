@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crd import impact, manifest
+from crd import impact, integrity, manifest
 from crd.integrity import Change
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
@@ -39,7 +39,8 @@ def told(old: manifest.Object | None, new: manifest.Object | None, *others: mani
     known = new or old
     assert known is not None
     snapshot = Snapshot.of(item.fact for item in (*others, *([old] if old else [])) if item.fact)
-    return list(impact.preview(snapshot, Change(known.ref, old, new)))
+    change = Change(known.ref, old, new)
+    return list(impact.preview(integrity.place(snapshot, change)[1], change))
 
 
 ONE = "1 tool, catalog 1 KiB of 900"

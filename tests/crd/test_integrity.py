@@ -405,4 +405,6 @@ def test_the_findings_of_an_object_cross_a_process_border_and_give_the_same_verd
 
     verdict = integrity.judge(known, change)
     assert {finding.reason for finding in verdict} >= {Reason.INVALID_SCHEMA}
-    assert list(map(repr, integrity.judge_relations(known, facts, crossed))) == list(map(repr, verdict))
+    assert list(map(repr, integrity.judge_relations(integrity.place(known, facts), facts, crossed))) == list(
+        map(repr, verdict)
+    )
