@@ -45,7 +45,8 @@ class Space(StrEnum):
 class Claim(NamedTuple):
     """A value under which an object is to be served; unique per server within its space.
 
-    The value of a REST path is ``METHOD /path``, because all REST paths of a server share one router. A tuple as a `Ref`.
+    The value of a REST path is ``METHOD /path``, because all REST paths of a server share one router. It is a tuple
+    for the reason that a `Ref` is one.
     """
 
     space: Space

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Change",
     "ObjectFindings",
+    "find_own",
     "judge",
     "judge_object",
     "judge_relations",
@@ -114,11 +115,11 @@ def judge(snapshot: Snapshot, change: Change) -> Verdict:
     return judge_relations(place(snapshot, change), change, judge_object(change))
 
 
-def judge_object(change: Change) -> ObjectFindings:
-    """The part of `judge` that depends only on the object."""
-    own = (*_own(change.new),)
+def judge_object(change: Change, own: tuple[Finding, ...] | None = None) -> ObjectFindings:
+    """The part of `judge` that depends only on the object. ``own`` are the results of `find_own`, if known."""
+    own = (*find_own(change.new),) if own is None else own
     # The old faults are needed for comparison only; for a server they also determine which relations are reported.
-    former = (*_own(change.old),) if own or change.ref.kind is Kind.SERVER else ()
+    former = (*find_own(change.old),) if own or change.ref.kind is Kind.SERVER else ()
     if change.old is None or change.new is None:
         return ObjectFindings(own, former, (), ())
     step = (*changes.immutable_fields(change.old, change.new),)
@@ -169,7 +170,7 @@ def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
 def standing(snapshot: Snapshot, item: Object) -> Verdict:
     """All faults of a stored object: its own, and the conflicts that it loses."""
     related = relations(snapshot, item.fact) if item.fact is not None else ()
-    return Verdict.of(_together(_own(item), related)).first()
+    return Verdict.of(_together(find_own(item), related)).first()
 
 
 def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
@@ -197,7 +198,7 @@ def _placed(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:
     return snapshot.put(item.fact) if item is not None and item.fact is not None else snapshot.drop(ref)
 
 
-def _own(item: Object | None) -> Iterator[Finding]:
+def find_own(item: Object | None) -> Iterator[Finding]:
     """The faults of an object by itself, up to the limit."""
     if item is None:
         return iter(())

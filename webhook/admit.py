@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from crd.facts import MemberFact, ServerFact
     from crd.snapshot import Snapshot
+    from webhook.object_cache import ObjectCache
     from webhook.review import Review
 
 __all__ = [
@@ -90,15 +91,15 @@ class Decision:
         return {**notes, "related": ", ".join(others)} if others else notes
 
 
-def judge_object(review: Review) -> JudgedObject:
+def judge_object(review: Review, cache: ObjectCache) -> JudgedObject:
     """Judge the object without any other. Raises ValueError if the review is not about a named object of our kinds."""
-    new = manifest.decode(review.new) if review.new is not None else None
-    old = manifest.decode(review.old) if review.old is not None else None
+    new, own = cache.judge(review.new) if review.new is not None else (None, ())
+    old = cache.decode(review.old) if review.old is not None else None
     known = new or old
     if known is None:
         raise ValueError("the review holds neither object nor oldObject")
     change = Change(known.ref, old, new)
-    return JudgedObject(change, integrity.judge_object(change), (*_lost_fields(new),))
+    return JudgedObject(change, integrity.judge_object(change, own), (*_lost_fields(new),))
 
 
 def without_manifests(judged: JudgedObject) -> JudgedObject:

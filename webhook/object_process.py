@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from webhook import admit, review
+from webhook.object_cache import ObjectCache
 
 if TYPE_CHECKING:
     from webhook.admit import JudgedObject
@@ -36,7 +37,11 @@ def answer(body: bytes) -> tuple[Review, JudgedObject | None] | str:
     """The review without its objects, and its object's judgement, if it needs one; or what makes the body unfit."""
     try:
         asked = review.parse(body)
-        judged = None if admit.is_being_deleted(asked) else admit.without_manifests(admit.judge_object(asked))
+        judged = (
+            None
+            if admit.is_being_deleted(asked)
+            else admit.without_manifests(admit.judge_object(asked, ObjectCache(0)))
+        )
     except ValueError as error:
         return str(error)
     return replace(asked, new=None, old=None), judged

@@ -18,6 +18,7 @@ from aiohttp import web
 from certs import paths
 from webhook import admit, review
 from webhook.ledger import LedgerError
+from webhook.object_cache import ObjectCache
 from webhook.object_processes import ExceededError, QueueFullError, is_small
 from webhook.review import Operation
 
@@ -65,6 +66,7 @@ class Hook:
         self._draining = draining
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._cache = ObjectCache()
         self._paths: dict[str, Callable[[web.BaseRequest, bytes], Awaitable[tuple[int, bytes]]]] = {
             paths.VALIDATE_PATH: self._validate,
             paths.MUTATE_PATH: self._mutate,
@@ -163,7 +165,7 @@ class Hook:
     async def _judge(self, asked: Review | None, body: bytes, deadline: float) -> tuple[int, bytes]:
         """Judge a review that was parsed here, being small, or let another process parse it and judge its object."""
         if asked is not None:
-            judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked)
+            judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache)
         else:
             async with asyncio.timeout_at(deadline):
                 asked, judged = await self._processes.judge(body)

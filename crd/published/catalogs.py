@@ -96,7 +96,8 @@ def weight(spec: Any) -> int:
     The spec is compressed alone, with a dictionary of words that most entries contain, so that the sum over all members
     of a server approximates the size of the compressed catalog.
     """
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=_WORDS)
+    # A small window: the default takes 256 KiB of memory, whose allocation costs more than the compression.
+    packer = zlib.compressobj(6, zlib.DEFLATED, -12, 5, zdict=_WORDS)
     return len(packer.compress(orjson.dumps(spec, option=orjson.OPT_NON_STR_KEYS)) + packer.flush())
 
 

@@ -97,7 +97,7 @@ class Replicas:
         command = (sys.executable, "-m", "cli", "webhook", *options, "--name", "127.0.0.1", "--drain-seconds", "0.1")
         self.processes = [
             subprocess.Popen(
-                (*command, "--port", str(port), "--health-port", str(health)),
+                (*command, "--port", str(port), "--health-port", str(health), "--next-port", str(free_port())),
                 cwd=ROOT,
             )
             for port, health in zip(self.behind, self.health, strict=True)
@@ -216,7 +216,7 @@ def main() -> int:
         try:
             installation.until("both replicas are ready", lambda: all(map(is_ready, replicas.health)), 60)
             validating, _ = registration.configurations(
-                UrlTarget(f"https://127.0.0.1:{replicas.port}"),
+                UrlTarget(f"https://127.0.0.1:{replicas.port}", f"https://127.0.0.1:{replicas.port}"),
                 authority.bundle(ca, now),
                 failure_policy="Fail",
                 namespace=HOME,

@@ -14,6 +14,7 @@ from webhook import admit, review, watches
 from webhook.admit import Decision
 from webhook.ledger import Ledgers
 from webhook.live_snapshot import LiveSnapshot
+from webhook.object_cache import ObjectCache
 from webhook.reader import Reader
 from webhook.reviewer import Reviewer
 
@@ -55,7 +56,7 @@ class Replica:
         operation = review.Operation.UPDATE if old else review.Operation.CREATE
         asked = review.Review("u", operation, new["kind"], "shop", new["metadata"]["name"], new, old)
         deadline = asyncio.get_running_loop().time() + seconds
-        return await self.reviewer.validate(admit.judge_object(asked), deadline, dry_run=dry_run)
+        return await self.reviewer.validate(admit.judge_object(asked, ObjectCache()), deadline, dry_run=dry_run)
 
     async def delete(self, old: dict[str, Any], *, dry_run: bool = False) -> tuple[str, ...]:
         ref = manifest.decode(old).ref

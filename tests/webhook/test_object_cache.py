@@ -1,0 +1,78 @@
+"""The same content is decoded and judged once, whatever the API server wrote into its metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd import integrity, manifest
+from webhook.object_cache import ObjectCache
+
+decode = manifest.decode
+
+
+def tool(name: str = "a", *, served: str = "get", **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPTool",
+        "metadata": {"name": name, "namespace": "shop", **metadata},
+        "spec": {"name": served, "service": {"name": "orders", "port": 80}, "inputSchema": {"type": "array"}},
+    }
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names: list[str] = []
+
+    def count(raw: Any) -> manifest.Object:
+        names.append((raw["metadata"] or {}).get("name", ""))
+        return decode(raw)
+
+    monkeypatch.setattr("webhook.object_cache.manifest.decode", count)
+    return names
+
+
+def test_a_dry_run_and_the_change_itself_are_decoded_once(decoded: list[str]) -> None:
+    cache = ObjectCache()
+    stored = tool(uid="u", resourceVersion="5", creationTimestamp="2026-01-01T00:00:00Z", generation=3)
+
+    first, findings = cache.judge(tool())
+    again, same = cache.judge(stored)
+
+    assert decoded == ["a"]
+    assert findings == same == tuple(integrity.find_own(first))
+    assert [finding.reason for finding in findings if finding.level == "error"] == ["InvalidSchema"]
+    assert again == decode(stored)
+    assert again.metadata["resourceVersion"] == "5"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [tool("b"), tool(served="put"), tool(labels={"a": "b"}), tool(annotations={"a": "b"}), tool(namespace="else")],
+)
+def test_other_content_is_another_object(decoded: list[str], other: Any) -> None:
+    cache = ObjectCache()
+    cache.judge(tool())
+
+    assert cache.decode(other) == decode(other)
+    assert len(decoded) == 2
+
+
+def test_what_was_used_last_is_kept(decoded: list[str]) -> None:
+    cache = ObjectCache(600)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        cache.decode(tool(name))
+
+    assert decoded == ["a", "b", "c", "b"]
+
+
+def test_what_cannot_be_read_is_kept_as_well(decoded: list[str]) -> None:
+    cache = ObjectCache()
+    broken = {**tool(), "spec": 7}
+
+    assert cache.decode(broken) == cache.decode(broken)
+    assert cache.decode(broken).problems
+    assert decoded == ["a"]
+    with pytest.raises(ValueError, match="not a named object"):
+        cache.decode({**tool(), "metadata": None})
