@@ -54,7 +54,9 @@ class ServerView:
             weight += member.weight
             counts[member.ref.kind] += 1
         tools, prompts, resources = counts.values()
-        claims = HashTrieMap({claim: tuple(sorted(refs)) for claim, refs in claimants.items()})
+        claims: HashTrieMap[Claim, tuple[Ref, ...]] = HashTrieMap(
+            (claim, tuple(sorted(refs))) for claim, refs in claimants.items()
+        )
         return cls(ref, refs, claims, weight, (tools, prompts, resources))
 
     def count(self, kind: Kind) -> int:

@@ -45,6 +45,11 @@ class Metrics:
             "Judgements that were ended because they took too long or too much memory.",
             registry=self.registry,
         )
+        self.slow = Counter(
+            "mcp_operator_admission_slow",
+            "Slow judgements on the event loop, after each of which other processes judge the namespace for 10 s.",
+            registry=self.registry,
+        )
         self.panics = Counter(
             "mcp_operator_admission_panics", "Reviews that met a bug of ours.", registry=self.registry
         )

@@ -56,11 +56,14 @@ class ObjectCache:
 
     def _find(self, raw: Mapping[str, Any]) -> tuple[_Entry, Object]:
         metadata = raw.get("metadata")
-        if not isinstance(metadata, dict):
+        metadata = metadata if isinstance(metadata, dict) else {}
+        stable = {key: value for key, value in metadata.items() if key not in VOLATILE}
+        try:
+            content = orjson.dumps({**raw, "metadata": stable or raw.get("metadata"), "status": None})
+        except orjson.JSONEncodeError:
+            # Nested too deeply to be written, so it will be refused.
             item = manifest.decode(raw)
             return _Entry(item, 0), item
-        stable = {key: value for key, value in metadata.items() if key not in VOLATILE}
-        content = orjson.dumps({**raw, "metadata": stable, "status": None})
         key = hashlib.blake2b(content, digest_size=16).digest()
         entry = self._entries.get(key)
         if entry is None:

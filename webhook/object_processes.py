@@ -31,14 +31,19 @@ __all__ = ["ExceededError", "ObjectProcesses", "QueueFullError", "is_small"]
 
 logger = logging.getLogger(__name__)
 
-# What is judged on the event loop: measured in bytes of the body, where some words stand for the work they cause.
+# What is judged on the event loop, in bytes of the body. Some words cost more than their bytes: each counts as so many.
 SMALL = 32 * 1024
 COSTLY = {b'"pattern': 2048, b'"$ref"': 1024, b'"anyOf"': 1024, b'"oneOf"': 1024, b'"allOf"': 1024}
+# So do Unicode classes within patterns, and each repetition in a counted one.
+UNICODE_CLASS = 8192
+REPETITION = 64
 # Seconds by the clock. By the time that the process computes, the bound is lower: `object_process.CPU_SECONDS`.
 WALL_SECONDS = 2.0
 START_SECONDS = 30.0
-QUEUE = 32
-QUEUE_OF_NAMESPACE = 8
+QUEUE = 64
+QUEUE_OF_NAMESPACE = 16
+_COUNTED = re.compile(rb"\{(?:\d{1,7},)?(\d{2,7})\}")
+_UNICODE = re.compile(rb"\\\\[pP]")
 _NAMESPACE = re.compile(rb'"namespace": ?"([a-z0-9-]{1,63})"')
 _MODULE = "webhook.object_process"
 _HOME = Path(__file__).parents[1]
@@ -59,8 +64,15 @@ class _Job:
 
 
 def is_small(body: bytes) -> bool:
-    """Whether a review is judged at once on the event loop."""
-    return len(body) <= SMALL and len(body) + sum(body.count(word) * work for word, work in COSTLY.items()) <= SMALL
+    """Whether a review may be judged on the event loop. A cheap guess: what is slow all the same is found out later."""
+    weight = len(body)
+    if weight > SMALL:
+        return False
+    weight += sum(body.count(word) * work for word, work in COSTLY.items())
+    if b'"pattern' in body:
+        weight += sum(min(int(count), SMALL) * REPETITION for count in _COUNTED.findall(body))
+        weight += len(_UNICODE.findall(body)) * UNICODE_CLASS
+    return weight <= SMALL
 
 
 class ObjectProcesses:

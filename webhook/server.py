@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
+from collections import OrderedDict
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,10 @@ BODY_LIMIT = 7 * 1024 * 1024
 DEFAULT_TIMEOUT = 5.0
 MARGIN = 0.3
 MAX_IN_FLIGHT = 128
+# A namespace of which one object took this much CPU time on the event loop is judged in other processes for a while.
+SLOW_CPU_SECONDS = 0.005
+SLOW_FOR_SECONDS = 10.0
+SLOW_NAMESPACES = 1024
 _DELETE = re.compile(rb'"operation": ?"DELETE"')
 _UID = re.compile(rb'"uid": ?"([^"\\]{1,253})"')
 
@@ -67,6 +73,7 @@ class Hook:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._cache = ObjectCache()
+        self._slow: OrderedDict[str, float] = OrderedDict()
         self._paths: dict[str, Callable[[web.BaseRequest, bytes], Awaitable[tuple[int, bytes]]]] = {
             paths.VALIDATE_PATH: self._validate,
             paths.MUTATE_PATH: self._mutate,
@@ -163,9 +170,12 @@ class Hook:
             self.metrics.in_flight.set(self._in_flight)
 
     async def _judge(self, asked: Review | None, body: bytes, deadline: float) -> tuple[int, bytes]:
-        """Judge a review that was parsed here, being small, or let another process parse it and judge its object."""
-        if asked is not None:
+        """Judge a review that was parsed, being small, or let another process parse it and judge its object."""
+        if asked is not None and not self._is_slow(asked.namespace):
+            started = time.thread_time()
             judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache)
+            if time.thread_time() - started > SLOW_CPU_SECONDS:
+                self._note_slow(asked.namespace)
         else:
             async with asyncio.timeout_at(deadline):
                 asked, judged = await self._processes.judge(body)
@@ -177,6 +187,17 @@ class Hook:
         for finding in decision.verdict:
             self.metrics.count_finding(asked.kind, finding.reason, finding.level)
         return 200, answer(asked.uid, decision)
+
+    def _is_slow(self, namespace: str) -> bool:
+        return bool(self._slow) and self._slow.get(namespace, 0.0) > asyncio.get_running_loop().time()
+
+    def _note_slow(self, namespace: str) -> None:
+        """Few objects take long, but who sends one may send many: they wait for one another, and for no one else."""
+        self.metrics.slow.inc()
+        self._slow.pop(namespace, None)
+        self._slow[namespace] = asyncio.get_running_loop().time() + SLOW_FOR_SECONDS
+        if len(self._slow) > SLOW_NAMESPACES:
+            self._slow.popitem(last=False)
 
 
 def answer(uid: str, decision: Decision) -> bytes:

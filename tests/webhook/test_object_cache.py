@@ -74,5 +74,9 @@ def test_what_cannot_be_read_is_kept_as_well(decoded: list[str]) -> None:
     assert cache.decode(broken) == cache.decode(broken)
     assert cache.decode(broken).problems
     assert decoded == ["a"]
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    assert cache.decode({**tool(), "spec": deep}).problems
     with pytest.raises(ValueError, match="not a named object"):
         cache.decode({**tool(), "metadata": None})

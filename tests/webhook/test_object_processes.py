@@ -81,6 +81,11 @@ def test_size_and_what_is_costly_make_an_object_large() -> None:
     assert is_small(b"x" * SMALL)
     assert not is_small(b"x" * (SMALL + 1))
     assert not is_small(b'"pattern":' * 20)
+    # As JSON writes them: ^[a-z]{0,61}$, a{9999} and \p{L}.
+    names = b'{"pattern": "^[a-z]{0,61}$"}'
+    assert is_small(names)
+    assert not is_small(b'{"pattern": "a{9999}"}')
+    assert not is_small(names + b'"\\\\p{L}"' * 4)
 
 
 def test_the_answer_of_a_process_holds_no_manifest() -> None:
@@ -139,22 +144,22 @@ async def test_a_process_that_exceeds_its_bounds_is_replaced_and_the_next_ones_g
 
 async def test_the_queue_has_a_limit_and_namespaces_take_turns() -> None:
     processes = ObjectProcesses(1, command=(sys.executable, "-c", FAKE))
-    flood = [asyncio.create_task(processes.judge(body(f"f{number}", "flood"))) for number in range(9)]
+    flood = [asyncio.create_task(processes.judge(body(f"f{number}", "flood"))) for number in range(17)]
     await asyncio.sleep(0)
     plain = asyncio.create_task(processes.judge(body("plain", "shop")))
-    others = [asyncio.create_task(processes.judge(body("x", f"ns-{number}"))) for number in range(24)]
+    others = [asyncio.create_task(processes.judge(body("x", f"ns-{number}"))) for number in range(48)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFullError, match="try again"):
-        await flood[8]
+        await flood[16]
     with pytest.raises(QueueFullError):
-        await others[23]
+        await others[47]
     order: list[str] = []
-    for task in (*flood[1:8], plain):
+    for task in (*flood[1:16], plain):
         task.add_done_callback(lambda done: order.append(name_of(done.result())))
     flood[0].cancel()
 
     processes.start()
-    await asyncio.gather(*flood[1:8], plain, *others[:23], return_exceptions=False)
+    await asyncio.gather(*flood[1:16], plain, *others[:47], return_exceptions=False)
     await processes.stop()
 
     assert order.index("plain") <= 1

@@ -203,11 +203,11 @@ async def test_a_full_queue_is_a_refusal_and_waiting_has_an_end(hook_client: Any
     hook = Hook(replica.reviewer, ObjectProcesses(1), Metrics(), unready=lambda: None, draining=lambda: False)
     client = await hook_client(hook)
 
-    answers = await asyncio.gather(*(client.post("/validate?timeout=0.4s", json=large_body()) for _ in range(9)))
+    answers = await asyncio.gather(*(client.post("/validate?timeout=0.4s", json=large_body()) for _ in range(17)))
 
     responses = [(await answer.json())["response"] for answer in answers]
-    assert sorted(answer.status for answer in answers) == [200] + [504] * 8
-    assert sorted(response["status"]["code"] for response in responses) == [429] + [504] * 8
+    assert sorted(answer.status for answer in answers) == [200] + [504] * 16
+    assert sorted(response["status"]["code"] for response in responses) == [429] + [504] * 16
     assert {response["uid"] for response in responses} == {"u-9"}
 
 
@@ -225,3 +225,43 @@ async def test_a_judgement_past_its_bounds_is_a_failure_that_is_counted_elsewher
     response = (await answer.json())["response"]
     assert (answer.status, response["uid"], response["allowed"]) == (500, "u-9", False)
     assert "make it smaller" in response["status"]["message"]
+
+
+async def test_a_namespace_with_a_slow_object_is_judged_elsewhere_for_a_while(
+    hook_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[bytes] = []
+
+    class Recording:
+        async def judge(self, body: bytes) -> Any:
+            judged.append(body)
+            return object_process.answer(body)
+
+    replica = Replica(Api(server()), server())
+    hook = Hook(replica.reviewer, Recording(), Metrics(), unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
+    client = await hook_client(hook)
+    cpu = iter([0.0, 0.006, 1.0, 1.0])
+    monkeypatch.setattr("webhook.server.time.thread_time", lambda: next(cpu))
+
+    async def ask(name: str, namespace: str) -> None:
+        new = tool(name, name.replace("-", "_"))
+        new["metadata"]["namespace"] = namespace
+        request = {
+            "uid": "u",
+            "kind": {"kind": "MCPTool"},
+            "operation": "CREATE",
+            "namespace": namespace,
+            "object": new,
+        }
+        body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+        assert (await (await client.post("/validate", json=body)).json())["response"]["allowed"]
+
+    await ask("slow", "one")
+    await ask("next", "one")
+    await ask("other", "two")
+    assert [b"next" in body for body in judged] == [True]
+
+    hook._slow["one"] = 0.0
+    cpu = iter([0.0, 0.0])
+    await ask("later", "one")
+    assert len(judged) == 1
