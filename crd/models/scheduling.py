@@ -122,7 +122,7 @@ class PreferredPods(Model):
 
 
 class PodAffinity(Model):
-    """Other pods to be placed near, or away from."""
+    """Other pods to co-locate with, or to avoid."""
 
     required_during_scheduling_ignored_during_execution: Annotated[tuple[PodTerm, ...], Field(max_length=16)] = Field(
         (), description="Required terms.", json_schema_extra=ATOMIC
@@ -136,8 +136,8 @@ class Affinity(Model):
     """Node and pod affinity (core/v1 Affinity)."""
 
     node_affinity: NodeAffinity | None = Field(None, description="Node affinity.")
-    pod_affinity: PodAffinity | None = Field(None, description="Pods to be placed near.")
-    pod_anti_affinity: PodAffinity | None = Field(None, description="Pods to be placed away from.")
+    pod_affinity: PodAffinity | None = Field(None, description="Pods to co-locate with.")
+    pod_anti_affinity: PodAffinity | None = Field(None, description="Pods to avoid.")
 
 
 class TopologySpreadConstraint(Model):

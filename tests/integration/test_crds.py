@@ -116,10 +116,10 @@ def test_all_kinds_are_listed_by_category_and_short_name(cluster: Cluster) -> No
 @pytest.mark.parametrize(
     ("field", "words"),
     [
-        ("mcpserver.spec.sessions.mode", "any pod serves any session"),
-        ("mcpserver.spec.podTemplate.affinity.podAntiAffinity", "Far from which pods."),
-        ("mcptool.spec.http.pagination.nextPointer", "into the whole reply to the next cursor"),
-        ("mcptool.spec.headersFrom.secretKeyRef.key", "Key in it."),
+        ("mcpserver.spec.sessions.mode", "every pod can serve every session"),
+        ("mcpserver.spec.podTemplate.affinity.podAntiAffinity", "Pods to avoid."),
+        ("mcptool.spec.http.pagination.nextPointer", "to the next cursor in the complete reply"),
+        ("mcptool.spec.headersFrom.secretKeyRef.key", "Key in the Secret or ConfigMap."),
         ("mcpprompt.spec.messages.resource.uri", "URI of a resource that the same server serves."),
         ("mcpresource.spec.uriTemplate", "its variables are the arguments of the mapping"),
     ],
