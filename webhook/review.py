@@ -18,7 +18,7 @@ API_VERSION = "admission.k8s.io/v1"
 
 
 class InvalidReviewError(ValueError):
-    """The bytes are no AdmissionReview of v1."""
+    """The bytes are not an AdmissionReview of v1."""
 
 
 class Operation(StrEnum):

@@ -101,9 +101,9 @@ def test_a_field_that_was_applied_and_dropped_is_lost() -> None:
         pytest.param(
             stored(orjson.dumps(raw("MCPTool", {"method": "GET"})).decode()), id="nothing unknown was applied"
         ),
-        pytest.param(stored("{"), id="an annotation that is no JSON"),
-        pytest.param(stored("[]"), id="an annotation that is no object"),
-        pytest.param(stored(7), id="an annotation that is no text"),
+        pytest.param(stored("{"), id="an annotation that is not JSON"),
+        pytest.param(stored("[]"), id="an annotation that is not an object"),
+        pytest.param(stored(7), id="an annotation that is not a string"),
     ],
 )
 def test_nothing_is_lost(document: dict[str, Any]) -> None:

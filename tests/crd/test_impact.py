@@ -35,7 +35,7 @@ def server(name: str, app: str = "shop", **spec: Any) -> manifest.Object:
     )
 
 
-def told(old: manifest.Object | None, new: manifest.Object | None, *others: manifest.Object) -> list[str]:
+def findings_of(old: manifest.Object | None, new: manifest.Object | None, *others: manifest.Object) -> list[str]:
     known = new or old
     assert known is not None
     snapshot = Snapshot.of(item.fact for item in (*others, *([old] if old else [])) if item.fact)
@@ -111,13 +111,13 @@ ONE = "1 tool, catalog 1 KiB of 900"
     ],
 )
 def test_a_change_says_who_serves_what(old: Any, new: Any, others: Any, lines: list[str]) -> None:
-    assert told(old, new, *others) == lines
+    assert findings_of(old, new, *others) == lines
 
 
 def test_the_size_of_a_catalog_is_rounded_up() -> None:
     noise = "".join(chr(0x4E00 + (i * 104729) % 20000) for i in range(1500))
     weighty = member(description=noise)
-    (line,) = told(None, weighty, server("main"))
+    (line,) = findings_of(None, weighty, server("main"))
 
     assert weighty.fact is not None
     assert f"catalog {weighty.fact.weight // 1024 + 1} KiB of 900" in line
@@ -127,8 +127,8 @@ def test_what_cannot_be_read_changes_nothing() -> None:
     broken = member(port=1, service=5)
     assert broken.fact is None
 
-    assert told(broken, broken, server("main")) == []
-    assert told(member(), broken, server("main")) == ["MCPTool shop/a is no longer served by shop/main"]
+    assert findings_of(broken, broken, server("main")) == []
+    assert findings_of(member(), broken, server("main")) == ["MCPTool shop/a is no longer served by shop/main"]
 
 
 def test_a_view_follows_an_edit_that_only_weighs_more() -> None:

@@ -203,7 +203,7 @@ def test_a_member_that_makes_a_catalog_too_large_is_refused() -> None:
     assert (told.reason, told.ref, told.level) == (Reason.CATALOG_TOO_LARGE, server().ref, Level.WARNING)
 
 
-def door(ref: str, created: str = "", host: str = "a.example.com") -> manifest.Object:
+def server_with_ingress(ref: str, created: str = "", host: str = "a.example.com") -> manifest.Object:
     spec = {
         "toolSelector": {"selectAll": True},
         "ingress": {"host": host},
@@ -213,9 +213,9 @@ def door(ref: str, created: str = "", host: str = "a.example.com") -> manifest.O
 
 
 def test_the_server_that_comes_to_a_taken_ingress_is_refused_though_it_is_the_elder() -> None:
-    elder = door("z", "2026-01-01T00:00:00Z", "b.example.com")
-    moved = door("z", "2026-01-01T00:00:00Z")
-    snapshot = standing(tool("t"), door("a", "2026-02-01T00:00:00Z"), elder)
+    elder = server_with_ingress("z", "2026-01-01T00:00:00Z", "b.example.com")
+    moved = server_with_ingress("z", "2026-01-01T00:00:00Z")
+    snapshot = standing(tool("t"), server_with_ingress("a", "2026-02-01T00:00:00Z"), elder)
     (finding,) = judged(snapshot, elder, moved).errors
     assert (finding.reason, finding.ref, finding.related) == (
         Reason.INGRESS_TAKEN,
@@ -224,7 +224,7 @@ def test_the_server_that_comes_to_a_taken_ingress_is_refused_though_it_is_the_el
     )
     beside = snapshot.put(manifest_fact(moved))
     assert integrity.standing(beside, moved).errors == ()
-    assert [f.reason for f in integrity.standing(beside, door("a", "2026-02-01T00:00:00Z")).errors] == [
+    assert [f.reason for f in integrity.standing(beside, server_with_ingress("a", "2026-02-01T00:00:00Z")).errors] == [
         Reason.INGRESS_TAKEN
     ]
     assert judged(beside, moved, moved).findings == ()

@@ -73,7 +73,7 @@ class Api:
         return self.items[name]
 
 
-class World:
+class Setup:
     def __init__(self, api: Api, *known: dict[str, Any], **flags: Any) -> None:
         self.replica = Replica(api, *known)
         self.unready: str | None = None
@@ -90,20 +90,20 @@ class World:
         )
 
 
-async def ask(client_of: Any, world: World, body: Any, path: str = "/validate", **options: Any) -> tuple[int, Any]:
-    client = await client_of(world.hook)
+async def ask(client_of: Any, setup: Setup, body: Any, path: str = "/validate", **options: Any) -> tuple[int, Any]:
+    client = await client_of(setup.hook)
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", **options.pop("headers", {})}
     answer = await client.post(path, data=data, headers=headers, **options)
     text = await answer.read()
-    world.connection = answer.headers.get("Connection")  # type: ignore[attr-defined]
+    setup.connection = answer.headers.get("Connection")  # type: ignore[attr-defined]
     return answer.status, json.loads(text)["response"] if text.startswith(b"{") else text.decode()
 
 
 async def test_an_allow_reads_nothing(hook_client: Any) -> None:
     api = Api()
 
-    status, response = await ask(hook_client, World(api, SERVER), review(tool("a")))
+    status, response = await ask(hook_client, Setup(api, SERVER), review(tool("a")))
 
     assert (status, response["allowed"], response["uid"]) == (200, True, "u-1")
     assert api.reads == 0
@@ -113,9 +113,9 @@ async def test_an_allow_reads_nothing(hook_client: Any) -> None:
 async def test_a_denial_names_everything_that_is_wrong(hook_client: Any) -> None:
     clashing = tool("b")
     clashing["spec"]["inputSchema"] = {"type": "array"}
-    world = World(Api(SERVER, tool("a", uid="1")), SERVER, tool("a", uid="1"))
+    setup = Setup(Api(SERVER, tool("a", uid="1")), SERVER, tool("a", uid="1"))
 
-    status, response = await ask(hook_client, world, review(clashing))
+    status, response = await ask(hook_client, setup, review(clashing))
 
     assert (status, response["allowed"]) == (200, False)
     message = response["status"]["message"]
@@ -127,48 +127,48 @@ async def test_a_denial_names_everything_that_is_wrong(hook_client: Any) -> None
 
 
 async def test_a_stale_catalog_refuses_nobody(hook_client: Any) -> None:
-    world = World(Api(SERVER), SERVER, tool("gone", uid="1"))
+    setup = Setup(Api(SERVER), SERVER, tool("gone", uid="1"))
 
-    _, response = await ask(hook_client, world, review(tool("b")))
+    _, response = await ask(hook_client, setup, review(tool("b")))
 
     assert response["allowed"]
 
 
 async def test_an_object_that_was_relabelled_meanwhile_refuses_nobody(hook_client: Any) -> None:
-    world = World(Api(SERVER, tool("a", labels={}, uid="1", resourceVersion="2")), SERVER, tool("a", uid="1"))
+    setup = Setup(Api(SERVER, tool("a", labels={}, uid="1", resourceVersion="2")), SERVER, tool("a", uid="1"))
 
-    _, response = await ask(hook_client, world, review(tool("b")))
+    _, response = await ask(hook_client, setup, review(tool("b")))
 
     assert response["allowed"]
 
 
 async def test_what_cannot_be_read_stays_believed(hook_client: Any) -> None:
-    world = World(Api(error=TimeoutError()), SERVER, tool("a", uid="1"))
+    setup = Setup(Api(error=TimeoutError()), SERVER, tool("a", uid="1"))
 
-    _, response = await ask(hook_client, world, review(tool("b")))
+    _, response = await ask(hook_client, setup, review(tool("b")))
 
     assert not response["allowed"]
 
 
 async def test_two_at_a_time_see_each_other(hook_client: Any) -> None:
-    world = World(Api(SERVER), SERVER)
+    setup = Setup(Api(SERVER), SERVER)
 
-    assert (await ask(hook_client, world, review(tool("a"))))[1]["allowed"]
-    assert not (await ask(hook_client, world, review(tool("b"))))[1]["allowed"]
+    assert (await ask(hook_client, setup, review(tool("a"))))[1]["allowed"]
+    assert not (await ask(hook_client, setup, review(tool("b"))))[1]["allowed"]
 
 
 async def test_a_dry_run_is_not_remembered(hook_client: Any) -> None:
-    world = World(Api(SERVER), SERVER)
+    setup = Setup(Api(SERVER), SERVER)
 
-    await ask(hook_client, world, review(tool("a"), dryRun=True))
+    await ask(hook_client, setup, review(tool("a"), dryRun=True))
 
-    assert (await ask(hook_client, world, review(tool("b"))))[1]["allowed"]
+    assert (await ask(hook_client, setup, review(tool("b"))))[1]["allowed"]
 
 
 async def test_a_deletion_is_allowed_with_a_word_about_the_servers(hook_client: Any) -> None:
-    world = World(Api(), SERVER, tool("a"))
+    setup = Setup(Api(), SERVER, tool("a"))
 
-    _, response = await ask(hook_client, world, review(None, tool("a"), "DELETE"))
+    _, response = await ask(hook_client, setup, review(None, tool("a"), "DELETE"))
 
     assert response["allowed"]
     assert "MCPTool shop/a is no longer served by shop/main" in response["warnings"]
@@ -177,7 +177,7 @@ async def test_a_deletion_is_allowed_with_a_word_about_the_servers(hook_client: 
 async def test_defaults_come_as_a_patch_of_just_them(hook_client: Any) -> None:
     bare = {**tool("a"), "spec": {"service": {"name": "orders", "port": 80}, "unheard": 1}}
 
-    _, response = await ask(hook_client, World(Api()), review(bare), "/mutate")
+    _, response = await ask(hook_client, Setup(Api()), review(bare), "/mutate")
 
     patch = json.loads(base64.b64decode(response["patch"]))
     assert {(op["op"], op["path"], op["value"]) for op in patch} == {
@@ -188,24 +188,24 @@ async def test_defaults_come_as_a_patch_of_just_them(hook_client: Any) -> None:
 
 @pytest.mark.parametrize("spec", [None, 7, [], {"service": "text"}, {"service": {}, "name": {}}])
 async def test_what_is_broken_gets_no_failure_from_mutate(hook_client: Any, spec: Any) -> None:
-    status, response = await ask(hook_client, World(Api()), review({**tool("a"), "spec": spec}), "/mutate")
+    status, response = await ask(hook_client, Setup(Api()), review({**tool("a"), "spec": spec}), "/mutate")
 
     assert status == 200
     assert response["allowed"]
 
 
 async def test_before_the_first_sync_nothing_is_judged(hook_client: Any) -> None:
-    world = World(Api())
-    world.unready = "not synced: mcptools"
+    setup = Setup(Api())
+    setup.unready = "not synced: mcptools"
 
-    status, response = await ask(hook_client, world, review(tool("a")))
+    status, response = await ask(hook_client, setup, review(tool("a")))
 
     assert (status, response["uid"], response["allowed"]) == (503, "u-1", False)
     assert "not synced: mcptools" in response["status"]["message"]
 
 
 async def test_over_the_limit_a_review_is_turned_away_at_once(hook_client: Any) -> None:
-    status, response = await ask(hook_client, World(Api(), max_in_flight=0), review(tool("a")))
+    status, response = await ask(hook_client, Setup(Api(), max_in_flight=0), review(tool("a")))
 
     assert (status, response["status"]["code"]) == (200, 429)
     assert "try again" in response["status"]["message"]
@@ -217,36 +217,36 @@ async def test_past_the_deadline_there_is_no_verdict(hook_client: Any) -> None:
             await asyncio.Event().wait()
             raise AssertionError
 
-    world = World(Slow(), SERVER, tool("a", uid="1"))
+    setup = Setup(Slow(), SERVER, tool("a", uid="1"))
 
-    status, response = await ask(hook_client, world, review(tool("b")), params={"timeout": "0.4s"})
+    status, response = await ask(hook_client, setup, review(tool("b")), params={"timeout": "0.4s"})
 
     assert (status, response["uid"]) == (504, "u-1")
 
 
 async def test_a_bug_is_a_500_with_the_uid(hook_client: Any) -> None:
-    world = World(Api(error=RuntimeError("a bug")), SERVER, tool("a", uid="1"))
+    setup = Setup(Api(error=RuntimeError("a bug")), SERVER, tool("a", uid="1"))
 
-    status, response = await ask(hook_client, world, review(tool("b")), params={"timeout": "soon"})
+    status, response = await ask(hook_client, setup, review(tool("b")), params={"timeout": "soon"})
 
     assert (status, response["uid"]) == (500, "u-1")
-    assert b"mcp_operator_admission_panics_total 1.0" in metrics(world)
+    assert b"mcp_operator_admission_panics_total 1.0" in metrics(setup)
 
 
-def metrics(world: World) -> bytes:
+def metrics(setup: Setup) -> bytes:
     from prometheus_client.openmetrics.exposition import generate_latest
 
-    return bytes(generate_latest(world.hook.metrics.registry))  # type: ignore[no-untyped-call]
+    return bytes(generate_latest(setup.hook.metrics.registry))  # type: ignore[no-untyped-call]
 
 
 async def test_while_draining_connections_are_given_up(hook_client: Any) -> None:
-    world = World(Api())
-    world.draining = True
+    setup = Setup(Api())
+    setup.draining = True
 
-    status, _ = await ask(hook_client, world, review(tool("a")))
+    status, _ = await ask(hook_client, setup, review(tool("a")))
 
     assert status == 200
-    assert world.connection == "close"  # type: ignore[attr-defined]
+    assert setup.connection == "close"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -261,55 +261,55 @@ async def test_while_draining_connections_are_given_up(hook_client: Any) -> None
     ],
 )
 async def test_what_is_not_a_review_of_ours_is_refused(hook_client: Any, body: Any, status: int) -> None:
-    assert (await ask(hook_client, World(Api()), body))[0] == status
+    assert (await ask(hook_client, Setup(Api()), body))[0] == status
 
 
 async def test_only_json_is_read(hook_client: Any) -> None:
-    status, _ = await ask(hook_client, World(Api()), b"{}", headers={"Content-Type": "text/plain"})
+    status, _ = await ask(hook_client, Setup(Api()), b"{}", headers={"Content-Type": "text/plain"})
 
     assert status == 415
 
 
 async def test_deletions_are_allowed_whatever_is_down(hook_client: Any) -> None:
-    world = World(Api(error=TimeoutError()), SERVER, tool("a", uid="1"), max_in_flight=0)
-    world.unready = "not synced: mcptools"
-    world.hook._reviewer.note_deletion = None  # type: ignore[assignment]
+    setup = Setup(Api(error=TimeoutError()), SERVER, tool("a", uid="1"), max_in_flight=0)
+    setup.unready = "not synced: mcptools"
+    setup.hook._reviewer.note_deletion = None  # type: ignore[assignment]
 
     for path in ("/note-deletion", "/validate"):
-        status, response = await ask(hook_client, world, review(None, tool("a"), "DELETE"), path)
+        status, response = await ask(hook_client, setup, review(None, tool("a"), "DELETE"), path)
         assert (status, response["uid"], response["allowed"]) == (200, "u-1", True)
 
 
 async def test_a_large_object_is_deleted_without_another_process(hook_client: Any) -> None:
     large = tool("a", annotations={"note": "x" * 100_000})
-    world = World(Api(), SERVER, tool("a"))
+    setup = Setup(Api(), SERVER, tool("a"))
 
-    status, response = await ask(hook_client, world, review(None, large, "DELETE"))
+    status, response = await ask(hook_client, setup, review(None, large, "DELETE"))
 
     assert (status, response["allowed"]) == (200, True)
     assert "MCPTool shop/a is no longer served by shop/main" in response["warnings"]
 
 
 async def test_defaults_need_no_snapshot(hook_client: Any) -> None:
-    world = World(Api())
-    world.unready = "not synced: mcptools"
+    setup = Setup(Api())
+    setup.unready = "not synced: mcptools"
     bare = {**tool("a"), "spec": {"service": {"name": "orders", "port": 80}}}
 
-    status, response = await ask(hook_client, world, review(bare), "/mutate")
+    status, response = await ask(hook_client, setup, review(bare), "/mutate")
 
     assert (status, response["allowed"], response["patchType"]) == (200, True, "JSONPatch")
 
 
 async def test_a_503_closes_the_connection(hook_client: Any) -> None:
-    world = World(Api())
-    world.unready = "not synced: mcptools"
+    setup = Setup(Api())
+    setup.unready = "not synced: mcptools"
 
-    status, _ = await ask(hook_client, world, review(tool("a")))
+    status, _ = await ask(hook_client, setup, review(tool("a")))
 
-    assert (status, world.connection) == (503, "close")  # type: ignore[attr-defined]
-    world.unready = None
-    await ask(hook_client, world, review(tool("a")))
-    assert world.connection is None  # type: ignore[attr-defined]
+    assert (status, setup.connection) == (503, "close")  # type: ignore[attr-defined]
+    setup.unready = None
+    await ask(hook_client, setup, review(tool("a")))
+    assert setup.connection is None  # type: ignore[attr-defined]
 
 
 DYING = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/hold"]}
@@ -320,16 +320,16 @@ async def test_a_finalizer_is_removed_from_what_is_broken(hook_client: Any) -> N
     held, released = {**tool("a", **DYING), "spec": broken}, {**tool("a", **DYING), "spec": broken}
     released["metadata"] = {**released["metadata"], "finalizers": []}
 
-    _, response = await ask(hook_client, World(Api(), SERVER), review(released, held, "UPDATE"))
+    _, response = await ask(hook_client, Setup(Api(), SERVER), review(released, held, "UPDATE"))
 
     assert response["allowed"]
 
 
 async def test_a_change_of_the_spec_of_an_object_that_is_being_deleted_is_judged(hook_client: Any) -> None:
-    world = World(Api(SERVER, tool("a", uid="1")), SERVER, tool("a", uid="1"))
+    setup = Setup(Api(SERVER, tool("a", uid="1")), SERVER, tool("a", uid="1"))
     held = tool("b", "other", uid="2", **DYING)
 
-    _, response = await ask(hook_client, world, review(tool("b", uid="2", **DYING), held, "UPDATE"))
+    _, response = await ask(hook_client, setup, review(tool("b", uid="2", **DYING), held, "UPDATE"))
 
     assert not response["allowed"]
     assert response["status"]["reason"] == "DuplicateName"
@@ -337,6 +337,6 @@ async def test_a_change_of_the_spec_of_an_object_that_is_being_deleted_is_judged
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/nowhere", "POST", 404), ("/validate", "GET", 405)])
 async def test_other_requests_have_no_answer(hook_client: Any, path: str, method: str, status: int) -> None:
-    client = await hook_client(World(Api()).hook)
+    client = await hook_client(Setup(Api()).hook)
 
     assert (await client.request(method, path)).status == status

@@ -291,7 +291,7 @@ def test_an_object_that_repeats_itself_is_left_out() -> None:
     assert {finding.reason for finding in made.rejected} == {Reason.DUPLICATE_URI, Reason.DUPLICATE_INGRESS_PATH}
 
 
-def test_the_eldest_holds_a_name_and_the_loser_is_told() -> None:
+def test_the_eldest_holds_a_name_and_the_loser_is_reported() -> None:
     made = compiled(tool("b", OLD, name="x"), tool("a", NEW, name="x"))
     assert [entry.source for entry in made.catalog.tools] == ["shop/b"]
     (finding,) = made.rejected

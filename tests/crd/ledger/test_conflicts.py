@@ -121,7 +121,7 @@ ROWS = {
         [STRICT], [made(tool("a", app="else"))], Change(STRICT.ref, STRICT, server("shop", "new")), set()),
     "a server that prefers the incumbent may widen": (
         [PREFERRING, tool("a")], [made(tool("b"))], Change(PREFERRING.ref, None, PREFERRING), set()),
-    "a clash that stood before is no clash of this change": (
+    "an existing conflict is not a conflict of this change": (
         [STRICT, tool("b")], [made(tool("a"))],
         Change(tool("b").ref, tool("b"), tool("b", ingressPath="/x")), set()),
     "a server may become strict whatever stands": (
@@ -239,7 +239,9 @@ def test_a_change_that_was_not_admitted_leaves_the_ledger() -> None:
     assert conflicts.without(both, Change(tool("a").ref, tool("a"), None)) == both
 
 
-def told(change: Change, there: list[Object], before: conflicts.Intents, *stored: Object) -> tuple[Reason, str, str]:
+def findings_of(
+    change: Change, there: list[Object], before: conflicts.Intents, *stored: Object
+) -> tuple[Reason, str, str]:
     outcome = conflicts.decide(snapshot(*there), before, change, NOW)
     assert isinstance(outcome, Conflict)
     (finding,) = conflicts.findings(outcome, change, {one.ref: one for one in stored})
@@ -247,7 +249,7 @@ def told(change: Change, there: list[Object], before: conflicts.Intents, *stored
 
 
 def test_a_holder_that_is_on_its_way_is_named_as_such() -> None:
-    reason, path, message = told(made(tool("b")), [STRICT], noted(made(tool("a"))))
+    reason, path, message = findings_of(made(tool("b")), [STRICT], noted(made(tool("a"))))
 
     assert (reason, path) == (Reason.DUPLICATE_NAME, "spec.name")
     assert message == (
@@ -257,7 +259,7 @@ def test_a_holder_that_is_on_its_way_is_named_as_such() -> None:
 
 
 def test_a_holder_that_has_been_stored_is_named_plainly() -> None:
-    assert told(made(text("s", "urn:x")), [STRICT], noted(made(text("r", "urn:x"))), text("r", "urn:x")) == (
+    assert findings_of(made(text("s", "urn:x")), [STRICT], noted(made(text("r", "urn:x"))), text("r", "urn:x")) == (
         Reason.DUPLICATE_URI,
         "spec.content.uri",
         'MCPResource shop/r already serves "urn:x" on MCPServer shop/main; change spec.content.uri',
@@ -269,10 +271,10 @@ def test_a_server_that_is_widened_is_told_of_both() -> None:
     before = noted(made(tool("b", app="new")))
     plain = 'MCPTool shop/a and MCPTool shop/b would both serve "get" on MCPServer shop/main'
 
-    _, path, message = told(widened, [STRICT, tool("a")], before)
+    _, path, message = findings_of(widened, [STRICT, tool("a")], before)
     assert path == "spec.toolSelector"
     assert message.startswith(f"{plain}, and one of them is being admitted right now; narrow spec.toolSelector")
-    _, _, message = told(widened, [STRICT, tool("a")], before, tool("b", app="new"))
+    _, _, message = findings_of(widened, [STRICT, tool("a")], before, tool("b", app="new"))
     assert message == f"{plain}; narrow spec.toolSelector or rename one of them"
 
 

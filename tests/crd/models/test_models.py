@@ -270,7 +270,9 @@ def test_a_duration_in_seconds(duration: str, expected: float) -> None:
             id="query parameters as variables, path parameters not twice",
         ),
         pytest.param(
-            {"parameters": [{"name": "X-A", "in": "header"}]}, "mcp://stock/stock/{sku}", id="headers are no variables"
+            {"parameters": [{"name": "X-A", "in": "header"}]},
+            "mcp://stock/stock/{sku}",
+            id="headers cannot be variables",
         ),
         pytest.param({"uriTemplate": "shop://stock/{sku}"}, "shop://stock/{sku}", id="as is said"),
     ],

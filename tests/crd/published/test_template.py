@@ -30,7 +30,7 @@ def test_the_names_in_a_template(text: str, names: tuple[str, ...]) -> None:
         pytest.param("<{{a}}>", {}, "<>", id="no value is the empty text"),
         pytest.param("{{a}}", {"a": "{{b}}", "b": "secret"}, "{{b}}", id="a value is not read for placeholders"),
         pytest.param("{{a}}{{b}}", {"a": "{{", "b": "b}}"}, "{{b}}", id="nor are two values together"),
-        pytest.param("{{a}}", {"a": r"\g<0> \1"}, r"\g<0> \1", id="a value is no pattern"),
+        pytest.param("{{a}}", {"a": r"\g<0> \1"}, r"\g<0> \1", id="a value is not a pattern"),
         pytest.param("{a}", {"a": "1"}, "{a}", id="single braces are text"),
     ],
 )

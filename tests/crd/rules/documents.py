@@ -55,7 +55,7 @@ def server(name: str = "main", **spec: Any) -> manifest.Object:
     return read("MCPServer", {"toolSelector": {"matchLabels": {"app": "shop"}}, **spec}, name)
 
 
-def told(findings: Iterable[Finding]) -> list[str]:
+def findings_of(findings: Iterable[Finding]) -> list[str]:
     """Level, reason, path and message of each finding; each is about some object, and told apart by texts."""
     found = list(findings)
     for each in found:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd.rules import changes
-from tests.crd.rules.documents import broken, server, told, tool
+from tests.crd.rules.documents import broken, findings_of, server, tool
 
 
 def redis(**fields: Any) -> Any:
@@ -19,7 +19,7 @@ def redis(**fields: Any) -> Any:
     [(redis(keyPrefix="b:"), '"b:"'), (redis(), "nothing")],
 )
 def test_the_prefix_of_keys_stays(after: Any, now: str) -> None:
-    assert told(changes.immutable_fields(redis(keyPrefix="a:"), after)) == [
+    assert findings_of(changes.immutable_fields(redis(keyPrefix="a:"), after)) == [
         (
             "error ImmutableField: spec.redis.keyPrefix: keyPrefix is immutable: changing it from "
             f'"a:" to {now} would lose all sessions and rate limits; restore it or create a new '
@@ -42,4 +42,4 @@ def test_the_prefix_of_keys_stays(after: Any, now: str) -> None:
     ],
 )
 def test_whatever_else_may_change(before: Any, after: Any) -> None:
-    assert told(changes.immutable_fields(before, after)) == []
+    assert findings_of(changes.immutable_fields(before, after)) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd.rules import fields
-from tests.crd.rules.documents import SERVICE, broken, told, tool
+from tests.crd.rules.documents import SERVICE, broken, findings_of, tool
 
 TOOL = {"service": SERVICE}
 
@@ -78,7 +78,7 @@ TOOL = {"service": SERVICE}
     ],
 )
 def test_what_keeps_a_spec_from_being_read(kind: str, spec: Any, expected: list[str]) -> None:
-    assert told(fields.invalid_fields(broken(kind, spec))) == [f"error {line}" for line in expected]
+    assert findings_of(fields.invalid_fields(broken(kind, spec))) == [f"error {line}" for line in expected]
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_what_keeps_a_spec_from_being_read(kind: str, spec: Any, expected: list[
     ],
 )
 def test_fields_that_there_are_not(item: Any, expected: list[str]) -> None:
-    assert told(fields.unknown_fields(item)) == [f"error UnknownField: {line}" for line in expected]
+    assert findings_of(fields.unknown_fields(item)) == [f"error UnknownField: {line}" for line in expected]

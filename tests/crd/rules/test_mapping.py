@@ -9,7 +9,7 @@ import pytest
 from crd import manifest
 from crd.finding import Level
 from crd.rules import mapping
-from tests.crd.rules.documents import SERVICE, prompt, resource, server, taking, told, tool
+from tests.crd.rules.documents import SERVICE, findings_of, prompt, resource, server, taking, tool
 
 SCHEMA = taking(
     "id",
@@ -22,7 +22,7 @@ SCHEMA = taking(
 
 
 def lines(item: manifest.Object) -> list[str]:
-    return told(mapping.invalid_mapping(item))
+    return findings_of(mapping.invalid_mapping(item))
 
 
 def mapped(http: dict[str, Any], *names: str, method: str = "GET", **spec: Any) -> list[str]:

@@ -12,7 +12,7 @@ from crd.ref import Kind, Ref
 from crd.rules import names
 from crd.selector import Selector
 from crd.snapshot import Snapshot
-from tests.crd.rules.documents import operations, prompt, resource, server, told, tool
+from tests.crd.rules.documents import findings_of, operations, prompt, resource, server, tool
 
 MAIN = Ref(Kind.SERVER, "shop", "main")
 
@@ -57,12 +57,12 @@ MAIN = Ref(Kind.SERVER, "shop", "main")
                 )
                 for n in (2, 3)
             ],
-            id="three times: both later ones are told",
+            id="three times: both later ones are reported",
         ),
     ],
 )
 def test_one_object_serves_nothing_twice(item: Any, expected: list[str]) -> None:
-    assert told(names.repeated(item)) == expected
+    assert findings_of(names.repeated(item)) == expected
 
 
 SEARCH = Claim(Space.TOOL_NAME, "search")
@@ -108,7 +108,7 @@ def test_two_holders_of_one_claim(space: Space, reason: str) -> None:
     assert finding.subject == ("shop/main", space.value, "x")
 
 
-def test_the_eldest_holds_a_claim_and_every_other_one_is_told() -> None:
+def test_the_eldest_holds_a_claim_and_every_other_one_is_reported() -> None:
     third, first, second = (
         member("a", created="2026-03-01T00:00:00Z"),
         member("b", created="2026-01-01T00:00:00Z"),

@@ -165,5 +165,5 @@ def test_what_stays_in_the_path(path: str) -> None:
     assert list(paths.literal_faults(path)) == []
 
 
-def test_every_segment_is_told() -> None:
+def test_every_segment_is_reported() -> None:
     assert [subject for _, subject, _ in paths.literal_faults("/../{a}{b}/.")] == ["..", "{a}{b}", "."]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd.rules import prompts
-from tests.crd.rules.documents import broken, prompt, server, told, tool
+from tests.crd.rules.documents import broken, findings_of, prompt, server, tool
 
 
 def variables(*names: str) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ ADD = "declare it there or remove it"
     ],
 )
 def test_a_placeholder_that_no_variable_fills(item: Any, expected: list[str]) -> None:
-    assert told(prompts.undeclared_placeholders(item)) == expected
+    assert findings_of(prompts.undeclared_placeholders(item)) == expected
 
 
 def unused(index: int, name: str) -> str:
@@ -70,7 +70,7 @@ def unused(index: int, name: str) -> str:
     ],
 )
 def test_a_variable_that_no_text_uses(item: Any, expected: list[str]) -> None:
-    assert told(prompts.unused_variables(item)) == expected
+    assert findings_of(prompts.unused_variables(item)) == expected
 
 
 def test_each_is_told_by_its_name() -> None:
@@ -81,5 +81,5 @@ def test_each_is_told_by_its_name() -> None:
 
 def test_what_is_no_prompt_has_no_placeholders() -> None:
     for item in (tool(description="{{x}}"), server(), broken("MCPPrompt", {})):
-        assert told(prompts.undeclared_placeholders(item)) == []
-        assert told(prompts.unused_variables(item)) == []
+        assert findings_of(prompts.undeclared_placeholders(item)) == []
+        assert findings_of(prompts.unused_variables(item)) == []

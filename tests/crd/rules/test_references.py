@@ -11,7 +11,7 @@ from crd.ref import Kind, Ref
 from crd.rules import references
 from crd.selector import Selector
 from crd.snapshot import Snapshot
-from tests.crd.rules.documents import told
+from tests.crd.rules.documents import findings_of
 
 AT = ("spec", "service")
 ORDERS = Ref(Kind.SERVICE, "shop", "orders")
@@ -37,7 +37,7 @@ def grant(*kinds: str, namespace: str = "shop", targets: frozenset[str] | None =
 
 
 def lines(fact: MemberFact | ServerFact, *there: Fact) -> list[str]:
-    return told(references.backends(Snapshot.of(there), fact))
+    return findings_of(references.backends(Snapshot.of(there), fact))
 
 
 @pytest.mark.parametrize("port", [80, 81, "http"])
@@ -137,7 +137,7 @@ CONFIG = Mount(Ref(Kind.CONFIG_MAP, "shop", "region"), ("spec", "headersFrom", 1
 
 def test_a_secret_and_a_config_map_that_are_not_there() -> None:
     mounting = member(mounts=(SECRET, CONFIG))
-    assert told(references.mounts(Snapshot(), mounting)) == [
+    assert findings_of(references.mounts(Snapshot(), mounting)) == [
         (
             "warning SecretMissing: spec.headersFrom[0].secretKeyRef.name: Secret shop/keys does not "
             "exist, so calls fail; create it or correct spec.headersFrom[0].secretKeyRef.name"
@@ -155,8 +155,8 @@ def test_a_secret_and_a_config_map_that_are_not_there() -> None:
 def test_what_is_there_or_cannot_be_listed_is_not_missing() -> None:
     mounting = server(mounts=(SECRET, CONFIG))
     there = Snapshot.of([NameFact(SECRET.ref), NameFact(CONFIG.ref)])
-    assert told(references.mounts(there, mounting)) == []
+    assert findings_of(references.mounts(there, mounting)) == []
     blind = Snapshot().mark_unknown(Kind.SECRET)
     assert [f.related for f in references.mounts(blind, mounting)] == [(CONFIG.ref,)]
-    assert told(references.mounts(Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP), mounting)) == []
-    assert told(references.mounts(blind.put(service()).drop(ORDERS), server(mounts=(SECRET,)))) == []
+    assert findings_of(references.mounts(Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP), mounting)) == []
+    assert findings_of(references.mounts(blind.put(service()).drop(ORDERS), server(mounts=(SECRET,)))) == []

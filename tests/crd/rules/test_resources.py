@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from crd.rules import resources
-from tests.crd.rules.documents import SERVICE, operations, prompt, resource, told, tool
+from tests.crd.rules.documents import SERVICE, findings_of, operations, prompt, resource, tool
 
 
 def uris(item: Any) -> list[str]:
-    return told(resources.invalid_uris(item))
+    return findings_of(resources.invalid_uris(item))
 
 
 def read(**place: str) -> Any:
@@ -74,7 +74,7 @@ def test_what_is_no_uri(item: Any, line: str) -> None:
 
 
 def faults(*listed: dict[str, Any]) -> list[str]:
-    return told(resources.invalid_operations(operations(*listed)))
+    return findings_of(resources.invalid_operations(operations(*listed)))
 
 
 def parameter(name: str, place: str = "path", **more: Any) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def test_what_nobody_can_give_or_nothing_takes(operation: dict[str, Any], expect
 
 def test_what_has_no_operations_has_none_to_be_wrong() -> None:
     for item in (tool(), resource(content={"uri": "urn:a", "text": ""})):
-        assert told(resources.invalid_operations(item)) == []
+        assert findings_of(resources.invalid_operations(item)) == []
 
 
 def test_one_placeholder_at_two_fields_is_two_findings() -> None:

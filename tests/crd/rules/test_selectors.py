@@ -12,7 +12,7 @@ from crd.ref import Kind, Ref
 from crd.rules import selectors
 from crd.selector import Operator, Requirement, Selector
 from crd.snapshot import Snapshot
-from tests.crd.rules.documents import broken, read, told, tool
+from tests.crd.rules.documents import broken, findings_of, read, tool
 
 FIELDS = ("toolSelector", "promptSelector", "resourceSelector")
 SOUND = {"matchLabels": {"app": "shop"}}
@@ -25,7 +25,7 @@ def server(field: str, selector: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("selector", [{}, {"matchLabels": {}, "matchExpressions": []}, {"selectAll": False}])
 def test_a_selector_that_would_select_everything(field: str, selector: dict[str, Any]) -> None:
-    assert told(selectors.empty_selector(server(field, selector))) == [
+    assert findings_of(selectors.empty_selector(server(field, selector))) == [
         (
             f"error EmptySelector: spec.{field}: an empty selector would select every object in the "
             "namespace; add conditions or set selectAll: true"
@@ -90,7 +90,9 @@ def expression(operator: str, *values: str, key: str = "app") -> dict[str, Any]:
     ],
 )
 def test_a_selector_that_is_none(field: str, selector: dict[str, Any], line: str) -> None:
-    assert told(selectors.invalid_selector(server(field, selector))) == [f"error InvalidSelector: spec.{field}.{line}"]
+    assert findings_of(selectors.invalid_selector(server(field, selector))) == [
+        f"error InvalidSelector: spec.{field}.{line}"
+    ]
 
 
 LONGEST_PREFIX = ".".join(["a" * 63] * 3 + ["a" * 61])
@@ -112,25 +114,25 @@ LONGEST_PREFIX = ".".join(["a" * 63] * 3 + ["a" * 61])
 )
 def test_a_selector_that_says_what_it_means(selector: dict[str, Any]) -> None:
     for field in FIELDS:
-        assert told(selectors.invalid_selector(server(field, selector))) == []
-        assert told(selectors.empty_selector(server(field, selector))) == []
+        assert findings_of(selectors.invalid_selector(server(field, selector))) == []
+        assert findings_of(selectors.empty_selector(server(field, selector))) == []
 
 
 def test_the_prefix_of_a_key_has_253_characters_at_most() -> None:
     key = f"{LONGEST_PREFIX}a/a"
     assert len(LONGEST_PREFIX) == 253
-    (line,) = told(selectors.invalid_selector(server("toolSelector", {"matchLabels": {key: "b"}})))
+    (line,) = findings_of(selectors.invalid_selector(server("toolSelector", {"matchLabels": {key: "b"}})))
     assert line == f'error InvalidSelector: spec.toolSelector.matchLabels.{key}: "{key}" {KEY}'
 
 
 def test_what_is_no_server_selects_nothing() -> None:
     for item in (tool(), broken("MCPServer", {}, "main")):
-        assert told(selectors.empty_selector(item)) == []
-        assert told(selectors.invalid_selector(item)) == []
+        assert findings_of(selectors.empty_selector(item)) == []
+        assert findings_of(selectors.invalid_selector(item)) == []
 
 
-def wish(**wished: str) -> Selector:
-    return Selector(tuple(Requirement(key, Operator.IN, frozenset({value})) for key, value in wished.items()))
+def selector(**labels: str) -> Selector:
+    return Selector(tuple(Requirement(key, Operator.IN, frozenset({value})) for key, value in labels.items()))
 
 
 def fact(selector: Selector, prompts: Selector | None = None, resources: Selector | None = None) -> ServerFact:
@@ -142,10 +144,10 @@ def member(kind: Kind, name: str = "a", namespace: str = "shop", **labels: str) 
 
 
 def nothing(wanted: ServerFact, *members: MemberFact) -> list[str]:
-    return told(selectors.selects_nothing(Snapshot.of([wanted, *members]), wanted))
+    return findings_of(selectors.selects_nothing(Snapshot.of([wanted, *members]), wanted))
 
 
-SHOP = wish(app="shop")
+SHOP = selector(app="shop")
 ALL = "MCPTool, MCPPrompt or MCPResource"
 NOTHING = "warning SelectsNothing: spec.{0}: MCPServer shop/main selects no {1} in namespace shop; {2}"
 
@@ -178,7 +180,7 @@ def test_a_selector_of_all_kinds_finds_any_of_them(kind: Kind) -> None:
                 member(Kind.RESOURCE, "r", app="shops", x="y"),
             ],
             "correct the selector (labels in use there: app=shops, tier=web, x=y)",
-            id="the label that is most like the wish comes first",
+            id="the label that is most like the selected one comes first",
         ),
     ],
 )
@@ -187,12 +189,12 @@ def test_a_selector_that_finds_nothing(members: list[MemberFact], repair: str) -
 
 
 def test_a_selector_of_one_kind() -> None:
-    prompts = fact(SHOP, prompts=wish(of="prompt"))
+    prompts = fact(SHOP, prompts=selector(of="prompt"))
     assert nothing(prompts, member(Kind.TOOL, app="shop"), member(Kind.PROMPT, app="shop", of="promt")) == [
         NOTHING.format("promptSelector", "MCPPrompt", "correct the selector (labels in use there: of=promt, app=shop)")
     ]
     assert nothing(prompts, member(Kind.TOOL, app="shop"), member(Kind.PROMPT, of="prompt")) == []
-    resources = fact(SHOP, resources=wish(of="resource"))
+    resources = fact(SHOP, resources=selector(of="resource"))
     assert nothing(resources, member(Kind.PROMPT, app="shop")) == [
         NOTHING.format("resourceSelector", "MCPResource", "create one with matching labels")
     ]
@@ -200,13 +202,13 @@ def test_a_selector_of_one_kind() -> None:
 
 
 def test_a_tool_selector_stands_for_the_kinds_without_one_of_their_own() -> None:
-    own = fact(SHOP, prompts=wish(of="prompt"))
+    own = fact(SHOP, prompts=selector(of="prompt"))
     found = member(Kind.PROMPT, of="prompt")
     assert nothing(own, found) == [
         NOTHING.format("toolSelector", "MCPTool or MCPResource", "create one with matching labels")
     ]
     assert nothing(own, found, member(Kind.RESOURCE, app="shop")) == []
-    both = fact(SHOP, wish(of="prompt"), wish(of="resource"))
+    both = fact(SHOP, selector(of="prompt"), selector(of="resource"))
     assert nothing(both, found, member(Kind.RESOURCE, of="resource")) == [
         NOTHING.format("toolSelector", "MCPTool", "create one with matching labels")
     ]

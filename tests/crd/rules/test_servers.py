@@ -14,7 +14,7 @@ from crd.ref import Kind, Ref
 from crd.rules import servers
 from crd.selector import Selector
 from crd.snapshot import Snapshot
-from tests.crd.rules.documents import SERVICE, broken, prompt, resource, server, told, tool
+from tests.crd.rules.documents import SERVICE, broken, findings_of, prompt, resource, server, tool
 
 MAIN = Ref(Kind.SERVER, "shop", "main")
 
@@ -49,11 +49,11 @@ PUBLIC = (
     ],
 )
 def test_a_server_that_asks_nobody_who_they_are(spec: dict[str, Any], expected: list[str]) -> None:
-    assert told(servers.public_without_auth(server(**spec))) == expected
+    assert findings_of(servers.public_without_auth(server(**spec))) == expected
 
 
 def test_a_tool_is_reached_through_servers_alone() -> None:
-    assert told(servers.public_without_auth(tool())) == []
+    assert findings_of(servers.public_without_auth(tool())) == []
 
 
 def long(name: str) -> str:
@@ -64,9 +64,9 @@ def long(name: str) -> str:
 
 
 def test_a_name_that_some_clients_cut() -> None:
-    assert told(servers.long_names(tool(name="n" * 65))) == [long("n" * 65)]
-    assert told(servers.long_names(prompt(name="n" * 128))) == [long("n" * 128)]
-    assert told(servers.long_names(tool("m" * 65))) == [long("m" * 65)]
+    assert findings_of(servers.long_names(tool(name="n" * 65))) == [long("n" * 65)]
+    assert findings_of(servers.long_names(prompt(name="n" * 128))) == [long("n" * 128)]
+    assert findings_of(servers.long_names(tool("m" * 65))) == [long("m" * 65)]
     for item in (
         tool(name="n" * 64),
         tool(name="n" * 65, enabled=False),
@@ -75,11 +75,11 @@ def test_a_name_that_some_clients_cut() -> None:
         broken("MCPTool", {}, "n" * 65),
         server(),
     ):
-        assert told(servers.long_names(item)) == []
+        assert findings_of(servers.long_names(item)) == []
 
 
 def prefixed(prefix: str, name: str, space: Space = Space.TOOL_NAME) -> list[str]:
-    return told(servers.prefixed_names(fact(prefix=prefix), member(name, space)))
+    return findings_of(servers.prefixed_names(fact(prefix=prefix), member(name, space)))
 
 
 def test_a_name_that_is_too_long_with_its_prefix() -> None:
@@ -101,7 +101,7 @@ def test_a_name_that_is_too_long_with_its_prefix() -> None:
             )
         ]
         assert prefixed("shop_", "n" * 59, space) == []
-        # A name that is long by itself is told once, by its own object.
+        # A name that is too long without a prefix is reported once, on its own object.
         assert prefixed("shop_", "n" * 65, space) == []
         assert prefixed("shop_", "n" * 123, space) == []
         assert prefixed("", "n" * 129, space) == []
@@ -131,12 +131,12 @@ def test_a_prefixed_name_belongs_to_a_member_and_a_server() -> None:
     ],
 )
 def test_a_timeout_that_ends_before(timeout: float, expected: list[str]) -> None:
-    assert told(servers.long_timeouts(fact(), member(timeout=timeout))) == expected
+    assert findings_of(servers.long_timeouts(fact(), member(timeout=timeout))) == expected
 
 
 def unmatched(limited: tuple[str, ...], prefix: str = "", *members: MemberFact) -> list[str]:
     wanted = fact(limited=limited, prefix=prefix)
-    return told(servers.unmatched_limits(Snapshot.of([wanted, *members]), wanted))
+    return findings_of(servers.unmatched_limits(Snapshot.of([wanted, *members]), wanted))
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,9 @@ TAKEN = (
 )
 
 
-def taken(wanted: ServerFact, *others: ServerFact, blame_always: bool = False) -> list[str]:
+def find_taken(wanted: ServerFact, *others: ServerFact, blame_always: bool = False) -> list[str]:
     snapshot = Snapshot.of([wanted, *others])
-    return told(servers.ingress_taken(snapshot, wanted, blame_always=blame_always))
+    return findings_of(servers.ingress_taken(snapshot, wanted, blame_always=blame_always))
 
 
 def test_an_ingress_belongs_to_the_eldest() -> None:
@@ -206,23 +206,25 @@ def test_an_ingress_belongs_to_the_eldest() -> None:
         fact("a", ingress_key=INGRESS_KEY, created="2026-02-01"),
     )
     eldest = fact("m", ingress_key=INGRESS_KEY, created="2025-01-01T00:00:00Z")
-    assert taken(younger, elder) == [TAKEN.format("z")]
-    assert taken(elder, younger) == []
-    assert taken(elder, younger, blame_always=True) == [TAKEN.format("a")]
-    assert taken(younger, elder, eldest) == [TAKEN.format("m")]
-    assert taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=INGRESS_KEY)) == [TAKEN.format("a")]
-    assert taken(fact("a", ingress_key=INGRESS_KEY), fact("b", ingress_key=INGRESS_KEY)) == []
+    assert find_taken(younger, elder) == [TAKEN.format("z")]
+    assert find_taken(elder, younger) == []
+    assert find_taken(elder, younger, blame_always=True) == [TAKEN.format("a")]
+    assert find_taken(younger, elder, eldest) == [TAKEN.format("m")]
+    assert find_taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=INGRESS_KEY)) == [TAKEN.format("a")]
+    assert find_taken(fact("a", ingress_key=INGRESS_KEY), fact("b", ingress_key=INGRESS_KEY)) == []
 
 
 @pytest.mark.parametrize("key", [None, ("a.example.com", "/other"), ("b.example.com", "/mcp")])
 def test_another_way_in_is_free(key: tuple[str, str] | None) -> None:
-    assert taken(fact("b", ingress_key=key), fact("a", ingress_key=INGRESS_KEY), blame_always=True) == []
-    assert taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=key), blame_always=True) == []
+    assert find_taken(fact("b", ingress_key=key), fact("a", ingress_key=INGRESS_KEY), blame_always=True) == []
+    assert find_taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=key), blame_always=True) == []
 
 
 def test_an_ingress_of_another_namespace_is_taken_too() -> None:
     abroad = replace(fact(ingress_key=INGRESS_KEY), ref=Ref(Kind.SERVER, "abroad", "main"))
-    assert taken(fact("a", ingress_key=INGRESS_KEY), abroad) == [TAKEN.format("x").replace("shop/x", "abroad/main")]
+    assert find_taken(fact("a", ingress_key=INGRESS_KEY), abroad) == [
+        TAKEN.format("x").replace("shop/x", "abroad/main")
+    ]
     (finding,) = servers.ingress_taken(Snapshot.of([abroad]), fact("a", ingress_key=INGRESS_KEY), blame_always=True)
     assert (finding.subject, finding.related) == (INGRESS_KEY, (abroad.ref,))
 
@@ -249,9 +251,9 @@ def test_the_size_of_a_catalog(weight: int, expected: tuple[Level, int] | None) 
     assert catalogs.LIMIT == LIMIT
     snapshot = Snapshot.of([fact(), member("a", weight=weight - weight // 2), member("b", weight=weight // 2)])
     found = list(servers.catalog_size(snapshot, fact()))
-    assert told(found) == ([f"{expected[0]} {LARGE.format(expected[1])}"] if expected else [])
+    assert findings_of(found) == ([f"{expected[0]} {LARGE.format(expected[1])}"] if expected else [])
     assert all((f.ref, f.subject, f.related) == (MAIN, ("shop/main",), (MAIN,)) for f in found)
 
 
 def test_a_service_is_no_way_in() -> None:
-    assert told(servers.public_without_auth(resource(uri="urn:a", http={}, service=SERVICE))) == []
+    assert findings_of(servers.public_without_auth(resource(uri="urn:a", http={}, service=SERVICE))) == []

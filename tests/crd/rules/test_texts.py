@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd.rules import texts
-from tests.crd.rules.documents import broken, prompt, resource, server, told, tool
+from tests.crd.rules.documents import broken, findings_of, prompt, resource, server, tool
 
 SAID = "describe in a sentence what it does and when to use it"
 
@@ -32,13 +32,13 @@ def test_a_description_to_choose_by(description: str, expected: str | None) -> N
     )
     for item in items:
         line = f"warning WeakDescription: spec.description: {expected}; {SAID}"
-        assert told(texts.weak_description(item)) == ([line] if expected else [])
+        assert findings_of(texts.weak_description(item)) == ([line] if expected else [])
 
 
 def test_a_server_and_what_cannot_be_read_are_not_chosen_by_description() -> None:
     for item in (server(), broken("MCPTool", {})):
-        assert told(texts.weak_description(item)) == []
-        assert told(texts.unsafe_texts(item)) == []
+        assert findings_of(texts.weak_description(item)) == []
+        assert findings_of(texts.unsafe_texts(item)) == []
 
 
 # The first and last of each range of characters that are refused.
@@ -78,7 +78,7 @@ def hidden(path: str, character: str, position: int) -> str:
 
 @pytest.mark.parametrize("character", UNSEEN, ids=lambda character: f"U+{ord(character):04X}")
 def test_a_character_that_nobody_sees(character: str) -> None:
-    assert told(texts.unsafe_texts(tool(description=f"ab{character}c{character}"))) == [
+    assert findings_of(texts.unsafe_texts(tool(description=f"ab{character}c{character}"))) == [
         hidden("spec.description", character, 3)
     ]
 
@@ -89,7 +89,7 @@ SEEN = "\t\n\r \u00a0\u061b\u061d\u200a\u200c\u200d\u2010\u2029\u202f\u205f\u206
 
 @pytest.mark.parametrize("character", SEEN, ids=lambda character: f"U+{ord(character):04X}")
 def test_a_character_that_may_stand(character: str) -> None:
-    assert told(texts.unsafe_texts(tool(description=f"a{character}b"))) == []
+    assert findings_of(texts.unsafe_texts(tool(description=f"a{character}b"))) == []
 
 
 BAD = "\u202e"
@@ -133,7 +133,7 @@ def nested(levels: int) -> dict[str, Any]:
     ],
 )
 def test_every_text_that_a_model_reads(item: Any, path: str) -> None:
-    assert told(texts.unsafe_texts(item)) == [hidden(path, BAD, 1)]
+    assert findings_of(texts.unsafe_texts(item)) == [hidden(path, BAD, 1)]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_every_text_that_a_model_reads(item: Any, path: str) -> None:
     ],
 )
 def test_what_no_model_reads_as_a_text(item: Any) -> None:
-    assert told(texts.unsafe_texts(item)) == []
+    assert findings_of(texts.unsafe_texts(item)) == []
 
 
 READ = "warning ContradictoryHint: spec.annotations.readOnlyHint: readOnlyHint is true but spec.method is DELETE; "
@@ -175,9 +175,9 @@ GET += "remove the hint or correct the method"
     ],
 )
 def test_hints_that_contradict(method: str, hints: dict[str, bool], expected: list[str]) -> None:
-    assert told(texts.contradictory_hints(tool(method=method, annotations=hints))) == expected
+    assert findings_of(texts.contradictory_hints(tool(method=method, annotations=hints))) == expected
 
 
 def test_without_hints_nothing_contradicts() -> None:
     for item in (tool(method="DELETE"), prompt(), server()):
-        assert told(texts.contradictory_hints(item)) == []
+        assert findings_of(texts.contradictory_hints(item)) == []

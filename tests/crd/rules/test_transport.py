@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd.rules import transport
-from tests.crd.rules.documents import SERVICE, broken, operations, prompt, resource, server, told, tool
+from tests.crd.rules.documents import SERVICE, broken, findings_of, operations, prompt, resource, server, tool
 
 HTTPS = {**SERVICE, "scheme": "https"}
 
@@ -41,7 +41,7 @@ RETRIED = (
     ],
 )
 def test_a_call_that_is_sent_again(spec: dict[str, Any], expected: list[str]) -> None:
-    assert told(transport.unsafe_retries(tool(**spec))) == expected
+    assert findings_of(transport.unsafe_retries(tool(**spec))) == expected
 
 
 UNSEEN = (
@@ -52,10 +52,10 @@ UNSEEN = (
 
 def test_a_certificate_that_nobody_looks_at() -> None:
     tls = {"insecureSkipVerify": True}
-    assert told(transport.insecure_tls(tool(service=HTTPS, tls=tls))) == [UNSEEN]
-    assert told(transport.insecure_tls(read(service=HTTPS, tls=tls))) == [UNSEEN]
+    assert findings_of(transport.insecure_tls(tool(service=HTTPS, tls=tls))) == [UNSEEN]
+    assert findings_of(transport.insecure_tls(read(service=HTTPS, tls=tls))) == [UNSEEN]
     for item in (tool(), tool(service=HTTPS, tls={}), tool(service=HTTPS, tls={"caSecretName": "ca"}), prompt()):
-        assert told(transport.insecure_tls(item)) == []
+        assert findings_of(transport.insecure_tls(item)) == []
 
 
 NEVER = (
@@ -83,7 +83,7 @@ OPEN = ("X-Host", "Hostess", "Contents", "X-Authorization", "Accept", "Te-X", "X
 
 
 def headers(item: Any) -> list[str]:
-    return told(transport.unsafe_headers(item))
+    return findings_of(transport.unsafe_headers(item))
 
 
 @pytest.mark.parametrize("name", NEVER)
@@ -321,12 +321,12 @@ SCHEMA = {"type": "object"}
     ],
 )
 def test_how_a_reply_is_read(spec: dict[str, Any], expected: list[str]) -> None:
-    assert told(transport.invalid_response(tool(**spec))) == expected
+    assert findings_of(transport.invalid_response(tool(**spec))) == expected
     if "outputSchema" not in spec:
-        assert told(transport.invalid_response(read(**spec))) == expected
+        assert findings_of(transport.invalid_response(read(**spec))) == expected
 
 
 def test_what_reads_no_reply_has_none_to_misread() -> None:
     for item in (prompt(), server(), tool(), read()):
-        assert told(transport.invalid_response(item)) == []
-    assert told(transport.unsafe_retries(prompt())) == []
+        assert findings_of(transport.invalid_response(item)) == []
+    assert findings_of(transport.unsafe_retries(prompt())) == []

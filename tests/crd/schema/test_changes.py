@@ -16,7 +16,7 @@ def of(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
-def told(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str]]:
+def findings_of(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str]]:
     return [("/".join(map(str, path)), what) for path, what in changes.breaking(old, new)]
 
 
@@ -98,8 +98,8 @@ A = "properties/a"
         (of(a=of(b=TEXT)), of(a={**of(b=TEXT), "required": ["b"]}), f"{A}/required", '"b" is now required'),
     ],
 )
-def test_what_refuses_former_calls_is_told(old: Any, new: Any, place: str, what: str) -> None:
-    assert told(old, new) == [(place, what)]
+def test_what_refuses_former_calls_is_reported(old: Any, new: Any, place: str, what: str) -> None:
+    assert findings_of(old, new) == [(place, what)]
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_what_refuses_former_calls_is_told(old: Any, new: Any, place: str, what:
         ({**of(a={"$ref": "#/$defs/t"}), "$defs": {"t": TEXT}}, of(a=TEXT)),
     ],
 )
-def test_what_refuses_nothing_is_not_told(old: Any, new: Any) -> None:
-    assert told(old, new) == []
+def test_what_refuses_nothing_is_not_reported(old: Any, new: Any) -> None:
+    assert findings_of(old, new) == []
 
 
 def test_of_many_lost_values_three_are_named() -> None:
-    ((_, what),) = told(of(a={"enum": ["a", "b", "c", "d", "e"]}), of(a={"enum": ["e"]}))
+    ((_, what),) = findings_of(of(a={"enum": ["a", "b", "c", "d", "e"]}), of(a={"enum": ["e"]}))
 
     assert what == '"a" or "b" or "c" is no longer accepted'
 
@@ -157,7 +157,7 @@ CALLS = [
 @given(SCHEMAS, SCHEMAS)
 def test_where_nothing_is_told_no_former_call_is_refused(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Of calls with declared arguments: what was never declared was never promised."""
-    if not told(old, new):
+    if not findings_of(old, new):
         before, after = (jsonschema_rs.Draft202012Validator(schema) for schema in (old, new))
         calls = [call for call in CALLS if set(call) <= set(old["properties"])]
         assert [call for call in calls if before.is_valid(call) and not after.is_valid(call)] == []
@@ -165,4 +165,4 @@ def test_where_nothing_is_told_no_former_call_is_refused(old: dict[str, Any], ne
 
 @given(SCHEMAS)
 def test_no_change_breaks_nothing(schema: dict[str, Any]) -> None:
-    assert told(schema, schema) == []
+    assert findings_of(schema, schema) == []

@@ -70,7 +70,7 @@ def test_the_root_may_be_named_by_its_id() -> None:
     assert (reference.remote, reference.target) == (False, 0)
 
 
-def test_of_two_equal_ids_the_second_is_told() -> None:
+def test_of_two_equal_ids_the_second_is_reported() -> None:
     assert Graph({"$defs": {"a": {"$id": "x"}, "b": {"$id": "x"}}}).repeated_ids == [("$defs", "b", "$id")]
 
 

@@ -18,7 +18,7 @@ EMPTY = (
 OBJECT: dict[str, Any] = {"type": "object"}
 
 
-def told(schema: dict[str, Any]) -> list[tuple[str, str]]:
+def findings_of(schema: dict[str, Any]) -> list[tuple[str, str]]:
     return [("/".join(map(str, path)), message) for path, message in satisfiable.contradictions(schema)]
 
 
@@ -110,11 +110,11 @@ def of(schema: Any) -> dict[str, Any]:
     ],
 )
 def test_a_contradiction_is_told_at_its_place(schema: Any, place: str, message: str) -> None:
-    assert told(of(schema)) == [(f"properties/a{place}", message)]
-    assert told({**OBJECT, "items": schema}) == [(f"items{place}", message)]
-    assert told({**OBJECT, "additionalProperties": schema}) == [(f"additionalProperties{place}", message)]
-    assert told({**OBJECT, "$defs": {"d": schema}}) == [(f"$defs/d{place}", message)]
-    assert told({**OBJECT, "allOf": [schema]})[0][0].startswith("allOf")
+    assert findings_of(of(schema)) == [(f"properties/a{place}", message)]
+    assert findings_of({**OBJECT, "items": schema}) == [(f"items{place}", message)]
+    assert findings_of({**OBJECT, "additionalProperties": schema}) == [(f"additionalProperties{place}", message)]
+    assert findings_of({**OBJECT, "$defs": {"d": schema}}) == [(f"$defs/d{place}", message)]
+    assert findings_of({**OBJECT, "allOf": [schema]})[0][0].startswith("allOf")
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_a_contradiction_is_told_at_its_place(schema: Any, place: str, message: 
         {"type": "integer", "minimum": True, "maximum": False},
     ],
 )
-def test_what_something_satisfies_is_not_told(schema: Any) -> None:
-    assert told(of(schema)) == []
+def test_what_something_satisfies_is_not_reported(schema: Any) -> None:
+    assert findings_of(of(schema)) == []
 
 
 def test_one_contradiction_is_told_of_one_schema() -> None:
-    assert len(told(of({"type": "integer", "minimum": 2, "maximum": 1, "enum": ["x"]}))) == 1
+    assert len(findings_of(of({"type": "integer", "minimum": 2, "maximum": 1, "enum": ["x"]}))) == 1
 
 
 def test_a_schema_is_looked_into_only_so_deep() -> None:
@@ -154,7 +154,7 @@ def test_a_schema_is_looked_into_only_so_deep() -> None:
     for _ in range(40):
         deep = {"items": deep}
 
-    assert told(deep) == []
+    assert findings_of(deep) == []
 
 
 LIMITS = st.integers(-2, 3)
@@ -204,6 +204,6 @@ VALUES = [
 @settings(deadline=None, max_examples=400)
 @given(SCHEMAS)
 def test_nothing_satisfies_what_is_called_a_contradiction(schema: dict[str, Any]) -> None:
-    if told(schema):
+    if findings_of(schema):
         validator = jsonschema_rs.Draft202012Validator(schema)
         assert [value for value in VALUES if validator.is_valid(value)] == []
