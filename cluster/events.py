@@ -1,8 +1,14 @@
-"""Kubernetes Events about our objects. Best effort: an event that cannot be written is logged and forgotten."""
+"""Kubernetes Events about our objects. Best effort: an event that cannot be written is logged and forgotten.
+
+What happens again to an object is not another Event but one more in the series of the first: its name is made of what
+it says. Of an Event the API server lets nothing but the series be changed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["record", "record_about"]
 
 logger = logging.getLogger(__name__)
+
+# How often each Event was seen, for so many of them. One that is forgotten counts from its second time again.
+SERIES = 4096
+_counts: OrderedDict[tuple[str, str], int] = OrderedDict()
 
 
 async def record(
@@ -54,16 +64,19 @@ async def record_about(
     warning: bool = False,
 ) -> None:
     """Write one event about any object; those about cluster-scoped ones are kept in the namespace ``default``."""
-    metadata = about["metadata"]
+    metadata, note = about["metadata"], note[:1024]
     name, namespace = metadata["name"], metadata.get("namespace") or ""
+    said = "\0".join((about["kind"], metadata.get("uid") or "", reason, note, str(warning)))
+    place = (namespace or "default", f"{name}.{hashlib.sha256(said.encode()).hexdigest()[:16]}")
+    time = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     event = {
         "apiVersion": resources.EVENTS.api_version,
         "kind": resources.EVENTS.kind,
-        "metadata": {"namespace": namespace or "default", "name": f"{name}.{int(now.timestamp() * 1e6):x}"},
-        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "metadata": {"namespace": place[0], "name": place[1]},
+        "eventTime": time,
         "type": "Warning" if warning else "Normal",
         "reason": reason,
-        "note": note[:1024],
+        "note": note,
         "action": "Reconcile",
         "reportingController": f"{GROUP}/controller",
         "reportingInstance": reporter,
@@ -76,6 +89,21 @@ async def record_about(
         },
     }
     try:
-        await objects.create(transport, event)
+        try:
+            await objects.create(transport, event)
+            _counts[place] = 1
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            _counts[place] = _counts.get(place, 1) + 1
+            await transport.request(
+                "PATCH",
+                resources.EVENTS.path(*place),
+                body={"series": {"count": _counts[place], "lastObservedTime": time}},
+                content_type="application/merge-patch+json",
+            )
+        _counts.move_to_end(place)
+        if len(_counts) > SERIES:
+            _counts.popitem(last=False)
     except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
         logger.debug("event %s about %s %s/%s: %s", reason, about["kind"], namespace, name, error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,8 @@ def application(tools: int) -> web.Application:
         if "watch" in request.query:
             await expired.wait()
             gone = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
-            await response.write(orjson.dumps(gone) + b"\n")
+            with contextlib.suppress(ConnectionError):  # a watch that its client has given up
+                await response.write(orjson.dumps(gone) + b"\n")
             return response
         count, make = worlds.get(plural, (0, tool))
         start = int(request.query.get("continue") or 0)

@@ -1,0 +1,99 @@
+"""What happens again is one Event with a count."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cluster import events
+from cluster.transport import ApiError
+from crd.ref import Kind, Ref
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SERVER = Ref(Kind.SERVER, "shop", "main")
+
+
+class Api:
+    """Keeps Events by name, and refuses a second one of a name."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, dict[str, Any]] = {}
+        self.error: Exception | None = None
+
+    async def request(
+        self, method: str, path: str, *, body: Any = None, content_type: str = "", **_: Any
+    ) -> dict[str, Any]:
+        if self.error:
+            raise self.error
+        if method == "PATCH":
+            assert content_type == "application/merge-patch+json"
+            self.events[path.rsplit("/", 1)[-1]] |= body
+            return body
+        name = body["metadata"]["name"]
+        if name in self.events:
+            raise ApiError(409, "AlreadyExists", "there is one")
+        self.events[name] = dict(body)
+        return dict(body)
+
+
+@pytest.fixture(autouse=True)
+def _no_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_counts", type(events._counts)())
+
+
+async def record(api: Any, note: str = "image cannot be pulled", uid: str = "u") -> None:
+    await events.record(api, SERVER, uid, reason="Unready", note=note, now=NOW, reporter="one", warning=True)
+
+
+async def test_a_repetition_counts_in_the_series_of_the_first() -> None:
+    api = Api()
+    for _ in range(3):
+        await record(api)
+
+    (event,) = api.events.values()
+    assert event["series"] == {"count": 3, "lastObservedTime": "2026-01-01T00:00:00.000000Z"}
+    assert (event["type"], event["reason"], event["note"]) == ("Warning", "Unready", "image cannot be pulled")
+    assert event["regarding"]["name"] == "main"
+
+
+async def test_another_text_and_another_object_of_the_name_are_events_of_their_own() -> None:
+    api = Api()
+    await record(api)
+    await record(api, note="x" * 2000)
+    await record(api, uid="v")
+
+    assert len(api.events) == 3
+    assert max(len(event["note"]) for event in api.events.values()) == 1024
+
+
+async def test_an_event_that_has_expired_begins_again() -> None:
+    api = Api()
+    await record(api)
+    await record(api)
+    api.events.clear()
+    await record(api)
+    await record(api)
+
+    (event,) = api.events.values()
+    assert event["series"]["count"] == 2
+
+
+async def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "SERIES", 2)
+    api = Api()
+    for number in range(5):
+        await record(api, note=str(number))
+
+    assert len(events._counts) == 2
+
+
+@pytest.mark.parametrize("error", [ApiError(403, "Forbidden", "no"), TimeoutError(), OSError("away")])
+async def test_an_event_that_cannot_be_written_is_forgotten(error: Exception) -> None:
+    api = Api()
+    api.error = error
+
+    await record(api)
+
+    assert api.events == {}
