@@ -26,6 +26,7 @@ _HEAD = """\
 
 `make mutation` changes one expression of the code at a time and runs the unit tests that reach it. A mutant that no
 test notices has survived: a test is missing, or the change makes no difference. `mutmut browse` shows each of them.
+A package that is not listed has not been measured.
 
 | package | mutants | killed | survived | without a test |
 |---|---|---|---|---|
