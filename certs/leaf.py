@@ -69,6 +69,7 @@ class Keeper:
         self._sleep = sleep
         self._serving = _Leaf(hosts)
         self._proving = _Leaf(hosts)
+        self._without_ca = False
 
     @property
     def context(self) -> HotContext | None:
@@ -108,9 +109,11 @@ class Keeper:
             # The API servers get to know the next CA as soon as it is in the Secret; a certificate of it is better
             # than none.
             serving = held.following
-        if serving is None:
+        # Once, not at every round.
+        if serving is None and not self._without_ca:
             what = "waiting for one" if self._serving.context is None else "the certificate in use stays"
             logger.warning("Secret %s/%s holds no CA that can sign: %s", self._namespace, self._name, what)
+        self._without_ca = serving is None
         for leaf, signer in ((self._serving, serving), (self._proving, held.following or serving)):
             if signer is not None and leaf.renew(signer, now):
                 logger.info("signed a certificate by CA %s", authority.fingerprint(signer.certificate)[:16])

@@ -103,6 +103,22 @@ async def test_it_waits_for_a_ca_and_signs_with_it() -> None:
     await runner.cleanup()
 
 
+async def test_a_missing_ca_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    api = Secrets()
+    keeping = keeper(api)
+    for _ in range(3):
+        await keeping.renew()
+    assert [record.getMessage() for record in caplog.records] == [
+        "Secret ns/ca holds no CA that can sign: waiting for one"
+    ]
+
+    api.held = Authority(ONE)
+    await keeping.renew()
+    api.held = None
+    await keeping.renew()
+    assert caplog.records[-1].getMessage() == "Secret ns/ca holds no CA that can sign: the certificate in use stays"
+
+
 async def test_a_new_ca_is_taken_up_and_trouble_changes_nothing() -> None:
     api = Secrets()
     api.held = Authority(ONE)
