@@ -32,8 +32,9 @@ def facts_of(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpe
     """The facts of an object of one of our kinds; ``raw`` is its undecoded spec."""
     if isinstance(spec, ServerSpec):
         return _server(ref, metadata, spec)
+    deleting = "deletionTimestamp" in metadata
     places: dict[Claim, Path] = {}
-    for claim, place in claims(spec.name or ref.name, spec):
+    for claim, place in claims(spec.name or ref.name, spec) if not deleting else ():
         places.setdefault(claim, place)
     timeout = None if isinstance(spec, PromptSpec) else spec.timeout
     return MemberFact(
@@ -47,6 +48,7 @@ def facts_of(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpe
         tuple(_mounts(ref.namespace, spec)),
         catalogs.weight(raw) if places else 0,
         times.seconds(timeout) if timeout else 0.0,
+        deleting,
     )
 
 
@@ -127,6 +129,7 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         mounts=tuple(_server_mounts(ref.namespace, spec)),
         uid=str(metadata.get("uid") or ""),
         created=str(metadata.get("creationTimestamp") or ""),
+        deleting="deletionTimestamp" in metadata,
     )
 
 

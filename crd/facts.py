@@ -77,7 +77,8 @@ class MemberFact:
     ``places`` are the paths of the fields that make the claims, one per claim; messages name them.
     ``created`` is the creationTimestamp in RFC 3339 format and UTC; empty for an object that is not stored yet.
     ``weight`` is the estimated size of the object in a published catalog, in compressed bytes. ``timeout`` is in
-    seconds; 0 if the object sets none.
+    seconds; 0 if the object sets none. ``deleting`` says that it has a deletionTimestamp: it is not served any more, so
+    it makes no claims and another object may take its names.
     """
 
     ref: Ref
@@ -90,6 +91,7 @@ class MemberFact:
     mounts: tuple[Mount, ...] = ()
     weight: int = 0
     timeout: float = 0.0
+    deleting: bool = False
 
     @property
     def served_name(self) -> str | None:
@@ -127,6 +129,7 @@ class ServerFact:
     mounts: tuple[Mount, ...] = ()
     uid: str = ""
     created: str = ""
+    deleting: bool = False
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:

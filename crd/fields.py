@@ -7,6 +7,7 @@ and uses the last-applied annotation of ``kubectl apply``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,6 +18,8 @@ from crd.suggestions import Suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from crd.ref import Kind
 
 __all__ = ["LAST_APPLIED", "Unknown", "lost", "unknown"]
 
@@ -37,7 +40,8 @@ def unknown(raw: Mapping[str, Any]) -> Iterator[Unknown]:
     kind = kind_of(raw)
     if kind not in openapi.KINDS:
         return
-    yield from _walk(raw, openapi.schema(kind), (), {})
+    if not _knows(_shape_of(kind), raw):
+        yield from _walk(raw, openapi.schema(kind), (), {})
 
 
 def lost(raw: Mapping[str, Any]) -> Iterator[Unknown]:
@@ -53,6 +57,50 @@ def lost(raw: Mapping[str, Any]) -> Iterator[Unknown]:
         return
     if isinstance(manifest, dict):
         yield from unknown(manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The fields of an object, None where any are allowed, and those that hold objects or lists of objects."""
+
+    known: frozenset[str] | None
+    nested: tuple[tuple[str, _Shape], ...]
+    items: _Shape | None
+
+
+@cache
+def _shape_of(kind: Kind) -> _Shape:
+    shape = _shape(openapi.schema(kind))
+    assert shape is not None
+    return shape
+
+
+def _shape(schema: Mapping[str, Any]) -> _Shape | None:
+    """The shape of what a schema describes; None if any fields are allowed everywhere below it."""
+    known = schema.get("properties", {})
+    nested = ((name, _shape(child)) for name, child in known.items())
+    items = _shape(schema["items"]) if "items" in schema else None
+    if "properties" not in schema and items is None:
+        return None
+    fields = frozenset(known) if "properties" in schema else None
+    return _Shape(fields, tuple((name, child) for name, child in nested if child is not None), items)
+
+
+def _knows(shape: _Shape, node: Any) -> bool:
+    """Whether a value holds no unknown field: as `_walk` finds none, but in a fraction of the time."""
+    if isinstance(node, dict):
+        if shape.known is None:
+            return True
+        if not node.keys() <= shape.known:
+            return False
+        for name, child in shape.nested:
+            if name in node and not _knows(child, node[name]):
+                return False
+    elif isinstance(node, list) and shape.items is not None:
+        for each in node:
+            if not _knows(shape.items, each):
+                return False
+    return True
 
 
 def _walk(

@@ -112,13 +112,17 @@ def _metadata_problems(kind: Kind, name: str, metadata: Mapping[str, Any]) -> It
         message = f"{SERVER_NAME_RULE}, got {problem.quote(name)}"
         yield Problem(("metadata", "name"), message, Reason.INVALID_NAME)
     for member in ("name", "generateName", "namespace"):
-        yield from _string_problems(("metadata", member), metadata.get(member) or "")
+        value = metadata.get(member)
+        if value:
+            yield from _string_problems(("metadata", member), value)
     labels = metadata.get("labels") or {}
     if not isinstance(labels, dict):
         yield Problem(
             ("metadata", "labels"), f"must be an object, got {problem.quote(labels)}; write labels as key: value"
         )
     for key, value in _mapping(labels).items():
+        if isinstance(key, str) and isinstance(value, str) and key.isascii() and value.isascii():
+            continue  # as nearly all are
         yield from _string_problems(("metadata", "labels"), key)
         yield from _string_problems(("metadata", "labels", str(key)), value)
 

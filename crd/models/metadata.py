@@ -72,6 +72,8 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
+        if not self.rules:
+            return self
         broken = [rule for rule in self.rules if rule.holds is not None and not rule.holds(self)]
         if broken:
             raise PydanticCustomError("rules", "broken rules", {"rules": broken})

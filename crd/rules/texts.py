@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from crd.finding import Finding, Reason, dotted
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec
@@ -83,14 +85,23 @@ def _texts(item: Object) -> Iterator[tuple[Path, str]]:
     yield ("spec", "title"), spec.title
     yield ("spec", "description"), spec.description
     if isinstance(spec, ToolSpec):
-        yield from _schema_texts(spec.input_schema, ("spec", "inputSchema"))
-        yield from _schema_texts(spec.output_schema, ("spec", "outputSchema"))
+        for member, schema in (("inputSchema", spec.input_schema), ("outputSchema", spec.output_schema)):
+            if schema is not None and not _looks_plain(schema):
+                yield from _schema_texts(schema, ("spec", member))
     if isinstance(spec, PromptSpec):
         for path, text in spec.texts:
             yield ("spec", *path), text
         for index, variable in enumerate(spec.variables):
             yield ("spec", "variables", index, "title"), variable.title
             yield ("spec", "variables", index, "description"), variable.description
+
+
+def _looks_plain(schema: Any) -> bool:
+    """Whether no text of a schema can hold an unsafe character, seen without walking through it."""
+    written = orjson.dumps(schema)
+    if written.isascii():
+        return b"\x7f" not in written and b"\\u00" not in written
+    return b"\\u00" not in written and not _UNSAFE.search(written.decode())
 
 
 def _schema_texts(node: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,13 +13,15 @@ __all__ = ["ANY", "Argument", "Arguments", "type_of"]
 # A single object, because parts of a schema are identified by object identity.
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 ANY = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+# Most arguments state their type and nothing that narrows it further.
+_FURTHER = frozenset({"$ref", "anyOf", "oneOf", "allOf", "enum", "const"})
+_ONLY = {name: frozenset({name}) for name in ANY - {"null"}}
 # The maximum length of a chain of references or nested alternatives that is followed. `crd.schema.references` denies
 # schemas with longer chains.
 MAX_STEPS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """``types`` are JSON types without null, which stands for an absent argument; all types if unrestricted."""
 
     name: str
@@ -37,6 +38,8 @@ class Arguments:
         self._root = schema
         self._behind: dict[int, tuple[Mapping[str, Any], ...]] = {}
         self._types: dict[int, frozenset[str]] = {}
+        self._found: dict[str, Argument | None] = {}
+        self._top, self._required = self._members(schema)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,17 +51,25 @@ class Arguments:
 
         It is required only if every property on the path to it is.
         """
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._find(name)
+        return found
+
+    def _find(self, name: str) -> Argument | None:
         steps = [_unescaped(step) for step in name.split("/")[1:]] if name.startswith("/") else [name]
-        node = self._root
-        required = True
-        for step in steps:
-            behind = self.behind(node)
-            properties = next((_mapping(each["properties"]) for each in behind if "properties" in each), {})
+        properties, wanted = self._top, self._required
+        node, required = self._root, True
+        for number, step in enumerate(steps):
+            if number:
+                properties, wanted = self._members(node)
             if step not in properties:
                 return None
-            names = next((each["required"] for each in behind if "required" in each), None)
-            required = required and isinstance(names, list) and step in names
+            required = required and step in wanted
             node = _mapping(properties[step])
+        stated = node.get("type")
+        if isinstance(stated, str) and _FURTHER.isdisjoint(node):
+            return Argument(name, required, _ONLY.get(stated) or frozenset({stated}) - {"null"}, "default" in node)
         has_default = any("default" in each for each in self.behind(node))
         return Argument(name, required, self.types(node) - {"null"}, has_default)
 
@@ -75,6 +86,14 @@ class Arguments:
         ``number`` includes integers.
         """
         return self._narrowed(node, MAX_STEPS)
+
+    def _members(self, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], frozenset[str]]:
+        """The properties of an object by its schema, and the names of the required ones."""
+        behind = self.behind(node)
+        properties = next((_mapping(each["properties"]) for each in behind if "properties" in each), _EMPTY)
+        required = next((each["required"] for each in behind if "required" in each), None)
+        names = required if isinstance(required, list) else ()
+        return properties, frozenset(name for name in names if isinstance(name, str))
 
     def _chain(self, node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         for _ in range(MAX_STEPS):

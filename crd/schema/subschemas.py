@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-__all__ = ["IN_PLACE", "Path", "at", "children", "walk"]
+__all__ = ["IN_PLACE", "Path", "children", "walk"]
 
 Path = tuple[str | int, ...]
 
@@ -46,14 +46,3 @@ def walk(schema: Any) -> Iterator[tuple[Path, Any]]:
     for path, node in waiting:
         yield path, node
         waiting += [((*path, *step), child) for step, child in children(node)]
-
-
-def at(schema: Mapping[str, Any], path: Path) -> Any:
-    """The value at a path; None if there is none."""
-    node: Any = schema
-    for step in path:
-        inside = isinstance(node, dict) and step in node
-        if not inside and not (isinstance(node, list) and isinstance(step, int) and step < len(node)):
-            return None
-        node = node[step]
-    return node

@@ -40,6 +40,26 @@ def resource(**spec: Any) -> MemberFact:
     return found
 
 
+def test_an_object_that_is_being_deleted_claims_nothing() -> None:
+    metadata = {**META, "deletionTimestamp": "2026-01-03T00:00:00Z", "labels": {"app": "shop"}}
+    specs: dict[str, dict[str, Any]] = {
+        "MCPTool": {"service": SERVICE, "ingressPath": "/a"},
+        "MCPPrompt": {"template": "x"},
+        "MCPResource": {"content": {"uri": "a:b", "text": ""}},
+    }
+    for kind, spec in specs.items():
+        raw = {"apiVersion": "mcp.example.com/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+        found = manifest.decode(raw).fact
+        assert isinstance(found, MemberFact)
+        assert (found.deleting, found.claims, found.places, found.weight) == (True, (), (), 0)
+    assert tool().deleting is False
+    spec = {"toolSelector": {"selectAll": True}}
+    raw = {"apiVersion": "mcp.example.com/v1alpha1", "kind": "MCPServer", "metadata": metadata, "spec": spec}
+    found = manifest.decode(raw).fact
+    assert isinstance(found, ServerFact)
+    assert (found.deleting, server().deleting) == (True, False)
+
+
 def mounts(found: MemberFact | ServerFact) -> list[tuple[str, str]]:
     return [(str(mount.ref), dotted(mount.path)) for mount in found.mounts]
 

@@ -408,3 +408,53 @@ def test_the_findings_of_an_object_cross_a_process_border_and_give_the_same_verd
     assert list(map(repr, integrity.judge_relations(integrity.place(known, facts), facts, crossed))) == list(
         map(repr, verdict)
     )
+
+
+def unfilled(count: int, first: int = 0) -> manifest.Object:
+    """A prompt with this many placeholders that no variable fills."""
+    text = "".join(f"{{{{n{number:04}}}}}" for number in range(first, first + count))
+    messages = [{"text": text[at : at + 27_000]} for at in range(0, len(text), 27_000)]
+    return item("MCPPrompt", "many", {"messages": messages})
+
+
+def test_a_hundred_findings_are_listed_and_the_others_counted() -> None:
+    verdict = judged(standing(), None, unfilled(150))
+
+    assert len(verdict.findings) == 101
+    assert not verdict.allowed
+    assert str(verdict.findings[-1]) == (
+        "UndeclaredPlaceholder: 50 more findings are not listed; correct the listed ones first"
+    )
+    assert len(judged(standing(), None, unfilled(100)).findings) == 100
+
+
+def test_the_number_of_findings_counts_those_that_are_not_even_told() -> None:
+    verdict = judged(standing(), None, unfilled(integrity.MAX_BLAMED + 200))
+
+    assert verdict.findings[-1].message.startswith(f"{integrity.MAX_BLAMED + 200 - 100} more findings")
+
+
+def test_no_number_of_warnings_hides_an_error() -> None:
+    found = [Finding.of(Reason.WEAK_DESCRIPTION, tool("a").ref, "", subject=(str(n),)) for n in range(200)]
+    error = Finding.of(Reason.INVALID_NAME, tool("z").ref, "")
+    verdict = Verdict.of([*found, error]).first()
+
+    assert verdict.findings[0] == error
+    assert [finding.level for finding in verdict.findings[1:]] == [Level.WARNING] * 100
+
+
+def test_a_message_is_cut() -> None:
+    found = Finding.of(Reason.INVALID_NAME, tool("a").ref, "x" * 2000)
+
+    assert found.message == "x" * 1023 + "…"
+
+
+def test_a_new_fault_beside_many_known_ones_is_refused() -> None:
+    assert not judged(standing(), unfilled(500), unfilled(501)).allowed
+    assert judged(standing(), unfilled(501), unfilled(500)).allowed
+
+
+def test_a_repair_of_more_faults_than_are_compared_passes() -> None:
+    most = integrity.MAX_FAULTS
+
+    assert judged(standing(), unfilled(most + 500), unfilled(most + 400, first=100)).allowed

@@ -9,6 +9,7 @@ import pytest
 from crd import extraction, manifest
 from crd.facts import BackendRef, Claim, MemberFact, ServerFact, ServiceFact, Space
 from crd.finding import dotted
+from crd.models import problem
 from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
 from crd.selector import Operator, Requirement, Selector
@@ -119,7 +120,7 @@ def test_a_broken_spec_is_data(document: dict[str, Any], expected: list[tuple[st
     item = manifest.decode(document)
     assert item.spec is None
     assert item.fact is None
-    assert [problem.path for problem in item.problems] == expected
+    assert [found.path for found in item.problems] == expected
 
 
 def server(**fields: Any) -> dict[str, Any]:
@@ -313,7 +314,7 @@ def test_a_kind_of_another_type_is_no_kind(member: str, value: Any) -> None:
 @pytest.mark.parametrize("name", ["1a", "a.b", "a" * 56])
 def test_a_server_whose_name_can_name_no_service_is_broken(name: str) -> None:
     item = manifest.decode(raw("MCPServer", {"toolSelector": {}}, name=name))
-    assert [problem.path for problem in item.problems] == [("metadata", "name")]
+    assert [found.path for found in item.problems] == [("metadata", "name")]
     assert name in item.problems[0].message
     assert item.fact is None
 
@@ -489,3 +490,52 @@ def test_what_is_kept_of_a_server() -> None:
 )
 def test_what_is_kept_of_a_service(document: dict[str, Any], fact: ServiceFact) -> None:
     assert extraction.service_fact(document) == fact
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "message"),
+    [
+        (
+            raw("MCPPrompt", {"template": "x", "variables": [0] * 40_000}),
+            "spec.variables",
+            "must have at most 64 entries, got 40000; remove some",
+        ),
+        (
+            raw("MCPServer", {"toolSelector": {"matchLabels": {f"key-{n}": 0 for n in range(9000)}}}),
+            "spec.toolSelector.matchLabels",
+            "must have at most 64 entries, got 9000; remove some",
+        ),
+        (
+            raw("MCPResource", {"operations": [{"parameters": [{}] * 40_000}]}),
+            "spec.operations[0].parameters",
+            "must have at most 32 entries, got 40000; remove some",
+        ),
+    ],
+)
+def test_the_entries_of_a_long_list_are_not_read(document: dict[str, Any], path: str, message: str) -> None:
+    item = manifest.decode(document)
+
+    assert [(dotted(found.path), found.message) for found in item.problems] == [(path, message)]
+
+
+def test_a_large_object_with_lists_of_allowed_lengths_is_read() -> None:
+    item = manifest.decode(raw("MCPPrompt", {"messages": [{"text": "x" * 30_000} for _ in range(32)]}))
+
+    assert item.problems == ()
+    assert item.spec is not None
+
+
+def test_of_very_many_invalid_values_the_number_is_reported() -> None:
+    selector = {"matchExpressions": [{"key": "a", "operator": "In", "values": [0] * 64}] * 32}
+    item = manifest.decode(raw("MCPServer", {"toolSelector": selector}))
+
+    assert [(dotted(found.path), found.message) for found in item.problems] == [
+        ("spec", "must have at most 1000 invalid values to be reported one by one, got 2048")
+    ]
+
+
+def test_a_value_that_cannot_be_stored_is_looked_for_only_so_far() -> None:
+    filler = [[0] * 1000 for _ in range(100)]
+
+    assert problem.find_unstorable([2**65, *filler], ("spec",)) is not None
+    assert problem.find_unstorable([*filler, 2**65], ("spec",)) is None
