@@ -1,1 +1,1 @@
-"""Makes the cluster say what the catalog says."""
+"""Makes the cluster match our objects: workloads, published catalogs, statuses, and the installation of admission."""

@@ -36,7 +36,7 @@ async def server_state(
     image: str,
     now: str,
 ) -> ServerState:
-    """The state of an MCPServer. ``reported`` has what its pods said when they were asked, by uid."""
+    """The state of an MCPServer. ``reported`` has the last answers of its pods, by uid."""
     ref, spec = server.ref, server.spec
     needed = children.desired(spec) if isinstance(spec, ServerSpec) else frozenset()
     existing: dict[str, dict[str, Any]] = {}

@@ -53,7 +53,7 @@ __all__ = [
 
 Manifest = dict[str, Any]
 
-# What nearly every status and every workload says, so that small texts compress well.
+# A preset dictionary (RFC 1950): what nearly all statuses and workloads contain, so that small texts compress well.
 _WORDS = (
     b'{"apiVersion":"networking.k8s.io/v1","kind":"HorizontalPodAutoscaler","metadata":{"namespace":"","name":"-mcp",'
     b'"labels":{"app.kubernetes.io/name":"mcp-server","app.kubernetes.io/instance":"","app.kubernetes.io/managed-by":'
@@ -83,7 +83,7 @@ def unpack(packed: bytes) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ToolFacts:
-    """What the status of a tool tells of its spec. ``path`` is that of the Service with the one that is called."""
+    """What the status of a tool takes from its spec. ``path`` is the path of the Service and of the call."""
 
     enabled: bool
     scheme: str

@@ -122,15 +122,16 @@ class PodDigests:
 class DirectPods:
     """Asks the pods themselves: for a controller that runs in the cluster."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, port: int = HEALTH_PORT) -> None:
         self._session = session
+        self._port = port
 
     async def digest(self, pod: KeptPod) -> str | None:
         """See `PodReader.digest`."""
         host = f"[{pod.address}]" if ":" in pod.address else pod.address
         timeout = aiohttp.ClientTimeout(total=POD_TIMEOUT)
         try:
-            async with self._session.get(f"http://{host}:{HEALTH_PORT}/statusz", timeout=timeout) as response:
+            async with self._session.get(f"http://{host}:{self._port}/statusz", timeout=timeout) as response:
                 return digest_of(await response.read())
         except (TimeoutError, OSError, aiohttp.ClientError):
             return None

@@ -172,7 +172,7 @@ class Reconciler:
         return made
 
     async def _publish(self, action: Publish, digest: str, compilation: Compilation) -> None:
-        """Write the catalog, and have the members looked at of which something else is served than before."""
+        """Write the catalog, and enqueue the members that are served otherwise than before."""
         server, manifest = compilation.server, action.manifest
         first = compilation.incumbents is _NOBODY
         self._cache.expect(server, PublishedCatalog(hash_data(manifest), digest, compilation.published()))

@@ -82,7 +82,7 @@ class Plan:
 def plan_server(state: ServerState) -> Plan:
     """What to do for one MCPServer.
 
-    Nothing is touched if an object of somebody else has a name that it would use, or if its catalog is too large.
+    Nothing is changed if a name that it would use belongs to another object, or if its catalog is too large.
     """
     spec, compilation = state.server.spec, state.compilation
     if compilation is None or not isinstance(spec, ServerSpec):

@@ -1,1 +1,1 @@
-"""PURE. What the status of each kind says."""
+"""PURE. The status of each kind."""

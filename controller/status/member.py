@@ -1,4 +1,4 @@
-"""PURE. What the status of a tool, prompt or resource says."""
+"""PURE. The status of a tool, prompt or resource."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PURE. What the status of an MCPServer says."""
+"""PURE. The status of an MCPServer."""
 
 from __future__ import annotations
 

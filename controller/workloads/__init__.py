@@ -1,4 +1,4 @@
-"""PURE. The Kubernetes objects that one MCPServer is made of: which there are, and what stands in each.
+"""PURE. The Kubernetes objects of one MCPServer: which it has, and their content.
 
-`controller.workloads.children` is the way in; the other modules build one group of objects each.
+`controller.workloads.children` is the entry point; each other module builds one group of objects.
 """

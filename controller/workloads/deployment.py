@@ -46,7 +46,7 @@ def _pod(inputs: Inputs) -> Manifest:
     server, spec = inputs.server.ref.name, inputs.spec
     pod: Manifest = {
         "serviceAccountName": account_name(server, spec),
-        # The catalog is watched with the token, whatever the ServiceAccount says about mounting it.
+        # The catalog is watched with the token, also where the ServiceAccount disables mounting it.
         "automountServiceAccountToken": True,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": {
@@ -123,7 +123,7 @@ def _arguments(inputs: Inputs) -> list[str]:
 
 
 def _redis(redis: Redis, namespace: str, key_prefix: str) -> list[str]:
-    """Where Redis is; what proves who we are stands in files, which are read when a connection is made."""
+    """The address of Redis. Credentials are in files, which the pods read for each connection."""
     words = ["--redis-host", f"{redis.service_name}.{namespace}.svc", "--redis-port", str(redis.port)]
     if redis.db:
         words += ["--redis-db", str(redis.db)]

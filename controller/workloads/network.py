@@ -1,9 +1,8 @@
-"""PURE. The NetworkPolicy around the pods: in by the MCP port, out only to what they have to call.
+"""PURE. The NetworkPolicy of the pods: ingress to the MCP port, egress only to what they have to call.
 
-A policy is held to where packets arrive, behind the address of a Service. So it names the pods that a Service selects
-and the port they listen on. A Service without a selector leads to addresses that nobody here knows: its ports are open
-towards everybody. The same goes for the API server, whose Service is of that kind, and for the keys of an issuer, which
-may be anywhere.
+A policy applies to the addresses of pods, not to that of a Service. So it names the pods that a Service selects and the
+port they listen on. A Service without a selector has endpoints that are not known here: its ports are open to every
+address. The same holds for the API server, whose Service has no selector, and for the URL of an issuer's keys.
 """
 
 from __future__ import annotations

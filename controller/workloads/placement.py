@@ -15,7 +15,7 @@ __all__ = ["placement", "plain"]
 
 
 def plain(model: Model) -> dict[str, Any]:
-    """A piece of our API as the piece of Kubernetes' API that it mirrors: without what says nothing.
+    """A part of our API as the part of the Kubernetes API that it mirrors, without empty members.
 
     A selector without conditions stays, empty: there it selects everything.
     """

@@ -18,7 +18,7 @@ __all__ = ["has_ingress", "ingress", "service", "url"]
 
 # A stream may be idle for longer than the minute that proxies allow by default.
 IDLE_SECONDS = 3600
-# RFC 9728, section 3.1: the metadata of a protected resource stands at the root of the host, followed by its path.
+# RFC 9728, section 3.1: the metadata of a resource is at the root of the host, followed by the path of the resource.
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 

@@ -1,6 +1,6 @@
 """PURE. Make the entries of a published catalog from the specs of objects.
 
-Called by `crd.compiler.compilation`, which says who is served.
+Called by `crd.compiler.members`; `crd.compiler.compilation` decides who is served.
 """
 
 from __future__ import annotations

@@ -1,0 +1,136 @@
+"""How pods are asked for the digest that they serve."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from cluster.transport import ApiError
+from controller import pods
+from controller.kept import KeptPod
+from controller.pods import DirectPods, PodDigests, ProxiedPods
+from crd.ref import Kind, Ref
+from tests.controller.running import Pods, run
+
+MAIN = Ref(Kind.SERVER, "shop", "main")
+
+
+def a_pod(name: str = "p", *, ready: bool = True, address: str = "127.0.0.1") -> KeptPod:
+    return KeptPod(MAIN, name, f"uid-{name}", ready, False, address, frozenset())
+
+
+async def settled(digests: PodDigests, digest: str, seconds: float) -> None:
+    """Expect a digest, and let time pass."""
+    task = asyncio.create_task(digests.run())
+    await asyncio.sleep(0)
+    digests.expect(MAIN, digest)
+    await asyncio.sleep(seconds)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"), [({"digest": "d"}, "d"), ({"digest": None}, None), ([], None)], ids=["d", "none", "a list"]
+)
+async def test_a_pod_is_asked_directly(payload: Any, expected: str | None, aiohttp_server: Any) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response(payload)
+
+    app = web.Application()
+    app.router.add_get("/statusz", answer)
+    server = await aiohttp_server(app)
+    async with aiohttp.ClientSession() as session:
+        assert await DirectPods(session, server.port).digest(a_pod()) == expected
+
+
+async def test_a_pod_that_cannot_be_reached_reports_nothing() -> None:
+    async with aiohttp.ClientSession() as session:
+        assert await DirectPods(session).digest(a_pod(address="::1")) is None
+
+
+@pytest.mark.parametrize(("fails", "expected"), [(False, "d"), (True, None)])
+async def test_a_pod_is_asked_through_the_api_server(fails: bool, expected: str | None) -> None:
+    asked: list[str] = []
+
+    class Api:
+        async def request(self, method: str, path: str, *, timeout: float) -> dict[str, Any]:
+            asked.append(path)
+            if fails:
+                raise ApiError(503, "ServiceUnavailable", "no endpoints")
+            return {"digest": "d"}
+
+    assert await ProxiedPods(Api()).digest(a_pod()) == expected  # type: ignore[arg-type]
+    assert asked == ["/api/v1/namespaces/shop/pods/p:9090/proxy/statusz"]
+
+
+def test_pods_are_asked_less_and_less_often_and_at_once_for_another_digest() -> None:
+    async def main() -> None:
+        reader, changed = Pods(), list[Ref]()
+        digests = PodDigests(reader, lambda _server: [a_pod(), a_pod("q", ready=False)], changed.append)
+        task = asyncio.create_task(digests.run())
+        await asyncio.sleep(0)
+        digests.expect(MAIN, "one")
+        await asyncio.sleep(100)
+        times = [time for time, _ in reader.asked]
+        waits = [later - sooner for sooner, later in itertools.pairwise(times)]
+        assert {name for _, name in reader.asked} == {"p"}
+        assert waits[0] == pytest.approx(pods.FIRST_WAIT)
+        assert max(waits) == pytest.approx(pods.MAX_WAIT)
+        assert all(later > sooner - 1e-6 for sooner, later in itertools.pairwise(waits))
+        assert changed == [MAIN]
+
+        reader.digest_of["p"] = "two"
+        before = len(reader.asked)
+        digests.expect(MAIN, "two")
+        await asyncio.sleep(0.1)
+        assert len(reader.asked) == before + 1
+        assert digests.reported(MAIN) == {"uid-p": "two"}
+        await asyncio.sleep(100)
+        assert len(reader.asked) == before + 1
+
+        digests.forget(MAIN)
+        assert digests.reported(MAIN) == {}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+
+def test_a_server_that_is_gone_is_not_asked_any_longer() -> None:
+    async def main() -> None:
+        reader = Pods()
+        digests = PodDigests(reader, lambda _server: [a_pod()], lambda _server: None)
+        task = asyncio.create_task(digests.run())
+        await asyncio.sleep(0)
+        digests.expect(MAIN, "one")
+        await asyncio.sleep(5)
+        digests.forget(MAIN)
+        asked = len(reader.asked)
+        await asyncio.sleep(100)
+        assert len(reader.asked) == asked
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+
+def test_nobody_is_asked_before_the_term_begins_or_after_it_ends() -> None:
+    async def main() -> None:
+        reader = Pods()
+        digests = PodDigests(reader, lambda _server: [a_pod()], lambda _server: None)
+        digests.expect(MAIN, "one")
+        await asyncio.sleep(5)
+        assert reader.asked == []
+        await settled(digests, "one", 5)
+        asked = len(reader.asked)
+        assert asked > 1
+        digests.expect(MAIN, "two")
+        await asyncio.sleep(100)
+        assert len(reader.asked) == asked
+
+    run(main())
