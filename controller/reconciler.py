@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -75,6 +76,8 @@ class Reconciler:
         self._now = now
         self._digests = PodDigests(pods, cache.pods, queue.add)
         self._compilations: dict[Ref, Compilation] = {}
+        # Members whose statuses depend on a catalog that was written, by server.
+        self._affected: defaultdict[Ref, set[Ref]] = defaultdict(set)
 
     async def run(self) -> None:
         """Work on everything, then on what changes, until cancelled; none of the work goes on afterwards."""
@@ -114,6 +117,7 @@ class Reconciler:
         kept = self._cache.server(ref)
         if kept is None or kept.going:
             self._compilations.pop(ref, None)
+            self._affected.pop(ref, None)
             self._digests.forget(ref)
         if kept is None:
             return
@@ -139,7 +143,9 @@ class Reconciler:
                 if isinstance(action, Publish) and compilation is not None:
                     await self._publish(action, planned.digest, compilation)
                 else:
+                    self._enqueue_affected(ref)
                     await self._carry_out(action)
+            self._enqueue_affected(ref)
         except ApiError as error:
             if error.status in REFUSALS:
                 refused = replace(planned, blocked_by=("Refused", f"the API server refuses it: {error.message}"))
@@ -172,16 +178,21 @@ class Reconciler:
         return made
 
     async def _publish(self, action: Publish, digest: str, compilation: Compilation) -> None:
-        """Write the catalog, and enqueue the members that are served otherwise than before."""
+        """Write the catalog, and note the members that are served otherwise than before."""
         server, manifest = compilation.server, action.manifest
         first = compilation.incumbents is _NOBODY
+        # Kept until it is certain that the catalog is stored: the answer to a write may get lost.
+        self._affected[server] |= set(compilation.members) if first else compilation.affected()
         self._cache.expect(server, PublishedCatalog(hash_data(manifest), digest, compilation.published()))
         token = self._cache.sequence()
         self._metrics.writes.labels("publish").inc()
         write = objects.replace if "resourceVersion" in manifest["metadata"] else objects.create
         self._cache.offer_catalog(await write(self._transport, manifest), token)
-        for ref in compilation.members if first else compilation.affected():
-            self._queue.add(ref)
+
+    def _enqueue_affected(self, server: Ref) -> None:
+        """The catalog that was written last is stored."""
+        for member in self._affected.pop(server, ()):
+            self._queue.add(member)
 
     async def _carry_out(self, action: Action) -> None:
         manifest = action.manifest

@@ -151,6 +151,30 @@ def test_a_name_that_comes_free_goes_to_the_next_and_both_are_told() -> None:
     run(main())
 
 
+def test_a_catalog_whose_answer_got_lost_reaches_the_statuses_all_the_same() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), tool("a", name="n"), tool("b", name="n"))
+        request, lost = api.request, []
+
+        async def lose(method: str, path: str, **options: Any) -> Any:
+            answer = await request(method, path, **options)
+            if method == "PUT" and not lost:
+                lost.append(path)
+                raise TimeoutError
+            return answer
+
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            api.request = lose  # type: ignore[method-assign]
+            changed(api, "MCPTool", "a", name="m")
+            await asyncio.sleep(30)
+        assert lost
+        assert condition(api, "MCPTool", "b", "Accepted") == ("True", "Accepted")
+
+    run(main())
+
+
 def test_another_prefix_moves_no_name_to_another_object() -> None:
     async def main() -> None:
         api = cluster_with(server(naming={"prefix": "a_"}), {**dict(tool("young", name="n").raw)})
@@ -243,6 +267,7 @@ def test_what_the_api_server_refuses_is_told_in_the_status() -> None:
             controller.lead()
             await asyncio.sleep(5)
         assert condition(api, "MCPServer", "main", "Programmed") == ("False", "Refused")
+        assert condition(api, "MCPTool", "a", "Accepted") == ("True", "Accepted")
         status = api.get("MCPServer", "main")["status"]  # type: ignore[index]
         assert any("limits are below requests" in c["message"] for c in status["conditions"])
 
