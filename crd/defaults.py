@@ -15,10 +15,10 @@ from crd.ref import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["defaulted"]
+__all__ = ["set_defaults"]
 
 
-def defaulted(raw: Mapping[str, Any]) -> dict[str, Any]:
+def set_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest with derived defaults: ``spec.name`` and ``spec.service.namespace``.
 
     Nothing is set inside lists: ``kubectl apply`` sends a list as a whole, so every apply would remove the value again

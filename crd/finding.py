@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from crd.ref import Ref
 
-__all__ = ["Finding", "Level", "Reason", "Verdict", "dotted", "shortened"]
+__all__ = ["Finding", "Level", "Reason", "Verdict", "format_path", "shorten"]
 
 
 class Level(StrEnum):
@@ -101,7 +101,7 @@ _WARNINGS = frozenset(
 )
 
 
-def dotted(path: Sequence[str | int]) -> str:
+def format_path(path: Sequence[str | int]) -> str:
     """A field path in the usual notation: ``spec.variables[0].name``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
@@ -110,7 +110,7 @@ MAX_MESSAGE = 1024
 MAX_FINDINGS = 100
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """A text in quotes, cut to 80 characters."""
     return f'"{text}"' if len(text) <= 80 else f'"{text[:79]}…"'
 
@@ -156,7 +156,7 @@ class Finding:
     @property
     def field_path(self) -> str:
         """The path in the usual notation, ``spec.variables[0].name``; empty if it is about the whole object."""
-        return dotted(self.path)
+        return format_path(self.path)
 
     def __str__(self) -> str:
         where = f" {self.field_path}:" if self.path else ""

@@ -128,8 +128,8 @@ def judge_object(change: Change, own: tuple[Finding, ...] | None = None) -> Obje
 
 def place(snapshot: Snapshot, change: Change) -> tuple[Snapshot, Snapshot]:
     """The snapshot with the changed object as it was, and as it will be."""
-    before = _placed(snapshot, change.ref, change.old)
-    return before, _placed(before, change.ref, change.new)
+    before = _place(snapshot, change.ref, change.old)
+    return before, _place(before, change.ref, change.new)
 
 
 def judge_relations(placed: tuple[Snapshot, Snapshot], change: Change, of_object: ObjectFindings) -> Verdict:
@@ -138,14 +138,14 @@ def judge_relations(placed: tuple[Snapshot, Snapshot], change: Change, of_object
     Of the changed object itself it reads no more than facts.
     """
     before, after = placed
-    touched = _touched(after, change.new)
+    touched = _find_servers(after, change.new)
     if not _keeps_labels(change):
-        touched |= _touched(before, change.old)
+        touched |= _find_servers(before, change.old)
     claims = _claims(change.old) | _claims(change.new)
-    found = [*_together(of_object.own, _relations(after, change.ref, touched, claims, judging=True))]
+    found = [*_combine(of_object.own, _relations(after, change.ref, touched, claims, judging=True))]
     if found:
         # The old relations are computed only if there is something to compare; most changes have no findings.
-        known = set(_together(of_object.former, _relations(before, change.ref, touched, claims, judging=True)))
+        known = set(_combine(of_object.former, _relations(before, change.ref, touched, claims, judging=True)))
         found = [finding for finding in found if finding not in known]
         if len(of_object.former) == MAX_FAULTS:
             # Not all old faults are known, so new faults with the same reason cannot be distinguished from them.
@@ -163,14 +163,14 @@ def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
     """All faults of these objects if they are applied together."""
     items = tuple(objects)
     for item in items:
-        snapshot = _placed(snapshot, item.ref, item)
+        snapshot = _place(snapshot, item.ref, item)
     return Verdict.of(finding for item in items for finding in standing(snapshot, item))
 
 
 def standing(snapshot: Snapshot, item: Object) -> Verdict:
     """All faults of a stored object: its own, and the conflicts that it loses."""
     related = relations(snapshot, item.fact) if item.fact is not None else ()
-    return Verdict.of(_together(find_own(item), related)).first()
+    return Verdict.of(_combine(find_own(item), related)).first()
 
 
 def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
@@ -189,12 +189,12 @@ def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Fin
     for name in snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
         server = snapshot.server(name)
         if server is not None and fact.ref in snapshot.view(name).members:
-            yield from _on(server, fact)
+            yield from _check_on_server(server, fact)
             for claim in fact.claims:
                 yield from (clash for clash in names.duplicates(snapshot, name, claim) if clash.ref == fact.ref)
 
 
-def _placed(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:
+def _place(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:
     return snapshot.put(item.fact) if item is not None and item.fact is not None else snapshot.drop(ref)
 
 
@@ -205,7 +205,7 @@ def find_own(item: Object | None) -> Iterator[Finding]:
     return islice(chain.from_iterable(rule(item) for rule in OBJECT_RULES), MAX_FAULTS)
 
 
-def _together(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[Finding]:
+def _combine(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[Finding]:
     """The faults of an object and of its relations. An invalid selector hides that it selects nothing."""
     broken_selectors = set()
     for finding in own:
@@ -222,7 +222,7 @@ def _is_clash(finding: Finding) -> bool:
     return finding.reason in CLASHES and len(finding.related) == 2
 
 
-def _touched(snapshot: Snapshot, item: Object | None) -> set[Ref]:
+def _find_servers(snapshot: Snapshot, item: Object | None) -> set[Ref]:
     """The servers that select a member; for a server, the server itself."""
     match item.fact if item is not None else None:
         case MemberFact() as member:
@@ -266,14 +266,14 @@ def _relations(
         if name == ref:
             yield from servers.ingress_taken(snapshot, server, blame_always=judging)
             for member in map(snapshot.member, sorted(snapshot.view(name).members, key=_BY_NAME)):
-                yield from _on(server, member)
+                yield from _check_on_server(server, member)
         elif ref in snapshot.view(name).members:
-            yield from _on(server, snapshot.member(ref))
+            yield from _check_on_server(server, snapshot.member(ref))
         for claim in claims if name != ref else snapshot.view(name).claimants:
             yield from names.duplicates(snapshot, name, claim)
 
 
-def _on(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
+def _check_on_server(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
     """Faults of a member that depend on settings of a server."""
     if member is not None:
         yield from servers.prefixed_names(server, member)
@@ -284,7 +284,7 @@ def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:
     """Faults of the change itself, even if both states are valid. ``snapshot`` contains the new state."""
     if change.old is not None and change.new is not None:
         yield from changes.immutable_fields(change.old, change.new)
-        servers = sorted(_touched(snapshot, change.new))
+        servers = sorted(_find_servers(snapshot, change.new))
         yield from schemas.breaking_changes(change.ref, schemas.breaks(change.old, change.new), servers)
 
 

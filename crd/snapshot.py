@@ -70,7 +70,7 @@ class ServerView:
             refs = claimants.get(claim, ())
             at = bisect_left(refs, fact.ref)
             claimants = claimants.insert(claim, (*refs[:at], fact.ref, *refs[at:]))
-        return self._changed(self.members.insert(fact.ref), claimants, fact, 1)
+        return self._count(self.members.insert(fact.ref), claimants, fact, 1)
 
     def without_member(self, fact: MemberFact) -> ServerView:
         """The view without a member."""
@@ -80,7 +80,7 @@ class ServerView:
             at = bisect_left(refs, fact.ref)
             rest = (*refs[:at], *refs[at + 1 :]) if refs[at : at + 1] == (fact.ref,) else refs
             claimants = claimants.insert(claim, rest) if rest else claimants.discard(claim)
-        return self._changed(self.members.discard(fact.ref), claimants, fact, -1)
+        return self._count(self.members.discard(fact.ref), claimants, fact, -1)
 
     def with_changed_member(self, known: MemberFact, fact: MemberFact) -> ServerView:
         """The view with a new state of a member."""
@@ -88,7 +88,7 @@ class ServerView:
             return self.without_member(known).with_member(fact)
         return replace(self, weight=self.weight + fact.weight - known.weight)
 
-    def _changed(
+    def _count(
         self, members: Refs, claimants: HashTrieMap[Claim, tuple[Ref, ...]], fact: MemberFact, step: int
     ) -> ServerView:
         tools, prompts, resources = (
@@ -182,7 +182,7 @@ class Snapshot:
         where = (fact.ref.kind, fact.ref.namespace)
         snapshot = snapshot._with(
             facts=snapshot._facts.insert(fact.ref, fact),
-            namespaced=_added(snapshot._namespaced, where, fact.ref),
+            namespaced=_add(snapshot._namespaced, where, fact.ref),
         )
         match fact:
             case MemberFact():
@@ -199,7 +199,7 @@ class Snapshot:
             return self
         snapshot = self._with(
             facts=self._facts.discard(ref),
-            namespaced=_removed(self._namespaced, (ref.kind, ref.namespace), ref),
+            namespaced=_remove(self._namespaced, (ref.kind, ref.namespace), ref),
         )
         match fact:
             case MemberFact():
@@ -207,9 +207,9 @@ class Snapshot:
             case ServerFact():
                 anchored = snapshot._anchored
                 for anchor in _anchors(fact):
-                    anchored = _removed(anchored, anchor, ref)
+                    anchored = _remove(anchored, anchor, ref)
                 by_ingress_key = (
-                    _removed(snapshot._by_ingress_key, fact.ingress_key, ref)
+                    _remove(snapshot._by_ingress_key, fact.ingress_key, ref)
                     if fact.ingress_key
                     else snapshot._by_ingress_key
                 )
@@ -248,7 +248,7 @@ class Snapshot:
     def _add_member(self, fact: MemberFact) -> Snapshot:
         labelled, views = self._labelled, self._views
         for key, value in fact.labels.items():
-            labelled = _added(labelled, (fact.ref.namespace, key, value), fact.ref)
+            labelled = _add(labelled, (fact.ref.namespace, key, value), fact.ref)
         for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
             views = views.insert(server, self.view(server).with_member(fact))
         return self._with(labelled=labelled, views=views)
@@ -264,7 +264,7 @@ class Snapshot:
     def _remove_member(self, fact: MemberFact) -> Snapshot:
         labelled, views = self._labelled, self._views
         for key, value in fact.labels.items():
-            labelled = _removed(labelled, (fact.ref.namespace, key, value), fact.ref)
+            labelled = _remove(labelled, (fact.ref.namespace, key, value), fact.ref)
         for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
             views = views.insert(server, self.view(server).without_member(fact))
         return self._with(labelled=labelled, views=views)
@@ -272,11 +272,11 @@ class Snapshot:
     def _add_server(self, fact: ServerFact) -> Snapshot:
         anchored = self._anchored
         for anchor in _anchors(fact):
-            anchored = _added(anchored, anchor, fact.ref)
+            anchored = _add(anchored, anchor, fact.ref)
         found = [self.selected(kind, fact.ref.namespace, fact.selector_of(kind)) for kind in MEMBER_KINDS]
         view = ServerView.of(fact.ref, [member for members in found for member in members])
         by_ingress_key = (
-            _added(self._by_ingress_key, fact.ingress_key, fact.ref) if fact.ingress_key else self._by_ingress_key
+            _add(self._by_ingress_key, fact.ingress_key, fact.ref) if fact.ingress_key else self._by_ingress_key
         )
         return self._with(anchored=anchored, by_ingress_key=by_ingress_key, views=self._views.insert(fact.ref, view))
 
@@ -314,10 +314,10 @@ def _anchors(fact: ServerFact) -> Iterator[Anchor]:
             yield kind, fact.ref.namespace, key, value
 
 
-def _added(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
+def _add(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
     return index.insert(key, index.get(key, _NONE).insert(ref))
 
 
-def _removed(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
+def _remove(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
     rest = index.get(key, _NONE).discard(ref)
     return index.insert(key, rest) if rest else index.discard(key)

@@ -162,7 +162,7 @@ def defaulting_patch(review: Review) -> list[dict[str, Any]]:
     """The JSON Patch that fills in derived defaults; empty for a deletion and for what is structurally broken."""
     if review.new is None:
         return []
-    patch: list[dict[str, Any]] = jsonpatch.make_patch(dict(review.new), defaults.defaulted(review.new)).patch
+    patch: list[dict[str, Any]] = jsonpatch.make_patch(dict(review.new), defaults.set_defaults(review.new)).patch
     return patch
 
 

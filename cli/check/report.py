@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from crd.finding import Level, Reason, dotted
+from crd.finding import Level, Reason, format_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -144,7 +144,7 @@ def make_entry(finding: Finding, place: Place | None, places: Iterable[Place | N
         finding.message,
         Subject.of(finding.ref),
         place,
-        dotted(finding.path),
+        format_path(finding.path),
         finding.subject,
         tuple(Related(Subject.of(ref), at) for ref, at in zip(finding.related, places, strict=True)),
     )

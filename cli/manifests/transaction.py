@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.check.report import Entry, Place, Related, Subject
 from crd import defaults, extraction, manifest
-from crd.finding import Level, Reason, dotted
+from crd.finding import Level, Reason, format_path
 from crd.ref import GROUP, VERSION, Kind, Ref
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _Sorting:
                 # The API server, too, appends five characters to a generateName.
                 name = f"{metadata['generateName']}{len(self.objects):05}"
                 raw = {**raw, "metadata": {**metadata, "name": name}}
-            item = manifest.decode(defaults.defaulted(raw))
+            item = manifest.decode(defaults.set_defaults(raw))
             self.objects[item.ref] = item
             self._locate(item.ref, document)
 
@@ -140,7 +140,7 @@ class _Sorting:
         default = "default" if name else ""
         subject = Subject(document.raw["kind"], namespace if isinstance(namespace, str) else default, name)
         place = locate(document, path)
-        self.entries.append(Entry(reason.level, reason, message, subject, place, dotted(path), related=related))
+        self.entries.append(Entry(reason.level, reason, message, subject, place, format_path(path), related=related))
 
 
 def _name_of(raw: Mapping[str, Any]) -> str | None:

@@ -198,12 +198,12 @@ def incumbents_of(payload: bytes, prefix: str) -> Incumbents:
     known = raw.get("prefix")
     prefix = known if isinstance(known, str) else prefix
     try:
-        return Incumbents(dict(_held(raw, prefix)), prefix)
+        return Incumbents(dict(_read_holders(raw, prefix)), prefix)
     except (AttributeError, KeyError, TypeError) as error:
         raise catalogs.InvalidCatalogError(f"not a catalog: {type(error).__name__}: {error}") from error
 
 
-def _held(raw: Mapping[str, Any], prefix: str) -> Iterator[tuple[Claim, Ref]]:
+def _read_holders(raw: Mapping[str, Any], prefix: str) -> Iterator[tuple[Claim, Ref]]:
     """The holders, read from the JSON itself: only three members of each entry are needed, and there may be 50,000."""
     for entry in raw.get("tools", ()):
         ref = _ref(Kind.TOOL, entry)

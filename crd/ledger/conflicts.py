@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from crd.facts import MemberFact, ServerFact
-from crd.finding import Finding, Verdict, dotted
+from crd.finding import Finding, Verdict, format_path
 from crd.ledger import intent
 from crd.ledger.intent import KEEP, LEASE, Intent
 from crd.ref import Kind
@@ -153,7 +153,7 @@ def _finding(clash: Clash, change: Change, pending: bool) -> Finding:
     if isinstance(fact, MemberFact):
         path = fact.place(claim)
         serves = "is being admitted right now to serve" if pending else "already serves"
-        message = f'{claimant} {serves} "{claim.value}" on {server}; change {dotted(path)}{retry}'
+        message = f'{claimant} {serves} "{claim.value}" on {server}; change {format_path(path)}{retry}'
         related: tuple[Ref, ...] = (claimant, server)
     else:
         path = ("spec", "toolSelector")

@@ -47,7 +47,7 @@ def translate(error: ValidationError) -> Iterator[Problem]:
     """
     count = error.error_count()
     if count > MAX_PROBLEMS:
-        yield Problem(("spec",), f"must have at most {MAX_PROBLEMS} invalid values, got {count}; correct them")
+        yield Problem(("spec",), f"{count} values are invalid, which is too many to list; correct them")
         return
     details = error.errors(include_url=False)
     places = {detail["loc"] for detail in details}

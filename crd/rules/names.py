@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crd import manifest
 from crd.facts import Space
-from crd.finding import Finding, Level, Reason, dotted
+from crd.finding import Finding, Level, Reason, format_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,8 @@ def repeated(item: Object) -> Iterator[Finding]:
     for claim, place in manifest.claims(item):
         other = first.setdefault(claim, place)
         if other != place:
-            message = f'{dotted(other)} already serves "{claim.value}"; change {dotted(place)} or remove the operation'
+            repair = f"change {format_path(place)} or remove the operation"
+            message = f'{format_path(other)} already serves "{claim.value}"; {repair}'
             yield Finding.of(
                 REASONS[claim.space], item.ref, message, subject=(claim.space.value, claim.value), path=place
             )
@@ -64,7 +65,9 @@ def clash(
     prefer the incumbent: the object is admitted but not served there.
     """
     place = blamed.place(claim)
-    message = f'{other} already serves "{claim.value}" on {server}; change {dotted(place)} or the labels of one of them'
+    message = (
+        f'{other} already serves "{claim.value}" on {server}; change {format_path(place)} or the labels of one of them'
+    )
     return Finding.of(
         REASONS[claim.space],
         blamed.ref,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crd.facts import MemberFact
-from crd.finding import Finding, Reason, dotted
+from crd.finding import Finding, Reason, format_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def _check_backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: B
     service = snapshot.service(backend.service)
     if service is None:
         what = "calls fail" if isinstance(fact, MemberFact) else "sessions and rate limits fail"
-        message = f"{backend.service} does not exist, so {what}; create it or correct {dotted(backend.path)}"
+        message = f"{backend.service} does not exist, so {what}; create it or correct {format_path(backend.path)}"
         yield Finding.of(
             Reason.SERVICE_MISSING, fact.ref, message, subject=subject, path=at, related=(backend.service,)
         )
@@ -67,7 +67,7 @@ def mounts(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Findin
     """Secrets and ConfigMaps that do not exist; nothing for kinds that the snapshot does not know."""
     for mount in fact.mounts:
         if snapshot.knows(mount.ref.kind) and snapshot.get(mount.ref) is None:
-            message = f"{mount.ref} does not exist, so calls fail; create it or correct {dotted(mount.path)}"
+            message = f"{mount.ref} does not exist, so calls fail; create it or correct {format_path(mount.path)}"
             yield Finding.of(
                 Reason.SECRET_MISSING,
                 fact.ref,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from crd.finding import Finding, Reason, dotted
+from crd.finding import Finding, Reason, format_path
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec
 from crd.models.server import ServerSpec
@@ -51,7 +51,7 @@ def unsafe_texts(item: Object) -> Iterator[Finding]:
             name = unicodedata.name(found[0], "a control character").lower()
             message = (
                 f"U+{ord(found[0]):04X} ({name}) at character {found.start() + 1} is invisible to reviewers; "
-                f"remove it from {dotted(path)}"
+                f"remove it from {format_path(path)}"
             )
             yield Finding.of(Reason.UNSAFE_TEXT, item.ref, message, path=path)
 

@@ -57,7 +57,7 @@ class Arguments:
         return found
 
     def _find(self, name: str) -> Argument | None:
-        steps = [_unescaped(step) for step in name.split("/")[1:]] if name.startswith("/") else [name]
+        steps = [_unescape(step) for step in name.split("/")[1:]] if name.startswith("/") else [name]
         properties, wanted = self._top, self._required
         node, required = self._root, True
         for number, step in enumerate(steps):
@@ -85,7 +85,7 @@ class Arguments:
 
         ``number`` includes integers.
         """
-        return self._narrowed(node, MAX_STEPS)
+        return self._narrow(node, MAX_STEPS)
 
     def _members(self, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], frozenset[str]]:
         """The properties of an object by its schema, and the names of the required ones."""
@@ -103,10 +103,10 @@ class Arguments:
                 return
             found: Any = self._root
             for step in target[1:].split("/", MAX_STEPS)[1:]:
-                found = _mapping(found).get(_unescaped(step))
+                found = _mapping(found).get(_unescape(step))
             node = _mapping(found)
 
-    def _narrowed(self, node: Mapping[str, Any], depth: int) -> frozenset[str]:
+    def _narrow(self, node: Mapping[str, Any], depth: int) -> frozenset[str]:
         known = self._types.get(id(node))
         if known is not None:
             return known
@@ -114,20 +114,20 @@ class Arguments:
         self._types[id(node)] = ANY - {"integer"}
         found = ANY
         for each in self.behind(node):
-            found &= _stated(each)
+            found &= _read_types(each)
             for keyword in ("anyOf", "oneOf"):
                 choices = each.get(keyword)
                 if isinstance(choices, list) and choices and depth:
-                    left = frozenset().union(*(self._narrowed(_mapping(choice), depth - 1) for choice in choices))
+                    left = frozenset().union(*(self._narrow(_mapping(choice), depth - 1) for choice in choices))
                     found &= _with_integer(left)
             every = each.get("allOf")
             for part in every if isinstance(every, list) and depth else ():
-                found &= _with_integer(self._narrowed(_mapping(part), depth - 1))
+                found &= _with_integer(self._narrow(_mapping(part), depth - 1))
         self._types[id(node)] = found = found - {"integer"} if "number" in found else found
         return found
 
 
-def _stated(node: Mapping[str, Any]) -> frozenset[str]:
+def _read_types(node: Mapping[str, Any]) -> frozenset[str]:
     """The types that a schema allows by its own keywords; integers and numbers are separate types."""
     found = ANY
     stated = node.get("type")
@@ -143,7 +143,7 @@ def _with_integer(types: frozenset[str]) -> frozenset[str]:
     return types | {"integer"} if "number" in types else types
 
 
-def _unescaped(step: str) -> str:
+def _unescape(step: str) -> str:
     return step.replace("~1", "/").replace("~0", "~")
 
 

@@ -67,7 +67,7 @@ def _values(
         yield (*at, "type"), f"type {' or '.join(lost)} is no longer accepted"
         return
     yield from _choices(old, new, at)
-    yield from _narrower(old, new, at)
+    yield from _stricter_bounds(old, new, at)
     if "properties" in old or "properties" in new or old.get("required") != new.get("required"):
         yield from _objects(old, new, roots, at, depth)
     if isinstance(old.get("items"), dict) and isinstance(new.get("items"), dict):
@@ -75,7 +75,7 @@ def _values(
 
 
 def _choices(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, str]]:
-    before, after = _allowed(old), _allowed(new)
+    before, after = _listed_values(old), _listed_values(new)
     keyword = "const" if "const" in new else "enum"
     if before is None and after is not None:
         yield (*at, keyword), "only listed values are now accepted"
@@ -83,10 +83,10 @@ def _choices(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterat
         left = set(map(_canonical, after))
         gone = [value for value in before if _canonical(value) not in left]
         if gone:
-            yield (*at, keyword), f"{' or '.join(map(_written, gone[:3]))} is no longer accepted"
+            yield (*at, keyword), f"{' or '.join(map(_to_json, gone[:3]))} is no longer accepted"
 
 
-def _narrower(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, str]]:
+def _stricter_bounds(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, str]]:
     for keywords, tighter in ((_LOWER, 1), (_UPPER, -1)):
         for keyword in keywords:
             limit, former = new.get(keyword), old.get(keyword)
@@ -94,7 +94,7 @@ def _narrower(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Itera
                 yield (*at, keyword), f"{keyword} {limit:g} is stricter than before"
     for keyword in _EXACT:
         if keyword in new and new[keyword] != old.get(keyword):
-            yield (*at, keyword), f"{keyword} {_written(new[keyword])} is new"
+            yield (*at, keyword), f"{keyword} {_to_json(new[keyword])} is new"
     if new.get("uniqueItems") is True and old.get("uniqueItems") is not True:
         yield (*at, "uniqueItems"), "duplicate items are now rejected"
 
@@ -105,7 +105,7 @@ def _types(node: Mapping[str, Any], root: Arguments) -> frozenset[str]:
     return types | {"integer"} | null if "number" in types else types | null
 
 
-def _allowed(node: Mapping[str, Any]) -> list[Any] | None:
+def _listed_values(node: Mapping[str, Any]) -> list[Any] | None:
     """The values in const or enum; None if the schema has neither."""
     if "const" in node:
         return [node["const"]]
@@ -120,7 +120,7 @@ def _canonical(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if not isinstance(value, int) else str(value).encode()
 
 
-def _written(value: object) -> str:
+def _to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 

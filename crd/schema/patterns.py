@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from crd.finding import Reason, shortened
+from crd.finding import Reason, shorten
 from crd.schema.validation import PATTERN_BYTES, compile_schema
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def faults(nodes: Iterable[tuple[Path, Any]]) -> Iterator[PatternFault]:
         if large > MAX_LARGE:
             message = (
                 f"the schema must have at most {MAX_LARGE} patterns that need more than {SMALL_BYTES // 1024} KiB when "
-                f"compiled; {_SMALLER}: {shortened(text)}"
+                f"compiled; {_SMALLER}: {shorten(text)}"
             )
             yield PatternFault((), Reason.PATTERN_TOO_LARGE, message)
             return
@@ -115,18 +115,18 @@ class _Fault:
 @lru_cache(maxsize=1024)
 def _fault(text: str) -> _Fault | None:
     if len(text) > MAX_LENGTH:
-        message = f"{shortened(text)} must have at most {MAX_LENGTH} characters, got {len(text)}; shorten it"
+        message = f"{shorten(text)} must have at most {MAX_LENGTH} characters, got {len(text)}; shorten it"
         return _Fault(Reason.PATTERN_TOO_LARGE, message)
     escapes = _count_escapes(text)
     if escapes > MAX_ESCAPES:
         message = (
-            f"{shortened(text)} must have at most {MAX_ESCAPES} character class escapes such as \\d and \\S, got "
+            f"{shorten(text)} must have at most {MAX_ESCAPES} character class escapes such as \\d and \\S, got "
             f"{escapes}; write them as classes, such as [0-9]"
         )
         return _Fault(Reason.PATTERN_TOO_LARGE, message)
     unsupported = next((match.lastgroup for match in _UNSUPPORTED.finditer(text) if match.lastgroup), None)
     if unsupported is not None:
-        return _Fault(Reason.UNSUPPORTED_PATTERN, f"{shortened(text)} {_REPAIRS[unsupported]}")
+        return _Fault(Reason.UNSUPPORTED_PATTERN, f"{shorten(text)} {_REPAIRS[unsupported]}")
     if _compiles(text, SMALL_BYTES):
         return None
     if _compiles(text, PATTERN_BYTES):
@@ -134,10 +134,10 @@ def _fault(text: str) -> _Fault | None:
     lessened = _COUNT.sub(_lessen, text)
     why = "" if lessened != text and _compiles(lessened, PATTERN_BYTES) else _reason_of_refusal(lessened)
     if "size limit" in why or (lessened != text and not why):
-        message = f"{shortened(text)} needs more than {PATTERN_BYTES // 1024} KiB when compiled; {_SMALLER}"
+        message = f"{shorten(text)} needs more than {PATTERN_BYTES // 1024} KiB when compiled; {_SMALLER}"
         return _Fault(Reason.PATTERN_TOO_LARGE, message, large=True)
     why = why or "it is not one of ECMA-262"
-    return _Fault(Reason.INVALID_SCHEMA, f"{shortened(text)} is not a regular expression: {why}; correct it")
+    return _Fault(Reason.INVALID_SCHEMA, f"{shorten(text)} is not a regular expression: {why}; correct it")
 
 
 def _lessen(count: re.Match[str]) -> str:

@@ -80,17 +80,17 @@ LEFT = [
 
 @pytest.mark.parametrize(("document", "spec"), FILLED)
 def test_filled_in(document: dict[str, Any], spec: dict[str, Any]) -> None:
-    assert defaults.defaulted(document) == {**document, "spec": spec}
+    assert defaults.set_defaults(document) == {**document, "spec": spec}
 
 
 @pytest.mark.parametrize("document", LEFT)
 def test_left_as_it_is(document: dict[str, Any]) -> None:
-    assert defaults.defaulted(document) == document
+    assert defaults.set_defaults(document) == document
 
 
 @pytest.mark.parametrize("document", [*(row.values[0] for row in FILLED), *(row.values[0] for row in LEFT)])
 def test_a_second_time_changes_nothing_and_the_original_is_never_touched(document: dict[str, Any]) -> None:
     before = copy.deepcopy(document)
-    once = defaults.defaulted(document)
-    assert defaults.defaulted(once) == once
+    once = defaults.set_defaults(document)
+    assert defaults.set_defaults(once) == once
     assert document == before

@@ -8,7 +8,7 @@ import pytest
 
 from crd import extraction, manifest
 from crd.facts import BackendRef, Claim, Fact, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
-from crd.finding import dotted
+from crd.finding import format_path
 from crd.ref import Kind, Ref
 from crd.selector import Operator, Requirement, Selector
 
@@ -61,7 +61,7 @@ def test_an_object_that_is_being_deleted_claims_nothing() -> None:
 
 
 def mounts(found: MemberFact | ServerFact) -> list[tuple[str, str]]:
-    return [(str(mount.ref), dotted(mount.path)) for mount in found.mounts]
+    return [(str(mount.ref), format_path(mount.path)) for mount in found.mounts]
 
 
 def test_a_server_that_says_nothing_more_than_whom_it_selects() -> None:
@@ -189,7 +189,7 @@ def test_a_mount_says_its_kind_and_field() -> None:
 def test_a_resource_that_a_get_answers(place: dict[str, Any], claim: tuple[str, str]) -> None:
     found = resource(http={}, service=SERVICE, timeout="2s", **place)
     assert found.claims == (Claim(Space.URI, claim[0]),)
-    assert dotted(found.places[0]) == claim[1]
+    assert format_path(found.places[0]) == claim[1]
     assert found.backends == (BackendRef(Ref(Kind.SERVICE, "shop", "orders"), 80, ("spec", "service")),)
     assert found.timeout == 2.0
     assert found.served_name is None

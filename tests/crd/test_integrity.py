@@ -10,7 +10,7 @@ import pytest
 
 from crd import extraction, integrity, manifest
 from crd.facts import MemberFact
-from crd.finding import Finding, Level, Reason, Verdict, dotted
+from crd.finding import Finding, Level, Reason, Verdict, format_path
 from crd.integrity import Change
 from crd.published import catalogs
 from crd.ref import Kind, Ref
@@ -117,7 +117,7 @@ def test_a_clash_by_labels_names_the_labels_and_the_claim() -> None:
 def test_a_clash_names_the_field_that_makes_the_claim(new: manifest.Object, reason: Reason, path: str) -> None:
     old = resource("old", {"ingressPath": "/a", "uriTemplate": "shop://a"})
     (finding,) = judged(standing(server(), old), None, new)
-    assert (finding.reason, dotted(finding.path)) == (reason, path)
+    assert (finding.reason, format_path(finding.path)) == (reason, path)
     assert f"change {path} or the labels" in finding.message
 
 
@@ -160,15 +160,15 @@ def test_a_server_that_brings_two_together_is_told_at_the_selector_that_does() -
     everything = {"selectAll": True}
     prompts = standing(tool("t"), prompt("a", app="other"), prompt("b", app="other"))
     (finding,) = judged(prompts, None, choosing(promptSelector=everything, resourceSelector=everything)).errors
-    assert dotted(finding.path) == "spec.promptSelector"
+    assert format_path(finding.path) == "spec.promptSelector"
     assert "; narrow spec.promptSelector or rename one of them" in finding.message
     content = {"content": {"uri": "urn:a", "text": ""}}
     resources = standing(tool("t"), *(item("MCPResource", name, content, app="other") for name in "ab"))
     (finding,) = judged(resources, None, choosing(promptSelector=everything, resourceSelector=everything)).errors
-    assert dotted(finding.path) == "spec.resourceSelector"
+    assert format_path(finding.path) == "spec.resourceSelector"
     tools = standing(tool("a"), tool("b"))
     (finding,) = judged(tools, None, choosing(promptSelector=everything, resourceSelector=everything)).errors
-    assert dotted(finding.path) == "spec.toolSelector"
+    assert format_path(finding.path) == "spec.toolSelector"
 
 
 def test_a_prefix_that_makes_a_name_too_long_is_the_servers_fault() -> None:
@@ -180,7 +180,7 @@ def test_a_prefix_that_makes_a_name_too_long_is_the_servers_fault() -> None:
     )
     assert finding.ref == server().ref
     (finding,) = judged(standing(choosing(naming={"prefix": "x_"})), None, tool("a", "n" * 127)).errors
-    assert (finding.ref.name, dotted(finding.path)) == ("a", "spec.name")
+    assert (finding.ref.name, format_path(finding.path)) == ("a", "spec.name")
 
 
 def test_a_prefix_that_only_some_clients_cut_is_told_of_the_member() -> None:
@@ -237,7 +237,7 @@ def test_a_server_that_prefers_the_incumbent_admits_a_clash_with_a_warning() -> 
     (finding,) = verdict
     assert (finding.reason, finding.ref.name, finding.level) == (Reason.DUPLICATE_NAME, "b", Level.WARNING)
     strict = judged(standing(main, tool("a"), tool("b")), main, server())
-    assert [(f.reason, f.ref, dotted(f.path)) for f in strict.errors] == [
+    assert [(f.reason, f.ref, format_path(f.path)) for f in strict.errors] == [
         (Reason.DUPLICATE_NAME, server().ref, "spec.toolSelector")
     ]
 
@@ -334,7 +334,7 @@ def test_a_selector_that_is_repaired_and_finds_nothing_warns_then() -> None:
 def test_a_broken_selector_is_told_alone_and_another_one_beside_it() -> None:
     half = choosing(promptSelector={"matchLabels": {"-": "x"}}, resourceSelector={})
     verdict = judged(standing(), None, half)
-    assert [(finding.reason, dotted(finding.path)) for finding in verdict] == [
+    assert [(finding.reason, format_path(finding.path)) for finding in verdict] == [
         (Reason.EMPTY_SELECTOR, "spec.resourceSelector"),
         (Reason.INVALID_SELECTOR, "spec.promptSelector.matchLabels.-"),
         (Reason.SELECTS_NOTHING, "spec.toolSelector"),

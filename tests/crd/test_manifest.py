@@ -8,7 +8,7 @@ import pytest
 
 from crd import extraction, manifest
 from crd.facts import BackendRef, Claim, MemberFact, ServerFact, ServiceFact, Space
-from crd.finding import dotted
+from crd.finding import format_path
 from crd.models import problem
 from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
@@ -217,7 +217,7 @@ WORDED = [
 @pytest.mark.parametrize(("document", "line"), WORDED, ids=[line for _, line in WORDED])
 def test_a_problem_states_the_fact_the_value_and_the_repair(document: dict[str, Any], line: str) -> None:
     (problem,) = manifest.decode(document).problems
-    assert line in f"{dotted(problem.path)}: {problem.message}"
+    assert line in f"{format_path(problem.path)}: {problem.message}"
     assert len(problem.message) < 256
 
 
@@ -283,7 +283,7 @@ UNSTORABLE = [
 def test_what_only_yaml_can_say_is_a_problem(document: dict[str, Any], path: str, message: str) -> None:
     item = manifest.decode(document)
     (problem,) = item.problems
-    assert dotted(problem.path) == path
+    assert format_path(problem.path) == path
     assert message in problem.message
     assert item.fact is None
     assert all(isinstance(value, str) for value in item.labels.values())
@@ -394,7 +394,7 @@ def test_each_claim_names_the_field_that_makes_it() -> None:
         {"ingressPath": "/c", "service": service, "uriTemplate": "shop://d"},
     ]
     fact = fact_of(raw("MCPResource", {"operations": operations}))
-    assert {claim.value: dotted(fact.place(claim)) for claim in fact.claims} == {
+    assert {claim.value: format_path(fact.place(claim)) for claim in fact.claims} == {
         "PUT /b": "spec.operations[0].ingressPath",
         "shop://c": "spec.operations[1].uriTemplate",
         "GET /c": "spec.operations[1].ingressPath",
@@ -416,7 +416,7 @@ def test_a_server_claims_nothing() -> None:
     ],
 )
 def test_the_place_of_the_last_claim(document: dict[str, Any], place: str) -> None:
-    assert dotted(fact_of(document).places[-1]) == place
+    assert format_path(fact_of(document).places[-1]) == place
 
 
 @pytest.mark.parametrize(
@@ -515,7 +515,7 @@ def test_what_is_kept_of_a_service(document: dict[str, Any], fact: ServiceFact) 
 def test_the_entries_of_a_long_list_are_not_read(document: dict[str, Any], path: str, message: str) -> None:
     item = manifest.decode(document)
 
-    assert [(dotted(found.path), found.message) for found in item.problems] == [(path, message)]
+    assert [(format_path(found.path), found.message) for found in item.problems] == [(path, message)]
 
 
 def test_a_large_object_with_lists_of_allowed_lengths_is_read() -> None:
@@ -529,8 +529,8 @@ def test_of_very_many_invalid_values_the_number_is_reported() -> None:
     selector = {"matchExpressions": [{"key": "a", "operator": "In", "values": [0] * 64}] * 32}
     item = manifest.decode(raw("MCPServer", {"toolSelector": selector}))
 
-    assert [(dotted(found.path), found.message) for found in item.problems] == [
-        ("spec", "must have at most 1000 invalid values to be reported one by one, got 2048")
+    assert [(format_path(found.path), found.message) for found in item.problems] == [
+        ("spec", "2048 values are invalid, which is too many to list; correct them")
     ]
 
 

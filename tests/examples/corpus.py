@@ -57,7 +57,7 @@ def documents(file: Path) -> list[dict[str, Any]]:
 
 def objects(file: Path) -> list[Object]:
     """The objects of our kinds, as they are after the mutating webhook."""
-    return [manifest.decode(defaults.defaulted(d)) for d in documents(file) if manifest.kind_of(d) in openapi.KINDS]
+    return [manifest.decode(defaults.set_defaults(d)) for d in documents(file) if manifest.kind_of(d) in openapi.KINDS]
 
 
 @cache

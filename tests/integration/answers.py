@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from crd import integrity, manifest
-from crd.finding import dotted
+from crd.finding import format_path
 from crd.integrity import Change
 from crd.snapshot import Snapshot
 
@@ -54,7 +54,7 @@ def of_the_api_server(
 
 def of_the_models(document: dict[str, Any]) -> set[str]:
     """The fields that keep the document from being read."""
-    return {dotted(problem.path) for problem in manifest.decode(document).problems}
+    return {format_path(problem.path) for problem in manifest.decode(document).problems}
 
 
 def of_the_rules(document: dict[str, Any], before: dict[str, Any] | None = None) -> set[str]:

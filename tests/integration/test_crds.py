@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from crd import manifest
-from crd.finding import dotted
+from crd.finding import format_path
 from crd.models import openapi
 from tests.integration import answers, twins, wholes
 
@@ -168,7 +168,7 @@ def test_the_schema_rejects_invalid_objects_without_a_webhook(
     for problem in manifest.decode(document).problems:
         # The API server writes keys of a map in brackets, and no field for a rule of the root.
         said = answers.plain(refused.stderr)
-        assert dotted(problem.path) in said or (problem.path == ("metadata", "name") and "<nil>" in said)
+        assert format_path(problem.path) in said or (problem.path == ("metadata", "name") and "<nil>" in said)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crd import integrity
-from crd.finding import Finding, Level, Reason, dotted
+from crd.finding import Finding, Level, Reason, format_path
 from crd.integrity import Change
 from crd.ref import Kind
 from crd.snapshot import Snapshot
@@ -97,7 +97,7 @@ def test_a_survey_finds_what_comparing_every_pair_finds(state: State) -> None:
     found = [finding for finding in state.survey if finding.reason in oracle.REASONS]
     # These hide other findings: an invalid selector, and an object that claims the same thing twice.
     selectors = (f for f in state.survey if f.reason in (Reason.EMPTY_SELECTOR, Reason.INVALID_SELECTOR))
-    alone = {(Reason.SELECTS_NOTHING, f.ref, dotted(f.path[:2])) for f in selectors}
+    alone = {(Reason.SELECTS_NOTHING, f.ref, format_path(f.path[:2])) for f in selectors}
     expected = {breach for breach in oracle.breaches(state) if breach[:3] not in alone}
     between = {oracle.seen(f) for f in found if f.reason not in integrity.CLASHES or len(f.related) == 2}
     assert between == expected

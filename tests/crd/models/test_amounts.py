@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd import manifest
-from crd.finding import dotted
+from crd.finding import format_path
 from crd.models import amounts
 
 SERVICE = {"name": "orders", "port": 80}
@@ -24,7 +24,7 @@ def said(kind: str, spec: dict[str, Any]) -> list[str]:
         "metadata": {"name": "a", "namespace": "shop"},
         "spec": spec,
     }
-    return [f"{dotted(problem.path)}: {problem.message}" for problem in manifest.decode(document).problems]
+    return [f"{format_path(problem.path)}: {problem.message}" for problem in manifest.decode(document).problems]
 
 
 def size(value: Any) -> list[str]:
