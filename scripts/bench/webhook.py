@@ -78,7 +78,10 @@ def body(number: int, schema_number: int) -> bytes:
 
 async def serve(what: str) -> None:
     """Serve until standard input closes; prints the port."""
-    runner: web.BaseRunner[Any] = webhook() if what == "webhook" else echo()
+    processes = ObjectProcesses()
+    if what == "webhook":
+        processes.start()
+    runner: web.BaseRunner[Any] = webhook(processes) if what == "webhook" else echo()
     await runner.setup()
     ca = issuance.authority("bench", datetime.now(UTC))  # noqa: TID251 -- a benchmark's own clock
     pair = issuance.leaf(ca, ("127.0.0.1",), datetime.now(UTC))  # noqa: TID251 -- as above
@@ -87,9 +90,10 @@ async def serve(what: str) -> None:
     print(runner.addresses[0][1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
+    await processes.stop()
 
 
-def webhook() -> web.BaseRunner[Any]:
+def webhook(processes: ObjectProcesses) -> web.BaseRunner[Any]:
     """The webhook, in whose snapshot stand a thousand tools of twenty servers."""
     live = LiveSnapshot(time.monotonic)
     for fact in benchmark.build_snapshot(WORLD):
@@ -100,7 +104,7 @@ def webhook() -> web.BaseRunner[Any]:
     reader = Reader(absent, live, watched)
     ledgers = Ledgers(absent, live, reader, "mcp-system", now=time.monotonic, jitter=lambda: 0.5)
     reviewer = Reviewer(live, reader, ledgers)
-    hook = Hook(reviewer, ObjectProcesses(), Metrics(), unready=lambda: None, draining=lambda: False)
+    hook = Hook(reviewer, processes, Metrics(), unready=lambda: None, draining=lambda: False)
     return web.ServerRunner(hook.server())
 
 
@@ -122,10 +126,10 @@ class Server:
         command = (sys.executable, "-m", "scripts.bench.webhook", "--serve", what)
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
-        port = int(self.process.stdout.readline())
+        self.port = int(self.process.stdout.readline())
         context = ssl._create_unverified_context()  # noqa: S323 -- a certificate of this very run
         self.connections = [
-            context.wrap_socket(socket.create_connection(("127.0.0.1", port))) for _ in range(CONNECTIONS)
+            context.wrap_socket(socket.create_connection(("127.0.0.1", self.port))) for _ in range(CONNECTIONS)
         ]
         self.cpu: list[float] = []
         self.rates: list[float] = []
@@ -165,15 +169,19 @@ def _exchange(connection: ssl.SSLSocket, requests: list[bytes]) -> bool:
     return True
 
 
+def head(length: int) -> bytes:
+    """The head of a request with a body of this length, as an API server sends it."""
+    return (
+        "POST /validate?timeout=5s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: kube-apiserver-admission\r\n"
+        f"Content-Length: {length}\r\nAccept: application/json, */*\r\n"
+        "Content-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n"
+    ).encode()
+
+
 def request(number: int, schema_number: int) -> bytes:
     """One HTTP request."""
     content = body(number, schema_number)
-    head = (
-        "POST /validate?timeout=5s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: kube-apiserver-admission\r\n"
-        f"Content-Length: {len(content)}\r\nAccept: application/json, */*\r\n"
-        "Content-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n"
-    )
-    return head.encode() + content
+    return head(len(content)) + content
 
 
 def main() -> int:
