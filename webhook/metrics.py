@@ -47,7 +47,7 @@ class Metrics:
         )
         self.slow = Counter(
             "mcp_operator_admission_slow",
-            "Slow judgements on the event loop, after each of which other processes judge the namespace for 10 s.",
+            "Slow judgements on the event loop; after two, other processes judge the namespace for 10 s.",
             registry=self.registry,
         )
         self.panics = Counter(

@@ -40,8 +40,9 @@ REPETITION = 64
 # Seconds by the clock. By the time that the process computes, the bound is lower: `object_process.CPU_SECONDS`.
 WALL_SECONDS = 2.0
 START_SECONDS = 30.0
-QUEUE = 64
-QUEUE_OF_NAMESPACE = 16
+# Reviews that wait, and their bytes: in all, and of one namespace.
+QUEUE, QUEUE_BYTES = 128, 48 * 1024 * 1024
+QUEUE_OF_NAMESPACE, QUEUE_BYTES_OF_NAMESPACE = 64, 16 * 1024 * 1024
 _COUNTED = re.compile(rb"\{(?:\d{1,7},)?(\d{2,7})\}")
 _UNICODE = re.compile(rb"\\\\[pP]")
 _NAMESPACE = re.compile(rb'"namespace": ?"([a-z0-9-]{1,63})"')
@@ -91,7 +92,7 @@ class ObjectProcesses:
         self._command = command
         self._wall_seconds = wall_seconds
         self._waiting: OrderedDict[bytes, deque[_Job]] = OrderedDict()
-        self._count = 0
+        self._count = self._bytes = 0
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -111,14 +112,20 @@ class ObjectProcesses:
         Raises ValueError for a body that is unfit, ExceededError, QueueFullError."""
         found = _NAMESPACE.search(body, 0, 4096)
         namespace = found[1] if found else b""
-        queue = self._waiting.setdefault(namespace, deque())
-        if self._count >= QUEUE or len(queue) >= QUEUE_OF_NAMESPACE:
-            if not queue:
-                del self._waiting[namespace]
+        queue = self._waiting.get(namespace, deque())
+        own_bytes = sum(len(job.body) for job in queue)
+        if (
+            self._count >= QUEUE
+            or len(queue) >= QUEUE_OF_NAMESPACE
+            or self._bytes + len(body) > QUEUE_BYTES
+            or own_bytes + len(body) > QUEUE_BYTES_OF_NAMESPACE
+        ):
             raise QueueFullError("too many large objects wait for their judgement; try again in a second")
         job = _Job(body, asyncio.get_running_loop().create_future())
         queue.append(job)
+        self._waiting[namespace] = queue
         self._count += 1
+        self._bytes += len(body)
         self._arrived.set()
         answer: tuple[Review, JudgedObject | None] | str = await job.done
         if isinstance(answer, str):
@@ -134,6 +141,7 @@ class ObjectProcesses:
             namespace, queue = self._waiting.popitem(last=False)
             job = queue.popleft()
             self._count -= 1
+            self._bytes -= len(job.body)
             if queue:
                 self._waiting[namespace] = queue
             if not job.done.done():

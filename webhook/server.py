@@ -43,9 +43,10 @@ logger = logging.getLogger(__name__)
 BODY_LIMIT = 7 * 1024 * 1024
 DEFAULT_TIMEOUT = 5.0
 MARGIN = 0.3
-MAX_IN_FLIGHT = 128
-# A namespace of which one object took this much CPU time on the event loop is judged in other processes for a while.
-SLOW_CPU_SECONDS = 0.005
+MAX_IN_FLIGHT = 256
+# A namespace of which two objects took this much CPU time on the event loop is judged in other processes for a while.
+# A single one may have met the garbage collector.
+SLOW_CPU_SECONDS = 0.01
 SLOW_FOR_SECONDS = 10.0
 SLOW_NAMESPACES = 1024
 _DELETE = re.compile(rb'"operation": ?"DELETE"')
@@ -73,6 +74,8 @@ class Hook:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._cache = ObjectCache()
+        # Until when: namespaces of which one object was slow, and of which several were.
+        self._suspected: OrderedDict[str, float] = OrderedDict()
         self._slow: OrderedDict[str, float] = OrderedDict()
         self._paths: dict[str, Callable[[web.BaseRequest, bytes], Awaitable[tuple[int, bytes]]]] = {
             paths.VALIDATE_PATH: self._validate,
@@ -192,12 +195,20 @@ class Hook:
         return bool(self._slow) and self._slow.get(namespace, 0.0) > asyncio.get_running_loop().time()
 
     def _note_slow(self, namespace: str) -> None:
-        """Few objects take long, but who sends one may send many: they wait for one another, and for no one else."""
+        """Few objects take long, but who sends two may send many: they wait for one another, and for no one else."""
         self.metrics.slow.inc()
-        self._slow.pop(namespace, None)
-        self._slow[namespace] = asyncio.get_running_loop().time() + SLOW_FOR_SECONDS
-        if len(self._slow) > SLOW_NAMESPACES:
-            self._slow.popitem(last=False)
+        now = asyncio.get_running_loop().time()
+        if self._suspected.pop(namespace, 0.0) > now:
+            _remember(self._slow, namespace, now + SLOW_FOR_SECONDS)
+        else:
+            _remember(self._suspected, namespace, now + SLOW_FOR_SECONDS)
+
+
+def _remember(until: OrderedDict[str, float], namespace: str, when: float) -> None:
+    until.pop(namespace, None)
+    until[namespace] = when
+    if len(until) > SLOW_NAMESPACES:
+        until.popitem(last=False)
 
 
 def answer(uid: str, decision: Decision) -> bytes:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
@@ -82,7 +84,8 @@ async def balance(port: int, behind: Sequence[int]) -> None:
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", next(turns))
-        await asyncio.gather(copy(reader, other_writer), copy(other_reader, writer), return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(copy(reader, other_writer), copy(other_reader, writer), return_exceptions=True)
 
     async with await asyncio.start_server(connect, "127.0.0.1", port):
         await asyncio.to_thread(sys.stdin.read)
@@ -124,6 +127,23 @@ class Replicas:
             process.terminate()
         for process in self.processes:
             process.wait(timeout=30)
+
+
+def cpu_seconds() -> dict[str, float]:
+    """What the processes of this benchmark have used so far, by what they are."""
+    found: dict[str, float] = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (directory / "cmdline").read_text().split("\0")
+            stat = (directory / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        text = " ".join(words)
+        if HOME in words or "bench-strict" in text or "scripts.bench.strict" in text:
+            what = "webhooks" if HOME in words else Path(words[0]).name
+            what = "client and balancer" if "scripts.bench.strict" in text else what
+            found[what] = found.get(what, 0.0) + (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 class LedgerBytes:
@@ -168,9 +188,10 @@ async def measure(cluster: Cluster, replicas: Replicas, changes: int) -> None:
     await asyncio.gather(*(apply(150 + each) for each in range(CLIENTS)))
     seconds.clear()
     before, bytes_before, writes_before = replicas.judged(), written.written, written.writes
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), cpu_seconds()
     await asyncio.gather(*(apply(changes + 200) for _ in range(CLIENTS)))
     took = time.perf_counter() - started
+    used = {what: seconds - cpu.get(what, 0.0) for what, seconds in cpu_seconds().items()}
     await asyncio.sleep(1)
     counting.cancel()
     shares = [after - earlier for after, earlier in zip(replicas.judged(), before, strict=True)]
@@ -187,6 +208,8 @@ async def measure(cluster: Cluster, replicas: Replicas, changes: int) -> None:
     print(f"latency p50 {p50:.0f} ms, p99 {p99:.0f} ms (must be < 2 s)")
     percent = ", ".join(f"{100 * share / sum(shares):.0f} %" for share in shares)
     print(f"judged by each replica: {percent} (must be ≥ 20 %)")
+    parts = ", ".join(f"{what} {1000 * seconds / count:.1f}" for what, seconds in sorted(used.items()))
+    print(f"CPU milliseconds a change: {parts}; in all {1000 * sum(used.values()) / count:.1f}")
     bytes_each = (written.written - bytes_before) / count
     print(
         f"ledger: {written.writes - writes_before} writes, {bytes_each:.0f} bytes a change (must be ≤ 4096), "

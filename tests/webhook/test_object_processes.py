@@ -144,25 +144,38 @@ async def test_a_process_that_exceeds_its_bounds_is_replaced_and_the_next_ones_g
 
 async def test_the_queue_has_a_limit_and_namespaces_take_turns() -> None:
     processes = ObjectProcesses(1, command=(sys.executable, "-c", FAKE))
-    flood = [asyncio.create_task(processes.judge(body(f"f{number}", "flood"))) for number in range(17)]
+    flood = [asyncio.create_task(processes.judge(body(f"f{number}", "flood"))) for number in range(65)]
     await asyncio.sleep(0)
     plain = asyncio.create_task(processes.judge(body("plain", "shop")))
-    others = [asyncio.create_task(processes.judge(body("x", f"ns-{number}"))) for number in range(48)]
+    others = [asyncio.create_task(processes.judge(body("x", f"ns-{number}"))) for number in range(64)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFullError, match="try again"):
-        await flood[16]
+        await flood[64]
     with pytest.raises(QueueFullError):
-        await others[47]
+        await others[63]
     order: list[str] = []
-    for task in (*flood[1:16], plain):
+    for task in (*flood[1:64], plain):
         task.add_done_callback(lambda done: order.append(name_of(done.result())))
     flood[0].cancel()
 
     processes.start()
-    await asyncio.gather(*flood[1:16], plain, *others[:47], return_exceptions=False)
+    await asyncio.gather(*flood[1:64], plain, *others[:63], return_exceptions=False)
     await processes.stop()
 
     assert order.index("plain") <= 1
+
+
+async def test_the_bytes_that_wait_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.object_processes.QUEUE_BYTES_OF_NAMESPACE", 1000)
+    monkeypatch.setattr("webhook.object_processes.QUEUE_BYTES", 1500)
+    processes = ObjectProcesses(1)
+    waiting = [asyncio.create_task(processes.judge(body("a", name).ljust(900))) for name in ("one", "one", "two")]
+    await asyncio.sleep(0)
+
+    assert [task.done() for task in waiting] == [False, True, True]
+    for task in waiting:
+        task.cancel()
+    assert len(await asyncio.gather(*waiting, return_exceptions=True)) == 3
 
 
 async def test_what_does_not_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,13 +326,13 @@ async def test_a_finalizer_is_removed_from_what_is_broken(hook_client: Any) -> N
 
 
 async def test_a_change_of_the_spec_of_an_object_that_is_being_deleted_is_judged(hook_client: Any) -> None:
-    setup = Setup(Api(SERVER, tool("a", uid="1")), SERVER, tool("a", uid="1"))
     held = tool("b", "other", uid="2", **DYING)
+    broken = {**held, "spec": {**held["spec"], "inputSchema": {"type": "array"}}}
 
-    _, response = await ask(hook_client, setup, review(tool("b", uid="2", **DYING), held, "UPDATE"))
+    _, response = await ask(hook_client, Setup(Api(), SERVER), review(broken, held, "UPDATE"))
 
     assert not response["allowed"]
-    assert response["status"]["reason"] == "DuplicateName"
+    assert response["status"]["reason"] == "InvalidSchema"
 
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/nowhere", "POST", 404), ("/validate", "GET", 405)])
