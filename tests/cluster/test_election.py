@@ -170,9 +170,12 @@ def test_a_leader_that_cannot_renew_stops_before_another_may_start(play: Any, tr
     play(main)
 
 
-def test_a_slow_answer_to_the_lease_makes_the_term_shorter_not_the_lease_longer(play: Any) -> None:
+@pytest.mark.parametrize("released", [False, True])
+def test_a_slow_answer_to_the_lease_makes_the_term_shorter_not_the_lease_longer(play: Any, released: bool) -> None:
     async def main() -> None:
         api = Leases()
+        if released:
+            api.lease = {"metadata": {"resourceVersion": "0"}, "spec": {"holderIdentity": ""}}
         first = Candidate(api, "first", slow=9)
         first.hang_after_write = True
         await watch([first], 0.5)

@@ -71,6 +71,7 @@ def test_fifteen_idle_minutes_leave_it_ready(simulate: Any, api_type: Any, runni
         async with running(api) as run:
             await asyncio.sleep(900)
             assert run.refusals == []
+            assert run.informer.silent_for() <= informers.SILENCE
             assert len(api.asks("LIST")) == 1
             assert {"silent"} == set(run.ends)
             assert run.changes == [("a", None, run.informer.get("shop", "a"))]
