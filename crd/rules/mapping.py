@@ -13,6 +13,7 @@ from crd.models.resource import ResourceSpec
 from crd.models.tool import ToolSpec
 from crd.published import uri
 from crd.rules import bodies, inputs, paths
+from crd.rules.inputs import SCALARS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,9 @@ def _check_mapping(ref: Ref, given: Http | None, method: str, known: Inputs) -> 
         yield Finding.of(reason, ref, message, subject=("path", subject), path=(*_AT, "path"))
     for place, entries in (("query", http.query), ("headers", http.headers)):
         for index, entry in enumerate(entries):
+            found = known.find(entry.argument) if entry.argument is not None and place == "query" else None
+            if found is not None and found.types <= SCALARS:
+                continue  # any style can write a scalar, and most arguments are scalars
             yield from _check_entry(ref, entry, place, (*_AT, place, index), known)
     if http.body is not None:
         for reason, path, message in bodies.faults(http.body, method, known):

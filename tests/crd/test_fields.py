@@ -56,6 +56,7 @@ ROWS = [
     pytest.param(
         raw("MCPTool", {"inputSchema": {"propreties": {"a": {"tpye": "string"}}}}), [], id="inputSchema is the author's"
     ),
+    pytest.param(raw("MCPTool", {"http": {"query": {"a": 1}}}), [], id="an object in place of a list"),
     pytest.param(raw("MCPServer", {"toolSelector": {"matchLabels": {"anything": "x"}}}), [], id="labels are free"),
     pytest.param(
         raw("MCPServer", {"toolSelector": {"matchLabel": {}}}),

@@ -10,6 +10,7 @@ from crd import integrity, manifest
 from crd.finding import Level
 from crd.integrity import Change
 from crd.rules import schemas
+from crd.schema.validation import compile_schema
 from crd.snapshot import Snapshot
 
 
@@ -391,3 +392,40 @@ def test_every_finding_names_the_tool_and_its_field() -> None:
         ("MCPTool shop/a", ("spec", "inputSchema", "x-mcp-header")),
         ("MCPTool shop/a", ("spec", "outputSchema", "type")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("it does not compile\nfor a reason"), "it does not compile; correct it (JSON Schema 2020-12)"),
+        (
+            next(compile_schema({"type": "object"}).iter_errors(7)),
+            '7 is not of type "object"; correct it (JSON Schema 2020-12)',
+        ),
+    ],
+)
+def test_what_only_the_validator_finds_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def refuse(_schema: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(schemas, "compile_schema", refuse)
+
+    assert told({"type": "object"}) == [("InvalidSchema", "", message)]
+
+
+def test_what_was_found_is_kept_and_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(schemas, "KEPT_SCHEMAS", 2)
+    monkeypatch.setattr(schemas, "compile_schema", lambda schema: read.append(schema["title"]))
+    for title in "aababcca":
+        told({"type": "object", "title": title})
+
+    assert read == ["a", "b", "c", "a"]
+
+
+def test_what_was_found_in_a_very_broken_schema_is_not_kept() -> None:
+    told({"type": "object", "properties": {f"p{number}": {"type": "x"} for number in range(11)}})
+
+    assert schemas._KEPT == {}

@@ -111,6 +111,7 @@ def test_what_refuses_former_calls_is_reported(old: Any, new: Any, place: str, w
         (of(), {**of(b={**TEXT, "default": "x"}), "required": ["b"]}),
         (of(a={"type": "integer"}), of(a={"type": "number"})),
         (of(a={**TEXT, "enum": ["x"]}), of(a={**TEXT, "enum": ["x", "y"]})),
+        (of(a={"enum": [1.0, {"b": 1, "a": 2}]}), of(a={"enum": [1, {"a": 2, "b": 1}]})),
         (of(a={**TEXT, "enum": ["x"]}), of(a=TEXT)),
         (of(a={"type": "integer", "minimum": 2}), of(a={"type": "integer", "minimum": 1})),
         (of(a={**TEXT, "maxLength": 4}), of(a={**TEXT, "maxLength": 5})),
