@@ -103,7 +103,7 @@ def _run(command: list[str], directory: Path, environment: dict[str, str], what:
                 process.wait()
                 raise
     if code != 0:
-        raise RuntimeError(f"{' '.join(command[:3])} ended with {code}:\n{log.read_text()[-4000:]}")
+        raise RuntimeError(f"{' '.join(command[:3])} exited with {code}:\n{log.read_text()[-4000:]}")
 
 
 def _go() -> str:

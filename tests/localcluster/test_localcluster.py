@@ -83,9 +83,9 @@ def phase(found: localcluster.Cluster) -> str:
 def test_a_dead_component_is_reported_with_the_end_of_its_log() -> None:
     with localcluster.running("dying") as found:
         os.kill(found.pids()["kube-scheduler"], signal.SIGKILL)
-        installation.until("it is noticed", lambda: bool(found.dead()), 20)
+        installation.until("the exit is noticed", lambda: bool(found.dead()), 20)
 
-        assert found.dead()["kube-scheduler"].startswith("kube-scheduler ended with -9:")
+        assert found.dead()["kube-scheduler"].startswith("kube-scheduler exited with -9:")
 
 
 @pytest.mark.integration
