@@ -207,6 +207,10 @@ def _add_serve(commands: Commands) -> None:
     parser.add_argument("--catalog-dir", type=Path, required=True, help="folder with catalog.json or catalog.json.gz")
     parser.add_argument("--namespace", default="", help="namespace of the ConfigMap to watch")
     parser.add_argument("--config-map", help="ConfigMap to watch for newer catalogs")
+    parser.add_argument(
+        "--catalog-root", metavar="KEY", help="public key (base64) under which catalogs are signed (default: unsigned)"
+    )
+    parser.add_argument("--server-uid", metavar="UID", help="UID of the MCPServer for which catalogs are signed")
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
     parser.add_argument("--port", type=int, default=8080, help="HTTP port (default: 8080)")
     parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
@@ -225,11 +229,16 @@ def _add_serve(commands: Commands) -> None:
     parser.add_argument(
         "--allow-loopback", action="store_true", help="allow backends on loopback addresses, for local use"
     )
-    parser.set_defaults(run=_run_serve)
+    parser.add_argument(
+        "--cluster-domain", default="cluster.local", help="DNS domain of the cluster (default: cluster.local)"
+    )
+    parser.set_defaults(run=lambda arguments: _run_serve(parser, arguments))
 
 
-def _run_serve(arguments: argparse.Namespace) -> int:
+def _run_serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from crd.published import signature
     from runtime.app import program
+    from runtime.app.catalog_store import Trust
     from runtime.state.redis import Options
 
     redis = None
@@ -242,6 +251,14 @@ def _run_serve(arguments: argparse.Namespace) -> int:
             ca_file=arguments.redis_ca_file,
             credentials=arguments.redis_credentials_dir,
         )
+    if bool(arguments.catalog_root) != bool(arguments.server_uid):
+        parser.error("--catalog-root and --server-uid must be given together")
+    trust = None
+    if arguments.catalog_root:
+        try:
+            trust = Trust(signature.decode_root(arguments.catalog_root), arguments.server_uid)
+        except ValueError as error:
+            parser.error(f"--catalog-root: {error}")
     settings = program.Settings(
         catalog_dir=arguments.catalog_dir,
         namespace=arguments.namespace,
@@ -258,6 +275,8 @@ def _run_serve(arguments: argparse.Namespace) -> int:
         api_port=int(_read_environment("KUBERNETES_SERVICE_PORT", "443")),
         api_directory=SERVICE_ACCOUNT if SERVICE_ACCOUNT.is_dir() else None,
         allow_loopback=arguments.allow_loopback,
+        trust=trust,
+        cluster_domain=arguments.cluster_domain,
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
 

@@ -1,6 +1,8 @@
 """The catalog in force: read from the mounted ConfigMap at start, then watched, and replaced as a whole.
 
-A catalog that cannot be read leaves the last good one in force and sets ``error``.
+With a `Trust`, only catalogs that the controller signed for this server are loaded, and none that is older than the one
+in force; signatures are verified before anything is inflated. A catalog that cannot be read or is refused leaves the
+last good one in force and sets ``error``.
 """
 
 from __future__ import annotations
@@ -8,57 +10,126 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from crd.published import catalogs
+from crd.published import catalogs, signature
+from crd.published.signature import Refusal, Stamp
 from runtime.app.compiled import CompiledCatalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["CatalogStore"]
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+__all__ = ["CatalogStore", "Trust"]
 
 logger = logging.getLogger(__name__)
 
+# Bytes that are read of a file. A local catalog may be larger than a ConfigMap, but not than an inflated one.
+MAX_FILE = catalogs.INFLATED_LIMIT
+_PACKED_BASE64_LIMIT = 4 * (signature.CONTENT_LIMIT // 3 + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose catalogs are loaded: those signed under ``root`` for the MCPServer with this UID."""
+
+    root: Ed25519PublicKey
+    server_uid: str
+
 
 class CatalogStore:
-    """The catalog of one ConfigMap. ``on_swap`` is called with every new catalog."""
+    """The catalog of one ConfigMap. Without ``trust`` nothing is verified.
 
-    def __init__(self, on_swap: Callable[[CompiledCatalog], None] = lambda _: None) -> None:
+    ``on_swap`` is called with every new catalog. ``on_rejection`` is called with a reason for every rejected one: a
+    value of `crd.published.signature.Fault`, or ``invalid``.
+    """
+
+    def __init__(
+        self,
+        on_swap: Callable[[CompiledCatalog], None] = lambda _: None,
+        *,
+        trust: Trust | None = None,
+        on_rejection: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.compiled: CompiledCatalog | None = None
         self.error: str | None = None
         self._on_swap = on_swap
+        self._trust = trust
+        self._on_rejection = on_rejection
+        self._stamp: Stamp | None = None
 
     def read(self, directory: Path) -> None:
         """Load the catalog from a directory (a mounted ConfigMap), if there is one."""
-        text, packed = directory / catalogs.FILE, directory / catalogs.GZIP_FILE
-        data = {catalogs.FILE: text.read_text()} if text.is_file() else {}
-        binary = {catalogs.GZIP_FILE: packed.read_bytes()} if packed.is_file() else {}
-        if data or binary:
-            self._load(lambda: catalogs.unpack(data, binary))
+        # The kubelet replaces the link ..data. Through one reading of it all files are of one ConfigMap.
+        link = directory / "..data"
+        folder = link.resolve() if link.is_dir() else directory
+        for name in (catalogs.FILE, catalogs.GZIP_FILE):
+            if (folder / name).is_file():
+                envelope = folder / signature.FILE
+                signed = _read(envelope, signature.ENVELOPE_LIMIT) if envelope.is_file() else None
+                self._load(name, partial(_read, folder / name, MAX_FILE), signed)
+                return
 
     def put(self, item: dict[str, Any]) -> None:
         """Load the catalog from the current ConfigMap. If the ConfigMap is deleted, its last catalog stays in force."""
+        data, binary = item.get("data") or {}, item.get("binaryData") or {}
 
-        def unpack() -> bytes:
-            encoded = item.get("binaryData") or {}
-            binary = {key: base64.b64decode(value, validate=True) for key, value in encoded.items()}
-            return catalogs.unpack(item.get("data") or {}, binary)
+        def content() -> bytes:
+            if catalogs.FILE in data:
+                return str(data[catalogs.FILE]).encode()
+            if catalogs.GZIP_FILE not in binary:
+                raise catalogs.InvalidCatalogError(f"neither {catalogs.FILE} nor {catalogs.GZIP_FILE} is there")
+            encoded = binary[catalogs.GZIP_FILE]
+            if len(encoded) > _PACKED_BASE64_LIMIT:
+                raise catalogs.InvalidCatalogError(f"{catalogs.GZIP_FILE} is larger than a ConfigMap")
+            return base64.b64decode(encoded, validate=True)
 
-        self._load(unpack)
+        name = catalogs.FILE if catalogs.FILE in data else catalogs.GZIP_FILE
+        self._load(name, content, data.get(signature.FILE))
 
-    def _load(self, unpack: Callable[[], bytes]) -> None:
+    def _load(self, name: str, content: Callable[[], bytes], envelope: str | bytes | None) -> None:
         try:
-            payload = unpack()
-            if self.compiled is not None and catalogs.digest(payload) == self.compiled.digest:
-                self.error = None
+            stored = content()
+            stamp = self._verify(name, stored, envelope)
+            if isinstance(stamp, Refusal):
+                self._reject(stamp.fault.value, stamp.message)
                 return
-            compiled = CompiledCatalog.load(payload)
-        except (ValueError, binascii.Error) as error:
-            self.error = f"{type(error).__name__}: {error}"
-            logger.warning("rejected a catalog, the last good one stays in force: %s", self.error)
+            payload = catalogs.unpack({}, {name: stored}) if name == catalogs.GZIP_FILE else stored
+            compiled = self.compiled
+            is_new = compiled is None or catalogs.digest(payload) != compiled.digest
+            if is_new:
+                compiled = CompiledCatalog.load(payload)
+        except (ValueError, binascii.Error, OSError) as error:
+            self._reject("invalid", f"{type(error).__name__}: {error}")
             return
-        self.compiled, self.error = compiled, None
-        logger.info("serving %s: %d tools, %d prompts", compiled.digest, len(compiled.tools), len(compiled.prompts))
-        self._on_swap(compiled)
+        self.compiled, self.error, self._stamp = compiled, None, stamp
+        if is_new and compiled is not None:
+            logger.info("serving %s: %d tools, %d prompts", compiled.digest, len(compiled.tools), len(compiled.prompts))
+            self._on_swap(compiled)
+
+    def _verify(self, name: str, stored: bytes, envelope: str | bytes | None) -> Stamp | Refusal | None:
+        if self._trust is None:
+            return None
+        return signature.verify(
+            envelope,
+            root=self._trust.root,
+            server_uid=self._trust.server_uid,
+            name=name,
+            content=stored,
+            in_force=self._stamp,
+        )
+
+    def _reject(self, reason: str, message: str) -> None:
+        self.error = message
+        self._on_rejection(reason)
+        logger.warning("rejected a catalog, the last good one stays in force: %s", message)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The bytes of a file; one more than ``limit`` at most, which the reader refuses."""
+    with path.open("rb") as file:
+        return file.read(limit + 1)

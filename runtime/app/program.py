@@ -35,6 +35,7 @@ from runtime.state.sessions import MemorySessions, SessionStore
 from runtime.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from runtime.app.catalog_store import Trust
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
     from runtime.state.redis import Options
@@ -44,7 +45,11 @@ __all__ = ["Settings", "run"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The catalog in ``catalog_dir`` is read at start. ``config_map`` is watched if ``api_host`` is set."""
+    """The catalog in ``catalog_dir`` is read at start. ``config_map`` is watched if ``api_host`` is set.
+
+    With ``trust`` the catalog must be signed. Backends are Services of ``cluster_domain``; ``allow_loopback`` adds
+    loopback addresses, for local use.
+    """
 
     catalog_dir: Path
     namespace: str = ""
@@ -61,6 +66,8 @@ class Settings:
     api_port: int = 443
     api_directory: Path | None = None
     allow_loopback: bool = False
+    trust: Trust | None = None
+    cluster_domain: str = "cluster.local"
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -72,7 +79,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         metrics.tools.set(len(compiled.tools))
         logging.getLogger().setLevel(compiled.catalog.settings.log_level.upper())
 
-    catalog_store = CatalogStore(apply)
+    catalog_store = CatalogStore(
+        apply, trust=settings.trust, on_rejection=lambda reason: metrics.rejected.labels(reason).inc()
+    )
     catalog_store.read(settings.catalog_dir)
     files = SecretFiles(settings.secrets_dir, settings.config_maps_dir)
     http = HttpClient(files, allow_loopback=settings.allow_loopback)
@@ -183,6 +192,9 @@ def _health(catalog_store: CatalogStore, metrics: Metrics, stop: asyncio.Event) 
             }
         )
 
-    app = probes.application(metrics.registry, unready)
+    def describe_rejection() -> str | None:
+        return f"the newest catalog was rejected: {catalog_store.error}" if catalog_store.error else None
+
+    app = probes.application(metrics.registry, unready, note=describe_rejection)
     app.router.add_get("/statusz", statusz)
     return app

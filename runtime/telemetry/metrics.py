@@ -43,6 +43,12 @@ class Metrics:
             registry=self.registry,
         )
         self.swaps = Counter("mcp_server_catalog_swaps", "Catalogs put into service.", registry=self.registry)
+        self.rejected = Counter(
+            "mcp_server_catalog_rejections",
+            "Catalogs that were not put into service.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.tools = Gauge("mcp_server_tools", "Tools in service.", registry=self.registry)
 
     def observe(self, http_method: str, operation: str, status: int, seconds: float) -> None:

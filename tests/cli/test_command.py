@@ -48,6 +48,22 @@ def test_wrong_arguments_exit_with_two(words: list[str]) -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--catalog-root", "x" * 44], "must be given together"),
+        (["--server-uid", "uid-1"], "must be given together"),
+        (["--catalog-root", "AAAA", "--server-uid", "uid-1"], "base64 of 32 bytes"),
+    ],
+)
+def test_serve_never_starts_with_half_a_trust(words: list[str], message: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["serve", "--catalog-dir", ".", *words])
+
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def started(*words: str) -> Any:
     return subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 

@@ -11,11 +11,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cluster import probes
 from crd.published import catalogs
 from crd.published.policy import Bucket
 from crd.published.settings import Limits
 from runtime.app import program
+from runtime.app.catalog_store import CatalogStore, Trust
+from runtime.telemetry.metrics import Metrics
 from tests.runtime import raw_http
 
 
@@ -30,14 +34,16 @@ async def status(url: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def running(directory: Path, **more: Any) -> tuple[asyncio.Event, asyncio.Task[None], str]:
+async def running(
+    directory: Path, *, probes: bool = False, **more: Any
+) -> tuple[asyncio.Event, asyncio.Task[None], str]:
     """Start a process. The URL is that of its probes, or with Redis that of its serving port."""
     ports, stop = (free_port(), free_port()), asyncio.Event()
     settings = program.Settings(
         directory, host="127.0.0.1", port=ports[0], health_port=ports[1], drain_seconds=0.1, **more
     )
     task = asyncio.create_task(program.run(settings, stop))
-    url = f"http://127.0.0.1:{ports[0] if more else ports[1]}"
+    url = f"http://127.0.0.1:{ports[0] if more and not probes else ports[1]}"
     while True:
         try:
             await status(f"{url}/healthz")
@@ -80,6 +86,31 @@ async def test_readyz_reports_an_unreadable_catalog(tmp_path: Path) -> None:
     assert "format is 99" in (await status(f"{url}/readyz"))[1]
     stop.set()
     await task
+
+
+async def test_an_unsigned_catalog_is_rejected_and_the_probes_say_so(tmp_path: Path, catalog_of: Any) -> None:
+    (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of()))
+    trust = Trust(Ed25519PrivateKey.from_private_bytes(b"r" * 32).public_key(), "uid-1")
+    stop, task, url = await running(tmp_path, trust=trust, probes=True)
+
+    assert await status(f"{url}/readyz") == (503, "the catalog is not signed: key catalog.signature is missing\n")
+    assert 'mcp_server_catalog_rejections_total{reason="missing"} 1.0' in (await status(f"{url}/metrics"))[1]
+    stop.set()
+    await task
+
+
+async def test_a_rejected_catalog_leaves_the_pod_ready_with_a_note(tmp_path: Path, catalog_of: Any) -> None:
+    (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of()))
+    store = CatalogStore()
+    store.read(tmp_path)
+    store.put({"data": {catalogs.FILE: "{}"}})
+    app = program._health(store, Metrics(), asyncio.Event())
+    runner = await probes.serve(app, "127.0.0.1", 0)
+
+    code, text = await status(f"http://127.0.0.1:{runner.addresses[0][1]}/readyz")
+
+    assert (code, text.startswith("ok, but the newest catalog was rejected: ")) == (200, True)
+    await runner.cleanup()
 
 
 async def test_the_catalog_sets_the_log_level(tmp_path: Path, catalog_of: Any) -> None:
