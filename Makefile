@@ -51,7 +51,7 @@ bench: dev ## Run the benchmarks
 	@.venv/bin/python -m scripts.benchmark
 	@set -e; for file in scripts/bench/*.py; do \
 		module=$$(basename $$file .py); \
-		case $$module in _*|fake_*) continue ;; esac; \
+		case $$module in _*|fake_*|process) continue ;; esac; \
 		echo "== $$module"; .venv/bin/python -m scripts.bench.$$module; \
 	done
 

@@ -138,7 +138,7 @@ def run_cluster(tools: int, per_server: int, further_servers: int, *, restarts: 
     """Run a cluster and a controller on it, again for each restart."""
     with tempfile.TemporaryDirectory() as directory:
         sizes = ["--tools", str(tools), "--per-server", str(per_server), "--further-servers", str(further_servers)]
-        command = [sys.executable, "-m", "scripts.bench.writable_api", "--directory", directory, *sizes]
+        command = [sys.executable, "-m", "scripts.bench.fake_writable_api", "--directory", directory, *sizes]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             port = process.stdout.readline().decode().strip()

@@ -1,4 +1,4 @@
-"""A process that keeps objects as an API server does, over TLS: ``python -m scripts.bench.writable_api``.
+"""A process that keeps objects as an API server does, over TLS: ``python -m scripts.bench.fake_writable_api``.
 
 It prints the port it listens on, and leaves ``token`` and ``ca.crt`` for `cluster.pod.PodTransport` in a directory.
 Objects carry managedFields as ``kubectl apply`` leaves them. ``POST /-/edit/{namespace}/{tool}`` gives a tool another
