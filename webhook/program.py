@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random  # noqa: TID251 -- this is the rim: jitter of watches, no secret
 import time
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from certs.tls import HotContext
     from cluster.transport import Transport
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "run", "spare_collector"]
 
 T = TypeVar("T")
 
@@ -62,8 +63,18 @@ def utc() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 -- this is the rim
 
 
+def spare_collector() -> None:
+    """Let the cyclic garbage collector run less often.
+
+    A review makes some thousand objects that reference counting frees. By default the collector would look at them
+    twice a review, which takes a third of its time.
+    """
+    gc.set_threshold(20_000, 50, 100)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until ``stop`` is set, then drain."""
+    spare_collector()
     transport = await client.connect(settings.context, settings.kubeconfig)
     try:
         await _serve(settings, transport, stop)

@@ -30,7 +30,7 @@ from certs import issuance
 from certs.tls import HotContext
 from cluster.clock import Clock
 from scripts import benchmark
-from webhook import watches
+from webhook import program, watches
 from webhook.ledger import Ledgers
 from webhook.live_snapshot import LiveSnapshot
 from webhook.metrics import Metrics
@@ -80,6 +80,7 @@ async def serve(what: str) -> None:
     """Serve until standard input closes; prints the port."""
     processes = ObjectProcesses()
     if what == "webhook":
+        program.spare_collector()
         processes.start()
     runner: web.BaseRunner[Any] = webhook(processes) if what == "webhook" else echo()
     await runner.setup()
