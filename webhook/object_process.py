@@ -29,7 +29,7 @@ __all__ = ["CPU_SECONDS", "HEADER", "answer"]
 HEADER = struct.Struct("!I")
 # What one judgement may take; the kernel ends the process when it is over, also within foreign code.
 CPU_SECONDS = 0.5
-ADDRESS_SPACE = 2 * 1024**3
+ADDRESS_SPACE = 384 * 1024**2
 NICENESS = 10
 
 
