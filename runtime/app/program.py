@@ -84,7 +84,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )
     catalog_store.read(settings.catalog_dir)
     files = SecretFiles(settings.secrets_dir, settings.config_maps_dir)
-    http = HttpClient(files, allow_loopback=settings.allow_loopback)
+    http = HttpClient(files, cluster_domain=settings.cluster_domain, allow_loopback=settings.allow_loopback)
     mcp = McpClient(http, new_id=_new_id)
     dispatcher = Dispatcher(files, http, mcp, monotonic=time.monotonic, jitter=random.random, new_id=_new_id)
     redis = Redis(settings.redis, monotonic=time.monotonic, jitter=random.random) if settings.redis else None

@@ -7,6 +7,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runtime import mounted_files
 from runtime.auth import tokens
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
@@ -94,10 +95,10 @@ class Authenticator:
             raise KeysUnavailableError(f"{_JWKS} of Secret {secret}: {error}") from error
 
     def _read_secret(self, secret: str) -> dict[str, bytes]:
-        """The keys of a mounted Secret. Names that begin with two dots are internal links of the kubelet."""
+        """The keys of a mounted Secret."""
         try:
-            files = [f for f in sorted((self._secrets / secret).iterdir()) if not f.name.startswith("..")]
-            return {file.name: file.read_bytes() for file in files if file.is_file()}
+            keys = mounted_files.list_keys(self._secrets, secret)
+            return {key: mounted_files.read_key(self._secrets, secret, key) for key in keys}
         except OSError as error:
             raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
 

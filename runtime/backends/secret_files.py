@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runtime import mounted_files
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import escaping
 
@@ -35,7 +36,7 @@ class SecretFiles:
     def value(self, kind: str, name: str, key: str) -> bytes:
         """The value of a key, without one trailing line break. Raises CallError ``misconfigured`` if it is missing."""
         try:
-            data = (self._folders[kind] / name / key).read_bytes()
+            data = mounted_files.read_key(self._folders[kind], name, key)
         except OSError as error:
             raise CallError("misconfigured", f"a {kind} that this call needs is not mounted") from error
         return data.removesuffix(b"\n").removesuffix(b"\r")

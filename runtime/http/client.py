@@ -1,28 +1,26 @@
 """The pooled HTTP client for backends. It sends a `Request` and reads the `Reply` within bounds of time and size.
 
-It follows no redirects, uses no proxy from the environment and keeps no cookies. It refuses host names that resolve to
-a loopback or link-local address: no Service does, but a cloud metadata endpoint would.
+It calls Services of the cluster only, at addresses that `runtime.http.addresses` allows. It follows no redirects, uses
+no proxy from the environment and keeps no cookies.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from runtime.backends import faults
 from runtime.backends.faults import CallError
+from runtime.http import addresses
+from runtime.http.connector import ServiceResolver, guarded_connector
 from runtime.http.exchange import Reply
 
 if TYPE_CHECKING:
-    import socket
-
-    from aiohttp.abc import ResolveResult
+    from aiohttp.abc import AbstractResolver
 
     from crd.published.policy import Tls
     from runtime.backends.secret_files import SecretFiles
@@ -33,17 +31,36 @@ __all__ = ["HttpClient"]
 MAX_REPLY = 1024 * 1024
 # Seconds. Shorter than the idle timeout of common servers, so that few requests meet a connection that is being closed.
 KEEP_ALIVE = 4.0
+_LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
 class HttpClient:
-    """``files`` hold the CAs of backends. ``allow_loopback`` is for trying a server out on one machine."""
+    """``files`` hold the CAs of backends. Hosts are Services of ``cluster_domain``.
 
-    def __init__(self, files: SecretFiles, *, allow_loopback: bool = False) -> None:
-        resolver = ThreadedResolver() if allow_loopback else _ClusterResolver(ThreadedResolver())
+    ``allow_loopback`` also allows loopback addresses, for trying a server out on one machine. ``resolver`` is the
+    system's if None.
+    """
+
+    def __init__(
+        self,
+        files: SecretFiles,
+        *,
+        cluster_domain: str = "cluster.local",
+        allow_loopback: bool = False,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
         self._files = files
+        self._cluster_domain = cluster_domain
+        self._allow_loopback = allow_loopback
         self._contexts: dict[tuple[bytes, bool], ssl.SSLContext] = {}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=5, keepalive_timeout=KEEP_ALIVE, resolver=resolver),
+            connector=guarded_connector(
+                allow_loopback=allow_loopback,
+                limit=0,
+                ttl_dns_cache=5,
+                keepalive_timeout=KEEP_ALIVE,
+                resolver=ServiceResolver(resolver or ThreadedResolver(), cluster_domain),
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             headers={"Accept": "application/json, text/*;q=0.9, */*;q=0.5", "Accept-Encoding": "gzip"},
@@ -61,6 +78,11 @@ class HttpClient:
 
         A reply of more than ``max_bytes`` after decompression raises ``bad_response``; with ``cut`` it is truncated.
         """
+        url = URL(request.url, encoded=True)
+        host = url.host or ""
+        is_local = self._allow_loopback and host in _LOCAL_HOSTS
+        if not addresses.is_service(host, self._cluster_domain) and not is_local:
+            raise CallError("misconfigured", "the backend of this call is not a Service of the cluster")
         verification: dict[str, Any] = {}
         if tls is not None:
             verification["ssl"] = self._ssl_context(tls)
@@ -69,7 +91,7 @@ class HttpClient:
         try:
             async with self._session.request(
                 request.method,
-                URL(request.url, encoded=True),
+                url,
                 headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
@@ -82,7 +104,6 @@ class HttpClient:
         except TimeoutError as error:
             raise faults.timeout(timeout, retryable=request.idempotent) from error
         except (aiohttp.ClientError, OSError) as error:
-            host = URL(request.url, encoded=True).host
             message = f"the request to {host} failed: {type(error).__name__}"
             raise CallError("unreachable", message, retryable=request.idempotent) from error
 
@@ -116,26 +137,3 @@ async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool) -> t
             is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
             return bytes(body[:limit]), (response.content_length or 0) if is_plain else 0
     return bytes(body), None
-
-
-class _ClusterResolver(AbstractResolver):
-    """Refuses addresses that no Service can have."""
-
-    def __init__(self, inner: AbstractResolver) -> None:
-        self._inner = inner
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = 0,  # type: ignore[assignment]
-    ) -> list[ResolveResult]:
-        answers = await self._inner.resolve(host, port, family)
-        for answer in answers:
-            address = ipaddress.ip_address(answer["host"])
-            if address.is_loopback or address.is_link_local or address.is_unspecified:
-                raise OSError(f"{host} resolves to {address}, which cannot be the address of a Service")
-        return answers
-
-    async def close(self) -> None:
-        await self._inner.close()

@@ -1,0 +1,59 @@
+"""The keys of mounted Secrets and ConfigMaps. Nothing outside a mount is ever read.
+
+The kubelet mounts an object as a folder whose files are links: ``key`` to ``..data/key``, and ``..data`` to a folder of
+the present revision. Links are followed as long as they stay inside the folder of the object.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MAX_BYTES", "list_keys", "read_key"]
+
+# A Secret holds 1 MiB in all.
+MAX_BYTES = 1024 * 1024
+
+
+def list_keys(folder: Path, name: str) -> list[str]:
+    """The keys of an object, sorted. Names that begin with two dots belong to the kubelet. Raises OSError."""
+    return sorted(key.name for key in _mount(folder, name).iterdir() if not key.name.startswith(".."))
+
+
+def read_key(folder: Path, name: str, key: str) -> bytes:
+    """The value of a key of the object that is mounted at ``folder/name``.
+
+    Raises OSError if there is none, or if it is not a regular file inside that folder with at most `MAX_BYTES`.
+    """
+    mount = _mount(folder, name)
+    _check(key)
+    path = os.path.realpath(mount / key)
+    if os.path.commonpath((path, mount)) != str(mount):
+        raise PermissionError(f"a key of {name} lies outside its mount")
+    # No link is followed now, and neither a pipe nor a device is waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise PermissionError(f"a key of {name} is not a regular file")
+        value = file.read(MAX_BYTES + 1)
+    if len(value) > MAX_BYTES:
+        raise PermissionError(f"a key of {name} has more than {MAX_BYTES} bytes")
+    return value
+
+
+def _mount(folder: Path, name: str) -> Path:
+    """The folder of an object, without links. Raises PermissionError if it is elsewhere."""
+    _check(name)
+    parent = folder.resolve()
+    if (parent / name).is_symlink():
+        raise PermissionError(f"the mount of {name} is a link")
+    return parent / name
+
+
+def _check(name: str) -> None:
+    if not name or name.startswith("..") or name == "." or "/" in name or "\0" in name:
+        raise PermissionError("the name of an object or of a key is not a file name")

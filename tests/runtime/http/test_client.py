@@ -1,0 +1,126 @@
+"""What the client for backends connects to, when catalog, DNS or a backend are hostile."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver
+
+from runtime.backends.faults import CallError
+from runtime.backends.secret_files import SecretFiles
+from runtime.http.client import HttpClient
+from runtime.http.connector import guarded_connector
+from runtime.http.exchange import Request
+
+
+class Names(AbstractResolver):
+    """Answers every name with ``answers`` and records it."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
+        self.asked.append(host)
+        return [
+            {"hostname": host, "host": each, "port": port, "proto": 0, "flags": 0,
+             "family": socket.AF_INET6 if ":" in each else socket.AF_INET}
+            for each in self.answers
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        pass
+
+
+class Service:
+    """A service on loopback, and the requests that it saw."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.seen: list[str] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append(request.headers["Host"])
+        return web.Response(text="hello")
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    found = Service()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", found.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.port = runner.addresses[0][1]
+    yield found
+    await runner.cleanup()
+
+
+async def call(names: Names, url: str, tmp_path: Path, *, allow_loopback: bool = False) -> Any:
+    client = HttpClient(SecretFiles(tmp_path, tmp_path), allow_loopback=allow_loopback, resolver=names)
+    try:
+        return await client.send(Request("GET", url), 5.0)
+    finally:
+        await client.close()
+
+
+async def fault(*arguments: Any, **more: Any) -> CallError:
+    with pytest.raises(CallError) as raised:
+        await call(*arguments, **more)
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "127.0.0.1", "[::1]", "example.com", "orders.shop.svc.evil.com", "shop.svc", "localhost"],
+)
+async def test_only_services_are_called(host: str, tmp_path: Path, service: Service) -> None:
+    names = Names("127.0.0.1")
+
+    found = await fault(names, f"http://{host}:{service.port}/", tmp_path)
+
+    assert found.code == "misconfigured"
+    assert (names.asked, service.seen) == ([], [])
+
+
+@pytest.mark.parametrize("answer", ["127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"])
+async def test_a_service_that_resolves_to_the_pod_itself_is_not_called(
+    answer: str, tmp_path: Path, service: Service
+) -> None:
+    found = await fault(Names(answer), f"http://orders.shop.svc:{service.port}/", tmp_path)
+
+    assert found.code == "unreachable"
+    assert service.seen == []
+
+
+async def test_each_address_of_an_answer_is_judged_when_it_is_connected(tmp_path: Path, service: Service) -> None:
+    names = Names("::ffff:127.0.0.1", "169.254.169.254", "127.0.0.1")
+
+    reply = await call(names, f"http://orders.shop.svc:{service.port}/", tmp_path, allow_loopback=True)
+
+    assert reply.body == b"hello"
+    assert service.seen == [f"orders.shop.svc:{service.port}"]
+
+
+async def test_a_service_has_an_absolute_name(tmp_path: Path, service: Service) -> None:
+    names = Names("127.0.0.1")
+
+    await call(names, f"http://orders.shop.svc:{service.port}/", tmp_path, allow_loopback=True)
+
+    assert names.asked == ["orders.shop.svc.cluster.local."]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]"])
+async def test_a_literal_address_does_not_pass_the_resolver_and_is_judged_too(host: str, service: Service) -> None:
+    async with aiohttp.ClientSession(connector=guarded_connector()) as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"http://{host}:{service.port}/")
+
+    assert service.seen == []
