@@ -54,7 +54,10 @@ def _informer(
     def feed(key: Key, old: Fact | None, new: Fact | None) -> None:
         ref, version = Ref(kind, *key), informer.changed_at(*key)
         if new is None:
-            live.observe_deletion(ref, version, getattr(old, "uid", ""))
+            # What a list lacks was deleted before it: its version is that of the list, and no other watch may reach it
+            # for a while.
+            is_listing = informer.reached is None
+            live.observe_deletion(ref, None if is_listing else version, getattr(old, "uid", ""))
         else:
             live.observe(ref, new, version, getattr(new, "uid", ""))
 

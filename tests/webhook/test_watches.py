@@ -14,6 +14,7 @@ from cluster.informers import informer
 from cluster.transport import REQUEST_TIMEOUT, ApiError
 from crd.facts import ServiceFact
 from crd.ledger import intent
+from crd.ledger.page import Sighting
 from crd.ref import Kind, Ref
 from webhook import watches
 from webhook.live_snapshot import LiveSnapshot
@@ -85,3 +86,16 @@ async def test_lists_and_watches_feed_the_snapshot_with_facts() -> None:
     found = live.current.get(Ref(Kind.SERVICE, "shop", "s"))
     assert found == ServiceFact(Ref(Kind.SERVICE, "shop", "s"), "ClusterIP", (("", 80),))
     assert watched[Kind.TOOL].reached == 13
+
+
+def test_a_deletion_that_a_list_shows_has_no_version_of_its_own() -> None:
+    live = LiveSnapshot(lambda: 0.0)
+    clock = Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5)
+    informer_of_tools = watches.informers(Api({}, []), live, clock, lambda *_: None)[Kind.TOOL]
+    ref = Ref(Kind.TOOL, "shop", "a")
+
+    for reached, version in ((None, None), ("98", 99)):
+        informer_of_tools.offer_read(("shop", "a"), manifest("a", "7"), informer_of_tools.sequence())
+        informer_of_tools._version = reached
+        informer_of_tools._store.drop(("shop", "a"), 99)
+        assert live.sighting(ref) == Sighting(version, "u")
