@@ -84,7 +84,7 @@ class Balancer:
         self._turn = count()
 
     async def run(self, stop: asyncio.Event) -> None:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
         await stop.wait()
         server.close()
 
