@@ -37,6 +37,7 @@ from runtime.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from runtime.app.catalog_store import Trust
     from runtime.app.compiled import CompiledCatalog
+    from runtime.http.connections import Listener
     from runtime.mcp.context import Context
     from runtime.state.redis import Options
 
@@ -91,16 +92,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     app = _app(settings, catalog_store, dispatcher, redis, metrics, stop)
     health = await probes.serve(_health(catalog_store, metrics, stop), settings.host, settings.health_port)
     watch = asyncio.create_task(_watch(settings, catalog_store))
-    runner = web.AppRunner(server.application(app), access_log=None, shutdown_timeout=1.0)
+    listener: Listener | None = None
     try:
-        await runner.setup()
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        listener = await server.listen(app, settings.host, settings.port)
         await stop.wait()
         await _drain(app, settings.drain_seconds)
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
-        await runner.cleanup()
+        if listener is not None:
+            await listener.close()
         await health.cleanup()
         await dispatcher.close()
         if redis is not None:
@@ -129,8 +130,10 @@ def _app(
     unix_time = time.time  # noqa: TID251 -- the entry point of the process
     authenticator = Authenticator(settings.secrets_dir, KeySets(jwks.fetch, time.monotonic), unix_time)
 
-    async def answer_rest(compiled: CompiledCatalog, request: web.Request, path: str, context: Context) -> web.Response:
-        return await rest.answer(compiled, dispatcher, request, path, context)
+    async def answer_rest(
+        compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context
+    ) -> web.Response:
+        return await rest.answer(compiled, dispatcher, request, path, body, context)
 
     return server.App(
         catalog_store,
@@ -149,7 +152,7 @@ async def _drain(app: server.App, seconds: float) -> None:
     """Keep serving until the endpoints of the Service no longer list this pod, then until all requests are done."""
     deadline = time.monotonic() + seconds
     await asyncio.sleep(min(5.0, seconds))
-    while app.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110 -- once per process, bounded by the deadline
+    while app.open_requests and time.monotonic() < deadline:  # noqa: ASYNC110 -- once per process, bounded by the deadline
         await asyncio.sleep(0.05)
 
 

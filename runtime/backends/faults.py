@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import orjson
 
 __all__ = ["CallError", "from_status", "timeout"]
 
+# Retry-After in seconds (RFC 9110, section 10.2.3), up to about eleven days; a date is ignored.
+_SECONDS = re.compile("[0-9]{1,6}")
 _HTTP_STATUS = {
     "invalid_arguments": 400,
     "misconfigured": 500,
@@ -73,7 +76,7 @@ def from_status(status: int, body: bytes, *, idempotent: bool, retry_after: str 
         f"the backend answered {status}",
         retryable=idempotent and is_transient,
         status=status,
-        retry_after=int(retry_after) if is_transient and retry_after and retry_after.isdigit() else None,
+        retry_after=int(retry_after) if is_transient and retry_after and _SECONDS.fullmatch(retry_after) else None,
         detail=_detail(body) if 400 <= status < 500 and code != "upstream_denied" else None,
     )
 

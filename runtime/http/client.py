@@ -7,6 +7,7 @@ no proxy from the environment and keeps no cookies.
 from __future__ import annotations
 
 import ssl
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -65,6 +66,7 @@ class HttpClient:
             trust_env=False,
             headers={"Accept": "application/json, text/*;q=0.9, */*;q=0.5", "Accept-Encoding": "gzip"},
             skip_auto_headers=("User-Agent",),
+            auto_decompress=False,
         )
 
     async def close(self) -> None:
@@ -99,7 +101,7 @@ class HttpClient:
                 **verification,
             ) as response:
                 body, full_length = await _read(response, max_bytes, cut=cut)
-                headers = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
+                headers = {name.lower(): _text(", ".join(response.headers.getall(name))) for name in response.headers}
                 return Reply(response.status, headers, body, full_length)
         except TimeoutError as error:
             raise faults.timeout(timeout, retryable=request.idempotent) from error
@@ -125,15 +127,32 @@ class HttpClient:
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool) -> tuple[bytes, int | None]:
-    """The body, and its full length if it was cut (0: unknown)."""
+    """The inflated body, and its full length if it was cut (0: unknown). No more than ``limit`` bytes are inflated."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", "x-gzip", ""):
+        message = "the reply has a Content-Encoding that was not asked for"
+        raise CallError("bad_response", message, status=response.status)
+    inflater = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
     body = bytearray()
     async for chunk in response.content.iter_any():
-        body += chunk
+        try:
+            body += inflater.decompress(chunk, limit + 1 - len(body)) if inflater else chunk
+        except zlib.error as error:
+            raise CallError("bad_response", "the reply is not valid gzip", status=response.status) from error
         if len(body) > limit:
             response.close()
             if not cut:
                 message = f"the reply is larger than {limit} bytes; narrow the request"
                 raise CallError("bad_response", message, status=response.status)
-            is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
-            return bytes(body[:limit]), (response.content_length or 0) if is_plain else 0
+            return bytes(body[:limit]), 0 if inflater else (response.content_length or 0)
+        if inflater and inflater.eof:
+            # What follows the gzip is not read.
+            break
+    if inflater and body and not inflater.eof:
+        raise CallError("bad_response", "the reply ends within its gzip", status=response.status)
     return bytes(body), None
+
+
+def _text(value: str) -> str:
+    """A header value in which bytes that are not UTF-8 are replaced, so that it can be written and encoded again."""
+    return value.encode(errors="surrogateescape").decode(errors="replace")

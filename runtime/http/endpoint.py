@@ -41,9 +41,10 @@ MAX_BATCH = 50
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRequest:
-    """A request that passed authentication. ``client`` is the key of its client's rate limit."""
+    """A complete request that passed authentication. ``client`` is the key of its client's rate limit."""
 
     request: web.Request
+    body: bytes
     context: Context
     client: str
 
@@ -75,7 +76,7 @@ class Endpoint:
         if request.content_type != "application/json":
             return web.Response(status=415, text="Content-Type must be application/json\n")
         try:
-            body = orjson.loads(await request.read())
+            body = orjson.loads(admitted.body)
         except orjson.JSONDecodeError as error:
             return responses.rpc_error(None, jsonrpc.PARSE_ERROR, f"Parse error: {error}", 400)
         headers = {name.lower(): request.headers.getall(name) for name in request.headers}

@@ -26,13 +26,13 @@ __all__ = ["answer"]
 
 
 async def answer(
-    compiled: CompiledCatalog, dispatcher: Dispatcher, request: web.Request, path: str, context: Context
+    compiled: CompiledCatalog, dispatcher: Dispatcher, request: web.Request, path: str, body: bytes, context: Context
 ) -> web.Response:
     """Answer a request to ``path`` below the endpoint; 404 if nothing is served there."""
     try:
         if request.method == "POST" and path in compiled.rest_tools:
             tool = compiled.rest_tools[path]
-            arguments = compiled.check_arguments(tool, _parse_arguments(await request.read()))
+            arguments = compiled.check_arguments(tool, _parse_arguments(body))
             return _relay(await dispatcher.forward(tool, arguments, context))
         if request.method == "GET":
             for prompt in compiled.catalog.prompts:
@@ -42,8 +42,8 @@ async def answer(
             values = uri_templates.match(operation.ingress_path, path) if operation.method == request.method else None
             if values is not None:
                 parameters = {**_parameters(operation, request), **values}
-                body = await request.read() if operation.method in ("POST", "PUT", "PATCH") else None
-                return _relay(await dispatcher.operate(operation, parameters, body, context))
+                sent = body if operation.method in ("POST", "PUT", "PATCH") else None
+                return _relay(await dispatcher.operate(operation, parameters, sent, context))
     except CallError as fault:
         return responses.json_response(fault.to_json(context.request_id).encode(), fault.http_status)
     except RpcError as error:
@@ -72,8 +72,11 @@ def _parameters(operation: Operation, request: web.Request) -> dict[str, str]:
 
 
 def _relay(reply: Reply) -> web.Response:
+    """A backend's reply with its status, Content-Type and body."""
     headers = {"Content-Type": reply.content_type} if reply.content_type else {}
-    return web.Response(body=reply.body, status=reply.status, headers=headers)
+    # 1xx are not final, and aiohttp accepts what is not a status at all.
+    status = reply.status if 200 <= reply.status < 600 else 502
+    return web.Response(body=reply.body, status=status, headers=headers)
 
 
 def _error(status: int, message: str) -> web.Response:

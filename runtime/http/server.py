@@ -12,7 +12,9 @@ from runtime.auth import oauth_metadata
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from runtime.http import origins, responses
+from runtime.http.connections import READ_AHEAD, Bodies, BodyEvictedError, Connections, Deadlines, Listener
 from runtime.http.endpoint import OPERATION, AdmittedRequest
+from runtime.mcp import uri_templates
 from runtime.mcp.context import Context
 from runtime.state import limits
 from runtime.state.sessions import StoreUnavailableError
@@ -28,23 +30,30 @@ if TYPE_CHECKING:
     from runtime.state.limits import Limiter
     from runtime.telemetry.metrics import Metrics
 
-__all__ = ["App", "RestHandler", "application"]
+__all__ = ["App", "RestHandler", "listen"]
 
 access = logging.getLogger("access")
+
+_DEADLINES = Deadlines()
+# What a backend answers is data; a browser must not guess its type, nor run it with the rights of this origin.
+_SAFETY = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
 class RestHandler(Protocol):
     """Answers a request to a path below the endpoint; 404 if nothing is served there."""
 
     async def __call__(
-        self, compiled: CompiledCatalog, request: web.Request, path: str, context: Context
+        self, compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context
     ) -> web.Response:
-        """``path`` begins with a slash."""
+        """``path`` begins with a slash. ``body`` is that of the request, which has been read."""
         ...
 
 
 class App:
-    """Handles every request to the serving port. ``new_id`` makes request ids; ``monotonic`` gives seconds."""
+    """Handles every request to the serving port. ``new_id`` makes request ids; ``monotonic`` gives seconds.
+
+    ``open_requests`` is the number of requests whose headers are there, ``in_progress`` of those whose body is, too.
+    """
 
     def __init__(
         self,
@@ -58,6 +67,7 @@ class App:
         new_id: Callable[[], str],
         monotonic: Callable[[], float],
         draining: Callable[[], bool],
+        deadlines: Deadlines = _DEADLINES,
     ) -> None:
         self._catalog_store = catalog_store
         self._authenticator = authenticator
@@ -68,27 +78,24 @@ class App:
         self._new_id = new_id
         self._monotonic = monotonic
         self._draining = draining
-        self.in_flight = 0
+        self.connections = Connections(deadlines, metrics.closed.inc)
+        self._bodies = Bodies(deadlines.body)
+        self.open_requests = 0
+        self.in_progress = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, within the limit of concurrent requests; then count and log it."""
+        """Answer a request; then count and log it."""
         compiled = self._catalog_store.compiled
         started, request_id = self._monotonic(), self._new_id()
+        transport = request.transport
+        self.connections.headers_received(transport)
         if compiled is None:
-            return responses.service_unavailable("no catalog is loaded yet")
+            return _closing(responses.service_unavailable("no catalog is loaded yet"))
         settings = compiled.catalog.settings
-        if self.in_flight >= settings.max_concurrent_requests:
-            self._metrics.shed.inc()
-            return responses.service_unavailable(f"{self.in_flight} requests are in progress, which is the limit")
-        self.in_flight += 1
-        # The maximum body size is the catalog's, and may change while the process runs.
-        bounded = request.clone(client_max_size=settings.max_request_bytes)
+        self.open_requests += 1
         response: web.StreamResponse
         try:
-            response = await self._route(compiled, bounded, request_id)
-        except web.HTTPRequestEntityTooLarge:
-            message = f"the request body must have at most {settings.max_request_bytes} bytes\n"
-            response = web.Response(status=413, text=message)
+            response = await self._route(compiled, request, request_id)
         except DeniedError as error:
             self._metrics.denied.labels(str(error.status)).inc()
             response = responses.access_denied(error, settings.auth, _resource(settings, request))
@@ -99,11 +106,13 @@ class App:
             access.warning("request %s: sessions or rate limits are unavailable: %s", request_id, error)
             response = responses.service_unavailable("sessions or rate limits are unavailable at the moment")
         finally:
-            self.in_flight -= 1
+            self.open_requests -= 1
+            self.connections.answered(transport)
+        response.headers.update(_SAFETY)
         response.headers.update(origins.cors(request.headers.get("Origin"), settings.allowed_origins))
         if self._draining():
             response.force_close()
-        operation, seconds = bounded.get(OPERATION, "-"), self._monotonic() - started
+        operation, seconds = request.get(OPERATION, "-"), self._monotonic() - started
         self._metrics.observe(request.method, operation, response.status, seconds)
         line = {
             "requestId": request_id,
@@ -116,12 +125,14 @@ class App:
         return response
 
     async def _route(self, compiled: CompiledCatalog, request: web.Request, request_id: str) -> web.Response:
-        """Check origin and path, authenticate the client, then answer at the endpoint or at a REST path."""
+        """Check origin and path, authenticate the client, receive the body, then answer."""
         settings = compiled.catalog.settings
         origin = request.headers.get("Origin")
         if not origins.is_allowed(origin, settings.hosts, settings.allowed_origins):
             return web.Response(status=403, text=f'Origin "{origin}" is not allowed\n')
         path = request.rel_url.raw_path
+        if len(path) > uri_templates.MAX_URI:
+            return web.Response(status=414, text=f"the path must have at most {uri_templates.MAX_URI} characters\n")
         if path.startswith(oauth_metadata.WELL_KNOWN) and request.method == "GET":
             return _resource_metadata(settings, request, path)
         is_rest_path = path.startswith(settings.path_prefix + "/")
@@ -130,12 +141,41 @@ class App:
         if request.method == "OPTIONS" and origin in settings.allowed_origins:
             requested = request.headers.get("Access-Control-Request-Headers")
             return web.Response(status=204, headers=origins.preflight(requested))
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            message = "a compressed body is not accepted; send it without Content-Encoding\n"
+            return web.Response(status=415, text=message, headers={"Accept-Encoding": "identity"})
         identity = await self._authenticator.authenticate(settings.auth, request.headers.getall("Authorization", []))
         headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
         context = Context(request_id, identity.principal, identity.claims, headers, settings=settings)
-        client = limits.client_key(identity.principal, "", _client_address(settings, request))
-        if not is_rest_path:
-            return await self._endpoint.answer(compiled, AdmittedRequest(request, context, client))
+        try:
+            body = await self._bodies.read(request, settings.max_request_bytes)
+        except TimeoutError:
+            return _closing(web.Response(status=408, text="the body of the request did not arrive in time\n"))
+        except BodyEvictedError:
+            self._metrics.shed.inc()
+            return _closing(responses.service_unavailable("the body of the request arrived too slowly"))
+        if body is None:
+            message = f"the request body must have at most {settings.max_request_bytes} bytes\n"
+            return _closing(web.Response(status=413, text=message))
+        self.connections.request_received(request.transport)
+        # Only now: a body that is still on its way takes no place from others.
+        if self.in_progress >= settings.max_concurrent_requests:
+            self._metrics.shed.inc()
+            return responses.service_unavailable(f"{self.in_progress} requests are in progress, which is the limit")
+        self.in_progress += 1
+        try:
+            return await self._answer(compiled, request, path, body, context)
+        finally:
+            self.in_progress -= 1
+
+    async def _answer(
+        self, compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context
+    ) -> web.Response:
+        """Answer a complete request of an authenticated client at the endpoint or at a REST path."""
+        settings = compiled.catalog.settings
+        client = limits.client_key(context.principal, "", _client_address(settings, request))
+        if path == settings.path_prefix:
+            return await self._endpoint.answer(compiled, AdmittedRequest(request, body, context, client))
         request[OPERATION] = "rest"
         rest_path = path.removeprefix(settings.path_prefix)
         tool = compiled.rest_tools.get(rest_path) if request.method == "POST" else None
@@ -143,14 +183,34 @@ class App:
         if verdict.scope is not None:
             self._metrics.limited.labels(verdict.scope).inc()
             return responses.too_many_requests(None, verdict)
-        return await self._rest(compiled, request, rest_path, context)
+        return await self._rest(compiled, request, rest_path, body, context)
 
 
-def application(app: App) -> web.Application:
-    """An aiohttp application. Every path goes to ``app``, because the catalog in force determines the paths."""
+async def listen(app: App, host: str, port: int, *, shutdown_timeout: float = 1.0) -> Listener:
+    """Serve ``app``. Every path goes to it, because the catalog in force determines the paths."""
     web_app = web.Application()
     web_app.router.add_route("*", "/{path:.*}", app.handle)
-    return web_app
+    deadlines = app.connections.deadlines
+    runner = web.AppRunner(
+        web_app,
+        access_log=None,
+        shutdown_timeout=shutdown_timeout,
+        keepalive_timeout=deadlines.idle,
+        lingering_time=deadlines.linger,
+        read_bufsize=READ_AHEAD,
+        # A body is not inflated by the parser, before anybody has looked at the headers.
+        auto_decompress=False,
+    )
+    await runner.setup()
+    listener = Listener(runner, app.connections)
+    await listener.start(host, port)
+    return listener
+
+
+def _closing(response: web.Response) -> web.Response:
+    """A response after which the connection is closed, because the rest of its request is unread."""
+    response.force_close()
+    return response
 
 
 def _resource_metadata(settings: Settings, request: web.Request, path: str) -> web.Response:

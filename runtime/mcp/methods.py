@@ -13,7 +13,7 @@ from crd.published.entries import HttpResource
 from runtime.backends import faults
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import replies
-from runtime.mcp import eras, jsonrpc, lists, prompts
+from runtime.mcp import eras, jsonrpc, lists, prompts, uri_templates
 from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
@@ -112,6 +112,9 @@ class Methods:
         uri = call.params.get("uri")
         if not isinstance(uri, str):
             raise RpcError(jsonrpc.INVALID_PARAMS, "/params/uri: must be a string")
+        if len(uri) > uri_templates.MAX_URI:
+            message = f"/params/uri: must have at most {uri_templates.MAX_URI} characters"
+            raise RpcError(jsonrpc.INVALID_PARAMS, message)
         not_found_code = jsonrpc.INVALID_PARAMS if call.modern else jsonrpc.LEGACY_NOT_FOUND
         not_found = RpcError(not_found_code, "Resource not found", {"uri": uri})
         inline = compiled.resources.get(uri)

@@ -14,8 +14,8 @@ from crd.published.uri import split
 
 __all__ = ["MAX_URI", "is_template", "match"]
 
-# Longer URIs match no template. The URL of a backend has the same limit.
-MAX_URI = 8192
+# Longer URIs name no resource.
+MAX_URI = 2048
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,11 @@ class Metrics:
             "Requests rejected because too many were in progress.",
             registry=self.registry,
         )
+        self.closed = Counter(
+            "mcp_server_connections_closed",
+            "Connections closed because there were too many, or because a client sent or received too slowly.",
+            registry=self.registry,
+        )
         self.denied = Counter(
             "mcp_server_denied",
             "Requests rejected by authentication or authorization.",

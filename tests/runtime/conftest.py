@@ -34,6 +34,7 @@ from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import KeySets
 from runtime.backends.faults import CallError
 from runtime.http import server
+from runtime.http.connections import Deadlines, Listener
 from runtime.http.endpoint import Endpoint
 from runtime.http.exchange import Reply
 from runtime.mcp.jsonrpc import RpcError
@@ -180,10 +181,11 @@ class FakeBackends:
         )
 
 
-async def rest(compiled: CompiledCatalog, request: web.Request, path: str, context: Context) -> web.Response:
+async def rest(
+    compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context
+) -> web.Response:
     """Answers with its arguments."""
-    body = (await request.read()).decode()
-    return web.json_response({"path": path, "principal": context.principal, "body": body})
+    return web.json_response({"path": path, "principal": context.principal, "body": body.decode()})
 
 
 BACKEND = Backend("orders.shop.svc", 80, "/orders")
@@ -245,15 +247,16 @@ class Replica:
     """One replica: its URL, and its state that a test may change."""
 
     def __init__(
-        self, url: str, catalog_store: CatalogStore, runner: web.AppRunner, metrics: Metrics, backends: FakeBackends
+        self, url: str, catalog_store: CatalogStore, listener: Listener, metrics: Metrics, backends: FakeBackends
     ) -> None:
         self.url = url
         self.mcp = f"{url}/mcp"
         self.catalog_store = catalog_store
-        self.runner = runner
+        self.listener = listener
         self.metrics = metrics
         self.backends = backends
         self.draining = False
+        self.app: server.App
 
     def serve(self, wanted: Catalog) -> None:
         self.catalog_store.put({"data": {catalogs.FILE: catalogs.dump(wanted).decode()}})
@@ -271,7 +274,9 @@ class Replicas:
         self.secrets = secrets
         self.now = 1_800_000_000.0
 
-    async def start(self, wanted: Catalog | None, redis: Redis | None = None) -> Replica:
+    async def start(
+        self, wanted: Catalog | None, redis: Redis | None = None, deadlines: Deadlines | None = None
+    ) -> Replica:
         catalog_store, backends, metrics = CatalogStore(), FakeBackends(), Metrics()
         stores: dict[str, Any] = {"Memory": MemorySessions(time.monotonic)}
         buckets: Buckets = MemoryBuckets(time.monotonic)
@@ -286,12 +291,12 @@ class Replicas:
         handler = server.App(
             catalog_store, authenticator, Endpoint(Methods(backends), stores, limiter, metrics, self._new_id), rest,
             limiter, metrics, new_id=self._new_id, monotonic=time.monotonic, draining=lambda: replica.draining,
+            deadlines=deadlines or Deadlines(),
         )  # fmt: skip
-        runner = web.AppRunner(server.application(handler), shutdown_timeout=0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        replica = Replica(f"http://127.0.0.1:{runner.addresses[0][1]}", catalog_store, runner, metrics, backends)
-        self._open.append(runner.cleanup)
+        listener = await server.listen(handler, "127.0.0.1", 0, shutdown_timeout=0)
+        replica = Replica(f"http://127.0.0.1:{listener.port}", catalog_store, listener, metrics, backends)
+        replica.app = handler
+        self._open.append(listener.close)
         if wanted is not None:
             replica.serve(wanted)
         return replica

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl
 
 import orjson
 
 from runtime.backends.faults import CallError
-from runtime.backends.http_mapping import pointers
+from runtime.backends.http_mapping import links, pointers
 from runtime.mcp import json_schema
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["error_result", "is_expected", "listed_output_schema", "resource_contents", "select", "tool_result"]
 
 HEADERS_META = "mcp.example.com/headers"
-_LINK = re.compile(r'<([^>]*)>([^,<]*(?:"[^"]*"[^,<]*)*)')
 
 
 class _MismatchError(Exception):
@@ -151,10 +149,9 @@ def _json_content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
 def _next_cursor(pages: Pagination, document: Any, reply: Reply) -> str | None:
     """The cursor of the next page: from a pointer into the reply, or from the Link with relation next (RFC 8288)."""
     if pages.next_link:
-        for target, parameters in _LINK.findall(reply.headers.get("link", "")):
-            if re.search(r';\s*rel="?([^";]*\s)?next(\s[^";]*)?"?\s*(;|$)', parameters, re.IGNORECASE):
-                return next(iter(parse_qs(urlsplit(target).query).get(pages.parameter, ())), None)
-        return None
+        target = links.find_target(reply.headers.get("link", ""), "next")
+        query = "" if target is None else target.partition("#")[0].partition("?")[2]
+        return next((value for name, value in parse_qsl(query) if name == pages.parameter), None)
     cursor = pointers.find(document, pages.next_pointer)
     if isinstance(cursor, bool) or not isinstance(cursor, str | int):
         return None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
+from runtime.backends import faults
 from runtime.backends.faults import CallError
 from runtime.backends.secret_files import SecretFiles
 from runtime.http.client import HttpClient
@@ -124,3 +129,88 @@ async def test_a_literal_address_does_not_pass_the_resolver_and_is_judged_too(ho
             await session.get(f"http://{host}:{service.port}/")
 
     assert service.seen == []
+
+
+class Hostile:
+    """Answers every request with the bytes ``answer``, and then closes the connection."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+
+    async def __aenter__(self) -> str:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(self.answer)
+            writer.close()
+
+        self.server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/"
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+
+
+def http(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
+    lines = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *headers, b"", b""]
+    return b"\r\n".join(lines) + body
+
+
+async def send(answer: bytes, tmp_path: Path, **more: Any) -> Any:
+    client = HttpClient(SecretFiles(tmp_path, tmp_path), allow_loopback=True)
+    try:
+        async with Hostile(answer) as url:
+            return await client.send(Request("GET", url), 5.0, **more)
+    finally:
+        await client.close()
+
+
+async def test_a_reply_is_inflated_to_its_limit_only(tmp_path: Path) -> None:
+    bomb = http(gzip.compress(b"\0" * 100_000_000), b"Content-Encoding: gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(CallError, match="bad_response"):
+            await send(bomb, tmp_path, max_bytes=1000)
+        cut = await send(bomb, tmp_path, max_bytes=1000, cut=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert (cut.body, cut.cut) == (b"\0" * 1000, 0)
+    assert peak < 10_000_000
+
+
+async def test_what_follows_a_gzip_is_not_read(tmp_path: Path) -> None:
+    reply = await send(http(gzip.compress(b"hello") + b"x" * 100_000, b"Content-Encoding: gzip"), tmp_path)
+
+    assert reply.body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (gzip.compress(b"hello" * 100)[:-9], b"gzip"),
+        (b"hello", b"gzip"),
+        (b"hello", b"br"),
+        (b"hello", b"deflate"),
+        (b"hello", b"gzip, gzip"),
+    ],
+)
+async def test_an_encoding_that_cannot_be_read_is_a_bad_response(body: bytes, encoding: bytes, tmp_path: Path) -> None:
+    with pytest.raises(CallError, match="bad_response"):
+        await send(http(body, b"Content-Encoding: " + encoding), tmp_path)
+
+
+async def test_headers_that_are_not_utf_8_can_be_written_again(tmp_path: Path) -> None:
+    reply = await send(http(b"{}", b"Content-Type: \xff\xfe/json", b"X-Odd: a\x80b"), tmp_path)
+
+    assert (reply.headers["x-odd"], reply.content_type) == ("a\ufffdb", "\ufffd\ufffd/json")
+    assert orjson.dumps(dict(reply.headers))
+
+
+@pytest.mark.parametrize("value", ["²", "9" * 5000, "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "", "٣"])
+def test_a_retry_after_that_is_not_a_number_of_seconds_is_ignored(value: str) -> None:
+    assert faults.from_status(503, b"", idempotent=True, retry_after=value).retry_after is None
+
+
+def test_a_retry_after_is_passed_on() -> None:
+    assert faults.from_status(503, b"", idempotent=True, retry_after="120").retry_after == 120

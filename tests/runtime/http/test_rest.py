@@ -39,6 +39,7 @@ async def url(catalog_of: Any) -> AsyncIterator[str]:
             FakeBackends(),  # type: ignore[arg-type]
             request,
             request.path,
+            await request.read(),
             Context("r-1"),
         )
 
@@ -71,3 +72,8 @@ async def url(catalog_of: Any) -> AsyncIterator[str]:
 async def test_a_rest_path_answers(url: str, method: str, path: str, body: bytes, status: int, text: str) -> None:
     async with aiohttp.ClientSession() as session, session.request(method, url + path, data=body) as answer:
         assert (answer.status, text in await answer.text()) == (status, True)
+
+
+@pytest.mark.parametrize(("status", "relayed"), [(204, 204), (599, 599), (101, 502), (999, 502), (0, 502)])
+def test_only_a_final_status_is_relayed(status: int, relayed: int) -> None:
+    assert rest._relay(Reply(status)).status == relayed

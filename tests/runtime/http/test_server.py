@@ -236,6 +236,13 @@ async def test_http_statuses_of_the_endpoint(
     assert (await send(replica.mcp, method, body, **headers))[0] == status
 
 
+async def test_a_uri_has_a_limit(replica: Any) -> None:
+    uri = "shop://price/" + "x" * 2048
+    _, _, answer = await modern(replica.mcp, "resources/read", uri=uri)
+
+    assert (answer["error"]["code"], "at most 2048" in answer["error"]["message"]) == (-32602, True)
+
+
 async def test_other_paths_are_not_found(replica: Any) -> None:
     assert (await send(f"{replica.url}/elsewhere", "GET"))[0] == 404
 
@@ -292,7 +299,7 @@ async def test_a_session_in_redis_is_valid_on_every_replica(replicas: Any, catal
     first, second = await replicas.start(wanted, redis), await replicas.start(wanted, redis)
     _, headers, _ = await send(first.mcp, body=INITIALIZE)
     session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
-    await first.runner.cleanup()
+    await first.listener.close()
 
     assert (await send(second.mcp, body=rpc("ping"), **session))[2]["result"] == {}
     assert (await send(second.mcp, "DELETE", **session))[0] == 204
