@@ -160,14 +160,29 @@ async def test_a_leaf_is_signed_anew_at_half_its_life_and_not_before() -> None:
 async def test_it_goes_on_renewing() -> None:
     api, clock = Secrets(), Clock()
     api.held = Authority(ONE)
+    clock.now = NOW - issuance.LEAF_LIFETIME * 0.6
     keeping = keeper(api, clock)
-    await keeping.first()
-    task = asyncio.create_task(keeping.run())
-    for _ in range(5):
-        await asyncio.sleep(0)
-    task.cancel()
+    serving, _ = await keeping.first()
+    runner, port = await served(serving)
+    first = await serial(port, ONE)
+    clock.now = NOW
+    looked = asyncio.Event()
 
-    assert clock.slept[:2] == [leaf.INTERVAL, leaf.INTERVAL]
+    async def sleep(seconds: float) -> None:
+        if clock.slept:
+            looked.set()
+            await asyncio.get_running_loop().create_future()
+        clock.slept.append(seconds)
+
+    keeping._sleep = sleep
+    task = asyncio.create_task(keeping.run())
+    await looked.wait()
+    second = await serial(port, ONE)
+    task.cancel()
+    await runner.cleanup()
+
+    assert second != first
+    assert set(clock.slept) == {leaf.INTERVAL}
     assert leaf.INTERVAL <= 60
 
 

@@ -1,4 +1,7 @@
-"""A cluster of its own: these tests stop and kill parts of it. What cannot be brought up fails; nothing is skipped."""
+"""A cluster of its own: these tests stop and kill parts of it. What cannot be brought up fails; nothing is skipped.
+
+The tests of a module share one installation. Before each of them, what the one before has killed is started again.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[localcluster.Cluster]:
     with localcluster.running("faults", kubernetes=request.config.getoption("--kubernetes")) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def accounts(cluster: localcluster.Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return install_rights(cluster, tmp_path_factory.mktemp("accounts"))
 
@@ -35,16 +38,23 @@ def shop(cluster: localcluster.Cluster, request: pytest.FixtureRequest) -> Itera
     cluster.run("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
-@pytest.fixture
-def installed(
-    cluster: localcluster.Cluster, accounts: dict[str, Path], shop: str, tmp_path: Path, request: pytest.FixtureRequest
+@pytest.fixture(scope="module")
+def installation(
+    cluster: localcluster.Cluster,
+    accounts: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Installation]:
-    """The operator; the parameter gives the number of webhook replicas and of controllers."""
-    assert shop
-    webhooks, controllers = getattr(request, "param", (2, 1))
-    found = Installation(cluster, accounts, tmp_path, webhooks=webhooks, controllers=controllers)
+    """The operator; ``INSTALLATION`` of the module has the arguments."""
+    found = Installation(cluster, accounts, tmp_path_factory.mktemp("installation"), **request.module.INSTALLATION)
     try:
-        found.start()
         yield found
     finally:
         found.stop()
+
+
+@pytest.fixture
+def installed(installation: Installation, shop: str) -> Installation:
+    assert shop
+    installation.start()
+    return installation

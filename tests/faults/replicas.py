@@ -8,18 +8,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "mcp-system"
+LEASE = "mcp-operator-controller"
 
 
 def free_port() -> int:
@@ -40,34 +44,43 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def account_kubeconfig(cluster: Cluster, folder: Path, account: str) -> Path:
-    """A kubeconfig that holds a token of one of the product's ServiceAccounts and nothing else."""
+def account_directory(cluster: Cluster, folder: Path, account: str) -> Path:
+    """What is mounted into a pod of one of the product's ServiceAccounts: its token and the CA of the API server."""
     config = yaml.safe_load(cluster.kubeconfig.read_text())
-    token = cluster.run("create", "token", account, "-n", NAMESPACE, "--duration=2h").stdout.strip()
+    token = cluster.run("create", "token", account, "-n", NAMESPACE, "--duration=4h").stdout.strip()
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert claims["sub"] == f"system:serviceaccount:{NAMESPACE}:{account}"
-    for user in config["users"]:
-        user["user"] = {"token": token}
-    file = folder / f"{account}.kubeconfig"
-    file.write_text(yaml.safe_dump(config))
-    return file
+    directory = folder / account
+    directory.mkdir()
+    (directory / "token").write_text(token)
+    (directory / "ca.crt").write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
+    return directory
 
 
 @dataclass
 class Replica:
-    """One process of the product."""
+    """One process of the product. ``account`` is its own copy of what is mounted into its pod."""
 
     words: list[str]
+    account: Path
+    shorter: str
+    server: SplitResult
     log: Path
     health_port: int
-    port: int = 0
+    ports: tuple[int, int] = (0, 0)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")}  # noqa: TID251
+        api = {"KUBERNETES_SERVICE_HOST": str(self.server.hostname), "KUBERNETES_SERVICE_PORT": str(self.server.port)}
+        command = [sys.executable, "-m", "tests.faults.program", str(self.account), self.shorter, *self.words]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli", *self.words], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=ROOT, env=inherited | api, stdout=log, stderr=subprocess.STDOUT
             )
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def ready(self) -> bool:
         try:
@@ -83,11 +96,13 @@ class Replica:
 
 
 class Balancer:
-    """Connections to one port go to the replicas that are ready, in turn. Readiness is asked for twice a second."""
+    """Connections to two ports go to the same port of the replicas that are ready, in turn.
 
-    def __init__(self, port: int, replicas: list[Replica]) -> None:
-        self.port = port
-        self.served = {replica.port: 0 for replica in replicas}
+    Readiness is asked for twice a second.
+    """
+
+    def __init__(self, replicas: list[Replica]) -> None:
+        self.ports = (free_port(), free_port())
         self._replicas = replicas
         self._ready: list[Replica] = []
         self._turn = count()
@@ -110,22 +125,25 @@ class Balancer:
         asyncio.run(self._run())
 
     async def _run(self) -> None:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        servers = [
+            await asyncio.start_server(partial(self._connected, which), "127.0.0.1", port)
+            for which, port in enumerate(self.ports)
+        ]
         while not self._stop.is_set():
             await asyncio.sleep(0.2)
-        server.close()
+        for server in servers:
+            server.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(self, which: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(len(self._replicas)):
             ready = self._ready
             if not ready:
                 break
             replica = ready[next(self._turn) % len(ready)]
             try:
-                other_reader, other_writer = await asyncio.open_connection("127.0.0.1", replica.port)
+                other_reader, other_writer = await asyncio.open_connection("127.0.0.1", replica.ports[which])
             except OSError:
                 continue
-            self.served[replica.port] += 1
             await asyncio.gather(_copy(reader, other_writer), _copy(other_reader, writer), return_exceptions=True)
             return
         writer.close()
@@ -141,7 +159,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def install_rights(cluster: Cluster, folder: Path) -> dict[str, Path]:
-    """Apply definitions, ServiceAccounts and rights of `manifests/base`; a kubeconfig of each program's account."""
+    """Apply definitions, ServiceAccounts and rights of `manifests/base`; what pods of each program have mounted."""
     cluster.run("apply", "-k", str(ROOT / "manifests" / "base" / "crds"))
     cluster.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     cluster.run("create", "namespace", NAMESPACE, check=False)
@@ -150,49 +168,70 @@ def install_rights(cluster: Cluster, folder: Path) -> dict[str, Path]:
         if document["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
             document["metadata"].setdefault("namespace", NAMESPACE)
     cluster.run("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
-    return {name: account_kubeconfig(cluster, folder, f"mcp-operator-{name}") for name in ("webhook", "controller")}
+    return {name: account_directory(cluster, folder, f"mcp-operator-{name}") for name in ("webhook", "controller")}
 
 
 class Installation:
-    """Webhook replicas, and controllers of which one leads; installed as `manifests/base` says, without its pods."""
+    """Webhook replicas, and controllers of which one leads; installed as `manifests/base` says, without its pods.
+
+    ``shorter`` has the names of `tests.faults.program.SHORTER` for the webhooks and for the controllers.
+    """
 
     def __init__(
-        self, cluster: Cluster, accounts: dict[str, Path], folder: Path, *, webhooks: int = 2, controllers: int = 1
+        self,
+        cluster: Cluster,
+        accounts: dict[str, Path],
+        folder: Path,
+        *,
+        webhooks: int = 2,
+        controllers: int = 1,
+        shorter: tuple[str, str] = ("", "lease"),
     ) -> None:
         self.cluster = cluster
-        webhook, controller = accounts["webhook"], accounts["controller"]
-        entry = free_port()
+        self._accounts = accounts
+        self._folder = folder
+        self._server = urlsplit(yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
         served = ["--name", "127.0.0.1", "--drain-seconds", "3"]
-        self.webhooks = [self._replica(folder, webhook, "webhook", number, served) for number in range(webhooks)]
-        further = ["--webhook-url", f"https://127.0.0.1:{entry}", "--runtime-image", "localhost/none"]
-        further += ["--pod-access", "proxy"]
-        self.controllers = [
-            self._replica(folder, controller, "controller", number, further) for number in range(controllers)
-        ]
-        self.balancer = Balancer(entry, self.webhooks)
+        self.webhooks = [self._replica("webhook", number, shorter[0], served) for number in range(webhooks)]
+        self.balancer = Balancer(self.webhooks)
+        port, next_port = self.balancer.ports
+        further = ["--webhook-url", f"https://127.0.0.1:{port}", "--webhook-next-url", f"https://127.0.0.1:{next_port}"]
+        further += ["--runtime-image", "localhost/none", "--pod-access", "proxy"]
+        self.controllers = [self._replica("controller", number, shorter[1], further) for number in range(controllers)]
 
     def start(self) -> None:
-        """Start everything, and wait until admission is in force."""
+        """Start what does not run, and wait until admission is in force."""
         for replica in (*self.webhooks, *self.controllers):
-            replica.start()
+            if not replica.running():
+                replica.start()
         installation.until("the webhooks are ready", lambda: all(map(Replica.ready, self.webhooks)), 90)
         installation.until("admission is in force", lambda: installation.failure_policy(self.cluster) == "Fail", 90)
 
     def stop(self) -> None:
         """End every process and take the registration away."""
+        # A controller that is killed would leave its lease behind, and the next installation would wait for its end.
         for replica in (*self.controllers, *self.webhooks):
-            if replica.process is not None and replica.process.poll() is None:
-                replica.end(signal.SIGKILL)
+            if replica.running():
+                replica.end(signal.SIGTERM if replica in self.controllers else signal.SIGKILL)
         self.cluster.run("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "--all")
+        self.cluster.run("delete", "lease", LEASE, "-n", NAMESPACE, "--ignore-not-found")
         self.balancer.close()
 
-    def _replica(self, folder: Path, kubeconfig: Path, program: str, number: int, further: Iterable[str]) -> Replica:
-        port, health = free_port(), free_port()
-        words = [program, "--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE, "--host", "127.0.0.1"]
-        words += ["--health-port", str(health), *further]
+    def leader(self) -> tuple[Replica, str]:
+        """The controller that leads, and its name in the lease."""
+        found = self.cluster.run("get", "lease", LEASE, "-n", NAMESPACE, "-o", "json").stdout
+        holder = json.loads(found)["spec"]["holderIdentity"]
+        return next(each for each in self.controllers if f"leading as {holder}" in each.log.read_text()), holder
+
+    def _replica(self, program: str, number: int, shorter: str, further: Iterable[str]) -> Replica:
+        account = self._folder / f"account-{program}-{number}"
+        shutil.copytree(self._accounts[program], account)
+        health, ports = free_port(), (free_port(), free_port())
+        words = [program, "--namespace", NAMESPACE, "--host", "127.0.0.1", "--health-port", str(health), *further]
         if program == "webhook":
-            words += ["--port", str(port)]
-        return Replica(words, folder / f"{program}-{number}.log", health, port)
+            words += ["--port", str(ports[0]), "--next-port", str(ports[1])]
+        log = self._folder / f"{program}-{number}.log"
+        return Replica(words, account, shorter, self._server, log, health, ports)
 
 
 def _place(document: dict[str, Any]) -> dict[str, Any]:
@@ -223,14 +262,3 @@ def server(namespace: str, name: str, app: str = "shop", **spec: Any) -> dict[st
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"toolSelector": {"matchLabels": {"app": app}}, **spec},
     }
-
-
-def wait_idle(seconds: float, still: Any) -> None:
-    """Wait until ``still`` returns the same value for two seconds. Raises RuntimeError when that takes too long."""
-    deadline, last, since = time.monotonic() + seconds, still(), time.monotonic()
-    while time.monotonic() - since < 2:
-        time.sleep(0.2)
-        if (found := still()) != last:
-            last, since = found, time.monotonic()
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"not idle after {seconds:.0f} s")
