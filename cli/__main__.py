@@ -232,6 +232,11 @@ def _add_serve(commands: Commands) -> None:
     parser.add_argument(
         "--cluster-domain", default="cluster.local", help="DNS domain of the cluster (default: cluster.local)"
     )
+    parser.add_argument(
+        "--jwks-over-http",
+        action="store_true",
+        help="fetch the keys of token issuers that are Services over http, too",
+    )
     parser.set_defaults(run=lambda arguments: _run_serve(parser, arguments))
 
 
@@ -277,6 +282,7 @@ def _run_serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         allow_loopback=arguments.allow_loopback,
         trust=trust,
         cluster_domain=arguments.cluster_domain,
+        jwks_over_http=arguments.jwks_over_http,
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
 

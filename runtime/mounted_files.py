@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_BYTES", "list_keys", "read_key"]
+__all__ = ["MAX_BYTES", "list_keys", "read_key", "revision"]
 
 # A Secret holds 1 MiB in all.
 MAX_BYTES = 1024 * 1024
@@ -22,6 +22,17 @@ MAX_BYTES = 1024 * 1024
 def list_keys(folder: Path, name: str) -> list[str]:
     """The keys of an object, sorted. Names that begin with two dots belong to the kubelet. Raises OSError."""
     return sorted(key.name for key in _mount(folder, name).iterdir() if not key.name.startswith(".."))
+
+
+def revision(folder: Path, name: str) -> object:
+    """A value that changes when the object does: it costs one look at the link ..data. Raises OSError."""
+    mount = _mount(folder, name)
+    link = mount / "..data"
+    if link.is_symlink():
+        return (str(link.readlink()), link.lstat().st_mtime_ns, link.lstat().st_ino)
+    # Not a mount of the kubelet: a folder on a laptop.
+    found = ((entry.name, entry.stat()) for entry in os.scandir(mount))
+    return tuple(sorted((key, stat.st_mtime_ns, stat.st_size, stat.st_ino) for key, stat in found))
 
 
 def read_key(folder: Path, name: str, key: str) -> bytes:

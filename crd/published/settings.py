@@ -65,7 +65,7 @@ class ToolLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Rate limits of the server, of each client (by user, else session, else address) and of single tools.
+    """Rate limits of the server, of each client (by user, else address) and of single tools.
 
     ``on_store_failure`` is Open or Closed.
     """
@@ -80,7 +80,8 @@ class Limits:
 class Settings:
     """Settings of the server. ``sessions`` is Redis, Memory or Stateless.
 
-    Requests from web pages are accepted if their origin is one of ``hosts`` or ``allowed_origins``.
+    Requests from web pages are accepted if their origin is one of ``hosts`` or ``allowed_origins``. X-Forwarded-For
+    counts as far as proxies in ``trusted_proxies`` (networks in CIDR notation) wrote it.
     """
 
     path_prefix: str = "/mcp"
@@ -95,6 +96,7 @@ class Settings:
     sessions: str = "Memory"
     session_ttl: float = 1800.0
     hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     info: Info = field(default_factory=Info)
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)

@@ -19,9 +19,8 @@ from cluster.informers.informer import Informer
 from cluster.pod import PodTransport
 from crd.published.settings import CONFIG_MAPS, SECRETS
 from runtime.app.catalog_store import CatalogStore
-from runtime.auth import jwks
 from runtime.auth.authenticator import Authenticator
-from runtime.auth.jwks import KeySets
+from runtime.auth.jwks import Fetcher, KeySets
 from runtime.backends.dispatch import Dispatcher
 from runtime.backends.mcp.client import McpClient
 from runtime.backends.secret_files import SecretFiles
@@ -49,7 +48,8 @@ class Settings:
     """The catalog in ``catalog_dir`` is read at start. ``config_map`` is watched if ``api_host`` is set.
 
     With ``trust`` the catalog must be signed. Backends are Services of ``cluster_domain``; ``allow_loopback`` adds
-    loopback addresses, for local use.
+    loopback addresses, for local use. The keys of token issuers are fetched over https; with ``jwks_over_http`` those
+    of Services of the cluster over http, too.
     """
 
     catalog_dir: Path
@@ -69,6 +69,7 @@ class Settings:
     allow_loopback: bool = False
     trust: Trust | None = None
     cluster_domain: str = "cluster.local"
+    jwks_over_http: bool = False
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -128,7 +129,12 @@ def _app(
     limiter = Limiter(buckets, metrics.uncounted.inc)
     # Tokens expire by wall-clock time; everything else uses the monotonic clock.
     unix_time = time.time  # noqa: TID251 -- the entry point of the process
-    authenticator = Authenticator(settings.secrets_dir, KeySets(jwks.fetch, time.monotonic), unix_time)
+    fetcher = Fetcher(
+        cluster_domain=settings.cluster_domain,
+        allow_http=settings.jwks_over_http,
+        allow_loopback=settings.allow_loopback,
+    )
+    authenticator = Authenticator(settings.secrets_dir, KeySets(fetcher.fetch, time.monotonic), unix_time)
 
     async def answer_rest(
         compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context

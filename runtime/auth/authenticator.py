@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets as secret_bytes
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ ANONYMOUS = Identity()
 
 
 class Authenticator:
-    """``secrets`` is the folder of mounted Secrets, read at each use so that a rotated key applies at once.
+    """``secrets`` is the folder of mounted Secrets. A rotated key applies at once.
 
     ``now`` gives Unix time in seconds.
     """
@@ -45,6 +46,9 @@ class Authenticator:
         self._secrets = secrets
         self._keys = keys
         self._now = now
+        self._hash_key = secret_bytes.token_bytes(32)
+        # Of one Secret, which is all that a server has.
+        self._api_keys: tuple[tuple[str, object], Mapping[bytes, tuple[bytes, str]]] | None = None
 
     async def authenticate(self, auth: Auth, authorization: Sequence[str]) -> Identity:
         """The client that sends these Authorization headers. Raises DeniedError, or KeysUnavailableError."""
@@ -65,15 +69,34 @@ class Authenticator:
         return Identity(str(name), claims)
 
     def _match_api_key(self, secret: str, credential: str) -> Identity:
-        keys = {name: value.strip() for name, value in self._read_secret(secret).items() if value.strip()}
+        keys = self._hashed_keys(secret)
         if not keys:
             raise KeysUnavailableError(f"Secret {secret} is not mounted or contains no key")
-        # Compare digests of equal length, and all keys: the time taken reveals nothing about any key.
-        digest = hashlib.sha256(credential.encode()).digest()
-        matches = [n for n, value in keys.items() if hmac.compare_digest(hashlib.sha256(value).digest(), digest)]
-        if not matches:
+        # A look-up by a keyed hash: a client that cannot compute the hash learns nothing from the time that it takes.
+        digest = self._hash(credential.encode())
+        known, name = keys.get(digest, (b"", ""))
+        if not hmac.compare_digest(known, digest):
             raise DeniedError(401, "invalid_token", "unknown API key")
-        return Identity(matches[0])
+        return Identity(name)
+
+    def _hashed_keys(self, secret: str) -> Mapping[bytes, tuple[bytes, str]]:
+        """The API keys of a Secret by their hash, each with the name of its client: read once per change."""
+        try:
+            revision = mounted_files.revision(self._secrets, secret)
+        except OSError as error:
+            raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
+        cached = self._api_keys
+        if cached is None or cached[0] != (secret, revision):
+            keys: dict[bytes, tuple[bytes, str]] = {}
+            for name, value in self._read_secret(secret).items():
+                if value.strip():
+                    digest = self._hash(value.strip())
+                    keys.setdefault(digest, (digest, name))
+            cached = self._api_keys = ((secret, revision), keys)
+        return cached[1]
+
+    def _hash(self, value: bytes) -> bytes:
+        return hashlib.blake2b(value, key=self._hash_key, digest_size=32).digest()
 
     async def _verify_token(self, policy: Jwt, token: str) -> dict[str, Any]:
         """The claims of a token. An unknown key makes the issuer's key set be fetched again."""

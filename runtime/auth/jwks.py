@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 from runtime.auth import tokens
+from runtime.http import addresses
+from runtime.http.connector import ServiceResolver, guarded_connector
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-__all__ = ["KeySets", "KeysUnavailableError", "fetch"]
+__all__ = ["Fetcher", "KeySets", "KeysUnavailableError"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +28,8 @@ MAX_AGE = 300.0
 MIN_INTERVAL = 10.0
 TIMEOUT = 3.0
 MAX_BODY = 256 * 1024
+# A key set is small: nothing is compressed, so nothing is inflated.
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class KeysUnavailableError(Exception):
@@ -76,22 +82,50 @@ class KeySets:
         cached.requested = self._monotonic()
 
 
-async def fetch(url: str) -> bytes:
-    """The body at a URL, within bounds of time and size, without redirects or proxies. Raises KeysUnavailableError."""
-    try:
-        async with (
-            aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-            ) as session,
-            session.get(url, allow_redirects=False, headers={"Accept": "application/json"}) as response,
+class Fetcher:
+    """Fetches key sets over https, or from a Service of the cluster over http if ``allow_http``.
+
+    It connects addresses that `runtime.http.addresses` allows only. ``allow_loopback`` is for tests.
+    """
+
+    def __init__(self, *, cluster_domain: str, allow_http: bool = False, allow_loopback: bool = False) -> None:
+        self._cluster_domain = cluster_domain
+        self._allow_http = allow_http
+        self._allow_loopback = allow_loopback
+
+    async def fetch(self, url: str) -> bytes:
+        """The body at a URL, within bounds of time and size, without redirects. Raises KeysUnavailableError."""
+        try:
+            parsed = URL(url)
+        except ValueError as error:
+            raise KeysUnavailableError("the URL of the keys is malformed") from error
+        is_http = parsed.scheme == "http" and self._allow_http
+        is_local = self._allow_loopback and parsed.host == "127.0.0.1"
+        if parsed.scheme != "https" and not (
+            is_http and (is_local or addresses.is_service(parsed.host or "", self._cluster_domain))
         ):
-            if response.status != 200:
-                raise KeysUnavailableError(f"the issuer answered {response.status}; 200 is required")
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise KeysUnavailableError(f"the key set is larger than {MAX_BODY} bytes")
-            return bytes(body)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise KeysUnavailableError(f"the request failed: {type(error).__name__}") from error
+            raise KeysUnavailableError("keys are fetched over https only")
+        connector = guarded_connector(
+            allow_loopback=self._allow_loopback, resolver=ServiceResolver(ThreadedResolver(), self._cluster_domain)
+        )
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=connector,
+                    timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    trust_env=False,
+                    auto_decompress=False,
+                ) as session,
+                session.get(parsed, allow_redirects=False, headers=_HEADERS) as response,
+            ):
+                if response.status != 200:
+                    raise KeysUnavailableError(f"the issuer answered {response.status}; 200 is required")
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > MAX_BODY:
+                        raise KeysUnavailableError(f"the key set is larger than {MAX_BODY} bytes")
+                return bytes(body)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise KeysUnavailableError(f"the request failed: {type(error).__name__}") from error

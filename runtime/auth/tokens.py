@@ -21,6 +21,8 @@ __all__ = ["InvalidKeysError", "TokenError", "UnknownKeyError", "key_set", "scop
 # Asymmetric algorithms only: with a shared secret, whoever verifies a token could also make one.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+# What else a JWT may be (a logout token, a security event) is no token for access (RFC 8725, section 3.11; RFC 9068).
+_TYPES = ("jwt", "at+jwt")
 # Seconds by which the clocks of issuer and pod may differ.
 LEEWAY = 30.0
 _OPTIONS: Any = {
@@ -63,6 +65,9 @@ def verify(token: str, keys: Sequence[Mapping[str, Any]], policy: Jwt, now: floa
         header = jwt.get_unverified_header(token)
     except PyJWTError as error:
         raise TokenError("the token is not a JWT") from error
+    kind = header.get("typ")
+    if kind is not None and not (isinstance(kind, str) and kind.lower().removeprefix("application/") in _TYPES):
+        raise TokenError(f"the token's typ must be one of {', '.join(_TYPES)}")
     algorithm, identifier = header.get("alg"), header.get("kid")
     if algorithm not in ALGORITHMS:
         raise TokenError(f"the token's signature algorithm is not supported; use one of {', '.join(ALGORITHMS)}")

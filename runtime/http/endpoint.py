@@ -14,7 +14,6 @@ from runtime.http import responses
 from runtime.mcp import eras, jsonrpc, methods, param_headers
 from runtime.mcp.eras import Call, Refusal
 from runtime.mcp.jsonrpc import RpcError
-from runtime.state import limits
 from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -92,12 +91,11 @@ class Endpoint:
             return await self._answer_call(compiled, admitted, call, eras.MODERN, headers)
         if call.method == "initialize" and call.id is not None:
             return await self._initialize(compiled, admitted, call)
-        session = await self._resume_session(compiled, admitted, call.id)
-        if isinstance(session, web.Response):
-            return session
+        version = await self._resume_session(compiled, admitted, call.id)
+        if isinstance(version, web.Response):
+            return version
         if call.id is None:
             return web.Response(status=202)
-        version, admitted = session
         return await self._answer_call(compiled, admitted, call, version, headers)
 
     async def _answer_call(
@@ -155,10 +153,9 @@ class Endpoint:
         if any(isinstance(call, Call) and (call.modern or call.method == "initialize") for call in calls):
             message = f"a batch must not hold initialize or messages of {eras.MODERN}; send each one alone"
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
-        session = await self._resume_session(compiled, admitted, None)
-        if isinstance(session, web.Response):
-            return session
-        version, admitted = session
+        version = await self._resume_session(compiled, admitted, None)
+        if isinstance(version, web.Response):
+            return version
         if version != BATCH_VERSION:
             message = f"protocol version {version} has no batches; send one message per request"
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
@@ -184,15 +181,16 @@ class Endpoint:
         store = self._store(compiled)
         if store is not None:
             identifier = self._new_id()
-            await store.create(identifier, Session(version, admitted.context.principal), settings.session_ttl)
+            session = Session(version, admitted.context.principal)
+            await store.create(identifier, session, settings.session_ttl, client=admitted.client)
             headers[SESSION] = identifier
         body = jsonrpc.result(call.id or 0, methods.initialize(compiled, version))
         return responses.json_response(body, headers=headers)
 
     async def _resume_session(
         self, compiled: CompiledCatalog, admitted: AdmittedRequest, identifier: str | int | None
-    ) -> tuple[str, AdmittedRequest] | web.Response:
-        """The version of a message's session, and the request charged to that session; or a refusal.
+    ) -> str | web.Response:
+        """The version of a message's session, or a refusal.
 
         ``identifier`` is the id of the message.
         """
@@ -202,7 +200,7 @@ class Endpoint:
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, message, 400)
         store = self._store(compiled)
         if store is None:
-            return version, admitted
+            return version
         session_id = admitted.request.headers.get(SESSION)
         if session_id is None:
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
@@ -211,8 +209,7 @@ class Endpoint:
         if session is None:
             message = "Session not found; send initialize to open a new one"
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, message, 404)
-        client = limits.client_key(principal, session_id, "")
-        return session.version, dataclasses.replace(admitted, client=client)
+        return session.version
 
     async def _end_session(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> web.Response:
         store = self._store(compiled)

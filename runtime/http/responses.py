@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from runtime.auth.oauth_metadata import DeniedError, Resource
     from runtime.state.limits import Verdict
 
-__all__ = ["access_denied", "json_response", "rpc_error", "service_unavailable", "too_many_requests"]
+__all__ = [
+    "access_denied",
+    "json_response",
+    "rpc_error",
+    "service_unavailable",
+    "too_many_attempts",
+    "too_many_requests",
+]
 
 
 def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -41,6 +48,12 @@ def too_many_requests(identifier: str | int | None, verdict: Verdict) -> web.Res
     """429, with the time until the bucket holds a token again."""
     message = f"the rate limit of this {verdict.scope} is exceeded; retry in {verdict.retry_after} s"
     return rpc_error(identifier, jsonrpc.LIMITED, message, 429, {"Retry-After": str(verdict.retry_after)})
+
+
+def too_many_attempts(wait: int) -> web.Response:
+    """429 for an address from which too many requests failed to authenticate."""
+    message = f"too many failed attempts to authenticate; retry in {wait} s"
+    return rpc_error(None, jsonrpc.LIMITED, message, 429, {"Retry-After": str(wait)})
 
 
 def access_denied(error: DeniedError, auth: Auth, resource: Resource) -> web.Response:

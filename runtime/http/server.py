@@ -9,9 +9,10 @@ import orjson
 from aiohttp import web
 
 from runtime.auth import oauth_metadata
+from runtime.auth.attempts import Attempts
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
-from runtime.http import origins, responses
+from runtime.http import client_address, origins, responses
 from runtime.http.connections import READ_AHEAD, Bodies, BodyEvictedError, Connections, Deadlines, Listener
 from runtime.http.endpoint import OPERATION, AdmittedRequest
 from runtime.mcp import uri_templates
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from crd.published.settings import Settings
     from runtime.app.catalog_store import CatalogStore
     from runtime.app.compiled import CompiledCatalog
-    from runtime.auth.authenticator import Authenticator
+    from runtime.auth.authenticator import Authenticator, Identity
     from runtime.http.endpoint import Endpoint
     from runtime.state.limits import Limiter
     from runtime.telemetry.metrics import Metrics
@@ -80,6 +81,7 @@ class App:
         self._draining = draining
         self.connections = Connections(deadlines, metrics.closed.inc)
         self._bodies = Bodies(deadlines.body)
+        self._attempts = Attempts(monotonic)
         self.open_requests = 0
         self.in_progress = 0
 
@@ -144,7 +146,14 @@ class App:
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             message = "a compressed body is not accepted; send it without Content-Encoding\n"
             return web.Response(status=415, text=message, headers={"Accept-Encoding": "identity"})
-        identity = await self._authenticator.authenticate(settings.auth, request.headers.getall("Authorization", []))
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        address = client_address.identify(request.remote or "", forwarded, settings.trusted_proxies)
+        authorization = request.headers.getall("Authorization", [])
+        wait = self._attempts.wait(address, authorization)
+        if wait is not None and authorization and settings.auth.type != "None":
+            self._metrics.limited.labels("authentication").inc()
+            return responses.too_many_attempts(wait)
+        identity = await self._authenticate(settings, authorization, address)
         headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
         context = Context(request_id, identity.principal, identity.claims, headers, settings=settings)
         try:
@@ -164,26 +173,36 @@ class App:
             return responses.service_unavailable(f"{self.in_progress} requests are in progress, which is the limit")
         self.in_progress += 1
         try:
-            return await self._answer(compiled, request, path, body, context)
+            client = limits.client_key(context.principal, address)
+            return await self._answer(compiled, AdmittedRequest(request, body, context, client), path)
         finally:
             self.in_progress -= 1
 
-    async def _answer(
-        self, compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context
-    ) -> web.Response:
+    async def _authenticate(self, settings: Settings, authorization: list[str], address: str) -> Identity:
+        """The client of a request. Raises DeniedError, and counts it if there were credentials."""
+        try:
+            identity = await self._authenticator.authenticate(settings.auth, authorization)
+        except DeniedError:
+            if authorization:
+                self._attempts.record_failure(address, authorization)
+            raise
+        if authorization and settings.auth.type != "None":
+            self._attempts.record_success(authorization)
+        return identity
+
+    async def _answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest, path: str) -> web.Response:
         """Answer a complete request of an authenticated client at the endpoint or at a REST path."""
-        settings = compiled.catalog.settings
-        client = limits.client_key(context.principal, "", _client_address(settings, request))
+        settings, request = compiled.catalog.settings, admitted.request
         if path == settings.path_prefix:
-            return await self._endpoint.answer(compiled, AdmittedRequest(request, body, context, client))
+            return await self._endpoint.answer(compiled, admitted)
         request[OPERATION] = "rest"
         rest_path = path.removeprefix(settings.path_prefix)
         tool = compiled.rest_tools.get(rest_path) if request.method == "POST" else None
-        verdict = await self._limiter.admit(settings.limits, client, tool)
+        verdict = await self._limiter.admit(settings.limits, admitted.client, tool)
         if verdict.scope is not None:
             self._metrics.limited.labels(verdict.scope).inc()
             return responses.too_many_requests(None, verdict)
-        return await self._rest(compiled, request, rest_path, body, context)
+        return await self._rest(compiled, request, rest_path, admitted.body, admitted.context)
 
 
 async def listen(app: App, host: str, port: int, *, shutdown_timeout: float = 1.0) -> Listener:
@@ -226,11 +245,3 @@ def _resource(settings: Settings, request: web.Request) -> oauth_metadata.Resour
     """The server as the client addresses it. Behind an Ingress the scheme is in X-Forwarded-Proto."""
     scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.scheme
     return oauth_metadata.resource(settings, scheme, request.headers.get("Host", ""))
-
-
-def _client_address(settings: Settings, request: web.Request) -> str:
-    """The client's address. Behind an Ingress it is the last one of X-Forwarded-For, which the Ingress appends."""
-    forwarded = request.headers.getall("X-Forwarded-For", [])
-    if settings.hosts and forwarded:
-        return forwarded[-1].rpartition(",")[2].strip()
-    return request.remote or ""

@@ -74,11 +74,12 @@ def hash_key(name: str) -> str:
     return hashlib.blake2b(name.encode(errors="replace"), digest_size=16).hexdigest()
 
 
-def client_key(principal: str, session: str, address: str) -> str:
-    """Identifies a client: by its principal, else by its session, else by its address."""
-    if principal:
-        return f"user:{principal}"
-    return f"session:{session}" if session else f"at:{address}"
+def client_key(principal: str, address: str) -> str:
+    """Identifies a client: by its principal, else by its address (`runtime.http.client_address`).
+
+    A session identifies nobody: a client opens as many as it likes.
+    """
+    return f"user:{principal}" if principal else f"at:{address}"
 
 
 def charges_for(limits: Limits, client: str, tool: Tool | None) -> tuple[Charge, ...]:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import redis.asyncio as client
+import redis.asyncio as driver
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.state import limits
 from runtime.state.limits import PASSED, Verdict
-from runtime.state.sessions import Session, StoreUnavailableError
+from runtime.state.sessions import PER_CLIENT, Session, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -107,7 +107,7 @@ class Redis:
             security["ssl_ca_certs"] = str(options.ca_file)
         if options.credentials is not None:
             security["credential_provider"] = _MountedCredentials(options.credentials)
-        self._client = client.Redis(
+        self._client = driver.Redis(
             host=options.host,
             port=options.port,
             db=options.db,
@@ -126,7 +126,7 @@ class Redis:
         self._suspended_until = 0.0
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
-    async def run(self, command: Callable[[client.Redis], Awaitable[T]]) -> T:
+    async def run(self, command: Callable[[driver.Redis], Awaitable[T]]) -> T:
         """The result of a command. Raises StoreUnavailableError; at once, if Redis has just timed out."""
         try:
             # Wait for a free connection, so that a burst of calls does not count as a failure of Redis.
@@ -148,39 +148,69 @@ class Redis:
         await self._client.aclose()
 
 
-class RedisSessions:
-    """A `SessionStore` that all replicas share. Each session is a hash with a time to live."""
+# KEYS: the prefix of the session's key, the client's set. ARGV: identifier, version, ttl in ms, sessions per client.
+_CREATE = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+local excess = redis.call('ZCARD', KEYS[2]) - ARGV[4] + 1
+if excess > 0 then
+  local gone = redis.call('ZPOPMIN', KEYS[2], excess)
+  for i = 1, #gone, 2 do redis.call('DEL', KEYS[1] .. gone[i]) end
+end
+redis.call('HSET', KEYS[1] .. ARGV[1], 'version', ARGV[2], 'client', KEYS[2])
+redis.call('PEXPIRE', KEYS[1] .. ARGV[1], ARGV[3])
+redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+"""
+# KEYS: the session. ARGV: identifier, ttl in ms. Returns the version.
+_USE = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local found = redis.call('HMGET', KEYS[1], 'version', 'client')
+if not found[1] then return false end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if found[2] then
+  redis.call('ZADD', found[2], 'XX', now + ARGV[2], ARGV[1])
+  redis.call('PEXPIRE', found[2], ARGV[2])
+end
+return found[1]
+"""
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
+
+class RedisSessions:
+    """A `SessionStore` that all replicas share. Each session is a hash with a time to live.
+
+    The identifiers of a client's sessions are a sorted set, by the time at which each expires.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, per_client: int = PER_CLIENT) -> None:
         self._redis = redis
         self._prefix = prefix
+        self._per_client = per_client
 
-    async def create(self, identifier: str, session: Session, ttl: float) -> None:
+    async def create(self, identifier: str, session: Session, ttl: float, *, client: str) -> None:
         """See `SessionStore.create`."""
-        key = self._key(identifier, session.principal)
+        own = f"{self._prefix}sessions:{limits.hash_key(client)}"
+        keys = [self._key("", session.principal), own]
+        values: list[str | int] = [identifier, session.version, int(ttl * 1000), self._per_client]
 
-        async def store(redis: client.Redis) -> None:
-            async with redis.pipeline(transaction=True) as pipe:
-                pipe.hset(key, mapping={"version": session.version})
-                pipe.pexpire(key, int(ttl * 1000))
-                await pipe.execute()
+        async def run_script(redis: driver.Redis) -> None:
+            await redis.register_script(_CREATE)(keys=keys, args=values)
 
-        await self._redis.run(store)
+        await self._redis.run(run_script)
 
     async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
         """See `SessionStore.use`."""
-        key = self._key(identifier, principal)
+        keys = [self._key(identifier, principal)]
+        values: list[str | int] = [identifier, int(ttl * 1000)]
 
-        async def renew(redis: client.Redis) -> dict[str, str]:
-            async with redis.pipeline(transaction=True) as pipe:
-                pipe.hgetall(key)
-                pipe.pexpire(key, int(ttl * 1000))
-                stored, _ = await pipe.execute()
-                fields: dict[str, str] = stored
-                return fields
+        async def run_script(redis: driver.Redis) -> str | None:
+            version: str | None = await redis.register_script(_USE)(keys=keys, args=values)
+            return version
 
-        stored = await self._redis.run(renew)
-        return Session(stored["version"], principal) if stored else None
+        version = await self._redis.run(run_script)
+        return Session(version, principal) if version else None
 
     async def end(self, identifier: str, principal: str) -> bool:
         """See `SessionStore.end`."""
@@ -207,7 +237,7 @@ class RedisBuckets:
             for number in (bucket.requests, limits.period_ms(bucket), bucket.capacity * limits.period_ms(bucket))
         ]
 
-        async def run_script(redis: client.Redis) -> list[int]:
+        async def run_script(redis: driver.Redis) -> list[int]:
             answer: list[int] = await redis.register_script(_TAKE)(keys=keys, args=numbers)
             return answer
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MemorySessions", "Session", "SessionStore", "StoreUnavailableError"]
+__all__ = ["PER_CLIENT", "MemorySessions", "Session", "SessionStore", "StoreUnavailableError"]
+
+PER_CLIENT = 1000
 
 
 class StoreUnavailableError(Exception):
@@ -24,10 +26,13 @@ class Session:
 
 
 class SessionStore(Protocol):
-    """A store of sessions. Every method may raise StoreUnavailableError. ``ttl``: seconds since the last use."""
+    """A store of sessions. Every method may raise StoreUnavailableError. ``ttl``: seconds since the last use.
 
-    async def create(self, identifier: str, session: Session, ttl: float) -> None:
-        """Store a new session."""
+    A client has at most `PER_CLIENT` sessions; a new one replaces the one that it has not used for longest.
+    """
+
+    async def create(self, identifier: str, session: Session, ttl: float, *, client: str) -> None:
+        """Store a new session of a client (`runtime.state.limits.client_key`)."""
         ...
 
     async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
@@ -39,32 +44,55 @@ class SessionStore(Protocol):
         ...
 
 
+_Key = tuple[str, str]
+
+
 class MemorySessions:
     """A `SessionStore` of one replica. ``monotonic`` gives seconds."""
 
-    def __init__(self, monotonic: Callable[[], float], limit: int = 100_000) -> None:
-        self._sessions: dict[tuple[str, str], tuple[Session, float]] = {}
+    def __init__(self, monotonic: Callable[[], float], limit: int = 100_000, per_client: int = PER_CLIENT) -> None:
+        self._sessions: dict[_Key, tuple[Session, float, str]] = {}
+        # The keys of each client's sessions, the least recently used first.
+        self._clients: dict[str, dict[_Key, None]] = {}
         self._monotonic = monotonic
         self._limit = limit
+        self._per_client = per_client
 
-    async def create(self, identifier: str, session: Session, ttl: float) -> None:
+    async def create(self, identifier: str, session: Session, ttl: float, *, client: str) -> None:
         """See `SessionStore.create`."""
         now = self._monotonic()
+        own = self._clients.get(client, {})
+        if len(own) >= self._per_client:
+            self._remove(next(iter(own)))
         if len(self._sessions) >= self._limit:
-            self._sessions = {key: value for key, value in self._sessions.items() if value[1] > now}
+            for key in [key for key, (_, until, _) in self._sessions.items() if until <= now]:
+                self._remove(key)
         if len(self._sessions) >= self._limit:
             raise StoreUnavailableError(f"{self._limit} sessions are open, which is the limit")
-        self._sessions[identifier, session.principal] = (session, now + ttl)
+        self._add((identifier, session.principal), session, now + ttl, client)
 
     async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
         """See `SessionStore.use`."""
-        now = self._monotonic()
-        session, until = self._sessions.pop((identifier, principal), (None, now))
-        if session is None or until <= now:
+        now, key = self._monotonic(), (identifier, principal)
+        found = self._remove(key)
+        if found is None or found[1] <= now:
             return None
-        self._sessions[identifier, principal] = (session, now + ttl)
-        return session
+        self._add(key, found[0], now + ttl, found[2])
+        return found[0]
 
     async def end(self, identifier: str, principal: str) -> bool:
         """See `SessionStore.end`."""
-        return self._sessions.pop((identifier, principal), None) is not None
+        return self._remove((identifier, principal)) is not None
+
+    def _add(self, key: _Key, session: Session, until: float, client: str) -> None:
+        self._sessions[key] = (session, until, client)
+        self._clients.setdefault(client, {})[key] = None
+
+    def _remove(self, key: _Key) -> tuple[Session, float, str] | None:
+        found = self._sessions.pop(key, None)
+        if found is not None:
+            own = self._clients[found[2]]
+            del own[key]
+            if not own:
+                del self._clients[found[2]]
+        return found

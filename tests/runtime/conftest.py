@@ -29,9 +29,8 @@ from crd.published.entries import (
 from crd.published.policy import Bucket
 from crd.published.settings import Settings
 from runtime.app.catalog_store import CatalogStore
-from runtime.auth import jwks
 from runtime.auth.authenticator import Authenticator
-from runtime.auth.jwks import KeySets
+from runtime.auth.jwks import Fetcher, KeySets
 from runtime.backends.faults import CallError
 from runtime.http import server
 from runtime.http.connections import Deadlines, Listener
@@ -285,7 +284,8 @@ class Replicas:
             stores["Redis"], buckets = RedisSessions(connection, "test:"), RedisBuckets(connection, "test:")
             self._open.append(connection.close)
         limiter = Limiter(buckets, metrics.uncounted.inc)
-        authenticator = Authenticator(self.secrets, KeySets(jwks.fetch, time.monotonic), lambda: self.now)
+        fetcher = Fetcher(cluster_domain="cluster.local", allow_http=True, allow_loopback=True)
+        authenticator = Authenticator(self.secrets, KeySets(fetcher.fetch, time.monotonic), lambda: self.now)
         replica: Replica
 
         handler = server.App(

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from crd.published.policy import Bucket
 from crd.published.settings import Auth, Jwt, Limits
-from runtime.auth import authenticator, jwks, oauth_metadata, tokens
+from runtime import mounted_files
+from runtime.auth import attempts, authenticator, jwks, oauth_metadata, tokens
 from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import KeySets, KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
@@ -26,6 +27,7 @@ RSA = rsa.generate_private_key(65537, 2048)
 OTHER = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 ED = ed25519.Ed25519PrivateKey.generate()
+FETCHER = jwks.Fetcher(cluster_domain="cluster.local", allow_http=True, allow_loopback=True)
 WANTED = Jwt(ISSUER, ("shop", "store"), jwks_secret="issuer", required_scopes=("read", "write"))
 
 
@@ -43,10 +45,10 @@ KEYS = (
 )
 
 
-def token(key: Any = RSA, kid: str | None = "rsa", algorithm: str = "RS256", **claims: Any) -> str:
+def token(key: Any = RSA, kid: str | None = "rsa", algorithm: str = "RS256", typ: Any = "JWT", **claims: Any) -> str:
     said = {"iss": ISSUER, "aud": "shop", "exp": NOW + 60, "sub": "ada", "scope": "read write", **claims}
     given = {name: value for name, value in said.items() if value is not None}
-    return jwt.encode(given, key, algorithm, headers={"kid": kid} if kid else None)
+    return jwt.encode(given, key, algorithm, headers={"typ": typ, **({"kid": kid} if kid else {})})
 
 
 def unsigned(**header: Any) -> str:
@@ -67,6 +69,9 @@ def unsigned(**header: Any) -> str:
         pytest.param(token(exp=NOW - 29), id="expired within the leeway"),
         pytest.param(token(nbf=NOW + 29), id="valid within the leeway"),
         pytest.param(token(iat=NOW + 9999), id="issued in the future"),
+        pytest.param(token(typ=None), id="without typ"),
+        pytest.param(token(typ="at+jwt"), id="an access token"),
+        pytest.param(token(typ="application/AT+JWT"), id="an access token by its media type"),
     ],
 )
 def test_a_valid_token_is_accepted(given: str) -> None:
@@ -95,6 +100,8 @@ def test_a_valid_token_is_accepted(given: str) -> None:
         pytest.param(token(exp=True), "expired", id="an exp that is a boolean"),
         pytest.param(token(nbf=NOW + 31), "not valid yet", id="not valid yet"),
         pytest.param(token(nbf="x"), "not valid yet", id="an nbf that is a string"),
+        pytest.param(token(typ="logout+jwt"), "typ must be", id="a logout token"),
+        pytest.param(token(typ="dpop+jwt"), "typ must be", id="a proof of possession"),
     ],
 )
 def test_any_other_token_is_rejected(given: str, message: str) -> None:
@@ -200,12 +207,56 @@ async def test_fetching_keys_is_bounded_and_follows_no_redirect(aiohttp_server: 
     app.router.add_get("/{path:.*}", answer)
     server = await aiohttp_server(app)
 
-    assert await jwks.fetch(str(server.make_url("/keys"))) == b'{"keys": []}'
+    assert await FETCHER.fetch(str(server.make_url("/keys"))) == b'{"keys": []}'
     for path, message in (("/away", "302"), ("/huge", "larger")):
         with pytest.raises(KeysUnavailableError, match=message):
-            await jwks.fetch(str(server.make_url(path)))
+            await FETCHER.fetch(str(server.make_url(path)))
     with pytest.raises(KeysUnavailableError, match="the request failed"):
-        await jwks.fetch("http://127.0.0.1:1/keys")
+        await FETCHER.fetch("http://127.0.0.1:1/keys")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example.com/keys",
+        "http://idp.auth.svc.example.com/keys",
+        "ftp://issuer.example.com/keys",
+        "file:///etc/passwd",
+        "//issuer.example.com/keys",
+        "http://[::1/keys",
+        "",
+    ],
+)
+async def test_keys_are_fetched_over_https_only(url: str) -> None:
+    for fetcher in (FETCHER, jwks.Fetcher(cluster_domain="cluster.local")):
+        with pytest.raises(KeysUnavailableError, match=r"over https only|malformed"):
+            await fetcher.fetch(url)
+
+
+async def test_a_service_may_serve_keys_over_http_by_a_flag_only() -> None:
+    url = "http://idp.auth.svc.cluster.local/keys"
+
+    with pytest.raises(KeysUnavailableError, match="over https only"):
+        await jwks.Fetcher(cluster_domain="cluster.local").fetch(url)
+    with pytest.raises(KeysUnavailableError, match="the request failed"):
+        await jwks.Fetcher(cluster_domain="cluster.local", allow_http=True).fetch(url)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "169.254.169.254", "[fd00:ec2::254]", "localhost"])
+async def test_keys_are_not_fetched_from_a_forbidden_address(host: str, aiohttp_server: Any) -> None:
+    seen = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        return web.json_response({"keys": []})
+
+    app = web.Application()
+    app.router.add_get("/keys", answer)
+    server = await aiohttp_server(app)
+
+    with pytest.raises(KeysUnavailableError, match="ClientConnectorError"):
+        await jwks.Fetcher(cluster_domain="cluster.local").fetch(f"https://{host}:{server.port}/keys")
+    assert seen == []
 
 
 class Secrets:
@@ -456,3 +507,52 @@ async def test_each_client_has_its_own_rate_limit(replicas: Any, catalog_of: Any
 
     assert found == [200, 429, 200]
     assert replica.count("mcp_server_rate_limited_total", scope="client") == 1
+
+
+async def test_api_keys_are_read_once_per_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = tmp_path / "clients"
+    reads = []
+    read = mounted_files.read_key
+    monkeypatch.setattr(mounted_files, "read_key", lambda *a: (reads.append(a[2]), read(*a))[1])
+
+    def rotate(revision: str, **keys: str) -> None:
+        (mount / revision).mkdir(parents=True)
+        for name, value in keys.items():
+            (mount / revision / name).write_text(value)
+            if not (mount / name).is_symlink():
+                (mount / name).symlink_to(f"..data/{name}")
+        (mount / "..data").unlink(missing_ok=True)
+        (mount / "..data").symlink_to(revision)
+
+    rotate("..1", ada="first", bob="second")
+    keeper = Authenticator(tmp_path, Issuer().sets, lambda: NOW)
+    for key, name in (("first", "ada"), ("second", "bob"), ("first", "ada")):
+        assert (await keeper.authenticate(BY_KEY, [f"Bearer {key}"])).principal == name
+    with pytest.raises(DeniedError):
+        await keeper.authenticate(BY_KEY, ["Bearer third"])
+    assert reads == ["ada", "bob"]
+
+    rotate("..2", ada="third", bob="second")
+    with pytest.raises(DeniedError):
+        await keeper.authenticate(BY_KEY, ["Bearer first"])
+    assert (await keeper.authenticate(BY_KEY, ["Bearer third"])).principal == "ada"
+    assert reads == ["ada", "bob"] * 2
+
+
+async def test_keys_cannot_be_tried_out(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
+    secrets.put("clients", ada="first", bob="second")
+    replica = await replicas.start(catalog_of(auth=BY_KEY))
+    assert (await modern(replica.mcp, "tools/list", sent=bearer("first")))[0] == 200
+
+    guesses = [
+        (await modern(replica.mcp, "tools/list", sent=bearer(f"guess{n}")))[0] for n in range(attempts.BURST + 1)
+    ]
+
+    assert guesses == [401] * attempts.BURST + [429]
+    # The right key is refused as well, or a guess would show by its answer.
+    assert (await modern(replica.mcp, "tools/list", sent=bearer("second")))[0] == 429
+    # A client that was accepted before is not locked out by its neighbour.
+    assert (await modern(replica.mcp, "tools/list", sent=bearer("first")))[0] == 200
+    # Without credentials a client still gets the challenge.
+    assert (await modern(replica.mcp, "tools/list"))[0] == 401
+    assert replica.count("mcp_server_rate_limited_total", scope="authentication") == 2

@@ -100,7 +100,7 @@ def test_a_call_is_charged_to_server_client_and_tool(catalog_of: Any) -> None:
     rare = catalog_of().tools[1]
     wanted = Limits(bucket, bucket, (ToolLimit("rare", bucket), ToolLimit("echo", bucket)))
 
-    found = limits.charges_for(wanted, limits.client_key("ada", "", ""), rare)
+    found = limits.charges_for(wanted, limits.client_key("ada", ""), rare)
 
     assert [each.scope for each in found] == ["server", "client", "tool", "tool"]
     assert len({each.key for each in found}) == 4
@@ -108,10 +108,8 @@ def test_a_call_is_charged_to_server_client_and_tool(catalog_of: Any) -> None:
     assert limits.charges_for(Limits(), "x", None) == ()
 
 
-def test_a_client_is_identified_by_principal_then_session_then_address() -> None:
-    known = [limits.client_key(*who) for who in (("a", "b", "c"), ("", "b", "c"), ("", "", "c"), ("", "", ""))]
-
-    assert known == ["user:a", "session:b", "at:c", "at:"]
+def test_a_client_is_identified_by_principal_else_by_address() -> None:
+    assert [limits.client_key(*who) for who in (("a", "c"), ("", "c"))] == ["user:a", "at:c"]
 
 
 class Broken:
@@ -242,19 +240,30 @@ async def test_a_tool_s_limit_is_reported_to_the_model_and_applies_to_its_rest_p
     assert replica.count("mcp_server_rate_limited_total", scope="tool") == 4
 
 
-async def test_anonymous_clients_are_identified_by_session_or_address(replicas: Any, catalog_of: Any) -> None:
-    replica = await replicas.start(catalog_of(limits=Limits(per_client=Bucket(2, HOUR)), hosts=("shop.example.com",)))
-    sessions = []
-    for address in ("10.0.0.1", "10.0.0.2"):
-        _, headers, _ = await send(replica.mcp, body=INITIALIZE, **{"X-Forwarded-For": f"6.6.6.6, {address}"})
-        sessions.append({"Mcp-Session-Id": headers["Mcp-Session-Id"]})
+async def test_anonymous_clients_are_identified_by_address_and_not_by_session(replicas: Any, catalog_of: Any) -> None:
+    wanted = catalog_of(limits=Limits(per_client=Bucket(3, HOUR)), trusted_proxies=("127.0.0.0/8",))
+    replica = await replicas.start(wanted)
 
-    for session in sessions:
-        statuses = [(await send(replica.mcp, body=rpc("ping"), **session))[0] for _ in range(3)]
-        assert statuses == [200, 200, 429]
-    at = {"X-Forwarded-For": "10.0.0.1"}
-    assert [(await modern(replica.mcp, "tools/list", sent=at))[0] for _ in range(2)] == [200, 429]
-    assert (await modern(replica.mcp, "tools/list"))[0] == 200
+    async def open_and_ping(forwarded: str) -> list[int]:
+        at, statuses = {"X-Forwarded-For": forwarded}, []
+        for _ in range(2):
+            status, headers, _ = await send(replica.mcp, body=INITIALIZE, **at)
+            session = {"Mcp-Session-Id": headers.get("Mcp-Session-Id", "none")}
+            statuses += [status, (await send(replica.mcp, body=rpc("ping"), **session, **at))[0]]
+        return statuses
+
+    # The fourth request is refused, although its session is a new one.
+    assert await open_and_ping("6.6.6.6, 10.0.0.1") == [200, 200, 200, 429]
+    assert await open_and_ping("6.6.6.7, 10.0.0.1") == [429, 404, 429, 404]
+    assert await open_and_ping("10.0.0.2") == [200, 200, 200, 429]
+
+
+async def test_without_trusted_proxies_nobody_chooses_an_address(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(limits=Limits(per_client=Bucket(1, HOUR)), hosts=("shop.example.com",)))
+
+    forged = [{"X-Forwarded-For": f"10.0.0.{number}"} for number in range(3)]
+
+    assert [(await modern(replica.mcp, "tools/list", sent=each))[0] for each in forged] == [200, 429, 429]
 
 
 @pytest.mark.parametrize(("policy", "status"), [("Open", 200), ("Closed", 503)])

@@ -27,20 +27,50 @@ async def remembers(options: Options) -> bool:
     connection = connect(options)
     try:
         sessions = RedisSessions(connection, "x:")
-        await sessions.create("a", Session("2025-11-25", "ada"), 60)
+        await sessions.create("a", Session("2025-11-25", "ada"), 60, client="user:ada")
         return await sessions.use("a", "ada", 60) == Session("2025-11-25", "ada")
     finally:
         await connection.close()
+
+
+async def test_a_client_has_a_number_of_sessions_and_others_keep_theirs(redis: Any) -> None:
+    connection = connect(redis.options())
+    sessions = RedisSessions(connection, "x:", per_client=2)
+    await sessions.create("other", Session("2025-11-25"), 60, client="at:2")
+    for identifier in ("a", "b"):
+        await sessions.create(identifier, Session("2025-11-25"), 60, client="at:1")
+        await asyncio.sleep(0.002)
+    assert await sessions.use("a", "", 60)
+
+    await sessions.create("c", Session("2025-11-25"), 60, client="at:1")
+
+    found = [await sessions.use(identifier, "", 60) is not None for identifier in ("a", "b", "c", "other")]
+    assert found == [True, False, True, True]
+    await connection.close()
+
+
+async def test_an_expired_session_makes_room(redis: Any) -> None:
+    connection = connect(redis.options())
+    sessions = RedisSessions(connection, "x:", per_client=2)
+    await sessions.create("short", Session("2025-11-25"), 0.001, client="at:1")
+    await sessions.create("a", Session("2025-11-25"), 60, client="at:1")
+    await asyncio.sleep(0.005)
+
+    await sessions.create("b", Session("2025-11-25"), 60, client="at:1")
+
+    assert [await sessions.use(name, "", 60) is not None for name in ("short", "a", "b")] == [False, True, True]
+    await connection.close()
 
 
 async def test_a_session_is_stored_in_the_configured_database_under_the_prefix(redis: Any) -> None:
     assert await remembers(redis.options(db=3))
 
     connection = connect(redis.options(db=3))
-    (key,) = await connection.run(lambda client: client.keys("*"))
+    key, own = sorted(await connection.run(lambda client: client.keys("*")))
     assert key.startswith("x:session:")
     assert key.endswith(":a")
-    assert "ada" not in key
+    assert own.startswith("x:sessions:")
+    assert "ada" not in key + own
     await connection.close()
     connection = connect(redis.options())
     assert await connection.run(lambda client: client.keys("*")) == []

@@ -10,14 +10,30 @@ from runtime.state.sessions import MemorySessions, Session, StoreUnavailableErro
 async def test_sessions_in_memory_expire_and_are_limited() -> None:
     now = 0.0
     store = MemorySessions(lambda: now, limit=1)
-    await store.create("a", Session("2025-11-25"), ttl=10)
+    await store.create("a", Session("2025-11-25"), ttl=10, client="at:1")
     with pytest.raises(StoreUnavailableError):
-        await store.create("b", Session("2025-11-25"), ttl=10)
+        await store.create("b", Session("2025-11-25"), ttl=10, client="at:1")
     now = 9.0
     assert await store.use("a", "", ttl=10) is not None
     now = 20.0
     assert await store.use("a", "", ttl=10) is None
-    await store.create("b", Session("2025-11-25"), ttl=10)
+    await store.create("b", Session("2025-11-25"), ttl=10, client="at:1")
     now = 40.0
-    await store.create("c", Session("2025-11-25"), ttl=10)
+    await store.create("c", Session("2025-11-25"), ttl=10, client="at:1")
     assert not await store.end("b", "")
+
+
+async def test_a_client_has_a_number_of_sessions_and_others_keep_theirs() -> None:
+    store = MemorySessions(lambda: 0.0, limit=10, per_client=2)
+    await store.create("other", Session("2025-11-25"), ttl=10, client="at:2")
+    for identifier in ("a", "b"):
+        await store.create(identifier, Session("2025-11-25"), ttl=10, client="at:1")
+    assert await store.use("a", "", ttl=10)
+
+    await store.create("c", Session("2025-11-25"), ttl=10, client="at:1")
+
+    found = [await store.use(identifier, "", ttl=10) is not None for identifier in ("a", "b", "c", "other")]
+    assert found == [True, False, True, True]
+    assert await store.end("a", "")
+    await store.create("d", Session("2025-11-25"), ttl=10, client="at:1")
+    assert await store.use("c", "", ttl=10)
