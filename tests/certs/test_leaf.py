@@ -159,12 +159,13 @@ async def test_a_leaf_is_signed_anew_at_half_its_life_and_not_before() -> None:
 
 async def test_it_goes_on_renewing() -> None:
     api, clock = Secrets(), Clock()
-    api.held = Authority(ONE)
+    early = issuance.authority("early", NOW - issuance.LEAF_LIFETIME)
+    api.held = Authority(early)
     clock.now = NOW - issuance.LEAF_LIFETIME * 0.6
     keeping = keeper(api, clock)
     serving, _ = await keeping.first()
     runner, port = await served(serving)
-    first = await serial(port, ONE)
+    first = await serial(port, early)
     clock.now = NOW
     looked = asyncio.Event()
 
@@ -177,7 +178,7 @@ async def test_it_goes_on_renewing() -> None:
     keeping._sleep = sleep
     task = asyncio.create_task(keeping.run())
     await looked.wait()
-    second = await serial(port, ONE)
+    second = await serial(port, early)
     task.cancel()
     await runner.cleanup()
 
