@@ -35,19 +35,22 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # A kubeconfig is read again at most this often: it may run a program that asks a person.
 RELOAD_INTERVAL = 10.0
 
-_JSON = ("application/json", "application/json")
+_JSON = (transport.JSON, transport.JSON)
 
 
-async def connect(context: str | None = None, kubeconfig: Path | None = None) -> Transport:
+async def connect(
+    context: str | None = None, kubeconfig: Path | None = None, *, refresh_failed: Callable[[], None] = lambda: None
+) -> Transport:
     """Connect as the pod's service account; by kubeconfig where one or a context is named, or where there is no pod.
 
+    ``refresh_failed`` is called whenever credentials cannot be read or refreshed.
     Raises kubernetes_asyncio.config.ConfigException when neither is usable.
     """
     if context is None and kubeconfig is None:
         host = os.environ.get("KUBERNETES_SERVICE_HOST")  # noqa: TID251 -- so every client finds the API in a pod
         port = os.environ.get("KUBERNETES_SERVICE_PORT")  # noqa: TID251 -- as above
         if host and port and (SERVICE_ACCOUNT / "token").is_file():
-            return PodTransport(SERVICE_ACCOUNT, host, int(port))
+            return PodTransport(SERVICE_ACCOUNT, host, int(port), refresh_failed=refresh_failed)
 
     async def load() -> ApiClient:
         from kubernetes_asyncio import client, config
@@ -61,7 +64,7 @@ async def connect(context: str | None = None, kubeconfig: Path | None = None) ->
         )
         return client.ApiClient(configuration)
 
-    return KubeconfigTransport(await load(), load)
+    return KubeconfigTransport(await load(), load, refresh_failed=refresh_failed)
 
 
 class KubeconfigTransport:
@@ -69,10 +72,17 @@ class KubeconfigTransport:
 
     ``load`` reads the kubeconfig again. That is done when the API server does not accept the credentials: tokens and
     client certificates expire, and the file, or the program that it names, has new ones. Where that fails, the request
-    fails with CredentialsError, and a later one tries again.
+    fails with CredentialsError, and a later one tries again. ``refresh_failed`` is called each time.
     """
 
-    def __init__(self, api: ApiClient, load: Callable[[], Awaitable[ApiClient]]) -> None:
+    def __init__(
+        self,
+        api: ApiClient,
+        load: Callable[[], Awaitable[ApiClient]],
+        *,
+        refresh_failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._refresh_failed = refresh_failed
         self._api = api
         self._load = load
         self._loading = asyncio.Lock()
@@ -94,9 +104,11 @@ class KubeconfigTransport:
         answer = orjson.loads(payload)
         return answer if isinstance(answer, dict) else {"value": answer}
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+    async def fetch(
+        self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = transport.JSON
+    ) -> bytes:
         """See `Transport.fetch`."""
-        return await self._exchange("GET", path, query, None, _JSON, timeout)
+        return await self._exchange("GET", path, query, None, (transport.JSON, accept), timeout)
 
     @contextlib.asynccontextmanager
     async def watch(
@@ -169,6 +181,7 @@ class KubeconfigTransport:
         try:
             await api.update_params_for_auth(headers, [], ["BearerToken"])
         except Exception as error:
+            self._refresh_failed()
             raise transport.CredentialsError(f"the credentials cannot be refreshed: {error}") from error
         url = str(api.configuration.host).rstrip("/") + path
         response: aiohttp.ClientResponse = await api.rest_client.request(
@@ -195,6 +208,7 @@ class KubeconfigTransport:
             try:
                 self._api = await self._load()
             except Exception as error:
+                self._refresh_failed()
                 raise transport.CredentialsError(f"the kubeconfig cannot be read again: {error}") from error
         # Watches through the former client break, and are opened again through this one.
         await refused.close()

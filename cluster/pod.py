@@ -18,7 +18,7 @@ from yarl import URL
 from cluster import transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["PodTransport"]
@@ -32,9 +32,13 @@ class PodTransport:
     """`cluster.transport.Transport` with the service account in ``directory`` (``token``, ``ca.crt``).
 
     The token is read for every request, the certificate when its file has changed: the kubelet renews both in place.
+    ``refresh_failed`` is called whenever one of them cannot be read.
     """
 
-    def __init__(self, directory: Path, host: str, port: int) -> None:
+    def __init__(
+        self, directory: Path, host: str, port: int, *, refresh_failed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._refresh_failed = refresh_failed
         self._directory = directory
         name = f"[{host}]" if ":" in host else host
         self._base = f"https://{name}:{port}"
@@ -58,9 +62,11 @@ class PodTransport:
         answer = orjson.loads(await self._exchange(method, path, query, data, headers, timeout))
         return answer if isinstance(answer, dict) else {"value": answer}
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+    async def fetch(
+        self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = transport.JSON
+    ) -> bytes:
         """See `Transport.fetch`."""
-        return await self._exchange("GET", path, query, None, {"Accept": "application/json"}, timeout)
+        return await self._exchange("GET", path, query, None, {"Accept": accept}, timeout)
 
     @contextlib.asynccontextmanager
     async def watch(
@@ -106,14 +112,26 @@ class PodTransport:
                 raise transport.error_of(response.status, payload)
             return payload
 
+    @contextlib.contextmanager
+    def _refreshing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._refresh_failed()
+            raise transport.CredentialsError(
+                f"the credentials of the service account cannot be read: {error}"
+            ) from error
+
     async def _opened(self) -> aiohttp.ClientSession:
         path = self._directory / "ca.crt"
-        changed = path.stat().st_mtime_ns
+        with self._refreshing():
+            changed = path.stat().st_mtime_ns
         if self._session is not None and changed != self._authority:
             # Watches through the former session break, and are opened again through the new one.
             await self.close()
         if self._session is None:
-            context = ssl.create_default_context(cafile=str(path))
+            with self._refreshing():
+                context = ssl.create_default_context(cafile=str(path))
             # As client-go: the CA of many a cluster lacks extensions that Python 3.13 began to insist on.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             connector = aiohttp.TCPConnector(ssl=context, socket_factory=_socket)
@@ -122,7 +140,8 @@ class PodTransport:
         return self._session
 
     def _authorized(self, headers: dict[str, str]) -> dict[str, str]:
-        token = (self._directory / "token").read_text().strip()
+        with self._refreshing():
+            token = (self._directory / "token").read_text().strip()
         # A compressed page would have to be unpacked by the event loop; the API server is near.
         return {**headers, "Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
 

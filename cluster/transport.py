@@ -14,9 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["ApiError", "CredentialsError", "Transport", "error_of", "events_of"]
+__all__ = [
+    "EVENT_LIMIT",
+    "JSON",
+    "METADATA_LIST",
+    "ApiError",
+    "CredentialsError",
+    "LongEventError",
+    "Transport",
+    "error_of",
+    "events_of",
+]
 
 REQUEST_TIMEOUT = 10.0
+# Bytes of one watch event. etcd stores objects of 1.5 MiB; their JSON may be some times as long.
+EVENT_LIMIT = 8 * 1024 * 1024
+JSON = "application/json"
+# Items without spec and status; an API server that cannot leave them out answers with whole items.
+METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
 
 
 class ApiError(Exception):
@@ -34,6 +49,10 @@ class CredentialsError(OSError):
     """The credentials cannot be read or refreshed now; nothing was sent. A later attempt may succeed."""
 
 
+class LongEventError(Exception):
+    """A watch event is longer than `EVENT_LIMIT`; the watch cannot go on."""
+
+
 class Transport(Protocol):
     """An authenticated connection to one API server."""
 
@@ -44,14 +63,14 @@ class Transport(Protocol):
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
         timeout: float = REQUEST_TIMEOUT,
     ) -> dict[str, Any]:
         """One request within ``timeout`` seconds. Raises ApiError, TimeoutError, or OSError when nobody answers."""
         ...
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = JSON) -> bytes:
         """The body of a GET, not decoded. Raises as `request`."""
         ...
 
@@ -60,8 +79,8 @@ class Transport(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """A watch: entered once the API server has accepted it, it gives the events until the server ends it.
 
-        Entering raises as `request`; iterating raises OSError or aiohttp.ClientError when the connection breaks, and
-        TimeoutError after ``idle`` seconds without a byte.
+        Entering raises as `request`; iterating raises OSError or aiohttp.ClientError when the connection breaks,
+        TimeoutError after ``idle`` seconds without a byte, and LongEventError.
         """
         ...
 
@@ -82,14 +101,26 @@ def error_of(status: int, payload: bytes) -> ApiError:
 
 
 async def events_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """Watch events out of the bytes of a response, however these are cut."""
+    """Watch events out of the bytes of a response, however these are cut.
+
+    Raises LongEventError as soon as more than `EVENT_LIMIT` bytes of one event have come.
+    """
     parts: list[bytes] = []
+    size = 0
     async for chunk in chunks:
         *lines, rest = chunk.split(b"\n")
         for line in lines:
+            size += len(line)
+            if size > EVENT_LIMIT:
+                break
             parts.append(line)
             event = b"".join(parts)
             parts.clear()
+            size = 0
             if event:
                 yield orjson.loads(event)
-        parts.append(rest)
+        else:
+            size += len(rest)
+            parts.append(rest)
+        if size > EVENT_LIMIT:
+            raise LongEventError(f"a watch event is longer than {EVENT_LIMIT} bytes")

@@ -27,6 +27,11 @@ class Metrics:
             ("resource", "end"),
             registry=self.registry,
         )
+        self.refresh_failures = Counter(
+            "mcp_operator_credentials_refresh_failures",
+            "Times that credentials for the API server could not be read or refreshed.",
+            registry=self.registry,
+        )
         self.canary = Gauge(
             "mcp_operator_admission_canary_last_success_timestamp_seconds",
             "When the canary was last refused as it should be.",

@@ -67,16 +67,18 @@ def utc() -> datetime:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Work until ``stop`` is set; the lease is given back on the way out."""
-    transport = await client.connect(settings.context, settings.kubeconfig)
+    metrics = Metrics()
+    transport = await client.connect(settings.context, settings.kubeconfig, refresh_failed=metrics.refresh_failures.inc)
     try:
         async with aiohttp.ClientSession(trust_env=False) as session:
-            await _work(settings, transport, session, stop)
+            await _work(settings, transport, session, metrics, stop)
     finally:
         await transport.close()
 
 
-async def _work(settings: Settings, transport: Transport, session: aiohttp.ClientSession, stop: asyncio.Event) -> None:
-    metrics = Metrics()
+async def _work(
+    settings: Settings, transport: Transport, session: aiohttp.ClientSession, metrics: Metrics, stop: asyncio.Event
+) -> None:
     queue: Workqueue[Ref] = Workqueue()
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
     cache = Cache(

@@ -28,8 +28,13 @@ MemberSpec = ToolSpec | PromptSpec | ResourceSpec
 Path = tuple[str | int, ...]
 
 
-def facts_of(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpec, raw: Any) -> MemberFact | ServerFact:
-    """The facts of an object of one of our kinds; ``raw`` is its undecoded spec."""
+def facts_of(
+    ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpec, payload: bytes
+) -> MemberFact | ServerFact:
+    """The facts of an object of one of our kinds; ``payload`` is its undecoded spec as JSON.
+
+    They depend on the schemas of a tool through ``payload`` only; see `crd.manifest.fact_of`.
+    """
     if isinstance(spec, ServerSpec):
         return _server(ref, metadata, spec)
     deleting = "deletionTimestamp" in metadata
@@ -46,7 +51,7 @@ def facts_of(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpe
         tuple(_backends(ref.namespace, spec)),
         tuple(places.values()),
         tuple(_mounts(ref.namespace, spec)),
-        catalogs.weight(raw) if places else 0,
+        catalogs.weight(payload) if places else 0,
         times.seconds(timeout) if timeout else 0.0,
         deleting,
     )

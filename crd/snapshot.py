@@ -8,6 +8,7 @@ number of other objects. `crd.integrity` and the rules read it.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -63,6 +64,13 @@ class ServerView:
         """The number of members of a kind."""
         return self.counts[MEMBER_KINDS.index(kind)]
 
+    def with_members(self, facts: Iterable[MemberFact]) -> ServerView:
+        """The view with additional members, whose references are distinct and not in it."""
+        view = self
+        for fact in facts:
+            view = view.with_member(fact)
+        return view
+
     def with_member(self, fact: MemberFact) -> ServerView:
         """The view with an additional member."""
         claimants = self.claimants
@@ -112,10 +120,7 @@ class Snapshot:
     @classmethod
     def of(cls, facts: Iterable[Fact]) -> Snapshot:
         """A snapshot of these facts; of several with the same reference, the last is kept."""
-        snapshot = cls()
-        for fact in facts:
-            snapshot = snapshot.put(fact)
-        return snapshot
+        return cls().put_all(facts)
 
     def get(self, ref: Ref) -> Fact | None:
         """The fact of this reference, or None."""
@@ -192,6 +197,17 @@ class Snapshot:
             case _:
                 return snapshot
 
+    def put_all(self, facts: Iterable[Fact]) -> Snapshot:
+        """The same as `put` of one fact after the other, in less time for many that are new."""
+        snapshot = self
+        new: dict[Ref, Fact] = {}
+        for fact in facts:
+            if isinstance(fact, ServerFact) or fact.ref in snapshot._facts:
+                snapshot = snapshot.put(fact)
+            else:
+                new[fact.ref] = fact
+        return snapshot._add_all(new) if new else snapshot
+
     def drop(self, ref: Ref) -> Snapshot:
         """The snapshot without this reference; unchanged if it does not contain the reference."""
         fact = self._facts.get(ref)
@@ -252,6 +268,30 @@ class Snapshot:
         for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
             views = views.insert(server, self.view(server).with_member(fact))
         return self._with(labelled=labelled, views=views)
+
+    def _add_all(self, new: dict[Ref, Fact]) -> Snapshot:
+        """Add facts that have no reference in the snapshot, and are not of servers: each index entry once."""
+        namespaced: defaultdict[tuple[Kind, str], list[Ref]] = defaultdict(list)
+        labelled: defaultdict[tuple[str, str, str], list[Ref]] = defaultdict(list)
+        alike: defaultdict[tuple[Kind, str, tuple[tuple[str, str], ...]], list[MemberFact]] = defaultdict(list)
+        for ref, fact in new.items():
+            kind, namespace, _ = ref
+            namespaced[kind, namespace].append(ref)
+            if isinstance(fact, MemberFact):
+                labels = tuple(fact.labels.items())
+                alike[kind, namespace, labels].append(fact)
+                for key, value in labels:
+                    labelled[namespace, key, value].append(ref)
+        views = self._views
+        for (kind, namespace, labels), members in alike.items():
+            for server in self.selecting(kind, namespace, dict(labels)):
+                views = views.insert(server, (views.get(server) or ServerView(server)).with_members(members))
+        return self._with(
+            facts=self._facts.update(new),
+            labelled=_add_lists(self._labelled, labelled),
+            namespaced=_add_lists(self._namespaced, namespaced),
+            views=views,
+        )
 
     def _change_member(self, known: MemberFact, fact: MemberFact) -> Snapshot:
         """Replace a member whose labels did not change, as in most updates: only the views of its servers change."""
@@ -316,6 +356,10 @@ def _anchors(fact: ServerFact) -> Iterator[Anchor]:
 
 def _add(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
     return index.insert(key, index.get(key, _NONE).insert(ref))
+
+
+def _add_lists(index: HashTrieMap[K, Refs], lists: Mapping[K, list[Ref]]) -> HashTrieMap[K, Refs]:
+    return index.update({key: index.get(key, _NONE).update(refs) for key, refs in lists.items()})
 
 
 def _remove(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:

@@ -297,7 +297,7 @@ async def _running(
 ) -> AsyncIterator[None]:
     """A program in this process, from the time that it is ready."""
 
-    async def connect(*_arguments: object) -> MemoryApi:
+    async def connect(*_arguments: object, **_options: object) -> MemoryApi:
         return api
 
     stop = asyncio.Event()

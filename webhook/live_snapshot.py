@@ -42,6 +42,8 @@ KEEP_SECONDS = 180.0
 # Of so many objects the last sighting is remembered, and of so many objects' writes that they were admitted.
 SIGHTINGS = 16384
 PENDING = 16384
+# So many facts wait at most until they are put into the snapshot together, which takes some milliseconds.
+ARRIVED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class LiveSnapshot:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         # What the operator may not list, Secrets above all, it cannot say to be missing.
-        self._snapshot = Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
+        self._settled = Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
+        self._arrived: dict[Ref, Fact] = {}
         self._monotonic = monotonic
         self._pending: OrderedDict[Ref, list[_Pending]] = OrderedDict()
         # Below the pending writes: the last state shown of these objects.
@@ -97,7 +100,7 @@ class LiveSnapshot:
             if self._shown[ref] is None and placed is not None and placed[0] is self._snapshot:
                 # The common case, a new object: the snapshot with it was made to judge it.
                 self._pending[ref] = [_Pending(change.new.fact, entry)]
-                self._snapshot = placed[1]
+                self._settled = placed[1]
                 return
         # A retry of the same write takes the place of the former one; others may land before it.
         others = [one for one in pending if not _repeats(one.intent, entry)]
@@ -141,6 +144,22 @@ class LiveSnapshot:
         """What a watch showed last of an object, if that was not long ago."""
         return self._sightings.get(ref)
 
+    @property
+    def _snapshot(self) -> Snapshot:
+        if self._arrived:
+            self._settled = self._settled.put_all(self._arrived.values())
+            self._arrived = {}
+        return self._settled
+
+    def _put(self, ref: Ref, fact: Fact | None) -> None:
+        """Change the snapshot. While a list is read nobody looks at it, and many facts at once take less time."""
+        if fact is None:
+            self._settled = self._snapshot.drop(ref)
+            return
+        self._arrived[ref] = fact
+        if len(self._arrived) >= ARRIVED:
+            self._settled = self._snapshot
+
     def _remember(self, ref: Ref, sighting: Sighting) -> None:
         self._sightings.pop(ref, None)
         self._sightings[ref] = sighting
@@ -153,7 +172,7 @@ class LiveSnapshot:
             self._shown[ref] = fact
             self._settle(ref, remaining)
         else:
-            self._snapshot = self._snapshot.put(fact) if fact is not None else self._snapshot.drop(ref)
+            self._put(ref, fact)
 
     def _settle(self, ref: Ref, remaining: list[_Pending]) -> None:
         """Of the writes of an object, these may still be stored."""
@@ -161,7 +180,7 @@ class LiveSnapshot:
             self._pending.pop(ref, None)
             self._keep_alternatives(ref, [])
             fact = self._shown.pop(ref, None)
-            self._snapshot = self._snapshot.put(fact) if fact is not None else self._snapshot.drop(ref)
+            self._put(ref, fact)
             return
         self._pending[ref] = remaining
         shown = self._shown[ref]
@@ -176,7 +195,7 @@ class LiveSnapshot:
                 known.append(essence)
                 others.append(fact)
         self._keep_alternatives(ref, others)
-        self._snapshot = self._snapshot.put(first)
+        self._put(ref, first)
 
     def _keep_alternatives(self, ref: Ref, facts: list[MemberFact | ServerFact]) -> None:
         where = "" if ref.kind is Kind.SERVER else ref.namespace
@@ -219,4 +238,4 @@ def _version(text: str) -> Version | None:
 
 def fact_of(kind: Kind, item: dict[str, Any]) -> Fact | None:
     """The facts of a stored object; None if its spec cannot be read."""
-    return manifest.decode(item).fact if kind in manifest.OURS else extraction.facts_of_foreign(item)
+    return manifest.fact_of(item) if kind in manifest.OURS else extraction.facts_of_foreign(item)

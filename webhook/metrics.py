@@ -67,6 +67,11 @@ class Metrics:
             ("resource", "end"),
             registry=self.registry,
         )
+        self.refresh_failures = Counter(
+            "mcp_operator_credentials_refresh_failures",
+            "Times that credentials for the API server could not be read or refreshed.",
+            registry=self.registry,
+        )
         # A child is looked up under a lock, which costs as much as a rule; there are few combinations of labels.
         self._review = lru_cache(maxsize=1024)(self.reviews.labels)
         self._finding = lru_cache(maxsize=1024)(self.findings.labels)

@@ -75,15 +75,16 @@ def spare_collector() -> None:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until ``stop`` is set, then drain."""
     spare_collector()
-    transport = await client.connect(settings.context, settings.kubeconfig)
+    metrics = Metrics()
+    transport = await client.connect(settings.context, settings.kubeconfig, refresh_failed=metrics.refresh_failures.inc)
     try:
-        await _serve(settings, transport, stop)
+        await _serve(settings, transport, metrics, stop)
     finally:
         await transport.close()
 
 
-async def _serve(settings: Settings, transport: Transport, stop: asyncio.Event) -> None:
-    live, metrics = LiveSnapshot(time.monotonic), Metrics()
+async def _serve(settings: Settings, transport: Transport, metrics: Metrics, stop: asyncio.Event) -> None:
+    live = LiveSnapshot(time.monotonic)
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
     watched = watches.informers(transport, live, clock, metrics.watch_ended)
     keeper = leaf.Keeper(

@@ -18,7 +18,7 @@ import orjson
 from cluster.informers import collector, versions
 from cluster.informers.retries import End, Retries
 from cluster.informers.store import Store
-from cluster.transport import ApiError
+from cluster.transport import JSON, METADATA_LIST, ApiError, LongEventError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -51,6 +51,8 @@ ABSENCE = 15.0
 # A page is decoded in one piece, so its size bounds both the memory and the time that the event loop stands still.
 PAGE_BYTES = 1024 * 1024
 FIRST_LIMIT, MIN_LIMIT, MAX_LIMIT = 50, 10, 500
+# So many objects that have changed are read one by one; if there are more, whole pages are listed.
+MAX_READS = 200
 # Seconds of work after which the event loop gets its turn.
 SLICE = 0.01
 
@@ -95,7 +97,7 @@ class Informer(Generic[T]):
         self._retries = Retries(clock.jitter)
         self._version: str | None = None
         self._doubtful = False
-        self._limit = FIRST_LIMIT
+        self._limits = {JSON: FIRST_LIMIT, METADATA_LIST: FIRST_LIMIT}
         self._heard = clock.monotonic()
         self._unanswered_since: float | None = None
         self._fault: str | None = None
@@ -217,6 +219,10 @@ class Informer(Generic[T]):
             logger.warning("watching %s: %s: %s", plural, type(error).__name__, error)
             self._doubtful = True
             return End.UNREACHABLE
+        except LongEventError as error:
+            logger.warning("watching %s: %s; it is listed again", plural, error)
+            self._version = None
+            return End.LONG_EVENT
         except Exception as error:
             logger.exception("watching %s failed; it is listed again", plural)
             self._fault = f"{type(error).__name__}: {error}"[:200]
@@ -225,31 +231,14 @@ class Informer(Generic[T]):
         return End.FINISHED
 
     async def _list(self) -> None:
-        """List all pages. The read is consistent: from the watch cache it might show a state older than ours."""
-        self._store.begin_list()
-        token = ""
-        while True:
-            query = {**self._query, "limit": str(self._limit)}
-            if token:
-                query["continue"] = token
-            payload = await self._transport.fetch(self._path, query=query, timeout=LIST_TIMEOUT)
-            self._answered()
-            page, size = orjson.loads(payload), len(payload)
-            del payload
-            items, metadata = page.get("items") or [], page.get("metadata") or {}
-            del page
-            if items:
-                self._limit = max(MIN_LIMIT, min(MAX_LIMIT, 2 * self._limit, PAGE_BYTES * len(items) // size))
-            # Taken from the end, so that each manifest is freed as soon as what is kept of it has been made.
-            items.reverse()
-            while items:
-                self._take_listed(items.pop())
-                if self._is_due():
-                    await self._breathe()
-            token = str(metadata.get("continue") or "")
-            if not token:
-                break
-        text = metadata.get("resourceVersion")
+        """List everything. The reads are consistent: from the watch cache they might show a state older than ours.
+
+        What was synced before has seldom changed. So only the metadata is listed then, and what has changed is read.
+        """
+        text = await self._list_changes() if self.synced.is_set() else None
+        if text is None:
+            self._store.begin_list()
+            text = await self._list_pages(JSON, [])
         version = versions.parse(text)
         for key in self._store.missing(version):
             self._store.drop(key, version)
@@ -260,6 +249,71 @@ class Informer(Generic[T]):
         self._doubtful = False
         self._fault = None
         self.synced.set()
+
+    async def _list_changes(self) -> str | None:
+        """List the metadata and read what has changed; None if that is too much.
+
+        The watch begins at the version of the list. What a read shows is that state or a later one, which the watch
+        then repeats.
+        """
+        changed: list[Key] = []
+        self._store.begin_list()
+        text = await self._list_pages(METADATA_LIST, changed)
+        if len(changed) > MAX_READS:
+            return None
+        for key in changed:
+            await self._read(key)
+        return text
+
+    async def _read(self, key: Key) -> None:
+        """Take one object as it is now. A list that selects by name also observes the informer's own selection."""
+        namespace, name = key
+        fields = [self._query["fieldSelector"]] if "fieldSelector" in self._query else []
+        query = {**self._query, "fieldSelector": ",".join([*fields, f"metadata.name={name}"]), "limit": "1"}
+        token = self._store.sequence()
+        payload = await self._transport.fetch(self.resource.path(namespace), query=query, timeout=LIST_TIMEOUT)
+        self._answered()
+        items = orjson.loads(payload).get("items") or []
+        if items:
+            self._take_listed(items[0])
+        else:
+            self._store.offer(key, None, None, token)
+
+    async def _list_pages(self, accept: str, changed: list[Key]) -> str:
+        """List all pages, or until more than `MAX_READS` have changed. Returns the resourceVersion of the list.
+
+        Whole items are taken; those that are metadata only are added to ``changed`` unless their version is known.
+        """
+        token = ""
+        while True:
+            query = {**self._query, "limit": str(self._limits[accept])}
+            if token:
+                query["continue"] = token
+            payload = await self._transport.fetch(self._path, query=query, timeout=LIST_TIMEOUT, accept=accept)
+            self._answered()
+            page, size = orjson.loads(payload), len(payload)
+            del payload
+            items, metadata = page.get("items") or [], page.get("metadata") or {}
+            whole = page.get("kind") != "PartialObjectMetadataList"
+            del page
+            if items:
+                limit = min(MAX_LIMIT, 2 * self._limits[accept], PAGE_BYTES * len(items) // size)
+                self._limits[accept] = max(MIN_LIMIT, limit)
+            # Taken from the end, so that each manifest is freed as soon as what is kept of it has been made.
+            items.reverse()
+            while items:
+                item = items.pop()
+                if whole:
+                    self._take_listed(item)
+                else:
+                    key, version = key_of(item), versions.parse(item["metadata"].get("resourceVersion"))
+                    if not self._store.confirm(key, version):
+                        changed.append(key)
+                if self._is_due():
+                    await self._breathe()
+            token = str(metadata.get("continue") or "")
+            if not token or len(changed) > MAX_READS:
+                return str(metadata.get("resourceVersion") or "")
 
     def _take_listed(self, manifest: Manifest) -> None:
         key, version = key_of(manifest), versions.parse(manifest["metadata"].get("resourceVersion"))

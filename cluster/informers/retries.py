@@ -23,7 +23,8 @@ class End(Enum):
 
     ``FINISHED``: the API server closed the watch. ``SILENT``: nothing came for long. ``EXPIRED``: 410, the version is
     too old. ``UNREACHABLE``: no answer, a broken connection, or an error answer. ``ABSENT``: an optional type does not
-    exist, or is not shown to us. ``FAILED``: an exception that nobody expected.
+    exist, or is not shown to us. ``LONG_EVENT``: a watch event was too long to be read. ``FAILED``: an exception that
+    nobody expected.
     """
 
     FINISHED = auto()
@@ -31,6 +32,7 @@ class End(Enum):
     EXPIRED = auto()
     UNREACHABLE = auto()
     ABSENT = auto()
+    LONG_EVENT = auto()
     FAILED = auto()
 
 

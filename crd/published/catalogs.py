@@ -90,15 +90,15 @@ def dump(catalog: Catalog) -> bytes:
     return orjson.dumps({"format": FORMAT, **lean(catalog)})
 
 
-def weight(spec: Any) -> int:
-    """The estimated size of an object with this spec in a compressed catalog, in bytes.
+def weight(spec: bytes) -> int:
+    """The estimated size of an object with this spec, as JSON, in a compressed catalog, in bytes.
 
     The spec is compressed alone, with a dictionary of words that most entries contain, so that the sum over all members
     of a server approximates the size of the compressed catalog.
     """
     # A small window: the default takes 256 KiB of memory, whose allocation costs more than the compression.
     packer = zlib.compressobj(6, zlib.DEFLATED, -12, 5, zdict=_WORDS)
-    return len(packer.compress(orjson.dumps(spec, option=orjson.OPT_NON_STR_KEYS)) + packer.flush())
+    return len(packer.compress(spec)) + len(packer.flush())
 
 
 def digest(payload: bytes) -> str:

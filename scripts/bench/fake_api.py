@@ -1,8 +1,9 @@
 """A process that answers lists and watches as a large API server does: ``python -m scripts.bench.fake_api``.
 
 It prints the port it listens on, and leaves ``token`` and ``ca.crt`` for `cluster.pod.PodTransport` in a directory.
-Pages are real HTTP over TLS, chunked; objects carry managedFields as ``kubectl apply`` leaves them. ``POST /-/expire``
-ends every watch with 410, so that everything is listed again.
+Pages are real HTTP over TLS, chunked; objects carry managedFields as ``kubectl apply`` leaves them. Where the client
+asks for a PartialObjectMetadataList, items have their whole metadata, managedFields included, and nothing else.
+``POST /-/expire`` ends every watch with 410, so that everything is listed again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 PER_SERVER = 50
 VERSION = 1_000_000
 TOOL_BYTES = 4500
+RECORD_BYTES = 16 * 1024
 
 
 _MANAGED = {
@@ -155,12 +157,20 @@ def application(tools: int) -> web.Application:
         count, make = worlds.get(plural, (0, tool))
         start = int(request.query.get("continue") or 0)
         end = min(count, start + int(request.query["limit"]))
-        await response.write(b'{"kind":"List","items":[')
-        for number in range(start, end):
-            await response.write((b"," if number > start else b"") + orjson.dumps(make(number)))
-        token = str(end) if end < count else ""
-        tail = {"resourceVersion": str(VERSION), "continue": token}
-        await response.write(b'],"metadata":' + orjson.dumps(tail) + b"}")
+        partial = "as=PartialObjectMetadataList" in request.headers.get("Accept", "")
+        items = [make(number) for number in range(start, end)]
+        if partial:
+            kind = {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}
+            items = [{**kind, "metadata": item["metadata"]} for item in items]
+        page = {
+            "kind": "PartialObjectMetadataList" if partial else "List",
+            "items": items,
+            "metadata": {"resourceVersion": str(VERSION), "continue": str(end) if end < count else ""},
+        }
+        payload = orjson.dumps(page)
+        # The API server encodes a page and writes it at once; Go cuts it into TLS records of 16 KiB.
+        for at in range(0, len(payload), RECORD_BYTES):
+            await response.write(payload[at : at + RECORD_BYTES])
         return response
 
     async def expire(_request: web.Request) -> web.Response:

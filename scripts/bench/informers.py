@@ -50,7 +50,7 @@ async def measure(directory: Path, port: int, tools: int) -> None:
         started, cpu = time.perf_counter(), time.process_time()
         await transport.request("POST", "/-/expire")
         while watched[Kind.TOOL].reached is not None:  # noqa: ASYNC110 -- there is no event for it
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
         while any(one.reached is None and len(one) for one in watched.values()):  # noqa: ASYNC110 -- as above
             await asyncio.sleep(0.01)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu

@@ -72,7 +72,7 @@ class Script:
             raise answer
         return dict(answer)
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = "") -> bytes:
         return orjson.dumps(await self.request("GET", path, query=query, timeout=timeout))
 
     @contextlib.asynccontextmanager

@@ -62,8 +62,14 @@ def write(api: tuple[Api, str], tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-async def connected(write: Any) -> AsyncIterator[KubeconfigTransport]:
-    connected = await client.connect(kubeconfig=write("one"))
+def refusals() -> list[None]:
+    """An entry for each time that the credentials could not be refreshed."""
+    return []
+
+
+@pytest.fixture
+async def connected(write: Any, refusals: list[None]) -> AsyncIterator[KubeconfigTransport]:
+    connected = await client.connect(kubeconfig=write("one"), refresh_failed=lambda: refusals.append(None))
     assert isinstance(connected, KubeconfigTransport)
     yield connected
     await connected.close()
@@ -105,7 +111,7 @@ async def test_it_is_not_read_again_at_once_if_that_did_not_help(
 
 
 async def test_credentials_that_cannot_be_refreshed_fail_the_request_only(
-    connected: KubeconfigTransport, api: tuple[Api, str], write: Any
+    connected: KubeconfigTransport, api: tuple[Api, str], write: Any, refusals: list[None]
 ) -> None:
     api[0].token = "two"
     write("one").write_text("no kubeconfig")
@@ -114,6 +120,7 @@ async def test_credentials_that_cannot_be_refreshed_fail_the_request_only(
         await connected.request("GET", "/a")
     api[0].token = "one"
     assert await connected.request("GET", "/a")
+    assert len(refusals) == 1
 
     async def fail(*_: Any) -> None:
         raise RuntimeError("expired")
@@ -121,6 +128,7 @@ async def test_credentials_that_cannot_be_refreshed_fail_the_request_only(
     connected._api.update_params_for_auth = fail
     with pytest.raises(CredentialsError, match="cannot be refreshed: expired"):
         await connected.fetch("/a", query={}, timeout=5)
+    assert len(refusals) == 2
 
 
 async def test_every_request_has_an_end(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cluster import objects, resources
-from cluster.transport import ApiError, error_of, events_of
+from cluster.transport import EVENT_LIMIT, ApiError, LongEventError, error_of, events_of
 
 LABELS = "/api/v1/namespaces/shop/services"
 
@@ -66,6 +66,25 @@ async def test_events_are_read_however_the_bytes_are_cut() -> None:
             yield chunk
 
     assert [event["a"] async for event in events_of(chunks())] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("end", [b"", b'"}\n'])
+async def test_an_event_that_is_too_long_ends_the_watch(end: bytes) -> None:
+    size, taken = 1024 * 1024, 0
+
+    async def chunks() -> Any:
+        nonlocal taken
+        yield b'{"a":1}\n' + b'{"a":"' + b"x" * (EVENT_LIMIT - 8) + b'"}\n{"a":"'
+        while taken <= EVENT_LIMIT:
+            taken += size
+            yield b"x" * size + (end if taken > EVENT_LIMIT else b"")
+
+    events = events_of(chunks())
+    assert await anext(events) == {"a": 1}
+    assert len((await anext(events))["a"]) == EVENT_LIMIT - 8
+    with pytest.raises(LongEventError, match="longer than 8388608 bytes"):
+        await anext(events)
+    assert taken <= EVENT_LIMIT + size
 
 
 def test_a_type_that_is_unknown_is_an_error() -> None:

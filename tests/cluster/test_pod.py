@@ -16,7 +16,7 @@ from aiohttp import web
 from certs import issuance
 from certs.tls import HotContext
 from cluster.pod import PodTransport
-from cluster.transport import ApiError
+from cluster.transport import METADATA_LIST, ApiError, CredentialsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,8 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
             return web.Response(body=b'{"type":"ADDED"}\n')
         if request.path == "/list":
             return web.json_response([1])
-        return web.json_response({"query": dict(request.query), "body": await request.text()})
+        accept = request.headers["Accept"]
+        return web.json_response({"query": dict(request.query), "body": await request.text(), "accept": accept})
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -60,6 +61,8 @@ async def test_a_request_carries_the_token_of_the_moment(api: PodTransport, tmp_
 
 async def test_a_fetch_gives_the_bytes(api: PodTransport) -> None:
     assert orjson.loads(await api.fetch("/a", query={"b": "c"}, timeout=5))["query"] == {"b": "c"}
+    assert orjson.loads(await api.fetch("/a", query={}, timeout=5))["accept"] == "application/json"
+    assert orjson.loads(await api.fetch("/a", query={}, timeout=5, accept=METADATA_LIST))["accept"] == METADATA_LIST
 
 
 async def test_a_watch_gives_events(api: PodTransport) -> None:
@@ -104,10 +107,19 @@ async def test_a_certificate_that_was_replaced_is_read_again(api: PodTransport, 
 
 
 async def test_without_a_token_nothing_is_sent(api: PodTransport, tmp_path: Path) -> None:
+    refusals: list[None] = []
+    api._refresh_failed = lambda: refusals.append(None)
     (tmp_path / "token").unlink()
 
-    with pytest.raises(OSError, match="token"):
+    with pytest.raises(CredentialsError, match="token"):
         await api.request("GET", "/a")
+    (tmp_path / "ca.crt").write_text("no certificate")
+    with pytest.raises(CredentialsError, match="cannot be read"):
+        await api.request("GET", "/a")
+    (tmp_path / "ca.crt").unlink()
+    with pytest.raises(CredentialsError, match=r"ca\.crt"):
+        await api.request("GET", "/a")
+    assert len(refusals) == 3
 
 
 async def test_an_answer_that_is_no_object_is_a_value(api: PodTransport) -> None:

@@ -116,7 +116,7 @@ class FakeApi:
         self._drop(collection, key)
         return {"kind": "Status"}
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = "") -> bytes:
         """See `Transport.fetch`."""
         await self._called("GET", path)
         prefix, _, plural, _, _ = _parsed(path)

@@ -71,3 +71,16 @@ def test_every_answer_equals_a_full_scan(steps: list[tuple[Object, str]], labels
         for kind in states.KINDS:
             refs = {ref for ref in facts if (ref.kind, ref.namespace) == (kind, namespace)}
             assert set(snapshot.refs(kind, namespace)) == refs
+
+
+@states.QUICK
+@given(steps, st.lists(states.objects(), max_size=20))
+def test_many_facts_at_once_are_put_as_one_after_the_other(steps: list[tuple[Object, str]], more: list[Object]) -> None:
+    snapshot, _ = after(steps)
+    facts = [item.fact for item in more if item.fact]
+    one_by_one = snapshot
+    for fact in facts:
+        one_by_one = one_by_one.put(fact)
+    at_once = snapshot.put_all(facts)
+    assert at_once == one_by_one
+    assert at_once.put_all(facts[-1:]) is at_once

@@ -9,6 +9,7 @@ import pytest
 from crd import manifest
 from crd.integrity import Change
 from crd.ref import Kind, Ref
+from crd.snapshot import Snapshot
 from webhook import live_snapshot
 from webhook.live_snapshot import KEEP_SECONDS, LANDING_SECONDS, LiveSnapshot, Sighting
 
@@ -223,3 +224,38 @@ def test_a_review_of_a_deletion_shows_that_its_object_was_stored() -> None:
     live.note_stored(REF, "u", "7")
 
     assert (served(live), live.pending_since(REF)) == ("get", None)
+
+
+def test_facts_that_are_shown_one_after_the_other_are_seen_together() -> None:
+    live = LiveSnapshot(Clock())
+    empty = live.current
+    names = [f"tool-{number}" for number in range(2 * live_snapshot.ARRIVED + 1)]
+    for name in names:
+        fact = manifest.decode(raw(name=name)).fact
+        assert fact is not None
+        live.observe(fact.ref, fact, 1, "u")
+    live.observe_deletion(Ref(Kind.TOOL, "shop", names[-1]), 2, "u")
+    live.observe_deletion(Ref(Kind.TOOL, "shop", names[0]), 2, "u")
+
+    assert {fact.ref.name for fact in live.current} == set(names[1:-1])
+    assert live.current is live.current is not empty
+    show(live, "get", 3)
+    show(live, "put", 4)
+    assert served(live) == "put"
+
+
+def test_a_list_does_not_gather_more_facts_than_can_be_put_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    put, sizes = Snapshot.put_all, []
+
+    def note(snapshot: Snapshot, facts: Any) -> Snapshot:
+        sizes.append(len(facts))
+        return put(snapshot, facts)
+
+    monkeypatch.setattr(Snapshot, "put_all", note)
+    live = LiveSnapshot(Clock())
+    for number in range(live_snapshot.ARRIVED + 1):
+        fact = manifest.decode(raw(name=f"tool-{number}")).fact
+        assert fact is not None
+        live.observe(fact.ref, fact, 1, "u")
+    assert sizes == [live_snapshot.ARRIVED]
+    assert len(live.current) == live_snapshot.ARRIVED + 1

@@ -35,7 +35,7 @@ class Api:
         self.events = events
         self.idle = asyncio.Event()
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = "") -> bytes:
         plural = path.rsplit("/", 1)[-1]
         if plural == "referencegrants":
             raise ApiError(404, "NotFound", "not installed")

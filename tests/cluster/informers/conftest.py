@@ -23,6 +23,8 @@ class Api:
 
     ``state`` is ``up``, ``hung`` (accepts, never answers) or ``down`` (refuses). Bookmarks come every ``bookmarks``
     seconds. ``compacted`` is the version up to which watches are too old. ``ends`` makes that many watches end at once.
+    Unless ``leaves_out`` is False, it leaves out all but the metadata where it is asked to. ``before_read`` is called
+    before an object is read by its name. A metadata list is asked as ``METADATA``, a read as ``READ``.
     """
 
     def __init__(self, *names: str) -> None:
@@ -34,6 +36,8 @@ class Api:
         self.compacted = 0
         self.ends = 0
         self.page_size = 500
+        self.leaves_out = True
+        self.before_read: Any = lambda: None
         self.asked: list[tuple[float, str, dict[str, str]]] = []
         self.errors: list[Exception] = []
         self._changed = asyncio.Event()
@@ -74,18 +78,27 @@ class Api:
     def asks(self, verb: str) -> list[dict[str, str]]:
         return [query for _, asked, query in self.asked if asked == verb]
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float) -> bytes:
+    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = "") -> bytes:
+        _, _, name = query.get("fieldSelector", "").partition("metadata.name=")
+        partial = accept.startswith("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,")
+        reads = bool(name) and query["limit"] == "1"
+        if reads:
+            self.before_read()
         async with asyncio.timeout(timeout):
-            await self._reached("LIST", query)
+            await self._reached("READ" if reads else "METADATA" if partial else "LIST", query)
         if self.errors:
             raise self.errors.pop(0)
         start = int(query.get("continue") or 0)
         limit = min(int(query["limit"]), self.page_size)
-        items = list(self.objects.values())
+        items = [item for item in self.objects.values() if name in ("", item["metadata"]["name"])]
         metadata = {"resourceVersion": str(self.version)}
         if start + limit < len(items):
             metadata["continue"] = str(start + limit)
-        return orjson.dumps({"items": items[start : start + limit], "metadata": metadata})
+        page = {"kind": "MCPToolList", "items": items[start : start + limit], "metadata": metadata}
+        if partial and self.leaves_out:
+            page["kind"] = "PartialObjectMetadataList"
+            page["items"] = [{"metadata": item["metadata"]} for item in items[start : start + limit]]
+        return orjson.dumps(page)
 
     @contextlib.asynccontextmanager
     async def watch(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.informers import informer as informers
-from cluster.transport import ApiError
+from cluster.transport import ApiError, LongEventError
 
 
 def test_all_pages_are_listed_before_it_is_synced(simulate: Any, api_type: Any, running: Any) -> None:
@@ -190,7 +190,7 @@ def test_gone_again_and_again_is_asked_for_less_and_less_often(simulate: Any, ap
         api.compacted = 10_000
         async with running(api) as run:
             await asyncio.sleep(120)
-            assert 8 < len(api.asks("LIST")) < 15
+            assert 8 < len(api.asks("LIST") + api.asks("METADATA")) < 15
             assert run.refusals == []
             assert len(run.changes) == 1
 
@@ -368,11 +368,13 @@ def test_the_size_of_a_page_follows_the_size_of_its_items(simulate: Any, api_typ
             assert len(run.names) == 200
             limits = [int(query["limit"]) for query in api.asks("LIST")]
             assert limits[:2] == [informers.FIRST_LIMIT, 2 * informers.FIRST_LIMIT]
+            # The last pages held the big ones.
+            assert limits[-1] < 50
             api.compacted = api.version + 1
             api.cut()
             await asyncio.sleep(1)
-            # The last page held the big ones.
-            assert int(api.asks("LIST")[len(limits) + 1]["limit"]) < 50
+            # Their metadata is small.
+            assert [int(query["limit"]) for query in api.asks("METADATA")][:2] == limits[:2]
 
     simulate(main())
 
@@ -419,5 +421,197 @@ def test_the_first_reason_of_several_informers_is_given(simulate: Any, api_type:
         async with running(up) as one, running(away) as other:
             assert informers.unready([one.informer, other.informer]) == "mcptools not listed yet"
             assert informers.unready([one.informer]) is None
+
+    simulate(main())
+
+
+def lists_again(api: Any) -> None:
+    """The watch has lost its version, and everything is to be listed."""
+    api.compacted = api.version
+    api.turn("up")
+    api.cut()
+
+
+def pages(api: Any) -> list[dict[str, str]]:
+    """The pages of whole objects that were listed; one of a single object only asks for the present version."""
+    return [query for query in api.asks("LIST") if query["limit"] != "1"]
+
+
+def value(manifest: dict[str, Any]) -> Any:
+    return manifest["spec"].get("v", 0)
+
+
+def test_a_list_that_finds_nothing_new_is_one_of_metadata(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a", "b", "c")
+        api.page_size = 2
+        async with running(api, value) as run:
+            run.changes.clear()
+            api.version += 1  # another resource has changed
+            lists_again(api)
+            await asyncio.sleep(2)
+            assert [query.get("continue") for query in api.asks("METADATA")] == [None, "2"]
+            assert (len(pages(api)), api.asks("READ"), run.changes) == (2, [], [])
+            assert run.informer.reached == api.version
+            assert api.asks("WATCH")[-1]["resourceVersion"] == str(api.version)
+
+    simulate(main())
+
+
+def test_what_a_metadata_list_shows_as_changed_is_read(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("same", "changed", "vanished")
+        async with running(api, value, label_selector="x=y", field_selector="spec.z=1") as run:
+            run.changes.clear()
+            api.turn("down")
+            api.put("changed", v=1)
+            api.delete("vanished")
+            api.put("new", v=2)
+            lists_again(api)
+            await asyncio.sleep(2)
+            assert sorted(run.changes, key=str) == [("changed", 0, 1), ("new", None, 2), ("vanished", 0, None)]
+            assert len(pages(api)) == 1
+            assert {(query["labelSelector"], query["fieldSelector"]) for query in api.asks("READ")} == {
+                ("x=y", "spec.z=1,metadata.name=changed"),
+                ("x=y", "spec.z=1,metadata.name=new"),
+            }
+
+    simulate(main())
+
+
+def test_what_changes_between_the_metadata_list_and_the_read_is_taken_as_it_is_then(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, value) as run:
+            run.changes.clear()
+            api.turn("down")
+            api.put("a", v=1)
+            listed = api.version
+            api.before_read = lambda: api.put("a", v=api.version)
+            lists_again(api)
+            await asyncio.sleep(0.2)
+            assert len(api.asks("READ")) == 1
+            # The watch begins at the version of the list, so it shows the later state once more, and no other one.
+            assert api.asks("WATCH")[-1]["resourceVersion"] == str(listed)
+            assert run.changes == [("a", 0, listed), ("a", listed, listed)]
+            assert run.informer.version("shop", "a") == listed + 1
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_deleted_between_the_metadata_list_and_the_read_is_gone(
+    simulate: Any, api_type: Any, running: Any, *, known: bool
+) -> None:
+    async def main() -> None:
+        api = api_type("b", *(["a"] if known else []))
+        async with running(api, value) as run:
+            run.changes.clear()
+            api.turn("down")
+            api.put("a", v=1)
+            api.before_read = lambda: api.delete("a")
+            lists_again(api)
+            await asyncio.sleep(0.2)
+            assert run.names == ["b"]
+            assert run.changes == ([("a", 0, None)] if known else [])
+            assert run.informer.reached == api.version
+            assert set(run.ends) <= {"unreachable", "expired"}
+
+    simulate(main())
+
+
+def test_what_is_deleted_and_created_again_before_the_read_is_the_new_object(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, value) as run:
+            api.turn("down")
+            api.put("a", v=1)
+
+            def replace() -> None:
+                api.delete("a")
+                api.put("a", v=2)
+
+            api.before_read = replace
+            lists_again(api)
+            await asyncio.sleep(0.2)
+            # The deletion of the former object is older than what the read has shown.
+            assert None not in [new for _, _, new in run.changes]
+            assert run.informer.get("shop", "a") == 2
+
+    simulate(main())
+
+
+def test_if_much_has_changed_whole_pages_are_listed(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type()
+        async with running(api, value) as run:
+            api.turn("down")
+            for number in range(informers.MAX_READS + 1):
+                api.put(f"a{number}")
+            api.page_size = informers.MAX_READS + 1
+            api.put("last")
+            lists_again(api)
+            await asyncio.sleep(2)
+            assert len(run.names) == informers.MAX_READS + 2
+            assert api.asks("READ") == []
+            assert len(pages(api)) > 1
+
+    simulate(main())
+
+
+def test_an_api_server_that_does_not_leave_anything_out_is_understood(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.leaves_out = False
+        async with running(api, value) as run:
+            api.turn("down")
+            api.put("a", v=1)
+            lists_again(api)
+            await asyncio.sleep(2)
+            assert run.informer.get("shop", "a") == 1
+            assert (len(pages(api)), api.asks("READ")) == (1, [])
+
+    simulate(main())
+
+
+def test_a_read_that_fails_leaves_everything_to_the_next_list(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api, value) as run:
+            api.turn("down")
+            api.put("a", v=1)
+            failures = [ApiError(500, "InternalError", "no")]
+
+            def fail() -> None:
+                if failures:
+                    api.errors.append(failures.pop())
+
+            api.before_read = fail
+            lists_again(api)
+            await asyncio.sleep(3)
+            assert run.informer.get("shop", "a") == 1
+            assert len(api.asks("METADATA")) == len(api.asks("READ")) == 2
+
+    simulate(main())
+
+
+def test_an_event_that_is_too_long_is_counted_and_replaced_by_a_list(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api) as run:
+            api.errors = [LongEventError("too long")]
+            api.cut()
+            await asyncio.sleep(2)
+            assert run.ends == ["unreachable", "long_event"]
+            assert len(api.asks("METADATA")) == 1
+            assert run.refusals == []
 
     simulate(main())
