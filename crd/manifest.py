@@ -41,6 +41,10 @@ _SPECS: dict[Kind, type[ServerSpec | ToolSpec | PromptSpec | ResourceSpec]] = {
 
 
 OURS = tuple(_SPECS)
+_KINDS = {
+    **{("v1", kind.value): kind for kind in (Kind.SERVICE, Kind.SECRET, Kind.CONFIG_MAP)},
+    **{(f"{GROUP}/{VERSION}", kind.value): kind for kind in OURS},
+}
 # The members of a tool's spec that may hold any object, and how many brackets make no nesting that is too deep.
 SCHEMAS = ("inputSchema", "outputSchema")
 SHALLOW = 150
@@ -76,12 +80,10 @@ class Object:
 def kind_of(raw: Mapping[str, Any]) -> Kind | None:
     """The kind of a manifest, if it is one of ours or one that they refer to; otherwise None."""
     match raw.get("apiVersion"), raw.get("kind"):
-        case "v1", "Service" | "Secret" | "ConfigMap" as kind:
-            return Kind(kind)
         case str(version), "ReferenceGrant" if version.startswith("gateway.networking.k8s.io/"):
             return Kind.GRANT
-        case version, str(kind) if version == f"{GROUP}/{VERSION}" and kind in OURS:
-            return Kind(kind)
+        case str(version), str(kind):
+            return _KINDS.get((version, kind))
     return None
 
 

@@ -43,7 +43,7 @@ KEEP_SECONDS = 180.0
 SIGHTINGS = 16384
 PENDING = 16384
 # So many facts wait at most until they are put into the snapshot together, which takes some milliseconds.
-ARRIVED = 500
+ARRIVED = 200
 
 
 @dataclass(frozen=True, slots=True)

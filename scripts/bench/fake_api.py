@@ -147,7 +147,10 @@ def application(tools: int) -> web.Application:
             return web.json_response({"code": 404, "reason": "NotFound"}, status=404)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionError:  # the client has given up already
+            return response
         if "watch" in request.query:
             await expired.wait()
             gone = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
