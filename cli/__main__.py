@@ -142,6 +142,19 @@ def _add_webhook(commands: Commands) -> None:
         help="further host name or IP address for the certificate; may be repeated",
     )
     parser.add_argument("--drain-seconds", type=float, default=10.0, help="seconds to finish open requests")
+    parser.add_argument(
+        "--requester-rights",
+        choices=("Warn", "Enforce"),
+        default="Warn",
+        help="what follows if the requester may not do what a change does: a warning or a denial (default: Warn)",
+    )
+    parser.add_argument(
+        "--ingress-annotation",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="allow this Ingress annotation, or a prefix that ends with *; never snippets; may be repeated",
+    )
     parser.set_defaults(run=_run_webhook)
 
 
@@ -159,6 +172,8 @@ def _run_webhook(arguments: argparse.Namespace) -> int:
         context=arguments.context,
         kubeconfig=arguments.kubeconfig,
         drain_seconds=arguments.drain_seconds,
+        requester_rights=arguments.requester_rights,
+        ingress_annotations=tuple(arguments.ingress_annotation),
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
 

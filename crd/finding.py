@@ -58,6 +58,7 @@ class Reason(StrEnum):
     REDIS_REQUIRED = "RedisRequired"
     REMOTE_REFERENCE = "RemoteReference"
     SCHEMA_TOO_LARGE = "SchemaTooLarge"
+    SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105 -- a reason, not a secret
     SECRET_MISSING = "SecretMissing"  # noqa: S105 -- a reason, not a secret
     SELECTS_NOTHING = "SelectsNothing"
     SERVICE_EXTERNAL_NAME = "ServiceExternalName"
@@ -70,10 +71,12 @@ class Reason(StrEnum):
     UNSAFE_PATH = "UnsafePath"
     UNSAFE_RETRY = "UnsafeRetry"
     UNSAFE_TEXT = "UnsafeText"
+    UNSAFE_WORKLOAD = "UnsafeWorkload"
     UNSATISFIABLE_SCHEMA = "UnsatisfiableSchema"
     UNSUPPORTED_PATTERN = "UnsupportedPattern"
     UNUSED_VARIABLE = "UnusedVariable"
     WEAK_DESCRIPTION = "WeakDescription"
+    WORKLOAD_FORBIDDEN = "WorkloadForbidden"
 
     @property
     def level(self) -> Level:

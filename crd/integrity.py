@@ -28,6 +28,7 @@ from crd.rules import (
     servers,
     texts,
     transport,
+    workloads,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ OBJECT_RULES = (
     selectors.invalid_selector,
     servers.public_without_auth,
     servers.long_names,
+    workloads.unsafe_workload,
     names.repeated,
 )
 

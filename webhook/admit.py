@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import jsonpatch
 
-from crd import defaults, fields, impact, integrity, manifest
+from crd import access, defaults, fields, impact, integrity, manifest
 from crd.finding import Finding, Level, Reason, Verdict
 from crd.integrity import Change, ObjectFindings
 from crd.manifest import Object
 from crd.ref import Kind, Ref
+from crd.rules import workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from crd.access import Demand
     from crd.facts import MemberFact, ServerFact
     from crd.snapshot import Snapshot
     from webhook.object_cache import ObjectCache
@@ -45,11 +47,17 @@ WARNING_LENGTH = 256
 
 @dataclass(frozen=True, slots=True)
 class JudgedObject:
-    """What a review's object shows by itself: the change, the findings, and warnings about fields that were dropped."""
+    """What a review's object shows by itself: the change, the findings, and warnings about fields that were dropped.
+
+    ``demands`` are the rights that the requester must have; ``annotations`` are findings about Ingress annotations that
+    an administrator can allow.
+    """
 
     change: Change
     findings: ObjectFindings
     warnings: tuple[str, ...]
+    demands: tuple[Demand, ...] = ()
+    annotations: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,13 @@ def judge_object(review: Review, cache: ObjectCache) -> JudgedObject:
     if known is None:
         raise ValueError("the review holds neither object nor oldObject")
     change = Change(known.ref, old, new)
-    return JudgedObject(change, integrity.judge_object(change, own), (*_lost_fields(new),))
+    return JudgedObject(
+        change,
+        integrity.judge_object(change, own),
+        (*_lost_fields(new),),
+        access.demands(change),
+        workloads.unlisted_annotations(change),
+    )
 
 
 def without_manifests(judged: JudgedObject) -> JudgedObject:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from certs import leaf
 from cluster import client
+from cluster.access import AccessReviews
 from cluster.clock import Clock
 from cluster.informers import informer as informers
 from webhook import watches
@@ -24,6 +25,7 @@ from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
 from webhook.reader import Reader
 from webhook.reviewer import Reviewer
+from webhook.rights import RequesterRights
 from webhook.server import Hook
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from certs.tls import HotContext
     from cluster.transport import Transport
+    from webhook.rights import Mode
 
 __all__ = ["Settings", "run", "spare_collector"]
 
@@ -43,6 +46,7 @@ class Settings:
     """``hosts`` are further names the certificate holds; ``drain_seconds`` how long a leaving pod goes on serving.
 
     On ``next_port`` the same application serves with a certificate of the next CA; without it, no CA can be proved.
+    ``ingress_annotations`` are allowed beyond the built-in list.
     """
 
     namespace: str
@@ -56,6 +60,8 @@ class Settings:
     context: str | None = None
     kubeconfig: Path | None = None
     drain_seconds: float = 10.0
+    requester_rights: Mode = "Warn"
+    ingress_annotations: tuple[str, ...] = ()
 
 
 def utc() -> datetime:
@@ -108,8 +114,13 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
     processes = ObjectProcesses(exceeded=metrics.exceeded.inc)
     reader = Reader(transport, live, watched)
     ledgers = Ledgers(transport, live, reader, settings.namespace, now=lambda: utc().timestamp(), jitter=random.random)
+    rights = RequesterRights(
+        AccessReviews(transport, now=time.monotonic),
+        mode=settings.requester_rights,
+        annotations=settings.ingress_annotations,
+    )
     hook = Hook(
-        Reviewer(live, reader, ledgers),
+        Reviewer(live, reader, ledgers, rights),
         processes,
         metrics,
         unready=unready,

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from crd.access import Requester
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["InvalidReviewError", "Operation", "Review", "allowed", "denied", "failed", "parse"]
 
 API_VERSION = "admission.k8s.io/v1"
+# The API server limits what a user is: a client certificate or token of a few KiB. Groups are never cut, because a
+# right can come from any of them.
+MAX_REQUESTER_BYTES = 256 * 1024
+ANONYMOUS = Requester()
 
 
 class InvalidReviewError(ValueError):
@@ -41,6 +47,7 @@ class Review:
     new: Mapping[str, Any] | None = field(repr=False)
     old: Mapping[str, Any] | None = field(repr=False)
     dry_run: bool = False
+    requester: Requester = ANONYMOUS
 
 
 def parse(payload: bytes) -> Review:
@@ -68,6 +75,7 @@ def parse(payload: bytes) -> Review:
         _object(request, "object"),
         _object(request, "oldObject"),
         request.get("dryRun") is True,
+        _requester(request.get("userInfo")),
     )
 
 
@@ -115,6 +123,29 @@ def _object(request: Mapping[str, Any], member: str) -> Mapping[str, Any] | None
     if value is not None and not isinstance(value, dict):
         raise InvalidReviewError(f"{member} is not an object")
     return value
+
+
+def _requester(value: object) -> Requester:
+    """The user of a request; without userInfo, one without a name, who has no rights."""
+    if value is None:
+        return ANONYMOUS
+    if not isinstance(value, dict):
+        raise InvalidReviewError("userInfo is not an object")
+    texts = {member: "" if value.get(member) is None else value[member] for member in ("username", "uid")}
+    groups, extra = value.get("groups") or [], value.get("extra") or {}
+    lists: list[Any] = [groups, *extra.values()] if isinstance(extra, dict) else [None]
+    if not all(isinstance(text, str) for text in texts.values()) or not all(map(_is_texts, lists)):
+        raise InvalidReviewError("userInfo is malformed")
+    size = sum(map(len, (*texts.values(), *extra))) + sum(len(text) for each in lists for text in each)
+    if size > MAX_REQUESTER_BYTES:
+        raise InvalidReviewError(f"userInfo has more than {MAX_REQUESTER_BYTES // 1024} KiB")
+    return Requester(
+        texts["username"], texts["uid"], tuple(groups), {key: tuple(values) for key, values in extra.items()}
+    )
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _rendered(response: dict[str, Any], warnings: Sequence[str], audit: Mapping[str, str] | None) -> bytes:

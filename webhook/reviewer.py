@@ -1,6 +1,7 @@
 """Judges the reviews of one process, and remembers what it admits.
 
-Nothing is read from the API server on the way to an allow. Before a denial that blames other objects, these are read,
+Nothing is read from the API server on the way to an allow, except what the requester of a change may do, if the change
+demands rights (`webhook.rights`). Before a denial that blames other objects, these are read,
 so that a stale snapshot never refuses falsely. Where a server is Strict, an allow waits until the ledger has the change
 (`webhook.ledger`). Whatever was waited for: if the snapshot moved meanwhile, the change is judged by the new one before
 it is remembered, so two changes that conflict never pass one process.
@@ -24,6 +25,7 @@ from webhook.ledger import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from crd.access import Requester
     from crd.finding import Verdict
     from crd.integrity import Change
     from crd.ref import Ref
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from webhook.live_snapshot import LiveSnapshot
     from webhook.reader import Reader
     from webhook.review import Review
+    from webhook.rights import RequesterRights
 
 __all__ = ["Reviewer"]
 
@@ -44,16 +47,25 @@ READS = 32
 
 
 class Reviewer:
-    """``live`` is what it judges by; ``reader`` reads past the watches, ``ledgers`` are asked for Strict servers."""
+    """``live`` is what it judges by; ``reader`` reads past the watches, ``ledgers`` are asked for Strict servers.
 
-    def __init__(self, live: LiveSnapshot, reader: Reader, ledgers: Ledgers) -> None:
+    ``rights`` asks what the requester of a change may do.
+    """
+
+    def __init__(self, live: LiveSnapshot, reader: Reader, ledgers: Ledgers, rights: RequesterRights) -> None:
         self._live = live
         self._reader = reader
         self._ledgers = ledgers
+        self._rights = rights
 
-    async def validate(self, judged: JudgedObject, deadline: float, *, dry_run: bool) -> Decision:
-        """Judge the change; ``deadline`` is a time of the event loop. Raises TimeoutError and LedgerError."""
+    async def validate(self, judged: JudgedObject, deadline: float, *, requester: Requester, dry_run: bool) -> Decision:
+        """Judge the change; ``deadline`` is a time of the event loop.
+
+        Raises TimeoutError, LedgerError and, where the requester's rights are not known, UnansweredError.
+        """
         live, change = self._live, judged.change
+        if judged.demands or judged.annotations:
+            judged = await self._rights.judge(judged, requester, deadline)
         read: set[Ref] = set()
         reserved = False
         while True:

@@ -23,6 +23,7 @@ from webhook.ledger import LedgerError
 from webhook.object_cache import ObjectCache
 from webhook.object_processes import ExceededError, QueueFullError, is_small
 from webhook.review import Operation
+from webhook.rights import UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -160,6 +161,9 @@ class Hook:
         except ExceededError as error:
             logger.warning("review %s: %s", uid, error)
             return 500, review.failed(uid, 500, str(error))
+        except UnansweredError as error:
+            logger.warning("review %s: %s", uid, error)
+            return 500, review.failed(uid, 500, str(error))
         except TimeoutError:
             return 504, review.failed(uid, 504, "no verdict within the API server's time-out")
         except ValueError as error:
@@ -185,7 +189,7 @@ class Hook:
         if judged is None:
             self.metrics.count_review("validate", asked.kind, asked.operation, allowed=True)
             return 200, review.allowed(asked.uid)
-        decision = await self._reviewer.validate(judged, deadline, dry_run=asked.dry_run)
+        decision = await self._reviewer.validate(judged, deadline, requester=asked.requester, dry_run=asked.dry_run)
         self.metrics.count_review("validate", asked.kind, asked.operation, allowed=decision.allowed)
         for finding in decision.verdict:
             self.metrics.count_finding(asked.kind, finding.reason, finding.level)

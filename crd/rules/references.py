@@ -37,6 +37,7 @@ def _check_backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: B
         yield Finding.of(
             Reason.CROSS_NAMESPACE_DENIED, fact.ref, message, subject=subject, path=(*at, "namespace"), related=related
         )
+        return  # whatever else could be said would tell what exists in the other namespace
     service = snapshot.service(backend.service)
     if service is None:
         what = "calls fail" if isinstance(fact, MemberFact) else "sessions and rate limits fail"

@@ -28,6 +28,7 @@ from aiohttp import web
 
 from certs import issuance
 from certs.tls import HotContext
+from cluster.access import AccessReviews
 from cluster.clock import Clock
 from scripts import benchmark
 from webhook import program, watches
@@ -37,6 +38,7 @@ from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
 from webhook.reader import Reader
 from webhook.reviewer import Reviewer
+from webhook.rights import RequesterRights
 from webhook.server import Hook
 
 BODIES = 200
@@ -104,7 +106,8 @@ def webhook(processes: ObjectProcesses) -> web.BaseRunner[Any]:
     watched = watches.informers(absent, live, clock, lambda *_: None)
     reader = Reader(absent, live, watched)
     ledgers = Ledgers(absent, live, reader, "mcp-system", now=time.monotonic, jitter=lambda: 0.5)
-    reviewer = Reviewer(live, reader, ledgers)
+    rights = RequesterRights(AccessReviews(absent, now=time.monotonic))
+    reviewer = Reviewer(live, reader, ledgers, rights)
     hook = Hook(reviewer, processes, Metrics(), unready=lambda: None, draining=lambda: False)
     return web.ServerRunner(hook.server())
 

@@ -2,7 +2,8 @@
 
 ``valid`` is what stands: the shop of the local cluster at its top, a folder for every other set. A file of ``invalid``
 or ``warnings`` is applied on top of it, document by document; a document of an object that stands is a change of it. A
-file of ``files`` is for ``mcp-operator check`` alone: nobody applies it.
+file of ``files`` is for ``mcp-operator check`` alone: nobody applies it. A file of ``forbidden`` is refused to a user
+who has no rights but on our kinds.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from crd import defaults, extraction, integrity, manifest
+from crd import access, defaults, extraction, integrity, manifest
 from crd.finding import Level, Reason
 from crd.integrity import Change
 from crd.models import openapi
@@ -31,6 +32,9 @@ STATUS_ONLY = frozenset({Reason.NAME_CONFLICT})
 FILES_ONLY = frozenset({Reason.CATALOG_TOO_LARGE, Reason.DUPLICATE_OBJECT, Reason.INVALID_DOCUMENT})
 """Reasons whose examples nobody applies: two are about files, and a snapshot that is too large takes many objects."""
 
+RIGHTS_ONLY = frozenset({Reason.SECRET_FORBIDDEN, Reason.WORKLOAD_FORBIDDEN})
+"""Reasons that depend on who applies the object."""
+
 
 def files(folder: str) -> list[Path]:
     """The files of a folder and of those below it, in the order of an apply."""
@@ -41,6 +45,8 @@ def folder_of(reason: Reason) -> str:
     """The folder of the examples of a reason."""
     if reason in FILES_ONLY:
         return "files"
+    if reason in RIGHTS_ONLY:
+        return "forbidden"
     return "invalid" if reason.level is Level.ERROR else "warnings"
 
 
@@ -89,12 +95,18 @@ def standing() -> Snapshot:
 
 
 def verdict(file: Path) -> list[Finding]:
-    """The findings of a file that is applied to the valid examples, document by document."""
+    """The findings of a file that jane, who has no rights, applies to the valid examples, document by document.
+
+    Only for a file of ``forbidden`` it matters who applies it.
+    """
     snapshot = standing()
     there = {item.ref: item for item in valid()}
     found: list[Finding] = []
     for item in objects(file):
-        found += integrity.judge(snapshot, Change(item.ref, there.get(item.ref), item))
+        change = Change(item.ref, there.get(item.ref), item)
+        found += integrity.judge(snapshot, change)
+        if file.parent.name == "forbidden":
+            found += (access.forbidden(item.ref, demand, "jane") for demand in access.demands(change))
         if item.fact is not None:
             snapshot = snapshot.put(item.fact)
     return found

@@ -47,7 +47,7 @@ def test_a_folder_applied_from_its_first_file_on_has_each_namespace_before_what_
                 assert document["metadata"]["namespace"] in namespaces, f"{file.name}: {document['metadata']['name']}"
 
 
-@pytest.mark.parametrize("file", corpus.files("invalid"), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", corpus.files("invalid") + corpus.files("forbidden"), ids=lambda file: file.stem)
 def test_an_invalid_example_has_an_error_of_the_reason_in_its_name(file: Path) -> None:
     assert {f.reason for f in corpus.verdict(file) if f.level is Level.ERROR} == {corpus.reason_of(file)}
 
@@ -66,7 +66,9 @@ def test_check_reports_the_reason_of_a_file(file: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    "file", [file for folder in ("invalid", "warnings", "files") for file in corpus.files(folder)], ids=lambda f: f.stem
+    "file",
+    [file for folder in ("invalid", "forbidden", "warnings", "files") for file in corpus.files(folder)],
+    ids=lambda f: f.stem,
 )
 def test_an_example_starts_with_an_explanation(file: Path) -> None:
     assert file.read_text().startswith("# ")

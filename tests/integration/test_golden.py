@@ -206,6 +206,7 @@ UNSAID = {
     "ImmutableField": "a removed parent has no oldSelf to compare with",
     "UnknownField": "kubectl refuses it, the API server drops it",
     "InvalidSelector": "a selector of another object's shape",
+    "UnsafeWorkload": "its keys and names would cost CEL too much",
     "UnsafeRetry": "the hint stands in another part of the spec",
 }
 

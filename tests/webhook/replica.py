@@ -7,8 +7,10 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from cluster.access import AccessReviews
 from cluster.clock import Clock
 from crd import manifest
+from crd.access import Requester
 from crd.ref import Kind, Ref
 from webhook import admit, review, watches
 from webhook.admit import Decision
@@ -17,16 +19,27 @@ from webhook.live_snapshot import LiveSnapshot
 from webhook.object_cache import ObjectCache
 from webhook.reader import Reader
 from webhook.reviewer import Reviewer
+from webhook.rights import Mode, RequesterRights
+
+JANE = Requester("jane")
 
 
 class Replica:
-    def __init__(self, api: Any, *known: dict[str, Any], now: Callable[[], float] = lambda: 1000.0) -> None:
+    def __init__(
+        self,
+        api: Any,
+        *known: dict[str, Any],
+        now: Callable[[], float] = lambda: 1000.0,
+        mode: Mode = "Warn",
+        annotations: tuple[str, ...] = (),
+    ) -> None:
         self.live = LiveSnapshot(now)
         clock = Clock(now, asyncio.sleep, lambda: 0.0)
         self.watched = watches.informers(api, self.live, clock, lambda *_: None)
         reader = Reader(api, self.live, self.watched)
         self.ledgers = Ledgers(api, self.live, reader, "mcp-system", now=now, jitter=lambda: 0.0)
-        self.reviewer = Reviewer(self.live, reader, self.ledgers)
+        rights = RequesterRights(AccessReviews(api, now=now), mode=mode, annotations=annotations)
+        self.reviewer = Reviewer(self.live, reader, self.ledgers, rights)
         for kind in self.watched:
             self.reach(kind, "1")
         for item in known:
@@ -51,12 +64,19 @@ class Replica:
         return self.live.current.member(Ref(Kind.TOOL, "shop", name))
 
     async def judge(
-        self, new: dict[str, Any], old: Any = None, *, dry_run: bool = False, seconds: float = 5.0
+        self,
+        new: dict[str, Any],
+        old: Any = None,
+        *,
+        dry_run: bool = False,
+        seconds: float = 5.0,
+        requester: Requester = JANE,
     ) -> Decision:
         operation = review.Operation.UPDATE if old else review.Operation.CREATE
         asked = review.Review("u", operation, new["kind"], "shop", new["metadata"]["name"], new, old)
         deadline = asyncio.get_running_loop().time() + seconds
-        return await self.reviewer.validate(admit.judge_object(asked, ObjectCache()), deadline, dry_run=dry_run)
+        judged = admit.judge_object(asked, ObjectCache())
+        return await self.reviewer.validate(judged, deadline, requester=requester, dry_run=dry_run)
 
     async def delete(self, old: dict[str, Any], *, dry_run: bool = False) -> tuple[str, ...]:
         ref = manifest.decode(old).ref

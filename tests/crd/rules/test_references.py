@@ -115,9 +115,17 @@ def test_a_service_of_another_namespace(kind: Kind, there: list[Fact], allowed: 
     assert found == ([] if allowed else [DENIED.format(kind)])
 
 
-def test_a_service_of_another_namespace_that_is_not_there_either() -> None:
-    found = list(references.backends(Snapshot(), member(ABROAD)))
-    assert [finding.reason for finding in found] == ["CrossNamespaceDenied", "ServiceMissing"]
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param([], id="no Service"),
+        pytest.param([service(ABROAD, ports=())], id="a Service without the port"),
+        pytest.param([service(ABROAD, kind="ExternalName")], id="a Service that leads out of the cluster"),
+    ],
+)
+def test_a_denial_does_not_reveal_what_exists_in_another_namespace(there: list[Fact]) -> None:
+    found = list(references.backends(Snapshot.of(there), member(ABROAD)))
+    assert findings_of(found) == [DENIED.format(Kind.TOOL)]
     assert {finding.subject for finding in found} == {("other/orders",)}
     assert {finding.related for finding in found} == {(ABROAD,)}
 

@@ -1,0 +1,100 @@
+"""What no author may decide about pods and Ingresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crd.integrity import Change
+from crd.rules import workloads
+from tests.crd.rules.documents import broken, findings_of, server, tool
+
+
+def ingress(**annotations: str) -> Any:
+    return server(ingress={"host": "a.example.com", "annotations": annotations})
+
+
+@pytest.mark.parametrize("name", ["system-cluster-critical", "system-node-critical", "system-x"])
+def test_priority_classes_of_the_system_are_refused(name: str) -> None:
+    assert findings_of(workloads.unsafe_workload(server(podTemplate={"priorityClassName": name}))) == [
+        (
+            f'error UnsafeWorkload: spec.podTemplate.priorityClassName: "{name}" is reserved for pods of the system; '
+            'use a PriorityClass of the cluster whose name does not start with "system-"'
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "app",
+        "pod-template-hash",
+        "app.kubernetes.io/name",
+        "statefulset.kubernetes.io/pod-name",
+        "kubernetes.io/a",
+        "node.k8s.io/a",
+        "mcp.example.com/server",
+    ],
+)
+def test_labels_by_which_other_services_select_pods_are_refused(key: str) -> None:
+    (found,) = workloads.unsafe_workload(server(podTemplate={"labels": {key: "x"}}))
+    assert (found.reason, found.path) == ("UnsafeWorkload", ("spec", "podTemplate", "labels", key))
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        ("ingress", "nginx.ingress.kubernetes.io/configuration-snippet"),
+        ("ingress", "nginx.ingress.kubernetes.io/Server-Snippet"),
+        ("ingress", "nginx.org/location-snippets"),
+        ("ingress", "haproxy.org/backend-config-snippet"),
+        ("ingress", "haproxy-ingress.github.io/config-backend"),
+        ("service", "haproxy-ingress.github.io/config-backend"),
+    ],
+)
+def test_snippets_are_refused(where: str, key: str) -> None:
+    host = {"host": "a.example.com"} if where == "ingress" else {}
+    item = server(**{where: {**host, "annotations": {key: "x"}}})
+    (found,) = workloads.unsafe_workload(item)
+    assert (found.reason, found.path) == ("UnsafeWorkload", ("spec", where, "annotations", key))
+    assert workloads.unlisted_annotations(Change(item.ref, None, item)) == ()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        server(),
+        tool(),
+        server(podTemplate={"priorityClassName": "business", "labels": {"example.com/app": "a", "x-k8s.io/a": "b"}}),
+        ingress(**{"nginx.ingress.kubernetes.io/proxy-body-size": "1m"}),
+        server(service={"annotations": {"example.com/config-a": "b"}}),
+        broken("MCPServer", {}, "main"),
+    ],
+)
+def test_everything_else_is_left_to_the_author(item: Any) -> None:
+    assert list(workloads.unsafe_workload(item)) == []
+    assert workloads.unlisted_annotations(Change(item.ref, None, item)) == ()
+
+
+def test_an_annotation_that_is_not_listed_is_refused_when_it_is_set() -> None:
+    alias = "nginx.ingress.kubernetes.io/server-alias"
+    new, old = ingress(**{alias: "b.example.com"}), ingress(**{alias: "c.example.com"})
+    expected = [
+        (
+            f'error UnsafeWorkload: spec.ingress.annotations.{alias}: "{alias}" is not in the list of allowed Ingress '
+            "annotations; remove it, or have an administrator of the operator add it with --ingress-annotation"
+        )
+    ]
+
+    for before in (None, server(), old, broken("MCPServer", {}, "main")):
+        assert findings_of(workloads.unlisted_annotations(Change(new.ref, before, new))) == expected
+    assert workloads.unlisted_annotations(Change(new.ref, new, new)) == ()
+    assert workloads.unlisted_annotations(Change(new.ref, new, None)) == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "listed"), [("a.example.com/b", True), ("c.example.com/d", True), ("c.example", False)]
+)
+def test_a_list_holds_keys_and_prefixes(key: str, listed: bool) -> None:
+    assert workloads.is_listed(key, ("a.example.com/b", "c.example.com/*")) is listed
