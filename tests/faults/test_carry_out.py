@@ -273,7 +273,7 @@ def _comparable(stored: dict[str, Any], kind: resources.ResourceType) -> dict[st
     return found
 
 
-def holders(mortals: list[Mortal]) -> dict[str, set[str]]:
+def incumbents(mortals: list[Mortal]) -> dict[str, set[str]]:
     """Of each name without prefix, the objects that were served under it in any published catalog."""
     found: dict[str, set[str]] = {}
     for mortal in mortals:
@@ -305,7 +305,7 @@ async def test_a_controller_killed_at_any_write_is_followed_to_the_same_end(
         expected = await undisturbed.run(None)
         total = undisturbed.mortals[0].writes
         assert all(state["digest"] for state in expected)
-        assert holders(undisturbed.mortals) == {"other": {"elder"}, "find": {"holder"}, "total": {"third"}}
+        assert incumbents(undisturbed.mortals) == {"other": {"elder"}, "find": {"holder"}, "total": {"third"}}
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def killed(last: int, *, lands: bool) -> str | None:
@@ -317,7 +317,7 @@ async def test_a_controller_killed_at_any_write_is_followed_to_the_same_end(
                 return f"{where}: never killed"
             if states != expected:
                 return f"{where}: {next(pair for pair in zip(states, expected, strict=True) if pair[0] != pair[1])}"
-            moved = {name: who for name, who in holders(again.mortals).items() if len(who) > 1}
+            moved = {name: who for name, who in incumbents(again.mortals).items() if len(who) > 1}
             return f"{where}: moved {moved}" if moved else None
 
         runs: list[Coroutine[Any, Any, str | None]] = [
