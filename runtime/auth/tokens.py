@@ -21,7 +21,7 @@ __all__ = ["InvalidKeysError", "TokenError", "UnknownKeyError", "key_set", "scop
 # Asymmetric algorithms only: with a shared secret, whoever verifies a token could also make one.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
-# What else a JWT may be (a logout token, a security event) is no token for access (RFC 8725, section 3.11; RFC 9068).
+# Other types of JWT, such as a logout token or a security event, grant no access (RFC 8725, section 3.11; RFC 9068).
 _TYPES = ("jwt", "at+jwt")
 # Seconds by which the clocks of issuer and pod may differ.
 LEEWAY = 30.0
