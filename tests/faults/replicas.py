@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "mcp-system"
 LEASE = "mcp-operator-controller"
+CA_SECRET = "mcp-operator-ca"
 
 
 def free_port() -> int:
@@ -208,13 +209,14 @@ class Installation:
         installation.until("admission is in force", lambda: installation.failure_policy(self.cluster) == "Fail", 90)
 
     def stop(self) -> None:
-        """End every process and take the registration away."""
+        """End every process, and take away the registration, the lease and the CA."""
         # A controller that is killed would leave its lease behind, and the next installation would wait for its end.
         for replica in (*self.controllers, *self.webhooks):
             if replica.running():
                 replica.end(signal.SIGTERM if replica in self.controllers else signal.SIGKILL)
         self.cluster.run("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "--all")
-        self.cluster.run("delete", "lease", LEASE, "-n", NAMESPACE, "--ignore-not-found")
+        for kind, name in (("lease", LEASE), ("secret", CA_SECRET)):
+            self.cluster.run("delete", kind, name, "-n", NAMESPACE, "--ignore-not-found")
         self.balancer.close()
 
     def leader(self) -> tuple[Replica, str]:
