@@ -54,6 +54,7 @@ def facts_of(
         catalogs.weight(payload) if places else 0,
         times.seconds(timeout) if timeout else 0.0,
         deleting,
+        bool(spec.required_scopes),
     )
 
 
@@ -135,6 +136,7 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         uid=str(metadata.get("uid") or ""),
         created=str(metadata.get("creationTimestamp") or ""),
         deleting="deletionTimestamp" in metadata,
+        gives_scopes=spec.auth is not None and spec.auth.type == "JWT",
     )
 
 

@@ -78,7 +78,7 @@ class MemberFact:
     ``created`` is the creationTimestamp in RFC 3339 format and UTC; empty for an object that is not stored yet.
     ``weight`` is the estimated size of the object in a published catalog, in compressed bytes. ``timeout`` is in
     seconds; 0 if the object sets none. ``deleting`` says that it has a deletionTimestamp: it is not served any more, so
-    it makes no claims and another object may take its names.
+    it makes no claims and another object may take its names. ``needs_scopes``: clients must have scopes to use it.
     """
 
     ref: Ref
@@ -92,6 +92,7 @@ class MemberFact:
     weight: int = 0
     timeout: float = 0.0
     deleting: bool = False
+    needs_scopes: bool = False
 
     @property
     def served_name(self) -> str | None:
@@ -113,6 +114,7 @@ class ServerFact:
     """An MCPServer: its selectors, and its settings that affect the objects it selects.
 
     ``limited`` are the served names in its rate limits. ``ingress_key`` is the host and path of its Ingress.
+    ``gives_scopes``: its clients have tokens, and so may have scopes.
     """
 
     ref: Ref
@@ -130,6 +132,7 @@ class ServerFact:
     uid: str = ""
     created: str = ""
     deleting: bool = False
+    gives_scopes: bool = False
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:

@@ -67,6 +67,7 @@ class Reason(StrEnum):
     UNDECLARED_PLACEHOLDER = "UndeclaredPlaceholder"
     UNKNOWN_FIELD = "UnknownField"
     UNMAPPED_ARGUMENT = "UnmappedArgument"
+    UNREACHABLE_SCOPES = "UnreachableScopes"
     UNSAFE_HEADER = "UnsafeHeader"
     UNSAFE_PATH = "UnsafePath"
     UNSAFE_RETRY = "UnsafeRetry"
@@ -97,6 +98,7 @@ _WARNINGS = frozenset(
         Reason.SELECTS_NOTHING,
         Reason.SERVICE_MISSING,
         Reason.SERVICE_PORT_MISSING,
+        Reason.UNREACHABLE_SCOPES,
         Reason.UNSATISFIABLE_SCHEMA,
         Reason.UNUSED_VARIABLE,
         Reason.WEAK_DESCRIPTION,

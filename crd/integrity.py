@@ -79,6 +79,7 @@ OBJECT_RULES = (
     selectors.empty_selector,
     selectors.invalid_selector,
     servers.public_without_auth,
+    servers.trusted_proxies,
     servers.long_names,
     workloads.unsafe_workload,
     names.repeated,
@@ -280,6 +281,7 @@ def _check_on_server(server: ServerFact, member: MemberFact | None) -> Iterator[
     if member is not None:
         yield from servers.prefixed_names(server, member)
         yield from servers.long_timeouts(server, member)
+        yield from servers.unreachable_scopes(server, member)
 
 
 def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:

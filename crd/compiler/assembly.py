@@ -41,6 +41,7 @@ def server_settings(spec: ServerSpec) -> settings.Settings:
         sessions=spec.session_mode,
         session_ttl=metadata.seconds(ttl),
         hosts=(spec.ingress.host,) if spec.ingress else (),
+        trusted_proxies=tuple(sorted(spec.config.trusted_proxies)),
         info=_info(spec),
         auth=_auth(spec),
         limits=_limits(spec),
@@ -66,6 +67,7 @@ def tool(ref: Ref, name: str, spec: ToolSpec, snapshot: Snapshot, rest_path: str
         policy=_tool_policy(spec),
         rate_limit=_bucket(spec.rate_limit) if spec.rate_limit else None,
         ingress_path=rest_path,
+        required_scopes=tuple(sorted(spec.required_scopes)),
     )
 
 
@@ -87,6 +89,7 @@ def prompt(ref: Ref, name: str, spec: PromptSpec, rest_path: str) -> entries.Pro
             entries.Variable(v.name, v.title, v.description, v.required, v.default, v.enum) for v in spec.variables
         ),
         ingress_path=rest_path,
+        required_scopes=tuple(sorted(spec.required_scopes)),
     )
 
 
@@ -104,6 +107,7 @@ def inline_resource(ref: Ref, name: str, spec: ResourceSpec) -> entries.InlineRe
         annotations=_hints(spec),
         text=spec.content.text,
         blob=spec.content.blob,
+        required_scopes=tuple(sorted(spec.required_scopes)),
     )
 
 
@@ -127,6 +131,7 @@ def http_resource(ref: Ref, name: str, spec: ResourceSpec, snapshot: Snapshot) -
             headers_from=_headers_from(spec.headers_from),
             response=_response(spec.response),
         ),
+        required_scopes=tuple(sorted(spec.required_scopes)),
     )
 
 
@@ -146,6 +151,7 @@ def operation(
         mime_type=spec.mime_type or "",
         annotations=_hints(spec),
         parameters=tuple(entries.Parameter(p.name, p.in_, p.required, p.description) for p in source.parameters),
+        required_scopes=tuple(sorted(spec.required_scopes)),
     )
 
 

@@ -81,7 +81,7 @@ class RateLimits(Model):
     per_client: RateLimit | None = Field(
         None,
         description="Limit for each client, identified by user or API key; without authentication by "
-        "session, otherwise by address.",
+        "address, or by /64 network of IPv6. Behind a proxy, set config.trustedProxies.",
     )
     tools: Annotated[dict[Annotated[str, Field(min_length=1, max_length=128)], RateLimit], Field(max_length=64)] = (
         Field(default_factory=dict, description="Limits of single tools, by served name.")

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from crd.models.metadata import Description, Model, ObjectName, ServedName, Status, Title, list_map
+from crd.models.metadata import (
+    SET,
+    Description,
+    Model,
+    ObjectName,
+    ServedName,
+    Status,
+    Title,
+    distinct,
+    list_map,
+)
 
 __all__ = ["MemberSpec", "MemberStatus", "ServedBy"]
 
@@ -17,6 +27,14 @@ class MemberSpec(Model):
     name: ServedName | None = Field(None, description="Name that clients see. Defaults to metadata.name.")
     title: Title = Field("", description="Human-readable name.")
     description: Description = Field("", description="What it does or contains and when to use it, for the model.")
+    required_scopes: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(max_length=16), distinct()
+    ] = Field(
+        (),
+        description="Scopes that a client's token must have; all are required. For any other client the object does "
+        "not exist.",
+        json_schema_extra=SET,
+    )
 
 
 class ServedBy(Model):

@@ -92,6 +92,16 @@ class Config(Model):
         description="Origins of web pages that may use the server, in addition to its own host.",
         json_schema_extra=SET,
     )
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Field(min_length=3, max_length=49, pattern=patterns.CIDR)], ...],
+        Field(max_length=16),
+        distinct(),
+    ] = Field(
+        (),
+        description="CIDR blocks of the proxies in front of the server, such as the pods of the Ingress controller. "
+        "The address of a client in X-Forwarded-For counts only as far as they appended it.",
+        json_schema_extra=SET,
+    )
     page_size: Annotated[int, Field(ge=1, le=1000)] = Field(100, description="Number of entries per page of a list.")
     list_ttl: Duration = Field("60s", alias="listTTL", description="How long clients may cache a list.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level of the pods.")

@@ -2,6 +2,8 @@
 
 Every field corresponds to one of the API (`crd.models`); `runtime` implements it. Durations are in seconds, sizes in
 bytes. An empty string or None means that the author set no value. Loads without pydantic.
+
+An entry with ``required_scopes`` exists only for clients whose token has all of them.
 """
 
 from __future__ import annotations
@@ -141,6 +143,7 @@ class Tool:
     policy: Policy = field(default_factory=Policy)
     rate_limit: Bucket | None = None
     ingress_path: str = ""
+    required_scopes: tuple[str, ...] = ()
 
     @property
     def idempotent(self) -> bool:
@@ -180,6 +183,7 @@ class Prompt:
     description: str = ""
     variables: tuple[Variable, ...] = ()
     ingress_path: str = ""
+    required_scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,7 @@ class InlineResource:
     annotations: dict[str, Any] = field(default_factory=dict)
     text: str | None = None
     blob: str | None = None
+    required_scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +216,7 @@ class HttpResource:
     annotations: dict[str, Any] = field(default_factory=dict)
     http: Http = field(default_factory=Http)
     policy: Policy = field(default_factory=Policy)
+    required_scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,3 +249,4 @@ class Operation:
     mime_type: str = ""
     annotations: dict[str, Any] = field(default_factory=dict)
     parameters: tuple[Parameter, ...] = ()
+    required_scopes: tuple[str, ...] = ()

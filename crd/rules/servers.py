@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from crd.facts import Claim, MemberFact, Space
@@ -24,7 +25,9 @@ __all__ = [
     "long_timeouts",
     "prefixed_names",
     "public_without_auth",
+    "trusted_proxies",
     "unmatched_limits",
+    "unreachable_scopes",
 ]
 
 LONG, LONGEST = 64, 128
@@ -37,6 +40,18 @@ def public_without_auth(item: Object) -> Iterator[Finding]:
     if isinstance(spec, ServerSpec) and spec.ingress and (spec.auth is None or spec.auth.type == "None"):
         message = f"anyone who can reach {spec.ingress.host} can use the server; set spec.auth or remove spec.ingress"
         yield Finding.of(Reason.PUBLIC_WITHOUT_AUTH, item.ref, message, path=("spec", "auth"))
+
+
+def trusted_proxies(item: Object) -> Iterator[Finding]:
+    """Networks of proxies that are not CIDR blocks although they look like them."""
+    spec = item.spec
+    for index, cidr in enumerate(spec.config.trusted_proxies if isinstance(spec, ServerSpec) else ()):
+        try:
+            ipaddress.ip_network(cidr, strict=False)
+        except ValueError:
+            message = f'must be a CIDR block such as 10.0.0.0/8, got "{cidr}"; correct it'
+            path = ("spec", "config", "trustedProxies", index)
+            yield Finding.of(Reason.INVALID_FIELD, item.ref, message, subject=(cidr,), path=path)
 
 
 def long_names(item: Object) -> Iterator[Finding]:
@@ -72,6 +87,16 @@ def long_timeouts(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
             "which ends the call first; shorten it or raise requestTimeout"
         )
         yield _of_member(Reason.LONG_TIMEOUT, server, member, message, ("spec", "timeout"))
+
+
+def unreachable_scopes(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
+    """A member that requires scopes, on a server whose clients have none."""
+    if member.needs_scopes and not server.gives_scopes:
+        message = (
+            f"the clients of {server.ref} have no tokens and so no scopes, so it shows them nothing of this object; "
+            "set spec.auth.type of the server to JWT or remove requiredScopes"
+        )
+        yield _of_member(Reason.UNREACHABLE_SCOPES, server, member, message, ("spec", "requiredScopes"))
 
 
 def _of_member(

@@ -5,8 +5,8 @@ The catalog in force is replaced as a whole, so one request sees one catalog fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crd.published import catalogs
 from crd.published.entries import HttpResource, Operation
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledCatalog"]
 
+# Views of one catalog that are kept, each for the clients with one set of scopes.
+MAX_VIEWS = 32
+E = TypeVar("E", bound="Tool | Prompt | InlineResource | HttpResource | Operation")
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledCatalog:
-    """``tools``, ``prompts``, ``param_headers`` and ``validators`` by name; ``resources``, the inline ones, by URI.
+    """``scopes`` are those that entries require.
+
+    ``tools``, ``prompts``, ``param_headers`` and ``validators`` by name; ``resources``, the inline ones, by URI.
 
     ``rest_tools`` are the tools that have a REST path, by that path. ``pages`` holds the results of lists as bytes, by
     method, era (True: stateless) and cursor. ``server_info`` is the server as an MCP Implementation, in the stateless
@@ -45,11 +51,22 @@ class CompiledCatalog:
     pages: Mapping[tuple[str, bool, str | None], bytes]
     server_info: Mapping[str, str]
 
+    scopes: frozenset[str] = frozenset()
+    _views: dict[frozenset[str], CompiledCatalog] = field(default_factory=dict, repr=False, compare=False)
+
     @classmethod
     def load(cls, payload: bytes) -> CompiledCatalog:
         """Read and compile a published catalog. Raises InvalidCatalogError, or ValueError for an invalid schema."""
         catalog = catalogs.load(payload)
-        digest = catalogs.digest(payload)
+        validators = {
+            tool.name: json_schema.compile_schema(mapping.listed_input_schema(tool)) for tool in catalog.tools
+        }
+        return cls._compile(catalog, catalogs.digest(payload), validators, "")
+
+    @classmethod
+    def _compile(cls, catalog: Catalog, digest: str, validators: Mapping[str, Validator], view: str) -> CompiledCatalog:
+        """``view`` tells the cursors of one view of a catalog from those of another."""
+        sections = (catalog.tools, catalog.prompts, catalog.resources, catalog.http_resources, catalog.operations)
         return cls(
             catalog,
             digest,
@@ -58,12 +75,41 @@ class CompiledCatalog:
             resources={resource.uri: resource for resource in catalog.resources},
             rest_tools={tool.ingress_path: tool for tool in catalog.tools if tool.ingress_path},
             param_headers={tool.name: param_headers.of_schema(tool.input_schema) for tool in catalog.tools},
-            validators={
-                tool.name: json_schema.compile_schema(mapping.listed_input_schema(tool)) for tool in catalog.tools
-            },
-            pages=lists.build_pages(catalog, digest),
+            validators=validators,
+            pages=lists.build_pages(catalog, f"{digest} {view}"),
             server_info=lists.implementation(catalog, eras.MODERN),
+            scopes=frozenset(scope for section in sections for entry in section for scope in entry.required_scopes),
         )
+
+    def visible_to(self, scopes: frozenset[str]) -> CompiledCatalog:
+        """The catalog as a client with these scopes has it: without entries that require another one.
+
+        What a client may not use is not there at all, so lists, calls, REST paths and completions agree, and answer
+        as for a name that does not exist.
+        """
+        held = self.scopes & scopes
+        if held == self.scopes:
+            return self
+        view = self._views.get(held)
+        if view is None:
+
+            def select(entries: tuple[E, ...]) -> tuple[E, ...]:
+                return tuple(entry for entry in entries if held.issuperset(entry.required_scopes))
+
+            catalog = self.catalog
+            visible = replace(
+                catalog,
+                tools=select(catalog.tools),
+                prompts=select(catalog.prompts),
+                resources=select(catalog.resources),
+                http_resources=select(catalog.http_resources),
+                operations=select(catalog.operations),
+            )
+            view = self._compile(visible, self.digest, self.validators, f"for {' '.join(sorted(held))}")
+            if len(self._views) >= MAX_VIEWS:
+                del self._views[next(iter(self._views))]
+            self._views[held] = view
+        return view
 
     def check_arguments(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments with the defaults of the inputSchema. An MCP backend fills in its own defaults.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 from aiohttp import web
 
-from runtime.auth import oauth_metadata
+from runtime.auth import oauth_metadata, tokens
 from runtime.auth.attempts import Attempts
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
@@ -154,6 +154,7 @@ class App:
             self._metrics.limited.labels("authentication").inc()
             return responses.too_many_attempts(wait)
         identity = await self._authenticate(settings, authorization, address)
+        compiled = compiled.visible_to(tokens.scopes(identity.claims))
         headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
         context = Context(request_id, identity.principal, identity.claims, headers, settings=settings)
         try:

@@ -67,6 +67,7 @@ TOOL = {
     "name": "search",
     "title": "T",
     "description": "D",
+    "requiredScopes": ["orders.read", "orders.write"],
     "annotations": {
         "readOnlyHint": True,
         "destructiveHint": False,
@@ -91,6 +92,7 @@ PROMPT = {
     "name": "report",
     "title": "T",
     "description": "D",
+    "requiredScopes": ["orders.read"],
     "template": "{{a}}",
     "variables": [
         {"name": "a", "title": "A", "description": "D", "required": False, "default": "x", "enum": ["x", "y"]},
@@ -102,6 +104,7 @@ RESOURCE = {
     "name": "stock",
     "title": "T",
     "description": "D",
+    "requiredScopes": ["orders.read"],
     "mimeType": "text/csv",
     "annotations": {"audience": ["user", "assistant"], "priority": 0.5},
 }
@@ -197,6 +200,7 @@ SERVER = {
         "maxRequestBytes": "1Mi",
         "maxResponseBytes": 1048576,
         "allowedOrigins": ["https://app.example.com"],
+        "trustedProxies": ["10.0.0.0/8", "fd00::/8"],
         "pageSize": 100,
         "listTTL": "60s",
         "logLevel": "info",

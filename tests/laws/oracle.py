@@ -23,6 +23,7 @@ REASONS = frozenset(
         Reason.DUPLICATE_URI,
         Reason.INGRESS_TAKEN,
         Reason.LONG_TIMEOUT,
+        Reason.UNREACHABLE_SCOPES,
         Reason.POLICY_MATCHES_NOTHING,
         Reason.SECRET_MISSING,
         Reason.SELECTS_NOTHING,
@@ -80,6 +81,8 @@ def _on(server: ServerFact, members: list[MemberFact]) -> Iterator[Breach]:
     for member in mine:
         if member.timeout > server.request_timeout:
             yield Breach(Reason.LONG_TIMEOUT, member.ref, server.ref.key, Level.WARNING)
+        if member.needs_scopes and not server.gives_scopes:
+            yield Breach(Reason.UNREACHABLE_SCOPES, member.ref, server.ref.key, Level.WARNING)
     names = {f"{server.prefix}{c.value}" for m in mine for c in m.claims if c.space is Space.TOOL_NAME}
     for name in server.limited:
         if name not in names:

@@ -47,6 +47,7 @@ tools = st.fixed_dictionaries(
         "method": st.sampled_from(["GET", "POST", "POST", "FETCH"]),
         "enabled": st.booleans(),
         "timeout": times,
+        "requiredScopes": st.just(["read"]),
         "headersFrom": st.just([{"name": "X-Key", "secretKeyRef": {"name": "keys", "key": "k"}}]),
     },
 )
@@ -93,6 +94,7 @@ servers = st.fixed_dictionaries(
             {"host": st.sampled_from(["a.example.com", "b.example.com"])},
             optional={"pathPrefix": st.sampled_from(["/mcp", "/other"])},
         ),
+        "auth": st.just({"type": "JWT", "jwt": {"issuer": "https://i", "audiences": ["a"], "jwksURL": "https://k"}}),
         "rateLimits": st.fixed_dictionaries(
             {"tools": st.dictionaries(st.sampled_from(["s", "x_s", "none"]), st.just({"requests": 1}), max_size=2)}
         ),

@@ -134,6 +134,31 @@ def test_a_timeout_that_ends_before(timeout: float, expected: list[str]) -> None
     assert findings_of(servers.long_timeouts(fact(), member(timeout=timeout))) == expected
 
 
+def test_scopes_that_no_client_has() -> None:
+    wanted = member(needs_scopes=True)
+
+    assert findings_of(servers.unreachable_scopes(fact(), wanted)) == [
+        (
+            "warning UnreachableScopes: spec.requiredScopes: the clients of MCPServer shop/main have no tokens and so "
+            "no scopes, so it shows them nothing of this object; set spec.auth.type of the server to JWT or remove "
+            "requiredScopes"
+        )
+    ]
+    assert findings_of(servers.unreachable_scopes(fact(gives_scopes=True), wanted)) == []
+    assert findings_of(servers.unreachable_scopes(fact(), member())) == []
+
+
+def test_networks_of_proxies_are_cidr_blocks() -> None:
+    blocks = ["10.0.0.0/8", "10.1.2.3/8", "fd00::/8", "10.0.0.0/33", "300.0.0.0/8", "::/129"]
+
+    assert findings_of(servers.trusted_proxies(server(config={"trustedProxies": blocks}))) == [
+        f"error InvalidField: spec.config.trustedProxies[{index}]: must be a CIDR block such as 10.0.0.0/8, got "
+        f'"{blocks[index]}"; correct it'
+        for index in (3, 4, 5)
+    ]
+    assert findings_of(servers.trusted_proxies(tool())) == []
+
+
 def unmatched(limited: tuple[str, ...], prefix: str = "", *members: MemberFact) -> list[str]:
     wanted = fact(limited=limited, prefix=prefix)
     return findings_of(servers.unmatched_limits(Snapshot.of([wanted, *members]), wanted))

@@ -10,6 +10,7 @@ import pytest
 
 from crd.published import catalogs
 from crd.published.entries import Http, Mcp, Pagination
+from runtime.app import compiled as compiled_module
 from runtime.app.compiled import CompiledCatalog
 from runtime.backends.faults import CallError
 
@@ -78,3 +79,26 @@ def test_remote_references_are_not_fetched(catalog_of: Any) -> None:
 
     with pytest.raises(ValueError, match="remote references are not fetched"):
         compile_catalog(catalog_of(tools=(tool,)))
+
+
+def test_views_by_scopes_are_kept_up_to_a_number(catalog_of: Any) -> None:
+    one = catalog_of()
+    tools = tuple(
+        dataclasses.replace(one.tools[0], name=f"t{n}", ingress_path=f"/t{n}", required_scopes=(f"s{n}",))
+        for n in range(40)
+    )
+    compiled = compile_catalog(dataclasses.replace(one, tools=tools))
+
+    views = [compiled.visible_to(frozenset({f"s{n}", "other"})) for n in range(40)]
+
+    assert [list(view.tools) for view in views] == [[f"t{n}"] for n in range(40)]
+    assert list(views[3].rest_tools) == ["/t3"]
+    assert compiled.visible_to(frozenset({"s39"})) is views[39]
+    assert compiled.visible_to(frozenset(f"s{n}" for n in range(40))) is compiled
+    assert len(compiled._views) == compiled_module.MAX_VIEWS
+
+
+def test_a_catalog_without_scopes_has_one_view(catalog_of: Any) -> None:
+    compiled = CompiledCatalog.load(catalogs.dump(catalog_of()))
+
+    assert compiled.visible_to(frozenset()) is compiled

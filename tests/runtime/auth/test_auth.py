@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -556,3 +557,107 @@ async def test_keys_cannot_be_tried_out(replicas: Any, catalog_of: Any, secrets:
     # Without credentials a client still gets the challenge.
     assert (await modern(replica.mcp, "tools/list"))[0] == 401
     assert replica.count("mcp_server_rate_limited_total", scope="authentication") == 2
+
+
+SCOPED = Jwt(ISSUER, ("shop",), jwks_secret="issuer")
+
+
+@pytest.fixture
+async def scoped(replicas: Any, catalog_of: Any, secrets: Secrets) -> Any:
+    """A replica whose tool ``refund``, prompt, resources and operation require scopes."""
+    secrets.issuer(*KEYS)
+    one = catalog_of(auth=Auth("JWT", jwt=SCOPED), page_size=2)
+    tools = [replace(each, required_scopes=("b", "a")) if each.name == "echo" else each for each in one.tools]
+    return await replicas.start(
+        replace(
+            one,
+            tools=tuple(tools),
+            prompts=tuple(replace(each, required_scopes=("a",)) for each in one.prompts),
+            resources=tuple(replace(each, required_scopes=("a",)) for each in one.resources),
+            http_resources=tuple(replace(each, required_scopes=("b",)) for each in one.http_resources),
+            operations=tuple(replace(each, required_scopes=("b",)) for each in one.operations),
+        )
+    )
+
+
+async def listed(url: str, method: str, member: str, name: str, sent: dict[str, str]) -> list[str]:
+    """The names of all pages of a list."""
+    names: list[str] = []
+    more: dict[str, str] = {}
+    while True:
+        result = (await modern(url, method, sent=sent, **more))[2]["result"]
+        names += [each[name] for each in result[member]]
+        if "nextCursor" not in result:
+            return names
+        more = {"cursor": result["nextCursor"]}
+
+
+LISTS = [
+    ("tools/list", "tools", "name"),
+    ("prompts/list", "prompts", "name"),
+    ("resources/list", "resources", "uri"),
+    ("resources/templates/list", "resourceTemplates", "uriTemplate"),
+]
+
+
+@pytest.mark.parametrize(
+    ("scope", "counts"),
+    [("", [7, 0, 0, 0]), ("a", [7, 2, 2, 0]), ("b", [7, 0, 5, 2]), ("a b c", [8, 2, 7, 2]), ("ab A B", [7, 0, 0, 0])],
+)
+async def test_lists_hold_what_the_scopes_of_a_token_allow(scoped: Any, scope: str, counts: list[int]) -> None:
+    sent = bearer(token(scope=scope))
+
+    assert [len(await listed(scoped.mcp, *each, sent)) for each in LISTS] == counts
+
+
+HIDDEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("tools/call", {"name": "echo", "arguments": {}}, {"name": "nope", "arguments": {}}),
+    ("prompts/get", {"name": "greet", "arguments": {"who": "x"}}, {"name": "nope", "arguments": {"who": "x"}}),
+    ("resources/read", {"uri": "shop://terms"}, {"uri": "shop://nope"}),
+    ("resources/read", {"uri": "shop://price/mug"}, {"uri": "shop://nope"}),
+    ("resources/read", {"uri": "mcp://stock/1"}, {"uri": "shop://nope"}),
+    (
+        "completion/complete",
+        {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "tone", "value": "h"}},
+        {"ref": {"type": "ref/prompt", "name": "nope"}, "argument": {"name": "tone", "value": "h"}},
+    ),
+    (
+        "completion/complete",
+        {"ref": {"type": "ref/resource", "uri": "shop://price/{sku}"}, "argument": {"name": "sku", "value": "h"}},
+        {"ref": {"type": "ref/resource", "uri": "shop://nope"}, "argument": {"name": "sku", "value": "h"}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "hidden", "unknown"), HIDDEN)
+async def test_what_is_hidden_answers_like_what_is_unknown(
+    scoped: Any, method: str, hidden: dict[str, Any], unknown: dict[str, Any]
+) -> None:
+    without, allowed = bearer(token(scope="")), bearer(token(scope="a b"))
+    answers = [await modern(scoped.mcp, method, sent=without, **params) for params in (hidden, unknown)]
+    texts = []
+    for params, (_, _, answer) in zip((hidden, unknown), answers, strict=True):
+        name = params.get("name") or params.get("uri") or list(params["ref"].values())[1]
+        texts.append(json.dumps(answer).replace(name, "NAME"))
+
+    assert texts[0] == texts[1]
+    assert answers[0][0] == answers[1][0]
+    assert scoped.backends.contexts == []
+    assert "error" not in (await modern(scoped.mcp, method, sent=allowed, **hidden))[2]
+
+
+async def test_a_cursor_of_one_view_is_none_of_another(scoped: Any) -> None:
+    first = (await modern(scoped.mcp, "tools/list", sent=bearer(token(scope="a b"))))[2]["result"]
+
+    _, _, answer = await modern(scoped.mcp, "tools/list", sent=bearer(token(scope="")), cursor=first["nextCursor"])
+
+    assert answer["error"]["code"] == -32602
+
+
+async def test_without_tokens_there_are_no_scopes(replicas: Any, catalog_of: Any) -> None:
+    one = catalog_of()
+    replica = await replicas.start(replace(one, tools=tuple(replace(t, required_scopes=("a",)) for t in one.tools)))
+
+    assert (await modern(replica.mcp, "tools/list"))[2]["result"]["tools"] == []
+    error = (await modern(replica.mcp, "tools/call", name="echo", arguments={}))[2]["error"]
+    assert error["message"] == "Unknown tool: echo"
