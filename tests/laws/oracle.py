@@ -118,6 +118,8 @@ def _named(fact: MemberFact | ServerFact, state: State) -> Iterator[Breach]:
         granted = any(source in g.sources and (g.targets is None or target.name in g.targets) for g in lets)
         if target.namespace != fact.ref.namespace and not granted:
             yield Breach(Reason.CROSS_NAMESPACE_DENIED, fact.ref, target.key, Level.ERROR)
+            # Nothing else may be said about another namespace.
+            continue
         service = services.get(target)
         if service is None:
             yield Breach(Reason.SERVICE_MISSING, fact.ref, target.key, Level.WARNING)
