@@ -240,6 +240,7 @@ class Informer(Generic[T]):
             self._store.begin_list()
             text = await self._list_pages(JSON, [])
         version = versions.parse(text)
+        await self._breathe()
         for key in self._store.missing(version):
             self._store.drop(key, version)
             if self._is_due():

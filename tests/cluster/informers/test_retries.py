@@ -14,7 +14,7 @@ def delays(end: End, times: int, *, useful: bool = False) -> list[float]:
     return [retries.delay(end, useful=useful) for _ in range(times)]
 
 
-@pytest.mark.parametrize("end", [End.EXPIRED, End.FAILED, End.FINISHED])
+@pytest.mark.parametrize("end", [End.EXPIRED, End.FAILED, End.LONG_EVENT, End.FINISHED])
 def test_what_leads_nowhere_is_tried_less_and_less_often(end: End) -> None:
     found = delays(end, 12)
 
