@@ -184,15 +184,15 @@ def refuses(cluster: Cluster) -> bool:
 async def both(*writes: Coroutine[Any, Any, Any]) -> list[bool | str]:
     """The outcomes of two concurrent writes: True if admitted, else the message of the denial."""
     answers = await asyncio.gather(*writes, return_exceptions=True)
-    answers: list[bool | str] = []
+    outcomes: list[bool | str] = []
     for answer in answers:
         if isinstance(answer, ApiError):
-            answers.append(answer.message)
+            outcomes.append(answer.message)
         elif isinstance(answer, BaseException):
             raise answer
         else:
-            answers.append(True)
-    return answers
+            outcomes.append(True)
+    return outcomes
 
 
 async def connected(cluster: Cluster) -> Transport:
