@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +12,8 @@ from crd.models.calls import RateLimit
 from crd.models.metadata import SET, Identifier, Model, ObjectName, Rule, distinct
 
 __all__ = ["JWT", "APIKey", "Auth", "RateLimits"]
+
+_SERVICE_URL = "^http://[a-z0-9-]+[.][a-z0-9-]+[.]svc([.][a-z0-9.-]+)?(:[0-9]+)?(/[^@]*)?$"
 
 
 class APIKey(Model):
@@ -31,6 +34,15 @@ class JWT(Model):
             "set exactly one of jwksURL and jwksSecretName",
             lambda jwt: (jwt.jwks_url is None) != (jwt.jwks_secret_name is None),
         ),
+        Rule(
+            f"!has(self.jwksURL) || !self.jwksURL.startsWith('http://') || self.jwksURL.matches('{_SERVICE_URL}')",
+            "keys over http could be replaced on their way; use https, or a Service as http://name.namespace.svc",
+            lambda jwt: (
+                jwt.jwks_url is None
+                or not jwt.jwks_url.startswith("http://")
+                or re.search(_SERVICE_URL, jwt.jwks_url) is not None
+            ),
+        ),
     )
 
     issuer: Annotated[str, Field(min_length=1, max_length=512, pattern=patterns.WEB_URL)] = Field(
@@ -42,7 +54,10 @@ class JWT(Model):
         distinct(),
     ] = Field(description="Accepted audiences (aud); a token must have at least one of them.", json_schema_extra=SET)
     jwks_url: Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.WEB_URL)] | None = Field(
-        None, alias="jwksURL", description="URL of the issuer's keys, a JWK Set (RFC 7517)."
+        None,
+        alias="jwksURL",
+        description="URL of the issuer's keys, a JWK Set (RFC 7517). http is for Services of the cluster only, and "
+        "only if the operator allows it.",
     )
     jwks_secret_name: ObjectName | None = Field(
         None, description="Secret with the issuer's keys under the key jwks.json."

@@ -348,6 +348,14 @@ REFUSED = (
         Refused(what, auth("JWT", **jwt(**keys)), "spec.auth.jwt", "exactly one of jwksURL and jwksSecretName")
         for what, keys in (("keys from nowhere", {}), ("keys from two places", {**URL, **JWKS}))
     ),
+    *(
+        Refused(what, auth("JWT", **jwt(jwksURL=url)), "spec.auth.jwt", "keys over http could be replaced on their way")
+        for what, url in (
+            ("keys over http", "http://i.example.com/keys"),
+            ("keys of a host that looks like a Service", "http://idp.auth.svc:80@i.example.com/keys"),
+            ("keys of a host that begins like a Service", "http://idp.auth.svcs/keys"),
+        )
+    ),
     Refused("no bytes", server(config={"maxRequestBytes": 0}), "spec.config.maxRequestBytes", "must be a number of"),
     Refused(
         "17 MiB", server(config={"maxResponseBytes": "17Mi"}), "spec.config.maxResponseBytes", "must be a number of"

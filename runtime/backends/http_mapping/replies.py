@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from crd.published.policy import Response
     from runtime.http.exchange import Reply
 
-__all__ = ["error_result", "is_expected", "listed_output_schema", "resource_contents", "select", "tool_result"]
+__all__ = [
+    "depth",
+    "error_result",
+    "find_output_faults",
+    "is_expected",
+    "listed_output_schema",
+    "resource_contents",
+    "select",
+    "tool_result",
+]
 
 HEADERS_META = "mcp.example.com/headers"
 
@@ -163,19 +172,20 @@ def _parse(reply: Reply) -> Any:
         value = orjson.loads(reply.body)
     except orjson.JSONDecodeError as error:
         raise CallError("bad_response", f"the reply is not valid JSON: {error}", status=reply.status) from error
-    if _depth(value) > json_schema.MAX_DEPTH:
+    if depth(value) > json_schema.MAX_DEPTH:
         message = f"the reply is nested deeper than {json_schema.MAX_DEPTH} levels"
         raise CallError("bad_response", message, status=reply.status)
     return value
 
 
-def _depth(value: Any) -> int:
-    level, depth = [value], 0
+def depth(value: Any) -> int:
+    """How deeply lists and objects are nested in a value."""
+    level, deepest = [value], 0
     while level:
         nested = [item for item in level if isinstance(item, dict | list)]
         level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
-        depth += bool(nested)
-    return depth
+        deepest += bool(nested)
+    return deepest
 
 
 def _decode(reply: Reply) -> str:
@@ -186,9 +196,14 @@ def _media(reply: Reply) -> str:
     return reply.media_type or "application/octet-stream"
 
 
+def find_output_faults(schema: dict[str, Any], value: Any) -> str | None:
+    """Every fault of a value by an outputSchema; None if it has none."""
+    return json_schema.describe_faults(_validator(orjson.dumps(schema)), value)
+
+
 def _check_output(schema: dict[str, Any], value: Any, summary: str) -> None:
     """Raises _MismatchError with every fault of the value."""
-    faults = json_schema.describe_faults(_validator(orjson.dumps(schema)), value)
+    faults = find_output_faults(schema, value)
     if faults is not None:
         raise _MismatchError(f"{summary}: {faults}")
 

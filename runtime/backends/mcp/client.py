@@ -104,7 +104,7 @@ class McpClient:
                         await self._end(peer, session)
         except TimeoutError as error:
             raise faults.timeout(timeout, retryable=tool.idempotent) from error
-        return mcp_wire.tool_result(result, modern=context.modern)
+        return mcp_wire.tool_result(result, tool, modern=context.modern, request_id=context.request_id)
 
     async def _detect_modern(self, peer: _Peer) -> bool:
         """Whether a backend supports the stateless era. It is asked once, by ``server/discover``."""

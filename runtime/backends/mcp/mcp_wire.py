@@ -8,12 +8,14 @@ import orjson
 
 from runtime import VERSION
 from runtime.backends.faults import CallError
-from runtime.mcp import eras, jsonrpc, param_headers
+from runtime.backends.http_mapping import replies
+from runtime.mcp import eras, json_schema, jsonrpc, param_headers
 from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from crd.published.entries import Tool
     from runtime.http.exchange import Header, Reply
 
 __all__ = [
@@ -35,7 +37,8 @@ _COMMON = frozenset(
 )  # fmt: skip
 # Members of a result that concern only the backend and this client.
 _HOP_MEMBERS = ("resultType", "ttlMs", "cacheScope")
-_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+# Prefixes of members of _meta that only a server itself may set.
+_RESERVED = ("io.modelcontextprotocol/", "mcp.example.com/")
 
 
 def initialize_params(version: str) -> dict[str, Any]:
@@ -91,23 +94,54 @@ def translate_error(error: Mapping[str, Any]) -> RpcError:
     return RpcError(jsonrpc.INTERNAL_ERROR, message, {"code": code})
 
 
-def tool_result(result: dict[str, Any], *, modern: bool) -> dict[str, Any]:
+def tool_result(result: dict[str, Any], tool: Tool, *, modern: bool, request_id: str) -> dict[str, Any]:
     """A backend's result of tools/call for our client. Raises CallError for one that no client can use.
 
-    In the era of sessions ``structuredContent`` must be an object; any other value is wrapped.
+    ``structuredContent`` is held to the tool's outputSchema. A result that does not match it becomes an ``isError``
+    result with the backend's content; with onSchemaMismatch Observe, only its structuredContent is left out. In the era
+    of sessions ``structuredContent`` must be an object; any other value is wrapped. Members of ``_meta`` with a prefix
+    of MCP or of this project are removed, in content blocks too: a client believes that this server set them.
     """
     if result.get("resultType", "complete") != "complete":
         message = "the backend's tool requests input from its client, which this server does not pass on"
         raise CallError("unavailable", message)
+    if replies.depth(result) > json_schema.MAX_DEPTH:
+        message = f"the backend's result is nested deeper than {json_schema.MAX_DEPTH} levels"
+        raise CallError("bad_response", message)
     content = result.get("content", [])
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
         raise CallError("bad_response", "/content of the backend's result must be a list of objects")
-    kept = {name: value for name, value in result.items() if name not in (*_HOP_MEMBERS, "content", "_meta")}
+    if not isinstance(result.get("isError", False), bool):
+        raise CallError("bad_response", "/isError of the backend's result must be a boolean")
+    kept = {name: value for name, value in result.items() if name not in _HOP_MEMBERS}
+    if tool.output_schema is not None:
+        faults = "/structuredContent is missing"
+        if "structuredContent" in kept:
+            faults = replies.find_output_faults(tool.output_schema, kept["structuredContent"]) or ""
+        if faults:
+            kept.pop("structuredContent", None)
+            if not kept.get("isError") and tool.policy.response.on_schema_mismatch != "Observe":
+                fault = CallError("bad_response", f"the result does not match the outputSchema: {faults}")
+                kept = {**replies.error_result(fault, request_id), "_meta": kept.get("_meta")}
+                content = [*kept["content"], *content]
     if not modern and "structuredContent" in kept and not isinstance(kept["structuredContent"], dict):
         kept["structuredContent"] = {"result": kept["structuredContent"]}
-    raw_meta = result.get("_meta")
-    meta = {k: v for k, v in raw_meta.items() if k != _SERVER_INFO} if isinstance(raw_meta, dict) else {}
-    return {"content": content, **kept, **({"_meta": meta} if meta else {})}
+    for block in content:
+        _clean_meta(block)
+        if isinstance(block.get("resource"), dict):
+            _clean_meta(block["resource"])
+    kept["content"] = content
+    _clean_meta(kept)
+    return kept
+
+
+def _clean_meta(holder: dict[str, Any]) -> None:
+    """Remove reserved members of ``_meta``, and ``_meta`` itself if it is empty or not an object."""
+    meta = holder.pop("_meta", None)
+    if isinstance(meta, dict):
+        cleaned = {name: value for name, value in meta.items() if not name.lower().startswith(_RESERVED)}
+        if cleaned:
+            holder["_meta"] = cleaned
 
 
 def _messages(reply: Reply) -> list[dict[str, Any]]:

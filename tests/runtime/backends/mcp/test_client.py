@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from crd.published.entries import Backend, Mcp, Tool
+from crd.published.policy import Policy, Response
 from crd.published.settings import Auth
 from runtime.backends.faults import CallError
 from runtime.backends.mcp import mcp_wire
@@ -239,8 +242,8 @@ async def test_a_reply_without_a_usable_result_is_a_fault(answer: Any, code: str
 def test_structured_content_that_is_not_an_object_is_wrapped_for_older_clients() -> None:
     found = {"content": [], "structuredContent": [1], "_meta": {"io.modelcontextprotocol/serverInfo": {}}}
 
-    assert mcp_wire.tool_result(found, modern=True) == {"content": [], "structuredContent": [1]}
-    assert mcp_wire.tool_result(found, modern=False)["structuredContent"] == {"result": [1]}
+    assert received(found) == {"content": [], "structuredContent": [1]}
+    assert received(found, modern=False)["structuredContent"] == {"result": [1]}
 
 
 @pytest.mark.parametrize(
@@ -298,3 +301,78 @@ async def test_an_unknown_port_is_a_misconfiguration(upstream: HttpClient) -> No
         await McpClient(upstream, new_id=counter()).call(
             Tool("a", "s/a", "GET", Backend("h", 1), {}), {}, CONTEXT, (), 1.0
         )
+
+
+SCHEMA = {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}
+
+
+def received(
+    result: dict[str, Any], *, modern: bool = True, schema: dict[str, Any] | None = None, observe: bool = False
+) -> dict[str, Any]:
+    """What our client gets of a backend's result."""
+    response = Response(on_schema_mismatch="Observe" if observe else "Error")
+    given = replace(tool(), output_schema=schema, policy=Policy(response=response))
+    return mcp_wire.tool_result(copy.deepcopy(result), given, modern=modern, request_id="r-1")
+
+
+TEXT = {"type": "text", "text": "hello"}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"content": [TEXT]},
+        {"content": [TEXT], "structuredContent": {}},
+        {"content": [TEXT], "structuredContent": {"total": "7"}},
+        {"content": [TEXT], "structuredContent": None},
+        {"content": [TEXT], "structuredContent": [7]},
+    ],
+)
+def test_a_result_is_held_to_the_output_schema(result: dict[str, Any]) -> None:
+    found = received(result, schema=SCHEMA)
+
+    assert (found["isError"], "structuredContent" in found) == (True, False)
+    assert "outputSchema" in found["content"][0]["text"]
+    assert found["content"][1] == TEXT
+    assert received(result, schema=SCHEMA, observe=True) == {"content": [TEXT]}
+    # An error of the backend needs no structured content, but has none that does not match.
+    assert received({**result, "isError": True}, schema=SCHEMA) == {"content": [TEXT], "isError": True}
+
+
+def test_a_result_that_matches_passes() -> None:
+    result = {"content": [TEXT], "structuredContent": {"total": 7}}
+
+    assert received(result, schema=SCHEMA) == result
+    assert received({**result, "isError": True}, schema=SCHEMA) == {**result, "isError": True}
+
+
+def test_a_backend_sets_no_meta_of_ours() -> None:
+    meta = {
+        "io.modelcontextprotocol/serverInfo": {"name": "trusted"},
+        "IO.ModelContextProtocol/related-task": 1,
+        "mcp.example.com/headers": {"x": "y"},
+        "example.com/own": 1,
+        "plain": 2,
+    }
+    kept = {"example.com/own": 1, "plain": 2}
+    block = {"type": "resource", "resource": {"uri": "a:b", "text": "", "_meta": meta}, "_meta": meta}
+
+    found = received({"content": [block], "_meta": meta})
+
+    assert found["_meta"] == kept
+    assert found["content"][0]["_meta"] == kept
+    assert found["content"][0]["resource"]["_meta"] == kept
+    for odd in (None, [], "x", {"mcp.example.com/headers": {}}):
+        assert received({"content": [{**TEXT, "_meta": odd}], "_meta": odd}) == {"content": [TEXT]}
+    # Nor with a result that is replaced.
+    assert received({"content": [TEXT], "_meta": meta}, schema=SCHEMA)["_meta"] == kept
+
+
+def test_a_result_that_no_client_can_use_is_a_bad_response() -> None:
+    deep: Any = []
+    for _ in range(200):
+        deep = [deep]
+
+    for result in ({"content": [], "structuredContent": deep}, {"content": [], "isError": "yes"}, {"content": ["x"]}):
+        with pytest.raises(CallError, match="bad_response"):
+            received(result)
