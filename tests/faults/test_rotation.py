@@ -1,0 +1,67 @@
+"""Applies go on while the CA is replaced every ten seconds and the webhooks are rolled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.localcluster import installation
+from tests.faults.applies import create_all
+from tests.faults.replicas import CA_SECRET, NAMESPACE, Installation, Replica, tool
+
+if TYPE_CHECKING:
+    from scripts.localcluster import Cluster
+
+pytestmark = pytest.mark.integration
+
+INSTALLATION = {"webhooks": 2, "controllers": 1, "shorter": ("rotation", "lease,rotation")}
+APPLIES_PER_SECOND = 10
+
+
+def roll(replicas: list[Replica], stop: threading.Event) -> None:
+    """Replace the replicas one after the other, as a Deployment does, until told to stop."""
+    while not stop.is_set():
+        for replica in replicas:
+            replica.end()
+            replica.start()
+            installation.until("the replica is ready again", replica.ready, 60)
+
+
+def note_signers(cluster: Cluster, signers: list[str], stop: threading.Event) -> None:
+    """Note each CA that signs, in turn."""
+    while not stop.wait(1):
+        secret = json.loads(cluster.run("get", "secret", CA_SECRET, "-n", NAMESPACE, "-o", "json").stdout)
+        signer = secret["data"]["signer"]
+        if signer not in signers:
+            signers.append(signer)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [300, 2000])
+def test_no_apply_fails_while_the_ca_is_replaced_and_the_webhooks_are_rolled(
+    installed: Installation, shop: str, number: int
+) -> None:
+    stop, signers = threading.Event(), list[str]()
+    threads = [
+        threading.Thread(target=roll, args=(installed.webhooks, stop)),
+        threading.Thread(target=note_signers, args=(installed.cluster, signers, stop)),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        made = [tool(shop, f"t{n}", f"tool_{n}") for n in range(number)]
+        answers = asyncio.run(create_all(installed.cluster, made, 4, interval=1 / APPLIES_PER_SECOND))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+    print(f"{number} applies, {len(signers)} CAs")
+    assert [answer for answer in answers if answer is not None] == []
+    assert len(answers) == number
+    # Ten seconds, and what the proof of a CA takes.
+    assert len(signers) >= max(2, number // APPLIES_PER_SECOND // 20)
