@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random  # noqa: TID251 -- jitter of a watch
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Self
 
 import aiohttp
+import orjson
 import pytest
 
 from cluster import client, resources
 from cluster.clock import Clock
 from cluster.informers.informer import Informer
-from cluster.transport import ApiError, Transport
+from cluster.transport import METADATA_LIST, ApiError, Transport
 from scripts import localcluster
 
 pytestmark = pytest.mark.integration
@@ -150,3 +152,62 @@ async def test_a_restart_with_a_compacted_etcd_is_a_list_that_tells_what_changed
         assert watched.changes == ["after-outage"]
         assert {"unreachable", "expired"} >= set(watched.ends)
         assert "unreachable" in watched.ends
+
+
+async def test_a_list_of_metadata_and_what_happens_before_a_changed_object_is_read(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, watch, expired = transport.fetch, transport.watch, asyncio.Event()
+    kinds: list[str] = []
+
+    async def write(name: str, text: str) -> None:
+        path = resources.CONFIG_MAPS.path("default", name)
+        await transport.request("PUT", path, body=manifest(name, text=text))
+
+    async def changing(path: str, *, query: Mapping[str, str], accept: str = "application/json", **more: Any) -> bytes:
+        if accept == METADATA_LIST:
+            await write("changes", "before the list")
+            await write("goes", "before the list")
+        elif query.get("fieldSelector") == "metadata.name=changes":
+            await write("changes", "before the read")
+        elif query.get("fieldSelector") == "metadata.name=goes":
+            await transport.request("DELETE", resources.CONFIG_MAPS.path("default", "goes"))
+        payload = await fetch(path, query=query, accept=accept, **more)
+        kinds.append(orjson.loads(payload)["kind"])
+        return payload
+
+    async def until_expired(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+        end = asyncio.ensure_future(expired.wait())
+        while True:
+            event = asyncio.ensure_future(anext(events))
+            await asyncio.wait({event, end}, return_when=asyncio.FIRST_COMPLETED)
+            if end.done():
+                event.cancel()
+                expired.clear()
+                raise ApiError(410, "Expired", "too old")
+            yield event.result()
+
+    @contextlib.asynccontextmanager
+    async def expiring(path: str, **options: Any) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        async with watch(path, **options) as events:
+            yield until_expired(events)
+
+    for name in ("stays", "changes", "goes"):
+        await create(transport, name)
+    monkeypatch.setattr(transport, "watch", expiring)
+    async with Watched(transport) as watched:
+        monkeypatch.setattr(transport, "fetch", changing)
+        watched.changes.clear()
+        expired.set()
+        await watched.until(lambda: len(kinds) == 3, 10.0)
+        await create(transport, "last")
+        await watched.until(lambda: "last" in watched.changes, 10.0)
+
+        assert kinds == ["PartialObjectMetadataList", "ConfigMapList", "ConfigMapList"]
+        assert watched.ends == ["expired"]
+        assert watched.refusals == []
+        assert "stays" not in watched.changes
+        assert watched.informer.version("default", "goes") is None
+        stored = await transport.request("GET", resources.CONFIG_MAPS.path("default", "changes"))
+        assert stored["data"] == {"text": "before the read"}
+        assert str(watched.informer.version("default", "changes")) == stored["metadata"]["resourceVersion"]
