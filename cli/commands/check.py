@@ -13,7 +13,7 @@ from cli.check import report
 from cli.check.formats import github, json_report, junit, sarif, text
 from cli.commands import error_pages, files
 from cli.manifests import transaction, validation
-from crd.finding import Level
+from crd.finding import Level, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from cli.check.report import Format, Identity, Report
     from cli.manifests.transaction import Transaction
-    from crd.finding import Verdict
 
 __all__ = ["Options", "run"]
 
@@ -71,10 +70,12 @@ def _validate(options: Options, sorted_: Transaction) -> Verdict:
         from cli.commands import live  # the Kubernetes library loads slowly: only --live waits for it
 
         try:
-            cluster, rejections = asyncio.run(live.read_and_dry_run(options.context, options.kubeconfig, sorted_))
+            found = asyncio.run(live.read_and_dry_run(options.context, options.kubeconfig, sorted_))
         except live.UnreachableError as error:
             raise UnableError(str(error)) from error
-        verdict = validation.add_rejections(validation.validate_with_cluster(sorted_, cluster), rejections)
+        cluster, rejections, lacking = found
+        known = Verdict.of((*validation.validate_with_cluster(sorted_, cluster), *lacking))
+        verdict = validation.add_rejections(known, rejections)
     else:
         verdict = validation.validate_alone(sorted_)
     return validation.make_references_strict(verdict) if options.strict_refs else verdict

@@ -1,4 +1,4 @@
-"""Reads a cluster and sends it the files as dry-runs. Nothing is changed in the cluster."""
+"""Reads a cluster, asks it for the rights of the user, and sends it the files as dry-runs. It changes nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import aiohttp
 
 from cli.manifests import transaction
 from cli.manifests.validation import ClusterState, Rejection
+from cluster import access as reviews
 from cluster import client, objects, resources
 from cluster.transport import ApiError
-from crd import extraction, manifest
+from crd import access, extraction, manifest
+from crd.access import Demand
+from crd.finding import Level
+from crd.integrity import Change
 from crd.ref import Kind
 
 if TYPE_CHECKING:
@@ -22,10 +26,12 @@ if TYPE_CHECKING:
     from cli.manifests.transaction import Transaction
     from cluster.resources import ResourceType
     from cluster.transport import Transport
+    from crd.access import Right
+    from crd.finding import Finding
     from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["UnreachableError", "dry_run", "read", "read_and_dry_run", "read_objects"]
+__all__ = ["UnreachableError", "ask_rights", "dry_run", "read", "read_and_dry_run", "read_objects"]
 
 MANAGER = "mcp-operator-check"
 AT_ONCE = 16
@@ -51,10 +57,14 @@ class UnreachableError(Exception):
 
 async def read_and_dry_run(
     context: str | None, kubeconfig: Path | None, sorted_: Transaction
-) -> tuple[ClusterState, tuple[Rejection, ...]]:
-    """Read the cluster of a context and send it the files as dry-runs. Raises UnreachableError."""
+) -> tuple[ClusterState, tuple[Rejection, ...], tuple[Finding, ...]]:
+    """Read the cluster of a context, and send it the files as dry-runs.
+
+    The findings are about rights that the current user lacks. Raises UnreachableError.
+    """
     async with _connect(context, kubeconfig) as transport:
-        return await read_objects(transport), await dry_run(transport, sorted_)
+        cluster = await read_objects(transport)
+        return cluster, await dry_run(transport, sorted_), await ask_rights(transport, sorted_, cluster)
 
 
 async def read(context: str | None, kubeconfig: Path | None) -> ClusterState:
@@ -100,6 +110,32 @@ async def dry_run(transport: Transport, sorted_: Transaction) -> tuple[Rejection
     answers = await asyncio.gather(*map(send, sorted_.objects))
     rejections = [answer for answer in answers if answer is not None]
     return tuple(each for each in rejections if not _lacks_own_namespace(each, sorted_.namespaces))
+
+
+async def ask_rights(transport: Transport, sorted_: Transaction, cluster: ClusterState) -> tuple[Finding, ...]:
+    """Warnings about what the files demand and the current user may not do. Raises UnreachableError.
+
+    They are warnings because the webhook may be set to warn; if it denies, the dry-run of the object is rejected.
+    """
+    demanded = [
+        (item.ref, demand)
+        for item in sorted_.objects
+        for demand in access.demands(Change(item.ref, cluster.objects.get(item.ref), item))
+    ]
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(rights: tuple[Right, ...]) -> bool:
+        async with limit:
+            return await reviews.may_self(transport, Demand(rights, ()))
+
+    questions = [*dict.fromkeys(demand.rights for _, demand in demanded)]
+    try:
+        answers = dict(zip(questions, await asyncio.gather(*map(ask, questions)), strict=True))
+    except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+        raise UnreachableError(f"the rights of the current user are not known: {error}") from error
+    return tuple(
+        access.forbidden(ref, demand, "", Level.WARNING) for ref, demand in demanded if not answers[demand.rights]
+    )
 
 
 async def _list(transport: Transport, kind: Kind) -> list[dict[str, Any]] | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scripts.localcluster import Cluster
+    from webhook.rights import Mode
 
 
 # How long the proof of a new CA has to hold here.
@@ -46,7 +47,7 @@ def account(cluster: Cluster, name: str) -> Path:
 class Operator:
     """Both programs, each in a thread with a loop of its own, and with no more rights than its ServiceAccount has."""
 
-    def __init__(self, cluster: Cluster, name: str, webhook_port: int) -> None:
+    def __init__(self, cluster: Cluster, name: str, webhook_port: int, rights: Mode = "Warn") -> None:
         self.cluster = cluster
         self.ports = {
             "webhook": webhook_port,
@@ -67,6 +68,7 @@ class Operator:
                 hosts=("127.0.0.1",),
                 kubeconfig=webhook_account,
                 drain_seconds=0.1,
+                requester_rights=rights,
             ),
             controller_program.Settings(
                 namespace="mcp-system",
@@ -128,13 +130,13 @@ class Operator:
 
 
 @contextmanager
-def installed(cluster: Cluster, manifests: Path, *namespaces: str) -> Iterator[Operator]:
+def installed(cluster: Cluster, manifests: Path, *namespaces: str, rights: Mode = "Warn") -> Iterator[Operator]:
     """Install the definitions, namespaces and both programs, and wait for the webhook; delete all of it afterwards."""
     installation.definitions(cluster)
     for namespace in ("mcp-system", *namespaces):
         cluster.run("create", "namespace", namespace, check=False)
     cluster.run("apply", "-k", str(manifests / "base" / "rbac"))
-    found = Operator(cluster, "one", free_port())
+    found = Operator(cluster, "one", free_port(), rights)
     found.start()
     try:
         installation.until("the hook is in force", lambda: installation.failure_policy(cluster) == "Fail", 60)
