@@ -52,18 +52,23 @@ async def list_all(
         page["continue"] = token
 
 
-async def create(transport: Transport, manifest: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
-    """Create an object. Raises ApiError 409 AlreadyExists."""
-    query = {"dryRun": "All"} if dry_run else None
+async def create(
+    transport: Transport, manifest: Mapping[str, Any], *, dry_run: bool = False, manager: str = ""
+) -> dict[str, Any]:
+    """Create an object, its fields as those of ``manager``. Raises ApiError 409 AlreadyExists."""
+    query = {**({"dryRun": "All"} if dry_run else {}), **_managed_by(manager)} or None
     path = resources.of(manifest).path(manifest["metadata"].get("namespace"))
     return await transport.request("POST", path, query=query, body=manifest)
 
 
-async def replace(transport: Transport, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace an object; its resourceVersion, if set, must be the stored one. Raises ApiError 409 Conflict."""
+async def replace(transport: Transport, manifest: Mapping[str, Any], *, manager: str = "") -> dict[str, Any]:
+    """Replace an object; its resourceVersion, if set, must be the stored one. Raises ApiError 409 Conflict.
+
+    The fields that change become those of ``manager``.
+    """
     metadata = manifest["metadata"]
     path = resources.of(manifest).path(metadata.get("namespace"), metadata["name"])
-    return await transport.request("PUT", path, body=manifest)
+    return await transport.request("PUT", path, query=_managed_by(manager) or None, body=manifest)
 
 
 async def delete(transport: Transport, kind: ResourceType, namespace: str | None, name: str, *, uid: str = "") -> None:
@@ -99,3 +104,8 @@ async def apply(
 async def apply_status(transport: Transport, manifest: Mapping[str, Any], *, manager: str) -> dict[str, Any]:
     """Server-side apply of the status subresource."""
     return await apply(transport, manifest, manager=manager, subresource="status")
+
+
+def _managed_by(manager: str) -> dict[str, str]:
+    """The API server names the program by its User-Agent if the request does not say."""
+    return {"fieldManager": manager} if manager else {}

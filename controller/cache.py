@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -39,8 +40,12 @@ if TYPE_CHECKING:
         Manifest,
         PublishedCatalog,
     )
+    from controller.signing.keys import Keys
     from crd.compiler.compilation import Incumbents
     from crd.compiler.members import CompiledMember
+    from crd.published.signature import Stamp
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["WORKLOADS", "Cache", "name_of"]
 
@@ -62,13 +67,17 @@ MemberMap: TypeAlias = "HashTrieMap[Ref, KeptMember]"
 
 
 class Cache:
-    """``enqueue`` is called with every reference whose desired state, or whose existing one, an event has changed."""
+    """``enqueue`` is called with every reference whose desired state, or whose existing one, an event has changed.
+
+    ``keys`` gives the keys under which catalogs are signed; the informers must not run before there are any.
+    """
 
     def __init__(
         self,
         transport: Transport,
         enqueue: Callable[[Ref], None],
         *,
+        keys: Callable[[], Keys],
         clock: Clock,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
     ) -> None:
@@ -76,8 +85,11 @@ class Cache:
         # Immutable, so that a compilation that pauses goes on with the members it began with.
         self.members: MemberMap = HashTrieMap()
         self._enqueue = enqueue
+        self._keys = keys
         self._changed: defaultdict[Ref, set[Ref]] = defaultdict(set)
         self._expected: dict[Ref, PublishedCatalog] = {}
+        # The newest catalog of each server that counted, whatever was done to its ConfigMap afterwards.
+        self._newest: dict[Ref, PublishedCatalog] = {}
 
         def informer(resource: ResourceType, keep: Callable[[Manifest], Any], **options: Any) -> Informer[Any]:
             return Informer(transport, resource, keep, clock=clock, count=count, **options)
@@ -106,7 +118,7 @@ class Cache:
             resource.kind: informer(resource, kept.keep_object, label_selector=_MANAGED) for resource in WORKLOADS
         }
         self._catalogs: Informer[KeptCatalog] = informer(
-            resources.CONFIG_MAPS, self._keep_catalog, label_selector=_MANAGED
+            resources.CONFIG_MAPS, self._keep_catalog, label_selector=_MANAGED, managed_fields=True
         )
         self._pods: Informer[KeptPod] = informer(
             resources.PODS, kept.keep_pod, label_selector=_MANAGED, indexers={"server": lambda pod: (pod.server,)}
@@ -172,14 +184,30 @@ class Cache:
         return found.manifest() if found else None
 
     def published(self, server: Ref) -> PublishedCatalog | None:
-        """The published catalog of a server; None if there is no ConfigMap."""
+        """The published catalog of a server; None if there is none, or if what its ConfigMap holds does not count."""
         found = self._catalogs.get(server.namespace, catalog_name(server.name))
-        return found.published if found else None
+        return self._of_present(server, found.published if found else None)
+
+    def data_is_foreign(self, server: Ref) -> bool:
+        """Whether another field manager than ours wrote the data of the catalog's ConfigMap."""
+        found = self._catalogs.get(server.namespace, catalog_name(server.name))
+        return found is not None and not found.is_managed
 
     def incumbents(self, server: Ref) -> Incumbents | None:
-        """Who serves what by the published catalog; None if there is none that can be read."""
-        published = self.published(server)
-        return published.incumbents if published else None
+        """Who serves what by the newest catalog of ours; None if none is known."""
+        newest = self._of_present(server, self._newest.get(server))
+        return newest.incumbents if newest else None
+
+    def highest_stamp(self, server: Ref) -> Stamp | None:
+        """The stamp that a new catalog of a server has to exceed, None for any."""
+        found, newest = self._catalogs.get(server.namespace, catalog_name(server.name)), self._newest.get(server)
+        stamps = [stamp for stamp in (found and found.stamp, newest and newest.stamp) if stamp]
+        return max(stamps, default=None)
+
+    def _of_present(self, server: Ref, published: PublishedCatalog | None) -> PublishedCatalog | None:
+        """A catalog, unless it belongs to a former MCPServer of the name."""
+        present = self.server(server)
+        return published if published and present and present.uid == published.uid else None
 
     def expect(self, server: Ref, published: PublishedCatalog) -> None:
         """This catalog is about to be written; when the watch shows it, it need not be decoded."""
@@ -211,11 +239,12 @@ class Cache:
         metadata = raw["metadata"]
         before = self._catalogs.get(metadata["namespace"], metadata["name"])
         server = Ref(Kind.SERVER, metadata["namespace"], (metadata.get("labels") or {}).get(inputs.SERVER_LABEL) or "")
-        known = [before.published] if before else []
-        if server in self._expected:
-            known.append(self._expected[server])
-        fact = self.snapshot.server(server)
-        return kept.keep_catalog(raw, known, fact.prefix if fact else "")
+        known = [before.published] if before and before.published else []
+        known += [each[server] for each in (self._expected, self._newest) if server in each]
+        fact, keys = self.snapshot.server(server), self._keys()
+        newest = self._newest.get(server)
+        floor = newest.stamp if newest and newest.root == keys.argument else None
+        return kept.keep_catalog(raw, known, fact.prefix if fact else "", keys.public, floor)
 
     def _member_changed(self, _key: Key, old: KeptMember | None, new: KeptMember | None) -> None:
         ref = _one_of(old, new).ref
@@ -240,6 +269,7 @@ class Cache:
         if new is None:
             self._changed.pop(ref, None)
             self._expected.pop(ref, None)
+            self._newest.pop(ref, None)
         if before == fact:
             return
         members = set(self.snapshot.view(ref).members)
@@ -284,18 +314,24 @@ class Cache:
 
     def _catalog_changed(self, _key: Key, old: KeptCatalog | None, new: KeptCatalog | None) -> None:
         server = _one_of(old, new).server
-        if old and new and old.published.stored == new.published.stored:
+        before = self._newest.get(server)
+        if new and new.published:
+            self._newest[server] = new.published
+        elif new:
+            logger.warning("ConfigMap %s/%s does not count: %s", server.namespace, catalog_name(server.name), new.fault)
+        if old and new and (old.stored, old.fault) == (new.stored, new.fault):
             if old.packed != new.packed:
                 self._enqueue(server)
             return
         expected = self._expected.get(server)
-        if expected and new and expected.stored == new.published.stored:
+        if expected and new and new.published and expected.stored == new.stored:
             return
         self._enqueue(server)
-        # Somebody else has changed what is served; the members' statuses tell it.
-        held, holds = (each.published.incumbents if each else None for each in (old, new))
-        members = _moved(held, holds) if held and holds else self.snapshot.view(server).members
-        for member in members:
+        if new is None or new.published is None:
+            return
+        # Somebody else, another leader perhaps, has changed what is served; the members' statuses say it.
+        held, holds = before.incumbents if before else None, new.published.incumbents
+        for member in _moved(held, holds) if held else self.snapshot.view(server).members:
             self._enqueue(member)
 
     def _pod_changed(self, _key: Key, old: KeptPod | None, new: KeptPod | None) -> None:

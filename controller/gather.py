@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cluster.transport import Transport
     from controller.cache import Cache
     from controller.kept import KeptMember
+    from controller.signing.keys import Keys
     from crd.compiler.compilation import Compilation
     from crd.manifest import Object
     from crd.ref import Ref
@@ -33,6 +34,7 @@ async def server_state(
     compilation: Compilation | None,
     reported: Mapping[str, str | None],
     *,
+    keys: Keys,
     image: str,
     now: str,
 ) -> ServerState:
@@ -48,13 +50,16 @@ async def server_state(
         if found is not None:
             existing[kind.kind] = found
     published = cache.published(ref)
+    # One that is signed with a former key is signed again.
+    is_current = published and (published.root, published.stamp.generation) == (keys.argument, keys.generation)
     own = [backend.service for backend in server.fact.backends] if isinstance(server.fact, ServerFact) else []
     called = [service for service, _ in compilation.backends] if compilation else []
     return ServerState(
         server=server,
         snapshot=snapshot,
         compilation=compilation,
-        stored_digest=published.digest if published else None,
+        stored_digest=published.digest if published and is_current else None,
+        data_is_foreign=cache.data_is_foreign(ref),
         existing=existing,
         pods=tuple(
             Pod(pod.name, pod.ready, reported.get(pod.uid), not pod.ready or pod.uid in reported)
@@ -62,6 +67,7 @@ async def server_state(
         ),
         services=cache.services((network.API_SERVER, *own, *called)),
         image=image,
+        catalog_root=keys.argument,
         now=now,
     )
 

@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from controller.planning.state import catalog_name
 from controller.workloads import inputs, mounts
 from crd import extraction, manifest
 from crd.compiler import compilation, members
 from crd.facts import MemberFact, ServerFact
 from crd.models.tool import ToolSpec
-from crd.published import catalogs
+from crd.published import catalogs, signature
+from crd.published.signature import Refusal, Stamp
 from crd.ref import GROUP, Kind, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from crd.compiler.compilation import Incumbents
     from crd.compiler.members import CompiledMember
@@ -47,11 +51,14 @@ __all__ = [
     "keep_pod",
     "keep_server",
     "keep_service",
+    "owner_uid",
     "pack",
     "unpack",
 ]
 
 Manifest = dict[str, Any]
+
+_CATALOG_KEYS = (("data", catalogs.FILE), ("binaryData", catalogs.GZIP_FILE), ("data", signature.FILE))
 
 # A preset dictionary (RFC 1950): what nearly all statuses and workloads contain, so that small texts compress well.
 _WORDS = (
@@ -165,24 +172,36 @@ class KeptObject:
 
 @dataclass(frozen=True, slots=True)
 class PublishedCatalog:
-    """The data of a catalog's ConfigMap: a hash of it as it is stored, the catalog's digest, and who serves what.
+    """A catalog that this controller, or another of the same installation, has signed.
 
-    ``digest`` and ``incumbents`` are None if the catalog cannot be read.
+    ``stored`` is a hash of the data as it is stored. ``root`` is the public key under which it is signed, for the
+    MCPServer with this ``uid``.
     """
 
     stored: bytes
-    digest: str | None
-    incumbents: Incumbents | None
+    digest: str
+    incumbents: Incumbents
+    stamp: Stamp
+    root: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
 class KeptCatalog:
-    """The ConfigMap of a published catalog."""
+    """The ConfigMap of a catalog. ``published`` is what it holds, or None if that does not count; ``fault`` says why.
+
+    ``stored`` is a hash of its data. ``stamp`` is that of the signature, if it is valid, also where the catalog does
+    not count. ``is_managed`` says that its data were written by our field manager.
+    """
 
     server: Ref
     packed: bytes
     version: str
-    published: PublishedCatalog
+    stored: bytes
+    published: PublishedCatalog | None
+    stamp: Stamp | None
+    is_managed: bool
+    fault: str = ""
 
     def manifest(self) -> Manifest:
         """The manifest without data."""
@@ -257,33 +276,79 @@ def keep_object(raw: Manifest) -> KeptObject | None:
     return KeptObject(server, pack(_without_version({k: v for k, v in raw.items() if k != "status"})))
 
 
-def keep_catalog(raw: Manifest, known: Iterable[PublishedCatalog], prefix: str) -> KeptCatalog | None:
-    """The ConfigMap of a catalog; None for one that does not carry a server's label.
+def keep_catalog(
+    raw: Manifest, known: Iterable[PublishedCatalog], prefix: str, root: Ed25519PublicKey, newest: Stamp | None
+) -> KeptCatalog | None:
+    """The ConfigMap of a catalog; None for one that is not under the name of a server's catalog, or has no label.
 
-    ``known`` are catalogs that need not be decoded again. ``prefix`` is the server's present one.
+    It counts if an MCPServer controls it, our field manager wrote its data, and ``root`` vouches for the signature,
+    which is verified before anything is inflated. It must not be older than ``newest``, the newest that counted.
+    ``known`` are catalogs that need not be read again. ``prefix`` is the server's present one.
     """
-    server = _server_of(raw)
-    if server is None:
+    server, metadata = _server_of(raw), raw["metadata"]
+    if server is None or metadata["name"] != catalog_name(server.name):
         return None
     packed = pack(_without_version({k: v for k, v in raw.items() if k not in ("data", "binaryData")}))
-    version, stored = str(raw["metadata"].get("resourceVersion") or ""), hash_data(raw)
-    published = next((each for each in known if each.stored == stored), None) or _read(raw, stored, prefix)
-    return KeptCatalog(server, packed, version, published)
+    version, stored, is_managed = str(metadata.get("resourceVersion") or ""), hash_data(raw), _is_managed(raw)
+    uid = owner_uid(raw, Kind.SERVER.value)
+    found = next((each for each in known if each.stored == stored and each.uid == uid), None)
+    read: PublishedCatalog | tuple[Stamp | None, str] = found or _read(raw, stored, prefix, root, uid)
+    stamp, fault = (read.stamp, "") if isinstance(read, PublishedCatalog) else read
+    if not fault and not is_managed:
+        fault = "its data were written by another field manager"
+    if not fault and stamp and newest and (stamp.generation, stamp.version) < (newest.generation, newest.version):
+        fault = "it is older than a catalog that was published before"
+    counts = read if isinstance(read, PublishedCatalog) and not fault else None
+    return KeptCatalog(server, packed, version, stored, counts, stamp, is_managed, fault)
 
 
 def hash_data(raw: Mapping[str, Any]) -> bytes:
-    """A hash of what a ConfigMap holds under the keys of a catalog, as it is stored."""
-    texts = ((raw.get("data") or {}).get(catalogs.FILE), (raw.get("binaryData") or {}).get(catalogs.GZIP_FILE))
-    return b"".join(hashlib.blake2b((text or "").encode(), digest_size=16).digest() for text in texts)
+    """A hash of what a ConfigMap holds under the keys of a catalog and its signature, as it is stored."""
+    texts = ((raw.get(section) or {}).get(name) for section, name in _CATALOG_KEYS)
+    return b"".join(hashlib.blake2b(str(text or "").encode(), digest_size=16).digest() for text in texts)
 
 
-def _read(raw: Manifest, stored: bytes, prefix: str) -> PublishedCatalog:
+def owner_uid(raw: Mapping[str, Any], kind: str) -> str:
+    """The UID of the object of this kind that controls another one; empty if none does."""
+    owners = (raw.get("metadata") or {}).get("ownerReferences") or ()
+    return next(
+        (str(each.get("uid") or "") for each in owners if each.get("controller") and each.get("kind") == kind), ""
+    )
+
+
+def _is_managed(raw: Mapping[str, Any]) -> bool:
+    """Whether our field manager owns each of the catalog's keys that is there."""
+    entries = raw["metadata"].get("managedFields") or ()
+    ours = [each.get("fieldsV1") or {} for each in entries if each.get("manager") == inputs.MANAGER]
+    return all(
+        any(f"f:{name}" in (fields.get(f"f:{section}") or {}) for fields in ours)
+        for section, name in _CATALOG_KEYS
+        if name in (raw.get(section) or {})
+    )
+
+
+def _read(
+    raw: Manifest, stored: bytes, prefix: str, root: Ed25519PublicKey, uid: str
+) -> PublishedCatalog | tuple[Stamp | None, str]:
+    """The catalog, or why it does not count, with the stamp of its signature if that is valid."""
+    if not uid:
+        return None, "no MCPServer controls it"
+    data, binary = raw.get("data") or {}, raw.get("binaryData") or {}
     try:
-        binary = {key: base64.b64decode(value) for key, value in (raw.get("binaryData") or {}).items()}
-        payload = catalogs.unpack(raw.get("data") or {}, binary)
-        return PublishedCatalog(stored, catalogs.digest(payload), compilation.incumbents_of(payload, prefix))
-    except (binascii.Error, catalogs.InvalidCatalogError):
-        return PublishedCatalog(stored, None, None)
+        if catalogs.FILE in data:
+            name, content = catalogs.FILE, data[catalogs.FILE].encode()
+        else:
+            name, content = catalogs.GZIP_FILE, base64.b64decode(binary.get(catalogs.GZIP_FILE) or "")
+        envelope = data.get(signature.FILE)
+        verified = signature.verify(envelope, root=root, server_uid=uid, name=name, content=content)
+        if isinstance(verified, Refusal):
+            return None, verified.message
+        payload = catalogs.unpack({}, {name: content}) if name == catalogs.GZIP_FILE else content
+        incumbents = compilation.incumbents_of(payload, prefix)
+        key = signature.encode_public(root)
+        return PublishedCatalog(stored, catalogs.digest(payload), incumbents, verified, key, uid)
+    except (binascii.Error, catalogs.InvalidCatalogError) as error:
+        return None, str(error)
 
 
 def keep_pod(raw: Manifest) -> KeptPod | None:

@@ -23,6 +23,8 @@ from controller.installation.registration import ServiceTarget, UrlTarget
 from controller.metrics import Metrics
 from controller.pods import DirectPods, ProxiedPods
 from controller.reconciler import Reconciler
+from controller.signing.keyring import Keyring
+from crd.ref import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,6 +51,8 @@ class Settings:
     runtime_image: str | None = None
     lease: str = "mcp-operator-controller"
     ca_secret: str = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
+    keys_secret: str = "mcp-operator-catalog-keys"  # noqa: S105 -- a name, not a secret
+    working_key_days: float = 90
     webhook_service: str = "mcp-operator-webhook"
     webhook_url: str | None = None
     webhook_next_url: str | None = None
@@ -81,21 +85,45 @@ async def _work(
 ) -> None:
     queue: Workqueue[Ref] = Workqueue()
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
+    leading = False
+
+    def resign() -> None:
+        """After a change of the keys: every catalog gets a new signature and, with a new root, new pods."""
+        if leading:
+            for ref in cache.everything():
+                if ref.kind is Kind.SERVER:
+                    queue.add(ref, resync=True)
+
+    keyring = Keyring(
+        transport,
+        namespace=settings.namespace,
+        name=settings.keys_secret,
+        lifetime=timedelta(days=settings.working_key_days),
+        now=utc,
+        clock=clock,
+        changed=resign,
+    )
     cache = Cache(
-        transport, queue.add, clock=clock, count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc()
+        transport,
+        queue.add,
+        keys=lambda: keyring.keys,
+        clock=clock,
+        count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc(),
     )
 
     # That of the term in which this process leads.
     installer: Installer | None = None
 
     async def lead() -> None:
-        nonlocal installer
+        nonlocal installer, leading
+        await keyring.refresh()
         pods = DirectPods(session) if settings.pod_access == "direct" else ProxiedPods(transport)
         image = settings.runtime_image or await _own_image(transport, settings)
         reconciler = Reconciler(
-            transport, cache, queue, pods, metrics, image=image, identity=settings.identity, now=utc
+            transport, cache, queue, pods, metrics, keyring=keyring, image=image, identity=settings.identity, now=utc
         )
         metrics.leader.set(1)
+        leading = True
         try:
             async with asyncio.TaskGroup() as group:
                 installer = _installer(settings, transport, metrics, clock)
@@ -105,7 +133,7 @@ async def _work(
                 group.create_task(reconciler.run())
         finally:
             metrics.leader.set(0)
-            installer = None
+            leading, installer = False, None
 
     app = probes.application(
         metrics.registry,
@@ -113,8 +141,14 @@ async def _work(
         note=lambda: installer.trouble if installer else None,
     )
     health = await probes.serve(app, settings.host, settings.health_port)
-    tasks = [asyncio.create_task(each.run()) for each in cache.informers]
-    tasks.append(asyncio.create_task(_run_forever(settings, transport, lead)))
+
+    async def watch() -> None:
+        # What the informers see is judged by the keys.
+        await keyring.open()
+        upkeep = keyring.maintain(lead=lambda: leading)
+        await asyncio.gather(*(each.run() for each in cache.informers), upkeep)
+
+    tasks = [asyncio.create_task(watch()), asyncio.create_task(_run_forever(settings, transport, lead))]
     try:
         await stop.wait()
     finally:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import aiohttp
 
@@ -18,8 +19,11 @@ from controller.planning.plan import Apply, Publish, Remove, Scale, plan_removal
 from controller.pods import PodDigests
 from controller.status import member as member_status
 from controller.status import server as server_status
+from controller.workloads.inputs import MANAGER
 from crd.compiler import compilation as compiler
 from crd.compiler.compilation import Incumbents
+from crd.published import signature
+from crd.published.signature import Stamp
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
@@ -32,24 +36,37 @@ if TYPE_CHECKING:
     from controller.metrics import Metrics
     from controller.planning.plan import Action
     from controller.pods import PodReader
+    from controller.signing.keys import Keys
     from crd.compiler.compilation import Compilation, Steps
     from crd.facts import ServerFact
     from crd.manifest import Object
     from crd.snapshot import Snapshot
 
-__all__ = ["MANAGER", "SCALE_MANAGER", "STATUS_MANAGER", "Reconciler"]
+__all__ = ["SCALE_MANAGER", "STATUS_MANAGER", "Reconciler"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MANAGER = "mcp-operator"
 SCALE_MANAGER = "mcp-operator-scale"
 STATUS_MANAGER = "mcp-operator-status"
 WORKERS = 4
 # Answers about the content of a request: the same request will get them again.
 REFUSALS = (400, 403, 422)
 _NOBODY = Incumbents()
+
+
+class SigningKeys(Protocol):
+    """Where the keys come from that sign catalogs: a `controller.signing.keyring.Keyring`."""
+
+    @property
+    def keys(self) -> Keys:
+        """The present keys."""
+        ...
+
+    async def reach(self, generation: int) -> None:
+        """Have a working key of at least this generation."""
+        ...
 
 
 class Reconciler:
@@ -63,6 +80,7 @@ class Reconciler:
         pods: PodReader,
         metrics: Metrics,
         *,
+        keyring: SigningKeys,
         image: str,
         identity: str,
         now: Callable[[], datetime],
@@ -71,6 +89,7 @@ class Reconciler:
         self._cache = cache
         self._queue = queue
         self._metrics = metrics
+        self._keyring = keyring
         self._image = image
         self._identity = identity
         self._now = now
@@ -130,6 +149,7 @@ class Reconciler:
             snapshot,
             compilation,
             self._digests.reported(ref),
+            keys=self._keyring.keys,
             image=self._image,
             now=self._timestamp(),
         )
@@ -178,16 +198,27 @@ class Reconciler:
         return made
 
     async def _publish(self, action: Publish, digest: str, compilation: Compilation) -> None:
-        """Write the catalog, and note the members that are served otherwise than before."""
-        server, manifest = compilation.server, action.manifest
+        """Sign and write the catalog, and note the members that are served otherwise than before."""
+        server, uid = compilation.server, action.manifest["metadata"]["ownerReferences"][0]["uid"]
+        highest = self._cache.highest_stamp(server)
+        if highest and highest.generation > self._keyring.keys.generation:
+            await self._keyring.reach(highest.generation)
+        keys = self._keyring.keys
+        # The time, so that it also grows where nothing is stored, or where what is stored is not ours.
+        version = max(int(self._now().timestamp() * 1000), highest.version + 1 if highest else 1)
+        envelope = keys.sign(server_uid=uid, version=version, name=action.name, content=action.content)
+        data = {**action.manifest.get("data", {}), signature.FILE: envelope}
+        manifest = {**action.manifest, "data": data}
+        stamp = Stamp(keys.generation, version, hashlib.sha256(action.content).hexdigest())
+        published = PublishedCatalog(hash_data(manifest), digest, compilation.published(), stamp, keys.argument, uid)
         first = compilation.incumbents is _NOBODY
         # Kept until it is certain that the catalog is stored: the answer to a write may get lost.
         self._affected[server] |= set(compilation.members) if first else compilation.affected()
-        self._cache.expect(server, PublishedCatalog(hash_data(manifest), digest, compilation.published()))
+        self._cache.expect(server, published)
         token = self._cache.sequence()
         self._metrics.writes.labels("publish").inc()
         write = objects.replace if "resourceVersion" in manifest["metadata"] else objects.create
-        self._cache.offer_catalog(await write(self._transport, manifest), token)
+        self._cache.offer_catalog(await write(self._transport, manifest, manager=MANAGER), token)
 
     def _enqueue_affected(self, server: Ref) -> None:
         """The catalog that was written last is stored."""

@@ -63,10 +63,10 @@ class Informer(Generic[T]):
     """Objects of one resource type, perhaps of one namespace or selection.
 
     ``keep`` makes of a manifest what is kept, or None for nothing; it may change and retain the manifest, which has
-    ``apiVersion`` and ``kind`` and no managedFields. ``indexers`` file a kept item under any number of values, by the
-    name of the index. Of an ``optional`` type there are no objects for as long as the API server does not know it, or
-    does not show it to us. ``count`` is called with the plural name and a word for each round that ended other than
-    by the API server's closing a useful watch.
+    ``apiVersion`` and ``kind``, and managedFields only with ``managed_fields``. ``indexers`` file a kept item under any
+    number of values, by the name of the index. Of an ``optional`` type there are no objects for as long as the API
+    server does not know it, or does not show it to us. ``count`` is called with the plural name and a word for each
+    round that ended other than by the API server's closing a useful watch.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Informer(Generic[T]):
         field_selector: str | None = None,
         label_selector: str | None = None,
         optional: bool = False,
+        managed_fields: bool = False,
         indexers: Mapping[str, Callable[[T], Iterable[Hashable]]] | None = None,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
     ) -> None:
@@ -89,6 +90,7 @@ class Informer(Generic[T]):
         self._keep = keep
         self._clock = clock
         self._optional = optional
+        self._managed_fields = managed_fields
         self._count = count
         self._path = resource.path(namespace)
         selectors = {"fieldSelector": field_selector, "labelSelector": label_selector}
@@ -387,11 +389,12 @@ class Informer(Generic[T]):
         self._version = text
 
     def _prepared(self, manifest: Manifest) -> Manifest:
-        """Items of a core list carry no apiVersion and kind; managedFields, often half of an object, nobody reads."""
+        """Items of a core list carry no apiVersion and kind; managedFields are often half of an object."""
         manifest["apiVersion"] = self.resource.api_version
         manifest["kind"] = self.resource.kind
         metadata = manifest["metadata"]
-        metadata.pop("managedFields", None)
+        if not self._managed_fields:
+            metadata.pop("managedFields", None)
         labels = metadata.get("labels")
         if labels:
             # The same few labels stand on thousands of objects.

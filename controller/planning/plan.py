@@ -36,9 +36,14 @@ APPLIED = "mcp.example.com/applied"
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Write the catalog; with a resourceVersion it replaces only that state, without one it must not exist yet."""
+    """Sign and write the catalog; with a resourceVersion it replaces only that state, without one none may exist yet.
+
+    ``manifest`` holds the catalog under the key ``name``; ``content`` is its value in bytes.
+    """
 
     manifest: Mapping[str, Any]
+    name: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,9 @@ def _own(state: ServerState) -> list[Mapping[str, Any]]:
     ]
 
 
-def _publish(state: ServerState, compilation: Compilation, compressed: bytes | None, digest: str) -> Iterator[Publish]:
+def _publish(
+    state: ServerState, compilation: Compilation, compressed: bytes | None, digest: str
+) -> Iterator[Publish | Remove]:
     stored, server = state.existing.get("ConfigMap"), state.server
     metadata: dict[str, Any] = {
         "namespace": server.ref.namespace,
@@ -148,11 +155,17 @@ def _publish(state: ServerState, compilation: Compilation, compressed: bytes | N
     if stored is not None:
         if state.stored_digest == digest and covers(stored, manifest):
             return
-        metadata["resourceVersion"] = stored["metadata"]["resourceVersion"]
+        if state.data_is_foreign:
+            # A field that does not change keeps its manager, so that a replacement would not make it ours.
+            yield Remove(stored)
+        else:
+            metadata["resourceVersion"] = stored["metadata"]["resourceVersion"]
     if compressed is None:
-        yield Publish({**manifest, "data": {catalogs.FILE: compilation.text().decode()}})
+        text = compilation.text()
+        yield Publish({**manifest, "data": {catalogs.FILE: text.decode()}}, catalogs.FILE, text)
     else:
-        yield Publish({**manifest, "binaryData": {catalogs.GZIP_FILE: base64.b64encode(compressed).decode()}})
+        packed = {catalogs.GZIP_FILE: base64.b64encode(compressed).decode()}
+        yield Publish({**manifest, "binaryData": packed}, catalogs.GZIP_FILE, compressed)
 
 
 def _inputs(state: ServerState, spec: ServerSpec, compilation: Compilation) -> Inputs:
@@ -171,6 +184,7 @@ def _inputs(state: ServerState, spec: ServerSpec, compilation: Compilation) -> I
         state.server,
         spec,
         state.image,
+        state.catalog_root,
         tuple(sorted(needed)),
         tuple(sorted(backends, key=lambda backend: (backend[0], str(backend[1])))),
         state.services,

@@ -49,18 +49,22 @@ class ServerState:
     """An MCPServer, what it would serve, and the objects that exist under the names it uses.
 
     ``compilation`` is None if the spec cannot be read. ``existing`` has manifests by kind; that of the ConfigMap holds
-    no data, ``stored_digest`` is the digest of what it holds. ``services`` are the manifests of the Services that the
-    server calls, as far as they exist.
+    no data. ``stored_digest`` is the digest of the catalog in it, if that is signed with the present keys and nobody
+    else wrote it; ``data_is_foreign`` says that another field manager owns its data. ``services`` are the manifests of
+    the Services that the server calls, as far as they exist. ``catalog_root`` is the public key under which catalogs
+    are signed.
     """
 
     server: Object
     snapshot: Snapshot
     compilation: Compilation | None
     stored_digest: str | None
+    data_is_foreign: bool
     existing: Mapping[str, Mapping[str, Any]]
     pods: tuple[Pod, ...]
     services: Mapping[Ref, Mapping[str, Any]]
     image: str
+    catalog_root: str
     now: str
 
 

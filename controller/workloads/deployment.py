@@ -114,6 +114,8 @@ def _arguments(inputs: Inputs) -> list[str]:
         "--catalog-dir": "/etc/mcp/catalog",
         "--namespace": ref.namespace,
         "--config-map": catalog_name(ref.name),
+        "--catalog-root": inputs.catalog_root,
+        "--server-uid": inputs.server.metadata.get("uid", ""),
         "--port": PORT,
         "--health-port": HEALTH_PORT,
         "--drain-seconds": GRACE_SECONDS - DRAIN_MARGIN,

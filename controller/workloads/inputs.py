@@ -15,19 +15,22 @@ if TYPE_CHECKING:
     from crd.models.server import ServerSpec
     from crd.ref import Ref
 
-__all__ = ["MANAGED_BY", "SERVER_LABEL", "Inputs", "Manifest", "labels", "owned_object", "owner"]
+__all__ = ["MANAGED_BY", "MANAGER", "SERVER_LABEL", "Inputs", "Manifest", "labels", "owned_object", "owner"]
 
 Manifest = dict[str, Any]
 
+# The field manager of all that the controller writes beside statuses and numbers of pods.
+MANAGER = "mcp-operator"
 SERVER_LABEL = f"{GROUP}/server"
-MANAGED_BY = {"app.kubernetes.io/managed-by": "mcp-operator"}
+MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """One MCPServer and what the rest of the cluster adds to its workloads.
 
-    ``image`` is for a spec that names none. ``mounts`` are the Secrets and ConfigMaps that the pods read, sorted.
+    ``image`` is for a spec that names none. ``catalog_root`` is the public key under which catalogs are signed.
+    ``mounts`` are the Secrets and ConfigMaps that the pods read, sorted.
     ``backends`` are the Services and ports that the pods call, ``services`` the manifests of those of them, and of the
     API server's, that exist.
     """
@@ -35,6 +38,7 @@ class Inputs:
     server: Object
     spec: ServerSpec
     image: str
+    catalog_root: str
     mounts: tuple[Ref, ...] = ()
     backends: tuple[tuple[Ref, int | str], ...] = ()
     services: Mapping[Ref, Mapping[str, Any]] = field(default_factory=dict)

@@ -110,9 +110,8 @@ class Certificate:
 def certify(root: Ed25519PrivateKey, working: Ed25519PublicKey, generation: int) -> Certificate:
     """Certify a working key.
 
-    ``generation`` counts the working keys of an installation from 1; every new key takes a higher one. Pods refuse a
-    key of a lower generation than that of the catalog they serve. Raises ValueError for a number outside 1 to
-    `MAX_NUMBER`.
+    ``generation`` orders the working keys of an installation: every new key takes a higher one. Pods refuse a key of
+    a lower generation than that of the catalog they serve. Raises ValueError for a number outside 1 to `MAX_NUMBER`.
     """
     key = working.public_bytes_raw()
     return Certificate(generation, key, root.sign(_key_text(_checked(generation, "generation"), key)))

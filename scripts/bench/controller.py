@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from controller import program
 from controller.cache import Cache
 from controller.metrics import Metrics
 from controller.reconciler import Reconciler
+from controller.signing.keyring import Keyring
 from scripts.bench.process import Ticker, status
 
 if TYPE_CHECKING:
@@ -77,12 +78,17 @@ async def measure(directory: Path, port: int, edits: str | None) -> None:
     transport, queue, metrics, ticker = Counted(directory, port), Workqueue[Any](), Metrics(), Ticker()
     pods = Synced()
     before = status("VmRSS")
-    cache = pods.cache = Cache(transport, queue.add, clock=Clock(time.monotonic, asyncio.sleep, random.random))
+    clock = Clock(time.monotonic, asyncio.sleep, random.random)
 
     def now() -> datetime:
         return datetime.now(UTC)  # noqa: TID251 -- an entry point
 
-    reconciler = Reconciler(transport, cache, queue, pods, metrics, image="operator:1", identity="bench", now=now)
+    keyring = Keyring(transport, namespace="mcp-system", name="keys", lifetime=timedelta(days=90), now=now, clock=clock)
+    await keyring.open()
+    cache = pods.cache = Cache(transport, queue.add, keys=lambda: keyring.keys, clock=clock)
+    reconciler = Reconciler(
+        transport, cache, queue, pods, metrics, keyring=keyring, image="operator:1", identity="bench", now=now
+    )
     begun, cpu = time.monotonic(), time.process_time()
     tasks = [asyncio.create_task(each.run()) for each in cache.informers]
     tasks.append(asyncio.create_task(ticker.run()))

@@ -51,7 +51,8 @@ class FakeApi:
         else:
             metadata.setdefault("generation", 1)
             metadata.setdefault("uid", f"uid-{manifest['kind']}-{key[0]}-{key[1]}-{self.version}")
-        return self._store(collection, {**manifest, "metadata": metadata}, "MODIFIED" if known else "ADDED")
+        written = {**manifest, "metadata": metadata}
+        return self._store(collection, _managed(known, written, "kubectl"), "MODIFIED" if known else "ADDED")
 
     def remove(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object."""
@@ -94,7 +95,7 @@ class FakeApi:
             if self._get(collection, key):
                 raise ApiError(409, "AlreadyExists", f"{plural} {key[1]} exists")
             made = {**body, "metadata": {**body["metadata"], "uid": f"uid-{self.version}"}}
-            return self._store(collection, made, "ADDED")
+            return self._store(collection, _managed(None, made, (query or {}).get("fieldManager", "python")), "ADDED")
         if method == "PATCH":
             if subresource == "status":
                 if known is None:
@@ -109,7 +110,8 @@ class FakeApi:
             if body["metadata"].get("resourceVersion") not in (None, metadata["resourceVersion"]):
                 raise ApiError(409, "Conflict", "the object has been modified")
             replaced = {**body, "metadata": {**body["metadata"], "uid": metadata["uid"]}}
-            return self._store(collection, replaced, "MODIFIED")
+            manager = (query or {}).get("fieldManager", "python")
+            return self._store(collection, _managed(known, replaced, manager), "MODIFIED")
         uid = (body.get("preconditions") or {}).get("uid")
         if uid not in (None, metadata["uid"]):
             raise ApiError(409, "Conflict", "the uid in the precondition is another one")
@@ -211,3 +213,24 @@ def _merged(base: Any, patch: Any) -> Any:
     if not isinstance(base, dict) or not isinstance(patch, dict):
         return patch
     return {**base, **{key: _merged(base.get(key), value) for key, value in patch.items()}}
+
+
+def _managed(known: Manifest | None, manifest: Manifest, manager: str) -> Manifest:
+    """With managedFields for ``data`` and ``binaryData``: a value that changes becomes the manager's."""
+    entries = {e["manager"]: e["fieldsV1"] for e in (known or {}).get("metadata", {}).get("managedFields") or ()}
+    owners = {
+        (section, name): owner
+        for owner, fields in entries.items()
+        for section, names in fields.items()
+        for name in names
+    }
+    fresh: dict[str, Manifest] = {}
+    for section in ("data", "binaryData"):
+        for name, value in (manifest.get(section) or {}).items():
+            before = ((known or {}).get(section) or {}).get(name)
+            owner = owners.get((f"f:{section}", f"f:{name}"), manager) if before == value else manager
+            fresh.setdefault(owner, {}).setdefault(f"f:{section}", {})[f"f:{name}"] = {}
+    if not fresh:
+        return manifest
+    fields = [{"manager": owner, "operation": "Update", "fieldsV1": found} for owner, found in fresh.items()]
+    return {**manifest, "metadata": {**manifest["metadata"], "managedFields": fields}}

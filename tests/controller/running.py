@@ -13,11 +13,13 @@ from controller.cache import Cache
 from controller.kept import KeptPod
 from controller.metrics import Metrics
 from controller.reconciler import Reconciler
+from controller.signing.keyring import Keyring
 from crd.ref import Ref
 from tests.cluster.conftest import simulated
 from tests.controller.fake_api import FakeApi
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+LIFETIME = timedelta(hours=1)
 
 
 class Pods:
@@ -42,12 +44,25 @@ class Controller:
         self.api = api
         self.pods = pods or Pods()
         self.queue: Workqueue[Ref] = Workqueue()
-        self.cache = Cache(api, self.queue.add, clock=Clock(self.loop.time, asyncio.sleep, lambda: 0.5))
+        clock = Clock(self.loop.time, asyncio.sleep, lambda: 0.5)
+        self.keyring = Keyring(
+            api, namespace="mcp-system", name="keys", lifetime=LIFETIME, now=self.now, clock=clock, changed=self.resign
+        )
+        self.cache = Cache(api, self.queue.add, keys=lambda: self.keyring.keys, clock=clock)
         self.metrics = Metrics()
         self.term: asyncio.Task[None] | None = None
         self._watches: list[asyncio.Task[None]] = []
 
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.loop.time())
+
+    def resign(self) -> None:
+        for ref in self.cache.everything():
+            self.queue.add(ref, resync=True)
+
     async def __aenter__(self) -> Self:
+        await self.keyring.open()
+        self.api.writes.clear()
         self._watches = [asyncio.create_task(informer.run()) for informer in self.cache.informers]
         for informer in self.cache.informers:
             await informer.synced.wait()
@@ -62,7 +77,7 @@ class Controller:
     def lead(self) -> Reconciler:
         reconciler = Reconciler(
             self.api, self.cache, self.queue, self.pods, self.metrics,
-            image="operator:1", identity="me", now=lambda: START + timedelta(seconds=self.loop.time()),
+            keyring=self.keyring, image="operator:1", identity="me", now=self.now,
         )  # fmt: skip
         self.term = asyncio.create_task(reconciler.run())
         return reconciler

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+from datetime import UTC, datetime
 from typing import Any
 
 from controller import kept
 from controller.planning import plan
 from controller.planning.state import Pod, ServerState
+from controller.signing import keys
 from controller.workloads import children
 from controller.workloads.inputs import Inputs
 from crd import extraction, manifest
 from crd.compiler import compilation as compiler
 from crd.models.server import ServerSpec
-from crd.published import catalogs
+from crd.published import catalogs, signature
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 
+KEYS = keys.generate(datetime(2026, 1, 1, tzinfo=UTC))
+ROOT = KEYS.argument
 NOW = "2026-01-01T00:00:00Z"
 LATER = "2026-01-02T00:00:00Z"
 
@@ -84,6 +88,7 @@ def state(
     services: tuple[dict[str, Any], ...] = (service("orders"),),
     others: tuple[manifest.Object, ...] = (),
     incumbents: catalogs.Catalog | None = None,
+    foreign_data: bool = False,
 ) -> ServerState:
     facts = [found.fact for found in (item, *members, *others) if found.fact]
     known = {fact.ref: raw for raw in services for fact in [extraction.service_fact(raw)]}
@@ -93,10 +98,10 @@ def state(
     stored = dict(existing or {})
     digest = None
     if "ConfigMap" in stored:
-        found = kept.keep_catalog(stored["ConfigMap"], (), "")
-        digest = found.published.digest if found else None
+        found = kept.keep_catalog(stored["ConfigMap"], (), "", KEYS.public, None)
+        digest = found.published.digest if found and found.published else None
         stored["ConfigMap"] = {k: v for k, v in stored["ConfigMap"].items() if k not in ("data", "binaryData")}
-    return ServerState(item, snapshot, compilation, digest, stored, pods, known, "operator:1", NOW)
+    return ServerState(item, snapshot, compilation, digest, foreign_data, stored, pods, known, "operator:1", ROOT, NOW)
 
 
 def planned(given: ServerState) -> plan.Plan:
@@ -114,17 +119,31 @@ def carried_out(made: plan.Plan, before: dict[str, Any] | None = None) -> dict[s
             stored[kind]["spec"]["replicas"] = action.manifest["spec"]["replicas"]
         else:
             replicas = {"replicas": stored[kind]["spec"]["replicas"]} if kind == "Deployment" and kind in stored else {}
-            metadata = {**action.manifest["metadata"], "resourceVersion": "1", "uid": "x"}
-            stored[kind] = copy.deepcopy({**action.manifest, "metadata": metadata, "status": {}})
+            manifest = signed(action) if isinstance(action, plan.Publish) else action.manifest
+            metadata = {**manifest["metadata"], "resourceVersion": "1", "uid": "x"}
+            stored[kind] = copy.deepcopy({**manifest, "metadata": metadata, "status": {}})
             if "spec" in stored[kind]:
                 stored[kind]["spec"] = {**replicas, **stored[kind]["spec"]}
     return stored
 
 
+def signed(action: plan.Publish, version: int = 1) -> dict[str, Any]:
+    """The ConfigMap of a catalog as the controller writes it."""
+    manifest = dict(action.manifest)
+    uid = manifest["metadata"]["ownerReferences"][0]["uid"]
+    envelope = KEYS.sign(server_uid=uid, version=version, name=action.name, content=action.content)
+    manifest["data"] = {**manifest.get("data", {}), signature.FILE: envelope}
+    fields = {
+        f"f:{section}": {f"f:{key}": {} for key in manifest.get(section, ())} for section in ("data", "binaryData")
+    }
+    entry = {"manager": "mcp-operator", "operation": "Update", "fieldsV1": fields}
+    return {**manifest, "metadata": {**manifest["metadata"], "managedFields": [entry]}}
+
+
 def built(item: manifest.Object, **more: Any) -> dict[str, dict[str, Any]]:
     """The workloads of a server, by kind."""
     assert isinstance(item.spec, ServerSpec), item.problems
-    made = Inputs(item, item.spec, "operator:1", **more)
+    made = Inputs(item, item.spec, "operator:1", ROOT, **more)
     return {found["kind"]: found for found in children.manifests(made, children.desired(item.spec))}
 
 

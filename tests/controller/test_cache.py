@@ -15,9 +15,10 @@ from controller.kept import KeptMember, PublishedCatalog, hash_data
 from crd.compiler.compilation import Incumbents
 from crd.finding import Reason
 from crd.published import catalogs
+from crd.published.signature import Stamp
 from crd.ref import Kind, Ref
 from tests.controller.fake_api import FakeApi
-from tests.controller.states import carried_out, grant, planned, raw, secret, server, service, state, tool
+from tests.controller.states import KEYS, carried_out, grant, planned, raw, secret, server, service, state, tool
 
 MAIN = Ref(Kind.SERVER, "shop", "main")
 KEY = {"headersFrom": [{"name": "X-Key", "secretKeyRef": {"name": "key", "key": "k"}}]}
@@ -30,7 +31,8 @@ class Seen:
         self.keys: list[Ref] = []
         self.version = 1
         self.specs: dict[Any, Any] = {}
-        self.cache = Cache(FakeApi(), self.keys.append, clock=Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5))
+        clock = Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5)
+        self.cache = Cache(FakeApi(), self.keys.append, keys=lambda: KEYS, clock=clock)
         for item in items:
             self.put(item if isinstance(item, dict) else dict(item.raw))
         self.keys.clear()
@@ -264,7 +266,9 @@ def test_a_published_catalog_concerns_the_server_and_all_its_members() -> None:
 def test_a_catalog_of_our_own_concerns_nobody_and_is_not_decoded() -> None:
     seen = Seen(server(), tool("a"))
     ours = owned("ConfigMap", tool("a"))
-    known = PublishedCatalog(hash_data(ours), "sha256:x", Incumbents())
+    uid = ours["metadata"]["ownerReferences"][0]["uid"]
+    stamp = Stamp(KEYS.generation, 1, "x")
+    known = PublishedCatalog(hash_data(ours), "sha256:x", Incumbents(), stamp, KEYS.argument, uid)
     seen.cache.expect(MAIN, known)
 
     assert seen.put(ours) == set()

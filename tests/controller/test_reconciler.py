@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from cluster import objects
 from cluster.transport import ApiError
-from crd.published import catalogs
+from crd.published import catalogs, signature
 from tests.controller.fake_api import FakeApi
 from tests.controller.running import Controller, Pods, run
 from tests.controller.states import prompt, raw, server, service, tool
@@ -342,7 +343,11 @@ def test_a_catalog_that_another_leader_published_meanwhile_has_the_incumbents() 
             stored = api.get("ConfigMap", "main-catalog")
             assert stored is not None
             text = stored["data"][catalogs.FILE].replace('"source":"shop/a"', '"source":"shop/z"')
-            api.put({**stored, "data": {catalogs.FILE: text}})
+            envelope = controller.keyring.keys.sign(
+                server_uid="uid-main", version=2**50, name=catalogs.FILE, content=text.encode()
+            )
+            data = {catalogs.FILE: text, signature.FILE: envelope}
+            await objects.replace(api, {**stored, "data": data}, manager="mcp-operator")
             api.put(dict(tool("z", name="n").raw))
             await asyncio.sleep(1)
             controller.lead()

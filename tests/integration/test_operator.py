@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crd.published import catalogs, signature
 from scripts.localcluster import installation
 from tests.integration import programs
 from tests.integration.programs import Operator
@@ -265,3 +266,49 @@ def test_a_second_controller_waits_and_a_new_one_changes_nothing(operator: Opera
     time.sleep(1)
     assert versions() == before
     second.stop()
+
+
+def catalog_stamp(cluster: Cluster) -> signature.Stamp | signature.Refusal:
+    """What a pod of the server ``main`` finds when it verifies the stored catalog by its own arguments."""
+    words = get(cluster, "deployment", "main-mcp")["spec"]["template"]["spec"]["containers"][0]["args"][1:]
+    arguments = dict(zip(words[::2], words[1::2], strict=True))
+    data = get(cluster, "configmap", "main-catalog")["data"]
+    return signature.verify(
+        data.get(signature.FILE),
+        root=signature.decode_root(arguments["--catalog-root"]),
+        server_uid=arguments["--server-uid"],
+        name=catalogs.FILE,
+        content=data[catalogs.FILE].encode(),
+    )
+
+
+@pytest.mark.parametrize("manager", ["somebody", "mcp-operator"])
+def test_a_rewritten_catalog_is_signed_again_with_a_higher_version(cluster: Cluster, manager: str) -> None:
+    installation.until("the catalog is signed", lambda: isinstance(catalog_stamp(cluster), signature.Stamp), 30)
+    before, stored = catalog_stamp(cluster), get(cluster, "configmap", "main-catalog")
+    assert isinstance(before, signature.Stamp)
+    holders = json.loads(stored["data"][catalogs.FILE])["tools"]
+    rewritten = stored["data"][catalogs.FILE].replace(holders[0]["source"], "shop/somebody-else")
+    patch = json.dumps({"data": {catalogs.FILE: rewritten}})
+
+    cluster.run(
+        "-n", "shop", "patch", "configmap", "main-catalog", "--type=merge", "-p", patch, f"--field-manager={manager}"
+    )
+
+    def repaired() -> bool:
+        found = catalog_stamp(cluster)
+        return isinstance(found, signature.Stamp) and found > before
+
+    installation.until("the catalog is repaired", repaired, 30)
+    tools = json.loads(get(cluster, "configmap", "main-catalog")["data"][catalogs.FILE])["tools"]
+    assert [each["source"] for each in tools] == [each["source"] for each in holders]
+    fields = get(cluster, "configmap", "main-catalog", "--show-managed-fields")["metadata"]["managedFields"]
+    owners = {each["manager"] for each in fields if "f:data" in each["fieldsV1"]}
+    assert "somebody" not in owners
+    # Nothing of it lasts: the next look finds everything in order.
+    version = get(cluster, "configmap", "main-catalog")["metadata"]["resourceVersion"]
+    cluster.run("-n", "shop", "annotate", "mcpserver", "main", f"looked-at-by={manager}", "--overwrite")
+    installation.until(
+        "the server is in order", lambda: condition(cluster, "mcpserver", "main", "Accepted")["status"] == "True", 30
+    )
+    assert get(cluster, "configmap", "main-catalog")["metadata"]["resourceVersion"] == version

@@ -11,7 +11,7 @@ import pytest
 from cli import __main__ as cli_program
 from controller.workloads import inputs, scaling, traffic
 from crd.ref import Kind, Ref
-from tests.controller.states import built, pod_of, secret, server
+from tests.controller.states import ROOT, built, pod_of, secret, server
 
 OWN = inputs.labels("main")
 
@@ -178,6 +178,7 @@ def test_pull_secrets_are_named() -> None:
 def test_without_redis_the_pods_are_told_nothing_of_it() -> None:
     assert words() == [
         "serve", "--catalog-dir", "/etc/mcp/catalog", "--namespace", "shop", "--config-map", "main-catalog",
+        "--catalog-root", ROOT, "--server-uid", "uid-main",
         "--port", "8080", "--health-port", "9090", "--drain-seconds", "27",
     ]  # fmt: skip
 
@@ -208,7 +209,7 @@ def test_without_redis_the_pods_are_told_nothing_of_it() -> None:
     ],
 )  # fmt: skip
 def test_where_redis_is_stands_in_the_arguments(redis: dict[str, Any], expected: list[str]) -> None:
-    assert words(redis={"serviceName": "redis", **redis})[13:] == expected
+    assert words(redis={"serviceName": "redis", **redis})[17:] == expected
 
 
 def test_the_program_in_the_pods_reads_every_argument_by_its_exact_name() -> None:
@@ -407,4 +408,4 @@ def test_what_is_not_wished_cannot_be_built(build: Any) -> None:
     item = server()
 
     with pytest.raises(ValueError, match="MCPServer shop/main has no "):
-        build(inputs.Inputs(item, item.spec, "i"))  # type: ignore[arg-type]
+        build(inputs.Inputs(item, item.spec, "i", "root"))  # type: ignore[arg-type]
