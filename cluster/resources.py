@@ -26,6 +26,7 @@ __all__ = [
     "PODS",
     "PROMPTS",
     "REFERENCE_GRANTS",
+    "REPLICA_SETS",
     "RESOURCES",
     "ROLES",
     "ROLE_BINDINGS",
@@ -78,6 +79,7 @@ SERVICES = ResourceType("", "v1", "services", "Service")
 SERVICE_ACCOUNTS = ResourceType("", "v1", "serviceaccounts", "ServiceAccount")
 AUTOSCALERS = ResourceType("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 DEPLOYMENTS = ResourceType("apps", "v1", "deployments", "Deployment")
+REPLICA_SETS = ResourceType("apps", "v1", "replicasets", "ReplicaSet")
 DISRUPTION_BUDGETS = ResourceType("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 EVENTS = ResourceType("events.k8s.io", "v1", "events", "Event")
 INGRESSES = ResourceType("networking.k8s.io", "v1", "ingresses", "Ingress")
@@ -114,6 +116,7 @@ _BY_NAME = {
         SERVICE_ACCOUNTS,
         AUTOSCALERS,
         DEPLOYMENTS,
+        REPLICA_SETS,
         DISRUPTION_BUDGETS,
         EVENTS,
         INGRESSES,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         KeptMember,
         KeptObject,
         KeptPod,
+        KeptReplicaSet,
         KeptServer,
         KeptService,
         Manifest,
@@ -123,6 +124,12 @@ class Cache:
         self._pods: Informer[KeptPod] = informer(
             resources.PODS, kept.keep_pod, label_selector=_MANAGED, indexers={"server": lambda pod: (pod.server,)}
         )
+        self._replica_sets: Informer[KeptReplicaSet] = informer(
+            resources.REPLICA_SETS,
+            kept.keep_replica_set,
+            label_selector=_MANAGED,
+            indexers={"server": lambda replica_set: (replica_set.server,)},
+        )
         self._servers.on_change(self._server_changed)
         for each in self._by_kind.values():
             each.on_change(self._member_changed)
@@ -132,12 +139,14 @@ class Cache:
             workload.on_change(self._workload_changed)
         self._catalogs.on_change(self._catalog_changed)
         self._pods.on_change(self._pod_changed)
+        self._replica_sets.on_change(self._replica_set_changed)
         self.informers: tuple[Informer[Any], ...] = (
             self._servers,
             *self._by_kind.values(),
             self._services,
             grants,
             *self._workloads.values(),
+            self._replica_sets,
             self._catalogs,
             self._pods,
         )
@@ -228,8 +237,12 @@ class Cache:
         return {ref: service.manifest() for ref, service in found.items() if service is not None}
 
     def pods(self, server: Ref) -> list[KeptPod]:
-        """The pods of a server without a deletionTimestamp."""
-        return [pod for pod in self._pods.by("server", server) if not pod.going]
+        """The pods of a server's Deployment without a deletionTimestamp. Others that carry its label are not ours."""
+        deployment, present = self._workloads["Deployment"].get(*_workload_key(server)), self.server(server)
+        if deployment is None or present is None or deployment.owner != present.uid:
+            return []
+        replica_sets = {each.uid for each in self._replica_sets.by("server", server) if each.owner == deployment.uid}
+        return [pod for pod in self._pods.by("server", server) if pod.owner in replica_sets and not pod.going]
 
     def _keep_member(self, raw: Manifest) -> KeptMember:
         metadata = raw["metadata"]
@@ -341,6 +354,17 @@ class Cache:
         self._enqueue(server)
         if old and new and (old.mounted, old.going) == (new.mounted, new.going):
             return
+        self._enqueue_mounting(server)
+
+    def _replica_set_changed(self, _key: Key, old: KeptReplicaSet | None, new: KeptReplicaSet | None) -> None:
+        """Which pods are the server's may depend on it."""
+        if old != new:
+            server = _one_of(old, new).server
+            self._enqueue(server)
+            self._enqueue_mounting(server)
+
+    def _enqueue_mounting(self, server: Ref) -> None:
+        """The members whose statuses depend on what the pods of a server mount."""
         for informer in self._by_kind.values():
             for member in informer.by("mounts in namespace", server.namespace):
                 if server in self._servers_of(member.ref):
@@ -360,6 +384,10 @@ class Cache:
 def name_of(server: Ref, kind: ResourceType) -> str:
     """The name that a server uses for its object of this kind."""
     return catalog_name(server.name) if kind is resources.CONFIG_MAPS else workload_name(server.name)
+
+
+def _workload_key(server: Ref) -> Key:
+    return server.namespace, workload_name(server.name)
 
 
 def _keep_grant(raw: Manifest) -> GrantFact | None:

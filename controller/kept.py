@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from controller.planning.state import catalog_name
+from controller.planning.state import catalog_name, workload_name
 from controller.workloads import inputs, mounts
 from crd import extraction, manifest
 from crd.compiler import compilation, members
@@ -40,6 +40,7 @@ __all__ = [
     "KeptMember",
     "KeptObject",
     "KeptPod",
+    "KeptReplicaSet",
     "KeptServer",
     "KeptService",
     "PublishedCatalog",
@@ -49,6 +50,7 @@ __all__ = [
     "keep_member",
     "keep_object",
     "keep_pod",
+    "keep_replica_set",
     "keep_server",
     "keep_service",
     "owner_uid",
@@ -159,9 +161,14 @@ class KeptService:
 
 @dataclass(frozen=True, slots=True)
 class KeptObject:
-    """An object that carries the label of a server. Equal ones say the same but for status and version."""
+    """An object that carries the label of a server. Equal ones say the same but for status and version.
+
+    ``owner`` is the UID of the MCPServer that controls it.
+    """
 
     server: Ref
+    uid: str
+    owner: str
     packed: bytes
 
     def manifest(self) -> Manifest:
@@ -212,7 +219,10 @@ class KeptCatalog:
 
 @dataclass(frozen=True, slots=True)
 class KeptPod:
-    """A pod of a server. ``mounted`` are the Secrets and ConfigMaps that it mounts for members."""
+    """A pod with the label of a server. ``mounted`` are the Secrets and ConfigMaps that it mounts for members.
+
+    ``owner`` is the UID of the ReplicaSet that controls it. ``on_host`` says that it is on the network of its node.
+    """
 
     server: Ref
     name: str
@@ -221,6 +231,17 @@ class KeptPod:
     going: bool
     address: str
     mounted: frozenset[Ref]
+    owner: str
+    on_host: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReplicaSet:
+    """A ReplicaSet with the label of a server. ``owner`` is the UID of the Deployment that controls it."""
+
+    server: Ref
+    uid: str
+    owner: str
 
 
 def keep_member(raw: Manifest, known: KeptMember | None) -> KeptMember:
@@ -269,11 +290,12 @@ def keep_service(raw: Manifest) -> KeptService:
 
 
 def keep_object(raw: Manifest) -> KeptObject | None:
-    """A workload of a server; None for an object that does not carry a server's label."""
-    server = _server_of(raw)
-    if server is None:
+    """A workload of a server; None for an object without a server's label, or not under the name that it would have."""
+    server, metadata = _server_of(raw), raw["metadata"]
+    if server is None or metadata["name"] != workload_name(server.name):
         return None
-    return KeptObject(server, pack(_without_version({k: v for k, v in raw.items() if k != "status"})))
+    uid, owner = metadata.get("uid") or "", owner_uid(raw, Kind.SERVER.value)
+    return KeptObject(server, uid, owner, pack(_without_version({k: v for k, v in raw.items() if k != "status"})))
 
 
 def keep_catalog(
@@ -357,16 +379,26 @@ def keep_pod(raw: Manifest) -> KeptPod | None:
     if server is None:
         return None
     metadata, status = raw["metadata"], raw.get("status") or {}
-    conditions = status.get("conditions") or ()
+    conditions, spec, address = status.get("conditions") or (), raw.get("spec") or {}, status.get("podIP") or ""
     return KeptPod(
         server,
         metadata["name"],
         metadata.get("uid") or "",
         any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
         "deletionTimestamp" in metadata,
-        status.get("podIP") or "",
-        mounts.mounted(server.namespace, raw.get("spec") or {}),
+        address,
+        mounts.mounted(server.namespace, spec),
+        owner_uid(raw, "ReplicaSet"),
+        bool(spec.get("hostNetwork")) or (address != "" and address == status.get("hostIP")),
     )
+
+
+def keep_replica_set(raw: Manifest) -> KeptReplicaSet | None:
+    """A ReplicaSet; None for one that does not carry a server's label."""
+    server = _server_of(raw)
+    if server is None:
+        return None
+    return KeptReplicaSet(server, raw["metadata"].get("uid") or "", owner_uid(raw, "Deployment"))
 
 
 def _server_of(raw: Mapping[str, Any]) -> Ref | None:

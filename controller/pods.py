@@ -27,6 +27,8 @@ __all__ = ["DirectPods", "PodDigests", "PodReader", "ProxiedPods", "digest_of"]
 
 # Seconds within which one pod answers.
 POD_TIMEOUT = 1.0
+# Bytes of an answer; a digest has less than a hundred.
+ANSWER_LIMIT = 4096
 # Seconds between two rounds: while pods catch up nothing in the API changes, so they are asked again, less and less
 # often.
 FIRST_WAIT, MAX_WAIT, GROWTH = 0.3, 10.0, 1.3
@@ -99,11 +101,15 @@ class PodDigests:
         expected, reported = self._expected.get(server), self._reported.get(server, {})
         return [pod for pod in self._pods(server) if pod.ready and reported.get(pod.uid) != expected]
 
+    async def _ask(self, pod: KeptPod) -> str | None:
+        # On the network of its node, the address is that of everything there.
+        return None if pod.on_host else await self._reader.digest(pod)
+
     async def _poll(self, server: Ref) -> None:
         waker, wait = self._wakers[server], FIRST_WAIT
         try:
             while late := self._late(server):
-                answers = await asyncio.gather(*(self._reader.digest(pod) for pod in late))
+                answers = await asyncio.gather(*(self._ask(pod) for pod in late))
                 reported = self._reported.setdefault(server, {})
                 news = {pod.uid: answer for pod, answer in zip(late, answers, strict=True)}
                 if any(uid not in reported or reported[uid] != answer for uid, answer in news.items()):
@@ -120,7 +126,10 @@ class PodDigests:
 
 
 class DirectPods:
-    """Asks the pods themselves: for a controller that runs in the cluster."""
+    """Asks the pods themselves: for a controller that runs in the cluster.
+
+    Follows no redirect, inflates nothing, and reads at most `ANSWER_LIMIT` bytes.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, port: int = HEALTH_PORT) -> None:
         self._session = session
@@ -129,11 +138,24 @@ class DirectPods:
     async def digest(self, pod: KeptPod) -> str | None:
         """See `PodReader.digest`."""
         host = f"[{pod.address}]" if ":" in pod.address else pod.address
-        timeout = aiohttp.ClientTimeout(total=POD_TIMEOUT)
         try:
-            async with self._session.get(f"http://{host}:{self._port}/statusz", timeout=timeout) as response:
-                return digest_of(await response.read())
-        except (TimeoutError, OSError, aiohttp.ClientError):
+            async with self._session.get(
+                f"http://{host}:{self._port}/statusz",
+                timeout=aiohttp.ClientTimeout(total=POD_TIMEOUT),
+                headers={"Accept-Encoding": "identity"},
+                allow_redirects=False,
+                auto_decompress=False,
+                read_bufsize=ANSWER_LIMIT,
+            ) as response:
+                if response.status != 200:
+                    return None
+                answer = bytearray()
+                async for chunk in response.content.iter_any():
+                    answer += chunk
+                    if len(answer) > ANSWER_LIMIT:
+                        return None
+                return digest_of(bytes(answer))
+        except (TimeoutError, OSError, ValueError, aiohttp.ClientError):
             return None
 
 

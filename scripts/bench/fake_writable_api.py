@@ -26,14 +26,26 @@ from tests.controller.fake_api import FakeApi
 
 def pod(team: int) -> dict[str, Any]:
     """The pod of a server, ready."""
-    labels = {"mcp.example.com/server": "main", "app.kubernetes.io/managed-by": "mcp-operator"}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": fake_api.metadata("Pod", team, "main-mcp-1", f"team-{team}", {"f:spec": {}}, labels=labels),
+        "metadata": _owned("Pod", team, "main-mcp-1-1", "ReplicaSet", replica_set(team)["metadata"]["uid"]),
         "spec": {"volumes": [{"name": "catalog", "configMap": {"name": "main-catalog"}}]},
         "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
     }
+
+
+def replica_set(team: int) -> dict[str, Any]:
+    """The ReplicaSet of a server, without what the controller does not read."""
+    metadata = _owned("ReplicaSet", team, "main-mcp-1", "Deployment", "uid-Deployment-main-mcp")
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {**metadata, "uid": f"uid-set-{team}"}}
+
+
+def _owned(kind: str, team: int, name: str, owner: str, uid: str) -> dict[str, Any]:
+    labels = {"mcp.example.com/server": "main", "app.kubernetes.io/managed-by": "mcp-operator"}
+    made = fake_api.metadata(kind, team, name, f"team-{team}", {"f:spec": {}}, labels=labels)
+    references = [{"apiVersion": "apps/v1", "kind": owner, "name": name, "uid": uid, "controller": True}]
+    return {**made, "ownerReferences": references}
 
 
 def fill(api: FakeApi, tools: int, per_server: int, further_servers: int) -> None:
@@ -48,6 +60,7 @@ def fill(api: FakeApi, tools: int, per_server: int, further_servers: int) -> Non
     for team in range(teams + further_servers):
         api.put(fake_api.server(team))
         api.put({"apiVersion": "v1", "kind": "Service", **fake_api.service(team)})
+        api.put(replica_set(team))
         api.put(pod(team))
     api.forget_history()
 

@@ -101,7 +101,7 @@ class FakeApi:
                 if known is None:
                     raise ApiError(404, "NotFound", f"{plural} {name} not found")
                 return self._store(collection, {**known, "status": body["status"]}, "MODIFIED")
-            base = known or {"metadata": {"uid": f"uid-{self.version}"}}
+            base = known or {"metadata": {"uid": f"uid-{body['kind']}-{name}"}}
             return self._store(collection, _merged(base, body), "MODIFIED" if known else "ADDED")
         if known is None:
             raise ApiError(404, "NotFound", f"{plural} {name} not found")

@@ -68,6 +68,28 @@ def service(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
     }
 
 
+def controlled_by(kind: str, uid: str) -> list[dict[str, Any]]:
+    return [{"apiVersion": "apps/v1", "kind": kind, "name": "any", "uid": uid, "controller": True}]
+
+
+def replica_set(server: str = "main", *, deployment: str = "", uid: str = "") -> dict[str, Any]:
+    """The ReplicaSet of a server, as its Deployment makes it; see `FakeApi` for UIDs."""
+    labels = {"mcp.example.com/server": server, "app.kubernetes.io/managed-by": "mcp-operator"}
+    owner = deployment or f"uid-Deployment-{server}-mcp"
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {
+            "namespace": "shop",
+            "name": uid or f"{server}-mcp-1",
+            "uid": uid or f"uid-ReplicaSet-{server}",
+            "labels": labels,
+            "resourceVersion": "1",
+            "ownerReferences": controlled_by("Deployment", owner),
+        },
+    }
+
+
 def grant(namespace: str, kind: str = "MCPTool", source: str = "shop") -> dict[str, Any]:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1beta1",

@@ -11,14 +11,27 @@ import pytest
 from cluster.clock import Clock
 from controller import gather
 from controller.cache import Cache
-from controller.kept import KeptMember, PublishedCatalog, hash_data
+from controller.kept import KeptMember, PublishedCatalog, hash_data, keep_pod
 from crd.compiler.compilation import Incumbents
 from crd.finding import Reason
 from crd.published import catalogs
 from crd.published.signature import Stamp
 from crd.ref import Kind, Ref
 from tests.controller.fake_api import FakeApi
-from tests.controller.states import KEYS, carried_out, grant, planned, raw, secret, server, service, state, tool
+from tests.controller.states import (
+    KEYS,
+    carried_out,
+    controlled_by,
+    grant,
+    planned,
+    raw,
+    replica_set,
+    secret,
+    server,
+    service,
+    state,
+    tool,
+)
 
 MAIN = Ref(Kind.SERVER, "shop", "main")
 KEY = {"headersFrom": [{"name": "X-Key", "secretKeyRef": {"name": "key", "key": "k"}}]}
@@ -75,10 +88,22 @@ def a_pod(version: str = "1", *names: str, **status: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"namespace": "shop", "name": "main-mcp-1", "labels": labels, "resourceVersion": version},
+        "metadata": {
+            "namespace": "shop",
+            "name": "main-mcp-1",
+            "labels": labels,
+            "resourceVersion": version,
+            "ownerReferences": controlled_by("ReplicaSet", "uid-ReplicaSet-main"),
+        },
         "spec": {"volumes": volumes},
         "status": status,
     }
+
+
+def orphan() -> dict[str, Any]:
+    """A pod with the labels of a server that no ReplicaSet controls."""
+    pod = a_pod()
+    return {**pod, "metadata": {**pod["metadata"], "ownerReferences": []}}
 
 
 def kept_of(seen: Seen, ref: Ref) -> KeptMember:
@@ -303,7 +328,7 @@ def test_pods_that_come_and_go_concern_those_who_read_secrets() -> None:
     ids=["no pods", "one without", "all have it"],
 )  # fmt: skip
 def test_a_member_knows_which_of_its_secrets_the_pods_lack(pods: Any, missing: Any) -> None:
-    seen = Seen(server(), tool("a", **KEY), *pods)
+    seen = Seen(server(), tool("a", **KEY), owned("Deployment"), replica_set(deployment="x"), *pods)
 
     found = gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), now="now")
 
@@ -316,3 +341,57 @@ def test_what_is_gone_or_going_has_no_state(going: dict[str, Any]) -> None:
     seen = Seen(*([raw("MCPTool", "a", {"service": {"name": "o", "port": 1}}, **going)] if going else []))
 
     assert gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), now="now") is None
+
+
+@pytest.mark.parametrize(
+    ("deployment", "sets", "pod", "counts"),
+    [
+        ({}, [replica_set(deployment="x")], a_pod(), True),
+        ({}, [], a_pod(), False),
+        ({}, [replica_set(deployment="x")], orphan(), False),
+        ({}, [replica_set(deployment="uid-other")], a_pod(), False),
+        ({}, [replica_set("other", deployment="x", uid="uid-ReplicaSet-main")], a_pod(), False),
+        ({"ownerReferences": []}, [replica_set(deployment="x")], a_pod(), False),
+        ({"ownerReferences": [{"kind": "MCPServer", "uid": "uid-other", "controller": True}]},
+         [replica_set(deployment="x")], a_pod(), False),
+        ({"name": "another"}, [replica_set(deployment="x")], a_pod(), False),
+    ],
+    ids=["ours", "no ReplicaSet", "no owner", "of another Deployment", "with the label of another server",
+         "a Deployment that nobody owns", "a Deployment of another server", "a Deployment of another name"],
+)  # fmt: skip
+def test_only_the_pods_of_the_servers_own_deployment_are_its_pods(
+    deployment: dict[str, Any], sets: list[Any], pod: dict[str, Any], counts: bool
+) -> None:
+    workload = owned("Deployment")
+    seen = Seen(server(), {**workload, "metadata": {**workload["metadata"], **deployment}}, *sets, pod)
+
+    assert [each.name for each in seen.cache.pods(MAIN)] == (["main-mcp-1"] if counts else [])
+
+
+def test_a_replica_set_that_comes_late_concerns_those_who_read_secrets() -> None:
+    seen = Seen(server(), tool("a", **KEY), tool("b"), owned("Deployment"), a_pod("1"))
+
+    assert seen.put(replica_set(deployment="x")) == {"MCPServer shop/main", "MCPTool shop/a"}
+    assert [pod.name for pod in seen.cache.pods(MAIN)] == ["main-mcp-1"]
+    assert seen.put({**replica_set(deployment="x"), "status": {"replicas": 1}}) == set()
+    assert seen.drop(replica_set(deployment="x")) == {"MCPServer shop/main", "MCPTool shop/a"}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ConfigMap", "Service"])
+def test_an_object_with_a_servers_label_under_another_name_concerns_nobody(kind: str) -> None:
+    seen = Seen(server(), tool("a"))
+    forged = owned(kind)
+
+    assert seen.put({**forged, "metadata": {**forged["metadata"], "name": "another"}}) == set()
+
+
+@pytest.mark.parametrize(
+    ("hosted", "status", "expected"),
+    [(False, {"podIP": "10.0.0.1", "hostIP": "192.0.2.1"}, False), (True, {"podIP": "10.0.0.1"}, True),
+     (False, {"podIP": "192.0.2.1", "hostIP": "192.0.2.1"}, True), (False, {}, False)],
+)  # fmt: skip
+def test_what_is_on_the_network_of_a_node_is_known(hosted: bool, status: dict[str, Any], expected: bool) -> None:
+    found = keep_pod({**a_pod(**status), "spec": {"hostNetwork": hosted}})
+
+    assert found is not None
+    assert found.on_host is expected

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 import itertools
 from typing import Any
 
@@ -20,8 +22,8 @@ from tests.controller.running import Pods, run
 MAIN = Ref(Kind.SERVER, "shop", "main")
 
 
-def a_pod(name: str = "p", *, ready: bool = True, address: str = "127.0.0.1") -> KeptPod:
-    return KeptPod(MAIN, name, f"uid-{name}", ready, False, address, frozenset())
+def a_pod(name: str = "p", *, ready: bool = True, address: str = "127.0.0.1", on_host: bool = False) -> KeptPod:
+    return KeptPod(MAIN, name, f"uid-{name}", ready, False, address, frozenset(), "uid-set", on_host)
 
 
 async def settled(digests: PodDigests, digest: str, seconds: float) -> None:
@@ -46,6 +48,79 @@ async def test_a_pod_is_asked_directly(payload: Any, expected: str | None, aioht
     server = await aiohttp_server(app)
     async with aiohttp.ClientSession() as session:
         assert await DirectPods(session, server.port).digest(a_pod()) == expected
+
+
+def padded(size: int) -> bytes:
+    """An answer with a digest, of this many bytes."""
+    return b'{"digest":"d"}'.ljust(size)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (web.Response(body=padded(pods.ANSWER_LIMIT)), "d"),
+        (web.Response(body=padded(pods.ANSWER_LIMIT + 1)), None),
+        (web.Response(status=302, headers={"Location": "/elsewhere"}, body=padded(20)), None),
+        (web.Response(status=503, body=padded(20)), None),
+        (web.Response(body=gzip.compress(padded(1 << 20)), headers={"Content-Encoding": "gzip"}), None),
+        (web.Response(body=gzip.compress(padded(20)), headers={"Content-Encoding": "gzip"}), None),
+    ],
+    ids=["at the limit", "too long", "a redirect", "not 200", "a gzip that grows", "a gzip"],
+)
+async def test_an_answer_is_short_plain_and_the_pods_own(
+    answer: web.Response, expected: str | None, aiohttp_server: Any
+) -> None:
+    asked: list[str] = []
+
+    async def reply(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        assert request.headers["Accept-Encoding"] == "identity"
+        return answer if request.path == "/statusz" else web.json_response({"digest": "of another"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", reply)
+    server = await aiohttp_server(app)
+    async with aiohttp.ClientSession() as session:
+        assert await DirectPods(session, server.port).digest(a_pod()) == expected
+    assert asked == ["/statusz"]
+
+
+async def test_an_answer_without_end_is_left(aiohttp_server: Any) -> None:
+    sent = 0
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while sent < 1 << 26:
+                await response.write(b" " * 65536)
+                sent += 65536
+        return response
+
+    app = web.Application()
+    app.router.add_get("/statusz", reply)
+    server = await aiohttp_server(app)
+    async with aiohttp.ClientSession() as session:
+        assert await DirectPods(session, server.port).digest(a_pod()) is None
+    assert sent < 1 << 25
+
+
+@pytest.mark.parametrize("address", ["", "x y", "example/", "::zz"])
+async def test_an_address_that_is_none_is_not_called(address: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        assert await DirectPods(session).digest(a_pod(address=address)) is None
+
+
+def test_a_pod_on_the_network_of_its_node_is_not_asked() -> None:
+    async def main() -> None:
+        reader = Pods()
+        found = [a_pod("p", on_host=True), a_pod("q")]
+        digests = PodDigests(reader, lambda _server: found, lambda _server: None)
+        await settled(digests, "one", 0.1)
+        assert {name for _, name in reader.asked} == {"q"}
+
+    run(main())
 
 
 async def test_a_pod_that_cannot_be_reached_reports_nothing() -> None:

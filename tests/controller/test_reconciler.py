@@ -14,7 +14,7 @@ from cluster.transport import ApiError
 from crd.published import catalogs, signature
 from tests.controller.fake_api import FakeApi
 from tests.controller.running import Controller, Pods, run
-from tests.controller.states import prompt, raw, server, service, tool
+from tests.controller.states import controlled_by, prompt, raw, replica_set, server, service, tool
 
 SERVER = raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}})
 
@@ -26,6 +26,8 @@ def cluster_with(*items: Any) -> FakeApi:
         manifest = dict(item if isinstance(item, dict) else item.raw)
         metadata = {k: v for k, v in manifest["metadata"].items() if k not in ("generation", "resourceVersion")}
         api.put({**manifest, "metadata": metadata})
+        if manifest["kind"] == "MCPServer":
+            api.put(replica_set(metadata["name"]))
     return api
 
 
@@ -34,7 +36,12 @@ def a_pod(name: str = "p", server: str = "main", *, ready: bool = True) -> dict[
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"namespace": "shop", "name": name, "labels": labels},
+        "metadata": {
+            "namespace": "shop",
+            "name": name,
+            "labels": labels,
+            "ownerReferences": controlled_by("ReplicaSet", f"uid-ReplicaSet-{server}"),
+        },
         "spec": {},
         "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
     }
