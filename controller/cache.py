@@ -71,6 +71,7 @@ class Cache:
     """``enqueue`` is called with every reference whose desired state, or whose existing one, an event has changed.
 
     ``keys`` gives the keys under which catalogs are signed; the informers must not run before there are any.
+    ``foreign`` is called with the plural of every object seen that carries our labels and is not ours; it is ignored.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Cache:
         keys: Callable[[], Keys],
         clock: Clock,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
+        foreign: Callable[[str], None] = lambda _plural: None,
     ) -> None:
         self.snapshot = Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
         # Immutable, so that a compilation that pauses goes on with the members it began with.
@@ -94,6 +96,19 @@ class Cache:
 
         def informer(resource: ResourceType, keep: Callable[[Manifest], Any], **options: Any) -> Informer[Any]:
             return Informer(transport, resource, keep, clock=clock, count=count, **options)
+
+        def managed(
+            resource: ResourceType, keep: Callable[[Manifest], Any], owner: str, **options: Any
+        ) -> Informer[Any]:
+            """Of objects that carry our label, and should be controlled by an object of the kind ``owner``."""
+
+            def keep_own(raw: Manifest) -> Any:
+                found = keep(raw)
+                if found is None or not kept.owner_uid(raw, owner):
+                    foreign(resource.plural)
+                return found
+
+            return informer(resource, keep_own, label_selector=_MANAGED, **options)
 
         self._servers: Informer[KeptServer] = informer(
             resources.SERVERS, kept.keep_server, indexers={"service": lambda server: _services_of(server.fact)}
@@ -116,18 +131,18 @@ class Cache:
         self._services: Informer[KeptService] = informer(resources.SERVICES, kept.keep_service)
         grants: Informer[GrantFact] = informer(resources.REFERENCE_GRANTS, _keep_grant, optional=True)
         self._workloads: dict[str, Informer[KeptObject]] = {
-            resource.kind: informer(resource, kept.keep_object, label_selector=_MANAGED) for resource in WORKLOADS
+            resource.kind: managed(resource, kept.keep_object, Kind.SERVER.value) for resource in WORKLOADS
         }
-        self._catalogs: Informer[KeptCatalog] = informer(
-            resources.CONFIG_MAPS, self._keep_catalog, label_selector=_MANAGED, managed_fields=True
+        self._catalogs: Informer[KeptCatalog] = managed(
+            resources.CONFIG_MAPS, self._keep_catalog, Kind.SERVER.value, managed_fields=True
         )
-        self._pods: Informer[KeptPod] = informer(
-            resources.PODS, kept.keep_pod, label_selector=_MANAGED, indexers={"server": lambda pod: (pod.server,)}
+        self._pods: Informer[KeptPod] = managed(
+            resources.PODS, kept.keep_pod, "ReplicaSet", indexers={"server": lambda pod: (pod.server,)}
         )
-        self._replica_sets: Informer[KeptReplicaSet] = informer(
+        self._replica_sets: Informer[KeptReplicaSet] = managed(
             resources.REPLICA_SETS,
             kept.keep_replica_set,
-            label_selector=_MANAGED,
+            "Deployment",
             indexers={"server": lambda replica_set: (replica_set.server,)},
         )
         self._servers.on_change(self._server_changed)

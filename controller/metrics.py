@@ -32,6 +32,12 @@ class Metrics:
             "Times that credentials for the API server could not be read or refreshed.",
             registry=self.registry,
         )
+        self.foreign = Counter(
+            "mcp_operator_foreign_objects",
+            "Objects seen that carry the labels of the operator and do not belong to it; they are ignored.",
+            ("resource",),
+            registry=self.registry,
+        )
         self.canary = Gauge(
             "mcp_operator_admission_canary_last_success_timestamp_seconds",
             "When the canary was last refused as it should be.",

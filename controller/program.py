@@ -109,6 +109,7 @@ async def _work(
         keys=lambda: keyring.keys,
         clock=clock,
         count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc(),
+        foreign=lambda plural: metrics.foreign.labels(plural).inc(),
     )
 
     # That of the term in which this process leads.

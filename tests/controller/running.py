@@ -43,12 +43,15 @@ class Controller:
         self.loop = asyncio.get_running_loop()
         self.api = api
         self.pods = pods or Pods()
+        self.foreign: list[str] = []
         self.queue: Workqueue[Ref] = Workqueue()
         clock = Clock(self.loop.time, asyncio.sleep, lambda: 0.5)
         self.keyring = Keyring(
             api, namespace="mcp-system", name="keys", lifetime=LIFETIME, now=self.now, clock=clock, changed=self.resign
         )
-        self.cache = Cache(api, self.queue.add, keys=lambda: self.keyring.keys, clock=clock)
+        self.cache = Cache(
+            api, self.queue.add, keys=lambda: self.keyring.keys, clock=clock, foreign=self.foreign.append
+        )
         self.metrics = Metrics()
         self.term: asyncio.Task[None] | None = None
         self._watches: list[asyncio.Task[None]] = []

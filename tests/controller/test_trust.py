@@ -263,3 +263,78 @@ def test_a_catalog_of_a_higher_generation_than_the_working_key_is_exceeded() -> 
             assert stamp(api, controller) > before
 
     run(main())
+
+
+def labelled(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    """What a user gives the labels of a server."""
+    labels = {"app.kubernetes.io/managed-by": "mcp-operator", "mcp.example.com/server": "main"}
+    versions = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1"}
+    metadata = {"namespace": "shop", "name": name, "labels": labels}
+    return {"apiVersion": versions.get(kind, "v1"), "kind": kind, "metadata": metadata, **more}
+
+
+def test_objects_with_labels_of_ours_are_ignored_counted_and_left_alone() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), tool("a"))
+        forged = [
+            labelled("Deployment", "main-mcp-2", spec={"replicas": 3}),
+            labelled("ConfigMap", "another", data={catalogs.FILE: "{}"}),
+            labelled("Service", "another", spec={"ports": [{"name": "http", "port": 80}]}),
+            labelled("Pod", "another", spec={}, status={"conditions": [{"type": "Ready", "status": "True"}]}),
+        ]
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            before = [api.get(kind, name)["status"] for kind, name in (("MCPServer", "main"), ("MCPTool", "a"))]  # type: ignore[index]
+            api.writes.clear()
+            stored = [api.put(item) for item in forged]
+            await asyncio.sleep(30)
+            assert api.writes == []
+            assert sorted(controller.foreign) == ["configmaps", "deployments", "pods", "services"]
+            assert controller.pods.asked == []
+            assert before == [api.get(k, n)["status"] for k, n in (("MCPServer", "main"), ("MCPTool", "a"))]  # type: ignore[index]
+            found = api.get("MCPServer", "main")
+            assert found is not None
+            metadata = {**found["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/y"]}
+            api.put({**found, "metadata": metadata})
+            await asyncio.sleep(30)
+            assert api.get("Deployment", "main-mcp") is None
+            assert [api.get(item["kind"], item["metadata"]["name"]) for item in forged] == stored
+
+    run(main())
+
+
+def test_a_forged_status_changes_nothing_for_others_and_is_written_again() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), aged("young", 2025, name="n"))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            api.put(aged("elder", 2020, name="n"))
+            await asyncio.sleep(5)
+            objects_before = {
+                kn: api.get(*kn) for kn in (("MCPServer", "main"), ("MCPTool", "young"), ("MCPTool", "elder"))
+            }
+            elder, main_server = objects_before["MCPTool", "elder"], objects_before["MCPServer", "main"]
+            assert elder is not None
+            assert main_server is not None
+            served = [{"name": "main", "servedName": "n", "accepted": True}]
+            api.put({**elder, "status": {"servers": served, "conditions": []}})
+            api.put({**main_server, "status": {"catalogDigest": "sha256:0", "conditions": [], "toolCount": 99}})
+            api.writes.clear()
+            await asyncio.sleep(30)
+            assert sorted({(kind, name) for _, kind, name in api.writes}) == [
+                ("MCPServer", "main"),
+                ("MCPTool", "elder"),
+            ]
+            assert names(api) == [("n", "shop/young")]
+            for kn, item in objects_before.items():
+                status, former = (each["status"] for each in (api.get(*kn), item))  # type: ignore[index]
+                assert times_left_out(status) == times_left_out(former)
+
+    run(main())
+
+
+def times_left_out(status: dict[str, Any]) -> dict[str, Any]:
+    conditions = [{k: v for k, v in each.items() if k != "lastTransitionTime"} for each in status["conditions"]]
+    return {**status, "conditions": conditions}

@@ -106,7 +106,7 @@ def test_backends_in_other_namespaces_are_told_apart_and_the_order_of_calls_mean
 
 @pytest.mark.parametrize(
     ("url", "port"),
-    [("https://i.example.com/k", 443), ("http://i.example.com/k", 80), ("https://i.example.com:8443/k", 8443)],
+    [("https://i.example.com/k", 443), ("http://i.shop.svc/k", 80), ("https://i.example.com:8443/k", 8443)],
 )
 def test_the_keys_of_an_issuer_may_be_fetched(url: str, port: int) -> None:
     jwt = {"issuer": "https://i.example.com", "audiences": ["a"], "jwksURL": url}
