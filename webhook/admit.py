@@ -203,7 +203,8 @@ def _pending(finding: Finding, admitted: Callable[[Ref], float | None], seconds:
         since = admitted(ref)
         if since is not None:
             rest = max(1.0, seconds - since)
-            note = f"; {ref} was admitted {since:.0f} s ago and is not stored yet; try again in {rest:.0f} s"
+            other = ref if ref.namespace == finding.ref.namespace else "the other object"
+            note = f"; {other} was admitted {since:.0f} s ago and is not stored yet; try again in {rest:.0f} s"
             return replace(finding, message=finding.message + note)
     return finding
 

@@ -137,7 +137,10 @@ def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool)
     others = sorted((fact for fact in facts if fact is not None), key=lambda fact: fact.seniority)
     if others and (blame_always or others[0].seniority < server.seniority):
         host, path = server.ingress_key
-        message = f"{others[0].ref} already serves {host}{path}; change spec.ingress.host or spec.ingress.pathPrefix"
+        # Who uses the host in another namespace is not for everybody to know; audit annotations name it.
+        there = others[0].ref
+        other = there if there.namespace == server.ref.namespace else "an MCPServer of another namespace"
+        message = f"{other} already serves {host}{path}; change spec.ingress.host or spec.ingress.pathPrefix"
         yield Finding.of(
             Reason.INGRESS_TAKEN,
             server.ref,

@@ -34,10 +34,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def account(cluster: Cluster, name: str) -> Path:
-    """A kubeconfig of one of the operator's ServiceAccounts."""
+def account(cluster: Cluster, name: str, namespace: str = "mcp-system") -> Path:
+    """A kubeconfig of a ServiceAccount, by default one of the operator's."""
     config = json.loads(cluster.run("config", "view", "--raw", "-o", "json").stdout)
-    token = cluster.run("-n", "mcp-system", "create", "token", name, "--duration=2h").stdout.strip()
+    token = cluster.run("-n", namespace, "create", "token", name, "--duration=2h").stdout.strip()
     config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
     file = cluster.directory / f"{name}.kubeconfig"
     file.write_text(json.dumps(config))

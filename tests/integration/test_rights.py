@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from cli.commands import check
 from tests.integration import programs
 
 if TYPE_CHECKING:
@@ -205,6 +207,33 @@ def test_a_denial_tells_nothing_about_another_namespace(cluster: Cluster) -> Non
 
     assert said[0].replace("payments", "phantoms") == said[1]
     assert "4711" not in said[0]
+
+
+def test_check_live_reports_what_its_user_may_not_do(cluster: Cluster, tmp_path: Path) -> None:
+    """As a ServiceAccount that may read everything but Secrets, and write tools."""
+    cluster.run("-n", NAMESPACE, "create", "serviceaccount", "checker")
+    checker = f"{NAMESPACE}:checker"
+    cluster.run("create", "clusterrolebinding", "rights-checker", "--clusterrole=view", f"--serviceaccount={checker}")
+    cluster.run(
+        "-n", NAMESPACE, "create", "rolebinding", "checker", "--clusterrole=mcp-tool-author",
+        f"--serviceaccount={checker}",
+    )  # fmt: skip
+    file = tmp_path / "tool.yaml"
+    file.write_text(json.dumps(tool("checked")))
+    options = check.Options(
+        (str(file),), format="json", live=True, kubeconfig=programs.account(cluster, "checker", NAMESPACE)
+    )
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        code = check.run(options, stdin=io.BytesIO(), out=out, err=err)
+    finally:
+        cluster.run("delete", "clusterrolebinding", "rights-checker")
+
+    found = [f for f in json.loads(out.getvalue())["findings"] if f["reason"] == "SecretForbidden"]
+    assert code == 1, err.getvalue()
+    assert {f["level"] for f in found} == {"warning", "error"}
+    assert any("the current user may neither get nor use Secret" in f["message"] for f in found)
+    assert any("rejected by the API server" in f["message"] for f in found)
 
 
 @pytest.mark.parametrize("file", FORBIDDEN, ids=lambda file: file.stem)

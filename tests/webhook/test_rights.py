@@ -133,6 +133,21 @@ async def test_a_flag_allows_further_annotations_of_an_ingress() -> None:
     assert f"{at}server-snippet" in await judged(api, host("server-snippet"), annotations=listed)
 
 
+async def test_a_denial_does_not_name_a_server_of_another_namespace() -> None:
+    first, second = (server(ingress={"host": "a.example.com"}) for _ in range(2))
+    first["metadata"] = {"name": "hidden", "namespace": "abroad"}
+    replica = Replica(Authorizer({"jane": {"create ingresses"}}))
+    assert (await replica.judge(first)).allowed
+
+    denied = await replica.judge(second)
+
+    assert "an MCPServer of another namespace already serves a.example.com/mcp" in denied.message
+    assert "the other object was admitted 0 s ago" in denied.message
+    assert "hidden" not in denied.message
+    assert "abroad" not in denied.message
+    assert denied.audit["related"] == "MCPServer abroad/hidden"
+
+
 def hook_of(api: Authorizer, mode: Mode, metrics: Metrics | None = None) -> Hook:
     reviewer = Replica(api, mode=mode).reviewer
     return Hook(reviewer, ObjectProcesses(1), metrics or Metrics(), unready=lambda: None, draining=lambda: False)

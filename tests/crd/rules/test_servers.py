@@ -245,10 +245,10 @@ def test_another_way_in_is_free(key: tuple[str, str] | None) -> None:
     assert find_taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=key), blame_always=True) == []
 
 
-def test_an_ingress_of_another_namespace_is_taken_too() -> None:
+def test_an_ingress_of_another_namespace_is_taken_too_and_its_server_is_not_named() -> None:
     abroad = replace(fact(ingress_key=INGRESS_KEY), ref=Ref(Kind.SERVER, "abroad", "main"))
     assert find_taken(fact("a", ingress_key=INGRESS_KEY), abroad) == [
-        TAKEN.format("x").replace("shop/x", "abroad/main")
+        TAKEN.replace("MCPServer shop/{0}", "an MCPServer of another namespace")
     ]
     (finding,) = servers.ingress_taken(Snapshot.of([abroad]), fact("a", ingress_key=INGRESS_KEY), blame_always=True)
     assert (finding.subject, finding.related) == (INGRESS_KEY, (abroad.ref,))
