@@ -68,7 +68,9 @@ def demands(change: Change) -> tuple[Demand, ...]:
     new = change.new
     if new is None or new.spec is None or new.fact is None:
         return ()
-    found = [*_read_demands(new)] if _reaches_elsewhere(change.old, new) else []
+    found = [*_read_demands(new)]
+    if found and not _reaches_elsewhere(change.old, new):
+        found = []
     if isinstance(new.spec, ServerSpec):
         former = change.old.spec if change.old is not None else None
         found += _workload_demands(new.ref, former if isinstance(former, ServerSpec) else None, new.spec)
