@@ -155,6 +155,12 @@ def _add_webhook(commands: Commands) -> None:
         metavar="KEY",
         help="allow this Ingress annotation, or a prefix that ends with *; never snippets; may be repeated",
     )
+    parser.add_argument(
+        "--ingress-hosts",
+        choices=("Any", "Namespaced"),
+        default="Any",
+        help="Namespaced: only hosts that the Namespace lists in mcp.example.com/allowed-hosts (default: Any)",
+    )
     parser.set_defaults(run=_run_webhook)
 
 
@@ -174,6 +180,7 @@ def _run_webhook(arguments: argparse.Namespace) -> int:
         drain_seconds=arguments.drain_seconds,
         requester_rights=arguments.requester_rights,
         ingress_annotations=tuple(arguments.ingress_annotation),
+        namespaced_hosts=arguments.ingress_hosts == "Namespaced",
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
 

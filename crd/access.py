@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crd.facts import MemberFact
 from crd.finding import Finding, Reason, format_path, shorten
 from crd.models.server import ServerSpec
-from crd.ref import Kind
+from crd.ref import GROUP, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,13 +23,25 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["HARMLESS", "Demand", "Requester", "Right", "demands", "forbidden"]
+__all__ = [
+    "HARMLESS",
+    "HOSTS_ANNOTATION",
+    "Demand",
+    "Requester",
+    "Right",
+    "demands",
+    "forbidden",
+    "forbidden_host",
+    "new_host",
+]
 
 Path = tuple[str | int, ...]
 
 # Fields of a spec of which a change demands nothing: texts and hints for clients, and the number of pods, which the
 # scale subresource changes as well. Every other field can decide where a credential is sent, or by whom it is used.
 HARMLESS = frozenset({"title", "description", "annotations", "info", "replicas"})
+# On a Namespace: the hosts that Ingresses of its MCPServers may have, separated by commas.
+HOSTS_ANNOTATION = f"{GROUP}/allowed-hosts"
 # `use` is a verb of this product: a Role can grant it without `get`, so that its holder may refer to a Secret that
 # only the pods of a server read.
 _READ_VERBS = ("get", "use")
@@ -96,6 +108,31 @@ def forbidden(ref: Ref, demand: Demand, user: str, level: Level | None = None) -
         "or remove the field"
     )
     return Finding.of(Reason.WORKLOAD_FORBIDDEN, ref, message, path=demand.path, level=level)
+
+
+def new_host(change: Change) -> str:
+    """The host that the change gives the Ingress of a server; empty if it has none or keeps it."""
+    new, old = (item.spec if item is not None else None for item in (change.new, change.old))
+    if not isinstance(new, ServerSpec) or new.ingress is None:
+        return ""
+    former = old.ingress.host if isinstance(old, ServerSpec) and old.ingress is not None else ""
+    return new.ingress.host if new.ingress.host != former else ""
+
+
+def forbidden_host(ref: Ref, host: str, allowed: str) -> Finding | None:
+    """The finding about a host that is not in a list; None if it is.
+
+    ``*.example.com`` in the list stands for all names below example.com and not for itself, ``*`` for every name.
+    """
+    name = host.lower()
+    for entry in (part.strip().lower() for part in allowed.split(",")):
+        if entry == "*" or name == entry or (entry.startswith("*.") and name.endswith(entry[1:])):
+            return None
+    message = (
+        f"namespace {ref.namespace} may not use the host {shorten(host)}; use a host that the annotation "
+        f"{HOSTS_ANNOTATION} of the Namespace lists, or have a cluster administrator add it there"
+    )
+    return Finding.of(Reason.HOST_FORBIDDEN, ref, message, path=("spec", "ingress", "host"))
 
 
 def _reaches_elsewhere(old: Object | None, new: Object) -> bool:

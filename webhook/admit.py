@@ -50,7 +50,7 @@ class JudgedObject:
     """What a review's object shows by itself: the change, the findings, and warnings about fields that were dropped.
 
     ``demands`` are the rights that the requester must have; ``annotations`` are findings about Ingress annotations that
-    an administrator can allow.
+    an administrator can allow. ``host`` is a new host of an Ingress, or empty.
     """
 
     change: Change
@@ -58,6 +58,7 @@ class JudgedObject:
     warnings: tuple[str, ...]
     demands: tuple[Demand, ...] = ()
     annotations: tuple[Finding, ...] = ()
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def judge_object(review: Review, cache: ObjectCache) -> JudgedObject:
         (*_lost_fields(new),),
         access.demands(change),
         workloads.unlisted_annotations(change),
+        access.new_host(change),
     )
 
 

@@ -8,12 +8,13 @@ import random  # noqa: TID251 -- this is the rim: jitter of watches, no secret
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
 from certs import leaf
-from cluster import client
+from cluster import client, objects, resources
 from cluster.access import AccessReviews
 from cluster.clock import Clock
 from cluster.informers import informer as informers
@@ -46,7 +47,8 @@ class Settings:
     """``hosts`` are further names the certificate holds; ``drain_seconds`` how long a leaving pod goes on serving.
 
     On ``next_port`` the same application serves with a certificate of the next CA; without it, no CA can be proved.
-    ``ingress_annotations`` are allowed beyond the built-in list.
+    ``ingress_annotations`` are allowed beyond the built-in list. With ``namespaced_hosts``, an annotation of the
+    Namespace must list the host of an Ingress.
     """
 
     namespace: str
@@ -62,6 +64,7 @@ class Settings:
     drain_seconds: float = 10.0
     requester_rights: Mode = "Warn"
     ingress_annotations: tuple[str, ...] = ()
+    namespaced_hosts: bool = False
 
 
 def utc() -> datetime:
@@ -118,6 +121,9 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         AccessReviews(transport, now=time.monotonic),
         mode=settings.requester_rights,
         annotations=settings.ingress_annotations,
+        read_namespace=partial(objects.get, transport, resources.NAMESPACES, None)
+        if settings.namespaced_hosts
+        else None,
     )
     hook = Hook(
         Reviewer(live, reader, ledgers, rights),

@@ -64,7 +64,7 @@ class Reviewer:
         Raises TimeoutError, LedgerError and, where the requester's rights are not known, UnansweredError.
         """
         live, change = self._live, judged.change
-        if judged.demands or judged.annotations:
+        if judged.demands or judged.annotations or judged.host:
             judged = await self._rights.judge(judged, requester, deadline)
         read: set[Ref] = set()
         reserved = False

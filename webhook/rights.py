@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 
@@ -20,6 +20,8 @@ from crd.finding import Level
 from crd.rules import workloads
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from cluster.access import AccessReviews
     from crd.access import Requester
     from webhook.admit import JudgedObject
@@ -35,16 +37,28 @@ _UNANSWERED = (ApiError, TimeoutError, OSError, aiohttp.ClientError)
 
 
 class UnansweredError(Exception):
-    """The API server did not say what the requester may do."""
+    """The API server did not say what the requester, or the namespace, may do."""
 
 
 class RequesterRights:
-    """``annotations`` are Ingress annotations that an administrator allows beyond the built-in list."""
+    """``annotations`` are Ingress annotations that an administrator allows beyond the built-in list.
 
-    def __init__(self, reviews: AccessReviews, *, mode: Mode = "Warn", annotations: tuple[str, ...] = ()) -> None:
+    ``read_namespace`` reads a Namespace, whose annotation then lists the hosts that its Ingresses may have. Without it,
+    every host is allowed.
+    """
+
+    def __init__(
+        self,
+        reviews: AccessReviews,
+        *,
+        mode: Mode = "Warn",
+        annotations: tuple[str, ...] = (),
+        read_namespace: Callable[[str], Awaitable[Mapping[str, Any] | None]] | None = None,
+    ) -> None:
         self._reviews = reviews
         self._mode = mode
         self._annotations = annotations
+        self._read_namespace = read_namespace
 
     async def judge(self, judged: JudgedObject, requester: Requester, deadline: float) -> JudgedObject:
         """The judgement with what the requester may not do. ``deadline`` is a time of the event loop.
@@ -74,5 +88,16 @@ class RequesterRights:
                 raise answer
             elif not answer:
                 step.append(access.forbidden(judged.change.ref, demand, requester.user, level))
+        if judged.host and self._read_namespace is not None:
+            namespace = judged.change.ref.namespace
+            try:
+                async with asyncio.timeout_at(deadline):
+                    found = await self._read_namespace(namespace) or {}
+            except _UNANSWERED as error:
+                text = f"Namespace {namespace}, which says what hosts it may use, cannot be read"
+                raise UnansweredError(f"{text}: {type(error).__name__} {error}") from error
+            listed = (found.get("metadata") or {}).get("annotations") or {}
+            refused = access.forbidden_host(judged.change.ref, judged.host, listed.get(access.HOSTS_ANNOTATION, ""))
+            step += [refused] if refused is not None else []
         findings = replace(judged.findings, step=(*judged.findings.step, *step))
         return replace(judged, findings=findings)

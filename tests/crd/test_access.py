@@ -147,6 +147,39 @@ def test_a_server_that_is_scaled_or_renamed_for_clients_demands_nothing() -> Non
     assert asked(server(auth=keys, naming={"prefix": "x_"}), server(auth=keys)) != []
 
 
+@pytest.mark.parametrize(
+    ("allowed", "free"),
+    [
+        ("a.example.com", True),
+        (" b.example.com , A.Example.com ", True),
+        ("*.example.com", True),
+        ("*.com", True),
+        ("*", True),
+        ("", False),
+        ("example.com", False),
+        ("*.a.example.com", False),
+        ("*example.com", False),
+        ("ple.com,*.other.com", False),
+    ],
+)
+def test_a_host_is_free_if_the_list_has_it(allowed: str, free: bool) -> None:
+    found = access.forbidden_host(server().ref, "a.example.com", allowed)
+
+    assert (found is None) is free
+    assert found is None or (found.reason, found.field_path) == ("HostForbidden", "spec.ingress.host")
+
+
+def test_a_host_is_new_once() -> None:
+    a, b = (server(ingress={"host": f"{name}.example.com", "pathPrefix": "/x"}) for name in "ab")
+    plain = server()
+
+    def host_of(new: Any, old: Any) -> str:
+        return access.new_host(Change(plain.ref, old, new))
+
+    assert [host_of(b, old) for old in (None, plain, a, b)] == ["b.example.com"] * 3 + [""]
+    assert [host_of(new, a) for new in (None, plain, tool(), server(ingress={"host": "a.example.com"}))] == [""] * 4
+
+
 def test_a_finding_names_user_verb_object_and_field() -> None:
     secret, config = (
         Demand(tuple(Right(verb, "", kind, "shop", "a") for verb in ("get", "use")), ("spec", "x"))

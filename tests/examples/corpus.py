@@ -32,8 +32,8 @@ STATUS_ONLY = frozenset({Reason.NAME_CONFLICT})
 FILES_ONLY = frozenset({Reason.CATALOG_TOO_LARGE, Reason.DUPLICATE_OBJECT, Reason.INVALID_DOCUMENT})
 """Reasons whose examples nobody applies: two are about files, and a snapshot that is too large takes many objects."""
 
-RIGHTS_ONLY = frozenset({Reason.SECRET_FORBIDDEN, Reason.WORKLOAD_FORBIDDEN})
-"""Reasons that depend on who applies the object."""
+RIGHTS_ONLY = frozenset({Reason.HOST_FORBIDDEN, Reason.SECRET_FORBIDDEN, Reason.WORKLOAD_FORBIDDEN})
+"""Reasons that depend on who applies the object, and where."""
 
 
 def files(folder: str) -> list[Path]:
@@ -106,7 +106,10 @@ def verdict(file: Path) -> list[Finding]:
         change = Change(item.ref, there.get(item.ref), item)
         found += integrity.judge(snapshot, change)
         if file.parent.name == "forbidden":
-            found += (access.forbidden(item.ref, demand, "jane") for demand in access.demands(change))
+            host = access.new_host(change)
+            lacking = [access.forbidden(item.ref, demand, "jane") for demand in access.demands(change)]
+            refused = access.forbidden_host(item.ref, host, "*.shop.example.com") if host else None
+            found += (each for each in (*lacking, refused) if each is not None and each.reason is reason_of(file))
         if item.fact is not None:
             snapshot = snapshot.put(item.fact)
     return found

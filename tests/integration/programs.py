@@ -47,7 +47,7 @@ def account(cluster: Cluster, name: str, namespace: str = "mcp-system") -> Path:
 class Operator:
     """Both programs, each in a thread with a loop of its own, and with no more rights than its ServiceAccount has."""
 
-    def __init__(self, cluster: Cluster, name: str, webhook_port: int, rights: Mode = "Warn") -> None:
+    def __init__(self, cluster: Cluster, name: str, webhook_port: int, rights: Mode = "Warn", **settings: Any) -> None:
         self.cluster = cluster
         self.ports = {
             "webhook": webhook_port,
@@ -69,6 +69,7 @@ class Operator:
                 kubeconfig=webhook_account,
                 drain_seconds=0.1,
                 requester_rights=rights,
+                **settings,
             ),
             controller_program.Settings(
                 namespace="mcp-system",
@@ -130,13 +131,18 @@ class Operator:
 
 
 @contextmanager
-def installed(cluster: Cluster, manifests: Path, *namespaces: str, rights: Mode = "Warn") -> Iterator[Operator]:
-    """Install the definitions, namespaces and both programs, and wait for the webhook; delete all of it afterwards."""
+def installed(
+    cluster: Cluster, manifests: Path, *namespaces: str, rights: Mode = "Warn", **settings: Any
+) -> Iterator[Operator]:
+    """Install the definitions, namespaces and both programs, and wait for the webhook; delete all of it afterwards.
+
+    ``rights`` and ``settings`` are those of the webhook.
+    """
     installation.definitions(cluster)
     for namespace in ("mcp-system", *namespaces):
         cluster.run("create", "namespace", namespace, check=False)
     cluster.run("apply", "-k", str(manifests / "base" / "rbac"))
-    found = Operator(cluster, "one", free_port(), rights)
+    found = Operator(cluster, "one", free_port(), rights, **settings)
     found.start()
     try:
         installation.until("the hook is in force", lambda: installation.failure_policy(cluster) == "Fail", 60)

@@ -68,7 +68,8 @@ ABROAD = {
 
 @pytest.fixture(scope="module")
 def cluster(control_plane: Cluster) -> Iterator[Cluster]:
-    with programs.installed(control_plane, MANIFESTS, NAMESPACE, OTHER, rights="Enforce"):
+    with programs.installed(control_plane, MANIFESTS, NAMESPACE, OTHER, rights="Enforce", namespaced_hosts=True):
+        control_plane.run("annotate", "namespace", NAMESPACE, "mcp.example.com/allowed-hosts=*.example.com")
         control_plane.run("apply", "-f", "-", stdin=json.dumps({"kind": "List", "apiVersion": "v1", "items": USERS}))
         control_plane.run("apply", "-f", "-", stdin=json.dumps(ABROAD))
         yield control_plane
@@ -197,6 +198,21 @@ def test_a_cluster_admin_is_refused_as_well(cluster: Cluster, spec: Any) -> None
     refused(done, "UnsafeWorkload")
 
 
+def test_the_namespace_says_what_hosts_it_may_use(cluster: Cluster) -> None:
+    hosted = server("hosted", ingress={"host": "bank.test"})
+
+    for user in ("admin", "editor"):
+        refused(apply(cluster, hosted, user, dry_run=True), "HostForbidden")
+    done = cluster.run(
+        "--as", "admin", "annotate", "namespace", NAMESPACE, "mcp.example.com/allowed-hosts=*", check=False
+    )
+    assert 'User "admin" cannot' in done.stderr
+
+    hosts = "mcp.example.com/allowed-hosts=*.example.com,bank.test"
+    cluster.run("annotate", "--overwrite", "namespace", NAMESPACE, hosts)
+    admitted(apply(cluster, hosted, "admin", dry_run=True))
+
+
 def test_a_denial_tells_nothing_about_another_namespace(cluster: Cluster) -> None:
     said = [
         refused(
@@ -240,6 +256,8 @@ def test_check_live_reports_what_its_user_may_not_do(cluster: Cluster, tmp_path:
 def test_every_forbidden_example_is_refused_to_a_user_without_the_right(cluster: Cluster, file: Path) -> None:
     manifest = yaml.safe_load(file.read_text())
     manifest["metadata"]["namespace"] = NAMESPACE
+    if file.stem.startswith("HostForbidden"):
+        manifest["spec"]["ingress"]["host"] = "shop.test"
 
     user = "clerk" if manifest["kind"] == "MCPServer" else "author"
     refused(apply(cluster, manifest, user, dry_run=True), file.stem.partition("--")[0])

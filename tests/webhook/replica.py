@@ -32,13 +32,15 @@ class Replica:
         now: Callable[[], float] = lambda: 1000.0,
         mode: Mode = "Warn",
         annotations: tuple[str, ...] = (),
+        read_namespace: Any = None,
     ) -> None:
         self.live = LiveSnapshot(now)
         clock = Clock(now, asyncio.sleep, lambda: 0.0)
         self.watched = watches.informers(api, self.live, clock, lambda *_: None)
         reader = Reader(api, self.live, self.watched)
         self.ledgers = Ledgers(api, self.live, reader, "mcp-system", now=now, jitter=lambda: 0.0)
-        rights = RequesterRights(AccessReviews(api, now=now), mode=mode, annotations=annotations)
+        reviews = AccessReviews(api, now=now)
+        rights = RequesterRights(reviews, mode=mode, annotations=annotations, read_namespace=read_namespace)
         self.reviewer = Reviewer(self.live, reader, self.ledgers, rights)
         for kind in self.watched:
             self.reach(kind, "1")

@@ -17,7 +17,7 @@ from webhook import object_process
 from webhook import review as reviews
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
-from webhook.rights import Mode
+from webhook.rights import Mode, UnansweredError
 from webhook.server import Hook
 
 
@@ -131,6 +131,42 @@ async def test_a_flag_allows_further_annotations_of_an_ingress() -> None:
     assert f"{at}rewrite-target" in await judged(api, host("rewrite-target"))
     assert f"{at}rewrite-target" not in await judged(api, host("rewrite-target"), annotations=listed)
     assert f"{at}server-snippet" in await judged(api, host("server-snippet"), annotations=listed)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "refused"),
+    [
+        ({"metadata": {"annotations": {"mcp.example.com/allowed-hosts": "*.example.com"}}}, False),
+        ({"metadata": {"annotations": {"mcp.example.com/allowed-hosts": "b.example.com"}}}, True),
+        ({"metadata": {}}, True),
+        (None, True),
+    ],
+)
+@pytest.mark.parametrize("mode", ["Warn", "Enforce"])
+async def test_the_namespace_says_what_hosts_it_may_use(mode: Mode, namespace: Any, refused: bool) -> None:
+    read: list[str] = []
+
+    async def read_namespace(name: str) -> Any:
+        read.append(name)
+        return namespace
+
+    replica = Replica(Authorizer({"jane": {"create ingresses"}}), mode=mode, read_namespace=read_namespace)
+    hosted = server(ingress={"host": "a.example.com"})
+
+    assert ("HostForbidden" in (await replica.judge(hosted)).message) is refused
+    assert (await replica.judge(hosted, hosted)).allowed
+    assert (await replica.judge(server())).allowed
+    assert read == ["shop"]
+
+
+async def test_without_the_namespace_the_failure_policy_decides() -> None:
+    async def read_namespace(_: str) -> Any:
+        raise ApiError(403, "Forbidden", "no")
+
+    replica = Replica(Authorizer({"jane": {"create ingresses"}}), read_namespace=read_namespace)
+
+    with pytest.raises(UnansweredError, match="Namespace shop, which says what hosts it may use, cannot be read"):
+        await replica.judge(server(ingress={"host": "a.example.com"}))
 
 
 async def test_a_denial_does_not_name_a_server_of_another_namespace() -> None:
