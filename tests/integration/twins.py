@@ -105,6 +105,8 @@ TWICE = {"attempts": 2}
 
 ACCEPTED: dict[str, dict[str, Any]] = {
     "the lowest port": port(1),
+    "keys of a Service over http": auth("JWT", **jwt(jwksURL="http://idp.auth.svc:8080/keys")),
+    "keys of a Service by its whole name": auth("JWT", **jwt(jwksURL="http://idp.auth.svc.cluster.local")),
     "the highest port": port(65535),
     "a port by name": port("http-2"),
     "a port name of 63 characters": port("h" * 63),
