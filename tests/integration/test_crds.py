@@ -155,7 +155,8 @@ def fields(properties: dict[str, Any], path: str) -> Iterator[tuple[str, dict[st
 STRUCTURAL = [
     pytest.param(file, document, id=file.stem)
     for file, document in documents(MANIFESTS / "examples" / "invalid")
-    if manifest.decode(document).problems
+    # No schema can bound the size of a schema in bytes.
+    if manifest.decode(document).problems and file.stem != "SchemaTooLarge--bytes"
 ]
 
 

@@ -235,15 +235,17 @@ def test_a_workload_of_somebody_else_is_never_taken_over(cluster: Cluster) -> No
     cluster.run("-n", "shop", "delete", "mcpserver/mine", "service/mine-mcp")
 
 
-def test_of_conflicting_stored_objects_one_is_served(cluster: Cluster) -> None:
-    hook = "validatingwebhookconfiguration/mcp-operator-validating"
-    cluster.run("delete", hook)
+def test_of_conflicting_stored_objects_one_is_served(operator: Operator) -> None:
+    cluster = operator.cluster
+    operator.stop()
+    cluster.run("delete", "validatingwebhookconfiguration/mcp-operator-validating")
     cluster.run("create", "-f", "-", stdin=tool("a-late-comer", "search_orders"))
+    operator.start()
 
     installation.until(
         "the losing object has a condition",
         lambda: condition(cluster, "mcptool", "a-late-comer", "Accepted").get("reason") == "NameConflict",
-        20,
+        40,
     )
 
     message = condition(cluster, "mcptool", "a-late-comer", "Accepted")["message"]

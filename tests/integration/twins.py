@@ -244,7 +244,7 @@ REFUSED = (
         "Memory where two are the most",
         server(autoscaling={"maxReplicas": 2}, sessions={"mode": "Memory"}),
         "spec",
-        "sessions.mode Memory works with one replica only",
+        "sessions.mode Memory supports one replica only; set spec.replicas to 1 or sessions.mode to Redis",
     ),
     Refused(
         "limits of two replicas",
@@ -256,7 +256,7 @@ REFUSED = (
         "limits where two are the most",
         server(autoscaling={"maxReplicas": 2}, rateLimits={}),
         "spec",
-        "rateLimits of several replicas need spec.redis",
+        "rateLimits with several replicas require spec.redis; set spec.redis.serviceName",
     ),
     Refused(
         "replicas beside autoscaling",
@@ -274,7 +274,7 @@ REFUSED = (
         "a CA where TLS is not spoken of",
         server(redis={**REDIS, "tls": {"caSecretName": "ca"}}),
         "spec",
-        "redis.tls.caSecretName has no effect without TLS",
+        "redis.tls.caSecretName requires redis.tls.enabled; set enabled to true or remove caSecretName",
     ),
     Refused(
         "fewer at most than at least",
@@ -323,7 +323,7 @@ REFUSED = (
         "Exists with a value",
         expression("Exists", "a"),
         "spec.toolSelector.matchExpressions[0]",
-        "In and NotIn need at least one value",
+        "operators In and NotIn require at least one value; Exists and DoesNotExist take none",
     ),
     Refused(
         "a key of an expression that is none",
