@@ -175,7 +175,8 @@ def test_a_killed_controller_comes_back_and_changes_nothing(cluster: Cluster) ->
 def leads(cluster: Cluster) -> bool:
     holder = get(cluster, "-n", "mcp-system", "lease", "mcp-operator-controller")["spec"].get("holderIdentity")
     found = get(cluster, "-n", "mcp-system", "pods")["items"]
-    return holder in [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    names = [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    return str(holder).rpartition("_")[0] in names
 
 
 def test_a_deployment_deleted_by_hand_comes_back(shop: Cluster) -> None:

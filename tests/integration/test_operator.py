@@ -237,6 +237,11 @@ def test_a_workload_of_somebody_else_is_never_taken_over(cluster: Cluster) -> No
 
 def test_of_conflicting_stored_objects_one_is_served(operator: Operator) -> None:
     cluster = operator.cluster
+    installation.until(
+        "the name has its holder",
+        lambda: condition(cluster, "mcptool", "search-orders", "Accepted").get("status") == "True",
+        30,
+    )
     operator.stop()
     cluster.run("delete", "validatingwebhookconfiguration/mcp-operator-validating")
     cluster.run("create", "-f", "-", stdin=tool("a-late-comer", "search_orders"))
