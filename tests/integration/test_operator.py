@@ -319,3 +319,150 @@ def test_a_rewritten_catalog_is_signed_again_with_a_higher_version(cluster: Clus
         "the server is in order", lambda: condition(cluster, "mcpserver", "main", "Accepted")["status"] == "True", 30
     )
     assert get(cluster, "configmap", "main-catalog")["metadata"]["resourceVersion"] == version
+
+
+CONTROLLER = "--as=system:serviceaccount:mcp-system:mcp-operator-controller"
+LABELS = {"app.kubernetes.io/managed-by": "mcp-operator", "mcp.example.com/server": "held"}
+
+
+@pytest.fixture(scope="module")
+def policy(operator: Operator) -> Iterator[Cluster]:
+    """The component that holds the controller to its own objects, in force."""
+    cluster, file = operator.cluster, str(EXAMPLES.parent / "components" / "controller-policy" / "policy.yaml")
+    cluster.run("apply", "-f", file)
+    refused = {
+        "objects": child("ConfigMap", "probe"),
+        "pods": child("Deployment", "held-mcp", spec=pod_template(hostPID=True)),
+        "roles": role({"verbs": ["delete"]}),
+        "secrets": SECRET,
+        "prompts": PROMPT,
+    }
+    try:
+        for name, manifest in refused.items():
+            installation.until(f"the policy for {name} is in force", lambda: is_refused(cluster, name, manifest), 30)  # noqa: B023
+        yield cluster
+    finally:
+        cluster.run("delete", "-f", file)
+
+
+def is_refused(cluster: Cluster, name: str, manifest: dict[str, Any]) -> bool:
+    """Whether a policy refuses an object; one that is created is deleted again."""
+    said = attempt(cluster, json.dumps(manifest))
+    if not said:
+        cluster.run("delete", "-f", "-", stdin=json.dumps(manifest))
+    return f"mcp-operator-controller-{name}'" in said
+
+
+def attempt(cluster: Cluster, manifest: str, *words: str) -> str:
+    """What the API server says when the controller's ServiceAccount creates an object; empty if it may."""
+    done = cluster.run("create", CONTROLLER, "-f", "-", *words, stdin=manifest, check=False)
+    return done.stderr if done.returncode else ""
+
+
+def child(kind: str, name: str, *, namespace: str = "shop", owner: str = "held", **more: Any) -> dict[str, Any]:
+    """An object as the controller makes one for the MCPServer ``held``."""
+    versions = {"Deployment": "apps/v1", "Role": "rbac.authorization.k8s.io/v1"}
+    reference = {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPServer",
+        "name": owner,
+        "uid": "0",
+        "controller": True,
+    }
+    metadata = {"namespace": namespace, "name": name, "labels": LABELS, "ownerReferences": [reference]}
+    return {"apiVersion": versions.get(kind, "v1"), "kind": kind, "metadata": metadata, **more}
+
+
+def without(manifest: dict[str, Any], member: str) -> dict[str, Any]:
+    return {**manifest, "metadata": {k: v for k, v in manifest["metadata"].items() if k != member}}
+
+
+def pod_template(**pod: Any) -> dict[str, Any]:
+    security = {"allowPrivilegeEscalation": False}
+    container = {
+        "name": "server",
+        "image": "i",
+        "args": ["serve"],
+        "securityContext": security,
+        **pod.pop("container", {}),
+    }
+    spec = {"containers": [container], **pod}
+    return {"selector": {"matchLabels": LABELS}, "template": {"metadata": {"labels": LABELS}, "spec": spec}}
+
+
+def role(*rules: dict[str, Any]) -> dict[str, Any]:
+    read = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["held-catalog"], "verbs": ["get"]}
+    return child("Role", "held-mcp", rules=[{**read, **rule} for rule in rules])
+
+
+HOST_PATH = [{"name": "v", "hostPath": {"path": "/"}}]
+PRIVILEGED = {"securityContext": {"privileged": True}}
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "mcp-system", "name": "another"}}
+PROMPT = {
+    "apiVersion": "mcp.example.com/v1alpha1",
+    "kind": "MCPPrompt",
+    "metadata": {"namespace": "shop", "name": "made"},
+    "spec": {"template": "Hello."},
+}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "policy_name"),
+    [
+        (child("ConfigMap", "held-catalog"), None),
+        (child("ConfigMap", "another"), "objects"),
+        (child("ConfigMap", "held-catalog", owner="other"), "objects"),
+        (without(child("ConfigMap", "held-catalog"), "ownerReferences"), "objects"),
+        (without(child("ConfigMap", "held-catalog"), "labels"), "objects"),
+        (child("ServiceAccount", "held-mcp"), None),
+        (child("ServiceAccount", "admin"), "objects"),
+        (child("Deployment", "held-mcp", spec=pod_template()), None),
+        (child("Deployment", "held-mcp", spec=pod_template(hostNetwork=True)), "pods"),
+        (child("Deployment", "held-mcp", spec=pod_template(hostPID=True)), "pods"),
+        (child("Deployment", "held-mcp", spec=pod_template(volumes=HOST_PATH)), "pods"),
+        (child("Deployment", "held-mcp", spec=pod_template(container={"command": ["sh"]})), "pods"),
+        (child("Deployment", "held-mcp", spec=pod_template(container=PRIVILEGED)), "pods"),
+        (role({}), None),
+        (role({"verbs": ["delete"]}), "roles"),
+        (role({"resourceNames": ["other-catalog"]}), "roles"),
+        (SECRET, "secrets"),
+        (PROMPT, "prompts"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)  # fmt: skip
+def test_the_account_of_the_controller_makes_what_the_controller_makes(
+    policy: Cluster, manifest: dict[str, Any], policy_name: str | None
+) -> None:
+    said = attempt(policy, json.dumps(manifest), *(["--dry-run=server"] if policy_name is None else []))
+
+    assert (f"mcp-operator-controller-{policy_name}'" in said) if policy_name else said == ""
+
+
+def test_the_account_of_the_controller_leaves_the_objects_of_others_alone(policy: Cluster) -> None:
+    policy.run("-n", "shop", "create", "configmap", "of-the-shop", "--from-literal=a=b")
+    try:
+        for words in (
+            ("delete", "configmap", "of-the-shop"),
+            ("patch", "configmap", "of-the-shop", "-p", json.dumps({"data": {"a": "c"}})),
+        ):
+            done = policy.run("-n", "shop", *words, CONTROLLER, check=False)
+            assert "mcp-operator-controller-objects'" in done.stderr
+        assert get(policy, "configmap", "of-the-shop")["data"] == {"a": "b"}
+    finally:
+        policy.run("-n", "shop", "delete", "configmap", "of-the-shop")
+
+
+def test_the_controller_works_under_its_policy(policy: Cluster) -> None:
+    policy.run("apply", "-f", "-", stdin=server("held"))
+    try:
+        installation.until("the Deployment is there", lambda: exists(policy, "deployment", "held-mcp"), 30)
+        installation.until("the Service is there", lambda: exists(policy, "service", "held-mcp"), 30)
+        assert exists(policy, "configmap", "held-catalog")
+        policy.run("-n", "shop", "patch", "mcpserver", "held", "--type=merge", "-p", '{"spec":{"replicas":2}}')
+        installation.until(
+            "the Deployment has another scale",
+            lambda: get(policy, "deployment", "held-mcp")["spec"]["replicas"] == 2,
+            30,
+        )
+    finally:
+        policy.run("-n", "shop", "delete", "mcpserver", "held")

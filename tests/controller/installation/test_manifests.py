@@ -10,6 +10,8 @@ import yaml
 
 from cluster import resources
 from cluster.resources import ResourceType
+from controller import program
+from controller.cache import WORKLOADS
 from controller.installation import registration
 from controller.installation.registration import ServiceTarget
 from webhook import watches
@@ -77,3 +79,17 @@ def test_who_deletes_the_operator_keeps_the_definitions_and_objects() -> None:
     assert len(kustomizations) > 3
     for file in kustomizations:
         assert not [path for path in yaml.safe_load(file.read_text())["resources"] if "crds" in path]
+
+
+@pytest.mark.parametrize("verb", ["get", "update", "delete"])
+def test_the_controller_keeps_its_signing_keys(verb: str) -> None:
+    name = program.Settings("mcp-system", "one").keys_secret
+
+    assert allows("rbac/controller.yaml", resources.SECRETS, verb, name=name, role="Role")
+    assert not allows("rbac/controller.yaml", resources.SECRETS, verb, name="another", role="Role")
+
+
+@pytest.mark.parametrize("verb", ["list", "watch"])
+@pytest.mark.parametrize("kind", [*WORKLOADS, resources.REPLICA_SETS, resources.PODS], ids=lambda kind: kind.plural)
+def test_the_controller_may_list_and_watch_what_it_looks_at(kind: ResourceType, verb: str) -> None:
+    assert allows("rbac/controller.yaml", kind, verb)
