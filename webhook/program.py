@@ -107,12 +107,23 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
     def unready() -> str | None:
         return informers.unready([*watched.values()])
 
+    listening = asyncio.Event()
+
     def out_of_service() -> str | None:
         metrics.objects.set(len(live.current))
         metrics.staleness.set(max(informer.silent_for() for informer in watched.values()))
         if stop.is_set():
             return "draining"
-        return "no certificate yet" if keeper.context is None else unready()
+        if keeper.context is None:
+            return "no certificate yet"
+        return unready() or (None if listening.is_set() else "not listening yet")
+
+    async def prepare() -> tuple[HotContext, HotContext]:
+        """The TLS contexts, once there is a CA and everything has been listed, however long that takes."""
+        contexts = await keeper.first()
+        for informer in watched.values():
+            await informer.synced.wait()
+        return contexts
 
     processes = ObjectProcesses(exceeded=metrics.exceeded.inc)
     reader = Reader(transport, live, watched)
@@ -140,10 +151,10 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         for coroutine in (health.run(), *(informer.run() for informer in watched.values()))
     ]
     try:
-        contexts = await _unless(stop, keeper.first())
+        contexts = await _unless(stop, prepare())
         if contexts is not None:
             tasks.append(asyncio.create_task(keeper.run()))
-            await _answer(settings, hook, contexts, stop)
+            await _answer(settings, hook, contexts, listening, stop)
     finally:
         for task in tasks:
             task.cancel()
@@ -153,7 +164,13 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         await health.stop()
 
 
-async def _answer(settings: Settings, hook: Hook, contexts: tuple[HotContext, HotContext], stop: asyncio.Event) -> None:
+async def _answer(
+    settings: Settings,
+    hook: Hook,
+    contexts: tuple[HotContext, HotContext],
+    listening: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
     """Serve until told to stop, and then for as long as the API server may still come to a pod that leaves."""
     runner = web.ServerRunner(hook.server())
     await runner.setup()
@@ -162,6 +179,7 @@ async def _answer(settings: Settings, hook: Hook, contexts: tuple[HotContext, Ho
         await web.TCPSite(runner, settings.host, settings.port, ssl_context=serving.outer).start()
         if settings.next_port is not None:
             await web.TCPSite(runner, settings.host, settings.next_port, ssl_context=proving.outer).start()
+        listening.set()
         await stop.wait()
         await asyncio.sleep(settings.drain_seconds)
     finally:

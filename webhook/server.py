@@ -1,7 +1,8 @@
 """Answers the API server over HTTP: three paths, one review each, within its deadline.
 
 What cannot be judged is answered with 5xx, so that the failure policy decides. Deletions are always allowed, and
-defaults need no other object: both are answered also while the snapshot is not ready. This is aiohttp's low-level
+defaults need no other object: both are answered also while the snapshot is not ready, as in an outage of the API
+server; before it is ready for the first time, nothing listens. This is aiohttp's low-level
 server: a router, middlewares and a request of its own cost more than a judgement.
 """
 

@@ -1,4 +1,4 @@
-"""The webhook as a process: it judges nothing, and says so, until it has listed what it judges by."""
+"""The webhook as a process: it takes reviews from when it has listed what it judges by until it has drained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientConnectorError, ClientSession
 
 from certs import issuance, secret
 from certs.authority import Authority
@@ -75,28 +75,52 @@ def free_ports() -> tuple[int, int]:
         return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
-async def test_nothing_is_judged_before_everything_is_listed() -> None:
+async def test_the_port_is_open_when_reviews_can_be_judged_and_not_before() -> None:
     api, stop = Api(), asyncio.Event()
     port, health = free_ports()
-    settings = program.Settings("mcp-system", host="127.0.0.1", port=port, health_port=health, drain_seconds=0.0)
+    settings = program.Settings("mcp-system", host="127.0.0.1", port=port, health_port=health, drain_seconds=60.0)
     serving = asyncio.create_task(program._serve(settings, api, Metrics(), stop))
 
-    async def answers(session: ClientSession) -> tuple[int, int]:
-        """The status of the readiness, and of a review, as soon as both are answered."""
-        while True:
-            try:
-                async with session.get(f"http://127.0.0.1:{health}/readyz") as ready:
-                    readiness = ready.status
-                url = f"https://127.0.0.1:{port}/validate?timeout=5s"
-                async with session.post(url, json=REVIEW, ssl=False) as judged:
-                    return readiness, judged.status
-            except ClientError:
-                await asyncio.sleep(0.02)
+    async def readiness(session: ClientSession) -> tuple[int, str]:
+        try:
+            async with session.get(f"http://127.0.0.1:{health}/readyz") as ready:
+                return ready.status, await ready.text()
+        except ClientConnectorError:
+            return 0, "no answer yet"
+
+    async def judged(session: ClientSession) -> int | None:
+        """The status of a review, or None if the port is closed."""
+        try:
+            async with session.post(f"https://127.0.0.1:{port}/validate?timeout=5s", json=REVIEW, ssl=False) as answer:
+                return answer.status
+        except ClientConnectorError:
+            return None
 
     async with asyncio.timeout(30), ClientSession() as session:
-        assert await answers(session) == (503, 503)
-        api.up = True
-        while await answers(session) != (200, 200):
+        while "not listed yet" not in (await readiness(session))[1]:
             await asyncio.sleep(0.02)
+        # The certificate is there, and the port would be open within these rounds if nothing else was waited for.
+        for _ in range(50):
+            assert await judged(session) is None
+        api.up = True
+        while (await readiness(session))[0] != 200:
+            assert await judged(session) in (None, 200)
+            await asyncio.sleep(0.02)
+        assert await judged(session) == 200
         stop.set()
+        while "draining" not in (await readiness(session))[1]:
+            await asyncio.sleep(0.02)
+        assert await judged(session) == 200
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        assert await judged(session) is None
+
+
+async def test_a_webhook_that_is_stopped_before_it_is_ready_ends_at_once() -> None:
+    api, stop = Api(), asyncio.Event()
+    port, health = free_ports()
+    settings = program.Settings("mcp-system", host="127.0.0.1", port=port, health_port=health, drain_seconds=60.0)
+    serving = asyncio.create_task(program._serve(settings, api, Metrics(), stop))
+    stop.set()
+    async with asyncio.timeout(30):
         await serving
