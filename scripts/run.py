@@ -131,7 +131,7 @@ def _operate(kubectl: list[str], flags: list[str], host: str, url: str, *, once:
         policy = ["get", "validatingwebhookconfiguration", "mcp-operator-validating", "-o",
                   "jsonpath={.webhooks[0].failurePolicy}"]  # fmt: skip
         with progress.step("webhook and controller, as processes of this machine"):
-            installation.until("the webhook is enforced", lambda: _output([*kubectl, *policy]) == "Fail", 60)
+            installation.until("admission is in force", lambda: _output([*kubectl, *policy]) == "Fail", 60)
         _checked([*kubectl, "apply", "-f", str(paths.ROOT / "manifests/examples/valid")])
         print(f"\n$ kubectl apply -f {REFUSED.relative_to(paths.ROOT)}", flush=True)
         subprocess.run([*kubectl, "apply", "-f", str(REFUSED)], check=False)

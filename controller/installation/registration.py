@@ -118,7 +118,7 @@ def configurations(
     validating = _webhook(VALIDATOR, target.client(paths.VALIDATE_PATH), ca_bundle, failure_policy, namespace)
     validating["rules"] = [_rule(_ALL, "CREATE", "UPDATE")]
     validating["matchConditions"] = [_NOT_BEING_DELETED, _CHANGED]
-    # What is admitted where a server is Strict is noted in a ledger; of a dry run nothing is.
+    # Changes in a namespace with a Strict server are recorded in a ledger; dry runs are not.
     validating["sideEffects"] = "NoneOnDryRun"
     deletions = _webhook(DELETION_NOTER, target.client(paths.NOTE_DELETION_PATH), ca_bundle, "Ignore", namespace)
     deletions["rules"] = [_rule(_ALL, "DELETE")]

@@ -1,6 +1,6 @@
-"""PURE. What a reconcile knows: everything that was read, as frozen data.
+"""PURE. The input of a reconcile, as frozen data: everything that was read from the cluster.
 
-`controller.gather` makes it, `controller.planning.plan` and `controller.status` decide by it.
+`controller.gather` builds it. `controller.planning.plan` and `controller.status` make their decisions from it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def catalog_name(server: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of a server: whether it is ready, and the digest that it reports; None if it did not answer.
+    """A pod of a server, and the digest of the catalog that it reports.
 
-    ``asked`` is False for a ready pod that was not asked yet.
+    ``digest`` is None if the pod did not answer. ``asked`` is False for a ready pod that was not asked yet.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Pod:
 class ServerState:
     """An MCPServer, what it would serve, and the objects that exist under the names it uses.
 
-    ``compilation`` is None if the spec cannot be read. ``existing`` has manifests by kind; that of the ConfigMap holds
-    no data. ``stored_digest`` is the digest of the catalog in it, if that is signed with the present keys and nobody
-    else wrote it; ``data_is_foreign`` says that another field manager owns its data. ``services`` are the manifests of
-    the Services that the server calls, as far as they exist. ``catalog_root`` is the public key under which catalogs
-    are signed.
+    ``compilation`` is None if the spec cannot be read. ``existing`` has manifests by kind; the manifest of the
+    catalog's ConfigMap is without data. ``stored_digest`` is the digest of the stored catalog; None unless it is signed
+    with the current keys and the controller wrote it. ``data_is_foreign`` says that another field manager owns the data
+    of the ConfigMap. ``services`` are the manifests of those Services called by the server that exist. ``catalog_root``
+    is the public key under which catalogs are signed. ``now`` is the time written into conditions.
     """
 
     server: Object
@@ -70,10 +70,12 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """A tool, prompt or resource, the servers that select it, and who serves what there by bare claim.
+    """A tool, prompt or resource, and the servers that select it.
 
-    ``servers`` has None where nothing is published yet. ``unmounted`` are the Secrets and ConfigMaps that the object
-    reads and that not all pods of a server have, by server.
+    ``servers`` says for each server which object serves each claim, without the server's prefix; None if nothing is
+    published yet.
+    ``unmounted`` has, by server, the Secrets and ConfigMaps that the object reads and that not every pod of the server
+    has mounted. ``now`` is the time written into conditions.
     """
 
     member: KeptMember

@@ -1,8 +1,9 @@
 """PURE. The NetworkPolicy of the pods: ingress to the MCP port, egress only to what they have to call.
 
-A policy applies to the addresses of pods, not to that of a Service. So it names the pods that a Service selects and the
-port they listen on. A Service without a selector has endpoints that are not known here: its ports are open to every
-address. The same holds for the API server, whose Service has no selector, and for the URL of an issuer's keys.
+A policy applies to the addresses of pods, not to the address of a Service. So it names the pods that a Service selects
+and the port they listen on. The endpoints of a Service without a selector are unknown here, so egress to its ports is
+allowed to every address. The same holds for the API server, whose Service has no selector, and for the URL of an
+issuer's keys.
 """
 
 from __future__ import annotations
@@ -30,17 +31,19 @@ API_SERVER = Ref(Kind.SERVICE, "default", "kubernetes")
 API_PORTS = (443, 6443)
 DNS_PORT = 53
 
+# A number, or the name of a container port.
 Port = int | str
+# A NetworkPolicyPeer as canonical JSON; "" stands for every address.
 Peer = str
 
 
 def has_policy(spec: ServerSpec) -> bool:
-    """Whether there is a policy."""
+    """Whether the spec asks for a NetworkPolicy."""
     return spec.network_policy is not None and spec.network_policy.enabled
 
 
 def policy(inputs: Inputs) -> Manifest:
-    """The NetworkPolicy; the ports of health and metrics stay open, the operator and the kubelet ask there."""
+    """The NetworkPolicy. The operator and the kubelet use the health port, so it is open to all."""
     desired = inputs.spec.network_policy
     clients: Manifest = {"ports": [_tcp(PORT)]}
     if desired and desired.ingress_from:
@@ -55,16 +58,16 @@ def policy(inputs: Inputs) -> Manifest:
 
 
 def _egress(inputs: Inputs) -> list[Manifest]:
-    """One rule for all pods that are reached alike, in an order that the order of the backends does not change."""
-    reached: dict[Peer, set[Port]] = defaultdict(set)
+    """One rule for each peer, with all its ports. The order does not depend on the order of the backends."""
+    ports_of: dict[Peer, set[Port]] = defaultdict(set)
     for peer, port in (*_to_services(inputs), *_to_api_server(inputs), *_to_issuer(inputs.spec)):
-        reached[peer].add(port)
-    return [_rule(peer, sorted(ports, key=str)) for peer, ports in sorted(reached.items())]
+        ports_of[peer].add(port)
+    return [_rule(peer, sorted(ports, key=str)) for peer, ports in sorted(ports_of.items())]
 
 
 def _rule(peer: Peer, ports: list[Port]) -> Manifest:
-    found = {"ports": [_tcp(port) for port in ports]}
-    return {"to": [orjson.loads(peer)], **found} if peer else found
+    rule = {"ports": [_tcp(port) for port in ports]}
+    return {"to": [orjson.loads(peer)], **rule} if peer else rule
 
 
 def _to_services(inputs: Inputs) -> Iterator[tuple[Peer, Port]]:
@@ -80,7 +83,7 @@ def _to_service(ref: Ref, called: Port, service: Mapping[str, Any]) -> Iterator[
     for port in spec.get("ports") or ():
         if called not in (port.get("port"), port.get("name")):
             continue
-        # The name of a headless Service leads to the pods themselves, at the port that was asked for.
+        # The name of a headless Service resolves to the addresses of the pods, so nothing maps the port.
         target = port["port"] if spec.get("clusterIP") == "None" else port.get("targetPort") or port["port"]
         if selector:
             yield _pods(ref.namespace, selector), target

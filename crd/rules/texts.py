@@ -1,4 +1,4 @@
-"""PURE. Texts that a model reads: descriptions of sufficient length, no invisible characters, consistent hints."""
+"""PURE. What a model reads: long enough descriptions, no invisible characters, consistent hints."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ __all__ = ["contradictory_hints", "unsafe_texts", "weak_description"]
 
 Path = tuple[str | int, ...]
 
+# In characters. A shorter description draws a warning.
 SHORTEST = 20
 # Control characters other than tab and line ends, bidirectional controls (UTS 55), invisible and tag characters.
 _UNSAFE = re.compile(
@@ -48,6 +49,7 @@ def unsafe_texts(item: Object) -> Iterator[Finding]:
     for path, text in _texts(item):
         found = _UNSAFE.search(text)
         if found:
+            # Control characters have no name.
             name = unicodedata.name(found[0], "a control character").lower()
             message = (
                 f"U+{ord(found[0]):04X} ({name}) at character {found.start() + 1} is invisible to reviewers; "
@@ -86,7 +88,7 @@ def _texts(item: Object) -> Iterator[tuple[Path, str]]:
     yield ("spec", "description"), spec.description
     if isinstance(spec, ToolSpec):
         for member, schema in (("inputSchema", spec.input_schema), ("outputSchema", spec.output_schema)):
-            if schema is not None and not _looks_plain(schema):
+            if schema is not None and not _has_safe_json(schema):
                 yield from _schema_texts(schema, ("spec", member))
     if isinstance(spec, PromptSpec):
         for path, text in spec.texts:
@@ -96,8 +98,8 @@ def _texts(item: Object) -> Iterator[tuple[Path, str]]:
             yield ("spec", "variables", index, "description"), variable.description
 
 
-def _looks_plain(schema: Any) -> bool:
-    """Whether no text of a schema can hold an unsafe character, seen without walking through it."""
+def _has_safe_json(schema: Any) -> bool:
+    """Whether the JSON of a schema contains no unsafe character, as written or escaped. Cheaper than a walk."""
     written = orjson.dumps(schema)
     if written.isascii():
         return b"\x7f" not in written and b"\\u00" not in written

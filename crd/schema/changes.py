@@ -15,7 +15,7 @@ from crd.schema.arguments import Arguments
 from crd.schema.bounds import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from crd.schema.subschemas import Path
 
@@ -64,7 +64,7 @@ def _values(
         return
     lost = sorted(_types(old, roots[0]) - _types(new, roots[1]))
     if lost:
-        yield (*at, "type"), f"type {' or '.join(lost)} is no longer accepted"
+        yield (*at, "type"), _no_longer_accepted(lost, "type")
         return
     yield from _choices(old, new, at)
     yield from _stricter_bounds(old, new, at)
@@ -83,7 +83,16 @@ def _choices(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterat
         left = set(map(_canonical, after))
         gone = [value for value in before if _canonical(value) not in left]
         if gone:
-            yield (*at, keyword), f"{' or '.join(map(_to_json, gone[:3]))} is no longer accepted"
+            yield (*at, keyword), _no_longer_accepted([_to_json(value) for value in gone])
+
+
+def _no_longer_accepted(values: Sequence[str], noun: str = "") -> str:
+    """The first three values by name, and the number of the others."""
+    more = [f"{len(values) - 3} more"] if len(values) > 3 else []
+    *first, last = [*values[:3], *more]
+    if not first:
+        return f"{noun} {last} is no longer accepted".lstrip()
+    return f"{noun and noun + 's'} {', '.join(first)} and {last} are no longer accepted".lstrip()
 
 
 def _stricter_bounds(old: Mapping[str, Any], new: Mapping[str, Any], at: Path) -> Iterator[tuple[Path, str]]:

@@ -110,7 +110,10 @@ def _conjunction(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tup
     left = types
     for part in parts if isinstance(parts, list) else ():
         left &= _types(part) if isinstance(part, dict) else ANY
-        if part is False or not left:
+        if part is False:
+            yield ("allOf",), "one part of allOf is false, so no value is valid; remove that part"
+            return
+        if not left:
             yield ("allOf",), "the parts of allOf have no type in common, so no value is valid; correct one of them"
             return
 

@@ -58,7 +58,7 @@ class Authenticator:
         if auth.type == "APIKey":
             return self._match_api_key(auth.api_key_secret, credential)
         if auth.jwt is None:
-            raise KeysUnavailableError(f"the catalog requires {auth.type} authentication, but its settings are missing")
+            raise KeysUnavailableError(f"auth.type of the catalog is {auth.type}, but auth.jwt is missing")
         claims = await self._verify_token(auth.jwt, credential)
         name = claims.get(auth.jwt.user_claim)
         if not isinstance(name, str | int) or isinstance(name, bool) or name == "":

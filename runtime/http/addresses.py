@@ -1,9 +1,9 @@
 """PURE. Which hosts and addresses the runtime may call.
 
-A catalog may name Services only. But what answers for a Service is up to whoever can write its Endpoints or DNS, so the
-address that is really connected is judged, too: it must not be one that reaches the pod itself, its node, or the
-metadata service of a cloud, in whatever notation. Behind a ClusterIP the connected address says nothing about the
-endpoint; the controller judges those (docs/decisions/0024).
+A catalog may name Services only. But whoever can write the Endpoints or the DNS records of a Service decides what
+answers for it. So the address to connect to is checked, too: in no notation may it reach the pod itself, its node, or
+the metadata service of a cloud. Behind a ClusterIP, that address says nothing about the endpoints; those are checked by
+the controller (docs/decisions/0024).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REFUSED: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
         # AWS (all of its instance services), Google Cloud.
         ("fd00:ec2::/32", "a metadata address"),
         ("fd20:ce::254/128", "a metadata address"),
-        # Translation whose IPv4 address cannot be told from the notation: RFC 8215, RFC 4380.
+        # Translation prefixes from which the IPv4 address cannot be extracted: RFC 8215, RFC 4380.
         ("64:ff9b:1::/48", "a translated address"),
         ("2001::/32", "a Teredo address"),
     )
@@ -49,9 +49,9 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 def find_fault(address: str, *, allow_loopback: bool = False) -> str | None:
-    """Why an IP address must not be connected, as a noun phrase; None if it may be.
+    """Why the runtime must not connect to an IP address, as a noun phrase ("a loopback address"); None if it may.
 
-    An IPv6 address that embeds an IPv4 address is judged by both. ``allow_loopback`` allows 127.0.0.0/8 and ::1,
+    If an IPv6 address embeds an IPv4 address, both are checked. ``allow_loopback`` allows 127.0.0.0/8 and ::1,
     written as such, for local use and tests.
     """
     try:
@@ -73,6 +73,7 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
     number = int(address)
     if address in _6TO4:
         return IPv4Address(number >> 80 & 0xFFFFFFFF)
+    # :: and ::1 are within ::/96 but embed nothing.
     is_isatap = (number >> 32 & 0xFFFFFFFF) in _ISATAP
     if (is_isatap or any(address in network for network in _EMBEDDING)) and number > 1:
         return IPv4Address(number & 0xFFFFFFFF)
@@ -85,9 +86,9 @@ def is_service(host: str, cluster_domain: str) -> bool:
 
 
 def absolute_name(host: str, cluster_domain: str) -> str:
-    """The absolute DNS name of a Service.
+    """The absolute DNS name of a Service: it ends in a dot, so the resolver does not apply the pod's search list.
 
-    The search list of a pod must play no part: there ``orders.shop.svc`` could become ``orders.shop.svc.svc.<domain>``,
-    which is a pod ``orders`` of a Service ``shop`` in a namespace called ``svc``.
+    With the search list, ``orders.shop.svc`` could become ``orders.shop.svc.svc.<domain>``: a pod ``orders`` of a
+    Service ``shop`` in a namespace called ``svc``.
     """
     return f"{host.removesuffix(f'.{cluster_domain}')}.{cluster_domain}."

@@ -20,7 +20,7 @@ SECONDS = 180
 
 
 def install(cluster: Cluster) -> None:
-    """Deploy the operator with ``overlays/dev`` and wait until its admission webhook is enforced."""
+    """Deploy the operator with ``overlays/dev`` and wait until admission is in force."""
     for name, archive in (("operator", images.operator()), ("Redis", images.redis())):
         with progress.step(f"loading the image of the {name}"):
             cluster.load_image(archive)
@@ -29,7 +29,7 @@ def install(cluster: Cluster) -> None:
         cluster.run("apply", "-k", str(MANIFESTS / "overlays" / "dev"))
         for deployment in ("mcp-operator-webhook", "mcp-operator-controller"):
             cluster.run("-n", "mcp-system", "rollout", "status", f"deployment/{deployment}", f"--timeout={SECONDS}s")
-        until("the admission webhook is enforced", lambda: failure_policy(cluster) == "Fail")
+        until("admission is in force", lambda: failure_policy(cluster) == "Fail")
 
 
 def definitions(cluster: Cluster) -> None:

@@ -145,7 +145,7 @@ def installed(
     found = Operator(cluster, "one", free_port(), rights, **settings)
     found.start()
     try:
-        installation.until("the hook is in force", lambda: installation.failure_policy(cluster) == "Fail", 60)
+        installation.until("admission is in force", lambda: installation.failure_policy(cluster) == "Fail", 60)
         yield found
     finally:
         found.stop()

@@ -257,7 +257,7 @@ def test_of_conflicting_stored_objects_one_is_served(operator: Operator) -> None
     assert "MCPTool shop/search-orders" in message
     assert condition(cluster, "mcptool", "search-orders", "Accepted")["status"] == "True"
     cluster.run("-n", "shop", "delete", "mcptool", "a-late-comer")
-    installation.until("the hook is in force again", lambda: installation.failure_policy(cluster) == "Fail", 60)
+    installation.until("admission is in force again", lambda: installation.failure_policy(cluster) == "Fail", 60)
 
 
 def test_a_second_controller_waits_and_a_new_one_changes_nothing(operator: Operator) -> None:

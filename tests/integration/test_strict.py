@@ -160,7 +160,7 @@ def balancer(control_plane: Cluster) -> Iterator[Balancer]:
     threads.run(found.run)
     installation.until("both replicas listen", lambda: all(map(listens, found.behind)), 60)
     register(control_plane, ca, found.port)
-    installation.until("the hook is in force", lambda: refuses(control_plane), 60)
+    installation.until("admission is in force", lambda: refuses(control_plane), 60)
     control_plane.run("apply", "-f", "-", stdin=json.dumps(server("strict")))
     yield found
     control_plane.run("delete", "validatingwebhookconfiguration", "mcp-strict-validating")

@@ -66,7 +66,7 @@ def build(body: Body, mode: str, sources: Sources, leftovers: Mapping[str, Any])
         case "Multipart":
             built = _join_parts(list(_parts(body, sources, leftovers)))
     if built is not None and len(built[1]) > MAX_BODY:
-        raise CallError("invalid_arguments", f"the request body would be larger than {MAX_BODY} bytes")
+        raise CallError("invalid_arguments", f"the request body would be larger than {MAX_BODY} bytes; send less data")
     return built
 
 

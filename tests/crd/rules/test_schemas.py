@@ -25,7 +25,7 @@ def tool(**spec: Any) -> manifest.Object:
     )
 
 
-def told(schema: Any, member: str = "inputSchema", **more: Any) -> list[tuple[str, str, str]]:
+def reported(schema: Any, member: str = "inputSchema", **more: Any) -> list[tuple[str, str, str]]:
     found = schemas.invalid_schema(tool(**{member: schema}, **more))
     return [(f.reason.value, f.field_path.removeprefix(f"spec.{member}").removeprefix("."), f.message) for f in found]
 
@@ -191,7 +191,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("schema", "reason", "place", "message"), ROWS)
 def test_a_fault_has_a_reason_a_place_and_words(schema: Any, reason: str, place: str, message: str) -> None:
-    assert told(schema) == [(reason, place, message)]
+    assert reported(schema) == [(reason, place, message)]
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ def test_a_fault_has_a_reason_a_place_and_words(schema: Any, reason: str, place:
         },
     ],
 )
-def test_what_is_whole_is_not_told(schema: Any) -> None:
-    assert told(schema) == []
+def test_a_valid_schema_has_no_finding(schema: Any) -> None:
+    assert reported(schema) == []
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,10 @@ def test_what_is_whole_is_not_told(schema: Any) -> None:
         ("a{2,1}", "invalid repetition count range, the start must be <= the end"),
     ],
 )
-def test_a_pattern_that_is_not_an_expression_is_told_at_its_place(pattern: str, why: str) -> None:
+def test_a_pattern_that_is_not_an_expression_is_reported_at_its_path(pattern: str, why: str) -> None:
     message = f'"{pattern}" is not a regular expression: {why}; correct it'
 
-    assert told(of({"pattern": pattern})) == [("InvalidSchema", f"{A}.pattern", message)]
+    assert reported(of({"pattern": pattern})) == [("InvalidSchema", f"{A}.pattern", message)]
 
 
 def test_circles_through_applicators_are_found() -> None:
@@ -239,7 +239,7 @@ def test_circles_through_applicators_are_found() -> None:
         "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}]}, "b": {"not": {"$ref": "#/$defs/a"}}},
     }
 
-    assert [(reason, place) for reason, place, _ in told(schema)] == [
+    assert [(reason, place) for reason, place, _ in reported(schema)] == [
         ("InvalidSchema", "$defs.a.anyOf[0].$ref"),
         ("InvalidSchema", "$defs.b.not.$ref"),
     ]
@@ -248,32 +248,34 @@ def test_circles_through_applicators_are_found() -> None:
 def test_a_reference_names_a_schema_and_not_only_a_place() -> None:
     schema = {**of({"$ref": "#/x/0"}), "x": [{"$ref": "#/properties/a"}]}
 
-    assert [(reason, place) for reason, place, _ in told(schema)] == [("InvalidSchema", f"{A}.$ref")]
+    assert [(reason, place) for reason, place, _ in reported(schema)] == [("InvalidSchema", f"{A}.$ref")]
 
 
 def test_a_number_sign_means_the_nearest_schema_with_an_id() -> None:
     inner = {"$id": "tree", "properties": {"next": {"$ref": "#"}, "leaf": {"$ref": "#/$defs/leaf"}}}
     schema = {**of({"$ref": "tree"}), "$defs": {"tree": {**inner, "$defs": {"leaf": {"type": "string"}}}}}
 
-    assert told(schema) == []
-    assert told({**of({"$ref": "tree"}), "$defs": {"tree": inner}})[0][1] == "$defs.tree.properties.leaf.$ref"
+    assert reported(schema) == []
+    assert reported({**of({"$ref": "tree"}), "$defs": {"tree": inner}})[0][1] == "$defs.tree.properties.leaf.$ref"
 
 
 def test_an_output_schema_is_held_to_the_same() -> None:
-    assert told({"type": "array"}, "outputSchema") == [
+    assert reported({"type": "array"}, "outputSchema") == [
         (
             "InvalidSchema",
             "type",
             'the type of outputSchema must be "object", got "array"; set type to "object"',
         )
     ]
-    assert told({"type": "object", "properties": {"a": {"type": "text"}}}, "outputSchema")[0][1] == "properties.a.type"
+    assert (
+        reported({"type": "object", "properties": {"a": {"type": "text"}}}, "outputSchema")[0][1] == "properties.a.type"
+    )
 
 
 def test_a_page_of_results_may_be_a_list() -> None:
     pages = {"pagination": {"parameter": "page", "nextPointer": "/next"}}
 
-    assert told({"type": "array"}, "outputSchema", method="GET", http=pages) == []
+    assert reported({"type": "array"}, "outputSchema", method="GET", http=pages) == []
 
 
 def test_the_level_of_what_nothing_satisfies_is_a_warning() -> None:
@@ -294,14 +296,14 @@ def server(name: str) -> manifest.Object:
 
 
 @pytest.mark.parametrize(
-    ("names", "told_of"),
+    ("names", "servers"),
     [
         (["main"], "shop/main"),
         (["main", "admin"], "shop/admin, shop/main"),
         (list("dcba"), "shop/a, shop/b, shop/c and 1 more"),
     ],
 )
-def test_a_change_names_the_servers_whose_callers_it_breaks(names: list[str], told_of: str) -> None:
+def test_a_change_names_the_servers_whose_callers_it_breaks(names: list[str], servers: str) -> None:
     old, new = tool(inputSchema=of({})), tool(inputSchema={**of({}), "required": ["a"]})
     snapshot = Snapshot.of(fact for name in names if (fact := server(name).fact))
 
@@ -311,7 +313,7 @@ def test_a_change_names_the_servers_whose_callers_it_breaks(names: list[str], to
         (
             Level.WARNING,
             "spec.inputSchema.required",
-            f'"a" is now required, so MCPServer {told_of} rejects calls that were valid before; {REPAIR}',
+            f'"a" is now required, so MCPServer {servers} rejects calls that were valid before; {REPAIR}',
         )
     ]
 
@@ -352,7 +354,7 @@ def test_a_prompt_has_no_schemas() -> None:
 )
 def test_a_repair_that_is_only_half_done_passes(worse: dict[str, Any], better: dict[str, Any]) -> None:
     old, new = tool(inputSchema=worse), tool(inputSchema=better)
-    assert told(worse)[0][0] == told(better)[0][0] == "SchemaTooLarge"
+    assert reported(worse)[0][0] == reported(better)[0][0] == "SchemaTooLarge"
 
     assert [f.reason for f in integrity.judge(Snapshot(), Change(old.ref, old, new)).errors] == []
     assert [f.reason for f in integrity.judge(Snapshot(), Change(old.ref, new, tool(inputSchema={}))).errors] == [
@@ -373,7 +375,7 @@ def test_nothing_looks_into_a_schema_that_is_too_long(member: str) -> None:
 def test_the_longest_schema_is_looked_into() -> None:
     text = "x" * (64 * 1024 - len('{"type":"object","description":""}'))
 
-    assert told({"type": "object", "description": text}) == []
+    assert reported({"type": "object", "description": text}) == []
     assert tool(inputSchema={"type": "object", "description": f"{text}x"}).spec is None
 
 
@@ -412,7 +414,7 @@ def test_what_only_the_validator_finds_is_a_fault(
 
     monkeypatch.setattr(schemas, "compile_schema", refuse)
 
-    assert told({"type": "object"}) == [("InvalidSchema", "", message)]
+    assert reported({"type": "object"}) == [("InvalidSchema", "", message)]
 
 
 def test_what_was_found_is_kept_and_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,12 +422,12 @@ def test_what_was_found_is_kept_and_forgotten_in_the_end(monkeypatch: pytest.Mon
     monkeypatch.setattr(schemas, "KEPT_SCHEMAS", 2)
     monkeypatch.setattr(schemas, "compile_schema", lambda schema: read.append(schema["title"]))
     for title in "aababcca":
-        told({"type": "object", "title": title})
+        reported({"type": "object", "title": title})
 
     assert read == ["a", "b", "c", "a"]
 
 
 def test_what_was_found_in_a_very_broken_schema_is_not_kept() -> None:
-    told({"type": "object", "properties": {f"p{number}": {"type": "x"} for number in range(11)}})
+    reported({"type": "object", "properties": {f"p{number}": {"type": "x"} for number in range(11)}})
 
     assert schemas._KEPT == {}

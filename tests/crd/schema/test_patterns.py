@@ -117,7 +117,7 @@ def of(*texts: str) -> dict[str, Any]:
     return {"properties": {f"p{number}": {"pattern": text} for number, text in enumerate(texts)}}
 
 
-def told(*texts: str) -> list[tuple[str, Reason, str]]:
+def reported(*texts: str) -> list[tuple[str, Reason, str]]:
     return [(".".join(map(str, f.path)), f.reason, f.message) for f in patterns.faults(subschemas.walk(of(*texts)))]
 
 
@@ -126,7 +126,7 @@ def test_real_patterns_are_accepted_and_match(name: str) -> None:
     pattern, good, bad = REAL[name]
     validator = compile_schema({"pattern": pattern})
 
-    assert told(pattern) == []
+    assert reported(pattern) == []
     assert validator.is_valid(good)
     assert not validator.is_valid(bad)
 
@@ -137,12 +137,12 @@ def test_look_around_is_refused(pattern: str) -> None:
         f'"{pattern}" uses look-around, which cannot be matched in linear time; use a second pattern in allOf or not'
     )
 
-    assert told(pattern) == [("properties.p0.pattern", Reason.UNSUPPORTED_PATTERN, message)]
+    assert reported(pattern) == [("properties.p0.pattern", Reason.UNSUPPORTED_PATTERN, message)]
 
 
 @pytest.mark.parametrize("pattern", [r"(a)\1", r"(?<x>a)\k<x>", r"\\(a)\1"])
 def test_backreferences_are_refused(pattern: str) -> None:
-    ((_, reason, message),) = told(pattern)
+    ((_, reason, message),) = reported(pattern)
 
     assert reason is Reason.UNSUPPORTED_PATTERN
     assert "uses a backreference" in message
@@ -159,7 +159,7 @@ def test_backreferences_are_refused(pattern: str) -> None:
     ],
 )
 def test_what_is_not_an_expression_is_an_invalid_schema(pattern: str, why: str) -> None:
-    ((_, reason, message),) = told(pattern)
+    ((_, reason, message),) = reported(pattern)
 
     assert reason is Reason.INVALID_SCHEMA
     assert message.endswith(f" is not a regular expression: {why}; correct it")
@@ -168,7 +168,7 @@ def test_what_is_not_an_expression_is_an_invalid_schema(pattern: str, why: str) 
 def test_what_only_one_of_the_two_engines_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patterns, "_reason_of_refusal", lambda _text: "")
 
-    assert told("[")[0][2] == '"[" is not a regular expression: it is not one of ECMA-262; correct it'
+    assert reported("[")[0][2] == '"[" is not a regular expression: it is not one of ECMA-262; correct it'
 
 
 DIGITS = r"\d" * 65
@@ -190,25 +190,25 @@ SMALLER = "limit the length with maxLength instead of {n,m} or shorten the patte
     ],
 )
 def test_what_is_too_large_says_what_to_write(pattern: str, message: str) -> None:
-    assert told(pattern) == [("properties.p0.pattern", Reason.PATTERN_TOO_LARGE, message)]
+    assert reported(pattern) == [("properties.p0.pattern", Reason.PATTERN_TOO_LARGE, message)]
 
 
 @pytest.mark.parametrize("pattern", ["(?i)a", "(?i:a)", "(?-s)a", "(?s-i:a)"])
 def test_flags_are_refused(pattern: str) -> None:
     message = f'"{pattern}" sets flags, which ECMA-262 does not have; write both cases, such as [aA]'
 
-    assert told(pattern) == [("properties.p0.pattern", Reason.UNSUPPORTED_PATTERN, message)]
+    assert reported(pattern) == [("properties.p0.pattern", Reason.UNSUPPORTED_PATTERN, message)]
 
 
 @pytest.mark.parametrize("pattern", ["(?:a)", "(?<x>a)", r"\(\?=a\)", r"[(?=]a", r"[\](?=]a", "(?i", r"\\\\1", r"a\\?"])
 def test_what_only_looks_like_it_is_not_refused_for_it(pattern: str) -> None:
-    assert Reason.UNSUPPORTED_PATTERN not in {reason for _, reason, _ in told(pattern)}
+    assert Reason.UNSUPPORTED_PATTERN not in {reason for _, reason, _ in reported(pattern)}
 
 
 def test_the_bounds_themselves_are_allowed() -> None:
-    assert told("a" * 2048, r"\d" * 64) == []
-    assert told(*(f"{letter}" * 2048 for letter in "abcd")) == []
-    assert told(*(f"{letter}{chr(92)}d" * 64 for letter in "abcd")) == []
+    assert reported("a" * 2048, r"\d" * 64) == []
+    assert reported(*(f"{letter}" * 2048 for letter in "abcd")) == []
+    assert reported(*(f"{letter}{chr(92)}d" * 64 for letter in "abcd")) == []
 
 
 @pytest.mark.parametrize(
@@ -223,20 +223,20 @@ def test_the_bounds_themselves_are_allowed() -> None:
     ],
 )
 def test_all_patterns_of_a_schema_have_bounds(texts: list[str], message: str) -> None:
-    assert told(*texts) == [
+    assert reported(*texts) == [
         ("", Reason.PATTERN_TOO_LARGE, f"the schema must have at most {message}; remove or shorten some")
     ]
 
 
 def test_a_hundred_patterns_are_allowed_and_repetitions_are_one() -> None:
-    assert told(*(f"a{number}" for number in range(100)), "a1", "a2") == []
+    assert reported(*(f"a{number}" for number in range(100)), "a1", "a2") == []
 
 
 def test_eight_large_patterns_are_allowed() -> None:
     large = [f"[^<>]{{{number}}}" for number in range(501, 510)]
 
-    assert told(*large[:8]) == []
-    assert told(*large) == [
+    assert reported(*large[:8]) == []
+    assert reported(*large) == [
         (
             "",
             Reason.PATTERN_TOO_LARGE,
@@ -249,7 +249,7 @@ def test_eight_large_patterns_are_allowed() -> None:
 
 
 def test_what_is_too_large_counts_as_large() -> None:
-    found = told(*(f"a{{{number}}}" for number in range(100_000, 100_020)))
+    found = reported(*(f"a{{{number}}}" for number in range(100_000, 100_020)))
 
     assert [place for place, _, _ in found] == [*(f"properties.p{number}.pattern" for number in range(8)), ""]
 
