@@ -2,8 +2,8 @@
 
 A catalog may name Services only. But whoever can write the Endpoints or the DNS records of a Service decides what
 answers for it. So the address to connect to is checked, too: in no notation may it reach the pod itself, its node, or
-the metadata service of a cloud. Behind a ClusterIP, that address says nothing about the endpoints; those are checked by
-the controller (docs/decisions/0024).
+the metadata service of a cloud. Behind a ClusterIP, that address says nothing about the endpoints; nobody checks
+those yet (docs/decisions/0024).
 """
 
 from __future__ import annotations

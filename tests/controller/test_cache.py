@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from cluster.clock import Clock
 from controller import gather
 from controller.cache import Cache
 from controller.kept import KeptMember, PublishedCatalog, hash_data, keep_pod
+from controller.signing.keys import generate
 from crd.compiler.compilation import Incumbents
 from crd.finding import Reason
-from crd.published import catalogs
+from crd.published import catalogs, signature
 from crd.published.signature import Stamp
 from crd.ref import Kind, Ref
 from tests.controller.fake_api import FakeApi
@@ -395,3 +397,27 @@ def test_what_is_on_the_network_of_a_node_is_known(hosted: bool, status: dict[st
 
     assert found is not None
     assert found.on_host is expected
+
+
+@pytest.mark.parametrize("change", ["signed", "another root", "unsigned", "another text", "another owner"])
+def test_of_a_catalog_that_is_seen_first_only_the_signature_counts(change: str) -> None:
+    found = owned("ConfigMap", tool("a"))
+    data, metadata = found["data"], found["metadata"]
+    (owner,) = metadata["ownerReferences"]
+    edited = {
+        "signed": found,
+        "another root": {**found, "data": {**data, signature.FILE: signed_by_another(data, owner["uid"])}},
+        "unsigned": {**found, "data": {catalogs.FILE: data[catalogs.FILE]}},
+        "another text": {**found, "data": {**data, catalogs.FILE: data[catalogs.FILE].replace("shop/a", "shop/z")}},
+        "another owner": {**found, "metadata": {**metadata, "ownerReferences": [{**owner, "uid": "uid-2"}]}},
+    }
+
+    seen = Seen(server(), tool("a"), edited[change])
+
+    assert (seen.cache.incumbents(MAIN) is not None) == (change == "signed")
+    assert (seen.cache.published(MAIN) is not None) == (change == "signed")
+
+
+def signed_by_another(data: dict[str, str], uid: str) -> str:
+    others = generate(datetime(2030, 1, 1, tzinfo=UTC))
+    return others.sign(server_uid=uid, version=2**50, name=catalogs.FILE, content=data[catalogs.FILE].encode())
