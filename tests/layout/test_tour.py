@@ -40,7 +40,7 @@ def test_the_tour_names_its_steps() -> None:
 
 
 def test_the_tour_states_the_bounds_of_the_route() -> None:
-    stated = re.search(r"at most (\d+) function calls of ours, at most (\d+) of them", TOUR)
+    stated = re.search(r"at most (\d+) of our functions, at most (\d+) of\s+them", TOUR)
 
     assert stated is not None
     assert (int(stated[1]), int(stated[2])) == (BOUNDS[None], BOUNDS["webhook"])
