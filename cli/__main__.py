@@ -146,7 +146,7 @@ def _add_webhook(commands: Commands) -> None:
         "--requester-rights",
         choices=("Warn", "Enforce"),
         default="Warn",
-        help="what follows if the requester may not do what a change does: a warning or a denial (default: Warn)",
+        help="what to do with a change that requires rights the requester lacks: warn or refuse (default: Warn)",
     )
     parser.add_argument(
         "--ingress-annotation",

@@ -86,7 +86,7 @@ class LabelSelector(Model):
     select_all: bool = Field(
         False,
         description="Selects every object in the namespace. Required for a selector without conditions; an "
-        "empty selector is denied.",
+        "empty selector is refused.",
     )
 
     def selector(self) -> Selector:

@@ -69,7 +69,7 @@ class Naming(Model):
     on_conflict: Literal["Reject", "PreferIncumbent"] = Field(
         "Reject",
         description="What happens to an object whose name, URI or ingressPath another object on the server "
-        "already uses. Reject: the object is denied. PreferIncumbent: the object is admitted "
+        "already uses. Reject: the object is refused. PreferIncumbent: the object is admitted "
         "with a warning and not served on this server.",
     )
 
@@ -179,7 +179,7 @@ class ServerSpec(Model):
     )
     integrity: Literal["Standard", "Strict"] = Field(
         "Standard",
-        description="Standard: conflicting objects are denied as far as the webhook's cache shows them, and "
+        description="Standard: conflicting objects are refused as far as the webhook's cache shows them, and "
         "never served. Strict: two conflicting objects are never both admitted, at the cost of "
         "an additional write per change.",
     )

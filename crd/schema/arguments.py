@@ -16,7 +16,7 @@ ANY = frozenset({"array", "boolean", "integer", "null", "number", "object", "str
 # Most arguments state their type and nothing that narrows it further.
 _FURTHER = frozenset({"$ref", "anyOf", "oneOf", "allOf", "enum", "const"})
 _ONLY = {name: frozenset({name}) for name in ANY - {"null"}}
-# The maximum length of a chain of references or nested alternatives that is followed. `crd.schema.references` denies
+# The maximum length of a chain of references or nested alternatives that is followed. `crd.schema.references` refuses
 # schemas with longer chains.
 MAX_STEPS = 64
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_SCHEMAS", "excesses"]
 
 MAX_DEPTH = 32
-# Bytes of JSON. `crd.manifest` denies larger schemas before it decodes the tool.
+# Bytes of JSON. `crd.manifest` refuses larger schemas before it decodes the tool.
 MAX_BYTES = 64 * 1024
 MAX_SCHEMAS = 2000
 
