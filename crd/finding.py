@@ -206,7 +206,7 @@ class Verdict:
     @property
     def allowed(self) -> bool:
         """Whether there are no errors."""
-        return not self.errors
+        return all(f.level is not Level.ERROR for f in self.findings)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)

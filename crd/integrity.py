@@ -32,7 +32,7 @@ from crd.rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from crd.facts import Fact
     from crd.manifest import Object
@@ -60,30 +60,36 @@ MAX_FAULTS = 2000
 MAX_BLAMED = 1000
 _BY_NAME = attrgetter("name", "kind")
 
-OBJECT_RULES = (
-    fields.invalid_fields,
-    fields.unknown_fields,
-    schemas.invalid_schema,
-    mapping.invalid_mapping,
-    transport.unsafe_headers,
-    transport.unsafe_retries,
-    transport.insecure_tls,
-    transport.invalid_response,
-    resources.invalid_uris,
-    resources.invalid_operations,
-    prompts.undeclared_placeholders,
-    prompts.unused_variables,
-    texts.unsafe_texts,
-    texts.weak_description,
-    texts.contradictory_hints,
-    selectors.empty_selector,
-    selectors.invalid_selector,
-    servers.public_without_auth,
-    servers.trusted_proxies,
-    servers.long_names,
-    workloads.unsafe_workload,
-    names.repeated,
+_SERVERS, _TOOLS, _PROMPTS, _RESOURCES = (Kind.SERVER,), (Kind.TOOL,), (Kind.PROMPT,), (Kind.RESOURCE,)
+_CALLS = (*_TOOLS, *_RESOURCES)
+_MEMBERS = (*_TOOLS, *_PROMPTS, *_RESOURCES)
+_ALL = (*_SERVERS, *_MEMBERS)
+# Each rule about one object, with the kinds that it concerns. It finds nothing in objects of other kinds.
+_RULES: tuple[tuple[Callable[[Object], Iterator[Finding]], tuple[Kind, ...]], ...] = (
+    (fields.invalid_fields, _ALL),
+    (fields.unknown_fields, _ALL),
+    (schemas.invalid_schema, _TOOLS),
+    (mapping.invalid_mapping, _CALLS),
+    (transport.unsafe_headers, _CALLS),
+    (transport.unsafe_retries, _TOOLS),
+    (transport.insecure_tls, _CALLS),
+    (transport.invalid_response, _CALLS),
+    (resources.invalid_uris, _RESOURCES),
+    (resources.invalid_operations, _RESOURCES),
+    (prompts.undeclared_placeholders, _PROMPTS),
+    (prompts.unused_variables, _PROMPTS),
+    (texts.unsafe_texts, _ALL),
+    (texts.weak_description, _MEMBERS),
+    (texts.contradictory_hints, _TOOLS),
+    (selectors.empty_selector, _SERVERS),
+    (selectors.invalid_selector, _SERVERS),
+    (servers.public_without_auth, _SERVERS),
+    (servers.trusted_proxies, _SERVERS),
+    (servers.long_names, _MEMBERS),
+    (workloads.unsafe_workload, _SERVERS),
+    (names.repeated, _RESOURCES),
 )
+OBJECT_RULES = {kind: tuple(rule for rule, kinds in _RULES if kind in kinds) for kind in _ALL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +211,7 @@ def find_own(item: Object | None) -> Iterator[Finding]:
     """The faults of an object by itself, up to the limit."""
     if item is None:
         return iter(())
-    return islice(chain.from_iterable(rule(item) for rule in OBJECT_RULES), MAX_FAULTS)
+    return islice(chain.from_iterable(rule(item) for rule in OBJECT_RULES[item.ref.kind]), MAX_FAULTS)
 
 
 def _combine(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[Finding]:

@@ -99,10 +99,14 @@ class ServerView:
     def _count(
         self, members: Refs, claimants: HashTrieMap[Claim, tuple[Ref, ...]], fact: MemberFact, step: int
     ) -> ServerView:
-        tools, prompts, resources = (
-            count + step * (kind is fact.ref.kind) for count, kind in zip(self.counts, MEMBER_KINDS, strict=True)
+        tools, prompts, resources = self.counts
+        kind = fact.ref.kind
+        counts = (
+            tools + step * (kind is Kind.TOOL),
+            prompts + step * (kind is Kind.PROMPT),
+            resources + step * (kind is Kind.RESOURCE),
         )
-        return ServerView(self.ref, members, claimants, self.weight + step * fact.weight, (tools, prompts, resources))
+        return ServerView(self.ref, members, claimants, self.weight + step * fact.weight, counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,19 +187,13 @@ class Snapshot:
             return self._change_member(known, fact)
         if isinstance(known, ServerFact) and isinstance(fact, ServerFact) and _alike(known, fact):
             return self._with(facts=self._facts.insert(fact.ref, fact))
-        snapshot = self.drop(fact.ref)
-        where = (fact.ref.kind, fact.ref.namespace)
-        snapshot = snapshot._with(
-            facts=snapshot._facts.insert(fact.ref, fact),
-            namespaced=_add(snapshot._namespaced, where, fact.ref),
-        )
-        match fact:
-            case MemberFact():
-                return snapshot._add_member(fact)
-            case ServerFact():
-                return snapshot._add_server(fact)
-            case _:
-                return snapshot
+        snapshot = self if known is None else self.drop(fact.ref)
+        facts = snapshot._facts.insert(fact.ref, fact)
+        namespaced = _add(snapshot._namespaced, (fact.ref.kind, fact.ref.namespace), fact.ref)
+        if isinstance(fact, MemberFact):
+            return snapshot._add_member(fact, facts, namespaced)
+        snapshot = snapshot._with(facts=facts, namespaced=namespaced)
+        return snapshot._add_server(fact) if isinstance(fact, ServerFact) else snapshot
 
     def put_all(self, facts: Iterable[Fact]) -> Snapshot:
         """The same as `put` of one fact after the other, in less time for many that are new."""
@@ -239,9 +237,9 @@ class Snapshot:
         """The servers of a namespace that select members of a kind with these labels, in no particular order."""
         anchors: list[Anchor] = [(kind, namespace, None, None)]
         for key, value in labels.items():
-            anchors += [(kind, namespace, key, value), (kind, namespace, key, None)]
-        for anchor in anchors:
-            for ref in self._anchored.get(anchor, _NONE):
+            anchors += ((kind, namespace, key, value), (kind, namespace, key, None))
+        for refs in filter(None, map(self._anchored.get, anchors)):
+            for ref in refs:
                 server = self.server(ref)
                 if server is not None and server.selector_of(kind).matches(labels):
                     yield ref
@@ -261,13 +259,15 @@ class Snapshot:
         else:
             yield from self._namespaced.get((kind, namespace), _NONE)
 
-    def _add_member(self, fact: MemberFact) -> Snapshot:
+    def _add_member(
+        self, fact: MemberFact, facts: HashTrieMap[Ref, Fact], namespaced: HashTrieMap[tuple[Kind, str], Refs]
+    ) -> Snapshot:
         labelled, views = self._labelled, self._views
         for key, value in fact.labels.items():
             labelled = _add(labelled, (fact.ref.namespace, key, value), fact.ref)
         for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
             views = views.insert(server, self.view(server).with_member(fact))
-        return self._with(labelled=labelled, views=views)
+        return self._with(facts=facts, labelled=labelled, namespaced=namespaced, views=views)
 
     def _add_all(self, new: dict[Ref, Fact]) -> Snapshot:
         """Add facts that have no reference in the snapshot, and are not of servers: each index entry once."""

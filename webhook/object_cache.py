@@ -68,7 +68,7 @@ class ObjectCache:
         entry = self._entries.get(key)
         if entry is None:
             item = manifest.decode(raw)
-            entry = self._entries[key] = _Entry(replace(item, raw={}), len(content))
+            entry = self._entries[key] = _Entry(Object(item.ref, {}, item.spec, item.fact, item.problems), len(content))
             self._free -= len(content)
             while self._free < 0:
                 self._free += self._entries.popitem(last=False)[1].size

@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 # What is judged on the event loop, in bytes of the body. Some words cost more than their bytes: each counts as so many.
 SMALL = 32 * 1024
-COSTLY = {b'"pattern': 2048, b'"$ref"': 1024, b'"anyOf"': 1024, b'"oneOf"': 1024, b'"allOf"': 1024}
+COSTLY = {b'"pattern': 2048, b'"$ref"': 1024}
+COMPOSITIONS, COMPOSITION = (b'"anyOf"', b'"oneOf"', b'"allOf"'), 1024
 # So do Unicode classes within patterns, and each repetition in a counted one.
 UNICODE_CLASS = 8192
 REPETITION = 64
@@ -69,7 +70,10 @@ def is_small(body: bytes) -> bool:
     weight = len(body)
     if weight > SMALL:
         return False
-    weight += sum(body.count(word) * work for word, work in COSTLY.items())
+    for word, work in COSTLY.items():
+        weight += body.count(word) * work
+    if b'Of"' in body:
+        weight += sum(map(body.count, COMPOSITIONS)) * COMPOSITION
     if b'"pattern' in body:
         weight += sum(min(int(count), SMALL) * REPETITION for count in _COUNTED.findall(body))
         weight += len(_UNICODE.findall(body)) * UNICODE_CLASS

@@ -75,6 +75,7 @@ class Hook:
         self._draining = draining
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        metrics.in_flight.set_function(lambda: self._in_flight)
         self._cache = ObjectCache()
         # Until when: namespaces of which one object was slow, and of which several were.
         self._suspected: OrderedDict[str, float] = OrderedDict()
@@ -145,7 +146,6 @@ class Hook:
             busy = f"{self._in_flight} reviews are in progress; try again in a second"
             return 200, review.denied(uid, busy, code=429, reason="TooManyRequests")
         self._in_flight += 1
-        self.metrics.in_flight.set(self._in_flight)
         try:
             with self.metrics.latency_of("validate").time():
                 deadline = asyncio.get_running_loop().time() + _seconds(request.query_string)
@@ -175,7 +175,6 @@ class Hook:
             return 500, review.failed(uid, 500, "the webhook failed; its log says how")
         finally:
             self._in_flight -= 1
-            self.metrics.in_flight.set(self._in_flight)
 
     async def _judge(self, asked: Review | None, body: bytes, deadline: float) -> tuple[int, bytes]:
         """Judge a review that was parsed, being small, or let another process parse it and judge its object."""

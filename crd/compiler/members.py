@@ -71,7 +71,7 @@ class PlacedEntry:
 
 def compile_member(item: Object) -> CompiledMember:
     """Check an object by itself and make its entries."""
-    findings = tuple(finding for rule in integrity.OBJECT_RULES for finding in rule(item))
+    findings = tuple(finding for rule in integrity.OBJECT_RULES[item.ref.kind] for finding in rule(item))
     fact = item.fact if isinstance(item.fact, MemberFact) else None
     made = CompiledMember(item.ref, fact, findings, b"")
     if fact is None or made.errors:

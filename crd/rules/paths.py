@@ -25,6 +25,8 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*?)(\+?)\}")
 
 def placeholders(path: str) -> tuple[str, ...]:
     """The names in a path, in order of first appearance."""
+    if "{" not in path:
+        return ()
     return tuple(dict.fromkeys(match[1] for match in _PLACEHOLDER.finditer(path)))
 
 
@@ -48,6 +50,9 @@ def template_faults(path: str, inputs: Inputs) -> Iterator[Fault]:
 def literal_faults(path: str) -> Iterator[Fault]:
     """The faults of the literal text and the structure of a path, whatever the arguments are."""
     for segment in path.split("/")[1:]:
+        if "{" not in segment:
+            yield from _check_literal(segment, unquote(segment))
+            continue
         found = list(_PLACEHOLDER.finditer(segment))
         rest = unquote(_PLACEHOLDER.sub("", segment))
         whole = f'path segment "{segment}"'

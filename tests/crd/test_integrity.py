@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from crd import extraction, integrity, manifest
 from crd.facts import MemberFact
@@ -458,3 +461,19 @@ def test_a_repair_of_more_faults_than_are_compared_passes() -> None:
     most = integrity.MAX_FAULTS
 
     assert judged(standing(), unfilled(most + 500), unfilled(most + 400, first=100)).allowed
+
+
+def test_a_rule_finds_nothing_in_the_kinds_that_it_is_not_applied_to() -> None:
+    paths = sorted((Path(__file__).parents[2] / "manifests" / "examples").rglob("*.yaml"))
+    raws: list[Any] = []
+    for path in paths:
+        with contextlib.suppress(yaml.YAMLError):  # some examples are not YAML
+            raws += (raw for raw in yaml.safe_load_all(path.read_text()) if isinstance(raw, dict))
+    named = (raw for raw in raws if manifest.kind_of(raw) in manifest.OURS and (raw.get("metadata") or {}).get("name"))
+    items = [manifest.decode(raw) for raw in named]
+    every = {rule for rules in integrity.OBJECT_RULES.values() for rule in rules}
+
+    assert {each.ref.kind for each in items} == set(manifest.OURS)
+    for each in items:
+        for rule in every.difference(integrity.OBJECT_RULES[each.ref.kind]):
+            assert [*rule(each)] == []

@@ -172,7 +172,8 @@ async def test_what_was_admitted_while_a_large_object_was_judged_counts(hook_cli
     api = Api(server())
     replica = Replica(api, server())
     processes = SlowProcesses()
-    hook = Hook(replica.reviewer, processes, Metrics(), unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
+    metrics = Metrics()
+    hook = Hook(replica.reviewer, processes, metrics, unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
     client = await hook_client(hook)
 
     async def ask(new: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +184,7 @@ async def test_what_was_admitted_while_a_large_object_was_judged_counts(hook_cli
     large = asyncio.create_task(ask(tool("large", annotations={"note": "x" * 40_000})))
     while not hook._in_flight:
         await asyncio.sleep(0)
+    assert metrics.registry.get_sample_value("mcp_operator_admission_in_flight") == 1
     assert (await ask(tool("small")))["allowed"]
     processes.go.set()
 
