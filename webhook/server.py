@@ -2,8 +2,8 @@
 
 What cannot be judged is answered with 5xx, so that the failure policy decides. Deletions are always allowed, and
 defaults need no other object: both are answered also while the snapshot is not ready, as in an outage of the API
-server; before it is ready for the first time, nothing listens. This is aiohttp's low-level
-server: a router, middlewares and a request of its own cost more than a judgement.
+server. Before it is ready for the first time, nothing listens. This is aiohttp's low-level server: a router,
+middlewares and a request of its own cost more than a judgement.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
@@ -58,23 +58,38 @@ def account_directory(cluster: Cluster, folder: Path, account: str) -> Path:
     return directory
 
 
+class Ports(NamedTuple):
+    """Where one process listens."""
+
+    serving: int
+    proving: int
+    health: int
+
+
 @dataclass
 class Replica:
-    """One process of the product. ``account`` is its own copy of what is mounted into its pod."""
+    """One process of the product. ``account`` is its own copy of what is mounted into its pod.
+
+    Each start takes new ports, as a new pod has a new address: what knew the process before does not reach the next.
+    """
 
     words: list[str]
     account: Path
     shorter: str
     server: SplitResult
     log: Path
-    health_port: int
-    ports: tuple[int, int] = (0, 0)
+    ports: Ports = field(default_factory=lambda: Ports(0, 0, 0))
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")}  # noqa: TID251
         api = {"KUBERNETES_SERVICE_HOST": str(self.server.hostname), "KUBERNETES_SERVICE_PORT": str(self.server.port)}
         command = [sys.executable, "-m", "tests.faults.program", str(self.account), self.shorter, *self.words]
+        # Replaced as a whole: the thread of the balancer reads it.
+        self.ports = Ports(free_port(), free_port(), free_port())
+        command += ["--health-port", str(self.ports.health)]
+        if self.words[0] == "webhook":
+            command += ["--port", str(self.ports.serving), "--next-port", str(self.ports.proving)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=inherited | api, stdout=log, stderr=subprocess.STDOUT
@@ -84,11 +99,16 @@ class Replica:
         return self.process is not None and self.process.poll() is None
 
     def ready(self) -> bool:
+        return self.ready_ports() is not None
+
+    def ready_ports(self) -> Ports | None:
+        """The ports of the process that reports to be ready, or None."""
+        ports = self.ports
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports.health}/readyz", timeout=2) as answer:
+                return ports if answer.status == 200 else None
         except (urllib.error.URLError, OSError):
-            return False
+            return None
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         assert self.process is not None
@@ -99,13 +119,14 @@ class Replica:
 class Balancer:
     """Connections to two ports go to the same port of the replicas that are ready, in turn.
 
-    Readiness is asked for twice a second.
+    Readiness is asked for twice a second. Like the endpoints of a Service, what is known between is the address of a
+    process: one that has ended meanwhile refuses connections, and its successor gets none before it was ready itself.
     """
 
     def __init__(self, replicas: list[Replica]) -> None:
         self.ports = (free_port(), free_port())
         self._replicas = replicas
-        self._ready: list[Replica] = []
+        self._ready: list[Ports] = []
         self._turn = count()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._probe, self._serve)]
@@ -119,7 +140,7 @@ class Balancer:
 
     def _probe(self) -> None:
         while not self._stop.is_set():
-            self._ready = [replica for replica in self._replicas if replica.ready()]
+            self._ready = [ports for replica in self._replicas if (ports := replica.ready_ports())]
             self._stop.wait(0.5)
 
     def _serve(self) -> None:
@@ -140,9 +161,9 @@ class Balancer:
             ready = self._ready
             if not ready:
                 break
-            replica = ready[next(self._turn) % len(ready)]
+            ports = ready[next(self._turn) % len(ready)]
             try:
-                other_reader, other_writer = await asyncio.open_connection("127.0.0.1", replica.ports[which])
+                other_reader, other_writer = await asyncio.open_connection("127.0.0.1", ports[which])
             except OSError:
                 continue
             await asyncio.gather(_copy(reader, other_writer), _copy(other_reader, writer), return_exceptions=True)
@@ -228,12 +249,9 @@ class Installation:
     def _replica(self, program: str, number: int, shorter: str, further: Iterable[str]) -> Replica:
         account = self._folder / f"account-{program}-{number}"
         shutil.copytree(self._accounts[program], account)
-        health, ports = free_port(), (free_port(), free_port())
-        words = [program, "--namespace", NAMESPACE, "--host", "127.0.0.1", "--health-port", str(health), *further]
-        if program == "webhook":
-            words += ["--port", str(ports[0]), "--next-port", str(ports[1])]
+        words = [program, "--namespace", NAMESPACE, "--host", "127.0.0.1", *further]
         log = self._folder / f"{program}-{number}.log"
-        return Replica(words, account, shorter, self._server, log, health, ports)
+        return Replica(words, account, shorter, self._server, log)
 
 
 def _place(document: dict[str, Any]) -> dict[str, Any]:

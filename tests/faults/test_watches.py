@@ -25,7 +25,7 @@ INSTALLATION = {"webhooks": 2, "controllers": 1, "shorter": ("watches", "lease")
 
 def silent_watches(replica: Replica) -> float:
     """How many watches a webhook has opened again because nothing came."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{replica.health_port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{replica.ports.health}/metrics", timeout=5) as answer:
         found = re.findall(rb'mcp_operator_watch_ends_total{end="silent",[^}]*} (\S+)', answer.read())
     return sum(map(float, found))
 
