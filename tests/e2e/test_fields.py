@@ -207,12 +207,12 @@ async def test_another_server_is_a_backend_that_speaks_mcp(fields: Cluster) -> N
     assert result.structured_content["path"] == "/api/items/7"
 
 
-def test_workloads_come_and_go_with_the_wish(fields: Cluster) -> None:
-    wished = {
+def test_workloads_come_and_go_with_the_spec(fields: Cluster) -> None:
+    desired = {
         "autoscaling": {"minReplicas": 2, "maxReplicas": 3},
         "podDisruptionBudget": {"minAvailable": 1},
         "networkPolicy": {"enabled": True},
-        "podTemplate": {"annotations": {"team": "shop"}, "labels": {"cost": "shop"}},
+        "podTemplate": {"annotations": {"team": "shop"}, "labels": {"example.com/cost": "shop"}},
         "sessions": {"mode": "Stateless"},
     }
     kinds = "horizontalpodautoscalers,poddisruptionbudgets,networkpolicies"
@@ -221,7 +221,7 @@ def test_workloads_come_and_go_with_the_wish(fields: Cluster) -> None:
         found = get(fields, kinds, "-l", "mcp.example.com/server=guarded")["items"]
         return {item["kind"] for item in found}
 
-    apply(fields, server("guarded", **wished))
+    apply(fields, server("guarded", **desired))
     fields.run("-n", NAMESPACE, "wait", "mcpserver/guarded", "--for=condition=Ready", "--timeout=120s")
     everything = {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"}
     installation.until("all are there", lambda: there() == everything, 30)
