@@ -349,7 +349,7 @@ def is_refused(cluster: Cluster, name: str, manifest: dict[str, Any]) -> bool:
     """Whether a policy refuses an object; one that is created is deleted again."""
     said = attempt(cluster, json.dumps(manifest))
     if not said:
-        cluster.run("delete", "-f", "-", stdin=json.dumps(manifest))
+        cluster.run("delete", "--ignore-not-found", "-f", "-", stdin=json.dumps(manifest))
     return f"mcp-operator-controller-{name}'" in said
 
 
