@@ -13,6 +13,7 @@ from crd.finding import Reason
 from crd.models import openapi
 from crd.snapshot import Snapshot
 from webhook import server
+from webhook.metrics import Metrics
 
 OWNER = {"apiVersion": "v1", "kind": "ClusterRole", "name": "r", "uid": "u"}
 
@@ -35,7 +36,7 @@ def test_the_validating_hook_is_asked_about_every_kind() -> None:
 
 
 def test_the_paths_are_routes_of_the_server() -> None:
-    hook = server.Hook(None, None, None, unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
+    hook = server.Hook(None, None, Metrics(), unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
 
     assert {w["clientConfig"]["service"]["path"] for w in webhooks(ServiceTarget("ops", "hook"))} == set(hook._paths)
 
