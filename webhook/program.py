@@ -172,8 +172,10 @@ async def _answer(
     stop: asyncio.Event,
 ) -> None:
     """Serve until told to stop, and then for as long as the API server may still come to a pod that leaves."""
-    runner = web.ServerRunner(hook.server())
+    server = hook.server()
+    runner = web.ServerRunner(server)
     await runner.setup()
+    closing = asyncio.create_task(hook.close_idle_while_unready(server, asyncio.sleep))
     try:
         serving, proving = contexts
         await web.TCPSite(runner, settings.host, settings.port, ssl_context=serving.outer).start()
@@ -183,6 +185,7 @@ async def _answer(
         await stop.wait()
         await asyncio.sleep(settings.drain_seconds)
     finally:
+        closing.cancel()
         await runner.cleanup()
 
 

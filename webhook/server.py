@@ -46,6 +46,8 @@ BODY_LIMIT = 7 * 1024 * 1024
 DEFAULT_TIMEOUT = 5.0
 MARGIN = 0.3
 MAX_IN_FLIGHT = 256
+CLOSING_INTERVAL = 0.25
+"""Seconds between two looks at whether connections that wait must be closed."""
 # A namespace of which two objects took this much CPU time on the event loop is judged in other processes for a while.
 # A single one may have met the garbage collector.
 SLOW_CPU_SECONDS = 0.01
@@ -75,6 +77,7 @@ class Hook:
         self._draining = draining
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._busy: set[RequestHandler] = set()
         metrics.in_flight.set_function(lambda: self._in_flight)
         self._cache = ObjectCache()
         # Until when: namespaces of which one object was slow, and of which several were.
@@ -91,8 +94,28 @@ class Hook:
         loop = asyncio.get_running_loop()
         return web.Server(self.handle, request_factory=partial(_request, loop), access_log=None)
 
+    async def close_idle_while_unready(self, server: web.Server, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Close the connections that wait for a request while this replica cannot judge.
+
+        An unready pod gets no new connections, but a Service leaves those that exist. Each of them would cost one
+        refused change. A connection with a review in progress is closed after its answer.
+        """
+        while True:
+            await sleep(CLOSING_INTERVAL)
+            if self._unready() is not None:
+                for connection in server.connections:
+                    if connection not in self._busy:
+                        connection.force_close()
+
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
+        self._busy.add(request.protocol)
+        try:
+            return await self._answer(request)
+        finally:
+            self._busy.discard(request.protocol)
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         judge = self._paths.get(request.path)
         if judge is None:
             return web.Response(status=404, text="there is nothing here\n")
@@ -106,7 +129,7 @@ class Hook:
         except review.InvalidReviewError as error:
             return web.Response(status=400, text=f"{error}\n")
         response = web.Response(body=text, status=status, content_type="application/json")
-        if status == 503 or self._draining():
+        if status == 503 or self._draining() or self._unready() is not None:
             # The API server keeps its connections; closing this one lets it open the next elsewhere.
             response.force_close()
             response.headers["Connection"] = "close"

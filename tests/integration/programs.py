@@ -12,6 +12,7 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cluster import client
 from controller import program as controller_program
 from scripts.localcluster import installation
 from webhook import program as webhook_program
@@ -32,6 +33,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def read_kubeconfigs(*files: Path | None) -> None:
+    """Let the client library write the certificates of kubeconfigs into files; two threads must not do it at once."""
+
+    async def connect_to_each() -> None:
+        for file in files:
+            await (await client.connect(kubeconfig=file)).close()
+
+    asyncio.run(connect_to_each())
 
 
 def account(cluster: Cluster, name: str, namespace: str = "mcp-system") -> Path:
@@ -89,6 +100,7 @@ class Operator:
 
     def start(self, *, webhook: bool = True, controller: bool = True) -> None:
         webhook_settings, controller_settings = self._settings
+        read_kubeconfigs(*(settings.kubeconfig for settings in self._settings))
         if webhook:
             self._run(lambda stop: webhook_program.run(webhook_settings, stop))
         if controller:

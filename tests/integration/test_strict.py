@@ -23,6 +23,7 @@ from cluster.transport import ApiError
 from controller.installation import registration
 from controller.installation.registration import UrlTarget
 from scripts.localcluster import installation
+from tests.integration.programs import read_kubeconfigs
 from webhook import program
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def balancer(control_plane: Cluster) -> Iterator[Balancer]:
     found = Balancer(free_port(), [free_port(), free_port()])
     threads = Threads()
     health = []
+    read_kubeconfigs(control_plane.kubeconfig)
     for port in found.behind:
         health.append(free_port())
         settings = program.Settings(

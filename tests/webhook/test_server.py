@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from cluster.transport import ApiError
 from tests.webhook.replica import Replica
@@ -340,3 +341,47 @@ async def test_other_requests_have_no_answer(hook_client: Any, path: str, method
     client = await hook_client(Setup(Api()).hook)
 
     assert (await client.request(method, path)).status == status
+
+
+async def test_connections_that_wait_are_closed_while_nothing_can_be_judged() -> None:
+    """A kept connection would bring the next change to a replica that refuses it."""
+    setup = Setup(Api())
+    looks = asyncio.Queue[None]()
+
+    async def sleep(_: float) -> None:
+        await looks.get()
+
+    server = setup.hook.server()
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    closing = asyncio.create_task(setup.hook.close_idle_while_unready(server, sleep))
+    body = json.dumps(review(tool("a"))).encode()
+    head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+    try:
+        async with asyncio.timeout(30):
+            idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
+            slow, slow_writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):  # The look between the two closes nothing while the replica is ready.
+                idle_writer.write(head + body)
+                assert (await idle.readuntil(b"}}")).startswith(b"HTTP/1.1 200")
+                looks.put_nowait(None)
+            slow_writer.write(head)
+            while len(setup.hook._busy) != 1:
+                await asyncio.sleep(0)
+            setup.unready = "a watch is silent"
+            looks.put_nowait(None)
+            assert await idle.read() == b""
+            slow_writer.write(body)
+            answer = await slow.read()
+            idle_writer.close()
+            slow_writer.close()
+    finally:
+        closing.cancel()
+        await runner.cleanup()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert not setup.hook._busy
