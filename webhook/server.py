@@ -98,7 +98,7 @@ class Hook:
         """Close the connections that wait for a request while this replica cannot judge.
 
         An unready pod gets no new connections, but a Service leaves those that exist. Each of them would cost one
-        refused change. A connection with a review in progress is closed after its answer.
+        refused change. A connection with a review in progress is closed once it waits again.
         """
         while True:
             await sleep(CLOSING_INTERVAL)
@@ -109,13 +109,6 @@ class Hook:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
-        self._busy.add(request.protocol)
-        try:
-            return await self._answer(request)
-        finally:
-            self._busy.discard(request.protocol)
-
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
         judge = self._paths.get(request.path)
         if judge is None:
             return web.Response(status=404, text="there is nothing here\n")
@@ -123,13 +116,16 @@ class Hook:
             return web.Response(status=405, text="send a POST\n", headers={"Allow": "POST"})
         if request.content_type != "application/json":
             return web.Response(status=415, text="send application/json\n")
-        body = await request.read()
+        self._busy.add(request.protocol)
         try:
+            body = await request.read()
             status, text = await judge(request, body)
         except review.InvalidReviewError as error:
             return web.Response(status=400, text=f"{error}\n")
+        finally:
+            self._busy.discard(request.protocol)
         response = web.Response(body=text, status=status, content_type="application/json")
-        if status == 503 or self._draining() or self._unready() is not None:
+        if status == 503 or self._draining():
             # The API server keeps its connections; closing this one lets it open the next elsewhere.
             response.force_close()
             response.headers["Connection"] = "close"
