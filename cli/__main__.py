@@ -19,6 +19,7 @@ import uvloop
 
 from cli.check import report
 from cli.graph import rendering
+from crd import addresses
 from crd.finding import Level
 from crd.published.settings import CONFIG_MAPS, SECRETS
 
@@ -201,6 +202,17 @@ def _add_controller(commands: Commands) -> None:
     parser.add_argument(
         "--pod-access", choices=("direct", "proxy"), default="direct", help="reach pods by IP or via the API server"
     )
+    parser.add_argument(
+        "--cluster-domain",
+        type=_domain,
+        default="cluster.local",
+        help="DNS domain of the cluster, for the pods of all servers (default: cluster.local)",
+    )
+    parser.add_argument(
+        "--jwks-over-http",
+        action="store_true",
+        help="let the pods fetch the keys of token issuers that are Services over http, too",
+    )
     parser.set_defaults(run=_run_controller)
 
 
@@ -219,6 +231,8 @@ def _run_controller(arguments: argparse.Namespace) -> int:
         context=arguments.context,
         kubeconfig=arguments.kubeconfig,
         pod_access=arguments.pod_access,
+        cluster_domain=arguments.cluster_domain,
+        jwks_over_http=arguments.jwks_over_http,
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
 
@@ -252,7 +266,10 @@ def _add_serve(commands: Commands) -> None:
         "--allow-loopback", action="store_true", help="allow backends on loopback addresses, for local use"
     )
     parser.add_argument(
-        "--cluster-domain", default="cluster.local", help="DNS domain of the cluster (default: cluster.local)"
+        "--cluster-domain",
+        type=_domain,
+        default="cluster.local",
+        help="DNS domain of the cluster (default: cluster.local)",
     )
     parser.add_argument(
         "--jwks-over-http",
@@ -398,6 +415,13 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
     parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
     _add_kubeconfig_options(parser)
+
+
+def _domain(text: str) -> str:
+    """A DNS domain, as an argument. It becomes a part of every host name that pods call."""
+    if not addresses.is_domain(text):
+        raise argparse.ArgumentTypeError(f'must be a DNS domain such as cluster.local, got "{text}"')
+    return text
 
 
 def _add_kubeconfig_options(parser: argparse.ArgumentParser) -> None:

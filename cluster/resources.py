@@ -16,6 +16,7 @@ __all__ = [
     "CONFIG_MAPS",
     "DEPLOYMENTS",
     "DISRUPTION_BUDGETS",
+    "ENDPOINT_SLICES",
     "EVENTS",
     "INGRESSES",
     "LEASES",
@@ -81,6 +82,7 @@ AUTOSCALERS = ResourceType("autoscaling", "v2", "horizontalpodautoscalers", "Hor
 DEPLOYMENTS = ResourceType("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS = ResourceType("apps", "v1", "replicasets", "ReplicaSet")
 DISRUPTION_BUDGETS = ResourceType("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+ENDPOINT_SLICES = ResourceType("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 EVENTS = ResourceType("events.k8s.io", "v1", "events", "Event")
 INGRESSES = ResourceType("networking.k8s.io", "v1", "ingresses", "Ingress")
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
@@ -118,6 +120,7 @@ _BY_NAME = {
         DEPLOYMENTS,
         REPLICA_SETS,
         DISRUPTION_BUDGETS,
+        ENDPOINT_SLICES,
         EVENTS,
         INGRESSES,
         LEASES,

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rpds import HashTrieMap
 
 from cluster import resources
 from cluster.informers.informer import Informer
-from controller import kept
+from controller import endpoints, kept
+from controller.endpoints import Endpoints
 from controller.planning.state import catalog_name, workload_name
 from controller.workloads import inputs
 from crd import extraction
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         KeptReplicaSet,
         KeptServer,
         KeptService,
+        KeptSlice,
         Manifest,
         PublishedCatalog,
     )
@@ -129,6 +132,20 @@ class Cache:
             for resource in _MEMBERS
         }
         self._services: Informer[KeptService] = informer(resources.SERVICES, kept.keep_service)
+
+        def slices(selector: str, namespace: str | None = None) -> Informer[KeptSlice]:
+            return informer(
+                resources.ENDPOINT_SLICES,
+                kept.keep_slice,
+                namespace=namespace,
+                label_selector=selector,
+                indexers={"service": lambda each: (each.service,)},
+            )
+
+        slices_of_others = slices(endpoints.OF_OTHERS)
+        self.endpoints = Endpoints(
+            slices_of_others, lambda namespace: slices(endpoints.OF_KUBERNETES, namespace), self._endpoints_changed
+        )
         grants: Informer[GrantFact] = informer(resources.REFERENCE_GRANTS, _keep_grant, optional=True)
         self._workloads: dict[str, Informer[KeptObject]] = {
             resource.kind: managed(resource, kept.keep_object, Kind.SERVER.value) for resource in WORKLOADS
@@ -159,6 +176,7 @@ class Cache:
             self._servers,
             *self._by_kind.values(),
             self._services,
+            slices_of_others,
             grants,
             *self._workloads.values(),
             self._replica_sets,
@@ -286,6 +304,8 @@ class Cache:
             self._enqueue(ref)
         if old and new and old.compiled is new.compiled and old.going == new.going:
             return
+        for service in _services_of(old.fact if old else None) ^ _services_of(fact):
+            self._watch_endpoints(service)
         self._mark(ref, before | self._servers_of(ref))
 
     def _server_changed(self, _key: Key, old: KeptServer | None, new: KeptServer | None) -> None:
@@ -300,6 +320,8 @@ class Cache:
             self._newest.pop(ref, None)
         if before == fact:
             return
+        for service in _services_of(before) ^ _services_of(fact):
+            self._watch_endpoints(service)
         members = set(self.snapshot.view(ref).members)
         for member in members_before ^ members:
             self._enqueue(member)
@@ -314,13 +336,32 @@ class Cache:
         if old == new:
             return
         ref = _one_of(old, new).fact.ref
-        self.snapshot = self.snapshot.put(new.fact) if new else self.snapshot.drop(ref)
+        self._watch_endpoints(ref)
+        self._judge_service(ref)
+
+    def _endpoints_changed(self, service: Ref) -> None:
+        known, found = self.snapshot.service(service), self.endpoints.forbidden(service)
+        if known is not None and known.forbidden != found:
+            self._judge_service(service)
+
+    def _judge_service(self, ref: Ref) -> None:
+        """Put the facts of a Service and its endpoints into the snapshot, and queue who calls it."""
+        found = self._services.get(ref.namespace, ref.name)
+        fact = replace(found.fact, forbidden=self.endpoints.forbidden(ref)) if found else None
+        self.snapshot = self.snapshot.put(fact) if fact else self.snapshot.drop(ref)
         for server in self._servers.by("service", ref):
             self._enqueue(server.ref)
         for informer in self._by_kind.values():
             for member in informer.by("service", ref):
                 self._enqueue(member.ref)
                 self._mark(member.ref, self._servers_of(member.ref))
+
+    def _watch_endpoints(self, service: Ref) -> None:
+        """Only the endpoints of Services that are called and have no selector need a watch of their own."""
+        found = self._services.get(service.namespace, service.name)
+        informers: tuple[Informer[Any], ...] = (self._servers, *self._by_kind.values())
+        is_called = found is not None and not found.selects and any(each.by("service", service) for each in informers)
+        self.endpoints.need(service, needed=is_called)
 
     def _grant_changed(self, _key: Key, old: GrantFact | None, new: GrantFact | None) -> None:
         """Members in the namespaces that are let in, or were, which call into the grant's namespace."""

@@ -37,6 +37,7 @@ async def server_state(
     keys: Keys,
     image: str,
     now: str,
+    arguments: tuple[str, ...] = (),
 ) -> ServerState:
     """The state of an MCPServer. ``reported`` has the last answers of its pods, by uid."""
     ref, spec = server.ref, server.spec
@@ -69,6 +70,7 @@ async def server_state(
         image=image,
         catalog_root=keys.argument,
         now=now,
+        arguments=arguments,
     )
 
 

@@ -17,7 +17,7 @@ import orjson
 
 from controller.planning.state import catalog_name, workload_name
 from controller.workloads import inputs, mounts
-from crd import extraction, manifest
+from crd import addresses, extraction, manifest
 from crd.compiler import compilation, members
 from crd.facts import MemberFact, ServerFact
 from crd.models.tool import ToolSpec
@@ -43,6 +43,7 @@ __all__ = [
     "KeptReplicaSet",
     "KeptServer",
     "KeptService",
+    "KeptSlice",
     "PublishedCatalog",
     "ToolFacts",
     "hash_data",
@@ -53,6 +54,7 @@ __all__ = [
     "keep_replica_set",
     "keep_server",
     "keep_service",
+    "keep_slice",
     "owner_uid",
     "pack",
     "unpack",
@@ -60,6 +62,8 @@ __all__ = [
 
 Manifest = dict[str, Any]
 
+# EndpointSlices: the name of the Service.
+_SERVICE_LABEL = "kubernetes.io/service-name"
 _CATALOG_KEYS = (("data", catalogs.FILE), ("binaryData", catalogs.GZIP_FILE), ("data", signature.FILE))
 
 # A preset dictionary (RFC 1950): what nearly all statuses and workloads contain, so that small texts compress well.
@@ -148,15 +152,24 @@ class KeptServer:
 
 @dataclass(frozen=True, slots=True)
 class KeptService:
-    """A Service: its facts, and what a NetworkPolicy needs of it."""
+    """A Service: its facts, and what a NetworkPolicy needs of it. ``selects`` says that it selects pods."""
 
     fact: ServiceFact
+    selects: bool
     packed: bytes
 
     def manifest(self) -> Manifest:
         """The manifest, reduced to the members of its spec that are read here."""
         reduced: Manifest = unpack(self.packed)
         return reduced
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSlice:
+    """An EndpointSlice of a Service with an address that must not be called, ``forbidden``."""
+
+    service: Ref
+    forbidden: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +299,14 @@ def keep_service(raw: Manifest) -> KeptService:
     """A Service of the cluster."""
     spec = raw.get("spec") or {}
     reduced = {key: spec[key] for key in ("clusterIP", "ports", "selector", "type") if key in spec}
-    return KeptService(extraction.service_fact(raw), pack({"spec": reduced}))
+    return KeptService(extraction.service_fact(raw), bool(spec.get("selector")), pack({"spec": reduced}))
+
+
+def keep_slice(raw: Manifest) -> KeptSlice | None:
+    """An EndpointSlice that has an address that must not be called; None for any other."""
+    metadata, forbidden = raw["metadata"], addresses.forbidden_endpoint(raw)
+    service = (metadata.get("labels") or {}).get(_SERVICE_LABEL)
+    return KeptSlice(Ref(Kind.SERVICE, metadata["namespace"], service), forbidden) if service and forbidden else None
 
 
 def keep_object(raw: Manifest) -> KeptObject | None:

@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from cluster.transport import Transport
     from crd.ref import Ref
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "pod_arguments", "run"]
 
 logger = logging.getLogger(__name__)
+
+# That of the program in the pods, too.
+DEFAULT_DOMAIN = "cluster.local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Settings:
 
     ``webhook_url`` is set where the webhook runs as a process, outside the cluster; ``webhook_next_url`` is where that
     process serves a certificate of the next CA, and ``ca_settling_seconds`` how long the proof of that CA has to hold.
+    ``cluster_domain`` and ``jwks_over_http`` are passed on to the pods of all servers.
     """
 
     namespace: str
@@ -62,11 +66,19 @@ class Settings:
     context: str | None = None
     kubeconfig: Path | None = None
     pod_access: Literal["direct", "proxy"] = "direct"
+    cluster_domain: str = DEFAULT_DOMAIN
+    jwks_over_http: bool = False
 
 
 def utc() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)  # noqa: TID251 -- an entry point
+
+
+def pod_arguments(settings: Settings) -> tuple[str, ...]:
+    """The arguments of the program in the pods that are the same for every server. Defaults are left out."""
+    domain = () if settings.cluster_domain == DEFAULT_DOMAIN else ("--cluster-domain", settings.cluster_domain)
+    return (*domain, *(("--jwks-over-http",) if settings.jwks_over_http else ()))
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -121,7 +133,16 @@ async def _work(
         pods = DirectPods(session) if settings.pod_access == "direct" else ProxiedPods(transport)
         image = settings.runtime_image or await _own_image(transport, settings)
         reconciler = Reconciler(
-            transport, cache, queue, pods, metrics, keyring=keyring, image=image, identity=settings.identity, now=utc
+            transport,
+            cache,
+            queue,
+            pods,
+            metrics,
+            keyring=keyring,
+            image=image,
+            identity=settings.identity,
+            now=utc,
+            arguments=pod_arguments(settings),
         )
         metrics.leader.set(1)
         leading = True
@@ -147,7 +168,7 @@ async def _work(
         # What the informers see is judged by the keys.
         await keyring.open()
         upkeep = keyring.maintain(lead=lambda: leading)
-        await asyncio.gather(*(each.run() for each in cache.informers), upkeep)
+        await asyncio.gather(*(each.run() for each in cache.informers), cache.endpoints.run(), upkeep)
 
     tasks = [asyncio.create_task(watch()), asyncio.create_task(_run_forever(settings, transport, lead))]
     try:

@@ -70,7 +70,11 @@ class SigningKeys(Protocol):
 
 
 class Reconciler:
-    """The work of one term as leader. ``queue`` holds the keys of work; ``image`` is for servers that name none."""
+    """The work of one term as leader.
+
+    ``queue`` holds the keys of work; ``image`` is for servers that name none. ``arguments`` are further ones of the
+    program in the pods.
+    """
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class Reconciler:
         image: str,
         identity: str,
         now: Callable[[], datetime],
+        arguments: tuple[str, ...] = (),
     ) -> None:
         self._transport = transport
         self._cache = cache
@@ -93,6 +98,7 @@ class Reconciler:
         self._image = image
         self._identity = identity
         self._now = now
+        self._arguments = arguments
         self._digests = PodDigests(pods, cache.pods, queue.add)
         self._compilations: dict[Ref, Compilation] = {}
         # Members whose statuses depend on a catalog that was written, by server.
@@ -152,6 +158,7 @@ class Reconciler:
             keys=self._keyring.keys,
             image=self._image,
             now=self._timestamp(),
+            arguments=self._arguments,
         )
         if kept.going:
             for action in plan_removal(state).actions:

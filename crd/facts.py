@@ -150,11 +150,15 @@ class ServerFact:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFact:
-    """A Service of the cluster: its type and its ports as ``(name, number)``."""
+    """A Service of the cluster: its type and its ports as ``(name, number)``.
+
+    ``forbidden`` is an address among its endpoints that must not be called, and why. Only the controller knows it.
+    """
 
     ref: Ref
     type: str
     ports: tuple[tuple[str, int], ...]
+    forbidden: str = ""
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port that is given by number or name; None if the Service has no such port."""

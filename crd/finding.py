@@ -37,6 +37,7 @@ class Reason(StrEnum):
     DUPLICATE_OBJECT = "DuplicateObject"
     DUPLICATE_URI = "DuplicateURI"
     EMPTY_SELECTOR = "EmptySelector"
+    ENDPOINT_FORBIDDEN = "EndpointForbidden"
     HOST_FORBIDDEN = "HostForbidden"
     IMMUTABLE_FIELD = "ImmutableField"
     INGRESS_TAKEN = "IngressTaken"

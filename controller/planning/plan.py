@@ -188,6 +188,7 @@ def _inputs(state: ServerState, spec: ServerSpec, compilation: Compilation) -> I
         tuple(sorted(needed)),
         tuple(sorted(backends, key=lambda backend: (backend[0], str(backend[1])))),
         state.services,
+        state.arguments,
     )
     stored = state.existing.get("Deployment")
     if stored is None:

@@ -52,7 +52,8 @@ class ServerState:
     catalog's ConfigMap is without data. ``stored_digest`` is the digest of the stored catalog; None unless it is signed
     with the current keys and the controller wrote it. ``data_is_foreign`` says that another field manager owns the data
     of the ConfigMap. ``services`` are the manifests of those Services called by the server that exist. ``catalog_root``
-    is the public key under which catalogs are signed. ``now`` is the time written into conditions.
+    is the public key under which catalogs are signed. ``now`` is the time written into conditions. ``arguments`` are
+    further ones of the program in the pods.
     """
 
     server: Object
@@ -66,6 +67,7 @@ class ServerState:
     image: str
     catalog_root: str
     now: str
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ Status = dict[str, Any]
 REFERENCES = frozenset(
     {
         Reason.CROSS_NAMESPACE_DENIED,
+        Reason.ENDPOINT_FORBIDDEN,
         Reason.SECRET_MISSING,
         Reason.SERVICE_EXTERNAL_NAME,
         Reason.SERVICE_MISSING,

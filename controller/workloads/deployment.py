@@ -121,7 +121,8 @@ def _arguments(inputs: Inputs) -> list[str]:
         "--drain-seconds": GRACE_SECONDS - DRAIN_MARGIN,
     }
     words = [str(word) for pair in own.items() for word in pair]
-    return words + (_redis(redis, ref.namespace, f"mcp:{ref.namespace}:{ref.name}:") if redis else [])
+    words += _redis(redis, ref.namespace, f"mcp:{ref.namespace}:{ref.name}:") if redis else []
+    return [*words, *inputs.arguments]
 
 
 def _redis(redis: Redis, namespace: str, key_prefix: str) -> list[str]:

@@ -29,7 +29,8 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}
 class Inputs:
     """One MCPServer and what the rest of the cluster adds to its workloads.
 
-    ``image`` is for a spec that names none. ``catalog_root`` is the public key under which catalogs are signed.
+    ``image`` is for a spec that names none. ``arguments`` are those of the program in the pods that the controller was
+    started with. ``catalog_root`` is the public key under which catalogs are signed.
     ``mounts`` are the Secrets and ConfigMaps that the pods read, sorted.
     ``backends`` are the Services and ports that the pods call, ``services`` the manifests of those of them, and of the
     API server's, that exist.
@@ -42,6 +43,7 @@ class Inputs:
     mounts: tuple[Ref, ...] = ()
     backends: tuple[tuple[Ref, int | str], ...] = ()
     services: Mapping[Ref, Mapping[str, Any]] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
 
 
 def labels(server: str) -> dict[str, str]:

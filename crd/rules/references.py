@@ -20,7 +20,7 @@ __all__ = ["backends", "mounts"]
 
 
 def backends(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
-    """Services that do not exist, lack the port, resolve outside the cluster, or may not be called."""
+    """Services that do not exist, lack the port, or may not be called, or whose endpoints may not be called."""
     for backend in fact.backends:
         yield from _check_backend(snapshot, fact, backend)
 
@@ -52,6 +52,14 @@ def _check_backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: B
         )
         yield Finding.of(
             Reason.SERVICE_EXTERNAL_NAME, fact.ref, message, subject=subject, path=at, related=(backend.service,)
+        )
+    elif service.forbidden:
+        message = (
+            f"{backend.service} has the endpoint {service.forbidden}, which must not be called; remove it from the "
+            "EndpointSlices of the Service"
+        )
+        yield Finding.of(
+            Reason.ENDPOINT_FORBIDDEN, fact.ref, message, subject=subject, path=at, related=(backend.service,)
         )
     elif service.port_number(backend.port) is None:
         ports = ", ".join(f"{number} ({name})" if name else str(number) for name, number in service.ports[:5])

@@ -11,8 +11,8 @@ import aiohttp
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from crd import addresses
 from runtime.auth import tokens
-from runtime.http import addresses
 from runtime.http.connector import ServiceResolver, guarded_connector
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class KeySets:
 class Fetcher:
     """Fetches key sets over https, or from a Service of the cluster over http if ``allow_http``.
 
-    It connects addresses that `runtime.http.addresses` allows only. ``allow_loopback`` is for tests.
+    It connects addresses that `crd.addresses` allows only. ``allow_loopback`` is for tests.
     """
 
     def __init__(self, *, cluster_domain: str, allow_http: bool = False, allow_loopback: bool = False) -> None:

@@ -1,6 +1,6 @@
 """The pooled HTTP client for backends. It sends a `Request` and reads the `Reply` within bounds of time and size.
 
-It calls Services of the cluster only, at addresses that `runtime.http.addresses` allows. It follows no redirects, uses
+It calls Services of the cluster only, at addresses that `crd.addresses` allows. It follows no redirects, uses
 no proxy from the environment and keeps no cookies.
 """
 
@@ -14,9 +14,9 @@ import aiohttp
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from crd import addresses
 from runtime.backends import faults
 from runtime.backends.faults import CallError
-from runtime.http import addresses
 from runtime.http.connector import ServiceResolver, guarded_connector
 from runtime.http.exchange import Reply
 

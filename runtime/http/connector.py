@@ -1,4 +1,4 @@
-"""Connections to other hosts, made only to addresses that `runtime.http.addresses` allows.
+"""Connections to other hosts, made only to addresses that `crd.addresses` allows.
 
 The check is made on the address of each socket before it connects, whoever resolved the name and whenever, so a name
 cannot resolve to one address for the check and to another for the connection. It covers literal addresses, too.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from runtime.http import addresses
+from crd import addresses
 
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult

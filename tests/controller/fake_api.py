@@ -142,7 +142,7 @@ class FakeApi:
         position = next((index for index, (version, _) in enumerate(log) if version > since), len(log))
         while True:
             for _, event in log[position:]:
-                if "labelSelector" not in query or MANAGED.encode() in event:
+                if _selects(query, event):
                     yield event
             position = len(log)
             news = self._news[collection]
@@ -155,8 +155,7 @@ class FakeApi:
         start, limit = int(query.get("continue") or 0), int(query.get("limit") or 0) or len(objects) + 1
         keys = list(objects)
         items = [zlib.decompress(objects[key]) for key in keys[start : start + limit]]
-        if "labelSelector" in query:
-            items = [item for item in items if MANAGED.encode() in item]
+        items = [item for item in items if _selects(query, item)]
         more = b'"continue":"%d",' % (start + limit) if start + limit < len(keys) else b""
         return b'{"metadata":{%s"resourceVersion":"%d"},"items":[%s]}' % (more, self.version, b",".join(items))
 
@@ -190,6 +189,22 @@ class FakeApi:
     def forget_history(self) -> None:
         """Free the events of the past; watches that begin later see only what comes."""
         self._logs.clear()
+
+
+def _selects(query: Mapping[str, str], text: bytes) -> bool:
+    """Whether the label selector of a query matches an object, or the object of an event."""
+    selector = query.get("labelSelector")
+    if not selector:
+        return True
+    if selector.startswith(MANAGED):
+        return MANAGED.encode() in text
+    found = orjson.loads(text)
+    labels = (found.get("object") or found)["metadata"].get("labels") or {}
+    for part in selector.split(","):
+        key, sign, value = part.partition("!=") if "!=" in part else part.partition("=")
+        if (labels.get(key) == value) is (sign == "!=") if sign else key not in labels:
+            return False
+    return True
 
 
 def _parsed(path: str) -> tuple[str, str | None, str, str | None, str | None]:

@@ -67,6 +67,7 @@ class Controller:
         await self.keyring.open()
         self.api.writes.clear()
         self._watches = [asyncio.create_task(informer.run()) for informer in self.cache.informers]
+        self._watches.append(asyncio.create_task(self.cache.endpoints.run()))
         for informer in self.cache.informers:
             await informer.synced.wait()
         return self

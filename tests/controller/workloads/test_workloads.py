@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cli import __main__ as cli_program
+from controller import program
 from controller.workloads import inputs, scaling, traffic
 from crd.ref import Kind, Ref
 from tests.controller.states import ROOT, built, pod_of, secret, server
@@ -233,6 +234,38 @@ def test_the_program_in_the_pods_reads_every_argument_by_its_exact_name() -> Non
     assert read.key_prefix == "own:"
     assert (read.namespace, read.config_map, read.catalog_dir) == ("shop", "main-catalog", Path("/etc/mcp/catalog"))
     assert (read.port, read.health_port, read.drain_seconds) == (8080, 9090, 27.0)
+
+
+def options_of(command: str) -> set[str]:
+    (commands,) = (a for a in cli_program._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return {name for name in commands.choices[command]._option_string_actions if name.startswith("--")}
+
+
+def test_the_pods_get_every_option_but_those_whose_default_is_right_for_a_pod() -> None:
+    settings = program.Settings("mcp-system", "me", cluster_domain="corp.example", jwks_over_http=True)
+    redis = {
+        "serviceName": "redis", "db": 3, "credentialsSecretName": "login",
+        "tls": {"enabled": True, "caSecretName": "ca"},
+    }  # fmt: skip
+    pod = pod_of(built(server(redis=redis), arguments=program.pod_arguments(settings)))
+    given = {word for word in pod["containers"][0]["args"] if word.startswith("--")}
+
+    assert options_of("serve") - given == {
+        "--help", "--host", "--secrets-dir", "--config-maps-dir", "--allow-loopback",
+    }  # fmt: skip
+    assert {"--cluster-domain", "--jwks-over-http"} <= options_of("controller")
+    assert pod["containers"][0]["args"][-3:] == ["--cluster-domain", "corp.example", "--jwks-over-http"]
+
+
+def test_defaults_of_the_controller_change_no_pod() -> None:
+    assert program.pod_arguments(program.Settings("mcp-system", "me")) == ()
+
+
+@pytest.mark.parametrize("domain", ["", ".", "a..b", "Cluster.Local", "cluster.local.", "a b", "x" * 254, "-a"])
+def test_a_cluster_domain_is_a_domain(domain: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli_program._parser().parse_args(["controller", f"--cluster-domain={domain}"])
+    assert "must be a DNS domain such as cluster.local" in capsys.readouterr().err
 
 
 def test_what_the_pods_read_is_mounted_one_volume_each_and_may_be_absent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,23 @@ def test_a_service_that_leads_out_of_the_cluster() -> None:
             "which resolves to a host outside the cluster; use a Service that selects pods"
         )
     ]
+
+
+def test_a_service_with_an_endpoint_that_must_not_be_called() -> None:
+    led_astray = replace(service(), forbidden="fd00:ec2::254 (a metadata address)")
+
+    assert lines(member(port=82), led_astray) == [
+        (
+            "error EndpointForbidden: spec.service: Service shop/orders has the endpoint fd00:ec2::254 (a metadata "
+            "address), which must not be called; remove it from the EndpointSlices of the Service"
+        )
+    ]
+
+
+def test_the_endpoints_of_another_namespace_are_not_named_without_a_grant() -> None:
+    (line,) = lines(member(service=ABROAD), replace(service(ABROAD), forbidden="::1 (a loopback address)"))
+    assert "CrossNamespaceDenied" in line
+    assert "::1" not in line
 
 
 MANY = tuple((f"p{n}", n) for n in range(1, 7))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.http import addresses
+from crd import addresses
 
 METADATA = (
     "169.254.169.254",
@@ -126,3 +126,23 @@ def test_the_cluster_domain_is_a_setting() -> None:
     assert addresses.is_service("orders.shop.svc.corp.example", "corp.example")
     assert not addresses.is_service("orders.shop.svc.cluster.local", "corp.example")
     assert addresses.absolute_name("orders.shop.svc", "corp.example") == "orders.shop.svc.corp.example."
+
+
+def slice_of(*addresses: str, kind: str = "IPv6") -> dict[str, object]:
+    return {"addressType": kind, "endpoints": [{"addresses": ["10.0.0.1"]}, {"addresses": list(addresses)}]}
+
+
+@pytest.mark.parametrize("address", [*METADATA, *LOCAL])
+def test_an_endpoint_at_a_refused_address_is_found(address: str) -> None:
+    assert addresses.forbidden_endpoint(slice_of(address)).startswith(f"{address} (a")
+
+
+def test_an_endpoint_at_a_host_name_is_found() -> None:
+    assert addresses.forbidden_endpoint({"addressType": "FQDN", "endpoints": [{"addresses": ["a.example"]}]}) == (
+        "a.example (a host name)"
+    )
+
+
+@pytest.mark.parametrize("raw", [{}, {"endpoints": None}, {"endpoints": [{}]}, slice_of("10.0.0.2", kind="IPv4")])
+def test_other_endpoints_are_allowed(raw: dict[str, object]) -> None:
+    assert addresses.forbidden_endpoint(raw) == ""

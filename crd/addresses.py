@@ -2,8 +2,8 @@
 
 A catalog may name Services only. But whoever can write the Endpoints or the DNS records of a Service decides what
 answers for it. So the address to connect to is checked, too: in no notation may it reach the pod itself, its node, or
-the metadata service of a cloud. Behind a ClusterIP, that address says nothing about the endpoints; nobody checks
-those yet (docs/decisions/0024).
+the metadata service of a cloud. Behind a ClusterIP, that address says nothing about the endpoints, so the controller
+checks the EndpointSlices of Services that are not written by Kubernetes itself (docs/decisions/0024, 0030).
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["absolute_name", "find_fault", "is_service"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["absolute_name", "find_fault", "forbidden_endpoint", "is_domain", "is_service"]
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _SERVICE = re.compile(rf"{_LABEL}\.{_LABEL}\.svc")
 
 _REFUSED: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
@@ -80,9 +85,28 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
     return None
 
 
+def forbidden_endpoint(raw: Mapping[str, Any]) -> str:
+    """The first address of an EndpointSlice that must not be called, and why; empty if there is none.
+
+    A host name (the address type FQDN) is refused: it may resolve to any address at any time.
+    """
+    is_name = raw.get("addressType") == "FQDN"
+    for endpoint in raw.get("endpoints") or ():
+        for address in endpoint.get("addresses") or ():
+            fault = "a host name" if is_name else find_fault(str(address))
+            if fault is not None:
+                return f"{address} ({fault})"
+    return ""
+
+
 def is_service(host: str, cluster_domain: str) -> bool:
     """Whether a host is that of a Service: ``name.namespace.svc``, alone or followed by the cluster domain."""
     return _SERVICE.fullmatch(host.removesuffix(f".{cluster_domain}")) is not None
+
+
+def is_domain(text: str) -> bool:
+    """Whether a text is a DNS domain (RFC 1123), in small letters and without a trailing dot."""
+    return len(text) <= 253 and _DOMAIN.fullmatch(text) is not None
 
 
 def absolute_name(host: str, cluster_domain: str) -> str:
