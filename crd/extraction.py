@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crd.facts import BackendRef, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
 from crd.models import metadata as times
+from crd.models.metadata import UnsoundError
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec, template_of
 from crd.models.server import ServerSpec
@@ -17,13 +19,14 @@ from crd.published import catalogs
 from crd.ref import GROUP, Kind, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from crd.facts import Fact
     from crd.models.calls import HeaderFrom, ServiceRef, Tls
 
-__all__ = ["claims", "facts_of", "facts_of_foreign", "service_fact"]
+__all__ = ["claims", "facts_of", "facts_of_foreign", "service_fact", "sound_facts_of"]
 
+T = TypeVar("T")
 MemberSpec = ToolSpec | PromptSpec | ResourceSpec
 Path = tuple[str | int, ...]
 
@@ -56,6 +59,60 @@ def facts_of(
         deleting,
         bool(spec.required_scopes),
     )
+
+
+def sound_facts_of(
+    ref: Ref, metadata: Mapping[str, Any], labels: Mapping[str, str], spec: ServerSpec | MemberSpec
+) -> MemberFact | ServerFact | None:
+    """The facts of a spec of which only a part is sound: the labels, and what does not depend on another part.
+
+    None for a server whose selectors are not sound.
+    """
+    if isinstance(spec, ServerSpec):
+        return _sound_server(ref, metadata, spec)
+    deleting = "deletionTimestamp" in metadata
+    places: dict[Claim, Path] = {}
+    for claim, place in _until_unsound(lambda: claims(spec.name or ref.name, spec)) if not deleting else ():
+        places.setdefault(claim, place)
+    return MemberFact(
+        ref,
+        labels,
+        str(metadata.get("uid") or ""),
+        str(metadata.get("creationTimestamp") or ""),
+        tuple(places),
+        _until_unsound(lambda: _backends(ref.namespace, spec)),
+        tuple(places.values()),
+        _until_unsound(lambda: _mounts(ref.namespace, spec)),
+        deleting=deleting,
+    )
+
+
+def _sound_server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFact | None:
+    try:
+        prompts, resources = spec.prompt_selector, spec.resource_selector
+        return ServerFact(
+            ref,
+            spec.tool_selector.selector(),
+            prompts.selector() if prompts else None,
+            resources.selector() if resources else None,
+            prefer_incumbent=spec.naming is not None and spec.naming.on_conflict == "PreferIncumbent",
+            prefix=spec.name_prefix,
+            mounts=_until_unsound(lambda: _server_mounts(ref.namespace, spec)),
+            uid=str(metadata.get("uid") or ""),
+            created=str(metadata.get("creationTimestamp") or ""),
+            deleting="deletionTimestamp" in metadata,
+            gives_scopes=True,
+        )
+    except UnsoundError:
+        return None
+
+
+def _until_unsound(read: Callable[[], Iterator[T]]) -> tuple[T, ...]:
+    """What is read until something is not sound."""
+    found: list[T] = []
+    with contextlib.suppress(UnsoundError):
+        found.extend(read())
+    return tuple(found)
 
 
 def claims(name: str, spec: MemberSpec) -> Iterator[tuple[Claim, Path]]:

@@ -12,8 +12,10 @@ from itertools import chain, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from crd import manifest
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.finding import Finding, Level, Reason, Verdict
+from crd.models.metadata import UnsoundError
 from crd.ref import Kind
 from crd.rules import (
     changes,
@@ -211,7 +213,20 @@ def find_own(item: Object | None) -> Iterator[Finding]:
     """The faults of an object by itself, up to the limit."""
     if item is None:
         return iter(())
+    if item.problems:
+        return islice(_find_in_sound_part(item), MAX_FAULTS)
     return islice(chain.from_iterable(rule(item) for rule in OBJECT_RULES[item.ref.kind]), MAX_FAULTS)
+
+
+def _find_in_sound_part(item: Object) -> Iterator[Finding]:
+    """The structural faults, and those of the parts that are sound. A rule ends where it reads another part."""
+    yield from fields.invalid_fields(item)
+    part = manifest.sound_part(item)
+    for rule in OBJECT_RULES[item.ref.kind]:
+        try:
+            yield from rule(part)
+        except UnsoundError:
+            continue
 
 
 def _combine(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[Finding]:

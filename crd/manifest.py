@@ -5,7 +5,7 @@ Decoding a manifest of one of our kinds never raises; structural faults are data
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from crd import extraction
 from crd.finding import Reason
-from crd.models import openapi, problem
+from crd.models import openapi, problem, soundness
 from crd.models.problem import Problem
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crd.facts import Claim, MemberFact, ServerFact
 
 
-__all__ = ["OURS", "Object", "Spec", "claims", "decode", "fact_of", "kind_of"]
+__all__ = ["OURS", "Object", "Spec", "claims", "decode", "fact_of", "kind_of", "sound_part"]
 
 Spec = ServerSpec | ToolSpec | PromptSpec | ResourceSpec
 
@@ -91,16 +91,46 @@ def decode(raw: Mapping[str, Any]) -> Object:
     """Decode a manifest of one of our four kinds. Raises ValueError if it has another kind or no name."""
     ref, metadata, problems = _identify(raw)
     spec = raw.get("spec")
-    payload = problems or _encode(ref.kind, spec)
+    payload = _encode(ref.kind, spec)
     if isinstance(payload, tuple):
-        return Object(ref, raw, None, None, payload)
+        return Object(ref, raw, None, None, (*problems, *payload))
     try:
         decoded = _SPECS[ref.kind].model_validate_json(payload)
     except ValidationError as error:
         unstorable = problem.find_unstorable(spec, ("spec",))
         found = (unstorable,) if unstorable else tuple(dict.fromkeys(problem.translate(error)))
-        return Object(ref, raw, None, None, found)
+        return Object(ref, raw, None, None, (*problems, *found))
+    if problems:
+        return Object(ref, raw, None, None, problems)
     return Object(ref, raw, decoded, extraction.facts_of(ref, metadata, decoded, payload))
+
+
+def sound_part(item: Object) -> Object:
+    """An object with problems as far as it is sound: without the problems, and with what is left of spec and facts.
+
+    Reading another field of the spec raises UnsoundError. Facts that depend on one are left out; a server whose
+    selectors are not sound has none.
+    """
+    part = _sound_spec(item)
+    fact = extraction.sound_facts_of(item.ref, item.metadata, item.labels, part)
+    return replace(item, spec=part, fact=fact, problems=())
+
+
+def _sound_spec(item: Object) -> Spec:
+    raw, model = item.raw.get("spec"), _SPECS[item.ref.kind]
+    payload = _encode(item.ref.kind, raw)
+    if isinstance(payload, tuple):
+        part = soundness.nothing(model)
+    else:
+        try:
+            return model.model_validate_json(payload)
+        except ValidationError as error:
+            if error.error_count() > problem.MAX_PROBLEMS or problem.find_unstorable(raw, ("spec",)):
+                part = soundness.nothing(model)
+            else:
+                part = soundness.sound_part(model, _mapping(raw), error.errors(include_url=False))
+    assert isinstance(part, Spec)
+    return part
 
 
 def fact_of(raw: Mapping[str, Any]) -> MemberFact | ServerFact | None:

@@ -6,7 +6,7 @@ Called by `cli.commands.check` and `cli.commands.graph`.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cli.check.report import Entry, Place, Related, Subject
@@ -97,6 +97,9 @@ class _Sorting:
                 name = f"{metadata['generateName']}{len(self.objects):05}"
                 raw = {**raw, "metadata": {**metadata, "name": name}}
             item = manifest.decode(defaults.set_defaults(raw))
+            if item.problems:
+                # Its labels and names count although it is refused, or other objects would have faults that follow.
+                item = replace(item, fact=manifest.sound_part(item).fact)
             self.objects[item.ref] = item
             self._locate(item.ref, document)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
@@ -33,6 +33,7 @@ __all__ = [
     "ServedName",
     "Status",
     "Title",
+    "UnsoundError",
     "distinct",
     "list_map",
     "seconds",
@@ -63,6 +64,10 @@ class Rule:
         return {"rule": self.cel, "message": f"{reason}{self.message}", **path}
 
 
+class UnsoundError(Exception):
+    """A field was read that is not structurally sound; see `crd.models.soundness`."""
+
+
 class Model(BaseModel):
     """A part of a manifest; frozen."""
 
@@ -78,6 +83,14 @@ class Model(BaseModel):
         if broken:
             raise PydanticCustomError("rules", "broken rules", {"rules": broken})
         return self
+
+    if not TYPE_CHECKING:  # a type checker would take every attribute for a known one
+
+        def __getattr__(self, name: str) -> Any:
+            """Called for a missing attribute only."""
+            if name in type(self).model_fields:
+                raise UnsoundError(name)
+            return super().__getattr__(name)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

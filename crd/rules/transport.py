@@ -54,17 +54,18 @@ def unsafe_headers(item: Object) -> Iterator[Finding]:
     spec = item.spec
     if not isinstance(spec, ToolSpec | ResourceSpec):
         return
-    found = list(_mapped_headers(spec))
-    for index, source in enumerate(spec.headers_from):
-        if _FRAMING.fullmatch(source.name.lower()):
-            found.append(
-                (("headersFrom", index, "name"), f'"{source.name}" is set by the MCP server itself; remove it')
-            )
-    if isinstance(spec, ToolSpec):
-        found += _forwarded_headers(spec)
-    for path, message in found:
+    for path, message in _unsafe_headers(spec):
         yield Finding.of(Reason.UNSAFE_HEADER, item.ref, message, path=("spec", *path))
     yield from _repeated_headers(item, spec)
+
+
+def _unsafe_headers(spec: ToolSpec | ResourceSpec) -> Iterator[tuple[Path, str]]:
+    yield from _mapped_headers(spec)
+    for index, source in enumerate(spec.headers_from):
+        if _FRAMING.fullmatch(source.name.lower()):
+            yield ("headersFrom", index, "name"), f'"{source.name}" is set by the MCP server itself; remove it'
+    if isinstance(spec, ToolSpec):
+        yield from _forwarded_headers(spec)
 
 
 def _mapped_headers(spec: ToolSpec | ResourceSpec) -> Iterator[tuple[Path, str]]:

@@ -282,7 +282,7 @@ UNSTORABLE = [
 @pytest.mark.parametrize(("document", "path", "message"), UNSTORABLE)
 def test_what_only_yaml_can_say_is_a_problem(document: dict[str, Any], path: str, message: str) -> None:
     item = manifest.decode(document)
-    (problem,) = item.problems
+    problem = item.problems[0]
     assert format_path(problem.path) == path
     assert message in problem.message
     assert item.fact is None

@@ -124,14 +124,14 @@ def test_warnings_fail_the_run_with_fail_on_warning(tmp_path: Path) -> None:
 
 
 def test_only_findings_outside_of_the_baseline_fail(tmp_path: Path) -> None:
-    folder = files(tmp_path, a=tool("a").replace("port: 80", "port: 0"))
+    folder = files(tmp_path, a=described("a").replace("port: 80", "port: 0"))
     baseline = tmp_path / "baseline.txt"
     baseline.write_text(run_check(folder, format="json")[1])
 
     assert run_check(folder, baseline=baseline)[:2] == (0, "1 object in 1 file: 0 errors, 0 warnings, 1 known\n")
 
     (tmp_path / "a.yaml").write_text("# moved down\n" + (tmp_path / "a.yaml").read_text())
-    files(tmp_path, b=tool("b").replace("port: 80", "port: -1"))
+    files(tmp_path, b=described("b").replace("port: 80", "port: -1"))
     code, out, _ = run_check(folder, baseline=baseline)
     assert code == 1
     assert "b.yaml:9:27: error: InvalidField: spec.service.port: " in out
@@ -178,7 +178,7 @@ def test_a_missing_path_is_an_error() -> None:
 
 
 def test_a_broken_file_is_a_finding_and_the_others_are_validated(tmp_path: Path) -> None:
-    folder = files(tmp_path, broken="a: [", b=tool("b").replace("port: 80", "port: 0"))
+    folder = files(tmp_path, broken="kind: [", b=described("b").replace("port: 80", "port: 0"))
 
     assert [(f["reason"], Path(f["file"]).name, f["line"]) for f in findings(folder)] == [
         ("InvalidField", "b.yaml", 9),
@@ -262,7 +262,7 @@ def test_colour_and_summary_follow_the_options(tmp_path: Path) -> None:
 def test_a_pipe_gets_no_colour_and_a_shell_sees_the_exit_codes(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "check", "-", "--format", "json"],
-        input=tool("a").replace("port: 80", "port: 0").encode(),
+        input=described("a").replace("port: 80", "port: 0").encode(),
         capture_output=True,
         cwd=ROOT,
         check=False,

@@ -80,13 +80,15 @@ def test_labels_are_escaped(tmp_path: Path) -> None:
 
 
 def test_unreadable_objects_are_shown(tmp_path: Path) -> None:
-    folder = files(tmp_path, a=tool("a").replace("port: 80", "port: 0"), broken="a: [")
+    server = SERVER.replace("matchLabels: {app: shop}", "5")
+    folder = files(tmp_path, a=tool("a").replace("port: 80", "port: 0"), server=server, broken="kind: [")
 
     code, out, err = draw(folder)
 
     assert code == 1
-    assert "unreadable\n└─ ✗ MCPTool shop/a\n" in out
-    assert "broken.yaml:1:5: error: InvalidDocument" in err
+    assert "unreadable\n└─ ✗ MCPServer shop/main\n" in out
+    assert "└─ ✗ a  (MCPTool shop/a)\n" in out
+    assert "broken.yaml:1:8: error: InvalidDocument" in err
 
 
 def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
