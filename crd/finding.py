@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BREAKING_SCHEMA_CHANGE = "BreakingSchemaChange"
     CATALOG_TOO_LARGE = "CatalogTooLarge"
     CONTRADICTORY_HINT = "ContradictoryHint"
+    CONTRADICTORY_VALUE = "ContradictoryValue"
     CROSS_NAMESPACE_DENIED = "CrossNamespaceDenied"
     DUPLICATE_ENTRY = "DuplicateEntry"
     DUPLICATE_INGRESS_PATH = "DuplicateIngressPath"
@@ -40,6 +41,7 @@ class Reason(StrEnum):
     ENDPOINT_FORBIDDEN = "EndpointForbidden"
     HOST_FORBIDDEN = "HostForbidden"
     IMMUTABLE_FIELD = "ImmutableField"
+    INEFFECTIVE_KEYWORD = "IneffectiveKeyword"
     INGRESS_TAKEN = "IngressTaken"
     INSECURE_TLS = "InsecureTLS"
     INVALID_CONTENT = "InvalidContent"
@@ -91,6 +93,8 @@ _WARNINGS = frozenset(
     {
         Reason.BREAKING_SCHEMA_CHANGE,
         Reason.CONTRADICTORY_HINT,
+        Reason.CONTRADICTORY_VALUE,
+        Reason.INEFFECTIVE_KEYWORD,
         Reason.INSECURE_TLS,
         Reason.LONG_NAME,
         Reason.LONG_TIMEOUT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from crd.schema.arguments import Argument, Arguments
+from crd.schema.arguments import Argument, Arguments, Nested
 from crd.suggestions import Suggestions
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Inputs:
         if name in self.names and self.variables is not None:
             return Argument(name, name in self.variables.path, _TEXT, has_default=False)
         return None
+
+    def find_nested(self, name: str, *, deep: bool) -> Nested | None:
+        """Items of an argument that are declared as lists or objects; with ``deep`` also those of its members."""
+        return self.schema.find_nested(name, deep=deep) if self.schema is not None else None
 
     def top(self, source: str) -> str:
         """The top-level argument of a name or JSON Pointer."""

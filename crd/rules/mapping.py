@@ -12,11 +12,11 @@ from crd.models.http import Http
 from crd.models.resource import ResourceSpec
 from crd.models.tool import ToolSpec
 from crd.published import uri
-from crd.rules import bodies, inputs, paths
+from crd.rules import bodies, inputs, paths, schemas
 from crd.rules.inputs import SCALARS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from crd.manifest import Object
     from crd.models.http import Pagination, QueryEntry
@@ -38,7 +38,13 @@ def invalid_mapping(item: Object) -> Iterator[Finding]:
     spec = item.spec
     if isinstance(spec, ToolSpec):
         if spec.mcp is None:
-            yield from _check_mapping(item.ref, spec.http, spec.method, inputs.of_schema(spec.input_schema))
+
+            def wrong_defaults() -> frozenset[str]:
+                return schemas.wrong_defaults(spec.input_schema)
+
+            yield from _check_mapping(
+                item.ref, spec.http, spec.method, inputs.of_schema(spec.input_schema), wrong_defaults
+            )
         elif spec.service.path != "/":
             message = f'service.path "{spec.service.path}" is ignored when spec.mcp is set; move it to spec.mcp.path'
             yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=_SERVICE_PATH)
@@ -61,16 +67,25 @@ def _check_service_path(ref: Ref, path: str) -> Iterator[Finding]:
         yield Finding.of(reason, ref, message, subject=("service", subject), path=_SERVICE_PATH)
 
 
-def _check_mapping(ref: Ref, given: Http | None, method: str, known: Inputs) -> Iterator[Finding]:
+def _check_mapping(
+    ref: Ref, given: Http | None, method: str, known: Inputs, wrong_defaults: Callable[[], frozenset[str]] = frozenset
+) -> Iterator[Finding]:
+    """``wrong_defaults`` gives the arguments whose default is not valid; it is asked only if a path needs one."""
     http = given or _EMPTY
     for reason, subject, message in paths.template_faults(http.path, known):
         yield Finding.of(reason, ref, message, subject=("path", subject), path=(*_AT, "path"))
+    for name in paths.placeholders(http.path):
+        found = known.find(name)
+        if found is not None and found.has_default and not found.required and name in wrong_defaults():
+            message = f'the default of "{name}", which the path needs, is not valid by its schema; correct it'
+            yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=("default", name), path=(*_AT, "path"))
     for place, entries in (("query", http.query), ("headers", http.headers)):
         for index, entry in enumerate(entries):
             found = known.find(entry.argument) if entry.argument is not None and place == "query" else None
             if found is not None and found.types <= SCALARS:
                 continue  # any style can write a scalar, and most arguments are scalars
-            yield from _check_entry(ref, entry, place, (*_AT, place, index), known)
+            faults = [*_check_entry(ref, entry, place, (*_AT, place, index), known)]
+            yield from faults or _check_items(ref, entry.argument, entry.style, (*_AT, place, index), known)
     if http.body is not None:
         for reason, path, message in bodies.faults(http.body, method, known):
             yield Finding.of(reason, ref, message, path=(*_AT, "body", *path))
@@ -83,6 +98,23 @@ def _check_mapping(ref: Ref, given: Http | None, method: str, known: Inputs) -> 
     level = Level.WARNING if given is None else None
     for reason, name, message in bodies.leftover_faults(mode, unused, known):
         yield Finding.of(reason, ref, message, subject=("leftover", name), path=_AT, level=level)
+    for name in unused if mode == "None" else ():
+        yield from _check_items(ref, f"/{name.replace('~', '~0').replace('/', '~1')}", "Repeat", _AT, known)
+
+
+def _check_items(ref: Ref, argument: str | None, style: str, at: Path, known: Inputs) -> Iterator[Finding]:
+    """A warning about items that a style writes as JSON, because it has no notation for them."""
+    nested = known.find_nested(argument, deep=style == "DeepObject") if argument and style != "Json" else None
+    if argument is None or nested is None:
+        return
+    name = ".".join((argument.removeprefix("/"), *nested.members))
+    what = " or ".join(f"{each}s" for each in sorted(nested.types))
+    message = (
+        f'items of "{name}" can be {what}, which style {style} sends as JSON text; use style Json for the whole '
+        "argument, or give the items a scalar type"
+    )
+    subject = (*map(str, at), "items", name)
+    yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=subject, path=at, level=Level.WARNING)
 
 
 def _used_arguments(http: Http, known: Inputs) -> set[str]:

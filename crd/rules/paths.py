@@ -7,13 +7,15 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from crd.finding import Reason
+from crd.finding import Reason, shorten
 from crd.rules.inputs import SCALARS
+from crd.schema import positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crd.rules.inputs import Inputs
+    from crd.schema.positions import Constraint
 
 __all__ = ["literal_faults", "placeholders", "template_faults"]
 
@@ -33,7 +35,7 @@ def placeholders(path: str) -> tuple[str, ...]:
 def template_faults(path: str, inputs: Inputs) -> Iterator[Fault]:
     """The faults of a path template."""
     yield from literal_faults(path)
-    for name in placeholders(path):
+    for name, constraint in _positions(path).items():
         found = inputs.find(name)
         if found is None:
             message = f'placeholder "{{{name}}}" is not declared in {inputs.where}; {inputs.repair(name)}'
@@ -42,9 +44,25 @@ def template_faults(path: str, inputs: Inputs) -> Iterator[Fault]:
             types = " or ".join(sorted(found.types - SCALARS))
             message = f'"{name}" can be of type {types}, which a path cannot carry; give it a scalar type'
             yield Reason.INVALID_MAPPING, name, message
+        elif found.nullable:
+            message = f'"{name}" can be null, which a path cannot carry; remove null from its type'
+            yield Reason.INVALID_MAPPING, name, message
         elif not (found.required or found.has_default):
             message = f'"{name}" is optional but used in the path; make it required or give it a default'
             yield Reason.INVALID_MAPPING, name, message
+        else:
+            unsafe = next((text for text in found.texts if positions.rejects(constraint, text)), None)
+            if unsafe is not None:
+                message = f'"{name}" can be {shorten(unsafe)}, which is refused in a path; correct its default or enum'
+                yield Reason.INVALID_MAPPING, name, message
+
+
+def _positions(path: str) -> dict[str, Constraint]:
+    """The placeholders of a path, each with what its position demands of a string."""
+    found: dict[str, Constraint] = {}
+    for match in _PLACEHOLDER.finditer(path) if "{" in path else ():
+        found.setdefault(match[1], positions.MULTI_SEGMENT if match[2] else positions.SEGMENT)
+    return found
 
 
 def literal_faults(path: str) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ import orjson
 
 from crd.finding import Finding, Reason
 from crd.models.tool import ToolSpec
-from crd.schema import bounds, changes, param_headers, patterns, satisfiable
+from crd.schema import bounds, changes, keywords, param_headers, patterns, satisfiable, values
 from crd.schema.references import Graph
 from crd.schema.validation import DIALECT, compile_schema
 
@@ -24,12 +24,19 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.schema.subschemas import Path
 
-__all__ = ["Break", "breaking_changes", "breaks", "invalid_schema"]
+__all__ = ["Break", "breaking_changes", "breaks", "invalid_schema", "wrong_defaults"]
 
 # The maximum number of servers in a message.
 NAMED = 3
 _TYPES = "array, boolean, integer, null, number, object, string"
 _COPY = "copy it into $defs"
+# What an author who follows another dialect means by a value that the meta-schema rejects.
+_OF_OTHER_DIALECTS = {
+    "exclusiveMaximum": "in JSON Schema 2020-12 it is the bound itself: write exclusiveMaximum instead of maximum",
+    "exclusiveMinimum": "in JSON Schema 2020-12 it is the bound itself: write exclusiveMinimum instead of minimum",
+    "items": "in JSON Schema 2020-12 a list of schemas is prefixItems",
+    "required": "in JSON Schema 2020-12 it is a list of names beside properties",
+}
 Fault = tuple[Reason, "Path", str]
 Break = tuple["Path", str]
 
@@ -56,6 +63,16 @@ def invalid_schema(item: Object) -> Iterator[Finding]:
             at = ("spec", member, *path)
             shown = at if reason is not Reason.SCHEMA_TOO_LARGE else at[:2]
             yield Finding.of(reason, item.ref, message, subject=tuple(map(str, at)), path=shown)
+
+
+def wrong_defaults(schema: dict[str, Any]) -> frozenset[str]:
+    """The top-level arguments whose default is not valid by their own schema."""
+    faults = _faults(orjson.dumps(schema), of_arguments=True)
+    return frozenset(
+        str(path[1])
+        for reason, path, _ in faults
+        if reason is Reason.CONTRADICTORY_VALUE and len(path) == 3 and path[::2] == ("properties", "default")
+    )
 
 
 def breaks(old: Object, new: Object) -> tuple[Break, ...]:
@@ -148,7 +165,15 @@ def _find_faults(schema: dict[str, Any], of_arguments: bool) -> tuple[Fault, ...
     if found:
         return tuple(found)
     found += _compile_faults(schema)
+    if found:
+        return tuple(found)
     found += ((Reason.UNSATISFIABLE_SCHEMA, path, message) for path, message in satisfiable.contradictions(schema))
+    empty = {path for _, path, _ in found}
+    tried = values.contradictions(schema, graph)
+    # The members of an enum without a valid one are one fault.
+    found += ((Reason.CONTRADICTORY_VALUE, path, message) for path, message in tried if path[:-1] not in empty)
+    ignored = keywords.without_effect(graph.nodes, graph.references)
+    found += ((Reason.INEFFECTIVE_KEYWORD, path, message) for path, message in ignored)
     return tuple(found)
 
 
@@ -183,4 +208,5 @@ def _compile_faults(schema: dict[str, Any]) -> Iterator[Fault]:
 def _describe(path: Path, message: str) -> str:
     if path and path[-1] == "type":
         return f"{message.partition(' is not ')[0]} is not a JSON Schema type; use one of {_TYPES}"
-    return f"{message.splitlines()[0]}; correct it (JSON Schema 2020-12)"
+    hint = _OF_OTHER_DIALECTS.get(str(path[-1])) if path else None
+    return f"{message.splitlines()[0]}; {hint or 'correct it (JSON Schema 2020-12)'}"

@@ -6,15 +6,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["ANY", "Argument", "Arguments", "type_of"]
+__all__ = ["ANY", "Argument", "Arguments", "Nested", "type_of"]
 
 # A single object, because parts of a schema are identified by object identity.
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 ANY = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 # Most arguments state their type and nothing that narrows it further.
 _FURTHER = frozenset({"$ref", "anyOf", "oneOf", "allOf", "enum", "const"})
+_CONTAINERS = frozenset({"array", "object"})
 _ONLY = {name: frozenset({name}) for name in ANY - {"null"}}
 # The maximum length of a chain of references or nested alternatives that is followed. `crd.schema.references` refuses
 # schemas with longer chains.
@@ -22,12 +23,25 @@ MAX_STEPS = 64
 
 
 class Argument(NamedTuple):
-    """``types`` are JSON types without null, which stands for an absent argument; all types if unrestricted."""
+    """``types`` are JSON types without null, which stands for an absent argument; all types if unrestricted.
+
+    ``nullable`` says whether null is allowed. ``texts`` are the strings that the schema names: the default, and the
+    values of enum and const.
+    """
 
     name: str
     required: bool
     types: frozenset[str]
     has_default: bool
+    nullable: bool = False
+    texts: tuple[str, ...] = ()
+
+
+class Nested(NamedTuple):
+    """Items of a list that can be lists or objects themselves: where the list is, below the argument, and which."""
+
+    members: tuple[str, ...]
+    types: frozenset[str]
 
 
 class Arguments:
@@ -69,9 +83,41 @@ class Arguments:
             node = _mapping(properties[step])
         stated = node.get("type")
         if isinstance(stated, str) and _FURTHER.isdisjoint(node):
-            return Argument(name, required, _ONLY.get(stated) or frozenset({stated}) - {"null"}, "default" in node)
-        has_default = any("default" in each for each in self.behind(node))
-        return Argument(name, required, self.types(node) - {"null"}, has_default)
+            only, default = _ONLY.get(stated) or frozenset({stated}) - {"null"}, node.get("default")
+            named = (default,) if isinstance(default, str) else ()
+            return Argument(name, required, only, "default" in node, stated == "null", named)
+        behind = self.behind(node)
+        types = self.types(node)
+        has_default = any("default" in each for each in behind)
+        texts = tuple(dict.fromkeys(text for each in behind for text in _texts(each)))
+        return Argument(name, required, types - {"null"}, has_default, "null" in types, texts)
+
+    def find_nested(self, name: str, *, deep: bool) -> Nested | None:
+        """Items of an argument that are declared as lists or objects; with ``deep`` also those of its members.
+
+        Items without a declared type are not reported.
+        """
+        node: Mapping[str, Any] = self._root
+        for step in [_unescape(step) for step in name.split("/")[1:]] if name.startswith("/") else [name]:
+            node = _mapping(self.properties(node).get(step))
+        waiting: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), node)]
+        seen: set[int] = set()
+        for members, part in waiting:
+            for each in self.behind(part):
+                if id(each) in seen:
+                    continue
+                seen.add(id(each))
+                for item in (each.get("items"), *_list(each.get("prefixItems"))):
+                    types = self.types(_mapping(item)) if item else ANY
+                    if types & _CONTAINERS and not types >= ANY - {"integer", "null"}:
+                        return Nested(members, types & _CONTAINERS)
+                for keyword in ("anyOf", "oneOf", "allOf"):
+                    waiting += ((members, _mapping(branch)) for branch in _list(each.get(keyword)))
+                if deep:
+                    declared = _mapping(each.get("properties"))
+                    waiting += (((*members, str(key)), _mapping(child)) for key, child in declared.items())
+                    waiting.append(((*members, "*"), _mapping(each.get("additionalProperties"))))
+        return None
 
     def behind(self, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
         """A schema of this document, followed by the schemas that its chain of local references leads to."""
@@ -79,6 +125,10 @@ class Arguments:
         if found is None:
             found = self._behind[id(node)] = tuple(self._chain(node))
         return found
+
+    def properties(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The properties that a schema of this document declares, itself or by its chain of references."""
+        return self._members(node)[0]
 
     def types(self, node: Mapping[str, Any]) -> frozenset[str]:
         """The types that a schema of this document allows, after all keywords that restrict them.
@@ -137,6 +187,17 @@ def _read_types(node: Mapping[str, Any]) -> frozenset[str]:
         found = _with_integer(frozenset(each for each in stated if isinstance(each, str)))
     values = node["enum"] if isinstance(node.get("enum"), list) else [node["const"]] if "const" in node else None
     return found if values is None else found & frozenset(map(type_of, values))
+
+
+def _texts(node: Mapping[str, Any]) -> Iterator[str]:
+    """The strings that a schema names by its own keywords."""
+    for value in (node.get("default"), node.get("const"), *_list(node.get("enum"))):
+        if isinstance(value, str):
+            yield value
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
 
 
 def _with_integer(types: frozenset[str]) -> frozenset[str]:

@@ -46,6 +46,8 @@ class Graph:
         """Resolve all references of a schema."""
         self.nodes: list[tuple[Path, Any]] = [((), schema)]
         self.repeated_ids: list[Path] = []
+        # For each schema, how many schemas a value is validated against; `excess` computes them.
+        self.sizes: list[int] = []
         self._edges: list[list[int]] = []
         documents = [0]  # for each schema, the index of the schema that "#" refers to
         ids: dict[str, int] = {}
@@ -115,6 +117,7 @@ class Graph:
             for target in targets:
                 sources[target].append(source)
         sizes, chains = [1] * len(self.nodes), [1] * len(self.nodes)
+        self.sizes = sizes
         repeated = 0
         for index in _order(self._edges, sources):
             path, node = self.nodes[index]

@@ -19,6 +19,7 @@ __all__ = ["contradictions"]
 
 _BOUNDS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"),
            ("minProperties", "maxProperties"))  # fmt: skip
+_QUOTE = 'YAML 1.1 reads on, off, yes and no as true or false; put the words in quotes, such as "on"'
 # The types that a keyword applies to; it accepts values of all other types.
 _ABOUT = {"minimum": {"number", "integer"}, "minLength": {"string"}, "minItems": {"array"}, "minProperties": {"object"}}
 
@@ -74,7 +75,9 @@ def _values(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Pa
         values = node[keyword] if keyword == "enum" else [node[keyword]]
         if isinstance(values, list) and not any(type_of(value) in types for value in values):
             allowed = " or ".join(sorted(types - {"integer"} if "number" in types else types)) or "anything"
-            yield (keyword,), f"no value of {keyword} has type {allowed}, so no value is valid; correct one of the two"
+            booleans = types == {"string"} and any(isinstance(value, bool) for value in values)
+            repair = _QUOTE if booleans else "correct one of the two"
+            yield (keyword,), f"no value of {keyword} has type {allowed}, so no value is valid; {repair}"
 
 
 def _bounds(node: Mapping[str, Any], types: frozenset[str]) -> Iterator[tuple[Path, str]]:

@@ -12,7 +12,8 @@ from crd.published import catalogs
 from crd.published.entries import HttpResource, Operation
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import mapping
-from runtime.mcp import eras, json_schema, lists, param_headers, uri_templates
+from runtime.mcp import eras, json_schema, lists, numbers, param_headers, uri_templates
+from runtime.mcp.json_schema import Completion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,8 @@ E = TypeVar("E", bound="Tool | Prompt | InlineResource | HttpResource | Operatio
 class CompiledCatalog:
     """``scopes`` are those that entries require.
 
-    ``tools``, ``prompts``, ``param_headers`` and ``validators`` by name; ``resources``, the inline ones, by URI.
+    ``tools``, ``prompts``, ``param_headers``, ``validators`` and ``completions`` by name; ``resources``, the inline
+    ones, by URI.
 
     ``rest_tools`` are the tools that have a REST path, by that path. ``pages`` holds the results of lists as bytes, by
     method, era (True: stateless) and cursor. ``server_info`` is the server as an MCP Implementation, in the stateless
@@ -48,6 +50,7 @@ class CompiledCatalog:
     rest_tools: Mapping[str, Tool]
     param_headers: Mapping[str, tuple[ParamHeader, ...]]
     validators: Mapping[str, Validator]
+    completions: Mapping[str, Completion]
     pages: Mapping[tuple[str, bool, str | None], bytes]
     server_info: Mapping[str, str]
 
@@ -59,12 +62,20 @@ class CompiledCatalog:
         """Read and compile a published catalog. Raises InvalidCatalogError, or ValueError for an invalid schema."""
         catalog = catalogs.load(payload)
         validators = {
-            tool.name: json_schema.compile_schema(mapping.listed_input_schema(tool)) for tool in catalog.tools
+            tool.name: json_schema.compile_schema(mapping.accepted_input_schema(tool)) for tool in catalog.tools
         }
-        return cls._compile(catalog, catalogs.digest(payload), validators, "")
+        completions = {tool.name: Completion(tool.input_schema) for tool in catalog.tools}
+        return cls._compile(catalog, catalogs.digest(payload), validators, completions, "")
 
     @classmethod
-    def _compile(cls, catalog: Catalog, digest: str, validators: Mapping[str, Validator], view: str) -> CompiledCatalog:
+    def _compile(
+        cls,
+        catalog: Catalog,
+        digest: str,
+        validators: Mapping[str, Validator],
+        completions: Mapping[str, Completion],
+        view: str,
+    ) -> CompiledCatalog:
         """``view`` tells the cursors of one view of a catalog from those of another."""
         sections = (catalog.tools, catalog.prompts, catalog.resources, catalog.http_resources, catalog.operations)
         return cls(
@@ -76,6 +87,7 @@ class CompiledCatalog:
             rest_tools={tool.ingress_path: tool for tool in catalog.tools if tool.ingress_path},
             param_headers={tool.name: param_headers.of_schema(tool.input_schema) for tool in catalog.tools},
             validators=validators,
+            completions=completions,
             pages=lists.build_pages(catalog, f"{digest} {view}"),
             server_info=lists.implementation(catalog, eras.MODERN),
             scopes=frozenset(scope for section in sections for entry in section for scope in entry.required_scopes),
@@ -105,7 +117,9 @@ class CompiledCatalog:
                 http_resources=select(catalog.http_resources),
                 operations=select(catalog.operations),
             )
-            view = self._compile(visible, self.digest, self.validators, f"for {' '.join(sorted(held))}")
+            view = self._compile(
+                visible, self.digest, self.validators, self.completions, f"for {' '.join(sorted(held))}"
+            )
             if len(self._views) >= MAX_VIEWS:
                 del self._views[next(iter(self._views))]
             self._views[held] = view
@@ -116,8 +130,15 @@ class CompiledCatalog:
 
         Raises CallError ``invalid_arguments`` with every fault, each with its JSON Pointer, without the values.
         """
-        filled = dict(arguments) if tool.mcp else json_schema.fill_defaults(tool.input_schema, arguments)
-        faults = json_schema.describe_faults(self.validators[tool.name], filled)
+        try:
+            given: dict[str, Any] = numbers.canonical(dict(arguments))
+        except numbers.TooDeepError as error:
+            raise CallError("invalid_arguments", str(error)) from error
+        validator = self.validators[tool.name]
+        if tool.mcp:
+            filled, faults = given, json_schema.describe_faults(validator, given)
+        else:
+            filled, faults = self.completions[tool.name].complete(validator, given)
         if faults is not None:
             raise CallError("invalid_arguments", faults)
         return filled

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from runtime.http import responses
-from runtime.mcp import eras, jsonrpc, methods, param_headers
+from runtime.mcp import eras, jsonrpc, methods, numbers, param_headers
 from runtime.mcp.eras import Call, Refusal
 from runtime.mcp.jsonrpc import RpcError
 from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
@@ -75,7 +75,7 @@ class Endpoint:
         if request.content_type != "application/json":
             return web.Response(status=415, text="Content-Type must be application/json\n")
         try:
-            body = orjson.loads(admitted.body)
+            body = numbers.loads(admitted.body)
         except orjson.JSONDecodeError as error:
             return responses.rpc_error(None, jsonrpc.PARSE_ERROR, f"Parse error: {error}", 400)
         headers = {name.lower(): request.headers.getall(name) for name in request.headers}

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from runtime.backends.faults import CallError
 from runtime.http import responses
-from runtime.mcp import prompts, uri_templates
+from runtime.mcp import numbers, prompts, uri_templates
 from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def answer(
 
 def _parse_arguments(body: bytes) -> dict[str, Any]:
     try:
-        arguments = orjson.loads(body) if body else {}
+        arguments = numbers.loads(body) if body else {}
     except orjson.JSONDecodeError as error:
         raise CallError("invalid_arguments", f"the body must be JSON: {error}") from error
     if not isinstance(arguments, dict):

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from crd.schema import validation
+from crd.schema.arguments import Arguments
+from runtime.mcp import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jsonschema_rs import ValidationError
 
-__all__ = ["MAX_DEPTH", "Validator", "compile_schema", "describe_faults", "fill_defaults"]
+__all__ = ["MAX_DEPTH", "Completion", "Validator", "compile_schema", "describe_faults"]
 
 MAX_DEPTH = 32
 MAX_FAULTS = 10
+# The faults by which wrong defaults are found.
+MAX_PLACES = 100
 # An enum or a pattern of a schema may be long; a message stays readable.
 MAX_QUOTE = 200
 
@@ -55,6 +59,7 @@ _RULES = {
 }
 
 Validator = validation.Draft202012Validator
+Pointer = tuple[str | int, ...]
 
 
 def compile_schema(schema: Mapping[str, Any]) -> Validator:
@@ -62,20 +67,61 @@ def compile_schema(schema: Mapping[str, Any]) -> Validator:
     return validation.compile_schema(dict(schema), mask="the value")
 
 
-def fill_defaults(schema: Mapping[str, Any], value: Mapping[str, Any], depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """The object with the defaults of its absent properties, to ``depth`` levels."""
-    properties = schema.get("properties")
-    filled = dict(value)
-    if not isinstance(properties, dict) or not depth:
+class Completion:
+    """Arguments with the defaults of a schema.
+
+    A default is an annotation: JSON Schema does not require that it is valid. One that makes the arguments invalid is
+    left out, so that no call fails for an argument that the client did not send.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """``schema`` must not change as long as this object is used."""
+        self._schema = schema
+        self._parts = Arguments(schema) if b'"default"' in orjson.dumps(schema) else None
+
+    def complete(self, validator: Validator, arguments: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+        """The arguments with the defaults of absent properties, and their faults; None if they are valid."""
+        if self._parts is None:
+            return arguments, describe_faults(validator, arguments)
+        added: list[Pointer] = []
+        filled = self._fill(self._schema, arguments, (), added, frozenset(), MAX_DEPTH)
+        faults = describe_faults(validator, filled)
+        if faults is None or not added:
+            return filled, faults
+        places = {tuple(fault.instance_path) for fault in islice(validator.iter_errors(filled), MAX_PLACES)}
+        wrong = frozenset(pointer for pointer in added if any(place[: len(pointer)] == pointer for place in places))
+        filled = self._fill(self._schema, arguments, (), [], wrong, MAX_DEPTH)
+        faults = describe_faults(validator, filled)
+        if faults is not None and validator.is_valid(arguments):
+            return arguments, None
+        return filled, faults
+
+    def _fill(
+        self,
+        node: Mapping[str, Any],
+        value: dict[str, Any],
+        at: Pointer,
+        added: list[Pointer],
+        without: frozenset[Pointer],
+        depth: int,
+    ) -> dict[str, Any]:
+        """The object with its defaults, except those at ``without``; ``added`` collects where."""
+        parts = self._parts
+        filled = dict(value)
+        if parts is None or not depth:
+            return filled
+        for name, child in parts.properties(node).items():
+            if not isinstance(child, dict):
+                continue
+            here = (*at, name)
+            if name not in filled:
+                given = next((each for each in parts.behind(child) if "default" in each), None)
+                if given is not None and here not in without:
+                    filled[name] = numbers.canonical(given["default"])
+                    added.append(here)
+            elif isinstance(filled[name], dict):
+                filled[name] = self._fill(child, filled[name], here, added, without, depth - 1)
         return filled
-    for name, child in properties.items():
-        if not isinstance(child, dict):
-            continue
-        if name not in filled and "default" in child:
-            filled[name] = child["default"]
-        elif isinstance(filled.get(name), dict):
-            filled[name] = fill_defaults(child, filled[name], depth - 1)
-    return filled
 
 
 def describe_faults(validator: Validator, value: Any) -> str | None:

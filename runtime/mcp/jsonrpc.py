@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from runtime.mcp import numbers
+
 __all__ = [
     "HEADER_MISMATCH",
     "INTERNAL_ERROR",
@@ -55,7 +57,7 @@ def request(identifier: str | None, method: str, params: Any = None) -> bytes:
     message["method"] = method
     if params is not None:
         message["params"] = params
-    return orjson.dumps(message)
+    return numbers.dumps(message)
 
 
 def result(identifier: str | int, payload: bytes) -> bytes:

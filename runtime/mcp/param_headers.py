@@ -9,12 +9,12 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from crd.published.headers import HEADER_VALUE
 from crd.schema.param_headers import KEYWORD
+from runtime.mcp import numbers
 from runtime.mcp.json_schema import MAX_DEPTH
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ __all__ = ["ParamHeader", "build", "decode", "encode", "find_mismatch", "of_sche
 
 _PREFIX, _SUFFIX = "=?base64?", "?="
 _PLAIN = re.compile(HEADER_VALUE)
-_NUMBER = re.compile(r"-?[0-9]{1,20}([.][0-9]{1,20})?")
+_NUMBER = re.compile(r"-?[0-9]{1,400}([.][0-9]{1,400})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ def build(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator[H
         value = each.value_in(arguments)
         if isinstance(value, str):
             yield each.header, encode(value)
-        elif isinstance(value, bool | int):
-            yield each.header, orjson.dumps(value).decode()
+        elif isinstance(value, bool | int | Decimal):
+            yield each.header, numbers.to_text(value)
 
 
 def encode(value: str) -> str:
@@ -107,6 +107,6 @@ def _is_equal(argument: Any, sent: str | None) -> bool:
         return False
     if isinstance(argument, bool):
         return sent == ("true" if argument else "false")
-    if isinstance(argument, int | float):
-        return _NUMBER.fullmatch(sent) is not None and float(sent) == float(argument)
+    if isinstance(argument, int | float | Decimal):
+        return _NUMBER.fullmatch(sent) is not None and Decimal(sent) == Decimal(str(argument))
     return isinstance(argument, str) and sent == argument

@@ -132,6 +132,21 @@ OBJECTS: dict[str, Callable[[int], Manifest]] = {
     "schema: headers": of_schema(
         lambda size: {"properties": {f"p{n}": {"type": "string", "x-mcp-header": "A"} for n in many(size, 46)}}
     ),
+    "schema: defaults of the wrong type": of_schema(
+        lambda size: {"properties": {f"p{n}": {"type": "integer", "default": "x"} for n in many(size, 44)}}
+    ),
+    "schema: examples beside many alternatives": of_schema(
+        lambda size: {
+            "anyOf": [{"minimum": n, "type": "integer"} for n in many(size // 2, 38)],
+            "examples": ["x" for _ in many(size // 2, 4)],
+        }
+    ),
+    "schema: keywords of other types": of_schema(
+        lambda size: {"properties": {f"p{n}": {"type": "integer", "maxLength": 1} for n in many(size, 42)}}
+    ),
+    "schema: definitions that nothing refers to": lambda size: tool(
+        {"type": "object", "definitions": {f"d{n}": {} for n in many(min(size, SCHEMA), 14)}}
+    ),
     # References
     "references: allOf ladder": lambda size: chain(min(size, SCHEMA), 2, "allOf"),
     "references: anyOf ladder": lambda size: chain(min(size, SCHEMA), 2, "anyOf"),

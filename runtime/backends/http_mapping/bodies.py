@@ -53,7 +53,7 @@ def build(body: Body, mode: str, sources: Sources, leftovers: Mapping[str, Any])
             built = body.content_type or JSON, escaping.to_json(document)
         case "Raw":
             value = pointers.argument(sources.arguments, body.argument)
-            if value is not pointers.ABSENT:
+            if value is not pointers.ABSENT and value is not None:
                 text = escaping.to_text(body.argument, value)
                 decode = _decode_base64 if body.encoding else escaping.encode
                 built = body.content_type, decode(body.argument, text)
@@ -76,7 +76,7 @@ def _text_fields(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> 
     for name, value in fields:
         for item in value if isinstance(value, list) else [value]:
             if item is not None and item is not pointers.ABSENT:
-                yield name, escaping.to_text(name, item)
+                yield name, escaping.to_plain_text(name, item)
 
 
 def _parts(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> Iterator[Part]:
@@ -84,7 +84,7 @@ def _parts(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> Iterat
         value = sources.value_of(field)
         if value is None or value is pointers.ABSENT:
             continue
-        text = escaping.to_text(field.name, value)
+        text = escaping.to_plain_text(field.name, value)
         data = (_decode_base64 if field.encoding else escaping.encode)(field.name, text)
         file = f'; filename="{field.file_name}"' if field.file_name else ""
         media = f"\r\nContent-Type: {field.media_type}" if field.media_type else ""

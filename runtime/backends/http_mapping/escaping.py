@@ -6,6 +6,7 @@ A refusal is a CallError ``invalid_arguments``. It names the argument by JSON Po
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -14,10 +15,10 @@ import orjson
 from crd.published.headers import HEADER_VALUE
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import pointers
+from runtime.mcp import numbers
 
 __all__ = [
     "check_header",
-    "check_numbers",
     "check_path",
     "encode",
     "escape",
@@ -25,16 +26,18 @@ __all__ = [
     "escape_segment",
     "escape_segments",
     "refuse",
+    "to_ascii_json",
     "to_json",
+    "to_plain_text",
     "to_text",
 ]
 
 MAX_VALUE = 1024
 MAX_HEADER = 4096
-MAX_SAFE_INTEGER = 2**53 - 1
 # A backend, or a proxy in front of it, may decode more than once.
 _DECODINGS = 3
 _HEADER_VALUE = re.compile(HEADER_VALUE)
+_NOT_ASCII = re.compile(r"[^\x20-\x7E]")
 
 
 def refuse(argument: str, rule: str) -> CallError:
@@ -47,9 +50,14 @@ def to_text(name: str, value: Any) -> str:
     """A scalar as text: numbers and booleans as in JSON. Refuses anything else."""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool | int | float):
-        return orjson.dumps(value).decode()
+    if isinstance(value, bool | int | float | Decimal):
+        return numbers.to_text(value)
     raise refuse(name, "must be a string, a number or a boolean")
+
+
+def to_plain_text(name: str, value: Any) -> str:
+    """A scalar as text; anything else as JSON, in ASCII."""
+    return to_ascii_json(value) if isinstance(value, dict | list) else to_text(name, value)
 
 
 def encode(name: str, value: str) -> bytes:
@@ -108,22 +116,20 @@ def check_header(name: str, value: str) -> str:
 def to_json(value: Any) -> bytes:
     """Compact JSON."""
     try:
-        return orjson.dumps(value)
+        return numbers.dumps(value)
     except (orjson.JSONEncodeError, TypeError) as error:
         raise CallError("invalid_arguments", f"the arguments cannot be written as JSON: {error}") from error
 
 
-def check_numbers(value: Any, path: tuple[str | int, ...] = ()) -> None:
-    """Refuse numbers that a backend could read as a different number (RFC 8259, section 6)."""
-    if isinstance(value, dict):
-        for key, child in value.items():
-            check_numbers(child, (*path, key))
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            check_numbers(child, (*path, index))
-    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > MAX_SAFE_INTEGER:
-        rule = f"must be between -{MAX_SAFE_INTEGER} and {MAX_SAFE_INTEGER}; send a larger number as a string"
-        raise refuse("".join(f"/{pointers.escape(str(step))}" for step in path), rule)
+def to_ascii_json(value: Any) -> str:
+    """Compact JSON in ASCII, which a header can hold, too."""
+    return _NOT_ASCII.sub(_escape_character, to_json(value).decode())
+
+
+def _escape_character(match: re.Match[str]) -> str:
+    """The character as one or two ``\\uXXXX`` (RFC 8259, section 7)."""
+    units = match[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
 
 
 def _decodings(name: str, value: str) -> list[str]:

@@ -7,10 +7,12 @@ value that is unsafe at its position is refused before anything is sent.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from crd.published.entries import ParameterEntry
 from crd.published.headers import FORBIDDEN_HEADERS
+from crd.schema import positions
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import bodies, escaping, pointers, values
 from runtime.backends.http_mapping.values import Sources
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from crd.published.entries import Backend, Http, HttpResource, Operation, Pagination, Tool
+    from crd.schema.positions import Constraint
     from runtime.http.exchange import Header
 
-__all__ = ["base_url", "listed_input_schema", "map_operation", "map_resource", "map_tool"]
+__all__ = ["accepted_input_schema", "base_url", "listed_input_schema", "map_operation", "map_resource", "map_tool"]
 
 MAX_URL = 8192
 MAX_HEADERS, MAX_HEADER_BYTES = 32, 8192
@@ -33,7 +36,6 @@ _NO_CLAIMS: dict[str, Any] = {}
 
 def map_tool(tool: Tool, arguments: Mapping[str, Any], claims: Mapping[str, Any] = _NO_CLAIMS) -> Request:
     """The request of a tool call. ``arguments`` satisfy the listed schema. Raises CallError for an unsafe argument."""
-    escaping.check_numbers(arguments)
     return _map(tool.method, tool.backend, tool.http, Sources(arguments, claims), idempotent=tool.idempotent)
 
 
@@ -73,7 +75,31 @@ def map_operation(operation: Operation, parameters: Mapping[str, str], body: byt
 
 
 def listed_input_schema(tool: Tool) -> dict[str, Any]:
-    """The inputSchema that clients see: the author's, and with pagination a cursor."""
+    """The inputSchema that clients see: the accepted one, and what the positions of arguments demand of strings."""
+    schema = accepted_input_schema(tool)
+    for source, constraint, of_items in _constraints(tool) if tool.mcp is None else ():
+        path = tuple(pointers.split(source)) if source.startswith("/") else (source,)
+        narrowed = positions.narrow(schema, path, constraint, items=of_items)
+        schema = schema if narrowed == schema else narrowed
+    return schema
+
+
+def _constraints(tool: Tool) -> Iterator[tuple[str, Constraint, bool]]:
+    """The arguments whose position has a constraint, and whether it is one on the items of a list."""
+    for match in _PLACEHOLDER.finditer(tool.http.path):
+        yield match[1], positions.MULTI_SEGMENT if match[2] else positions.SEGMENT, False
+    for entry in tool.http.headers:
+        if entry.argument and entry.style != "Json":
+            delimiter = values.HEADER_DELIMITERS.get(entry.style, ",")
+            yield entry.argument, positions.HEADER, False
+            yield entry.argument, positions.header_item(delimiter), True
+    body = tool.http.body
+    encoded = [each.argument for each in body.fields if each.encoding] + ([body.argument] if body.encoding else [])
+    yield from ((argument, positions.BASE64, False) for argument in encoded if argument)
+
+
+def accepted_input_schema(tool: Tool) -> dict[str, Any]:
+    """The inputSchema that arguments are validated against: the author's, and with pagination a cursor."""
     pages = tool.http.pagination
     schema = tool.input_schema
     if pages is None or tool.mcp is not None or pages.cursor_argument in schema.get("properties", {}):
@@ -150,7 +176,7 @@ def _page_parameters(pages: Pagination, sources: Sources) -> Iterator[tuple[str,
         yield escaping.escape(name, pages.parameter), escaping.escape(name, escaping.to_text(name, cursor))
     size = sources.arguments.get(pages.size_argument) if pages.size_argument else None
     if size is not None:
-        is_number = isinstance(size, int | float) and not isinstance(size, bool)
+        is_number = isinstance(size, int | float | Decimal) and not isinstance(size, bool)
         if is_number and pages.max_size is not None:
             size = min(size, pages.max_size)
         name = pages.size_argument

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from crd.published.entries import BodyField, ParameterEntry
     from runtime.http.exchange import Header
 
-__all__ = ["Sources", "headers", "query_pairs"]
+__all__ = ["HEADER_DELIMITERS", "Sources", "headers", "query_pairs"]
 
 _QUERY_DELIMITERS = {"Comma": ",", "Space": "%20", "Pipe": "%7C"}
-_HEADER_DELIMITERS = {"Comma": ",", "Space": " ", "Pipe": "|"}
+HEADER_DELIMITERS = {"Comma": ",", "Space": " ", "Pipe": "|"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Sources:
 def query_pairs(entry: ParameterEntry, sources: Sources) -> Iterator[tuple[str, str]]:
     """The escaped query parameters of an entry. None for an absent, null, or (with ``omit_empty``) empty value.
 
-    Raises CallError for a value that the entry's style cannot express.
+    What a style has no notation for is written as JSON: an object without DeepObject, and objects and lists in lists.
     """
     value = sources.value_of(entry)
     if _is_omitted(value, entry):
@@ -50,21 +50,31 @@ def query_pairs(entry: ParameterEntry, sources: Sources) -> Iterator[tuple[str, 
     parameter = escaping.escape(entry.name, entry.name)
     if entry.style == "Json":
         yield parameter, escaping.escape(name, escaping.to_json(value).decode())
-    elif isinstance(value, dict):
-        if entry.style != "DeepObject":
-            raise escaping.refuse(name, f"must not be an object: style {entry.style} cannot send one")
-        for key, child in value.items():
-            if child is not None:
-                member = f"{parameter}%5B{escaping.escape(name, key)}%5D"
-                yield member, escaping.escape(name, escaping.to_text(name, child))
+    elif isinstance(value, dict) and entry.style == "DeepObject":
+        yield from _members(name, parameter, value)
     elif isinstance(value, list):
-        items = [escaping.escape(name, escaping.to_text(name, item)) for item in value if item is not None]
-        if entry.style == "Repeat":
+        items = _items(name, value)
+        if entry.style in ("Repeat", "DeepObject"):
             yield from ((parameter, item) for item in items)
         else:
             yield parameter, _QUERY_DELIMITERS.get(entry.style, ",").join(items)
     else:
-        yield parameter, escaping.escape(name, escaping.to_text(name, value))
+        yield parameter, escaping.escape(name, escaping.to_plain_text(name, value))
+
+
+def _members(name: str, parameter: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """``parameter[member]=…``, at every depth. A list repeats the parameter of its member."""
+    for key, child in value.items():
+        member = f"{parameter}%5B{escaping.escape(name, key)}%5D"
+        if isinstance(child, dict):
+            yield from _members(name, member, child)
+        else:
+            yield from ((member, item) for item in _items(name, child if isinstance(child, list) else [child]))
+
+
+def _items(name: str, values: list[Any]) -> list[str]:
+    """The escaped items of a list, without null."""
+    return [escaping.escape(name, escaping.to_plain_text(name, item)) for item in values if item is not None]
 
 
 def headers(entry: ParameterEntry, sources: Sources) -> Iterator[Header]:
@@ -74,12 +84,14 @@ def headers(entry: ParameterEntry, sources: Sources) -> Iterator[Header]:
         return
     name = entry.argument or entry.name
     if entry.style == "Json":
-        text = escaping.to_json(value).decode()
+        text = escaping.to_ascii_json(value)
     elif isinstance(value, list):
-        items = [escaping.to_text(name, item) for item in value if item is not None]
-        text = _HEADER_DELIMITERS.get(entry.style, ",").join(items)
+        items = [escaping.to_plain_text(name, item) for item in value if item is not None]
+        text = HEADER_DELIMITERS.get(entry.style, ",").join(items)
+        if not text:
+            return
     else:
-        text = escaping.to_text(name, value)
+        text = escaping.to_plain_text(name, value)
     yield entry.name, escaping.check_header(name, text)
 
 

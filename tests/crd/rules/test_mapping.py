@@ -363,3 +363,63 @@ def test_what_has_no_mapping_is_not_proven() -> None:
 def test_faults_of_two_paths_are_told_apart() -> None:
     item = tool(service={**SERVICE, "path": "/.."}, http={"path": "/.."})
     assert [finding.subject for finding in mapping.invalid_mapping(item)] == [("path", ".."), ("service", "..")]
+
+
+ROWS = {"type": "array", "items": {"type": "object"}}
+ITEMS = "which style {0} sends as JSON text; use style Json for the whole argument, or give the items a scalar type"
+
+
+@pytest.mark.parametrize(
+    ("node", "style", "name", "what"),
+    [
+        (ROWS, "Repeat", "rows", "objects"),
+        ({"type": "array", "items": {"type": ["array", "object"]}}, "Comma", "rows", "arrays or objects"),
+        ({"type": "object", "properties": {"in": ROWS}}, "DeepObject", "rows.in", "objects"),
+    ],
+)
+def test_items_that_a_style_has_no_notation_for_are_a_warning(node: Any, style: str, name: str, what: str) -> None:
+    item = tool(method="GET", inputSchema=taking(rows=node), http={"query": [entry(argument="rows", style=style)]})
+
+    assert lines(item) == [
+        f'warning InvalidMapping: spec.http.query[0]: items of "{name}" can be {what}, {ITEMS.format(style)}'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("node", "style"),
+    [
+        (ROWS, "Json"),
+        ({"type": "array", "items": {"type": "string"}}, "Repeat"),
+        ({"type": "array"}, "Repeat"),
+        (
+            {"type": "object", "properties": {"at": {"type": "object"}, "in": {"items": {"type": "string"}}}},
+            "DeepObject",
+        ),
+    ],
+)
+def test_a_style_that_has_a_notation_for_every_item(node: Any, style: str) -> None:
+    item = tool(method="GET", inputSchema=taking(rows=node), http={"query": [entry(argument="rows", style=style)]})
+
+    assert lines(item) == []
+
+
+def test_arguments_without_an_entry_are_proven_down_to_their_items() -> None:
+    item = tool(method="GET", inputSchema=taking(rows=ROWS, **{"a/b": ROWS}))
+
+    assert lines(item) == [
+        f'warning InvalidMapping: spec.http: items of "{name}" can be objects, {ITEMS.format("Repeat")}'
+        for name in ("rows", "a~1b")
+    ]
+
+
+def test_a_path_needs_a_default_that_is_valid() -> None:
+    wrong, right = (taking(id={"type": "integer", "default": value}) for value in ("x", 1))
+    http = {"path": "/{id}"}
+
+    assert lines(tool(method="GET", inputSchema=wrong, http=http)) == [
+        (
+            'error InvalidMapping: spec.http.path: the default of "id", which the path needs, is not valid by its '
+            "schema; correct it"
+        )
+    ]
+    assert lines(tool(method="GET", inputSchema=right, http=http)) == []

@@ -167,3 +167,30 @@ def test_what_stays_in_the_path(path: str) -> None:
 
 def test_every_segment_is_reported() -> None:
     assert [subject for _, subject, _ in paths.literal_faults("/../{a}{b}/.")] == ["..", "{a}{b}", "."]
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"type": ["string", "null"]}, '"a" can be null, which a path cannot carry; remove null from its type'),
+        (
+            {"type": "string", "enum": ["x", "a/b"]},
+            '"a" can be "a/b", which is refused in a path; correct its default or enum',
+        ),
+        (
+            {"type": "string", "default": ".."},
+            '"a" can be "..", which is refused in a path; correct its default or enum',
+        ),
+        ({"const": ""}, '"a" can be "", which is refused in a path; correct its default or enum'),
+    ],
+)
+def test_a_value_that_a_path_cannot_carry(node: object, message: str) -> None:
+    known = inputs.of_schema(taking("a", a=node))
+
+    assert list(paths.template_faults("/{a}", known)) == [(Reason.INVALID_MAPPING, "a", message)]
+
+
+def test_a_placeholder_of_several_segments_carries_a_slash() -> None:
+    known = inputs.of_schema(taking("a", a={"enum": ["a/b"]}))
+
+    assert list(paths.template_faults("/{a+}", known)) == []

@@ -140,6 +140,36 @@ ROWS = [
         A,
         "minimum 2 is greater than maximum 1, so no value is valid; correct one of the two",
     ),
+    (
+        of({"type": "integer", "default": "10"}),
+        "ContradictoryValue",
+        f"{A}.default",
+        '"10" is not of type "integer", so the default is not used; correct the value or the schema',
+    ),
+    (
+        of({"type": "string", "nullable": True}),
+        "IneffectiveKeyword",
+        f"{A}.nullable",
+        'nullable has no effect in JSON Schema 2020-12, so null is rejected; write type: ["string", "null"]',
+    ),
+    (
+        of({"type": "integer", "exclusiveMinimum": True}),
+        "InvalidSchema",
+        f"{A}.exclusiveMinimum",
+        (
+            'true is not of type "number"; in JSON Schema 2020-12 it is the bound itself: write exclusiveMinimum '
+            "instead of minimum"
+        ),
+    ),
+    (
+        of({"type": "string", "enum": [True, False]}),
+        "UnsatisfiableSchema",
+        f"{A}.enum",
+        (
+            "no value of enum has type string, so no value is valid; YAML 1.1 reads on, off, yes and no as true or "
+            'false; put the words in quotes, such as "on"'
+        ),
+    ),
     (nested(33), "SchemaTooLarge", "", "the schema must be at most 32 levels deep, got 33; flatten it"),
     (
         {"type": "object", "properties": {f"p{n}": {} for n in range(2000)}},

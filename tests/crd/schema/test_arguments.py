@@ -96,7 +96,8 @@ def test_types_are_looked_for_only_so_deep() -> None:
 def test_an_argument_is_required_if_every_step_to_it_is(name: str, required: bool, default: bool) -> None:
     found = Arguments(ROOT).find(name)
 
-    assert found == Argument(name, required, found.types if found else frozenset(), default)
+    assert found is not None
+    assert (found.name, found.required, found.has_default) == (name, required, default)
 
 
 @pytest.mark.parametrize("name", ["none", "/none", "/must/none", "/address/none", "must/", "/"])
@@ -108,8 +109,57 @@ def test_the_names_at_the_top_keep_their_order() -> None:
     assert Arguments(ROOT).names == ("must", "may", "address", "other", "named", "broken")
     assert Arguments({"properties": []}).names == ()
     assert Arguments({"required": "a", "properties": {"a": {}}}).find("a") == Argument(
-        "a", False, frozenset(EVERY), False
+        "a", False, frozenset(EVERY), False, nullable=True
     )
+
+
+@pytest.mark.parametrize(
+    ("node", "nullable", "texts"),
+    [
+        ({"type": "string"}, False, ()),
+        ({"type": "null"}, True, ()),
+        ({"type": "string", "default": "x"}, False, ("x",)),
+        ({"type": ["string", "null"], "enum": ["a", "b", None], "default": "a"}, True, ("a", "b")),
+        ({"anyOf": [{"const": "a"}, {"type": "null"}], "default": 7}, True, ()),
+        ({"$ref": "#/properties/b"}, False, ("c",)),
+        ({"enum": "not a list"}, True, ()),
+    ],
+)
+def test_an_argument_names_its_strings_and_says_whether_it_can_be_null(
+    node: Any, nullable: bool, texts: tuple[str, ...]
+) -> None:
+    found = Arguments({"properties": {"a": node, "b": {"const": "c"}}}).find("a")
+
+    assert found is not None
+    assert (found.nullable, found.texts) == (nullable, texts)
+
+
+LINES: Any = {"type": "array", "items": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("node", "shallow", "deep"),
+    [
+        ({"type": "array"}, None, None),
+        ({"type": "array", "items": {}}, None, None),
+        ({"type": "array", "items": {"type": "string"}}, None, None),
+        (LINES, ((), {"object"}), ((), {"object"})),
+        ({"items": {"type": ["array", "object", "null"]}}, ((), {"array", "object"}), ((), {"array", "object"})),
+        ({"prefixItems": [{"type": "string"}, LINES]}, ((), {"array"}), ((), {"array"})),
+        ({"anyOf": [{"type": "string"}, LINES]}, ((), {"object"}), ((), {"object"})),
+        ({"$ref": "#/$defs/lines"}, ((), {"object"}), ((), {"object"})),
+        ({"properties": {"x": {"properties": {"lines": LINES}}}}, None, (("x", "lines"), {"object"})),
+        ({"additionalProperties": LINES}, None, (("*",), {"object"})),
+        ({"$ref": "#/$defs/tree"}, None, None),
+    ],
+)
+def test_items_that_are_lists_or_objects_are_found(node: Any, shallow: Any, deep: Any) -> None:
+    tree = {"type": "object", "properties": {"next": {"$ref": "#/$defs/tree"}}}
+    arguments = Arguments({"properties": {"a": node}, "$defs": {"lines": LINES, "tree": tree}})
+
+    assert arguments.find_nested("a", deep=False) == shallow
+    assert arguments.find_nested("/a", deep=True) == deep
+    assert arguments.find_nested("none", deep=True) is None
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,62 @@ def test_defaults_are_filled_in_at_every_depth(catalog_of: Any) -> None:
     }
 
 
+def checked(catalog_of: Any, schema: dict[str, Any], arguments: Any) -> Any:
+    tool = dataclasses.replace(catalog_of().tools[0], input_schema=schema)
+    compiled = compile_catalog(catalog_of(tools=(tool,)))
+    return compiled.check_arguments(compiled.tools["echo"], arguments)
+
+
+@pytest.mark.parametrize(
+    ("properties", "arguments", "filled"),
+    [
+        ({"a": {"type": "string", "default": None}}, {}, {}),
+        ({"a": {"type": "integer", "default": "10"}, "b": {"default": 1}}, {}, {"b": 1}),
+        ({"a": {"enum": ["OPEN"], "default": "open"}}, {"x": 1}, {"x": 1}),
+        ({"a": {"properties": {"b": {"type": "string", "default": 1}}}}, {"a": {}}, {"a": {}}),
+        ({"a": {"$ref": "#/$defs/five"}}, {}, {"a": 5}),
+        ({"a": {"type": "integer", "default": 5.0}}, {}, {"a": 5}),
+    ],
+)
+def test_a_default_that_its_schema_rejects_is_not_used(
+    catalog_of: Any, properties: Any, arguments: Any, filled: Any
+) -> None:
+    schema = {"type": "object", "properties": properties, "$defs": {"five": {"type": "integer", "default": 5}}}
+
+    assert checked(catalog_of, schema, arguments) == filled
+
+
+def test_defaults_that_are_invalid_together_are_not_used(catalog_of: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"default": 1}}, "dependentRequired": {"a": ["b"]}}
+
+    assert checked(catalog_of, schema, {}) == {}
+    assert checked(catalog_of, schema, {"b": 2}) == {"a": 1, "b": 2}
+
+
+def test_only_what_the_client_sent_is_blamed(catalog_of: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "default": None}, "b": {"type": "string"}}}
+
+    with pytest.raises(CallError) as caught:
+        checked(catalog_of, schema, {"b": 1})
+
+    assert caught.value.message == "/b: must be a string"
+
+
+def test_a_number_without_a_fraction_is_an_integer(catalog_of: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+    assert str(checked(catalog_of, schema, {"a": 5.0, "b": [1e3, 1.5]})) == "{'a': 5, 'b': [1000, 1.5]}"
+
+
+def test_arguments_that_are_nested_too_deep_are_refused(catalog_of: Any) -> None:
+    value: Any = 1
+    for _ in range(64):
+        value = [value]
+
+    with pytest.raises(CallError, match="nested at most 64 levels"):
+        checked(catalog_of, {"type": "object"}, {"a": value})
+
+
 def test_remote_references_are_not_fetched(catalog_of: Any) -> None:
     tool = dataclasses.replace(catalog_of().tools[0], input_schema={"$ref": "https://example.com/schema"})
 

@@ -1,0 +1,88 @@
+"""PURE. Numbers of JSON without loss: every digit that a client sends reaches the backend.
+
+`orjson` reads integers above 64 bits and long decimals as doubles. Those are read as `Decimal` here, which validators
+understand. A number without a fraction is an integer in JSON Schema however it is written, so it is written without
+one: strictly typed backends reject ``5.0``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+__all__ = ["MAX_DEPTH", "TooDeepError", "canonical", "dumps", "loads", "to_text"]
+
+# Nesting of arguments.
+MAX_DEPTH = 64
+# A double keeps 15 significant digits of every decimal. Longer numbers, and those with a large negative exponent, are
+# read again. Very long fractions stay doubles, so that the cost of a number is limited.
+_LOSSY = re.compile(rb"[0-9][0-9.]{15}|[eE]-[0-9]{3}")
+MAX_DIGITS = 400
+_LEAST, _MOST = -(2**63), 2**64 - 1
+
+
+class TooDeepError(ValueError):
+    """The value is nested deeper than `MAX_DEPTH`."""
+
+
+def loads(text: bytes) -> Any:
+    """The value of a JSON document. Raises orjson.JSONDecodeError."""
+    value = orjson.loads(text)
+    if _LOSSY.search(text) is None:
+        return value
+    try:
+        return json.loads(text, parse_float=_read_decimal, parse_int=_read_integer)
+    except RecursionError:
+        return value  # too deep for arguments, which `canonical` refuses
+
+
+def canonical(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """The value with all numbers without a fraction as integers. Raises TooDeepError."""
+    if isinstance(value, dict | list):
+        if not depth:
+            raise TooDeepError(f"must be nested at most {MAX_DEPTH} levels")
+        if isinstance(value, dict):
+            return {name: canonical(child, depth - 1) for name, child in value.items()}
+        return [canonical(item, depth - 1) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return _whole(int(value))
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return _whole(int(value))
+    return value
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON. Raises orjson.JSONEncodeError or TypeError."""
+    return orjson.dumps(value, default=_write)
+
+
+def to_text(value: float | Decimal) -> str:
+    """A number or boolean as in JSON."""
+    return str(value) if isinstance(value, Decimal) else orjson.dumps(value).decode()
+
+
+def _read_integer(text: str) -> int | Decimal:
+    return _whole(int(text))
+
+
+def _read_decimal(text: str) -> float | Decimal:
+    number = float(text)
+    if len(text) > MAX_DIGITS:
+        return number
+    exact = Decimal(text)
+    return number if Decimal(repr(number)) == exact else exact
+
+
+def _whole(number: int) -> int | Decimal:
+    """An integer as `dumps` writes it: orjson writes no more than 64 bits."""
+    return number if _LEAST <= number <= _MOST else Decimal(number)
+
+
+def _write(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
