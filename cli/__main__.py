@@ -64,6 +64,14 @@ examples:
   mcp-operator controller --kubeconfig ~/.kube/config --runtime-image localhost/mcp-operator:dev \\
     --webhook-url https://host.k3d.internal:8443 --webhook-next-url https://host.k3d.internal:8444
 """
+_EXIT_REGISTRATION = """\
+exit codes:
+  0  the objects are printed
+  2  nothing is printed: wrong arguments, no cluster, or no CA yet because no controller has run
+
+examples:
+  mcp-operator registration --namespace mcp-shops --namespaces shop,bank | kubectl apply -f -
+"""
 _EXAMPLES_SERVE = """\
 examples:
   mcp-operator serve --catalog-dir /etc/mcp/catalog --namespace shop --config-map main-mcp
@@ -96,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_webhook(commands)
     _add_controller(commands)
+    _add_registration(commands)
     _add_serve(commands)
     _add_check(commands)
     _add_graph(commands)
@@ -182,6 +191,7 @@ def _run_webhook(arguments: argparse.Namespace) -> int:
         requester_rights=arguments.requester_rights,
         ingress_annotations=tuple(arguments.ingress_annotation),
         namespaced_hosts=arguments.ingress_hosts == "Namespaced",
+        namespaces=arguments.namespaces,
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
 
@@ -233,8 +243,52 @@ def _run_controller(arguments: argparse.Namespace) -> int:
         pod_access=arguments.pod_access,
         cluster_domain=arguments.cluster_domain,
         jwks_over_http=arguments.jwks_over_http,
+        namespaces=arguments.namespaces,
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
+
+
+def _add_registration(commands: Commands) -> None:
+    summary = "print the webhook configurations of an installation for some namespaces"
+    description = (
+        "Print the cluster-scoped objects that an administrator installs for webhook and controller with --namespaces: "
+        "the webhook configurations, and with --crds the definitions. Reads the CA from its Secret."
+    )
+    parser = _add(commands, "registration", summary, description, _EXIT_REGISTRATION)
+    namespace = _read_environment("POD_NAMESPACE", "mcp-system")
+    parser.add_argument(
+        "--namespace", default=namespace, help="namespace of the operator (default: $POD_NAMESPACE, else mcp-system)"
+    )
+    _add_namespaces(parser, required=True)
+    parser.add_argument("--service", default="mcp-operator-webhook", help="Service of the webhook")
+    parser.add_argument("--webhook-url", help="https://host:port of a webhook that runs outside the cluster")
+    parser.add_argument("--webhook-next-url", help="https://host:port of its --next-port")
+    parser.add_argument(
+        "--failure-policy",
+        choices=("Fail", "Ignore"),
+        default="Fail",
+        help="what the API server does with a change while no webhook answers (default: Fail)",
+    )
+    parser.add_argument("--crds", action="store_true", help="print the CustomResourceDefinitions, too")
+    _add_kubeconfig_options(parser)
+    parser.set_defaults(run=_run_registration)
+
+
+def _run_registration(arguments: argparse.Namespace) -> int:
+    from cli.commands import registration
+
+    options = registration.Options(
+        namespace=arguments.namespace,
+        namespaces=arguments.namespaces,
+        service=arguments.service,
+        webhook_url=arguments.webhook_url,
+        webhook_next_url=arguments.webhook_next_url,
+        failure_policy=arguments.failure_policy,
+        crds=arguments.crds,
+        context=arguments.context,
+        kubeconfig=arguments.kubeconfig,
+    )
+    return registration.run(options, out=sys.stdout, err=sys.stderr)
 
 
 def _add_serve(commands: Commands) -> None:
@@ -412,9 +466,30 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--namespace", default=namespace, help="namespace of the operator (default: $POD_NAMESPACE, else mcp-system)"
     )
+    _add_namespaces(parser)
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
     parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
     _add_kubeconfig_options(parser)
+
+
+def _add_namespaces(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    parser.add_argument(
+        "--namespaces",
+        type=_namespaces,
+        default=(),
+        required=required,
+        metavar="A,B",
+        help="the namespaces to work for, with Roles there instead of cluster-wide rights"
+        + ("" if required else " (default: all namespaces)"),
+    )
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    names = tuple(sorted({name.strip() for name in text.split(",")}))
+    for name in names:
+        if not addresses.is_label(name):
+            raise argparse.ArgumentTypeError(f'must be names of namespaces such as shop,bank, got "{text}"')
+    return names
 
 
 def _domain(text: str) -> str:

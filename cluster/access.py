@@ -1,4 +1,4 @@
-"""Asks the API server whether somebody has a right: SubjectAccessReview and SelfSubjectAccessReview."""
+"""Asks the API server whether somebody has a right: with a SubjectAccessReview, cluster-wide, local or for oneself."""
 
 from __future__ import annotations
 
@@ -26,10 +26,16 @@ CACHED = 4096
 
 
 class AccessReviews:
-    """Whether requesters have rights. Answers are kept for some seconds, at most ``cached`` of them."""
+    """Whether requesters have rights. Answers are kept for some seconds, at most ``cached`` of them.
 
-    def __init__(self, transport: Transport, *, now: Callable[[], float], cached: int = CACHED) -> None:
+    ``local`` asks with LocalSubjectAccessReviews, for which a Role in the namespace of the right is enough.
+    """
+
+    def __init__(
+        self, transport: Transport, *, now: Callable[[], float], cached: int = CACHED, local: bool = False
+    ) -> None:
         self._transport = transport
+        self._kind = "LocalSubjectAccessReview" if local else "SubjectAccessReview"
         self._now = now
         self._cached = cached
         self._answers: OrderedDict[tuple[bytes, Right], tuple[float, bool]] = OrderedDict()
@@ -55,7 +61,7 @@ class AccessReviews:
                     allowed = kept[1]
                 else:
                     begun = self._now()
-                    allowed = await _ask(self._transport, "SubjectAccessReview", right, timeout, subject)
+                    allowed = await _ask(self._transport, self._kind, right, timeout, subject)
                     self._answers[key] = begun + CACHE_SECONDS, allowed
                     self._answers.move_to_end(key)
                     if len(self._answers) > self._cached:
@@ -84,10 +90,11 @@ async def _ask(transport: Transport, kind: str, right: Right, timeout: float, su
     body = {
         "apiVersion": f"{GROUP}/v1",
         "kind": kind,
-        "metadata": {},
+        "metadata": {"namespace": right.namespace} if kind.startswith("Local") else {},
         "spec": {"resourceAttributes": attributes, **subject},
     }
-    path = f"/apis/{GROUP}/v1/{kind.lower()}s"
+    where = f"namespaces/{right.namespace}/" if kind.startswith("Local") else ""
+    path = f"/apis/{GROUP}/v1/{where}{kind.lower()}s"
     answer = await transport.request("POST", path, body=body, timeout=timeout)
     status = answer.get("status")
     return isinstance(status, dict) and status.get("allowed") is True

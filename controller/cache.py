@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rpds import HashTrieMap
 
 from cluster import resources
-from cluster.informers.informer import Informer
+from cluster.informers.scope import make_informer
 from controller import endpoints, kept
 from controller.endpoints import Endpoints
 from controller.planning.state import catalog_name, workload_name
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from cluster.clock import Clock
+    from cluster.informers.scope import ScopedInformer
     from cluster.informers.store import Key
     from cluster.resources import ResourceType
     from cluster.transport import Transport
@@ -75,6 +76,7 @@ class Cache:
 
     ``keys`` gives the keys under which catalogs are signed; the informers must not run before there are any.
     ``foreign`` is called with the plural of every object seen that carries our labels and is not ours; it is ignored.
+    With ``namespaces``, objects of other namespaces are not watched, and so do not exist.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Cache:
         clock: Clock,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
         foreign: Callable[[str], None] = lambda _plural: None,
+        namespaces: tuple[str, ...] = (),
     ) -> None:
         self.snapshot = Snapshot().mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
         # Immutable, so that a compilation that pauses goes on with the members it began with.
@@ -97,12 +100,13 @@ class Cache:
         # The newest catalog of each server that counted, whatever was done to its ConfigMap afterwards.
         self._newest: dict[Ref, PublishedCatalog] = {}
 
-        def informer(resource: ResourceType, keep: Callable[[Manifest], Any], **options: Any) -> Informer[Any]:
-            return Informer(transport, resource, keep, clock=clock, count=count, **options)
+        def informer(resource: ResourceType, keep: Callable[[Manifest], Any], **options: Any) -> ScopedInformer[Any]:
+            options = {"namespaces": namespaces, **options}
+            return make_informer(transport, resource, keep, clock=clock, count=count, **options)
 
         def managed(
             resource: ResourceType, keep: Callable[[Manifest], Any], owner: str, **options: Any
-        ) -> Informer[Any]:
+        ) -> ScopedInformer[Any]:
             """Of objects that carry our label, and should be controlled by an object of the kind ``owner``."""
 
             def keep_own(raw: Manifest) -> Any:
@@ -113,10 +117,10 @@ class Cache:
 
             return informer(resource, keep_own, label_selector=_MANAGED, **options)
 
-        self._servers: Informer[KeptServer] = informer(
+        self._servers: ScopedInformer[KeptServer] = informer(
             resources.SERVERS, kept.keep_server, indexers={"service": lambda server: _services_of(server.fact)}
         )
-        self._by_kind: dict[Kind, Informer[KeptMember]] = {
+        self._by_kind: dict[Kind, ScopedInformer[KeptMember]] = {
             Kind(resource.kind): informer(
                 resource,
                 self._keep_member,
@@ -131,32 +135,32 @@ class Cache:
             )
             for resource in _MEMBERS
         }
-        self._services: Informer[KeptService] = informer(resources.SERVICES, kept.keep_service)
+        self._services: ScopedInformer[KeptService] = informer(resources.SERVICES, kept.keep_service)
 
-        def slices(selector: str, namespace: str | None = None) -> Informer[KeptSlice]:
+        def slices(selector: str, where: tuple[str, ...] = namespaces) -> ScopedInformer[KeptSlice]:
             return informer(
                 resources.ENDPOINT_SLICES,
                 kept.keep_slice,
-                namespace=namespace,
+                namespaces=where,
                 label_selector=selector,
                 indexers={"service": lambda each: (each.service,)},
             )
 
         slices_of_others = slices(endpoints.OF_OTHERS)
         self.endpoints = Endpoints(
-            slices_of_others, lambda namespace: slices(endpoints.OF_KUBERNETES, namespace), self._endpoints_changed
+            slices_of_others, lambda namespace: slices(endpoints.OF_KUBERNETES, (namespace,)), self._endpoints_changed
         )
-        grants: Informer[GrantFact] = informer(resources.REFERENCE_GRANTS, _keep_grant, optional=True)
-        self._workloads: dict[str, Informer[KeptObject]] = {
+        grants: ScopedInformer[GrantFact] = informer(resources.REFERENCE_GRANTS, _keep_grant, optional=True)
+        self._workloads: dict[str, ScopedInformer[KeptObject]] = {
             resource.kind: managed(resource, kept.keep_object, Kind.SERVER.value) for resource in WORKLOADS
         }
-        self._catalogs: Informer[KeptCatalog] = managed(
+        self._catalogs: ScopedInformer[KeptCatalog] = managed(
             resources.CONFIG_MAPS, self._keep_catalog, Kind.SERVER.value, managed_fields=True
         )
-        self._pods: Informer[KeptPod] = managed(
+        self._pods: ScopedInformer[KeptPod] = managed(
             resources.PODS, kept.keep_pod, "ReplicaSet", indexers={"server": lambda pod: (pod.server,)}
         )
-        self._replica_sets: Informer[KeptReplicaSet] = managed(
+        self._replica_sets: ScopedInformer[KeptReplicaSet] = managed(
             resources.REPLICA_SETS,
             kept.keep_replica_set,
             "Deployment",
@@ -172,7 +176,7 @@ class Cache:
         self._catalogs.on_change(self._catalog_changed)
         self._pods.on_change(self._pod_changed)
         self._replica_sets.on_change(self._replica_set_changed)
-        self.informers: tuple[Informer[Any], ...] = (
+        self.informers: tuple[ScopedInformer[Any], ...] = (
             self._servers,
             *self._by_kind.values(),
             self._services,
@@ -359,7 +363,7 @@ class Cache:
     def _watch_endpoints(self, service: Ref) -> None:
         """Only the endpoints of Services that are called and have no selector need a watch of their own."""
         found = self._services.get(service.namespace, service.name)
-        informers: tuple[Informer[Any], ...] = (self._servers, *self._by_kind.values())
+        informers: tuple[ScopedInformer[Any], ...] = (self._servers, *self._by_kind.values())
         is_called = found is not None and not found.selects and any(each.by("service", service) for each in informers)
         self.endpoints.need(service, needed=is_called)
 

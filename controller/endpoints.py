@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cluster.informers.informer import Informer
+    from cluster.informers.scope import ScopedInformer
     from cluster.informers.store import Key
     from controller.kept import KeptSlice
     from crd.ref import Ref
@@ -37,21 +37,21 @@ class Endpoints:
 
     def __init__(
         self,
-        others: Informer[KeptSlice],
-        watch: Callable[[str], Informer[KeptSlice]],
+        others: ScopedInformer[KeptSlice],
+        watch: Callable[[str], ScopedInformer[KeptSlice]],
         changed: Callable[[Ref], None],
     ) -> None:
         self._others = others
         self._watch = watch
         self._changed = changed
         self._needed: defaultdict[str, set[Ref]] = defaultdict(set)
-        self._watched: dict[str, Informer[KeptSlice]] = {}
+        self._watched: dict[str, ScopedInformer[KeptSlice]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         others.on_change(self._slice_changed)
 
     @property
-    def watched(self) -> dict[str, Informer[KeptSlice]]:
+    def watched(self) -> dict[str, ScopedInformer[KeptSlice]]:
         """The namespaces with an informer of their own."""
         return self._watched
 

@@ -47,7 +47,8 @@ class Settings:
 
     ``webhook_url`` is set where the webhook runs as a process, outside the cluster; ``webhook_next_url`` is where that
     process serves a certificate of the next CA, and ``ca_settling_seconds`` how long the proof of that CA has to hold.
-    ``cluster_domain`` and ``jwks_over_http`` are passed on to the pods of all servers.
+    ``cluster_domain`` and ``jwks_over_http`` are passed on to the pods of all servers. With ``namespaces``,
+    these are all that is watched, Roles there are enough, and an administrator installs the webhook configurations.
     """
 
     namespace: str
@@ -68,6 +69,7 @@ class Settings:
     pod_access: Literal["direct", "proxy"] = "direct"
     cluster_domain: str = DEFAULT_DOMAIN
     jwks_over_http: bool = False
+    namespaces: tuple[str, ...] = ()
 
 
 def utc() -> datetime:
@@ -122,6 +124,7 @@ async def _work(
         clock=clock,
         count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc(),
         foreign=lambda plural: metrics.foreign.labels(plural).inc(),
+        namespaces=settings.namespaces,
     )
 
     # That of the term in which this process leads.
@@ -212,6 +215,7 @@ def _installer(settings: Settings, transport: Transport, metrics: Metrics, clock
         now=utc,
         clock=clock,
         settling=timedelta(seconds=settings.ca_settling_seconds),
+        namespaces=settings.namespaces,
     )
 
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["absolute_name", "find_fault", "forbidden_endpoint", "is_domain", "is_service"]
+__all__ = ["absolute_name", "find_fault", "forbidden_endpoint", "is_domain", "is_label", "is_service"]
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_A_LABEL = re.compile(_LABEL)
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _SERVICE = re.compile(rf"{_LABEL}\.{_LABEL}\.svc")
 
@@ -102,6 +103,11 @@ def forbidden_endpoint(raw: Mapping[str, Any]) -> str:
 def is_service(host: str, cluster_domain: str) -> bool:
     """Whether a host is that of a Service: ``name.namespace.svc``, alone or followed by the cluster domain."""
     return _SERVICE.fullmatch(host.removesuffix(f".{cluster_domain}")) is not None
+
+
+def is_label(text: str) -> bool:
+    """Whether a text is a DNS label (RFC 1123), as the name of a namespace is."""
+    return _A_LABEL.fullmatch(text) is not None
 
 
 def is_domain(text: str) -> bool:

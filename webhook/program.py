@@ -48,7 +48,8 @@ class Settings:
 
     On ``next_port`` the same application serves with a certificate of the next CA; without it, no CA can be proved.
     ``ingress_annotations`` are allowed beyond the built-in list. With ``namespaced_hosts``, an annotation of the
-    Namespace must list the host of an Ingress.
+    Namespace must list the host of an Ingress. With ``namespaces``, these are all that is watched and judged, and Roles
+    there are enough.
     """
 
     namespace: str
@@ -65,6 +66,7 @@ class Settings:
     requester_rights: Mode = "Warn"
     ingress_annotations: tuple[str, ...] = ()
     namespaced_hosts: bool = False
+    namespaces: tuple[str, ...] = ()
 
 
 def utc() -> datetime:
@@ -95,7 +97,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _serve(settings: Settings, transport: Transport, metrics: Metrics, stop: asyncio.Event) -> None:
     live = LiveSnapshot(time.monotonic)
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
-    watched = watches.informers(transport, live, clock, metrics.watch_ended)
+    watched = watches.informers(transport, live, clock, metrics.watch_ended, settings.namespaces)
     keeper = leaf.Keeper(
         transport,
         namespace=settings.namespace,
@@ -129,7 +131,7 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
     reader = Reader(transport, live, watched)
     ledgers = Ledgers(transport, live, reader, settings.namespace, now=lambda: utc().timestamp(), jitter=random.random)
     rights = RequesterRights(
-        AccessReviews(transport, now=time.monotonic),
+        AccessReviews(transport, now=time.monotonic, local=bool(settings.namespaces)),
         mode=settings.requester_rights,
         annotations=settings.ingress_annotations,
         read_namespace=partial(objects.get, transport, resources.NAMESPACES, None)
@@ -142,6 +144,7 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         metrics,
         unready=unready,
         draining=stop.is_set,
+        namespaces=settings.namespaces,
     )
     health = Health(metrics.registry, out_of_service, time.monotonic)
     health.start(settings.host, settings.health_port)

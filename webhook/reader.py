@@ -21,7 +21,7 @@ from webhook.watches import WATCHED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cluster.informers.informer import Informer
+    from cluster.informers.scope import ScopedInformer
     from cluster.informers.versions import Version
     from cluster.transport import Transport
     from crd.facts import Fact
@@ -39,7 +39,7 @@ _UNANSWERED = (ApiError, TimeoutError, OSError, aiohttp.ClientError)
 class Reader:
     """``watched`` are the informers that feed ``live``."""
 
-    def __init__(self, transport: Transport, live: LiveSnapshot, watched: Mapping[Kind, Informer[Fact]]) -> None:
+    def __init__(self, transport: Transport, live: LiveSnapshot, watched: Mapping[Kind, ScopedInformer[Fact]]) -> None:
         self._transport = transport
         self._live = live
         self._watched = watched

@@ -58,7 +58,10 @@ _UID = re.compile(rb'"uid": ?"([^"\\]{1,253})"')
 
 
 class Hook:
-    """The paths of the registration. ``unready`` says why no review can be judged now, or None."""
+    """The paths of the registration. ``unready`` says why no review can be judged now, or None.
+
+    With ``namespaces``, a review of another one fails: nothing of it is watched, so it cannot be judged.
+    """
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Hook:
         unready: Callable[[], str | None],
         draining: Callable[[], bool],
         max_in_flight: int = MAX_IN_FLIGHT,
+        namespaces: tuple[str, ...] = (),
     ) -> None:
         self.metrics = metrics
         self._reviewer = reviewer
@@ -76,6 +80,7 @@ class Hook:
         self._unready = unready
         self._draining = draining
         self._max_in_flight = max_in_flight
+        self._namespaces = namespaces
         self._in_flight = 0
         self._busy: set[RequestHandler] = set()
         metrics.in_flight.set_function(lambda: self._in_flight)
@@ -208,6 +213,9 @@ class Hook:
         if judged is None:
             self.metrics.count_review("validate", asked.kind, asked.operation, allowed=True)
             return 200, review.allowed(asked.uid)
+        if self._namespaces and asked.namespace not in self._namespaces:
+            why = f"namespace {asked.namespace} is not one of --namespaces; correct the namespaceSelector"
+            return 500, review.failed(asked.uid, 500, why)
         decision = await self._reviewer.validate(judged, deadline, requester=asked.requester, dry_run=asked.dry_run)
         self.metrics.count_review("validate", asked.kind, asked.operation, allowed=decision.allowed)
         for finding in decision.verdict:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster import resources
-from cluster.informers.informer import Informer
+from cluster.informers.scope import make_informer
 from crd.ref import Kind, Ref
 from webhook import live_snapshot
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cluster.clock import Clock
+    from cluster.informers.scope import ScopedInformer
     from cluster.informers.store import Key
     from cluster.transport import Transport
     from crd.facts import Fact
@@ -32,23 +33,36 @@ WATCHED = {
 
 
 def informers(
-    transport: Transport, live: LiveSnapshot, clock: Clock, count: Callable[[str, str], None]
-) -> dict[Kind, Informer[Fact]]:
-    """An informer for each kind, to be run by the caller. ``count`` as for an `Informer`."""
-    return {kind: _informer(transport, kind, live, clock, count) for kind in WATCHED}
+    transport: Transport,
+    live: LiveSnapshot,
+    clock: Clock,
+    count: Callable[[str, str], None],
+    namespaces: tuple[str, ...] = (),
+) -> dict[Kind, ScopedInformer[Fact]]:
+    """An informer for each kind, to be run by the caller. ``count`` as for an `Informer`.
+
+    With ``namespaces``, only these are watched.
+    """
+    return {kind: _informer(transport, kind, live, clock, count, namespaces) for kind in WATCHED}
 
 
 def _informer(
-    transport: Transport, kind: Kind, live: LiveSnapshot, clock: Clock, count: Callable[[str, str], None]
-) -> Informer[Fact]:
+    transport: Transport,
+    kind: Kind,
+    live: LiveSnapshot,
+    clock: Clock,
+    count: Callable[[str, str], None],
+    namespaces: tuple[str, ...],
+) -> ScopedInformer[Fact]:
     # An object whose spec cannot be read, because it was stored under an older schema, has no facts.
-    informer: Informer[Fact] = Informer(
+    informer: ScopedInformer[Fact] = make_informer(
         transport,
         WATCHED[kind],
         partial(live_snapshot.fact_of, kind),
         clock=clock,
         optional=kind is Kind.GRANT,
         count=count,
+        namespaces=namespaces,
     )
 
     def feed(key: Key, old: Fact | None, new: Fact | None) -> None:
@@ -56,8 +70,7 @@ def _informer(
         if new is None:
             # What a list lacks was deleted before it: its version is that of the list, and no other watch may reach it
             # for a while.
-            is_listing = informer.reached is None
-            live.observe_deletion(ref, None if is_listing else version, getattr(old, "uid", ""))
+            live.observe_deletion(ref, None if informer.is_listing(ref.namespace) else version, getattr(old, "uid", ""))
         else:
             live.observe(ref, new, version, getattr(new, "uid", ""))
 

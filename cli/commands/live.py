@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["UnreachableError", "ask_rights", "dry_run", "read", "read_and_dry_run", "read_objects"]
+__all__ = ["UnreachableError", "ask_rights", "connect", "dry_run", "read", "read_and_dry_run", "read_objects"]
 
 MANAGER = "mcp-operator-check"
 AT_ONCE = 16
@@ -62,19 +62,20 @@ async def read_and_dry_run(
 
     The findings are about rights that the current user lacks. Raises UnreachableError.
     """
-    async with _connect(context, kubeconfig) as transport:
+    async with connect(context, kubeconfig) as transport:
         cluster = await read_objects(transport)
         return cluster, await dry_run(transport, sorted_), await ask_rights(transport, sorted_, cluster)
 
 
 async def read(context: str | None, kubeconfig: Path | None) -> ClusterState:
     """Read the cluster of a context. Raises UnreachableError."""
-    async with _connect(context, kubeconfig) as transport:
+    async with connect(context, kubeconfig) as transport:
         return await read_objects(transport)
 
 
 @asynccontextmanager
-async def _connect(context: str | None, kubeconfig: Path | None) -> AsyncIterator[Transport]:
+async def connect(context: str | None, kubeconfig: Path | None) -> AsyncIterator[Transport]:
+    """A connection to the cluster of a context, closed at the end. Raises UnreachableError."""
     try:
         transport = await client.connect(context, kubeconfig)
     except Exception as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import aiohttp
 import orjson
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from cluster.clock import Clock
-    from cluster.informers.store import Handler, Key
+    from cluster.informers.store import Handler, Key, Ticks
     from cluster.informers.versions import Version
     from cluster.resources import ResourceType
     from cluster.transport import Transport
@@ -66,7 +66,8 @@ class Informer(Generic[T]):
     ``apiVersion`` and ``kind``, and managedFields only with ``managed_fields``. ``indexers`` file a kept item under any
     number of values, by the name of the index. Of an ``optional`` type there are no objects for as long as the API
     server does not know it, or does not show it to us. ``count`` is called with the plural name and a word for each
-    round that ended other than by the API server's closing a useful watch.
+    round that ended other than by the API server's closing a useful watch. Informers with the same ``ticks`` give
+    tokens that are valid for each of them.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Informer(Generic[T]):
         managed_fields: bool = False,
         indexers: Mapping[str, Callable[[T], Iterable[Hashable]]] | None = None,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
+        ticks: Ticks | None = None,
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
@@ -95,7 +97,7 @@ class Informer(Generic[T]):
         self._path = resource.path(namespace)
         selectors = {"fieldSelector": field_selector, "labelSelector": label_selector}
         self._query = {key: value for key, value in selectors.items() if value}
-        self._store: Store[T] = Store(indexers)
+        self._store: Store[T] = Store(indexers, ticks)
         self._retries = Retries(clock.jitter)
         self._version: str | None = None
         self._doubtful = False
@@ -129,6 +131,10 @@ class Informer(Generic[T]):
     def reached(self) -> Version | None:
         """The version up to which every change is in the store; None before a list, and while one is needed."""
         return versions.parse(self._version) if self._version is not None else None
+
+    def is_listing(self, _namespace: str) -> bool:
+        """Whether a list is needed or in progress, so that what is missing in it counts as deleted."""
+        return self._version is None
 
     def by(self, index: str, value: Hashable) -> list[T]:
         """The items that an indexer files under a value."""
@@ -430,6 +436,14 @@ def key_of(manifest: Mapping[str, Any]) -> Key:
     return (sys.intern(metadata.get("namespace") or ""), metadata["name"])
 
 
-def unready(informers: Sequence[Informer[Any]]) -> str | None:
+class Readiness(Protocol):
+    """Something that says why nobody should rely on it."""
+
+    def unready(self) -> str | None:
+        """The reason, or None."""
+        ...
+
+
+def unready(informers: Sequence[Readiness]) -> str | None:
     """The first reason why nobody should rely on these stores, or None."""
     return next((why for informer in informers if (why := informer.unready())), None)

@@ -14,13 +14,22 @@ from cluster.informers.versions import Version, is_older
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
-__all__ = ["Handler", "Key", "Store"]
+__all__ = ["Handler", "Key", "Store", "Ticks"]
 
 T = TypeVar("T")
 Key: TypeAlias = "tuple[str, str]"
 Handler: TypeAlias = "Callable[[Key, T | None, T | None], None]"
 # Of how many keys the last change is remembered. A read that outlasts more changes than this counts as overtaken.
 MARKS = 4096
+
+
+class Ticks:
+    """Numbers the changes of one store, or of several whose tokens are compared."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
 
 
 class _Entry(Generic[T]):
@@ -42,12 +51,14 @@ class Store(Generic[T]):
     delivered again; handlers that ran before see it twice.
     """
 
-    def __init__(self, indexers: Mapping[str, Callable[[T], Iterable[Hashable]]] | None = None) -> None:
+    def __init__(
+        self, indexers: Mapping[str, Callable[[T], Iterable[Hashable]]] | None = None, ticks: Ticks | None = None
+    ) -> None:
         self.handlers: list[Handler[T]] = []
         self._entries: dict[Key, _Entry[T]] = {}
         self._indexers = dict(indexers or {})
         self._indexes: dict[str, dict[Hashable, dict[Key, None]]] = {name: {} for name in self._indexers}
-        self._sequence = 0
+        self._ticks = ticks or Ticks()
         self._marks: dict[Key, tuple[int, Version | None]] = {}
         self._forgotten = 0
         self._listing = 0
@@ -119,7 +130,7 @@ class Store(Generic[T]):
 
     def sequence(self) -> int:
         """A token for `offer`: take it before the object is read."""
-        return self._sequence
+        return self._ticks.last
 
     def accepts(self, key: Key, version: Version | None, token: int) -> bool:
         """Whether a read counts that was begun at ``token`` and shows this version; None if it shows no object."""
@@ -144,9 +155,9 @@ class Store(Generic[T]):
             return
         old, new = before.item if before else None, entry.item if entry else None
         self._set(key, before, entry)
-        self._sequence += 1
+        self._ticks.last += 1
         self._marks.pop(key, None)
-        self._marks[key] = (self._sequence, version)
+        self._marks[key] = (self._ticks.last, version)
         if len(self._marks) > MARKS:
             eldest = next(iter(self._marks))
             self._forgotten = self._marks.pop(eldest)[0]

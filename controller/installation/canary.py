@@ -15,7 +15,7 @@ from crd.ref import GROUP, VERSION, Kind
 if TYPE_CHECKING:
     from cluster.transport import Transport
 
-__all__ = ["KNOWN_BAD", "ca_probe", "failure"]
+__all__ = ["KNOWN_BAD", "ca_probe", "failure", "known_bad"]
 
 # Valid by the schema, invalid by a rule that only the webhook holds.
 KNOWN_BAD: dict[str, Any] = {
@@ -24,6 +24,11 @@ KNOWN_BAD: dict[str, Any] = {
     "metadata": {"name": "mcp-operator-canary", "namespace": "default"},
     "spec": {"template": "The canary sings of {{nothing}}."},
 }
+
+
+def known_bad(namespace: str) -> dict[str, Any]:
+    """`KNOWN_BAD` in another namespace."""
+    return {**KNOWN_BAD, "metadata": {**KNOWN_BAD["metadata"], "namespace": namespace}}
 
 
 def ca_probe(namespace: str, fingerprint: str) -> dict[str, Any]:

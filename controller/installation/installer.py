@@ -52,7 +52,11 @@ FAILURES_TO_REPORT = 2
 
 
 class Installer:
-    """``namespace`` is the operator's own; with it, the configurations are garbage collected."""
+    """``namespace`` is the operator's own; with it, the configurations are garbage collected.
+
+    With ``namespaces``, the operator has Roles there and no rights on the configurations. An administrator installs
+    what `mcp-operator registration` prints, and the installer keeps the CA and sends the canary to the first of them.
+    """
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Installer:
         now: Callable[[], datetime],
         clock: Clock,
         settling: timedelta = SETTLING,
+        namespaces: tuple[str, ...] = (),
     ) -> None:
         self._transport = transport
         self._namespace = namespace
@@ -76,6 +81,7 @@ class Installer:
         self._now = now
         self._clock = clock
         self._settling = settling
+        self._namespaces = namespaces
         self._changed = asyncio.Event()
         self._enforced = False
         self._not_refused: str | None = "the canary was not sent yet"
@@ -85,11 +91,17 @@ class Installer:
         # The CA that is being proved, and since when every probe of it succeeded.
         self._proving: tuple[str, datetime] | None = None
         self._probe_removed = False
+        self._next_ca_waits = False
 
     @property
     def trouble(self) -> str | None:
         """Why admission is not proved to be in force, or None."""
-        return f"admission canary not refused: {self._not_refused}" if self._not_refused else None
+        if self._not_refused:
+            repair = "; install the output of mcp-operator registration" if self._namespaces else ""
+            return f"admission canary not refused: {self._not_refused}{repair}"
+        if self._namespaces and self._next_ca_waits:
+            return "the next CA is not trusted yet; install the output of mcp-operator registration again"
+        return None
 
     async def run(self) -> None:
         """Install, prove, renew and repair, until cancelled."""
@@ -100,6 +112,9 @@ class Installer:
 
     async def step(self) -> None:
         """One round: CA, configurations, canary, failure policy, and the proof of a next CA."""
+        if self._namespaces:
+            await self._keep_authority()
+            return
         found = await objects.get(self._transport, resources.VALIDATING_WEBHOOKS, None, registration.VALIDATING)
         owner = await self._owner()
         ca = await self._authority(found)
@@ -116,6 +131,24 @@ class Installer:
             logger.info(note)
             await self._report(written, "AdmissionEnforced", note, warning=False)
         await self._prove(ca, owner)
+
+    async def _keep_authority(self) -> None:
+        """One round where an administrator installs the configurations."""
+        ca = await self._authority(None)
+        self._bundle = authority.bundle(ca, self._now())
+        manifest = canary.known_bad(self._namespaces[0])
+        self._not_refused = await canary.failure(self._transport, manifest, registration.VALIDATOR)
+        self._enforced = self._not_refused is None
+        if self._enforced:
+            self._metrics.canary.set(self._now().timestamp())
+        else:
+            self._metrics.canary_failures.inc()
+        if ca.following is None:
+            self._proving = None
+        else:
+            await self._send_probe(ca.following.certificate)
+        self._next_ca_waits = ca.following is not None and self._proving is None
+        self._probe_removed = ca.following is None
 
     async def _keep_installed(self) -> None:
         while True:
@@ -153,6 +186,8 @@ class Installer:
             (resources.MUTATING_WEBHOOKS, None, registration.MUTATING),
             (resources.SECRETS, self._namespace, self._ca_secret),
         ]
+        if self._namespaces:
+            del watched[:2]
         informers = [
             Informer(
                 self._transport,
@@ -285,14 +320,20 @@ class Installer:
             return
         self._probe_removed = False
         certificate = ca.following.certificate
-        fingerprint = authority.fingerprint(certificate)
-        # A label holds 63 characters.
-        label = fingerprint[:32]
         probe = registration.ca_probe(
-            self._target, certificate, fingerprint=label, namespace=self._namespace, owner=owner
+            self._target,
+            certificate,
+            fingerprint=registration.probe_label(certificate),
+            namespace=self._namespace,
+            owner=owner,
         )
         name = registration.CA_PROBE
         await self._write(probe, await objects.get(self._transport, resources.VALIDATING_WEBHOOKS, None, name))
+        await self._send_probe(certificate)
+
+    async def _send_probe(self, certificate: bytes) -> None:
+        """Note since when an API server uses a CA to reach the webhook."""
+        fingerprint, label = authority.fingerprint(certificate), registration.probe_label(certificate)
         manifest = canary.ca_probe(self._namespace, label)
         failed = await canary.failure(self._transport, manifest, registration.CA_PROVER)
         if failed is not None:

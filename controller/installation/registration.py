@@ -10,7 +10,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from certs import paths
+from certs import authority, paths
 from crd.ref import GROUP, VERSION, Kind
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ __all__ = [
     "ca_probe",
     "configurations",
     "differences",
+    "name_in",
+    "probe_label",
 ]
 
 VALIDATING = "mcp-operator-validating"
@@ -101,6 +103,14 @@ class UrlTarget:
         return {"url": self.next_base.rstrip("/") + path}
 
 
+def name_in(installation: str, name: str) -> str:
+    """The name of a configuration of an installation for some namespaces; several of them may be in one cluster.
+
+    ``installation`` is the operator's own namespace.
+    """
+    return f"{name}-{installation}"
+
+
 def configurations(
     target: ServiceTarget | UrlTarget,
     ca_bundle: bytes,
@@ -108,9 +118,11 @@ def configurations(
     failure_policy: Literal["Ignore", "Fail"],
     namespace: str,
     owner: Mapping[str, Any] | None,
+    namespaces: tuple[str, ...] = (),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The validating and the mutating configuration. ``namespace`` is the operator's own, which is never asked about.
 
+    With ``namespaces`` only these are asked about, and the names of the configurations end in that of ``namespace``.
     ``failure_policy`` is that of the validating webhook alone. Deletions have a webhook of their own that is always
     ignored when it fails: nothing may refuse a deletion. ``owner`` is the cluster-scoped object whose deletion collects
     both configurations.
@@ -128,9 +140,15 @@ def configurations(
     mutating["rules"] = [_rule(_MEMBERS, "CREATE", "UPDATE")]
     mutating["matchConditions"] = [_NOT_BEING_DELETED, _SOMETHING_TO_DEFAULT]
     mutating["reinvocationPolicy"] = "IfNeeded"
+    names = [VALIDATING, MUTATING]
+    if namespaces:
+        names = [name_in(namespace, name) for name in names]
+        for webhook in (validating, deletions, mutating):
+            selected = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(namespaces)}
+            webhook["namespaceSelector"] = {"matchExpressions": [selected]}
     return (
-        _configuration("ValidatingWebhookConfiguration", VALIDATING, [validating, deletions], owner),
-        _configuration("MutatingWebhookConfiguration", MUTATING, [mutating], owner),
+        _configuration("ValidatingWebhookConfiguration", names[0], [validating, deletions], owner),
+        _configuration("MutatingWebhookConfiguration", names[1], [mutating], owner),
     )
 
 
@@ -141,6 +159,7 @@ def ca_probe(
     fingerprint: str,
     namespace: str,
     owner: Mapping[str, Any] | None,
+    name: str = CA_PROBE,
 ) -> dict[str, Any]:
     """The configuration that proves a CA: it matches one object in the operator's namespace and trusts that CA alone.
 
@@ -153,7 +172,12 @@ def ca_probe(
     webhook["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     webhook["objectSelector"] = {"matchLabels": {CA_PROBE_LABEL: fingerprint}}
     webhook["matchConditions"] = [{"name": "ca-probe", "expression": f"object.metadata.name == '{CA_PROBE}'"}]
-    return _configuration("ValidatingWebhookConfiguration", CA_PROBE, [webhook], owner)
+    return _configuration("ValidatingWebhookConfiguration", name, [webhook], owner)
+
+
+def probe_label(certificate: bytes) -> str:
+    """What tells the proofs of different CAs apart; a label holds 63 characters."""
+    return authority.fingerprint(certificate)[:32]
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[str, ...]:

@@ -40,6 +40,16 @@ async def test_the_question_holds_the_whole_user_and_the_right(script: Any) -> N
     }  # fmt: skip
 
 
+async def test_a_local_question_is_asked_in_the_namespace_of_the_right(script: Any) -> None:
+    api = script([YES])
+
+    assert await reviews(api, [0.0], local=True).meets(JANE, SECRET, 1.0)
+
+    (_, path, _, body) = api.asked[0]
+    assert path == "/apis/authorization.k8s.io/v1/namespaces/shop/localsubjectaccessreviews"
+    assert (body["kind"], body["metadata"]) == ("LocalSubjectAccessReview", {"namespace": "shop"})
+
+
 @pytest.mark.parametrize(
     ("answers", "met"), [([NO, YES], True), ([NO, NO], False), ([NO, {}], False), ([{"status": "x"}, YES], True)]
 )

@@ -50,7 +50,7 @@ def account(cluster: Cluster, name: str, namespace: str = "mcp-system") -> Path:
     config = json.loads(cluster.run("config", "view", "--raw", "-o", "json").stdout)
     token = cluster.run("-n", namespace, "create", "token", name, "--duration=2h").stdout.strip()
     config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
-    file = cluster.directory / f"{name}.kubeconfig"
+    file = cluster.directory / f"{namespace}-{name}.kubeconfig"
     file.write_text(json.dumps(config))
     return file
 
@@ -58,7 +58,17 @@ def account(cluster: Cluster, name: str, namespace: str = "mcp-system") -> Path:
 class Operator:
     """Both programs, each in a thread with a loop of its own, and with no more rights than its ServiceAccount has."""
 
-    def __init__(self, cluster: Cluster, name: str, webhook_port: int, rights: Mode = "Warn", **settings: Any) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        name: str,
+        webhook_port: int,
+        rights: Mode = "Warn",
+        *,
+        namespace: str = "mcp-system",
+        namespaces: tuple[str, ...] = (),
+        **settings: Any,
+    ) -> None:
         self.cluster = cluster
         self.ports = {
             "webhook": webhook_port,
@@ -67,11 +77,12 @@ class Operator:
             "controller-health": free_port(),
         }
         webhook_account, controller_account = (
-            account(cluster, name) for name in ("mcp-operator-webhook", "mcp-operator-controller")
+            account(cluster, name, namespace) for name in ("mcp-operator-webhook", "mcp-operator-controller")
         )
         self._settings = (
             webhook_program.Settings(
-                namespace="mcp-system",
+                namespace=namespace,
+                namespaces=namespaces,
                 host="127.0.0.1",
                 port=webhook_port,
                 next_port=self.ports["webhook-next"],
@@ -83,7 +94,8 @@ class Operator:
                 **settings,
             ),
             controller_program.Settings(
-                namespace="mcp-system",
+                namespace=namespace,
+                namespaces=namespaces,
                 identity=name,
                 runtime_image="localhost/none",
                 webhook_url=f"https://127.0.0.1:{webhook_port}",

@@ -111,6 +111,15 @@ async def test_an_allow_reads_nothing(hook_client: Any) -> None:
     assert any(line.startswith("ServiceMissing") for line in response["warnings"])
 
 
+async def test_an_object_of_a_namespace_that_is_not_watched_is_not_judged(hook_client: Any) -> None:
+    status, response = await ask(hook_client, Setup(Api(), namespaces=("bank",)), review(tool("a")))
+
+    assert (status, response["allowed"]) == (500, False)
+    assert response["status"]["message"] == ("namespace shop is not one of --namespaces; correct the namespaceSelector")
+    status, response = await ask(hook_client, Setup(Api(), namespaces=("bank", "shop")), review(tool("a")))
+    assert (status, response["allowed"]) == (200, True)
+
+
 async def test_a_denial_names_everything_that_is_wrong(hook_client: Any) -> None:
     clashing = tool("b")
     clashing["spec"]["inputSchema"] = {"type": "array"}

@@ -136,7 +136,7 @@ class Wall:
         return self.now
 
 
-def made(api: Any, wall: Wall) -> Installer:
+def made(api: Any, wall: Wall, **more: Any) -> Installer:
     return Installer(
         api,
         namespace="mcp-system",
@@ -146,6 +146,7 @@ def made(api: Any, wall: Wall) -> Installer:
         metrics=Metrics(),
         now=wall,
         clock=Clock(lambda: 0.0, lambda _seconds: asyncio.sleep(0), lambda: 0.5),
+        **more,
     )
 
 
@@ -592,3 +593,57 @@ async def test_a_bundle_that_cannot_be_read_is_not_trusted() -> None:
 
     assert api.ca.current is not None
     assert api.ca.previous == ()
+
+
+def installed_by_an_administrator(api: Api) -> None:
+    """What `mcp-operator registration` prints, as far as this API server looks at it."""
+    held = api.ca
+    assert held.following is not None
+    certificate = held.following.certificate
+    probe = registration.ca_probe(
+        registration.ServiceTarget("mcp-system", "hook"),
+        certificate,
+        fingerprint=registration.probe_label(certificate),
+        namespace="mcp-system",
+        owner=None,
+    )
+    api.stored[PROBE] = probe
+
+
+async def test_with_roles_only_the_ca_is_kept_and_no_configuration_is_touched() -> None:
+    api, wall = Api(), Wall()
+    found = made(api, wall, namespaces=("bank", "shop"))
+
+    await found.step()
+    assert api.writes == ["ca"]
+    assert found.trouble is not None
+    assert found.trouble.endswith("; install the output of mcp-operator registration")
+    api.canary = "live"
+    await found.step()
+    assert found.trouble is None
+    assert [informer.resource.plural for informer in found._informers()] == ["secrets"]
+
+
+async def test_with_roles_only_the_next_ca_signs_once_an_administrator_has_installed_its_proof() -> None:
+    api, wall = Api(), Wall()
+    api.canary = "live"
+    found = made(api, wall, namespaces=("bank", "shop"))
+    await found.step()
+    first = api.ca.current
+    wall.now += authority.LIFETIME * 0.7
+
+    await found.step()
+    assert found.trouble == "the next CA is not trusted yet; install the output of mcp-operator registration again"
+    api.serve_next()
+    wall.now += installer.SETTLING
+    await found.step()
+    assert api.ca.current == first
+
+    installed_by_an_administrator(api)
+    await found.step()
+    assert found.trouble is None
+    wall.now += installer.SETTLING
+    await found.step()
+    assert api.ca.following is None
+    assert api.ca.current != first
+    assert set(api.writes) == {"ca"}

@@ -90,6 +90,54 @@ def test_the_controller_keeps_its_signing_keys(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["list", "watch"])
-@pytest.mark.parametrize("kind", [*WORKLOADS, resources.REPLICA_SETS, resources.PODS], ids=lambda kind: kind.plural)
+@pytest.mark.parametrize(
+    "kind",
+    [*WORKLOADS, resources.REPLICA_SETS, resources.PODS, resources.ENDPOINT_SLICES],
+    ids=lambda kind: kind.plural,
+)
 def test_the_controller_may_list_and_watch_what_it_looks_at(kind: ResourceType, verb: str) -> None:
     assert allows("rbac/controller.yaml", kind, verb)
+
+
+NAMESPACED = ("../namespaced/operator/rbac.yaml", "../namespaced/tenant/rbac.yaml")
+
+
+def test_an_operator_of_some_namespaces_has_roles_only() -> None:
+    kinds = {document["kind"] for path in NAMESPACED for document in documents(path)}
+
+    assert kinds == {"ServiceAccount", "Role", "RoleBinding"}
+
+
+@pytest.mark.parametrize("verb", ["list", "watch"])
+@pytest.mark.parametrize(
+    "kind",
+    [*WORKLOADS, *watches.WATCHED.values(), resources.REPLICA_SETS, resources.PODS, resources.ENDPOINT_SLICES],
+    ids=lambda kind: kind.plural,
+)
+def test_its_roles_allow_what_is_watched(kind: ResourceType, verb: str) -> None:
+    assert allows(NAMESPACED[1], kind, verb, role="Role")
+
+
+def test_its_roles_are_no_more_than_the_cluster_roles() -> None:
+    """Rule by rule, but for what is asked in another way or for oneself."""
+
+    def rights(path: str) -> set[tuple[str, str, str, str]]:
+        return {
+            (group, plural, name, verb)
+            for document in documents(path)
+            for rule in document.get("rules", ())
+            for group in rule["apiGroups"]
+            for plural in rule["resources"]
+            for name in rule.get("resourceNames", ["*"])
+            for verb in rule["verbs"]
+        }
+
+    wide = rights("rbac/controller.yaml") | rights("rbac/webhook.yaml")
+    local = {("authorization.k8s.io", "localsubjectaccessreviews", "*", "create")}
+    assert rights(NAMESPACED[0]) | rights(NAMESPACED[1]) <= wide | local
+
+
+def test_nobody_of_it_may_read_a_secret_but_its_own() -> None:
+    for verb in ("get", "list", "watch", "update"):
+        assert not allows(NAMESPACED[1], resources.SECRETS, verb, role="Role")
+        assert not allows(NAMESPACED[0], resources.SECRETS, verb, name="of-somebody-else", role="Role")

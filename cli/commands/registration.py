@@ -1,0 +1,105 @@
+"""``mcp-operator registration``: the cluster-scoped objects of an installation that has Roles only.
+
+Whoever may write webhook configurations decides over the whole cluster, so the operator of some namespaces does not: an
+administrator reads these objects and installs them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+import aiohttp
+import yaml
+
+from certs import authority, secret
+from cli.commands import live
+from cluster import objects, resources
+from cluster.transport import ApiError
+from controller.installation import registration
+from crd.models import openapi
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certs.authority import Authority
+
+__all__ = ["Options", "manifests", "run"]
+
+CA_SECRET = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """As on the command line."""
+
+    namespace: str
+    namespaces: tuple[str, ...]
+    service: str = "mcp-operator-webhook"
+    webhook_url: str | None = None
+    webhook_next_url: str | None = None
+    failure_policy: Literal["Fail", "Ignore"] = "Fail"
+    crds: bool = False
+    context: str | None = None
+    kubeconfig: Path | None = None
+
+
+def run(options: Options, *, out: TextIO, err: TextIO) -> int:
+    """Print the objects as YAML; the exit code."""
+    try:
+        ca = asyncio.run(_read_authority(options))
+    except (ApiError, TimeoutError, OSError, aiohttp.ClientError, live.UnreachableError) as error:
+        print(f"the CA cannot be read: {error}", file=err)
+        return 2
+    if ca is None or ca.current is None:
+        place = f"{options.namespace}/{CA_SECRET}"
+        print(f"Secret {place} holds no CA; start the controller, which makes it, and try again", file=err)
+        return 2
+    made = manifests(options, ca, datetime.now(UTC))  # noqa: TID251 -- an entry point
+    yaml.dump_all(made, out, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
+    return 0
+
+
+def manifests(options: Options, ca: Authority, now: datetime) -> list[dict[str, Any]]:
+    """The configurations, and one that proves the next CA if there is one."""
+    url = options.webhook_url
+    target = (
+        registration.UrlTarget(url, options.webhook_next_url or url)
+        if url
+        else registration.ServiceTarget(options.namespace, options.service)
+    )
+    made = [openapi.definition(kind) for kind in openapi.KINDS] if options.crds else []
+    made += registration.configurations(
+        target,
+        authority.bundle(ca, now),
+        failure_policy=options.failure_policy,
+        namespace=options.namespace,
+        owner=None,
+        namespaces=options.namespaces,
+    )
+    if ca.following is not None:
+        certificate = ca.following.certificate
+        probe = registration.ca_probe(
+            target,
+            certificate,
+            fingerprint=registration.probe_label(certificate),
+            namespace=options.namespace,
+            owner=None,
+            name=registration.name_in(options.namespace, registration.CA_PROBE),
+        )
+        made.append(probe)
+    return made
+
+
+async def _read_authority(options: Options) -> Authority | None:
+    async with live.connect(options.context, options.kubeconfig) as transport:
+        return secret.parse(await objects.get(transport, resources.SECRETS, options.namespace, CA_SECRET))
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes no anchors, although objects share parts."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
