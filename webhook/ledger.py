@@ -12,6 +12,7 @@ import base64
 import gzip
 import logging
 import zlib
+from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from cluster.transport import Transport
     from crd.integrity import Change
+    from crd.ledger.intent import Intent
     from crd.manifest import Object
     from crd.ref import Ref
     from webhook.live_snapshot import LiveSnapshot
@@ -43,8 +45,16 @@ PLAIN, PACKED = "intents.json", "intents.json.gz"
 # Above this many bytes the text is packed; a packed one above the other does not fit into a ConfigMap (1 MiB in all).
 READABLE = 4 * 1024
 LIMIT = 700 * 1024
+# What a packed text may inflate to.
+TEXT_LIMIT = 8 * 1024 * 1024
 # Intents that a ledger holds at most: each decision looks at all of them.
 MAX_INTENTS = 4096
+# Changes of one namespace that wait to be noted at most; and withdrawals, and deletions: of more, the oldest are
+# forgotten, and their intents end by themselves.
+WAITING = 256
+NOTES = 4096
+# Namespaces whose ledgers are remembered while nothing waits for them.
+IDLE_WRITERS = 256
 # Changes that one write notes at most, and objects that are read at once for them.
 BATCH = 128
 LOOKS = 64
@@ -69,7 +79,7 @@ class _Stored:
     page: Page
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Reservation:
     change: Change
     dry_run: bool
@@ -95,7 +105,7 @@ class Ledgers:
         self._namespace = namespace
         self._now = now
         self._jitter = jitter
-        self._writers: dict[str, _Writer] = {}
+        self._writers: OrderedDict[str, _Writer] = OrderedDict()
 
     async def reserve(self, change: Change, *, dry_run: bool = False) -> Verdict:
         """Note the change, and find nothing; or note nothing, and find what it clashes with.
@@ -117,11 +127,15 @@ class Ledgers:
         await asyncio.gather(*(writer.stop() for writer in self._writers.values()))
 
     def _writer(self, namespace: str) -> _Writer:
-        writer = self._writers.get(namespace)
-        if writer is None:
-            writer = self._writers[namespace] = _Writer(
-                self._transport, self._live, self._reader, self._namespace, namespace, self._now, self._jitter
-            )
+        writer = self._writers.pop(namespace, None) or _Writer(
+            self._transport, self._live, self._reader, self._namespace, namespace, self._now, self._jitter
+        )
+        if len(self._writers) >= IDLE_WRITERS:
+            # The one that was not used for the longest time; what it remembers can be read again.
+            idle = next((each for each, found in self._writers.items() if found.is_idle), None)
+            if idle is not None:
+                del self._writers[idle]
+        self._writers[namespace] = writer
         return writer
 
 
@@ -148,25 +162,37 @@ class _Writer:
         # What was written last is what stands, unless another replica wrote.
         self._stored: _Stored | None = None
         self._waiting: list[_Reservation] = []
-        self._withdrawn: list[Change] = []
-        self._marked: list[str] = []
+        self._withdrawn: deque[Intent] = deque(maxlen=NOTES)
+        self._marked: deque[str] = deque(maxlen=NOTES)
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits, and nothing is being written."""
+        return self._task is None or self._task.done()
+
     async def reserve(self, change: Change, *, dry_run: bool) -> Verdict:
+        if len(self._waiting) >= WAITING:
+            text = f"{WAITING} changes in {self._namespace}, where an MCPServer is Strict, are waiting"
+            raise LedgerError(f"{text}; try again in a second")
         reservation = _Reservation(change, dry_run, asyncio.get_running_loop().create_future())
         self._waiting.append(reservation)
         self._wake()
         try:
             return await reservation.verdict
         except asyncio.CancelledError:
-            # Perhaps it is being written at this moment.
-            if not dry_run:
+            if reservation in self._waiting:
+                self._waiting.remove(reservation)
+            elif not dry_run:
+                # Perhaps it is being written at this moment.
                 self.withdraw(change)
             raise
 
     def withdraw(self, change: Change) -> None:
-        self._withdrawn.append(change)
-        self._wake()
+        own = intent.of(change, 0.0)
+        if own is not None:
+            self._withdrawn.append(own)
+            self._wake()
 
     def mark_stored(self, uid: str) -> None:
         self._marked.append(uid)
@@ -185,8 +211,9 @@ class _Writer:
         while self._waiting or self._withdrawn or self._marked:
             batch = self._waiting[:BATCH]
             del self._waiting[:BATCH]
-            withdrawn, self._withdrawn = self._withdrawn, []
-            marked, self._marked = self._marked, []
+            withdrawn, marked = [*self._withdrawn], [*self._marked]
+            self._withdrawn.clear()
+            self._marked.clear()
             batch = [each for each in batch if not each.verdict.done()]
             try:
                 wrote = await self._commit(batch, withdrawn, marked)
@@ -204,7 +231,7 @@ class _Writer:
             if wrote:
                 await asyncio.sleep(GATHER)
 
-    async def _commit(self, batch: list[_Reservation], withdrawn: list[Change], marked: list[str]) -> bool:
+    async def _commit(self, batch: list[_Reservation], withdrawn: list[Intent], marked: list[str]) -> bool:
         """Answer the batch by a ledger that is known to stand; whether it had to be written."""
         remembered = self._stored
         while True:
@@ -212,8 +239,8 @@ class _Writer:
             self._stored = None
             await self._reach(stored.page)
             before = page.mark_stored(stored.page, marked)
-            for change in withdrawn:
-                before = replace(before, intents=conflicts.without(before.intents, change))
+            for own in withdrawn:
+                before = replace(before, intents=conflicts.without(before.intents, own))
             is_changed = before != stored.page
             after, verdicts = await self._decide(before, batch)
             noted = any(verdict.allowed and not each.dry_run for each, verdict in zip(batch, verdicts, strict=True))
@@ -319,7 +346,7 @@ def _packed(home: str, namespace: str, after: Page) -> dict[str, Any]:
     if len(text) <= READABLE:
         return {**manifest, "data": {PLAIN: text.decode()}}
     small = gzip.compress(text, compresslevel=1, mtime=0)
-    if len(small) > LIMIT or len(after.intents) > MAX_INTENTS:
+    if len(text) > TEXT_LIMIT or len(small) > LIMIT or len(after.intents) > MAX_INTENTS:
         count, seconds = len(after.intents), intent.KEEP
         raise LedgerError(
             f"the {count} writes of the last {seconds:.0f} s fill the ledger of {namespace}; try again in a minute"
@@ -330,7 +357,11 @@ def _packed(home: str, namespace: str, after: Page) -> dict[str, Any]:
 def _unpacked(found: Mapping[str, Any]) -> Page:
     data, packed = found.get("data") or {}, found.get("binaryData") or {}
     if PACKED in packed:
-        return page.load(gzip.decompress(base64.b64decode(packed[PACKED])))
+        inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        text = inflater.decompress(base64.b64decode(packed[PACKED]), TEXT_LIMIT + 1)
+        if len(text) > TEXT_LIMIT or not inflater.eof:
+            raise page.InvalidLedgerError(f"{PACKED} is cut, or inflates to more than {TEXT_LIMIT} bytes")
+        return page.load(text)
     if PLAIN not in data:
         raise page.InvalidLedgerError(f"neither {PLAIN} nor {PACKED} is there")
     return page.load(data[PLAIN].encode())

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from certs import paths
 from webhook import admit, review
+from webhook.bodies import Bodies, Body, RefusedError, uid_of
 from webhook.ledger import LedgerError
 from webhook.object_cache import ObjectCache
 from webhook.object_processes import ExceededError, QueueFullError, is_small
@@ -41,11 +42,14 @@ __all__ = ["Hook", "answer"]
 
 logger = logging.getLogger(__name__)
 
-# The largest object is 3 MiB of JSON, twice in an update, in an envelope; aiohttp's own limit is 1 MiB.
-BODY_LIMIT = 7 * 1024 * 1024
 DEFAULT_TIMEOUT = 5.0
 MARGIN = 0.3
-MAX_IN_FLIGHT = 256
+# Reviews in progress, in all and of one namespace.
+MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_NAMESPACE = 256, 128
+# What of a body waits in a connection until it is read and counted.
+READ_BUFFER = 64 * 1024
+# For so long the rest of a body that was refused is received and dropped, so that its sender reads the answer.
+LINGERING_SECONDS = 1.0
 CLOSING_INTERVAL = 0.25
 """Seconds between two looks at whether connections that wait must be closed."""
 # A namespace of which two objects took this much CPU time on the event loop is judged in other processes for a while.
@@ -54,7 +58,6 @@ SLOW_CPU_SECONDS = 0.01
 SLOW_FOR_SECONDS = 10.0
 SLOW_NAMESPACES = 1024
 _DELETE = re.compile(rb'"operation": ?"DELETE"')
-_UID = re.compile(rb'"uid": ?"([^"\\]{1,253})"')
 
 
 class Hook:
@@ -71,7 +74,9 @@ class Hook:
         *,
         unready: Callable[[], str | None],
         draining: Callable[[], bool],
+        bodies: Bodies | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
+        max_in_flight_of_namespace: int = MAX_IN_FLIGHT_OF_NAMESPACE,
         namespaces: tuple[str, ...] = (),
     ) -> None:
         self.metrics = metrics
@@ -79,16 +84,17 @@ class Hook:
         self._processes = processes
         self._unready = unready
         self._draining = draining
+        self._bodies = bodies or Bodies()
         self._max_in_flight = max_in_flight
+        self._max_in_flight_of_namespace = max_in_flight_of_namespace
         self._namespaces = namespaces
-        self._in_flight = 0
         self._busy: set[RequestHandler] = set()
-        metrics.in_flight.set_function(lambda: self._in_flight)
+        metrics.in_flight.set_function(lambda: self._bodies.complete)
         self._cache = ObjectCache()
         # Until when: namespaces of which one object was slow, and of which several were.
         self._suspected: OrderedDict[str, float] = OrderedDict()
         self._slow: OrderedDict[str, float] = OrderedDict()
-        self._paths: dict[str, Callable[[web.BaseRequest, bytes], Awaitable[tuple[int, bytes]]]] = {
+        self._paths: dict[str, Callable[[web.BaseRequest, Body], Awaitable[tuple[int, bytes]]]] = {
             paths.VALIDATE_PATH: self._validate,
             paths.MUTATE_PATH: self._mutate,
             paths.NOTE_DELETION_PATH: self._note_deletion,
@@ -97,7 +103,14 @@ class Hook:
     def server(self) -> web.Server:
         """The server, to be put behind a site."""
         loop = asyncio.get_running_loop()
-        return web.Server(self.handle, request_factory=partial(_request, loop), access_log=None)
+        return web.Server(
+            self.handle,
+            request_factory=partial(_request, loop),
+            access_log=None,
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER,
+            lingering_time=LINGERING_SECONDS,
+        )
 
     async def close_idle_while_unready(self, server: web.Server, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Close the connections that wait for a request while this replica cannot judge.
@@ -121,13 +134,19 @@ class Hook:
             return web.Response(status=405, text="send a POST\n", headers={"Allow": "POST"})
         if request.content_type != "application/json":
             return web.Response(status=415, text="send application/json\n")
+        if "Content-Encoding" in request.headers:
+            return web.Response(status=415, text="send it without encoding\n", headers={"Accept-Encoding": "identity"})
         self._busy.add(request.protocol)
+        body = Body()
         try:
-            body = await request.read()
+            await self._bodies.read(request, body)
             status, text = await judge(request, body)
         except review.InvalidReviewError as error:
             return web.Response(status=400, text=f"{error}\n")
+        except RefusedError as error:
+            return self._refuse(request, error)
         finally:
+            self._bodies.release(body)
             self._busy.discard(request.protocol)
         response = web.Response(body=text, status=status, content_type="application/json")
         if status == 503 or self._draining():
@@ -136,15 +155,28 @@ class Hook:
             response.headers["Connection"] = "close"
         return response
 
-    async def _mutate(self, _request: web.BaseRequest, body: bytes) -> tuple[int, bytes]:
+    def _refuse(self, request: web.BaseRequest, error: RefusedError) -> web.Response:
+        """Answer a request whose body was not read to its end, and close the connection."""
+        response = web.Response(status=error.status, text=f"{error}\n")
+        if error.status == 429:
+            self.metrics.shed.inc()
+            if error.uid and self._paths[request.path] == self._validate:
+                # A denial: of an HTTP status the API server says that calling the webhook failed.
+                denial = review.denied(error.uid, str(error), code=429, reason="TooManyRequests")
+                response = web.Response(body=denial, content_type="application/json")
+        response.force_close()
+        response.headers["Connection"] = "close"
+        return response
+
+    async def _mutate(self, _request: web.BaseRequest, body: Body) -> tuple[int, bytes]:
         """Fill in derived defaults. It reads no other object, so it is answered also while nothing can be judged."""
-        asked = review.parse(body)
+        asked = review.parse(body.content)
         with self.metrics.latency_of("mutate").time():
             self.metrics.count_review("mutate", asked.kind, asked.operation, allowed=True)
             return 200, review.allowed(asked.uid, patch=admit.defaulting_patch(asked))
 
-    async def _note_deletion(self, _request: web.BaseRequest, body: bytes) -> tuple[int, bytes]:
-        return self._allow_deletion(review.parse(body))
+    async def _note_deletion(self, _request: web.BaseRequest, body: Body) -> tuple[int, bytes]:
+        return self._allow_deletion(review.parse(body.content))
 
     def _allow_deletion(self, asked: Review) -> tuple[int, bytes]:
         """A deletion is never refused, whatever cannot be done."""
@@ -157,7 +189,8 @@ class Hook:
         self.metrics.count_review("note-deletion", asked.kind, asked.operation, allowed=True)
         return 200, review.allowed(asked.uid, warnings=warnings)
 
-    async def _validate(self, request: web.BaseRequest, body: bytes) -> tuple[int, bytes]:
+    async def _validate(self, request: web.BaseRequest, whole: Body) -> tuple[int, bytes]:
+        body = whole.content
         asked = review.parse(body) if is_small(body) or _DELETE.search(body, 0, 4096) else None
         if asked is not None and asked.operation is Operation.DELETE:
             return self._allow_deletion(asked)
@@ -165,11 +198,11 @@ class Hook:
         why = self._unready()
         if why:
             return 503, review.failed(uid, 503, f"not ready to judge: {why}")
-        if self._in_flight >= self._max_in_flight:
+        of_namespace = whole.share.complete if whole.share is not None else 0
+        if self._bodies.complete > self._max_in_flight or of_namespace > self._max_in_flight_of_namespace:
             self.metrics.shed.inc()
-            busy = f"{self._in_flight} reviews are in progress; try again in a second"
+            busy = f"{of_namespace} reviews of this namespace are in progress; try again in a second"
             return 200, review.denied(uid, busy, code=429, reason="TooManyRequests")
-        self._in_flight += 1
         try:
             with self.metrics.latency_of("validate").time():
                 deadline = asyncio.get_running_loop().time() + _seconds(request.query_string)
@@ -197,12 +230,11 @@ class Hook:
             logger.exception("review %s failed", uid)
             self.metrics.panics.inc()
             return 500, review.failed(uid, 500, "the webhook failed; its log says how")
-        finally:
-            self._in_flight -= 1
 
     async def _judge(self, asked: Review | None, body: bytes, deadline: float) -> tuple[int, bytes]:
         """Judge a review that was parsed, being small, or let another process parse it and judge its object."""
-        if asked is not None and not self._is_slow(asked.namespace):
+        slow_until = self._slow.get(asked.namespace, 0.0) if asked is not None and self._slow else 0.0
+        if asked is not None and slow_until <= asyncio.get_running_loop().time():
             started = time.thread_time()
             judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache)
             if time.thread_time() - started > SLOW_CPU_SECONDS:
@@ -221,9 +253,6 @@ class Hook:
         for finding in decision.verdict:
             self.metrics.count_finding(asked.kind, finding.reason, finding.level)
         return 200, answer(asked.uid, decision)
-
-    def _is_slow(self, namespace: str) -> bool:
-        return bool(self._slow) and self._slow.get(namespace, 0.0) > asyncio.get_running_loop().time()
 
     def _note_slow(self, namespace: str) -> None:
         """Few objects take long, but who sends two may send many: they wait for one another, and for no one else."""
@@ -258,8 +287,7 @@ def answer(uid: str, decision: Decision) -> bytes:
 
 def _uid_of(body: bytes) -> str:
     """The uid of a review that is not parsed here; the API server writes it before everything that can be long."""
-    found = _UID.search(body, 0, 4096)
-    return found[1].decode(errors="replace") if found else review.parse(body).uid
+    return uid_of(body) or review.parse(body).uid
 
 
 @lru_cache(maxsize=64)
@@ -274,4 +302,4 @@ def _seconds(query: str) -> float:
 
 
 def _request(loop: asyncio.AbstractEventLoop, message, payload, protocol: RequestHandler, writer, task):  # type: ignore[no-untyped-def]
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
+    return web.BaseRequest(message, payload, protocol, writer, task, loop)

@@ -135,10 +135,9 @@ def drop_moot(intents: Intents, looked: Mapping[Ref, Object | None], now: float)
     )
 
 
-def without(intents: Intents, change: Change) -> Intents:
-    """The intents without that of a change that was not admitted after all."""
-    own = intent.of(change, 0.0)
-    return intents if own is None else tuple(entry for entry in intents if not _same(entry, own))
+def without(intents: Intents, own: Intent) -> Intents:
+    """The intents without this one, whenever it was recorded: its change was not admitted after all."""
+    return tuple(entry for entry in intents if not _same(entry, own))
 
 
 def findings(conflict: Conflict, change: Change, sightings: Mapping[Ref, Object | None]) -> Verdict:

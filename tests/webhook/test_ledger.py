@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
+import gzip
 import hashlib
 import json
 from typing import Any
@@ -253,6 +255,95 @@ async def test_whoever_comes_second_reads_and_decides_again(status: int) -> None
 
     assert (await asked(replica, tool("b", "put")))["allowed"]
     assert api.calls.count(f"GET {LEDGER}") == 2
+
+
+def elsewhere(namespace: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return raw(kind, name, spec, namespace=namespace)
+
+
+async def test_a_flood_in_one_namespace_fills_its_own_ledger_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the ledger of a namespace cannot be written, as many changes wait as may; those of others are admitted."""
+    api = Api(server())
+    quiet = elsewhere("quiet", "MCPServer", "calm", server()["spec"])
+    replica = Replica(api, server(), quiet)
+    writable, noting = asyncio.Event(), api.request
+
+    async def stuck(method: str, path: str, *, body: Any = None, **more: Any) -> dict[str, Any]:
+        if path.endswith(LEDGER) or (body or {}).get("metadata", {}).get("name") == LEDGER:
+            await writable.wait()
+        return await noting(method, path, body=body, **more)
+
+    api.request = stuck  # type: ignore[method-assign]
+    monkeypatch.setattr(ledger, "WAITING", 20)
+    flood = [asyncio.create_task(asked(replica, tool(f"t{number}", f"get_{number}"))) for number in range(60)]
+    while sum(task.done() for task in flood) < 40:
+        await asyncio.sleep(0)
+
+    change = Change(Ref(Kind.TOOL, "quiet", "a"), None, manifest.decode(elsewhere("quiet", "MCPTool", "a", SPEC)))
+    assert (await replica.ledgers.reserve(change)).allowed
+
+    refused = [task.exception() for task in flood if task.done()]
+    assert {type(error) for error in refused} == {ledger.LedgerError}
+    assert str(refused[0]) == "20 changes in shop, where an MCPServer is Strict, are waiting; try again in a second"
+    writable.set()
+    assert all([(await task)["allowed"] for task in flood if not task.done()])
+
+
+SPEC = {"name": "get", "service": {"name": "orders", "port": 80}}
+
+
+async def test_what_is_not_waited_for_any_more_is_forgotten() -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+    writer = replica.ledgers._writer("shop")
+    reading = asyncio.Event()
+
+    async def stuck(*_: Any, **__: Any) -> dict[str, Any]:
+        await reading.wait()
+        raise ApiError(404, "NotFound", "no")
+
+    api.request = stuck  # type: ignore[method-assign]
+    waiting = [asyncio.create_task(asked(replica, tool("t0", "get_0")))]
+    while writer.is_idle or writer._waiting:
+        await asyncio.sleep(0)
+    waiting += [asyncio.create_task(asked(replica, tool(f"t{n}", f"get_{n}"))) for n in range(1, 5)]
+    while len(writer._waiting) != 4:
+        await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    # The first is being written; its intent has to be withdrawn.
+    assert writer._waiting == []
+    assert len(writer._withdrawn) == 1
+    item = manifest.decode(tool("a"))
+    for number in range(ledger.NOTES + 10):
+        writer.withdraw(Change(item.ref, None, item))
+        writer.mark_stored(str(number))
+    assert (len(writer._withdrawn), len(writer._marked)) == (ledger.NOTES, ledger.NOTES)
+    await replica.ledgers.stop()
+
+
+async def test_the_ledgers_of_a_bounded_number_of_namespaces_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "IDLE_WRITERS", 3)
+    replica = Replica(Api(server()), server())
+    busy = replica.ledgers._writer("busy")
+    busy._task = asyncio.create_task(asyncio.Event().wait())  # type: ignore[arg-type]
+
+    for number in range(10):
+        replica.ledgers._writer(f"ns-{number}")
+
+    assert [*replica.ledgers._writers] == ["busy", "ns-8", "ns-9"]
+    await busy.stop()
+
+
+async def test_a_ledger_is_inflated_to_a_bound() -> None:
+    bomb = gzip.compress(b" " * (ledger.TEXT_LIMIT + 1), mtime=0)
+    stored = {"metadata": {"name": LEDGER}, "binaryData": {ledger.PACKED: base64.b64encode(bomb).decode()}}
+    replica = Replica(Api(server(), stored), server())
+
+    with pytest.raises(ledger.LedgerError, match=r"is not a ledger \(intents.json.gz is cut, or inflates to more"):
+        await asked(replica, tool("a"))
 
 
 async def ask(client_of: Any, replica: Replica, new: dict[str, Any], timeout: str = "5s") -> dict[str, Any]:

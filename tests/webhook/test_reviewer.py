@@ -182,7 +182,7 @@ async def test_what_was_admitted_while_a_large_object_was_judged_counts(hook_cli
         return dict((await (await client.post("/validate", json=body)).json())["response"])
 
     large = asyncio.create_task(ask(tool("large", annotations={"note": "x" * 40_000})))
-    while not hook._in_flight:
+    while not hook._bodies.complete:
         await asyncio.sleep(0)
     assert metrics.registry.get_sample_value("mcp_operator_admission_in_flight") == 1
     assert (await ask(tool("small")))["allowed"]
