@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+
 from crd.facts import BackendRef, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
 from crd.models import metadata as times
 from crd.models.metadata import UnsoundError
@@ -24,19 +26,21 @@ if TYPE_CHECKING:
     from crd.facts import Fact
     from crd.models.calls import HeaderFrom, ServiceRef, Tls
 
-__all__ = ["claims", "facts_of", "facts_of_foreign", "service_fact", "sound_facts_of"]
+__all__ = ["TEXTS", "claims", "facts_of", "facts_of_foreign", "service_fact", "sound_facts_of", "weight_of_texts"]
 
 T = TypeVar("T")
 MemberSpec = ToolSpec | PromptSpec | ResourceSpec
 Path = tuple[str | int, ...]
+# The members of a spec that `weight_of_texts` estimates.
+TEXTS = frozenset({"name", "title", "description"})
 
 
 def facts_of(
-    ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpec, payload: bytes
+    ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec | MemberSpec, given: Mapping[str, Any]
 ) -> MemberFact | ServerFact:
-    """The facts of an object of one of our kinds; ``payload`` is its undecoded spec as JSON.
+    """The facts of an object of one of our kinds; ``given`` is its undecoded spec.
 
-    They depend on the schemas of a tool through ``payload`` only; see `crd.manifest.fact_of`.
+    They depend on the schemas of a tool through ``given`` only; see `crd.manifest.fact_of`.
     """
     if isinstance(spec, ServerSpec):
         return _server(ref, metadata, spec)
@@ -54,7 +58,7 @@ def facts_of(
         tuple(_backends(ref.namespace, spec)),
         tuple(places.values()),
         tuple(_mounts(ref.namespace, spec)),
-        catalogs.weight(payload) if places else 0,
+        _weight(spec, given) if places else 0,
         times.seconds(timeout) if timeout else 0.0,
         deleting,
         bool(spec.required_scopes),
@@ -113,6 +117,19 @@ def _until_unsound(read: Callable[[], Iterator[T]]) -> tuple[T, ...]:
     with contextlib.suppress(UnsoundError):
         found.extend(read())
     return tuple(found)
+
+
+def weight_of_texts(name: str | None, title: str, description: str) -> int:
+    """The part of `MemberFact.weight` that comes from the texts of a spec: half of their characters.
+
+    They are not compressed for it, so that a tool whose texts alone changed needs no new estimate of the rest.
+    """
+    return (len(name or "") + len(title) + len(description)) // 2
+
+
+def _weight(spec: MemberSpec, given: Mapping[str, Any]) -> int:
+    rest = orjson.dumps({key: given[key] for key in given if key not in TEXTS}, option=orjson.OPT_NON_STR_KEYS)
+    return catalogs.weight(rest) + weight_of_texts(spec.name, spec.title, spec.description)
 
 
 def claims(name: str, spec: MemberSpec) -> Iterator[tuple[Claim, Path]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
-__all__ = ["preview"]
+__all__ = ["preview", "served_by"]
 
 # The maximum number of servers in one line.
 NAMED = 3
@@ -40,6 +40,12 @@ def preview(after: Snapshot, change: Change) -> Iterator[str]:
         yield from _served(after, change.ref, old, new)
 
 
+def served_by(after: Snapshot, ref: Ref, servers: Sequence[Ref]) -> str:
+    """The line about the servers that serve a member."""
+    named = [f"{server.key} ({_describe_contents(after, server)})" for server in servers[:NAMED]]
+    return f"{ref} is served by {_join([*named, *_rest(servers)])}"
+
+
 def _selection(server: ServerFact) -> tuple[object, ...]:
     return server.selector, server.prompt_selector, server.resource_selector, server.prefix
 
@@ -54,8 +60,7 @@ def _served(snapshot: Snapshot, ref: Ref, old: Fact | None, new: Fact | None) ->
     if isinstance(new, MemberFact) and after:
         claims = old.claims if isinstance(old, MemberFact) else ()
         if before != after or claims != new.claims:
-            named = [f"{server.key} ({_describe_contents(snapshot, server)})" for server in after[:NAMED]]
-            yield f"{ref} is served by {_join([*named, *_rest(after)])}"
+            yield served_by(snapshot, ref, after)
     lost = [server for server in before if server not in after]
     if lost:
         yield f"{ref} is no longer served by {_join([*(server.key for server in lost[:NAMED]), *_rest(lost)])}"

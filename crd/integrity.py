@@ -45,6 +45,7 @@ __all__ = [
     "Change",
     "ObjectFindings",
     "find_own",
+    "join",
     "judge",
     "judge_object",
     "judge_relations",
@@ -141,6 +142,39 @@ def place(snapshot: Snapshot, change: Change) -> tuple[Snapshot, Snapshot]:
     """The snapshot with the changed object as it was, and as it will be."""
     before = _place(snapshot, change.ref, change.old)
     return before, _place(before, change.ref, change.new)
+
+
+def join(snapshot: Snapshot, fact: MemberFact) -> tuple[Snapshot, list[Ref]] | None:
+    """The snapshot with a new member, and the servers that select it, if `judge_relations` certainly finds nothing.
+
+    None where it may find something, and where the snapshot has the object already. Most new objects are of this kind,
+    and this takes a fraction of the time: it looks only at what the rules about several objects would look at first.
+    """
+    if snapshot.get(fact.ref) is not None:
+        return None
+    for backend in fact.backends:
+        service = snapshot.service(backend.service) if backend.service.namespace == fact.ref.namespace else None
+        if service is None or service.type == "ExternalName" or service.port_number(backend.port) is None:
+            return None
+    if any(snapshot.knows(mount.ref.kind) for mount in fact.mounts):
+        return None
+    views = {}
+    for name in snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
+        server, view = snapshot.server(name), snapshot.view(name)
+        if (
+            server is None
+            or server.prefix
+            or server.limited
+            or server.prompt_selector is not None
+            or server.resource_selector is not None
+            or fact.needs_scopes
+            or fact.timeout > server.request_timeout
+            or view.weight + fact.weight > servers.NOTED_WEIGHT
+            or any(claim in view.claimants for claim in fact.claims)
+        ):
+            return None
+        views[name] = view.with_member(fact)
+    return snapshot.put_new(fact, views), sorted(views)
 
 
 def judge_relations(placed: tuple[Snapshot, Snapshot], change: Change, of_object: ObjectFindings) -> Verdict:

@@ -102,7 +102,7 @@ def decode(raw: Mapping[str, Any]) -> Object:
         return Object(ref, raw, None, None, (*problems, *found))
     if problems:
         return Object(ref, raw, None, None, problems)
-    return Object(ref, raw, decoded, extraction.facts_of(ref, metadata, decoded, payload))
+    return Object(ref, raw, decoded, extraction.facts_of(ref, metadata, decoded, _mapping(spec)))
 
 
 def sound_part(item: Object) -> Object:
@@ -151,7 +151,7 @@ def fact_of(raw: Mapping[str, Any]) -> MemberFact | ServerFact | None:
         decoded = ToolSpec.model_validate_json(orjson.dumps(bare, option=orjson.OPT_NON_STR_KEYS))
     except ValidationError:
         return None
-    return extraction.facts_of(ref, metadata, decoded, payload)
+    return extraction.facts_of(ref, metadata, decoded, spec)
 
 
 def claims(item: Object) -> Iterator[tuple[Claim, tuple[str | int, ...]]]:

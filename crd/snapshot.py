@@ -188,11 +188,13 @@ class Snapshot:
         if isinstance(known, ServerFact) and isinstance(fact, ServerFact) and _alike(known, fact):
             return self._with(facts=self._facts.insert(fact.ref, fact))
         snapshot = self if known is None else self.drop(fact.ref)
-        facts = snapshot._facts.insert(fact.ref, fact)
-        namespaced = _add(snapshot._namespaced, (fact.ref.kind, fact.ref.namespace), fact.ref)
         if isinstance(fact, MemberFact):
-            return snapshot._add_member(fact, facts, namespaced)
-        snapshot = snapshot._with(facts=facts, namespaced=namespaced)
+            names = snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels)
+            return snapshot.put_new(fact, {name: snapshot.view(name).with_member(fact) for name in names})
+        snapshot = snapshot._with(
+            facts=snapshot._facts.insert(fact.ref, fact),
+            namespaced=_add(snapshot._namespaced, (fact.ref.kind, fact.ref.namespace), fact.ref),
+        )
         return snapshot._add_server(fact) if isinstance(fact, ServerFact) else snapshot
 
     def put_all(self, facts: Iterable[Fact]) -> Snapshot:
@@ -235,11 +237,12 @@ class Snapshot:
 
     def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
         """The servers of a namespace that select members of a kind with these labels, in no particular order."""
+        anchored = self._anchored
         anchors: list[Anchor] = [(kind, namespace, None, None)]
         for key, value in labels.items():
             anchors += ((kind, namespace, key, value), (kind, namespace, key, None))
-        for refs in filter(None, map(self._anchored.get, anchors)):
-            for ref in refs:
+        for anchor in anchors:
+            for ref in anchored.get(anchor, ()):
                 server = self.server(ref)
                 if server is not None and server.selector_of(kind).matches(labels):
                     yield ref
@@ -259,15 +262,16 @@ class Snapshot:
         else:
             yield from self._namespaced.get((kind, namespace), _NONE)
 
-    def _add_member(
-        self, fact: MemberFact, facts: HashTrieMap[Ref, Fact], namespaced: HashTrieMap[tuple[Kind, str], Refs]
-    ) -> Snapshot:
-        labelled, views = self._labelled, self._views
+    def put_new(self, fact: MemberFact, views: Mapping[Ref, ServerView]) -> Snapshot:
+        """The snapshot with a member that it does not have. ``views`` are those of its servers, with the member."""
+        ref, labelled, known = fact.ref, self._labelled, self._views
         for key, value in fact.labels.items():
-            labelled = _add(labelled, (fact.ref.namespace, key, value), fact.ref)
-        for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
-            views = views.insert(server, self.view(server).with_member(fact))
-        return self._with(facts=facts, labelled=labelled, namespaced=namespaced, views=views)
+            labelled = _add(labelled, (ref.namespace, key, value), ref)
+        for server, view in views.items():
+            known = known.insert(server, view)
+        namespaced = _add(self._namespaced, (ref.kind, ref.namespace), ref)
+        facts = self._facts.insert(ref, fact)
+        return Snapshot(facts, labelled, namespaced, self._anchored, self._by_ingress_key, self._unknown, known)
 
     def _add_all(self, new: dict[Ref, Fact]) -> Snapshot:
         """Add facts that have no reference in the snapshot, and are not of servers: each index entry once."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jsonpatch
 
 from crd import access, defaults, fields, impact, integrity, manifest
+from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, Verdict
 from crd.integrity import Change, ObjectFindings
 from crd.manifest import Object
@@ -19,15 +20,16 @@ from crd.ref import Kind, Ref
 from crd.rules import workloads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from crd.access import Demand
-    from crd.facts import MemberFact, ServerFact
+    from crd.facts import ServerFact
     from crd.snapshot import Snapshot
     from webhook.object_cache import ObjectCache
     from webhook.review import Review
 
 __all__ = [
+    "ALLOWED",
     "Decision",
     "JudgedObject",
     "decide",
@@ -43,6 +45,9 @@ __all__ = [
 
 # kubectl and the API server cut longer warnings.
 WARNING_LENGTH = 256
+ALLOWED = {"verdict": "allowed"}
+"""The audit annotations of a decision without findings."""
+_NOTHING = ObjectFindings((), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class Decision:
     @property
     def audit(self) -> dict[str, str]:
         """Audit annotations: the verdict, why, and who else is involved."""
-        notes = {"verdict": "allowed" if self.allowed else "denied"}
+        notes = {"verdict": "allowed" if self.verdict.allowed else "denied"}
         if self.verdict.findings:
             notes["reasons"] = ",".join(dict.fromkeys(f.reason for f in self.verdict))
         others = dict.fromkeys(str(ref) for f in self.verdict.errors for ref in f.related)
@@ -111,7 +116,7 @@ def judge_object(review: Review, cache: ObjectCache) -> JudgedObject:
     return JudgedObject(
         change,
         integrity.judge_object(change, own),
-        (*_lost_fields(new),),
+        (*_lost_fields(new),) if new is not None and new.metadata.get("annotations") else (),
         access.demands(change),
         workloads.unlisted_annotations(change),
         access.new_host(change),
@@ -124,9 +129,16 @@ def without_manifests(judged: JudgedObject) -> JudgedObject:
     return replace(judged, change=Change(change.ref, _reduced(change.old), _reduced(change.new)))
 
 
-def decide(snapshot: Snapshot, alternatives: Iterable[MemberFact | ServerFact], judged: JudgedObject) -> Decision:
+def decide(snapshot: Snapshot, alternatives: Collection[MemberFact | ServerFact], judged: JudgedObject) -> Decision:
     """Judge the change beside the other objects: as the snapshot has them, and in each state they may also have."""
     change = judged.change
+    new = change.new.fact if change.new is not None and change.old is None else None
+    if isinstance(new, MemberFact) and not alternatives and judged.findings == _NOTHING:
+        joined = integrity.join(snapshot, new)
+        if joined is not None:
+            after, servers = joined
+            lines = (impact.served_by(after, new.ref, servers),) if servers and new.claims else ()
+            return Decision(change, Verdict(), tuple(map(_cut, (*judged.warnings, *lines))), after)
     placed = integrity.place(snapshot, change)
     verdict = integrity.judge_relations(placed, change, judged.findings)
     for fact in alternatives:

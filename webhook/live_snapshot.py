@@ -96,8 +96,9 @@ class LiveSnapshot:
         ref = change.ref
         pending = self._pending.pop(ref, [])
         if not pending:
-            self._shown[ref] = self._snapshot.get(ref)
-            if self._shown[ref] is None and placed is not None and placed[0] is self._snapshot:
+            snapshot = self._snapshot
+            shown = self._shown[ref] = snapshot.get(ref)
+            if shown is None and placed is not None and placed[0] is snapshot:
                 # The common case, a new object: the snapshot with it was made to judge it.
                 self._pending[ref] = [_Pending(change.new.fact, entry)]
                 self._settled = placed[1]

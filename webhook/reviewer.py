@@ -93,6 +93,19 @@ class Reviewer:
             live.expect(change, (snapshot, decision.after))
         return decision
 
+    def validate_at_once(self, judged: JudgedObject, *, dry_run: bool) -> Decision | None:
+        """The decision of `validate` where it needs no waiting, or None: then nothing is remembered of the change."""
+        if judged.demands or judged.annotations or judged.host:
+            return None
+        live, change = self._live, judged.change
+        snapshot = live.current
+        decision = admit.decide(snapshot, live.alternatives(change.ref.namespace), judged)
+        if not decision.verdict.allowed or conflicts.concerns(snapshot, change):
+            return None
+        if not dry_run:
+            live.expect(change, (snapshot, decision.after))
+        return decision
+
     def note_deletion(self, asked: Review) -> tuple[str, ...]:
         """Note that an object is being deleted; what its servers lose, as warnings. Never waits, never fails."""
         ref = admit.ref_of(asked)

@@ -3,7 +3,7 @@
 What cannot be judged is answered with 5xx, so that the failure policy decides. Deletions are always allowed, and
 defaults need no other object: both are answered also while the snapshot is not ready, as in an outage of the API
 server. Before it is ready for the first time, nothing listens. This is aiohttp's low-level server: a router,
-middlewares and a request of its own cost more than a judgement.
+middlewares and a request of its own cost more than a judgement. Nor does it see most reviews: see `webhook.connection`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from certs import paths
-from webhook import admit, review
+from webhook import admit, connection, cpu_time, review
 from webhook.bodies import Bodies, Body, RefusedError, uid_of
 from webhook.ledger import LedgerError
 from webhook.object_cache import ObjectCache
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web_protocol import RequestHandler
 
-    from webhook.admit import Decision
+    from webhook.admit import Decision, JudgedObject
     from webhook.metrics import Metrics
     from webhook.object_processes import ObjectProcesses
     from webhook.review import Review
@@ -53,7 +53,7 @@ LINGERING_SECONDS = 1.0
 CLOSING_INTERVAL = 0.25
 """Seconds between two looks at whether connections that wait must be closed."""
 # A namespace of which two objects took this much CPU time on the event loop is judged in other processes for a while.
-# A single one may have met the garbage collector.
+# A single one may have been the first that needed a module or a cache.
 SLOW_CPU_SECONDS = 0.01
 SLOW_FOR_SECONDS = 10.0
 SLOW_NAMESPACES = 1024
@@ -94,17 +94,20 @@ class Hook:
         # Until when: namespaces of which one object was slow, and of which several were.
         self._suspected: OrderedDict[str, float] = OrderedDict()
         self._slow: OrderedDict[str, float] = OrderedDict()
+        self._latency = metrics.latency_of("validate")
         self._paths: dict[str, Callable[[web.BaseRequest, Body], Awaitable[tuple[int, bytes]]]] = {
             paths.VALIDATE_PATH: self._validate,
             paths.MUTATE_PATH: self._mutate,
             paths.NOTE_DELETION_PATH: self._note_deletion,
         }
 
-    def server(self) -> web.Server:
+    def server(self) -> connection.Server:
         """The server, to be put behind a site."""
         loop = asyncio.get_running_loop()
-        return web.Server(
+        return connection.Server(
             self.handle,
+            answer=self.answer_at_once,
+            busy=self._busy,
             request_factory=partial(_request, loop),
             access_log=None,
             auto_decompress=False,
@@ -124,6 +127,32 @@ class Hook:
                 for connection in server.connections:
                     if connection not in self._busy:
                         connection.force_close()
+
+    def answer_at_once(self, path: str, query: str, body: bytes) -> bytes | None:
+        """The answer to a plain request that takes no waiting and has status 200; None if it is for `handle`.
+
+        Of a request that it leaves to `handle` it remembers nothing but what the rules found in the object.
+        """
+        if path != paths.VALIDATE_PATH or self._draining() or self._unready() is not None or not is_small(body):
+            return None
+        if self._bodies.complete >= self._max_in_flight:
+            return None
+        started = time.perf_counter()
+        try:
+            asked = review.parse(body)
+            if asked.operation is Operation.DELETE or (self._slow and self._is_slow(asked.namespace)):
+                return None
+            judged = self._judge_object(asked)
+            if judged is None or (self._namespaces and asked.namespace not in self._namespaces):
+                return None
+            decision = self._reviewer.validate_at_once(judged, dry_run=asked.dry_run)
+        except Exception:  # noqa: BLE001 -- `handle` meets it again, and answers and reports it
+            return None
+        if decision is None:
+            return None
+        text = self._answer(asked, decision)
+        self._latency.observe(time.perf_counter() - started)
+        return text
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
@@ -233,12 +262,8 @@ class Hook:
 
     async def _judge(self, asked: Review | None, body: bytes, deadline: float) -> tuple[int, bytes]:
         """Judge a review that was parsed, being small, or let another process parse it and judge its object."""
-        slow_until = self._slow.get(asked.namespace, 0.0) if asked is not None and self._slow else 0.0
-        if asked is not None and slow_until <= asyncio.get_running_loop().time():
-            started = time.thread_time()
-            judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache)
-            if time.thread_time() - started > SLOW_CPU_SECONDS:
-                self._note_slow(asked.namespace)
+        if asked is not None and not (self._slow and self._is_slow(asked.namespace)):
+            judged = self._judge_object(asked)
         else:
             async with asyncio.timeout_at(deadline):
                 asked, judged = await self._processes.judge(body)
@@ -249,10 +274,28 @@ class Hook:
             why = f"namespace {asked.namespace} is not one of --namespaces; correct the namespaceSelector"
             return 500, review.failed(asked.uid, 500, why)
         decision = await self._reviewer.validate(judged, deadline, requester=asked.requester, dry_run=asked.dry_run)
-        self.metrics.count_review("validate", asked.kind, asked.operation, allowed=decision.allowed)
-        for finding in decision.verdict:
+        return 200, self._answer(asked, decision)
+
+    def _judge_object(self, asked: Review) -> JudgedObject | None:
+        """The judgement of the object alone; None if it need not be judged."""
+        started = cpu_time.seconds()
+        judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache)
+        if cpu_time.seconds() - started > SLOW_CPU_SECONDS:
+            self._note_slow(asked.namespace)
+        return judged
+
+    def _answer(self, asked: Review, decision: Decision) -> bytes:
+        findings = decision.verdict.findings
+        for finding in findings:
             self.metrics.count_finding(asked.kind, finding.reason, finding.level)
-        return 200, answer(asked.uid, decision)
+        allowed = not findings or decision.verdict.allowed
+        self.metrics.count_review("validate", asked.kind, asked.operation, allowed=allowed)
+        if not findings:
+            return review.allowed(asked.uid, warnings=decision.warnings, audit=admit.ALLOWED)
+        return answer(asked.uid, decision)
+
+    def _is_slow(self, namespace: str) -> bool:
+        return self._slow.get(namespace, 0.0) > asyncio.get_running_loop().time()
 
     def _note_slow(self, namespace: str) -> None:
         """Few objects take long, but who sends two may send many: they wait for one another, and for no one else."""
@@ -273,7 +316,7 @@ def _remember(until: OrderedDict[str, float], namespace: str, when: float) -> No
 
 def answer(uid: str, decision: Decision) -> bytes:
     """The AdmissionReview that tells a decision."""
-    if decision.allowed:
+    if decision.verdict.allowed:
         return review.allowed(uid, warnings=decision.warnings, audit=decision.audit)
     return review.denied(
         uid,

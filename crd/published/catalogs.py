@@ -93,7 +93,7 @@ def dump(catalog: Catalog) -> bytes:
 
 
 def weight(spec: bytes) -> int:
-    """The estimated size of an object with this spec, as JSON, in a compressed catalog, in bytes.
+    """The estimated size of this part of a spec, as JSON, in a compressed catalog, in bytes.
 
     The spec is compressed alone, with a dictionary of words that most entries contain, so that the sum over all members
     of a server approximates the size of the compressed catalog.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crd.snapshot import Snapshot
 
 __all__ = [
+    "NOTED_WEIGHT",
     "catalog_size",
     "ingress_taken",
     "long_names",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 LONG, LONGEST = 64, 128
+# A catalog of more bytes has a finding.
+NOTED_WEIGHT = catalogs.LIMIT * 0.8
 _NAMES = (Space.TOOL_NAME, Space.PROMPT_NAME)
 
 
@@ -154,7 +157,7 @@ def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool)
 def catalog_size(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
     """A catalog that exceeds the size of a ConfigMap, or 80 % of it."""
     weight = snapshot.view(server.ref).weight
-    if weight <= catalogs.LIMIT * 0.8:
+    if weight <= NOTED_WEIGHT:
         return
     level = Level.ERROR if weight > catalogs.LIMIT else Level.WARNING
     message = (

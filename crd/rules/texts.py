@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from crd.manifest import Object
 
-__all__ = ["contradictory_hints", "unsafe_texts", "weak_description"]
+__all__ = ["SHORTEST", "UNSAFE", "contradictory_hints", "unsafe_texts", "weak_description"]
 
 Path = tuple[str | int, ...]
 
 # In characters. A shorter description draws a warning.
 SHORTEST = 20
 # Control characters other than tab and line ends, bidirectional controls (UTS 55), invisible and tag characters.
-_UNSAFE = re.compile(
+UNSAFE = re.compile(
     "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u2069"
     "\\ufeff\\U000e0000-\\U000e007f]"
 )
@@ -47,7 +47,7 @@ def weak_description(item: Object) -> Iterator[Finding]:
 def unsafe_texts(item: Object) -> Iterator[Finding]:
     """Characters that are invisible to reviewers but not to a model."""
     for path, text in _texts(item):
-        found = _UNSAFE.search(text)
+        found = UNSAFE.search(text)
         if found:
             # Control characters have no name.
             name = unicodedata.name(found[0], "a control character").lower()
@@ -103,7 +103,7 @@ def _has_safe_json(schema: Any) -> bool:
     written = orjson.dumps(schema)
     if written.isascii():
         return b"\x7f" not in written and b"\\u00" not in written
-    return b"\\u00" not in written and not _UNSAFE.search(written.decode())
+    return b"\\u00" not in written and not UNSAFE.search(written.decode())
 
 
 def _schema_texts(node: Any, path: Path) -> Iterator[tuple[Path, str]]:

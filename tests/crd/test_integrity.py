@@ -25,6 +25,7 @@ ORDERS = extraction.service_fact(
 )
 
 
+KEY = {"name": "X-Key", "secretKeyRef": {"name": "keys", "key": "k"}}
 DESCRIBED = {"description": "What it gives, and when to use it."}
 
 
@@ -477,3 +478,51 @@ def test_a_rule_finds_nothing_in_the_kinds_that_it_is_not_applied_to() -> None:
     for each in items:
         for rule in every.difference(integrity.OBJECT_RULES[each.ref.kind]):
             assert [*rule(each)] == []
+
+
+def test_a_new_member_joins_where_no_relation_can_be_at_fault() -> None:
+    new = tool("a", "find", door="/find")
+    assert isinstance(new.fact, MemberFact)
+
+    joined = integrity.join(standing(server(), server("other"), tool("b", "search")), new.fact)
+
+    assert joined is not None
+    after, servers = joined
+    assert after == standing(server(), server("other"), tool("b", "search"), new)
+    assert servers == [Ref(Kind.SERVER, "shop", "main"), Ref(Kind.SERVER, "shop", "other")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "new"),
+    [
+        ({}, tool("b", "search")),
+        ({}, tool("a", "search", created="1")),
+        ({}, tool("c", door="/search")),
+        ({}, item("MCPTool", "c", {"service": {**SERVICE, "port": 81}})),
+        ({}, item("MCPTool", "c", {"service": {**SERVICE, "name": "missing"}})),
+        ({}, item("MCPTool", "c", {"service": {**SERVICE, "namespace": "other"}})),
+        ({}, item("MCPTool", "c", {"service": SERVICE, "headersFrom": [KEY]})),
+        ({}, item("MCPTool", "c", {"service": SERVICE, "timeout": "31s"})),
+        ({}, item("MCPTool", "c", {"service": SERVICE, "requiredScopes": ["read"]})),
+        ({"naming": {"prefix": "x_"}}, tool("c", "find")),
+        ({"rateLimits": {"tools": {"none": {"requests": 1}}}}, tool("c", "find")),
+        ({"promptSelector": {"matchLabels": {"app": "none"}}}, tool("c", "find")),
+        ({"resourceSelector": {"matchLabels": {"app": "none"}}}, tool("c", "find")),
+    ],
+)
+def test_a_new_member_does_not_join_where_a_relation_may_be_at_fault(spec: Any, new: manifest.Object) -> None:
+    main = item("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}, **spec})
+    snapshot = standing(main, tool("a", "search", door="/search"))
+
+    assert new.fact is not None
+    assert isinstance(new.fact, MemberFact)
+    assert integrity.join(snapshot, new.fact) is None
+
+
+def test_a_new_member_does_not_join_a_catalog_that_is_nearly_full() -> None:
+    new = tool("c", "find").fact
+    assert isinstance(new, MemberFact)
+    heavy = replace(new, weight=catalogs.LIMIT * 4 // 5)
+
+    assert integrity.join(standing(server()), heavy) is not None
+    assert integrity.join(standing(server(), tool("a", "search")), heavy) is None

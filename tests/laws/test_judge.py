@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crd import integrity
+from crd import impact, integrity
+from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, format_path
-from crd.integrity import Change
+from crd.integrity import Change, ObjectFindings
 from crd.ref import Kind
 from crd.snapshot import Snapshot
 from tests.laws import oracle, states
@@ -43,6 +44,26 @@ def changes(draw: st.DrawFn, of: st.SearchStrategy[State] = states.states) -> tu
 
 
 any_change = st.one_of(changes(), changes(states.crowds()))
+
+
+@states.THOROUGH
+@given(any_change)
+def test_a_member_that_joins_without_relations_being_judged_has_no_findings(given: tuple[State, Change]) -> None:
+    state, change = given
+    fact = change.new.fact if change.new is not None else None
+    if not isinstance(fact, MemberFact):
+        return
+    snapshot = state.snapshot.drop(fact.ref)
+    joined = integrity.join(snapshot, fact)
+    if joined is None:
+        return
+    creation = Change(fact.ref, None, change.new)
+    placed = integrity.place(snapshot, creation)
+    assert integrity.judge_relations(placed, creation, ObjectFindings((), (), (), ())).findings == ()
+    after, servers = joined
+    assert after == placed[1]
+    line = [impact.served_by(after, fact.ref, servers)] if servers and fact.claims else []
+    assert [*impact.preview(after, creation)] == line
 
 
 @states.QUICK
