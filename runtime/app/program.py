@@ -88,7 +88,15 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     files = SecretFiles(settings.secrets_dir, settings.config_maps_dir)
     http = HttpClient(files, cluster_domain=settings.cluster_domain, allow_loopback=settings.allow_loopback)
     mcp = McpClient(http, new_id=_new_id)
-    dispatcher = Dispatcher(files, http, mcp, monotonic=time.monotonic, jitter=random.random, new_id=_new_id)
+    dispatcher = Dispatcher(
+        files,
+        http,
+        mcp,
+        monotonic=time.monotonic,
+        jitter=random.random,
+        new_id=_new_id,
+        on_fault=lambda fault: metrics.failed_calls.labels(fault.code, fault.fate).inc(),
+    )
     redis = Redis(settings.redis, monotonic=time.monotonic, jitter=random.random) if settings.redis else None
     app = _app(settings, catalog_store, dispatcher, redis, metrics, stop)
     health = await probes.serve(_health(catalog_store, metrics, stop), settings.host, settings.health_port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +12,7 @@ import orjson
 
 from crd.published.policy import Policy
 from runtime.backends import faults
-from runtime.backends.faults import CallError
+from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import escaping, mapping, replies
 from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, RetryBudget
 from runtime.http.exchange import Reply
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from runtime.mcp.context import Context
 
 __all__ = ["Dispatcher", "McpCaller"]
+
+log = logging.getLogger(__name__)
 
 # Seconds: the upper bound of the first pause before a retry, and of any pause.
 BACKOFF, MAX_BACKOFF = 0.1, 2.0
@@ -43,7 +46,10 @@ class McpCaller(Protocol):
 
 
 class Dispatcher:
-    """One per process. ``jitter`` gives numbers from 0 to 1, ``monotonic`` seconds, ``new_id`` unguessable ids."""
+    """One per process. ``jitter`` gives numbers from 0 to 1, ``monotonic`` seconds, ``new_id`` unguessable ids.
+
+    ``on_fault`` is called with each fault that a call to a backend ends with.
+    """
 
     def __init__(
         self,
@@ -55,6 +61,7 @@ class Dispatcher:
         jitter: Callable[[], float],
         new_id: Callable[[], str],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_fault: Callable[[CallError], None] = lambda fault: None,
     ) -> None:
         self._files = files
         self._http = http
@@ -63,6 +70,7 @@ class Dispatcher:
         self._jitter = jitter
         self._new_id = new_id
         self._sleep = sleep
+        self._on_fault = on_fault
         self._bulkheads = Bulkheads()
         self._breakers = Breakers(monotonic)
         self._budget = RetryBudget(monotonic)
@@ -71,7 +79,8 @@ class Dispatcher:
         """The result of tools/call. ``arguments`` satisfy the listed inputSchema. Raises CallError, or RpcError."""
         if tool.mcp is not None:
             headers = self._policy_headers(tool.policy, context)
-            with self._protect(f"tool {tool.source}", f"{tool.backend.host}:{tool.backend.port}", tool.policy):
+            source, host = f"tool {tool.source}", f"{tool.backend.host}:{tool.backend.port}"
+            with self._report(source, context), self._protect(source, host, tool.policy):
                 return await self._mcp.call(tool, arguments, context, headers, _timeout(tool.policy, context))
         reply = await self._send(self._tool_call(tool, arguments, context))
         return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
@@ -128,7 +137,8 @@ class Dispatcher:
         deadline = self._monotonic() + _timeout(policy, call.context)
         host = f"{call.backend.host}:{call.backend.port}"
         self._budget.record_call(host)
-        with self._protect(call.source, host, policy):
+        with self._report(call.source, call.context), self._protect(call.source, host, policy):
+            earlier = Fate.NOT_SENT
             for attempt in range(policy.retries.attempts + 1):
                 try:
                     reply = await self._http.send(
@@ -138,16 +148,12 @@ class Dispatcher:
                         max_bytes=response.max_bytes or call.context.settings.max_response_bytes,
                         cut=response.on_too_large == "Truncate",
                     )
-                    if replies.is_expected(reply.status, response.expect_status):
-                        return reply
-                    call.unexpected.append(reply)
-                    raise faults.from_status(
-                        reply.status, reply.body, idempotent=request.idempotent, retry_after=reply.retry_after
-                    )
+                    return _accept(reply, call)
                 except CallError as fault:
                     pause = self._pause_before_retry(fault, call, host, attempt, deadline)
                     if pause is None:
-                        raise
+                        raise faults.after_attempts(fault, earlier) from fault
+                    earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
                 await self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
@@ -163,6 +169,17 @@ class Dispatcher:
         if self._monotonic() + pause >= deadline or not self._budget.take(host):
             return None
         return pause
+
+    @contextmanager
+    def _report(self, source: str, context: Context) -> Iterator[None]:
+        """Log and count a call that fails after all its attempts."""
+        try:
+            yield
+        except CallError as fault:
+            self._on_fault(fault)
+            members = {"requestId": context.request_id, "call": source, "code": fault.code, "status": fault.status}
+            log.warning("%s", orjson.dumps({**members, "request": fault.fate}).decode())
+            raise
 
     @contextmanager
     def _protect(self, source: str, host: str, policy: Policy) -> Iterator[None]:
@@ -196,6 +213,16 @@ class _BackendCall:
     unexpected: list[Reply] = field(default_factory=list)
 
 
+def _accept(reply: Reply, call: _BackendCall) -> Reply:
+    """The reply, if its status is expected and its body complete. Raises CallError for any other."""
+    if not replies.is_expected(reply.status, call.policy.response.expect_status):
+        call.unexpected.append(reply)
+        raise faults.from_reply(reply, idempotent=call.request.idempotent)
+    if reply.broken:
+        raise faults.bad_response(reply.status, reply.broken, idempotent=call.request.idempotent)
+    return reply
+
+
 def _timeout(policy: Policy, context: Context) -> float:
     """Seconds for the whole call: the entry's timeout, at most the server's."""
     limit = context.settings.request_timeout
@@ -204,6 +231,8 @@ def _timeout(policy: Policy, context: Context) -> float:
 
 def _retry_condition(fault: CallError) -> str:
     """The value of ``retryOn`` that covers a fault; empty if none does."""
-    if fault.status is None:
-        return "connect" if fault.code == "unreachable" else ""
-    return "429" if fault.status == 429 else "5xx" if fault.status >= 500 else ""
+    if not fault.is_transient:
+        return ""
+    if fault.code in ("unreachable", "disconnected"):
+        return "connect"
+    return "429" if fault.status == 429 else "5xx" if fault.code == "upstream_error" else ""

@@ -23,7 +23,7 @@ WINDOW = 10.0
 SHARE = 0.2
 MIN_RETRIES = 10
 # Faults that count as failures of the backend. After a 4xx the backend is healthy and the call was wrong.
-_FAILURES = frozenset({"unreachable", "timeout", "upstream_error"})
+_FAILURES = frozenset({"unreachable", "disconnected", "timeout", "upstream_error"})
 
 
 class Bulkheads:
@@ -37,7 +37,7 @@ class Bulkheads:
         """Count one call. Raises CallError ``unavailable`` if ``limit`` calls are in progress under this name."""
         if self._in_progress[name] >= limit:
             message = f"{limit} calls to this backend are in progress, which is the limit; retry in 1 s"
-            raise CallError("unavailable", message, retryable=True, retry_after=1)
+            raise CallError("unavailable", message, is_transient=True, retry_after=1)
         self._in_progress[name] += 1
         try:
             yield
@@ -76,7 +76,7 @@ class Breakers:
             if remaining > 0 or circuit.half_open:
                 retry_after = max(1, round(remaining))
                 message = f"circuit open after {circuit.failures} consecutive failures; retry in {retry_after} s"
-                raise CallError("unavailable", message, retryable=True, retry_after=retry_after)
+                raise CallError("unavailable", message, is_transient=True, retry_after=retry_after)
             circuit.half_open = True
         try:
             yield

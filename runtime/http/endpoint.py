@@ -71,7 +71,8 @@ class Endpoint:
         if request.method == "DELETE" and request.headers.get("MCP-Protocol-Version") != eras.MODERN:
             return await self._end_session(compiled, admitted)
         if request.method != "POST":
-            return web.Response(status=405, headers={"Allow": "POST, DELETE"})
+            text = f"MCP messages are sent by POST; this endpoint has no stream for {request.method[:20]}\n"
+            return web.Response(status=405, text=text, headers={"Allow": "POST, DELETE"})
         if request.content_type != "application/json":
             return web.Response(status=415, text="Content-Type must be application/json\n")
         try:
@@ -91,7 +92,7 @@ class Endpoint:
             return await self._answer_call(compiled, admitted, call, eras.MODERN, headers)
         if call.method == "initialize" and call.id is not None:
             return await self._initialize(compiled, admitted, call)
-        version = await self._resume_session(compiled, admitted, call.id)
+        version = await self._resume_session(compiled, admitted, headers, call.id)
         if isinstance(version, web.Response):
             return version
         if call.id is None:
@@ -153,7 +154,7 @@ class Endpoint:
         if any(isinstance(call, Call) and (call.modern or call.method == "initialize") for call in calls):
             message = f"a batch must not hold initialize or messages of {eras.MODERN}; send each one alone"
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
-        version = await self._resume_session(compiled, admitted, None)
+        version = await self._resume_session(compiled, admitted, headers, None)
         if isinstance(version, web.Response):
             return version
         if version != BATCH_VERSION:
@@ -170,6 +171,8 @@ class Endpoint:
 
     async def _initialize(self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call) -> web.Response:
         """Open a session, unless the server is stateless."""
+        if call.id is None:
+            raise ValueError("a notification has no answer")
         settings = compiled.catalog.settings
         verdict = await self._limiter.admit(settings.limits, admitted.client, None)
         if verdict.scope is not None:
@@ -184,24 +187,31 @@ class Endpoint:
             session = Session(version, admitted.context.principal)
             await store.create(identifier, session, settings.session_ttl, client=admitted.client)
             headers[SESSION] = identifier
-        body = jsonrpc.result(call.id or 0, methods.initialize(compiled, version))
+        body = jsonrpc.result(call.id, methods.initialize(compiled, version))
         return responses.json_response(body, headers=headers)
 
     async def _resume_session(
-        self, compiled: CompiledCatalog, admitted: AdmittedRequest, identifier: str | int | None
+        self,
+        compiled: CompiledCatalog,
+        admitted: AdmittedRequest,
+        headers: Mapping[str, Sequence[str]],
+        identifier: str | int | None,
     ) -> str | web.Response:
         """The version of a message's session, or a refusal.
 
         ``identifier`` is the id of the message.
         """
-        version = admitted.request.headers.get("MCP-Protocol-Version", eras.LEGACY[-1])
+        try:
+            version = eras.header(headers, "MCP-Protocol-Version") or eras.UNNAMED
+            session_id = eras.header(headers, SESSION)
+        except eras.ConflictingHeaderError as error:
+            return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, f"Header mismatch: {error}", 400)
         if version not in eras.LEGACY:
-            message = f"MCP-Protocol-Version {version} is not supported; use one of {', '.join(eras.SERVED)}"
+            message = f'MCP-Protocol-Version "{version[:80]}" is not supported; use one of {", ".join(eras.LEGACY)}'
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, message, 400)
         store = self._store(compiled)
         if store is None:
             return version
-        session_id = admitted.request.headers.get(SESSION)
         if session_id is None:
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
         principal = admitted.context.principal

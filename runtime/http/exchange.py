@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["Header", "Reply", "Request"]
 
 Header = tuple[str, str]
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 -- the grammar of a token (RFC 9110, section 5.6.2)
+_MEDIA_TYPE = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})")
+_PARAMETER = re.compile(rf';[ \t]*({_TOKEN})[ \t]*=[ \t]*(?:"([^"]*)"|({_TOKEN}))')
+# A longer Content-Type is not read beyond this.
+_MAX_CONTENT_TYPE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +33,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``headers`` by lower-case name.
+    """``headers`` by lower-case name. ``received_at`` is the Unix time at which the headers arrived.
 
     ``cut`` is None if ``body`` is complete. Otherwise it is the full length in bytes, or 0 if the length is unknown.
+    ``broken`` says why ``body`` could not be read to its end; a reply with a 2xx status never has it.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: int | None = None
+    broken: str = ""
+    received_at: float = 0.0
 
     @property
     def content_type(self) -> str:
@@ -42,14 +52,18 @@ class Reply:
         return self.headers.get("content-type", "")
 
     @property
-    def retry_after(self) -> str | None:
-        """The Retry-After header."""
-        return self.headers.get("retry-after")
+    def media_type(self) -> str:
+        """Content-Type without parameters, in lower case; empty if absent or malformed. The first of several counts."""
+        found = _MEDIA_TYPE.match(self.content_type[:_MAX_CONTENT_TYPE])
+        return found[1].lower() if found else ""
 
     @property
-    def media_type(self) -> str:
-        """Content-Type without parameters, in lower case."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+    def charset(self) -> str:
+        """The parameter ``charset`` of Content-Type, in lower case; empty if absent."""
+        for parameter in _PARAMETER.finditer(self.content_type[:_MAX_CONTENT_TYPE]):
+            if parameter[1].lower() == "charset":
+                return (parameter[2] or parameter[3] or "").strip().lower()
+        return ""
 
     @property
     def is_json(self) -> bool:

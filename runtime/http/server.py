@@ -132,7 +132,7 @@ class App:
         origin = request.headers.get("Origin")
         if not origins.is_allowed(origin, settings.hosts, settings.allowed_origins):
             return web.Response(status=403, text=f'Origin "{origin}" is not allowed\n')
-        path = request.rel_url.raw_path
+        path = _without_slash(request.rel_url.raw_path, settings)
         if len(path) > uri_templates.MAX_URI:
             return web.Response(status=414, text=f"the path must have at most {uri_templates.MAX_URI} characters\n")
         if path.startswith(oauth_metadata.WELL_KNOWN) and request.method == "GET":
@@ -225,6 +225,11 @@ async def listen(app: App, host: str, port: int, *, shutdown_timeout: float = 1.
     listener = Listener(runner, app.connections)
     await listener.start(host, port)
     return listener
+
+
+def _without_slash(path: str, settings: Settings) -> str:
+    """The path of the endpoint for the same path with a slash, which clients copy from servers that redirect there."""
+    return settings.path_prefix if path == f"{settings.path_prefix}/" else path
 
 
 def _closing(response: web.Response) -> web.Response:

@@ -7,19 +7,33 @@ specification, and the first one that fails determines the answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from runtime.mcp import jsonrpc, param_headers
+from runtime.mcp import jsonrpc, param_headers, tolerances
+from runtime.mcp.tolerances import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["LEGACY", "METHODS", "MODERN", "SERVED", "Call", "Refusal", "classify"]
+__all__ = [
+    "LEGACY",
+    "METHODS",
+    "MODERN",
+    "SERVED",
+    "UNNAMED",
+    "Call",
+    "ConflictingHeaderError",
+    "Refusal",
+    "classify",
+    "header",
+]
 
 MODERN = "2026-07-28"
-LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26")
+LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 SERVED = (MODERN, *LEGACY)
+# The version of a message that names none: the header was introduced after it.
+UNNAMED = "2025-03-26"
 
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -66,8 +80,56 @@ class Refusal:
         return jsonrpc.error(self.id, self.code, self.message, self.data)
 
 
-def classify(body: Any, headers: Mapping[str, Sequence[str]]) -> Call | Refusal:
-    """Read the body of one POST. ``headers`` maps lower-case names to all their values."""
+class ConflictingHeaderError(Exception):
+    """A header is sent several times with different values. The message names it."""
+
+
+def header(
+    headers: Mapping[str, Sequence[str]],
+    name: str,
+    expected: str | None = None,
+    tolerated: frozenset[Fault] = tolerances.DEFAULT,
+) -> str | None:
+    """The value of a header, or None if it is absent. Equal values of a repeated header are one value.
+
+    ``expected`` is the value in the body, if there is one: it may contain a comma, at which a proxy joins values.
+    Raises ConflictingHeaderError.
+    """
+    lines = [_clean(line) for line in headers.get(name.lower(), ())]
+    if not lines:
+        return None
+    if Fault.REPEATED_HEADER not in tolerated and len(lines) > 1:
+        raise ConflictingHeaderError(f"{name} must be sent once")
+    if Fault.REPEATED_HEADER not in tolerated or lines == [expected]:
+        return lines[0]
+    values = sorted({value for line in lines for value in _split(line, expected)})
+    if len(values) > 1:
+        quoted = ", ".join(f'"{value[:80]}"' for value in values[:4])
+        raise ConflictingHeaderError(f"{name} is sent with different values: {quoted}")
+    return values[0]
+
+
+def _clean(value: str) -> str:
+    """A header value without the space around it, and without what cannot be written as UTF-8."""
+    return value.strip(" \t").encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _split(line: str, expected: str | None) -> list[str]:
+    """The values that a line joins: those between its commas, or several times the expected one."""
+    if expected and "," in expected:
+        size = len(expected)
+        repeats = (len(line) + 2) // (size + 2)
+        return [expected] if line in (", ".join([expected] * repeats), ",".join([expected] * repeats)) else [line]
+    return [value.strip(" \t") for value in line.split(",")]
+
+
+def classify(
+    body: Any, headers: Mapping[str, Sequence[str]], tolerated: frozenset[Fault] = tolerances.DEFAULT
+) -> Call | Refusal:
+    """Read the body of one POST. ``headers`` maps lower-case names to all their values.
+
+    ``tolerated`` are the faults of clients that are read as what the client means.
+    """
     if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
         message = 'the body must be a JSON-RPC 2.0 message: an object with "jsonrpc": "2.0"'
         return Refusal(400, jsonrpc.INVALID_REQUEST, message)
@@ -79,52 +141,76 @@ def classify(body: Any, headers: Mapping[str, Sequence[str]]) -> Call | Refusal:
         return Call("", {}, None, modern=False)
     if not isinstance(method, str):
         return Refusal(400, jsonrpc.INVALID_REQUEST, "/method: must be a string", readable)
-    if "id" in body and readable is None:
+    may_be_null = Fault.NULL_MEMBER in tolerated
+    if "id" in body and readable is None and not (identifier is None and may_be_null and _is_notification(method)):
         return Refusal(400, jsonrpc.INVALID_REQUEST, "/id: must be a string or an integer")
+    if params is None and may_be_null:
+        params = {}
     if not isinstance(params, dict):
         return Refusal(400, jsonrpc.INVALID_PARAMS, "/params: must be an object", readable)
+    if params.get("arguments", {}) is None and may_be_null:
+        params = {name: value for name, value in params.items() if name != "arguments"}
     raw_meta = params.get("_meta")
     meta: dict[str, Any] = raw_meta if isinstance(raw_meta, dict) else {}
     call = Call(method, params, readable, modern=True)
-    if _VERSION in meta:
-        return call if readable is None else _check_modern(call, meta, headers)
-    version = _single(headers, "mcp-protocol-version")
-    if version is None or version in LEGACY or (version < MODERN and version.startswith("202")):
-        return Call(method, params, readable, modern=False)
-    if readable is None:
+    try:
+        if _VERSION in meta:
+            return call if readable is None else _check_modern(call, meta, headers, tolerated)
+        return _check_legacy(call, header(headers, "MCP-Protocol-Version", tolerated=tolerated))
+    except ConflictingHeaderError as error:
+        code = jsonrpc.HEADER_MISMATCH if _VERSION in meta else jsonrpc.INVALID_REQUEST
+        return Refusal(400, code, f"Header mismatch: {error}", readable)
+
+
+def _is_notification(method: str) -> bool:
+    return method.startswith("notifications/")
+
+
+def _check_legacy(call: Call, version: str | None) -> Call | Refusal:
+    """A message without the ``_meta`` of the stateless era. Its header may still name that era, or an unknown one."""
+    legacy = replace(call, modern=False)
+    if version is None or version in LEGACY or (call.method == "initialize" and version != MODERN):
+        # initialize negotiates the version in its params, whatever its header says.
+        return legacy
+    if call.id is None:
         return call
-    message = f'/params/_meta: missing required properties "{_VERSION}" and "{_CAPABILITIES}"'
-    return Refusal(400, jsonrpc.INVALID_PARAMS, message, readable)
+    if version == MODERN:
+        hint = f" {MODERN} has no initialize; send server/discover." if call.method == "initialize" else ""
+        message = f'/params/_meta: missing required properties "{_VERSION}" and "{_CAPABILITIES}".{hint}'
+        return Refusal(400, jsonrpc.INVALID_PARAMS, message.removesuffix("."), call.id)
+    return _unsupported(call, version)
 
 
-def _check_modern(call: Call, meta: Mapping[str, Any], headers: Mapping[str, Sequence[str]]) -> Call | Refusal:
-    if not isinstance(meta.get(_VERSION), str) or not isinstance(meta.get(_CAPABILITIES), dict):
+def _unsupported(call: Call, version: str) -> Refusal:
+    data = {"supported": list(SERVED), "requested": version}
+    message = f'Unsupported protocol version "{version[:80]}"; supported are {", ".join(SERVED)}'
+    return Refusal(400, jsonrpc.UNSUPPORTED_VERSION, message, call.id, data)
+
+
+def _check_modern(
+    call: Call, meta: Mapping[str, Any], headers: Mapping[str, Sequence[str]], tolerated: frozenset[Fault]
+) -> Call | Refusal:
+    version = meta[_VERSION]
+    if not isinstance(version, str) or not isinstance(meta.get(_CAPABILITIES), dict):
         message = f'/params/_meta: "{_VERSION}" must be a string and "{_CAPABILITIES}" an object'
         return Refusal(400, jsonrpc.INVALID_PARAMS, message, call.id)
-    expected = {"MCP-Protocol-Version": meta[_VERSION], "Mcp-Method": call.method}
-    for name, value in expected.items():
-        if _single(headers, name.lower()) != value:
-            message = f"Header mismatch: {name} must be sent once, with the value in the body"
-            return Refusal(400, jsonrpc.HEADER_MISMATCH, message, call.id)
     member = _NAME_MEMBER.get(call.method, "")
-    name_in_body = call.params.get(member)
-    name_in_header = _single(headers, "mcp-name")
-    if isinstance(name_in_body, str) and (
-        name_in_header is None or param_headers.decode(name_in_header) != name_in_body
-    ):
-        message = f"Header mismatch: Mcp-Name must be sent once, with the value of /params/{member}"
-        return Refusal(400, jsonrpc.HEADER_MISMATCH, message, call.id)
-    if meta[_VERSION] != MODERN:
-        data = {"supported": list(SERVED), "requested": meta[_VERSION]}
-        return Refusal(400, jsonrpc.UNSUPPORTED_VERSION, "Unsupported protocol version", call.id, data)
+    name = call.params.get(member)
+    expected = {"MCP-Protocol-Version": version, "Mcp-Method": call.method}
+    if isinstance(name, str):
+        expected["Mcp-Name"] = name
+    for each, value in expected.items():
+        sent = header(headers, each, value, tolerated)
+        if each == "Mcp-Name" and sent is not None:
+            sent = param_headers.decode(sent)
+        is_tolerated = each == "MCP-Protocol-Version" and sent in LEGACY and Fault.LEGACY_VERSION_HEADER in tolerated
+        if sent != value and not is_tolerated:
+            source = f"/params/{member}" if each == "Mcp-Name" else "the body"
+            problem = "is missing" if sent is None else f'is "{sent[:80]}"'
+            message = f'Header mismatch: {each} {problem} and must be the value in {source}, "{value[:80]}"'
+            return Refusal(400, jsonrpc.HEADER_MISMATCH, message, call.id)
+    if version != MODERN:
+        return _unsupported(call, version)
     if call.method not in METHODS:
         return Refusal(404, jsonrpc.METHOD_NOT_FOUND, f"Method not found: {call.method}", call.id)
     return call
-
-
-def _single(headers: Mapping[str, Sequence[str]], name: str) -> str | None:
-    """The value of a header that is sent once, or None. A repeated header gets a value that equals no other."""
-    values = headers.get(name, ())
-    if not values:
-        return None
-    return values[0].strip(" \t") if len(values) == 1 else "\0repeated"

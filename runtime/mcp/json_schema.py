@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_DEPTH", "Completion", "Validator", "compile_schema", "describe_faults"]
 
 MAX_DEPTH = 32
-MAX_FAULTS = 10
+MAX_FAULTS = 100
+# Names of unknown properties in one fault.
+MAX_NAMES = 20
 # The faults by which wrong defaults are found.
 MAX_PLACES = 100
 # An enum or a pattern of a schema may be long; a message stays readable.
@@ -142,7 +144,7 @@ def _describe(fault: ValidationError) -> str:
     keyword, rule = fault.kind.name, fault.kind.value
     match keyword:
         case "additionalProperties" | "unevaluatedProperties":
-            return f"unknown property {', '.join(_quote(name) for name in rule[:MAX_FAULTS])}"
+            return f"unknown property {', '.join(_quote(name) for name in rule[:MAX_NAMES])}"
         case "type":
             return f"must be {' or '.join(_TYPES[name] for name in rule)}"
         case "enum":

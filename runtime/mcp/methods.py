@@ -91,7 +91,7 @@ class Methods:
     def report_rate_limit(self, compiled: CompiledCatalog, call: Call, verdict: Verdict, context: Context) -> bytes:
         """The result of a tools/call that exceeds the rate limit of its tool."""
         message = f"the rate limit of this tool is exceeded; retry in {verdict.retry_after} s"
-        fault = CallError("rate_limited", message, retryable=True, retry_after=verdict.retry_after)
+        fault = CallError("rate_limited", message, is_transient=True, retry_after=verdict.retry_after)
         return _to_json(compiled, call, replies.error_result(fault, context.request_id))
 
     async def _call_tool(self, compiled: CompiledCatalog, call: Call, version: str, context: Context) -> dict[str, Any]:
@@ -130,13 +130,14 @@ class Methods:
             else:
                 reply = await self._backends.operate(entry, values, None, context)
                 if not 200 <= reply.status < 300:
-                    raise faults.from_status(reply.status, reply.body, idempotent=True, retry_after=reply.retry_after)
+                    raise faults.from_reply(reply, idempotent=True)
         except CallError as fault:
             if fault.code == "not_found":
                 raise not_found from fault
             if fault.code == "invalid_arguments":
                 raise RpcError(jsonrpc.INVALID_PARAMS, fault.message, {"uri": uri}) from fault
-            raise RpcError(jsonrpc.INTERNAL_ERROR, fault.message, {"uri": uri, "code": fault.code}) from fault
+            data = {"uri": uri, **orjson.loads(fault.to_json(context.request_id))["error"]}
+            raise RpcError(jsonrpc.INTERNAL_ERROR, fault.message, data) from fault
         return {"contents": replies.resource_contents(uri, reply, entry.mime_type), **_caching(0, call)}
 
 
@@ -144,7 +145,8 @@ def _list(compiled: CompiledCatalog, call: Call) -> bytes:
     cursor = call.params.get("cursor")
     page = None
     if cursor is None or isinstance(cursor, str):
-        page = compiled.pages.get((call.method, call.modern, cursor))
+        # An empty cursor is that of the first page (`tolerances.Fault.EMPTY_CURSOR`).
+        page = compiled.pages.get((call.method, call.modern, cursor or None))
     if page is None:
         message = "/params/cursor: invalid cursor; list again without a cursor, because the catalog may have changed"
         raise RpcError(jsonrpc.INVALID_PARAMS, message)

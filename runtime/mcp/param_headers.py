@@ -70,7 +70,9 @@ def find_mismatch(
         sent = headers.get(each.header, ())
         if value is None and not sent:
             continue
-        if value is None or len(sent) != 1 or not _is_equal(value, decode(sent[0].strip(" \t"))):
+        # A header that is repeated with one value is that value.
+        values = {line.strip(" \t") for line in sent}
+        if value is None or len(values) != 1 or not _is_equal(value, decode(values.pop())):
             return each.header
     return None
 

@@ -57,26 +57,27 @@ def embed(resource: InlineResource) -> dict[str, Any]:
 
 
 def _check_arguments(prompt: Prompt, arguments: Mapping[str, Any]) -> dict[str, str]:
-    """The value of every variable. An optional one without a value is empty."""
+    """The value of every variable. An optional one without a value is empty. Raises RpcError with all faults."""
     values: dict[str, str] = {}
+    faults = []
     for variable in prompt.variables:
         name = variable.name
-        value = arguments.get(name, variable.default)
+        value = arguments.get(name)
+        if value is None:
+            value = variable.default
         if value is None:
             if variable.required:
-                raise _invalid(f'missing required argument "{name}" of prompt "{prompt.name}"')
+                faults.append(f'missing required argument "{name}" of prompt "{prompt.name}"')
             values[name] = ""
         elif not isinstance(value, str) or len(value) > MAX_VALUE:
-            raise _invalid(f"/{name}: must be a string of at most {MAX_VALUE} characters")
+            faults.append(f"/{name}: must be a string of at most {MAX_VALUE} characters")
         elif variable.enum and value not in variable.enum:
-            raise _invalid(f"/{name}: must be one of {', '.join(variable.enum)}")
+            faults.append(f"/{name}: must be one of {', '.join(variable.enum)}")
         else:
             values[name] = value
+    if faults:
+        raise RpcError(jsonrpc.INVALID_PARAMS, "; ".join(faults))
     return values
-
-
-def _invalid(message: str) -> RpcError:
-    return RpcError(jsonrpc.INVALID_PARAMS, message)
 
 
 def _content(compiled: CompiledCatalog, message: Message, values: Mapping[str, str], version: str) -> dict[str, Any]:

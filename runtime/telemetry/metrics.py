@@ -39,6 +39,12 @@ class Metrics:
             ("http_response_status_code",),
             registry=self.registry,
         )
+        self.failed_calls = Counter(
+            "mcp_server_backend_call_failures",
+            "Calls to backends that failed, by what went wrong and what became of the request.",
+            ("code", "request"),
+            registry=self.registry,
+        )
         self.limited = Counter(
             "mcp_server_rate_limited", "Requests rejected by a rate limit.", ("scope",), registry=self.registry
         )

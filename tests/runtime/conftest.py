@@ -31,7 +31,7 @@ from crd.published.settings import Settings
 from runtime.app.catalog_store import CatalogStore
 from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import Fetcher, KeySets
-from runtime.backends.faults import CallError
+from runtime.backends.faults import CallError, Fate
 from runtime.http import server
 from runtime.http.connections import Deadlines, Listener
 from runtime.http.endpoint import Endpoint
@@ -137,9 +137,9 @@ async def backend() -> AsyncIterator[int]:
 
 
 FAULTS = {
-    "missing": CallError("not_found", "the backend answered 404", status=404),
-    "gone": CallError("unreachable", "the request to 127.0.0.1 failed", retryable=True),
-    "slow": CallError("timeout", "no reply within 1 s"),
+    "missing": CallError("not_found", "the backend answered 404", Fate.REFUSED, status=404),
+    "gone": CallError("unreachable", "the request to 127.0.0.1 failed", is_transient=True),
+    "slow": CallError("timeout", "no reply within 1 s", Fate.UNKNOWN),
 }
 
 

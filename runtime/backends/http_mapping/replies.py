@@ -10,13 +10,14 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from runtime.backends.faults import CallError
-from runtime.backends.http_mapping import links, pointers
+from runtime.backends import faults
+from runtime.backends.http_mapping import json_texts, links, pointers, texts
 from runtime.mcp import json_schema
 
 if TYPE_CHECKING:
     from crd.published.entries import Pagination, Tool
     from crd.published.policy import Response
+    from runtime.backends.faults import CallError
     from runtime.http.exchange import Reply
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "tool_result",
 ]
 
+_JSON, _BINARY = "application/json", "application/octet-stream"
 HEADERS_META = "mcp.example.com/headers"
 
 
@@ -43,10 +45,11 @@ def is_expected(status: int, expected: tuple[str, ...]) -> bool:
 
 
 def tool_result(reply: Reply, tool: Tool, *, modern: bool, request_id: str) -> dict[str, Any]:
-    """The result of tools/call. Raises CallError ``bad_response`` for a reply that cannot be read at all.
+    """The result of tools/call. Raises CallError ``bad_response`` for binary content that was cut.
 
-    A reply that does not match the outputSchema, or lacks the value at ``select``, becomes an ``isError`` result with
-    the reply as a second text. With onSchemaMismatch Observe the reply is passed on as text.
+    A reply that is not JSON although it says so, does not match the outputSchema, or lacks the value at ``select``,
+    becomes an ``isError`` result with the reply as a second text. With onSchemaMismatch Observe the reply is passed on
+    as text.
     """
     policy = tool.policy.response
     exposed = {name: reply.headers[name.lower()] for name in policy.headers if name.lower() in reply.headers}
@@ -54,11 +57,11 @@ def tool_result(reply: Reply, tool: Tool, *, modern: bool, request_id: str) -> d
     try:
         return {**_content(reply, tool, modern=modern), **meta}
     except _MismatchError as mismatch:
-        text = {"type": "text", "text": _decode(reply)}
+        content = _text_content(reply)
         if policy.on_schema_mismatch == "Observe":
-            return {"content": [text], **meta}
-        fault = CallError("bad_response", str(mismatch.args[0]), status=reply.status)
-        return {"content": [*error_result(fault, request_id)["content"], text], "isError": True, **meta}
+            return {"content": content, **meta}
+        fault = faults.bad_response(reply.status, str(mismatch.args[0]), idempotent=tool.idempotent)
+        return {"content": [*error_result(fault, request_id)["content"], *content], "isError": True, **meta}
 
 
 def error_result(fault: CallError, request_id: str) -> dict[str, Any]:
@@ -68,9 +71,10 @@ def error_result(fault: CallError, request_id: str) -> dict[str, Any]:
 
 def resource_contents(uri: str, reply: Reply, mime_type: str) -> list[dict[str, Any]]:
     """The contents of resources/read."""
-    media = mime_type or reply.media_type or "text/plain"
-    if reply.is_json or media.startswith("text/"):
-        return [{"uri": uri, "mimeType": media, "text": _decode(reply)}]
+    is_text = texts.is_text(reply if not mime_type else replace(reply, headers={"content-type": mime_type}))
+    media = mime_type or reply.media_type or ("text/plain" if is_text else _BINARY)
+    if reply.is_json or is_text:
+        return [{"uri": uri, "mimeType": media, "text": texts.decode(reply).content}]
     return [{"uri": uri, "mimeType": media, "blob": base64.b64encode(reply.body).decode()}]
 
 
@@ -78,10 +82,16 @@ def select(reply: Reply, policy: Response) -> Reply:
     """The reply reduced to the value at ``select``. Raises CallError if there is none."""
     if not policy.select:
         return reply
-    value = pointers.find(_parse(reply), policy.select)
+    try:
+        document, text = _parse(reply)
+    except _MismatchError as mismatch:
+        raise faults.bad_response(reply.status, str(mismatch.args[0]), idempotent=True) from mismatch
+    value = pointers.find(document, policy.select)
     if value is pointers.ABSENT:
-        raise CallError("bad_response", f"the reply has no value at {policy.select}", status=reply.status)
-    return replace(reply, body=orjson.dumps(value))
+        message = f"the reply has no value at {policy.select}"
+        raise faults.bad_response(reply.status, message, idempotent=True)
+    headers = {**reply.headers, "content-type": reply.media_type or _JSON}
+    return replace(reply, headers=headers, body=json_texts.render(text, value, policy.select).encode())
 
 
 def listed_output_schema(tool: Tool, modern: bool) -> dict[str, Any] | None:
@@ -102,53 +112,76 @@ def _wrap(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def _content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
     """Content and structuredContent, by the response format of the tool."""
-    if not reply.body:
+    body_format = tool.policy.response.format
+    is_text = texts.is_text(reply)
+    may_be_blank = body_format == "Json" or (body_format != "Binary" and is_text)
+    if not reply.body or (may_be_blank and texts.is_blank(reply.body)):
         result: dict[str, Any] = {"content": [{"type": "text", "text": f"{reply.status} No Content"}]}
         if tool.output_schema is not None:
             _check_output(tool.output_schema, {}, "the reply is empty and does not match the outputSchema")
             result["structuredContent"] = {}
         return result
-    body_format = tool.policy.response.format
-    if body_format == "Json" or (body_format == "Auto" and reply.is_json):
+    if body_format == "Json" or (body_format == "Auto" and (reply.is_json or _is_unlabelled_json(reply, tool))):
         return _truncated_text(reply) if reply.cut is not None else _json_content(reply, tool, modern=modern)
     if tool.output_schema is not None:
-        raise _MismatchError(f"the reply must be JSON, as the outputSchema says, but is {_media(reply)}")
-    kind = reply.media_type.partition("/")[0]
-    if body_format == "Text" or (body_format == "Auto" and (kind == "text" or not reply.media_type)):
-        if reply.cut is not None:
-            return _truncated_text(reply)
-        return {"content": [{"type": "text", "text": _decode(reply)}]}
+        raise _MismatchError(f"the reply must be JSON, as the outputSchema says, but is {reply.media_type or _BINARY}")
+    if body_format == "Text" or (body_format == "Auto" and is_text):
+        return _truncated_text(reply) if reply.cut is not None else {"content": _text_content(reply)}
+    media_type = reply.media_type or _BINARY
     if reply.cut is not None:
-        message = f"the reply is too large, and {_media(reply)} cannot be truncated"
-        raise CallError("bad_response", message, status=reply.status)
+        message = f"the reply is too large, and {media_type} cannot be truncated"
+        raise faults.bad_response(reply.status, message, idempotent=tool.idempotent)
+    kind = media_type.partition("/")[0]
     data = base64.b64encode(reply.body).decode()
-    if kind in ("image", "audio"):
-        return {"content": [{"type": kind, "data": data, "mimeType": reply.media_type}]}
-    blob = {"uri": "mcp://reply", "mimeType": _media(reply), "blob": data}
+    if kind in ("image", "audio") and not is_text:
+        return {"content": [{"type": kind, "data": data, "mimeType": media_type}]}
+    blob = {"uri": "mcp://reply", "mimeType": media_type, "blob": data}
     return {"content": [{"type": "resource", "resource": blob}]}
+
+
+def _is_unlabelled_json(reply: Reply, tool: Tool) -> bool:
+    """Whether a tool that promises JSON got it under another label: many backends call everything text/html."""
+    if tool.output_schema is None or reply.cut is not None or not (texts.is_text(reply) or reply.media_type == _BINARY):
+        return False
+    try:
+        _parse(reply)
+    except _MismatchError:
+        return False
+    return True
+
+
+def _text_content(reply: Reply) -> list[dict[str, Any]]:
+    """The reply as text, and in a second text what could not be read."""
+    text = texts.decode(reply)
+    notes = [{"type": "text", "text": f"[{text.note}]"}] if text.note else []
+    return [{"type": "text", "text": text.content}, *notes]
 
 
 def _truncated_text(reply: Reply) -> dict[str, Any]:
     """The start of a reply that is too long, cut between two characters."""
-    text = reply.body.decode(errors="ignore")
+    text = texts.decode(reply).content
     full = f" of {reply.cut}" if reply.cut else ""
     note = f"[truncated at {len(text.encode())}{full} bytes; narrow the request]"
     return {"content": [{"type": "text", "text": text}, {"type": "text", "text": note}]}
 
 
 def _json_content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
-    document = _parse(reply)
-    value = pointers.find(document, tool.policy.response.select)
+    """The text has the digits of the backend; structuredContent has numbers as a double or 64 bits hold them."""
+    document, text = _parse(reply)
+    pointer = tool.policy.response.select
+    value = pointers.find(document, pointer)
     if value is pointers.ABSENT:
-        raise _MismatchError(f"the reply has no value at {tool.policy.response.select}")
+        raise _MismatchError(f"the reply has no value at {pointer}")
     if tool.output_schema is not None:
         _check_output(tool.output_schema, value, "the reply does not match the outputSchema")
+    selected = json_texts.render(text, value, pointer)
     if tool.http.pagination is None:
         structured = value if modern or isinstance(value, dict) else {"result": value}
-        return {"content": [{"type": "text", "text": orjson.dumps(value).decode()}], "structuredContent": structured}
+        return {"content": [{"type": "text", "text": selected}], "structuredContent": structured}
     cursor = _next_cursor(tool.http.pagination, document, reply)
     page = {"result": value} | ({"nextCursor": cursor} if cursor else {})
-    content = [{"type": "text", "text": orjson.dumps(page).decode()}]
+    more = f',"nextCursor":{orjson.dumps(cursor).decode()}' if cursor else ""
+    content = [{"type": "text", "text": f'{{"result":{selected}{more}}}'}]
     if cursor:
         note = f"There are more results. Pass nextCursor as {tool.http.pagination.cursor_argument}."
         content.append({"type": "text", "text": note})
@@ -167,15 +200,16 @@ def _next_cursor(pages: Pagination, document: Any, reply: Reply) -> str | None:
     return str(cursor) or None
 
 
-def _parse(reply: Reply) -> Any:
+def _parse(reply: Reply) -> tuple[Any, str]:
+    """The value of a JSON body, and its text. Raises _MismatchError."""
+    text = texts.decode(reply).content
     try:
-        value = orjson.loads(reply.body)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise CallError("bad_response", f"the reply is not valid JSON: {error}", status=reply.status) from error
+        raise _MismatchError(f"the reply is not valid JSON: {error}") from error
     if depth(value) > json_schema.MAX_DEPTH:
-        message = f"the reply is nested deeper than {json_schema.MAX_DEPTH} levels"
-        raise CallError("bad_response", message, status=reply.status)
-    return value
+        raise _MismatchError(f"the reply is nested deeper than {json_schema.MAX_DEPTH} levels")
+    return value, text
 
 
 def depth(value: Any) -> int:
@@ -188,14 +222,6 @@ def depth(value: Any) -> int:
     return deepest
 
 
-def _decode(reply: Reply) -> str:
-    return reply.body.decode(errors="replace")
-
-
-def _media(reply: Reply) -> str:
-    return reply.media_type or "application/octet-stream"
-
-
 def find_output_faults(schema: dict[str, Any], value: Any) -> str | None:
     """Every fault of a value by an outputSchema; None if it has none."""
     return json_schema.describe_faults(_validator(orjson.dumps(schema)), value)
@@ -203,9 +229,9 @@ def find_output_faults(schema: dict[str, Any], value: Any) -> str | None:
 
 def _check_output(schema: dict[str, Any], value: Any, summary: str) -> None:
     """Raises _MismatchError with every fault of the value."""
-    faults = find_output_faults(schema, value)
-    if faults is not None:
-        raise _MismatchError(f"{summary}: {faults}")
+    found = find_output_faults(schema, value)
+    if found is not None:
+        raise _MismatchError(f"{summary}: {found}")
 
 
 @lru_cache(maxsize=1024)

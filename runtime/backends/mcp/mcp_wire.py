@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runtime import VERSION
-from runtime.backends.faults import CallError
+from runtime.backends import faults
+from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import replies
 from runtime.mcp import eras, json_schema, jsonrpc, param_headers
 from runtime.mcp.jsonrpc import RpcError
@@ -104,24 +105,27 @@ def tool_result(result: dict[str, Any], tool: Tool, *, modern: bool, request_id:
     """
     if result.get("resultType", "complete") != "complete":
         message = "the backend's tool requests input from its client, which this server does not pass on"
-        raise CallError("unavailable", message)
+        raise CallError("bad_response", message, Fate.UNKNOWN)
     if replies.depth(result) > json_schema.MAX_DEPTH:
         message = f"the backend's result is nested deeper than {json_schema.MAX_DEPTH} levels"
-        raise CallError("bad_response", message)
+        raise faults.bad_response(200, message, idempotent=tool.idempotent)
     content = result.get("content", [])
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-        raise CallError("bad_response", "/content of the backend's result must be a list of objects")
+        message = "/content of the backend's result must be a list of objects"
+        raise faults.bad_response(200, message, idempotent=tool.idempotent)
     if not isinstance(result.get("isError", False), bool):
-        raise CallError("bad_response", "/isError of the backend's result must be a boolean")
+        message = "/isError of the backend's result must be a boolean"
+        raise faults.bad_response(200, message, idempotent=tool.idempotent)
     kept = {name: value for name, value in result.items() if name not in _HOP_MEMBERS}
     if tool.output_schema is not None:
-        faults = "/structuredContent is missing"
+        found = "/structuredContent is missing"
         if "structuredContent" in kept:
-            faults = replies.find_output_faults(tool.output_schema, kept["structuredContent"]) or ""
-        if faults:
+            found = replies.find_output_faults(tool.output_schema, kept["structuredContent"]) or ""
+        if found:
             kept.pop("structuredContent", None)
             if not kept.get("isError") and tool.policy.response.on_schema_mismatch != "Observe":
-                fault = CallError("bad_response", f"the result does not match the outputSchema: {faults}")
+                message = f"the result does not match the outputSchema: {found}"
+                fault = faults.bad_response(200, message, idempotent=tool.idempotent)
                 kept = {**replies.error_result(fault, request_id), "_meta": kept.get("_meta")}
                 content = [*kept["content"], *content]
     if not modern and "structuredContent" in kept and not isinstance(kept["structuredContent"], dict):

@@ -158,3 +158,34 @@ def test_a_catalog_without_scopes_has_one_view(catalog_of: Any) -> None:
     compiled = CompiledCatalog.load(catalogs.dump(catalog_of()))
 
     assert compiled.visible_to(frozenset()) is compiled
+
+
+BAD_DEFAULT = {
+    "type": "object",
+    "required": ["id"],
+    "properties": {"id": {"type": "integer"}, "size": {"type": "integer", "maximum": 3, "default": 5}},
+}
+
+
+def test_no_argument_is_blamed_that_was_not_sent(catalog_of: Any) -> None:
+    tool = dataclasses.replace(catalog_of().tools[0], input_schema=BAD_DEFAULT)
+    compiled = compile_catalog(catalog_of(tools=(tool,)))
+
+    assert compiled.check_arguments(tool, {"id": 1}) == {"id": 1}
+    with pytest.raises(CallError) as caught:
+        compiled.check_arguments(tool, {})
+    assert caught.value.message == 'missing required property "id"'
+    with pytest.raises(CallError, match="/size: must be ≤ 3"):
+        compiled.check_arguments(tool, {"id": 1, "size": 4})
+
+
+def test_a_default_that_repairs_a_fault_is_filled_in(catalog_of: Any) -> None:
+    schema = {**BAD_DEFAULT, "required": ["id", "a"], "properties": {**BAD_DEFAULT["properties"], "a": {"default": 1}}}
+    schema["properties"]["size"] = {"type": "integer"}
+    tool = dataclasses.replace(catalog_of().tools[0], input_schema=schema)
+    compiled = compile_catalog(catalog_of(tools=(tool,)))
+
+    assert compiled.check_arguments(tool, {"id": 1}) == {"id": 1, "a": 1}
+    with pytest.raises(CallError) as caught:
+        compiled.check_arguments(tool, {})
+    assert caught.value.message == 'missing required property "id"'

@@ -264,7 +264,7 @@ async def test_a_refused_connection_is_unreachable_and_retryable(harness: Harnes
     found = await fault(harness, away)
 
     assert (found.code, found.retryable, harness.slept) == ("unreachable", True, [0.1])
-    assert "the request to 127.0.0.1 failed: ClientConnectorError" in found.message
+    assert found.message == "the connection to 127.0.0.1 failed: ClientConnectorError; nothing was sent"
 
 
 async def test_a_slow_backend_times_out_by_the_tool_or_by_the_server(harness: Harness, service: Service) -> None:

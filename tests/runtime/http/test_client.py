@@ -16,7 +16,6 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
-from runtime.backends import faults
 from runtime.backends.faults import CallError
 from runtime.backends.secret_files import SecretFiles
 from runtime.http.client import HttpClient
@@ -205,12 +204,3 @@ async def test_headers_that_are_not_utf_8_can_be_written_again(tmp_path: Path) -
 
     assert (reply.headers["x-odd"], reply.content_type) == ("a\ufffdb", "\ufffd\ufffd/json")
     assert orjson.dumps(dict(reply.headers))
-
-
-@pytest.mark.parametrize("value", ["²", "9" * 5000, "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "", "٣"])
-def test_a_retry_after_that_is_not_a_number_of_seconds_is_ignored(value: str) -> None:
-    assert faults.from_status(503, b"", idempotent=True, retry_after=value).retry_after is None
-
-
-def test_a_retry_after_is_passed_on() -> None:
-    assert faults.from_status(503, b"", idempotent=True, retry_after="120").retry_after == 120

@@ -375,3 +375,53 @@ async def test_clients_cannot_create_metric_labels_or_long_log_lines(
     wanted = {"http_request_method": "other", "mcp_method_name": "-", "http_response_status_code": "405"}
     assert replica.count(name, **wanted) == 1
     assert max(len(record.getMessage()) for record in caplog.records) < 300
+
+
+@pytest.mark.parametrize("requested", ["2024-11-05", "2025-03-26"])
+async def test_older_clients_are_answered_in_their_version(replica: Any, requested: str) -> None:
+    initialize = {**INITIALIZE, "params": {**INITIALIZE["params"], "protocolVersion": requested}}
+    status, headers, answer = await send(replica.mcp, body=initialize, **{"MCP-Protocol-Version": requested})
+    assert (status, answer["result"]["protocolVersion"]) == (200, requested)
+    session = {"Mcp-Session-Id": headers["Mcp-Session-Id"], "MCP-Protocol-Version": requested}
+
+    assert (await send(replica.mcp, body=rpc("notifications/initialized", None), **session))[0] == 202
+    assert (await send(replica.mcp, body=rpc("tools/list"), **session))[2]["result"]["tools"]
+
+
+@pytest.mark.parametrize("requested", ["2031-01-01", "2024-10-07", "2026-07-28", None, 7])
+async def test_a_version_that_is_not_served_is_negotiated(replica: Any, requested: Any) -> None:
+    initialize = {**INITIALIZE, "params": {**INITIALIZE["params"], "protocolVersion": requested}}
+
+    _, _, answer = await send(replica.mcp, body=initialize)
+
+    assert answer["result"]["protocolVersion"] == "2025-11-25"
+
+
+async def test_the_endpoint_is_served_with_a_slash_at_the_end(replica: Any) -> None:
+    status, _, answer = await send(f"{replica.mcp}/", body={**INITIALIZE, "id": ""})
+
+    assert (status, answer["id"]) == (200, "")
+    status, _, answer = await send(f"{replica.url}/", body=INITIALIZE)
+    assert (status, answer) == (404, "not found; the MCP endpoint is /mcp\n")
+
+
+async def test_the_oldest_transport_is_refused_in_words(replica: Any) -> None:
+    status, headers, text = await send(replica.mcp, "GET", Accept="text/event-stream")
+
+    assert (status, headers["Allow"]) == (405, "POST, DELETE")
+    assert "MCP messages are sent by POST" in text
+
+
+async def test_null_and_repeated_headers_of_a_session_are_tolerated(replica: Any) -> None:
+    _, headers, _ = await send(replica.mcp, body=INITIALIZE)
+    identifier = headers["Mcp-Session-Id"]
+    session = {"Mcp-Session-Id": f"{identifier}, {identifier}", "MCP-Protocol-Version": "2025-11-25,2025-11-25"}
+
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": None}}
+    assert "isError" not in (await send(replica.mcp, body=call, **session))[2]["result"]
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": None}
+    assert (await send(replica.mcp, body=ping, **session))[2]["result"] == {}
+    listed = await send(replica.mcp, body=rpc("tools/list", cursor=""), **session)
+    assert listed[2]["result"]["tools"]
+    status, _, answer = await send(replica.mcp, body=ping, **{"Mcp-Session-Id": f"{identifier}, other"})
+    assert (status, "Mcp-Session-Id is sent with different values" in answer["error"]["message"]) == (400, True)

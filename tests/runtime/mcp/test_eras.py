@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from runtime.mcp import eras, jsonrpc
+from runtime.mcp import eras, jsonrpc, tolerances
 from runtime.mcp.eras import MODERN, Call, Refusal
+from runtime.mcp.tolerances import Fault
 
 META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 
@@ -48,7 +49,11 @@ def without(name: str) -> dict[str, Any]:
         pytest.param(body(), headers(version="2025-11-25"), 400, jsonrpc.HEADER_MISMATCH, id="another version"),
         pytest.param(body(), headers("tools/call"), 400, jsonrpc.HEADER_MISMATCH, id="another method"),
         pytest.param(
-            body(), {**headers(), "mcp-method": ["tools/list"] * 2}, 400, jsonrpc.HEADER_MISMATCH, id="a header twice"
+            body(),
+            {**headers(), "mcp-method": ["tools/list", "tools/call"]},
+            400,
+            jsonrpc.HEADER_MISMATCH,
+            id="a header twice",
         ),
         pytest.param(
             body("tools/call", name="a"), headers("tools/call"), 400, jsonrpc.HEADER_MISMATCH, id="no Mcp-Name"
@@ -114,8 +119,17 @@ WRAPPED = f"=?base64?{base64.b64encode(NAME.encode()).decode()}?="
         pytest.param(body("tools/call", name=NAME), headers("tools/call", mcp_name=WRAPPED), True, id="a wrapped name"),
         pytest.param(body(meta={}), {}, False, id="no version anywhere"),
         pytest.param(body(meta={}), headers(version="2025-11-25"), False, id="a legacy header"),
+        pytest.param(body(meta={}), headers(version="2024-11-05"), False, id="the oldest version"),
         pytest.param(
-            body(meta={}), headers(version="2024-01-01"), False, id="an old header, for the legacy side to refuse"
+            body("initialize", meta={}), headers(version="2031-01-01"), False, id="initialize of a later time"
+        ),
+        pytest.param(body(meta={}), headers(version="2025-11-25, 2025-11-25"), False, id="a header twice in one line"),
+        pytest.param(
+            body(meta={}), {"mcp-protocol-version": ["2025-11-25", "2025-11-25"]}, False, id="a header in two lines"
+        ),
+        pytest.param(body(), {**headers(), "mcp-method": ["tools/list"] * 2}, True, id="a modern header in two lines"),
+        pytest.param(
+            body("tools/call", name="a,b"), headers("tools/call", mcp_name="a,b, a,b"), True, id="a name with a comma"
         ),
         pytest.param(body("initialize", meta=7), {}, False, id="a meta that is not an object"),
         pytest.param(
@@ -148,3 +162,66 @@ def test_a_notification_or_response_has_no_id(message: Any, given: dict[str, lis
 
     assert isinstance(found, Call)
     assert found.id is None
+
+
+@pytest.mark.parametrize(
+    ("method", "version", "code", "words"),
+    [
+        ("tools/list", "2024-10-07", jsonrpc.UNSUPPORTED_VERSION, 'Unsupported protocol version "2024-10-07"'),
+        ("tools/list", "2031-01-01", jsonrpc.UNSUPPORTED_VERSION, 'Unsupported protocol version "2031-01-01"'),
+        ("tools/list", "\udcff", jsonrpc.UNSUPPORTED_VERSION, 'Unsupported protocol version "\ufffd"'),
+        (
+            "tools/list",
+            "2025-11-25, 2025-06-18",
+            jsonrpc.INVALID_REQUEST,
+            "MCP-Protocol-Version is sent with different",
+        ),
+        ("initialize", MODERN, jsonrpc.INVALID_PARAMS, f"{MODERN} has no initialize; send server/discover"),
+    ],
+)
+def test_the_refusal_of_a_version_names_the_cause(method: str, version: str, code: int, words: str) -> None:
+    found = eras.classify(body(method, meta={}), {"mcp-protocol-version": [version]})
+
+    assert isinstance(found, Refusal)
+    assert (found.status, found.code) == (400, code)
+    assert words in found.message
+    assert found.body
+
+
+@pytest.mark.parametrize(
+    ("message", "params", "identifier"),
+    [
+        ({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": None}, {}, 1),
+        ({"jsonrpc": "2.0", "method": "notifications/initialized", "params": None}, {}, None),
+        ({"jsonrpc": "2.0", "id": None, "method": "notifications/initialized"}, {}, None),
+        ({"jsonrpc": "2.0", "id": "", "method": "tools/call", "params": {"name": "a", "arguments": None}},
+         {"name": "a"}, ""),
+    ],
+)  # fmt: skip
+def test_null_is_absent_where_the_protocol_has_no_null(message: Any, params: Any, identifier: Any) -> None:
+    found = eras.classify(message, {})
+
+    assert isinstance(found, Call)
+    assert (found.params, found.id) == (params, identifier)
+
+
+FAULTY = {
+    Fault.NULL_MEMBER: ({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": None}, {}),
+    Fault.REPEATED_HEADER: (body(), {**headers(), "mcp-method": ["tools/list"] * 2}),
+    Fault.LEGACY_VERSION_HEADER: (body(), headers(version="2025-11-25")),
+}
+
+
+@pytest.mark.parametrize("fault", list(FAULTY))
+def test_a_known_fault_of_clients_is_tolerated_only_if_the_switch_is_on(fault: Fault) -> None:
+    message, given = FAULTY[fault]
+
+    assert isinstance(eras.classify(message, given, frozenset({fault})), Call)
+    assert isinstance(eras.classify(message, given, frozenset()), Refusal)
+    is_default = next(each.by_default for each in tolerances.TOLERANCES if each.fault is fault)
+    assert isinstance(eras.classify(message, given), Call) is is_default
+
+
+def test_every_tolerance_has_a_source() -> None:
+    assert {each.fault for each in tolerances.TOLERANCES} == set(Fault)
+    assert all(each.source and each.what for each in tolerances.TOLERANCES)

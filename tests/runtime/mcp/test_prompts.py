@@ -113,3 +113,22 @@ def test_an_optional_argument_without_a_value_is_empty() -> None:
     prompt = Prompt("p", "shop/p", (Message("user", "a{{x}}b"),), variables=(Variable("x"),))
 
     assert prompts.render(prompt, {}) == "ab"
+
+
+def test_all_faults_of_the_arguments_are_reported_at_once() -> None:
+    variables = (
+        Variable("a", required=True),
+        Variable("b", enum=("x", "y")),
+        Variable("c"),
+        Variable("d", default="e"),
+    )
+    prompt = Prompt("p", "shop/p", (Message("user", "{{d}}"),), variables=variables)
+
+    with pytest.raises(RpcError) as caught:
+        prompts.render(prompt, {"b": "z", "c": 7, "d": None})
+
+    assert caught.value.message == (
+        'missing required argument "a" of prompt "p"; /b: must be one of x, y; '
+        "/c: must be a string of at most 8192 characters"
+    )
+    assert prompts.render(prompt, {"a": "1", "d": None}) == "e"

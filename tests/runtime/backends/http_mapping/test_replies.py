@@ -62,12 +62,20 @@ def test_a_reply_is_read_as_its_format_says(form: str, media: str, body: bytes, 
     assert shaped(Reply(200, {"content-type": media}, body), tool(Response(form)))["content"] == [content]
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 40 + b"]" * 40])
-def test_json_that_does_not_parse_or_nests_too_deep_is_a_bad_response(body: bytes) -> None:
-    with pytest.raises(CallError) as caught:
-        shaped(Reply(200, {"content-type": "application/json"}, body))
+@pytest.mark.parametrize(
+    ("body", "kept"), [(b"{", "{"), (b"OK", "OK"), (b"\xff", "\ufffd"), (b"[" * 40 + b"]" * 40, "[" * 40 + "]" * 40)]
+)
+def test_json_that_does_not_parse_or_nests_too_deep_reaches_the_model(body: bytes, kept: str) -> None:
+    result = shaped(Reply(201, {"content-type": "application/json"}, body))
 
-    assert caught.value.code == "bad_response"
+    error, text = result["content"][:2]
+    assert result["isError"] is True
+    assert json.loads(error["text"])["error"]["request"] == "done"
+    assert text["text"] == kept
+    observed = shaped(
+        Reply(201, {"content-type": "application/json"}, body), tool(Response(on_schema_mismatch="Observe"))
+    )
+    assert observed["content"][0]["text"] == kept
 
 
 NUMBER = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}

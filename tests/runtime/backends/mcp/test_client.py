@@ -15,7 +15,8 @@ from aiohttp import web
 from crd.published.entries import Backend, Mcp, Tool
 from crd.published.policy import Policy, Response
 from crd.published.settings import Auth
-from runtime.backends.faults import CallError
+from runtime.backends import faults
+from runtime.backends.faults import CallError, Fate
 from runtime.backends.mcp import mcp_wire
 from runtime.backends.mcp.client import McpClient
 from runtime.backends.secret_files import SecretFiles
@@ -226,7 +227,7 @@ async def test_error_codes_of_one_era_become_internal_errors(answer: Any, code: 
     ("answer", "code"),
     [
         (503, "upstream_error"), (429, "upstream_busy"), ([1], "bad_response"), ({"content": "x"}, "bad_response"),
-        ({"content": [1]}, "bad_response"), ({"resultType": "input_required"}, "unavailable"),
+        ({"content": [1]}, "bad_response"), ({"resultType": "input_required"}, "bad_response"),
     ],
 )  # fmt: skip
 async def test_a_reply_without_a_usable_result_is_a_fault(answer: Any, code: str) -> None:
@@ -376,3 +377,42 @@ def test_a_result_that_no_client_can_use_is_a_bad_response() -> None:
     for result in ({"content": [], "structuredContent": deep}, {"content": [], "isError": "yes"}, {"content": ["x"]}):
         with pytest.raises(CallError, match="bad_response"):
             received(result)
+
+
+@pytest.mark.parametrize(
+    ("failing", "fate", "retryable"),
+    [("initialize", Fate.NOT_SENT, True), ("tools/call", Fate.UNKNOWN, False), ("DELETE", None, None)],
+)
+async def test_only_tools_call_itself_has_an_effect(failing: str, fate: Fate | None, retryable: bool | None) -> None:
+    server = Legacy()
+    answer = server.send
+
+    async def send(request: Request, timeout: float, *, tls: Any = None) -> Reply:
+        method = json.loads(request.body)["method"] if request.body else request.method
+        if method == failing:
+            raise faults.timeout(timeout, idempotent=request.idempotent)
+        return await answer(request, timeout, tls=tls)
+
+    server.send = send  # type: ignore[method-assign]
+    call = McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+    if fate is None:
+        assert await call == {"content": []}
+        return
+    with pytest.raises(CallError) as caught:
+        await call
+    assert (caught.value.code, caught.value.fate, caught.value.retryable) == ("timeout", fate, retryable)
+
+
+async def test_a_session_that_cannot_be_ended_does_not_delay_the_result() -> None:
+    server = Legacy()
+    answer = server.send
+    limits: list[float] = []
+
+    async def send(request: Request, timeout: float, *, tls: Any = None) -> Reply:
+        limits.append(timeout)
+        return await answer(request, timeout, tls=tls)
+
+    server.send = send  # type: ignore[method-assign]
+    await McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+
+    assert limits == [5.0, 5.0, 5.0, 1.0]
