@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["Answer", "Server"]
+__all__ = ["Answer", "Connection", "Server"]
 
 # aiohttp refuses longer heads; the head of an API server has less than 500 bytes.
 MAX_HEAD = 8190
@@ -72,14 +72,18 @@ def read_head(head: bytes) -> Head | None:
 
 
 class Connection(web.RequestHandler):
-    """One connection. After a request that is not plain, aiohttp reads it for good: it alone knows where that ends."""
+    """One connection. After a request that is not plain, aiohttp reads it for good: it alone knows where that ends.
 
-    __slots__ = ("_answer", "_arrived", "_busy", "_owed", "_plain", "_size")
+    ``heard_at`` is when bytes last came, by the clock of the event loop.
+    """
+
+    __slots__ = ("_answer", "_arrived", "_busy", "_owed", "_plain", "_size", "heard_at")
 
     def __init__(self, manager: Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(manager, loop=loop, **options)
         self._answer = manager.answer
         self._busy = manager.busy
+        self.heard_at = loop.time()
         self._plain = True
         # How many bytes of the request that aiohttp has will still arrive.
         self._owed = 0
@@ -89,6 +93,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request that is complete, and give others to aiohttp."""
+        self.heard_at = self._loop.time()
         self._plain = self._plain and (not self._owed or len(data) <= self._owed)
         # aiohttp itself calls this without data, to go on with what it holds.
         if self._owed or not self._plain or not data or self._close or self._force_close:

@@ -18,7 +18,7 @@ from cluster import client, objects, resources
 from cluster.access import AccessReviews
 from cluster.clock import Clock
 from cluster.informers import informer as informers
-from webhook import watches
+from webhook import closing, watches
 from webhook.health import Health
 from webhook.ledger import Ledgers
 from webhook.live_snapshot import LiveSnapshot
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "run", "spare_collector"]
 
 T = TypeVar("T")
+
+# Seconds for what is in progress when the drain is over: longer than an API server waits for an answer by default.
+ENDING_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +177,30 @@ async def _answer(
     listening: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    """Serve until told to stop, and then for as long as the API server may still come to a pod that leaves."""
+    """Serve until told to stop, and then for as long as the API server may still come to a pod that leaves.
+
+    From then on every answer closes its connection, and those that wait are closed early, while a new one still finds
+    the port open. At the end nothing is accepted any more, and what is in progress is completed.
+    """
     server = hook.server()
-    runner = web.ServerRunner(server)
+    runner = web.ServerRunner(server, shutdown_timeout=ENDING_SECONDS)
     await runner.setup()
-    closing = asyncio.create_task(hook.close_idle_while_unready(server, asyncio.sleep))
+    closes = asyncio.create_task(hook.close_waiting(server, asyncio.sleep))
     try:
         serving, proving = contexts
-        await web.TCPSite(runner, settings.host, settings.port, ssl_context=serving.outer).start()
+        sites = [web.TCPSite(runner, settings.host, settings.port, ssl_context=serving.outer)]
         if settings.next_port is not None:
-            await web.TCPSite(runner, settings.host, settings.next_port, ssl_context=proving.outer).start()
+            sites.append(web.TCPSite(runner, settings.host, settings.next_port, ssl_context=proving.outer))
+        for site in sites:
+            await site.start()
         listening.set()
         await stop.wait()
         await asyncio.sleep(settings.drain_seconds)
+        for site in sites:
+            await site.stop()
+        await closing.until_closed(server, ENDING_SECONDS, asyncio.sleep)
     finally:
-        closing.cancel()
+        closes.cancel()
         await runner.cleanup()
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from certs import paths
-from webhook import admit, connection, cpu_time, review
+from webhook import admit, closing, connection, cpu_time, review
 from webhook.bodies import Bodies, Body, RefusedError, uid_of
 from webhook.ledger import LedgerError
 from webhook.object_cache import ObjectCache
@@ -50,8 +50,8 @@ MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_NAMESPACE = 256, 128
 READ_BUFFER = 64 * 1024
 # For so long the rest of a body that was refused is received and dropped, so that its sender reads the answer.
 LINGERING_SECONDS = 1.0
-CLOSING_INTERVAL = 0.25
-"""Seconds between two looks at whether connections that wait must be closed."""
+# Seconds without a byte after which a connection is closed. What comes while nothing can be judged is refused anyway.
+QUIET_UNREADY, QUIET_DRAINING = 0.02, 0.5
 # A namespace of which two objects took this much CPU time on the event loop is judged in other processes for a while.
 # A single one may have been the first that needed a module or a cache.
 SLOW_CPU_SECONDS = 0.01
@@ -115,18 +115,20 @@ class Hook:
             lingering_time=LINGERING_SECONDS,
         )
 
-    async def close_idle_while_unready(self, server: web.Server, sleep: Callable[[float], Awaitable[None]]) -> None:
-        """Close the connections that wait for a request while this replica cannot judge.
+    async def close_waiting(self, server: web.Server, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Close the connections that wait for a request while this replica cannot judge, or is about to end.
 
-        An unready pod gets no new connections, but a Service leaves those that exist. Each of them would cost one
-        refused change. A connection with a review in progress is closed once it waits again.
+        A pod that is not ready, or is being deleted, gets no new connections, but a Service leaves those that exist.
+        Each of them would cost one refused change, or, at the end of the process, one that is lost. A connection with
+        a review in progress is closed with its answer, or once it waits again.
         """
-        while True:
-            await sleep(CLOSING_INTERVAL)
+
+        def quiet() -> float | None:
             if self._unready() is not None:
-                for connection in server.connections:
-                    if connection not in self._busy:
-                        connection.force_close()
+                return QUIET_UNREADY
+            return QUIET_DRAINING if self._draining() else None
+
+        await closing.close_waiting(server, self._busy, quiet, sleep)
 
     def answer_at_once(self, path: str, query: str, body: bytes) -> bytes | None:
         """The answer to a plain request that takes no waiting and has status 200; None if it is for `handle`.

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from scripts.localcluster import Cluster
 
 ROOT = Path(__file__).parents[2]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 NAMESPACE = "mcp-system"
 LEASE = "mcp-operator-controller"
 CA_SECRET = "mcp-operator-ca"
@@ -121,10 +124,14 @@ class Balancer:
 
     Readiness is asked for twice a second. Like the endpoints of a Service, what is known between is the address of a
     process: one that has ended meanwhile refuses connections, and its successor gets none before it was ready itself.
+
+    ``faults`` has what may cost a client a request: a connection that found no replica, and one that a replica closed
+    when the last bytes were the client's.
     """
 
     def __init__(self, replicas: list[Replica]) -> None:
         self.ports = (free_port(), free_port())
+        self.faults: list[str] = []
         self._replicas = replicas
         self._ready: list[Ports] = []
         self._turn = count()
@@ -137,6 +144,10 @@ class Balancer:
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=10)
+
+    def knows(self, replica: Replica) -> bool:
+        """Whether connections go to this process of the replica."""
+        return replica.ports in self._ready
 
     def _probe(self) -> None:
         while not self._stop.is_set():
@@ -157,27 +168,51 @@ class Balancer:
             server.close()
 
     async def _connected(self, which: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tried = []
         for _ in range(len(self._replicas)):
             ready = self._ready
             if not ready:
                 break
             ports = ready[next(self._turn) % len(ready)]
+            tried.append(ports[which])
             try:
                 other_reader, other_writer = await asyncio.open_connection("127.0.0.1", ports[which])
             except OSError:
                 continue
-            await asyncio.gather(_copy(reader, other_writer), _copy(other_reader, writer), return_exceptions=True)
+            await self._pass_on((reader, writer), (other_reader, other_writer), ports[which])
             return
+        self.faults.append(f"no replica answered for port {which}; tried {tried}")
         writer.close()
 
+    async def _pass_on(self, client: Streams, replica: Streams, port: int) -> None:
+        """Copy both ways until both sides have closed."""
+        sent: list[tuple[str, int, float]] = []
+        ended: list[str] = []
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()
+        async def copy(side: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while data := await reader.read(65536):
+                    sent.append((side, len(data), time.monotonic()))
+                    del sent[:-4]
+                    if ended:
+                        self.faults.append(f"{len(data)} bytes of the {side} after the {ended[0]} had closed {port}")
+                    writer.write(data)
+                    await writer.drain()
+            except OSError as error:
+                if not ended:
+                    self.faults.append(f"{side} of {port}: {error}, after {_ages(sent)}")
+            finally:
+                if not ended and side == "replica" and sent and sent[-1][0] == "client":
+                    self.faults.append(f"the replica closed {port} after {_ages(sent)}")
+                ended.append(side)
+                writer.close()
+
+        await asyncio.gather(copy("client", client[0], replica[1]), copy("replica", replica[0], client[1]))
+
+
+def _ages(sent: list[tuple[str, int, float]]) -> str:
+    now = time.monotonic()
+    return ", ".join(f"{length} bytes of the {side} {now - at:.3f} s before" for side, length, at in sent) or "nothing"
 
 
 def install_rights(cluster: Cluster, folder: Path) -> dict[str, Path]:

@@ -157,10 +157,14 @@ class Process:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def rest(self, quiet: float) -> bool:
-        """Wait until there is nothing to do, or the process was killed; whether it lives."""
+        """Wait until there is nothing to do, or the process was killed; whether it lives.
+
+        Quiet begins with this call: a change that was just made has to arrive by the watch first.
+        """
+        begun = time.monotonic()
         while not self.transport.killed.is_set():
             busy = len(self._queue) or self._queue._running or self._queue._timers
-            if not busy and time.monotonic() - self.transport.written_at > quiet:
+            if not busy and time.monotonic() - max(begun, self.transport.written_at) > quiet:
                 return True
             await asyncio.sleep(0.05)
         return False

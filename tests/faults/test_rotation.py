@@ -11,7 +11,7 @@ import pytest
 
 from scripts.localcluster import installation
 from tests.faults.applies import create_all
-from tests.faults.replicas import CA_SECRET, NAMESPACE, Installation, Replica, tool
+from tests.faults.replicas import CA_SECRET, NAMESPACE, Installation, tool
 
 if TYPE_CHECKING:
     from scripts.localcluster import Cluster
@@ -22,13 +22,16 @@ INSTALLATION = {"webhooks": 2, "controllers": 1, "shorter": ("rotation", "lease,
 APPLIES_PER_SECOND = 10
 
 
-def roll(replicas: list[Replica], stop: threading.Event) -> None:
-    """Replace the replicas one after the other, as a Deployment does, until told to stop."""
+def roll(installed: Installation, stop: threading.Event) -> None:
+    """Replace the replicas one after the other, as a Deployment does, until told to stop.
+
+    A Deployment ends a pod when it has seen the next one ready, and a Service has both as endpoints in between.
+    """
     while not stop.is_set():
-        for replica in replicas:
+        for replica in installed.webhooks:
             replica.end()
             replica.start()
-            installation.until("the replica is ready again", replica.ready, 60)
+            installation.until("connections go to the new process", lambda: installed.balancer.knows(replica), 60)  # noqa: B023
 
 
 def note_signers(cluster: Cluster, signers: list[str], stop: threading.Event) -> None:
@@ -47,7 +50,7 @@ def test_no_apply_fails_while_the_ca_is_replaced_and_the_webhooks_are_rolled(
 ) -> None:
     stop, signers = threading.Event(), list[str]()
     threads = [
-        threading.Thread(target=roll, args=(installed.webhooks, stop)),
+        threading.Thread(target=roll, args=(installed, stop)),
         threading.Thread(target=note_signers, args=(installed.cluster, signers, stop)),
     ]
     for thread in threads:
@@ -60,7 +63,7 @@ def test_no_apply_fails_while_the_ca_is_replaced_and_the_webhooks_are_rolled(
         for thread in threads:
             thread.join()
 
-    print(f"{number} applies, {len(signers)} CAs")
+    print(f"{number} applies, {len(signers)} CAs", *installed.balancer.faults, sep="\n")
     assert [answer for answer in answers if answer is not None] == []
     assert len(answers) == number
     # Ten seconds, and what the proof of a CA takes.

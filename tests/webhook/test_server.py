@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from aiohttp import web
 
 from cluster.transport import ApiError
 from tests.webhook.replica import Replica
+from webhook import closing
+from webhook.connection import Connection
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
 from webhook.server import Hook
@@ -352,46 +354,111 @@ async def test_other_requests_have_no_answer(hook_client: Any, path: str, method
     assert (await client.request(method, path)).status == status
 
 
+HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+
+class Served:
+    """A hook behind a port, whose looks at the connections come one after the other without waiting."""
+
+    def __init__(self) -> None:
+        self.setup = Setup(Api())
+        self.looks = 0
+        self.server = self.setup.hook.server()
+        self.body = json.dumps(review(tool("a"))).encode()
+        self.head = HEAD % len(self.body)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def look(self) -> None:
+        """Wait for two whole looks."""
+        before = self.looks
+        while self.looks < before + 2:
+            await asyncio.sleep(0)
+
+    async def __aenter__(self) -> Self:
+        async def sleep(_: float) -> None:
+            self.looks += 1
+            await asyncio.sleep(0)
+
+        self._runner = web.ServerRunner(self.server)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port = self._runner.addresses[0][1]
+        self._closing = asyncio.create_task(self.setup.hook.close_waiting(self.server, sleep))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing.cancel()
+        await self._runner.cleanup()
+
+
 async def test_connections_that_wait_are_closed_while_nothing_can_be_judged() -> None:
     """A kept connection would bring the next change to a replica that refuses it."""
-    setup = Setup(Api())
-    looks = asyncio.Queue[None]()
-
-    async def sleep(_: float) -> None:
-        await looks.get()
-
-    server = setup.hook.server()
-    runner = web.ServerRunner(server)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    closing = asyncio.create_task(setup.hook.close_idle_while_unready(server, sleep))
-    body = json.dumps(review(tool("a"))).encode()
-    head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
-        body
-    )
-    try:
-        async with asyncio.timeout(30):
-            idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
-            slow, slow_writer = await asyncio.open_connection("127.0.0.1", port)
-            for _ in range(2):  # The look between the two closes nothing while the replica is ready.
-                idle_writer.write(head + body)
-                assert (await idle.readuntil(b"}}")).startswith(b"HTTP/1.1 200")
-                looks.put_nowait(None)
-            slow_writer.write(head)
-            while len(setup.hook._busy) != 1:
-                await asyncio.sleep(0)
-            setup.unready = "a watch is silent"
-            looks.put_nowait(None)
-            assert await idle.read() == b""
-            slow_writer.write(body)
-            answer = await slow.readuntil(b"}}")
-            looks.put_nowait(None)
-            assert await slow.read() == b""
-            idle_writer.close()
-            slow_writer.close()
-    finally:
-        closing.cancel()
-        await runner.cleanup()
+    async with asyncio.timeout(30), Served() as served:
+        idle, idle_writer = await served.connect()
+        slow, slow_writer = await served.connect()
+        for _ in range(2):  # The look between the two closes nothing while the replica is ready.
+            idle_writer.write(served.head + served.body)
+            assert (await idle.readuntil(b"}}")).startswith(b"HTTP/1.1 200")
+            await served.look()
+        slow_writer.write(served.head)
+        while len(served.setup.hook._busy) != 1:
+            await asyncio.sleep(0)
+        served.setup.unready = "a watch is silent"
+        assert await idle.read() == b""
+        slow_writer.write(served.body)
+        answer = await slow.readuntil(b"}}")
+        assert await slow.read() == b""
+        idle_writer.close()
+        slow_writer.close()
     assert answer.startswith(b"HTTP/1.1 200")
-    assert not setup.hook._busy
+    assert not served.setup.hook._busy
+
+
+async def test_in_the_drain_a_connection_is_closed_when_nothing_has_come_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("webhook.server.QUIET_DRAINING", 3600.0)
+    async with asyncio.timeout(30), Served() as served:
+        silent, silent_writer = await served.connect()
+        part, part_writer = await served.connect()
+        part_writer.write(served.head[:20])
+        while len(served.server.connections) < 2:
+            await asyncio.sleep(0)
+        served.setup.draining = True
+        await served.look()
+        assert len(served.server.connections) == 2, "bytes that are on their way would be lost"
+
+        first = served.server.connections[0]
+        assert isinstance(first, Connection)
+        first.heard_at -= 3600.0
+        assert await silent.read() == b""
+        # The request that had begun is answered, and the answer says that it is the last.
+        part_writer.write(served.head[20:] + served.body)
+        answer = await part.read()
+        silent_writer.close()
+        part_writer.close()
+        await closing.until_closed(served.server, 30, asyncio.sleep)
+        assert served.server.connections == []
+
+    head, _, _ = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"Connection: close" in head
+
+
+async def test_the_end_of_the_drain_waits_for_what_is_in_progress_and_not_for_ever() -> None:
+    async with asyncio.timeout(30), Served() as served:
+        _, writer = await served.connect()
+        while not served.server.connections:
+            await asyncio.sleep(0)
+        waits: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            await asyncio.sleep(0)
+
+        await closing.until_closed(served.server, 0.05, sleep)
+        assert len(waits) > 1
+        assert len(served.server.connections) == 1
+        writer.close()
