@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         KeptMember,
         KeptObject,
         KeptPod,
+        KeptReadiness,
         KeptReplicaSet,
         KeptServer,
         KeptService,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         Manifest,
         PublishedCatalog,
     )
+    from controller.planning.state import Rollout
     from controller.signing.keys import Keys
     from crd.compiler.compilation import Incumbents
     from crd.compiler.members import CompiledMember
@@ -74,7 +76,8 @@ MemberMap: TypeAlias = "HashTrieMap[Ref, KeptMember]"
 class Cache:
     """``enqueue`` is called with every reference whose desired state, or whose existing one, an event has changed.
 
-    ``keys`` gives the keys under which catalogs are signed; the informers must not run before there are any.
+    ``later`` is called instead where one event may affect many references. ``keys`` gives the keys under which catalogs
+    are signed; the informers must not run before there are any.
     ``foreign`` is called with the plural of every object seen that carries our labels and is not ours; it is ignored.
     With ``namespaces``, objects of other namespaces are not watched, and so do not exist.
     """
@@ -86,6 +89,7 @@ class Cache:
         *,
         keys: Callable[[], Keys],
         clock: Clock,
+        later: Callable[[Ref], None] | None = None,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
         foreign: Callable[[str], None] = lambda _plural: None,
         namespaces: tuple[str, ...] = (),
@@ -94,6 +98,7 @@ class Cache:
         # Immutable, so that a compilation that pauses goes on with the members it began with.
         self.members: MemberMap = HashTrieMap()
         self._enqueue = enqueue
+        self._enqueue_later = later or enqueue
         self._keys = keys
         self._changed: defaultdict[Ref, set[Ref]] = defaultdict(set)
         self._expected: dict[Ref, PublishedCatalog] = {}
@@ -150,9 +155,16 @@ class Cache:
         self.endpoints = Endpoints(
             slices_of_others, lambda namespace: slices(endpoints.OF_KUBERNETES, (namespace,)), self._endpoints_changed
         )
+        self._ready_slices: ScopedInformer[KeptReadiness] = informer(
+            resources.ENDPOINT_SLICES,
+            kept.keep_readiness,
+            label_selector=endpoints.OF_SERVICES,
+            indexers={"service": lambda each: (each.service,)},
+        )
         grants: ScopedInformer[GrantFact] = informer(resources.REFERENCE_GRANTS, _keep_grant, optional=True)
         self._workloads: dict[str, ScopedInformer[KeptObject]] = {
-            resource.kind: managed(resource, kept.keep_object, Kind.SERVER.value) for resource in WORKLOADS
+            resource.kind: managed(resource, kept.keep_object, Kind.SERVER.value, managed_fields=True)
+            for resource in WORKLOADS
         }
         self._catalogs: ScopedInformer[KeptCatalog] = managed(
             resources.CONFIG_MAPS, self._keep_catalog, Kind.SERVER.value, managed_fields=True
@@ -170,6 +182,7 @@ class Cache:
         for each in self._by_kind.values():
             each.on_change(self._member_changed)
         self._services.on_change(self._service_changed)
+        self._ready_slices.on_change(self._readiness_changed)
         grants.on_change(self._grant_changed)
         for workload in self._workloads.values():
             workload.on_change(self._workload_changed)
@@ -181,6 +194,7 @@ class Cache:
             *self._by_kind.values(),
             self._services,
             slices_of_others,
+            self._ready_slices,
             grants,
             *self._workloads.values(),
             self._replica_sets,
@@ -229,6 +243,16 @@ class Cache:
         )
         return found.manifest() if found else None
 
+    def rollout(self, server: Ref) -> Rollout | None:
+        """How far the Deployment of a server is; None if there is none."""
+        found = self._workloads["Deployment"].get(*_workload_key(server))
+        return found.rollout if found else None
+
+    def edited(self, server: Ref) -> dict[str, str]:
+        """By kind, who else has set fields of the spec of an object that carries the label of a server."""
+        found = {kind: each.get(*_workload_key(server)) for kind, each in self._workloads.items()}
+        return {kind: each.editor for kind, each in found.items() if each and each.editor}
+
     def published(self, server: Ref) -> PublishedCatalog | None:
         """The published catalog of a server; None if there is none, or if what its ConfigMap holds does not count."""
         found = self._catalogs.get(server.namespace, catalog_name(server.name))
@@ -272,6 +296,14 @@ class Cache:
         """These Services, as far as they exist: the members of their specs that a NetworkPolicy depends on."""
         found = {ref: self._services.get(ref.namespace, ref.name) for ref in set(refs)}
         return {ref: service.manifest() for ref, service in found.items() if service is not None}
+
+    def deserted(self, services: Iterable[Ref]) -> set[Ref]:
+        """Those of the Services that exist and have no ready endpoint."""
+        return {
+            ref
+            for ref in services
+            if self._services.get(ref.namespace, ref.name) and not any(self._ready_slices.by("service", ref))
+        }
 
     def pods(self, server: Ref) -> list[KeptPod]:
         """The pods of a server's Deployment without a deletionTimestamp. Others that carry its label are not ours."""
@@ -322,6 +354,9 @@ class Cache:
             self._changed.pop(ref, None)
             self._expected.pop(ref, None)
             self._newest.pop(ref, None)
+        if new and old and new.serving is not old.serving:
+            for member in self.snapshot.view(ref).members:
+                self._enqueue_later(member)
         if before == fact:
             return
         for service in _services_of(before) ^ _services_of(fact):
@@ -347,6 +382,13 @@ class Cache:
         known, found = self.snapshot.service(service), self.endpoints.forbidden(service)
         if known is not None and known.forbidden != found:
             self._judge_service(service)
+
+    def _readiness_changed(self, _key: Key, old: KeptReadiness | None, new: KeptReadiness | None) -> None:
+        """A Service has got its first ready endpoint, or lost the last one, perhaps."""
+        for service in {each.service for each in (old, new) if each} if old != new else ():
+            for informer in self._by_kind.values():
+                for member in informer.by("service", service):
+                    self._enqueue_later(member.ref)
 
     def _judge_service(self, ref: Ref) -> None:
         """Put the facts of a Service and its endpoints into the snapshot, and queue who calls it."""

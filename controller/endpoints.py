@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from controller.kept import KeptSlice
     from crd.ref import Ref
 
-__all__ = ["OF_KUBERNETES", "OF_OTHERS", "Endpoints"]
+__all__ = ["OF_KUBERNETES", "OF_OTHERS", "OF_SERVICES", "Endpoints"]
 
 _MANAGER = "endpointslice.kubernetes.io/managed-by"
 _CONTROLLER = "endpointslice-controller.k8s.io"
 # Label selectors.
+OF_SERVICES = "kubernetes.io/service-name"
 OF_OTHERS = f"kubernetes.io/service-name,{_MANAGER}!={_CONTROLLER}"
 OF_KUBERNETES = f"kubernetes.io/service-name,{_MANAGER}={_CONTROLLER}"
 

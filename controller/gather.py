@@ -38,6 +38,7 @@ async def server_state(
     image: str,
     now: str,
     arguments: tuple[str, ...] = (),
+    is_behind: bool = False,
 ) -> ServerState:
     """The state of an MCPServer. ``reported`` has the last answers of its pods, by uid."""
     ref, spec = server.ref, server.spec
@@ -63,7 +64,7 @@ async def server_state(
         data_is_foreign=cache.data_is_foreign(ref),
         existing=existing,
         pods=tuple(
-            Pod(pod.name, pod.ready, reported.get(pod.uid), not pod.ready or pod.uid in reported)
+            Pod(pod.name, pod.ready, reported.get(pod.uid), not pod.ready or pod.uid in reported, pod.trouble)
             for pod in cache.pods(ref)
         ),
         services=cache.services((network.API_SERVER, *own, *called)),
@@ -71,6 +72,9 @@ async def server_state(
         catalog_root=keys.argument,
         now=now,
         arguments=arguments,
+        rollout=cache.rollout(ref),
+        is_behind=is_behind,
+        edited=cache.edited(ref),
     )
 
 
@@ -86,6 +90,8 @@ def member_state(cache: Cache, ref: Ref, *, now: str) -> MemberState | None:
         cache.snapshot,
         {server: found.holders if (found := cache.incumbents(server)) else None for server in servers},
         {server: missing for server in servers if (missing := _unmounted(cache, server, member))},
+        {server: known.serving for server in servers if (known := cache.server(server))},
+        tuple(sorted(cache.deserted({backend.service for backend in fact.backends}))) if fact else (),
         now,
     )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from controller.planning.state import catalog_name, workload_name
+from controller.planning.state import Rollout, ServerReadiness, catalog_name, workload_name
 from controller.workloads import inputs, mounts
 from crd import addresses, extraction, manifest
 from crd.compiler import compilation, members
@@ -40,6 +40,7 @@ __all__ = [
     "KeptMember",
     "KeptObject",
     "KeptPod",
+    "KeptReadiness",
     "KeptReplicaSet",
     "KeptServer",
     "KeptService",
@@ -51,6 +52,7 @@ __all__ = [
     "keep_member",
     "keep_object",
     "keep_pod",
+    "keep_readiness",
     "keep_replica_set",
     "keep_server",
     "keep_service",
@@ -62,6 +64,9 @@ __all__ = [
 
 Manifest = dict[str, Any]
 
+_MANAGERS = (inputs.MANAGER, inputs.SCALE_MANAGER)
+# Restarts from which a container that has not started counts as one that crashes again and again.
+CRASHES = 2
 # EndpointSlices: the name of the Service.
 _SERVICE_LABEL = "kubernetes.io/service-name"
 _CATALOG_KEYS = (("data", catalogs.FILE), ("binaryData", catalogs.GZIP_FILE), ("data", signature.FILE))
@@ -143,6 +148,7 @@ class KeptServer:
     uid: str
     generation: int
     going: bool
+    serving: ServerReadiness
     packed: bytes
 
     def decode(self) -> Object:
@@ -173,16 +179,26 @@ class KeptSlice:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptReadiness:
+    """An EndpointSlice of a Service that has a ready endpoint."""
+
+    service: Ref
+
+
+@dataclass(frozen=True, slots=True)
 class KeptObject:
     """An object that carries the label of a server. Equal ones say the same but for status and version.
 
-    ``owner`` is the UID of the MCPServer that controls it.
+    ``owner`` is the UID of the MCPServer that controls it. ``editor`` is the first field manager, other than ours, that
+    has set fields of its spec; empty if none has. ``rollout`` is that of a Deployment.
     """
 
     server: Ref
     uid: str
     owner: str
     packed: bytes
+    editor: str = ""
+    rollout: Rollout | None = None
 
     def manifest(self) -> Manifest:
         """The manifest without status, resourceVersion and generation."""
@@ -235,6 +251,7 @@ class KeptPod:
     """A pod with the label of a server. ``mounted`` are the Secrets and ConfigMaps that it mounts for members.
 
     ``owner`` is the UID of the ReplicaSet that controls it. ``on_host`` says that it is on the network of its node.
+    ``trouble`` is the reason why it does not become ready, if one is known.
     """
 
     server: Ref
@@ -246,6 +263,7 @@ class KeptPod:
     mounted: frozenset[Ref]
     owner: str
     on_host: bool
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +309,23 @@ def keep_server(raw: Manifest) -> KeptServer:
     going = "deletionTimestamp" in metadata
     fact = item.fact if isinstance(item.fact, ServerFact) and not going else None
     return KeptServer(
-        item.ref, fact, metadata.get("uid") or "", metadata.get("generation") or 0, going, pack(_without_version(raw))
+        item.ref,
+        fact,
+        metadata.get("uid") or "",
+        metadata.get("generation") or 0,
+        going,
+        _serving(raw),
+        pack(_without_version(raw)),
     )
+
+
+def _serving(raw: Manifest) -> ServerReadiness:
+    for condition in (raw.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "Ready" and condition.get("status") == "True":
+            return (
+                ServerReadiness.SCALED_TO_ZERO if condition.get("reason") == "ScaledToZero" else ServerReadiness.READY
+            )
+    return ServerReadiness.NOT_READY
 
 
 def keep_service(raw: Manifest) -> KeptService:
@@ -309,13 +342,67 @@ def keep_slice(raw: Manifest) -> KeptSlice | None:
     return KeptSlice(Ref(Kind.SERVICE, metadata["namespace"], service), forbidden) if service and forbidden else None
 
 
+def keep_readiness(raw: Manifest) -> KeptReadiness | None:
+    """An EndpointSlice with a ready endpoint; None for any other. One whose state is unknown counts as ready."""
+    metadata = raw["metadata"]
+    service = (metadata.get("labels") or {}).get(_SERVICE_LABEL)
+    is_ready = any((each.get("conditions") or {}).get("ready") is not False for each in raw.get("endpoints") or ())
+    return KeptReadiness(Ref(Kind.SERVICE, metadata["namespace"], service)) if service and is_ready else None
+
+
 def keep_object(raw: Manifest) -> KeptObject | None:
     """A workload of a server; None for an object without a server's label, or not under the name that it would have."""
     server, metadata = _server_of(raw), raw["metadata"]
     if server is None or metadata["name"] != workload_name(server.name):
         return None
     uid, owner = metadata.get("uid") or "", owner_uid(raw, Kind.SERVER.value)
-    return KeptObject(server, uid, owner, pack(_without_version({k: v for k, v in raw.items() if k != "status"})))
+    packed = pack(_without_version({k: v for k, v in raw.items() if k != "status"}))
+    return KeptObject(server, uid, owner, packed, _editor_of(raw), _rollout_of(raw))
+
+
+def _rollout_of(raw: Manifest) -> Rollout | None:
+    if raw.get("kind") != "Deployment":
+        return None
+    status = raw.get("status") or {}
+    return Rollout(
+        (status.get("observedGeneration") or 0) >= (raw["metadata"].get("generation") or 0) > 0,
+        status.get("replicas") or 0,
+        status.get("updatedReplicas") or 0,
+        status.get("availableReplicas") or 0,
+        any(
+            each.get("type") == "Progressing" and each.get("reason") == "ProgressDeadlineExceeded"
+            for each in status.get("conditions") or ()
+        ),
+    )
+
+
+def _editor_of(raw: Manifest) -> str:
+    """Who has set fields of the spec beside us.
+
+    Numbers of pods come from autoscalers, by a subresource or not. `kubectl rollout restart` sets an annotation of the
+    pods, which is left alone.
+    """
+    ours = [each for each in raw["metadata"].get("managedFields") or () if each.get("manager") in _MANAGERS]
+    held = [(each.get("fieldsV1") or {}).get("f:spec") or {} for each in ours]
+    for each in raw["metadata"].get("managedFields") or ():
+        manager = str(each.get("manager") or "")
+        if manager in _MANAGERS or each.get("subresource"):
+            continue
+        spec = {k: v for k, v in ((each.get("fieldsV1") or {}).get("f:spec") or {}).items() if k != "f:replicas"}
+        if _sets_more(spec, held):
+            return manager or "unknown"
+    return ""
+
+
+def _sets_more(fields: Mapping[str, Any], held: list[Mapping[str, Any]], depth: int = 0) -> bool:
+    """Whether a tree of fields (FieldsV1) has a leaf that none of the others has."""
+    for name, child in fields.items():
+        if name == "." or (depth == 2 and name == "f:annotations"):
+            continue
+        below = [each[name] for each in held if name in each]
+        if _sets_more(child, below, depth + 1) if child else not below:
+            return True
+    return False
 
 
 def keep_catalog(
@@ -410,7 +497,29 @@ def keep_pod(raw: Manifest) -> KeptPod | None:
         mounts.mounted(server.namespace, spec),
         owner_uid(raw, "ReplicaSet"),
         bool(spec.get("hostNetwork")) or (address != "" and address == status.get("hostIP")),
+        _trouble(status),
     )
+
+
+def _trouble(status: Mapping[str, Any]) -> str:
+    """The reason why the container of a pod does not become ready.
+
+    A kubelet alternates between some reasons; each has one name here, so that a status does not change with it.
+    """
+    for container in status.get("containerStatuses") or ():
+        state = container.get("state") or {}
+        reason = str((state.get("waiting") or {}).get("reason") or "")
+        if reason in ("ErrImagePull", "ImagePullBackOff"):
+            return "ImagePullBackOff"
+        if reason in ("InvalidImageName", "CreateContainerConfigError"):
+            return reason
+        starts = not container.get("ready") and not container.get("started")
+        if starts and (reason == "CrashLoopBackOff" or container.get("restartCount", 0) >= CRASHES):
+            return "CrashLoopBackOff"
+    for condition in status.get("conditions") or ():
+        if (condition.get("type"), condition.get("reason")) == ("PodScheduled", "Unschedulable"):
+            return "Unschedulable"
+    return ""
 
 
 def keep_replica_set(raw: Manifest) -> KeptReplicaSet | None:

@@ -32,6 +32,9 @@ ANSWER_LIMIT = 4096
 # Seconds between two rounds: while pods catch up nothing in the API changes, so they are asked again, less and less
 # often.
 FIRST_WAIT, MAX_WAIT, GROWTH = 0.3, 10.0, 1.3
+# Seconds that pods have to load a new catalog: a pod that watches it takes less than one, one that cannot waits for its
+# kubelet. Until then a server's conditions do not change because of it.
+LOADING_SECONDS = 90.0
 
 
 class PodReader(Protocol):
@@ -55,6 +58,8 @@ class PodDigests:
         self._changed = changed
         self._reported: dict[Ref, dict[str, str | None]] = {}
         self._expected: dict[Ref, str] = {}
+        # When the digest that is expected was first expected.
+        self._since: dict[Ref, float] = {}
         self._wakers: dict[Ref, asyncio.Event] = {}
         self._tasks: dict[Ref, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -71,6 +76,8 @@ class PodDigests:
         reported = self._reported[server] = {uid: answer for uid, answer in before.items() if uid in there}
         news = self._expected.get(server) != digest
         self._expected[server] = digest
+        if news:
+            self._since[server] = asyncio.get_running_loop().time()
         late = self._late(server)
         if server in self._tasks:
             if news or any(pod.uid not in reported for pod in late):
@@ -79,9 +86,15 @@ class PodDigests:
             self._wakers[server] = asyncio.Event()
             self._tasks[server] = self._group.create_task(self._poll(server))
 
+    def is_behind(self, server: Ref, digest: str) -> bool:
+        """Whether ready pods do not report this digest although they have had time to load it."""
+        if self._expected.get(server) != digest or not self._late(server):
+            return False
+        return asyncio.get_running_loop().time() - self._since[server] >= LOADING_SECONDS
+
     def forget(self, server: Ref) -> None:
         """The server is gone."""
-        for known in (self._reported, self._expected):
+        for known in (self._reported, self._expected, self._since):
             known.pop(server, None)
         if server in self._tasks:
             self._tasks[server].cancel()
@@ -95,6 +108,7 @@ class PodDigests:
             self._group = None
             self._reported.clear()
             self._expected.clear()
+            self._since.clear()
 
     def _late(self, server: Ref) -> list[KeptPod]:
         """The ready pods that do not report what is expected."""
@@ -106,7 +120,7 @@ class PodDigests:
         return None if pod.on_host else await self._reader.digest(pod)
 
     async def _poll(self, server: Ref) -> None:
-        waker, wait = self._wakers[server], FIRST_WAIT
+        waker, wait, told = self._wakers[server], FIRST_WAIT, False
         try:
             while late := self._late(server):
                 answers = await asyncio.gather(*(self._ask(pod) for pod in late))
@@ -117,8 +131,13 @@ class PodDigests:
                     self._changed(server)
                 if not self._late(server):
                     return
+                if not told and self.is_behind(server, self._expected.get(server, "")):
+                    self._changed(server)
+                    told = True
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(waker.wait(), wait)
+                if waker.is_set():
+                    told = False
                 wait = FIRST_WAIT if waker.is_set() else min(MAX_WAIT, wait * GROWTH)
                 waker.clear()
         finally:

@@ -8,6 +8,7 @@ import random  # noqa: TID251 -- an entry point: jitter of watches, no secret
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import aiohttp
@@ -120,6 +121,7 @@ async def _work(
     cache = Cache(
         transport,
         queue.add,
+        later=partial(queue.add, resync=True),
         keys=lambda: keyring.keys,
         clock=clock,
         count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc(),

@@ -15,11 +15,12 @@ from cluster import events, objects, resources
 from cluster.transport import ApiError
 from controller import gather
 from controller.kept import PublishedCatalog, hash_data
-from controller.planning.plan import Apply, Publish, Remove, Scale, plan_removal, plan_server
+from controller.planning.plan import Apply, Publish, Remove, Repair, Scale, plan_removal, plan_server, replacement
 from controller.pods import PodDigests
 from controller.status import member as member_status
 from controller.status import server as server_status
-from controller.workloads.inputs import MANAGER
+from controller.status import transitions
+from controller.workloads.inputs import MANAGER, SCALE_MANAGER
 from crd.compiler import compilation as compiler
 from crd.compiler.compilation import Incumbents
 from crd.published import signature
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from cluster.transport import Transport
     from cluster.workqueue import Workqueue
     from controller.cache import Cache
+    from controller.kept import KeptServer
     from controller.metrics import Metrics
     from controller.planning.plan import Action
     from controller.pods import PodReader
@@ -42,15 +44,18 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.snapshot import Snapshot
 
-__all__ = ["SCALE_MANAGER", "STATUS_MANAGER", "Reconciler"]
+__all__ = ["STATUS_MANAGER", "Reconciler"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SCALE_MANAGER = "mcp-operator-scale"
 STATUS_MANAGER = "mcp-operator-status"
 WORKERS = 4
+# Seconds until a server is looked at again that cannot be served because a name is taken: no watch shows what takes it.
+TAKEN_SECONDS = 15.0
+# Seconds between two repairs of one object. Who changes it again and again does so no faster.
+REPAIR_SECONDS = 30.0
 # Answers about the content of a request: the same request will get them again.
 REFUSALS = (400, 403, 422)
 _NOBODY = Incumbents()
@@ -103,6 +108,8 @@ class Reconciler:
         self._compilations: dict[Ref, Compilation] = {}
         # Members whose statuses depend on a catalog that was written, by server.
         self._affected: defaultdict[Ref, set[Ref]] = defaultdict(set)
+        # When an object of a server was repaired last, by kind.
+        self._repaired: dict[Ref, dict[str, datetime]] = {}
 
     async def run(self) -> None:
         """Work on everything, then on what changes, until cancelled; none of the work goes on afterwards."""
@@ -143,6 +150,7 @@ class Reconciler:
         if kept is None or kept.going:
             self._compilations.pop(ref, None)
             self._affected.pop(ref, None)
+            self._repaired.pop(ref, None)
             self._digests.forget(ref)
         if kept is None:
             return
@@ -159,6 +167,7 @@ class Reconciler:
             image=self._image,
             now=self._timestamp(),
             arguments=self._arguments,
+            is_behind=compilation is not None and self._digests.is_behind(ref, compilation.digest()),
         )
         if kept.going:
             for action in plan_removal(state).actions:
@@ -167,23 +176,29 @@ class Reconciler:
         planned = plan_server(state)
         try:
             for action in planned.actions:
-                if isinstance(action, Publish) and compilation is not None:
-                    await self._publish(action, planned.digest, compilation)
-                else:
-                    self._enqueue_affected(ref)
-                    await self._carry_out(action)
+                await self._write(action, kept, planned.digest, compilation)
             self._enqueue_affected(ref)
         except ApiError as error:
             if error.status in REFUSALS:
                 refused = replace(planned, blocked_by=("Refused", f"the API server refuses it: {error.message}"))
                 await self._write_status(ref, kept.uid, server.raw.get("status"), server_status.status(state, refused))
             raise
+        if planned.blocked_by and planned.blocked_by[0] == "NameTaken":
+            self._queue.add_after(ref, TAKEN_SECONDS)
         if planned.digest:
             self._digests.expect(ref, planned.digest)
             if not all(pod.asked for pod in state.pods):
                 # Their answers, or the lack of them, bring this key back within a second.
                 return
         await self._write_status(ref, kept.uid, server.raw.get("status"), server_status.status(state, planned))
+
+    async def _write(self, action: Action, server: KeptServer, digest: str, compilation: Compilation | None) -> None:
+        """Carry out one action for a server. With a catalog that is stored, its members come first."""
+        if isinstance(action, Publish) and compilation is not None:
+            await self._publish(action, digest, compilation)
+            return
+        self._enqueue_affected(server.ref)
+        await (self._repair(server, action) if isinstance(action, Repair) else self._carry_out(action))
 
     async def _compile(self, server: Object, fact: ServerFact, snapshot: Snapshot) -> Compilation:
         """What the server would serve now: what it would serve last time, and what has changed since."""
@@ -249,8 +264,36 @@ class Reconciler:
                     metadata["name"],
                     uid=metadata["uid"],
                 )
-            case Publish():
-                raise ValueError("a catalog is published with its compilation")
+            case Publish() | Repair():
+                raise ValueError("catalogs and repairs are written in their own ways")
+
+    async def _repair(self, server: KeptServer, action: Repair) -> None:
+        """Take away what somebody has set in an object, and say so."""
+        ref, manifest, now = server.ref, action.manifest, self._now()
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        repaired = self._repaired.setdefault(ref, {})
+        wait = (repaired[kind] - now).total_seconds() + REPAIR_SECONDS if kind in repaired else 0.0
+        if wait > 0:
+            self._queue.add_after(ref, wait)
+            return
+        live = await objects.get(self._transport, resources.of(manifest), metadata["namespace"], metadata["name"])
+        repaired[kind] = now
+        self._metrics.writes.labels("repair").inc()
+        if live is not None:
+            await objects.replace(self._transport, replacement(live, manifest), manager=MANAGER)
+        # A field that somebody has set to our own value becomes ours by this.
+        await objects.apply(self._transport, manifest, manager=MANAGER)
+        note = f"{kind} {metadata['name']}: removed what {action.editor} has set; change the MCPServer instead"
+        await events.record(
+            self._transport,
+            ref,
+            server.uid,
+            reason="Repaired",
+            note=note,
+            now=now,
+            reporter=self._identity,
+            warning=True,
+        )
 
     async def _reconcile_member(self, ref: Ref) -> None:
         state = gather.member_state(self._cache, ref, now=self._timestamp())
@@ -268,21 +311,18 @@ class Reconciler:
             if error.status == 404:
                 return
             raise
-        # An Event where Ready has become True, and where another condition has become False.
-        before = {c["type"]: c["status"] for c in (stored or {}).get("conditions") or ()}
-        for condition in desired["status"]["conditions"]:
-            kind, truth = condition["type"], condition["status"]
-            if before.get(kind) == truth or (kind == "Ready") != (truth == "True") or truth == "Unknown":
-                continue
+        before = (stored or {}).get("conditions") or ()
+        event = transitions.event_of(ref.kind, before, desired["status"]["conditions"])
+        if event:
             await events.record(
                 self._transport,
                 ref,
                 uid,
-                reason=condition["reason"],
-                note=condition["message"],
+                reason=event.reason,
+                note=event.note,
                 now=self._now(),
                 reporter=self._identity,
-                warning=truth == "False",
+                warning=event.is_warning,
             )
 
     def _timestamp(self) -> str:

@@ -27,11 +27,39 @@ if TYPE_CHECKING:
     from controller.planning.state import ServerState
     from crd.compiler.compilation import Compilation
 
-__all__ = ["Action", "Apply", "Plan", "Publish", "Remove", "Scale", "conflicting", "plan_removal", "plan_server"]
+__all__ = [
+    "Action",
+    "Apply",
+    "Plan",
+    "Publish",
+    "Remove",
+    "Repair",
+    "Scale",
+    "conflicting",
+    "plan_removal",
+    "plan_server",
+    "replacement",
+]
 
 # Bytes of a catalog over which it is published compressed.
 COMPRESS_ABOVE = 256 * 1024
 APPLIED = "mcp.example.com/applied"
+
+# What is not written while an object that it relies on belongs to somebody else: pods would run under another account,
+# a binding would give another Role, and so on. Everything else of the server is written.
+RELIES_ON = {
+    "RoleBinding": {"ServiceAccount", "Role"},
+    "Deployment": {"ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"},
+    "HorizontalPodAutoscaler": {"Deployment"},
+    "Ingress": {"Service"},
+}
+# Members of a spec that the API server has assigned; a Service without them would lose its address.
+_ASSIGNED = {
+    "Service": ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"),
+    "Deployment": ("replicas",),
+}
+# What cannot be changed: an object that differs in it is deleted and created anew.
+_IMMUTABLE = {"RoleBinding": ("roleRef",), "Deployment": ("spec", "selector")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +82,17 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """Replace an object of which ``editor``, a field manager, has set fields that we do not: `replacement`.
+
+    Server-side apply would leave those fields as they are, or fail: two ports of one name, for example.
+    """
+
+    manifest: Mapping[str, Any]
+    editor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """Server-side apply of the number of pods, by a manager of its own.
 
@@ -72,12 +111,12 @@ class Remove:
     manifest: Mapping[str, Any]
 
 
-Action = Publish | Apply | Scale | Remove
+Action = Publish | Apply | Repair | Scale | Remove
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, the digest that pods are to serve, and if nothing can be published, why: reason and message."""
+    """What to do, the digest that pods are to serve, and what keeps the server from being served: reason, message."""
 
     actions: tuple[Action, ...] = ()
     digest: str = ""
@@ -87,7 +126,8 @@ class Plan:
 def plan_server(state: ServerState) -> Plan:
     """What to do for one MCPServer.
 
-    Nothing is changed if a name that it would use belongs to another object, or if its catalog is too large.
+    Nothing is changed if its catalog is too large, or if the name of its catalog belongs to another object. Where
+    another name does, that object and what relies on it is left out.
     """
     spec, compilation = state.server.spec, state.compilation
     if compilation is None or not isinstance(spec, ServerSpec):
@@ -97,11 +137,16 @@ def plan_server(state: ServerState) -> Plan:
     if isinstance(fact, ServerFact) and any(servers.ingress_taken(state.snapshot, fact, blame_always=False)):
         # The older server keeps the host and path.
         kinds -= {"Ingress"}
+    blocked_by, kept = None, kinds
     foreign = conflicting(state, kinds)
     if foreign:
         names = ", ".join(f"{m['kind']} {m['metadata']['name']}" for m in foreign)
         message = f"{names} exists and does not belong to this MCPServer; rename or remove it, or rename the server"
-        return Plan(blocked_by=("NameTaken", message))
+        blocked_by = ("NameTaken", message)
+        taken = {str(found["kind"]) for found in foreign}
+        if "ConfigMap" in taken:
+            return Plan(blocked_by=blocked_by)
+        kept = kinds - {kind for kind in kinds if kind in taken or RELIES_ON.get(kind, set()) & taken}
     size = compilation.size()
     compressed = compilation.packed() if size > COMPRESS_ABOVE else None
     if compressed is not None and (len(compressed) > catalogs.LIMIT or size > catalogs.INFLATED_LIMIT):
@@ -114,10 +159,10 @@ def plan_server(state: ServerState) -> Plan:
     built = _inputs(state, spec, compilation)
     actions = (
         *_publish(state, compilation, compressed, digest),
-        *_apply(state, built, kinds),
+        *_apply(state, built, kept),
         *(Remove(found) for found in _own(state) if found["kind"] not in {*kinds, "ConfigMap"}),
     )
-    return Plan(actions, digest)
+    return Plan(actions, digest, blocked_by)
 
 
 def plan_removal(state: ServerState) -> Plan:
@@ -191,7 +236,7 @@ def _inputs(state: ServerState, spec: ServerSpec, compilation: Compilation) -> I
         state.arguments,
     )
     stored = state.existing.get("Deployment")
-    if stored is None:
+    if stored is None or stored not in _own(state):
         return built
     template = stored["spec"]["template"]
     mounted = mounts.mounted(state.server.ref.namespace, template["spec"])
@@ -199,7 +244,7 @@ def _inputs(state: ServerState, spec: ServerSpec, compilation: Compilation) -> I
     return kept if covers(template, deployment.deployment(kept)["spec"]["template"]) else built
 
 
-def _apply(state: ServerState, built: Inputs, kinds: frozenset[str]) -> Iterator[Apply | Scale]:
+def _apply(state: ServerState, built: Inputs, kinds: frozenset[str]) -> Iterator[Apply | Repair | Scale | Remove]:
     for unmarked in children.manifests(built, kinds):
         # A field that is no longer desired shows in the mark, though the stored object still covers the desired one.
         mark = hashlib.sha256(orjson.dumps(unmarked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
@@ -207,28 +252,59 @@ def _apply(state: ServerState, built: Inputs, kinds: frozenset[str]) -> Iterator
         annotations = {**metadata.get("annotations", {}), APPLIED: mark}
         manifest = {**unmarked, "metadata": {**metadata, "annotations": annotations}}
         stored = state.existing.get(manifest["kind"])
-        changed = not covers(stored, manifest)
-        if manifest["kind"] == "Deployment":
-            yield from _apply_deployment(manifest, stored, built.spec, changed=changed)
-        elif changed:
-            yield Apply(manifest)
+        kind = manifest["kind"]
+        if stored is not None and _is_other(kind, stored, manifest):
+            yield Remove(stored)
+            stored = None
+        changed, editor = not covers(stored, manifest), state.edited.get(kind) if stored is not None else None
+        write = Repair(manifest, editor) if editor else Apply(manifest) if changed else None
+        if kind == "Deployment":
+            yield from _apply_deployment(manifest, stored, built.spec, write)
+        elif write:
+            yield write
 
 
 def _apply_deployment(
-    manifest: dict[str, Any], stored: Mapping[str, Any] | None, spec: ServerSpec, *, changed: bool
-) -> Iterator[Apply | Scale]:
+    manifest: dict[str, Any], stored: Mapping[str, Any] | None, spec: ServerSpec, write: Apply | Repair | None
+) -> Iterator[Apply | Repair | Scale]:
     """The Deployment and its number of pods, which is left to the autoscaler where there is one."""
     number = {"replicas": scaling.fewest(spec)}
     metadata = {name: manifest["metadata"][name] for name in ("namespace", "name")}
     scale = Scale({**manifest, "metadata": metadata, "spec": number})
     if spec.autoscaling:
-        if changed:
-            yield Apply(manifest)
+        if write:
+            yield write
     elif stored is None:
         yield Apply({**manifest, "spec": {**number, **manifest["spec"]}})
         yield scale
     else:
-        if changed or stored["spec"].get("replicas") != number["replicas"]:
+        if write or stored["spec"].get("replicas") != number["replicas"]:
             yield scale
-        if changed:
-            yield Apply(manifest)
+        if write:
+            yield write
+
+
+def _is_other(kind: str, stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Whether an object differs in what cannot be changed."""
+    path = _IMMUTABLE.get(kind, ())
+    for name in path:
+        stored, manifest = stored.get(name) or {}, manifest.get(name) or {}
+    return bool(path) and stored != manifest
+
+
+def replacement(live: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with the spec of ``manifest``, and nothing that others have set in it, to replace ``live``.
+
+    What the API server has assigned is kept, and what `kubectl rollout restart` writes.
+    """
+    metadata, spec = dict(live["metadata"]), dict(manifest["spec"])
+    for name in ("labels", "annotations"):
+        metadata[name] = {**(metadata.get(name) or {}), **(manifest["metadata"].get(name) or {})}
+    metadata["ownerReferences"] = manifest["metadata"]["ownerReferences"]
+    metadata.pop("managedFields", None)
+    spec |= {name: live["spec"][name] for name in _ASSIGNED.get(live["kind"], ()) if name in live["spec"]}
+    if live["kind"] == "Deployment":
+        pods = spec["template"]["metadata"]
+        annotations = {**(live["spec"]["template"]["metadata"].get("annotations") or {}), **pods.get("annotations", {})}
+        spec["template"] = {**spec["template"], "metadata": {**pods, "annotations": annotations}}
+    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata, "spec": spec}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from controller.planning.state import ServerReadiness
 from controller.status import envelope
 from controller.status.conditions import Condition
 from crd import integrity
@@ -24,7 +25,6 @@ __all__ = ["status"]
 _PENDING = "Pending"
 # The published catalogs say who holds a claim; an unknown field was dropped by the API server.
 _UNREPORTED = integrity.CLASHES | {Reason.UNKNOWN_FIELD}
-_DISABLED = Condition("Ready", "False", "Disabled", "spec.enabled is false, so the tool is not served; set it to true")
 
 
 def status(state: MemberState) -> Status:
@@ -38,7 +38,8 @@ def status(state: MemberState) -> Status:
         found |= {"resolvedEndpoint": _endpoint(state, member.tool), "schemaHash": member.tool.schema_hash}
     accepted = _accepted(findings, servers, disabled=_disabled(state))
     resolved = envelope.resolved(findings)
-    conditions = (accepted, resolved, _ready(state, accepted, resolved))
+    ready = _ready(state, accepted, resolved)
+    conditions = (accepted, resolved, *((ready,) if ready else ()), *_stalled(accepted))
     return envelope.manifest_of(member.ref, member.generation, member.status(), found, conditions, state.now)
 
 
@@ -84,18 +85,33 @@ def _accepted(findings: Verdict, servers: Sequence[tuple[Status, str]], *, disab
     return Condition("Accepted", "True", "Accepted", f"served by {names}")
 
 
-def _ready(state: MemberState, accepted: Condition, resolved: Condition) -> Condition:
-    if _disabled(state):
-        return _DISABLED
-    if accepted.status != "True" or not state.servers:
+def _ready(state: MemberState, accepted: Condition, resolved: Condition) -> Condition | None:
+    """Whether clients can use it; None for what is not meant to be served now."""
+    if accepted.status != "True":
         return Condition("Ready", "False", accepted.reason, accepted.message)
+    if _disabled(state) or not state.servers:
+        return None
     if resolved.status != "True":
         return Condition("Ready", "False", resolved.reason, resolved.message)
+    by = {server: state.serving.get(server, ServerReadiness.NOT_READY) for server in sorted(state.servers)}
+    if set(by.values()) == {ServerReadiness.SCALED_TO_ZERO}:
+        return None
+    if ServerReadiness.READY not in by.values():
+        names = ", ".join(map(str, by))
+        return Condition("Ready", "False", "ServerNotReady", f"{names} is not ready; see its conditions")
     for server, missing in sorted(state.unmounted.items()):
         names = ", ".join(map(str, missing))
         message = f"not every pod of {server} has mounted {names} yet; until then calls fail as misconfigured"
         return Condition("Ready", "False", _PENDING, message)
+    if state.deserted:
+        names = ", ".join(map(str, state.deserted))
+        return Condition("Ready", "False", "NoEndpoints", f"{names} has no ready endpoint; calls fail until it has one")
     return Condition("Ready", "True", "Ready", "clients can use it")
+
+
+def _stalled(accepted: Condition) -> tuple[Condition, ...]:
+    """By the conventions of kstatus: what only a change of the object, or of another one, can repair."""
+    return (Condition("Stalled", "True", accepted.reason, accepted.message),) if accepted.status == "False" else ()
 
 
 def _endpoint(state: MemberState, tool: ToolFacts) -> str:

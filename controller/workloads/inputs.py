@@ -15,12 +15,23 @@ if TYPE_CHECKING:
     from crd.models.server import ServerSpec
     from crd.ref import Ref
 
-__all__ = ["MANAGED_BY", "MANAGER", "SERVER_LABEL", "Inputs", "Manifest", "labels", "owned_object", "owner"]
+__all__ = [
+    "MANAGED_BY",
+    "MANAGER",
+    "SCALE_MANAGER",
+    "SERVER_LABEL",
+    "Inputs",
+    "Manifest",
+    "labels",
+    "owned_object",
+    "owner",
+]
 
 Manifest = dict[str, Any]
 
 # The field manager of all that the controller writes beside statuses and numbers of pods.
 MANAGER = "mcp-operator"
+SCALE_MANAGER = "mcp-operator-scale"
 SERVER_LABEL = f"{GROUP}/server"
 MANAGED_BY = {"app.kubernetes.io/managed-by": MANAGER}
 

@@ -72,6 +72,18 @@ _COLUMNS = {
 }
 
 
+# `kubectl scale` and autoscalers set the number of pods without the rest of the spec.
+_SCALE: dict[Kind, dict[str, Any]] = {
+    Kind.SERVER: {
+        "scale": {
+            "specReplicasPath": ".spec.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        }
+    }
+}
+
+
 def definition(kind: Kind) -> dict[str, Any]:
     """The CustomResourceDefinition of a kind, apiextensions.k8s.io/v1."""
     names = {
@@ -86,7 +98,7 @@ def definition(kind: Kind) -> dict[str, Any]:
         "name": VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        "subresources": {"status": {}, **_SCALE.get(kind, {})},
         "additionalPrinterColumns": _COLUMNS[kind],
         "schema": {"openAPIV3Schema": _drop_list_defaults(schema(kind))},
     }

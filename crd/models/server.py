@@ -247,6 +247,9 @@ class ServerStatus(Status):
         None, description="URL at which clients reach the server."
     )
     replicas: int | None = Field(None, description="Number of pods.")
+    selector: Annotated[str, Field(max_length=128)] | None = Field(
+        None, description="Label selector of the pods, for the scale subresource."
+    )
     ready_replicas: int | None = Field(None, description="Number of ready pods.")
     synced_replicas: int | None = Field(None, description="Number of ready pods that serve the published catalog.")
     tool_count: int | None = Field(None, description="Number of tools served.")

@@ -23,7 +23,7 @@ class FakeApi:
     """A `cluster.transport.Transport`.
 
     ``writes`` are method, kind and name of all that was written; tests empty it. ``before`` is awaited with the method
-    and path of each request.
+    and path of each request. While it ``rolls_out``, the pods of a Deployment are replaced as soon as it is written.
     """
 
     def __init__(self) -> None:
@@ -32,6 +32,7 @@ class FakeApi:
         self.reads: list[str] = []
         self.events: list[Manifest] = []
         self.before: Callable[[str, str], Any] | None = None
+        self.rolls_out = True
         self._objects: dict[str, dict[tuple[str, str], bytes]] = defaultdict(dict)
         self._logs: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -169,6 +170,8 @@ class FakeApi:
 
     def _store(self, collection: str, manifest: Manifest, event: str) -> Manifest:
         self.version += 1
+        if manifest["kind"] == "Deployment" and self.rolls_out:
+            manifest = _rolled_out(manifest, self.version)
         manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": str(self.version)}}
         self._objects[collection][_key(manifest)] = zlib.compress(orjson.dumps(manifest), 1)
         self._happened(collection, event, manifest)
@@ -205,6 +208,13 @@ def _selects(query: Mapping[str, str], text: bytes) -> bool:
         if (labels.get(key) == value) is (sign == "!=") if sign else key not in labels:
             return False
     return True
+
+
+def _rolled_out(deployment: Manifest, generation: int) -> Manifest:
+    number = deployment["spec"].get("replicas", 1)
+    status = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), number)
+    metadata = {**deployment["metadata"], "generation": generation}
+    return {**deployment, "metadata": metadata, "status": {**status, "observedGeneration": generation}}
 
 
 def _parsed(path: str) -> tuple[str, str | None, str, str | None, str | None]:

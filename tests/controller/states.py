@@ -8,7 +8,7 @@ from typing import Any
 
 from controller import kept
 from controller.planning import plan
-from controller.planning.state import Pod, ServerState
+from controller.planning.state import Pod, Rollout, ServerState
 from controller.signing import keys
 from controller.workloads import children
 from controller.workloads.inputs import Inputs
@@ -90,6 +90,21 @@ def replica_set(server: str = "main", *, deployment: str = "", uid: str = "") ->
     }
 
 
+def endpoint_slice(name: str = "orders", *, ready: bool | None = True) -> dict[str, Any]:
+    """The EndpointSlice of a Service with one endpoint, as Kubernetes makes it."""
+    labels = {
+        "kubernetes.io/service-name": name,
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    }
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"namespace": "shop", "name": f"{name}-abcde", "labels": labels, "resourceVersion": "1"},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": ready}}],
+    }
+
+
 def grant(namespace: str, kind: str = "MCPTool", source: str = "shop") -> dict[str, Any]:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1beta1",
@@ -111,7 +126,9 @@ def state(
     others: tuple[manifest.Object, ...] = (),
     incumbents: catalogs.Catalog | None = None,
     foreign_data: bool = False,
+    **further: Any,
 ) -> ServerState:
+    """``further`` are more fields of the state. Unless one says otherwise, the Deployment has replaced all its pods."""
     facts = [found.fact for found in (item, *members, *others) if found.fact]
     known = {fact.ref: raw for raw in services for fact in [extraction.service_fact(raw)]}
     snapshot = Snapshot.of([*facts, *map(extraction.service_fact, services)]).mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
@@ -123,7 +140,10 @@ def state(
         found = kept.keep_catalog(stored["ConfigMap"], (), "", KEYS.public, None)
         digest = found.published.digest if found and found.published else None
         stored["ConfigMap"] = {k: v for k, v in stored["ConfigMap"].items() if k not in ("data", "binaryData")}
-    return ServerState(item, snapshot, compilation, digest, foreign_data, stored, pods, known, "operator:1", ROOT, NOW)
+    further = {"rollout": Rollout(True, len(pods), len(pods), len(pods), is_late=False), **further}
+    return ServerState(
+        item, snapshot, compilation, digest, foreign_data, stored, pods, known, "operator:1", ROOT, NOW, **further
+    )
 
 
 def planned(given: ServerState) -> plan.Plan:

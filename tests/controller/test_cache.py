@@ -24,6 +24,7 @@ from tests.controller.states import (
     KEYS,
     carried_out,
     controlled_by,
+    endpoint_slice,
     grant,
     planned,
     raw,
@@ -67,7 +68,6 @@ class Seen:
     def _offer(self, item: dict[str, Any], state: dict[str, Any] | None) -> set[str]:
         self.keys.clear()
         self.version += 1
-        informer = self.informer(item)
         key = (item["metadata"]["namespace"], item["metadata"]["name"])
         if state is not None:
             spec, generation = self.specs.get((item["kind"], key), (None, 0))
@@ -75,7 +75,10 @@ class Seen:
             self.specs[item["kind"], key] = (state.get("spec"), generation)
             metadata = {**state["metadata"], "resourceVersion": str(self.version), "generation": generation}
             state = copy.deepcopy({**state, "metadata": metadata})
-        assert informer.offer_read(key, state, informer.sequence())
+        # Several informers watch EndpointSlices, each for something else.
+        several = [each for each in self.cache.informers if each.resource.kind == item["kind"] == "EndpointSlice"]
+        for informer in several or [self.informer(item)]:
+            assert informer.offer_read(key, state, informer.sequence())
         return {str(ref) for ref in self.keys}
 
 
@@ -421,3 +424,53 @@ def test_of_a_catalog_that_is_seen_first_only_the_signature_counts(change: str) 
 def signed_by_another(data: dict[str, str], uid: str) -> str:
     others = generate(datetime(2030, 1, 1, tzinfo=UTC))
     return others.sign(server_uid=uid, version=2**50, name=catalogs.FILE, content=data[catalogs.FILE].encode())
+
+
+def test_members_are_looked_at_again_when_their_server_or_their_backend_becomes_ready() -> None:
+    """As many as there are may be affected, so they come after what somebody has changed."""
+    later: list[Ref] = []
+    seen = Seen(server(), tool("a"), tool("b", service={"name": "stock", "port": 80}), service("orders"))
+    seen.cache._enqueue_later = later.append
+
+    def ready(truth: str, reason: str = "Ready") -> dict[str, Any]:
+        return {**server().raw, "status": {"conditions": [{"type": "Ready", "status": truth, "reason": reason}]}}
+
+    for status, expected in (
+        (ready("True"), {"a", "b"}),
+        (ready("True"), set()),
+        (ready("True", "ScaledToZero"), {"a", "b"}),
+        (ready("False"), {"a", "b"}),
+    ):
+        seen.put(status)
+        assert {ref.name for ref in later} == expected
+        later.clear()
+
+    orders = Ref(Kind.SERVICE, "shop", "orders")
+    assert seen.cache.deserted({orders, Ref(Kind.SERVICE, "shop", "stock")}) == {orders}
+    for manifest, names in ((endpoint_slice(), {"a"}), (endpoint_slice(), set()), (endpoint_slice(ready=False), {"a"})):
+        seen.put(manifest)
+        assert {ref.name for ref in later} == names
+        later.clear()
+    assert seen.cache.deserted({orders}) == {orders}
+    seen.put(endpoint_slice())
+    assert seen.cache.deserted({orders}) == set()
+
+
+def test_the_rollout_and_the_editor_of_a_deployment_are_known() -> None:
+    seen = Seen(server())
+    main = server().ref
+    assert seen.cache.rollout(main) is None
+    assert seen.cache.edited(main) == {}
+
+    fields = {"f:spec": {"f:paused": {}}}
+    metadata = {
+        "namespace": "shop", "name": "main-mcp", "labels": {"mcp.example.com/server": "main"},
+        "managedFields": [{"manager": "kubectl-edit", "fieldsV1": fields}],
+    }  # fmt: skip
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}}
+    seen.put({**deployment, "status": {"observedGeneration": 1, "replicas": 2}})
+
+    rollout = seen.cache.rollout(main)
+    assert rollout is not None
+    assert (rollout.is_observed, rollout.total) == (True, 2)
+    assert seen.cache.edited(main) == {"Deployment": "kubectl-edit"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.endpoints import OF_OTHERS
+from controller.endpoints import OF_OTHERS, OF_SERVICES
 from crd.ref import Kind, Ref
 from tests.controller.running import Controller, run
 from tests.controller.states import server, service, tool
@@ -56,8 +56,10 @@ def test_the_endpoints_may_be_known_before_the_service() -> None:
 def test_endpoints_that_may_be_called_are_not_kept() -> None:
     seen = Seen(server(), tool("a"), service("orders"))
 
-    assert seen.put(slice_of("fd00::1")) == set()
-    (informer,) = [each for each in seen.cache.informers if each.resource.kind == "EndpointSlice"]
+    # Its first ready endpoint concerns the status of the tool.
+    assert seen.put(slice_of("fd00::1")) == {"MCPTool shop/a"}
+    assert seen.put(slice_of("fd00::2")) == set()
+    (informer,) = [each for each in seen.cache.informers if each._query.get("labelSelector") == OF_OTHERS]
     assert list(informer.items()) == []
 
 
@@ -85,7 +87,7 @@ def test_services_that_nobody_calls_cause_no_watch() -> None:
 
     assert seen.cache.endpoints.watched == {}
     slices = [each for each in seen.cache.informers if each.resource.plural == "endpointslices"]
-    assert [each._query["labelSelector"] for each in slices] == [OF_OTHERS]
+    assert [each._query["labelSelector"] for each in slices] == [OF_OTHERS, OF_SERVICES]
 
 
 @pytest.mark.parametrize("by", ["", "endpointslice-controller.k8s.io", "me"])

@@ -143,6 +143,37 @@ async def test_a_pod_is_asked_through_the_api_server(fails: bool, expected: str 
     assert asked == ["/api/v1/namespaces/shop/pods/p:9090/proxy/statusz"]
 
 
+def test_pods_are_behind_when_they_have_had_time_to_load_what_is_expected() -> None:
+    async def main() -> None:
+        reader, changed = Pods(), list[float]()
+        loop = asyncio.get_running_loop()
+        digests = PodDigests(reader, lambda _server: [a_pod()], lambda _server: changed.append(loop.time()))
+        task = asyncio.create_task(digests.run())
+        await asyncio.sleep(0)
+        digests.expect(MAIN, "one")
+        start = loop.time()
+        await asyncio.sleep(pods.LOADING_SECONDS - 0.1)
+        assert not digests.is_behind(MAIN, "one")
+        await asyncio.sleep(2 * pods.MAX_WAIT)
+        assert digests.is_behind(MAIN, "one")
+        assert not digests.is_behind(MAIN, "two")
+        assert changed[0] == pytest.approx(start)
+        assert len(changed) == 2
+        assert pods.LOADING_SECONDS <= changed[1] - start <= pods.LOADING_SECONDS + 2 * pods.MAX_WAIT
+
+        digests.expect(MAIN, "one")  # The same again does not begin anew.
+        assert digests.is_behind(MAIN, "one")
+        digests.expect(MAIN, "two")
+        assert not digests.is_behind(MAIN, "two")
+        reader.digest_of["p"] = "two"
+        await asyncio.sleep(2 * pods.LOADING_SECONDS)
+        assert not digests.is_behind(MAIN, "two")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+
 def test_pods_are_asked_less_and_less_often_and_at_once_for_another_digest() -> None:
     async def main() -> None:
         reader, changed = Pods(), list[Ref]()
@@ -157,7 +188,8 @@ def test_pods_are_asked_less_and_less_often_and_at_once_for_another_digest() -> 
         assert waits[0] == pytest.approx(pods.FIRST_WAIT)
         assert max(waits) == pytest.approx(pods.MAX_WAIT)
         assert all(later > sooner - 1e-6 for sooner, later in itertools.pairwise(waits))
-        assert changed == [MAIN]
+        # Once for the first answer, and once when the pod has had time to load what is expected.
+        assert changed == [MAIN, MAIN]
 
         reader.digest_of["p"] = "two"
         before = len(reader.asked)

@@ -14,7 +14,7 @@ from cluster.transport import ApiError
 from crd.published import catalogs, signature
 from tests.controller.fake_api import FakeApi
 from tests.controller.running import Controller, Pods, run
-from tests.controller.states import controlled_by, prompt, raw, replica_set, server, service, tool
+from tests.controller.states import controlled_by, endpoint_slice, prompt, raw, replica_set, server, service, tool
 
 SERVER = raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}})
 
@@ -22,7 +22,7 @@ SERVER = raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop
 def cluster_with(*items: Any) -> FakeApi:
     """An API server with these objects and the Service that the tools call."""
     api = FakeApi()
-    for item in (service("orders"), *items):
+    for item in (service("orders"), endpoint_slice("orders"), *items):
         manifest = dict(item if isinstance(item, dict) else item.raw)
         metadata = {k: v for k, v in manifest["metadata"].items() if k not in ("generation", "resourceVersion")}
         api.put({**manifest, "metadata": metadata})
@@ -78,6 +78,11 @@ def test_a_server_gets_its_objects_and_everybody_a_status() -> None:
         async with Controller(api) as controller:
             controller.lead()
             await asyncio.sleep(5)
+            assert condition(api, "MCPTool", "a", "Ready") == ("False", "ServerNotReady")
+            for name in ("p", "q"):
+                controller.pods.digest_of[name] = digest(api)
+                api.put(a_pod(name))
+            await asyncio.sleep(5)
 
         assert [entry.name for entry in published(api).tools] == ["a"]
         assert next(write for write in api.writes if not write[1].startswith("MCP")) == (
@@ -90,7 +95,10 @@ def test_a_server_gets_its_objects_and_everybody_a_status() -> None:
         assert api.get("Deployment", "main-mcp")["spec"]["replicas"] == 2  # type: ignore[index]
         assert condition(api, "MCPTool", "a", "Ready") == ("True", "Ready")
         assert condition(api, "MCPPrompt", "p", "Ready") == ("True", "Ready")
-        assert condition(api, "MCPServer", "main", "Programmed") == ("False", "NoReadyPods")
+        assert condition(api, "MCPServer", "main", "Programmed") == ("True", "Programmed")
+        assert condition(api, "MCPServer", "main", "Ready") == ("True", "Ready")
+        # One Event when the server is ready, whatever it serves.
+        assert [(each["regarding"]["kind"], each["reason"]) for each in api.events] == [("MCPServer", "Ready")]
 
     run(main())
 
@@ -327,7 +335,7 @@ def test_in_a_second_term_everything_is_worked_on_again() -> None:
             controller.lead()
             await asyncio.sleep(5)
             assert {entry.name for entry in published(api).tools} == {"a", "b"}
-            assert condition(api, "MCPTool", "b", "Ready") == ("True", "Ready")
+            assert condition(api, "MCPTool", "b", "Accepted") == ("True", "Accepted")
             done = controller.count("MCPTool", "done")
             await controller.depose()
             controller.lead()
@@ -485,5 +493,109 @@ def test_the_number_of_pods_is_applied_by_a_manager_of_its_own() -> None:
             await asyncio.sleep(5)
         assert ("Deployment", "mcp-operator") in managers
         assert ("Deployment", "mcp-operator-scale") in managers
+
+    run(main())
+
+
+def test_a_catalog_swap_changes_no_condition() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), tool("a"), a_pod())
+        seen: list[str] = []
+
+        async def note(_method: str, _path: str) -> None:
+            objects = (("MCPServer", "main"), ("MCPTool", "a"))
+            seen.extend(condition(api, kind, name, "Ready")[0] for kind, name in objects)
+
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            controller.pods.digest_of["p"] = digest(api)
+            await asyncio.sleep(20)
+            assert condition(api, "MCPTool", "a", "Ready") == ("True", "Ready")
+            api.events.clear()
+            api.before = note
+            for number in range(5):
+                changed(api, "MCPTool", "a", description=f"edit {number}")
+                await asyncio.sleep(5)
+                controller.pods.digest_of["p"] = digest(api)
+                await asyncio.sleep(20)
+
+            assert set(seen) == {"True"}
+            assert api.events == []
+            assert api.get("MCPServer", "main")["status"]["syncedReplicas"] == 1  # type: ignore[index]
+
+            # In the end the status says that a pod does not load it.
+            changed(api, "MCPTool", "a", description="never loaded")
+            await asyncio.sleep(120)
+            assert condition(api, "MCPServer", "main", "Ready") == ("False", "Pending")
+            assert condition(api, "MCPTool", "a", "Ready") == ("False", "ServerNotReady")
+
+    run(main())
+
+
+def test_a_taken_name_is_tried_again_and_the_rest_is_served_meanwhile() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), tool("a"), a_pod())
+        api.put(service("main-mcp"))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            assert condition(api, "MCPServer", "main", "Ready") == ("False", "NameTaken")
+            assert [entry.name for entry in published(api).tools] == ["a"]
+            assert api.get("Deployment", "main-mcp") is not None
+            assert [each["reason"] for each in api.events] == ["NameTaken"]
+
+            api.remove("Service", "shop", "main-mcp")
+            await asyncio.sleep(20)
+            controller.pods.digest_of["p"] = digest(api)
+            await asyncio.sleep(20)
+            assert condition(api, "MCPServer", "main", "Ready") == ("True", "Ready")
+            found = api.get("Service", "main-mcp")
+            assert found is not None
+            assert found["metadata"]["ownerReferences"][0]["kind"] == "MCPServer"
+
+    run(main())
+
+
+def test_what_somebody_sets_in_an_object_is_taken_away_and_told_and_not_fought_over() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), tool("a"))
+        times: list[float] = []
+
+        async def note(method: str, path: str) -> None:
+            if method == "PUT" and "services" in path:
+                times.append(asyncio.get_running_loop().time())
+
+        def ports() -> list[int]:
+            found = api.get("Service", "main-mcp")
+            assert found is not None
+            return [port["port"] for port in found["spec"]["ports"]]
+
+        def edit(port: int) -> None:
+            found = api.get("Service", "main-mcp")
+            assert found is not None
+            fields = [{"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {"f:x": {}}}}]
+            edited = [{**found["spec"]["ports"][0], "port": port}]
+            metadata = {**found["metadata"], "managedFields": fields}
+            api.put({**found, "metadata": metadata, "spec": {**found["spec"], "ports": edited}})
+
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            api.before = note
+            edit(81)
+            await asyncio.sleep(1)
+            assert ports() == [80]
+            (event,) = api.events
+            assert (event["reason"], event["regarding"]["kind"]) == ("Repaired", "MCPServer")
+            assert "kubectl-edit" in event["note"]
+
+            for _ in range(20):
+                edit(82)
+                await asyncio.sleep(1)
+            await asyncio.sleep(60)
+            assert len(times) == 2
+            assert times[1] - times[0] >= 29
+            assert ports() == [80]
 
     run(main())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import copy
 import gzip
 from typing import Any
 
 import pytest
 
-from controller.planning.plan import Apply, Plan, Publish, Remove, Scale, plan_removal
+from controller.planning.plan import Apply, Plan, Publish, Remove, Repair, Scale, plan_removal, replacement
 from controller.pods import digest_of
 from crd import manifest
 from crd.published import catalogs
@@ -310,14 +311,113 @@ def test_annotations_of_an_author_stand_beside_our_mark() -> None:
     assert set(found) == {"a", "mcp.example.com/applied"}
 
 
-def test_a_name_of_somebody_else_stops_everything() -> None:
-    stranger = {"kind": "Service", "metadata": {"name": "main-mcp", "ownerReferences": [{"uid": "other"}]}}
+def stranger(kind: str) -> dict[str, Any]:
+    name = "main-catalog" if kind == "ConfigMap" else "main-mcp"
+    return {"kind": kind, "metadata": {"namespace": "shop", "name": name, "ownerReferences": [{"uid": "other"}]}}
 
-    made = planned(state(server(), tool("a"), existing={"Service": stranger}))
 
-    assert made.actions == ()
+EVERYTHING = {"ConfigMap", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy", "Deployment",
+              "HorizontalPodAutoscaler", "Service", "Ingress"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("taken", "left_out"),
+    [
+        ("ConfigMap", EVERYTHING),
+        ("Service", {"Service", "Ingress"}),
+        ("Ingress", {"Ingress"}),
+        ("Deployment", {"Deployment", "HorizontalPodAutoscaler"}),
+        ("ServiceAccount", {"ServiceAccount", "RoleBinding", "Deployment"}),
+        ("Role", {"Role", "RoleBinding", "Deployment"}),
+        ("NetworkPolicy", {"NetworkPolicy", "Deployment"}),
+    ],
+)
+def test_what_does_not_rely_on_a_taken_name_is_written(taken: str, left_out: set[str]) -> None:
+    item = server(
+        ingress={"host": "a.example.com"}, networkPolicy={"enabled": True}, autoscaling={"maxReplicas": 2},
+        sessions={"mode": "Stateless"},
+    )  # fmt: skip
+
+    found = stranger(taken)
+    if taken == "ConfigMap":
+        found |= {"data": {}}
+    made = planned(state(item, tool("a"), existing={taken: found}))
+
+    assert {kind for _, kind in kinds(made)} == EVERYTHING - left_out
     assert made.blocked_by is not None
     assert made.blocked_by[0] == "NameTaken"
+    assert f"{taken} main-" in made.blocked_by[1]
+
+
+def test_what_is_left_out_for_a_taken_name_is_not_removed() -> None:
+    existing = after(server(), tool("a"))
+    existing["ServiceAccount"] = stranger("ServiceAccount")
+
+    assert planned(state(server(), tool("a"), existing=existing)).actions == ()
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service"])
+def test_what_somebody_else_has_set_is_taken_away(kind: str) -> None:
+    existing = after(server(), tool("a"))
+
+    made = planned(state(server(), tool("a"), existing=existing, edited={kind: "kubectl-edit"}))
+
+    repairs = [action for action in made.actions if isinstance(action, Repair)]
+    assert [(each.manifest["kind"], each.editor) for each in repairs] == [(kind, "kubectl-edit")]
+    assert all(isinstance(action, Repair | Scale) for action in made.actions)
+
+
+def test_an_object_of_somebody_else_is_not_repaired() -> None:
+    given = state(server(), tool("a"), existing={"Service": stranger("Service")}, edited={"Service": "kubectl-edit"})
+
+    assert not any(isinstance(action, Repair) for action in planned(given).actions)
+
+
+def test_a_repaired_deployment_has_nothing_of_others_but_its_number_and_its_restarts() -> None:
+    desired = after(server(podTemplate={"annotations": {"team": "shop"}}), tool("a"))["Deployment"]
+    live = copy.deepcopy(desired)
+    live["metadata"] |= {"resourceVersion": "7", "managedFields": [{}], "finalizers": ["x"]}
+    live["spec"]["replicas"] = 5
+    pod = live["spec"]["template"]
+    pod["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now", "team": "other"}
+    pod["spec"]["containers"].append({"name": "sidecar", "image": "other"})
+    pod["spec"]["containers"][0]["env"] = [{"name": "A", "value": "b"}]
+    pod["spec"]["nodeSelector"] = {"disk": "ssd"}
+
+    found = replacement(live, desired)
+
+    assert found["metadata"]["resourceVersion"] == "7"
+    assert found["metadata"]["finalizers"] == ["x"]
+    assert "managedFields" not in found["metadata"]
+    assert found["spec"]["replicas"] == 5
+    template = found["spec"]["template"]
+    assert template["spec"] == desired["spec"]["template"]["spec"]
+    assert template["metadata"]["annotations"] == {"kubectl.kubernetes.io/restartedAt": "now", "team": "shop"}
+
+
+def test_a_repaired_service_keeps_its_address() -> None:
+    desired = after(server(), tool("a"))["Service"]
+    live = copy.deepcopy(desired)
+    live["spec"] |= {"clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"], "externalIPs": ["1.2.3.4"]}
+    live["spec"]["ports"] = [{"name": "http", "port": 81}]
+
+    found = replacement(live, desired)
+
+    assert found["spec"] == {**desired["spec"], "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [("RoleBinding", {"roleRef": {"kind": "ClusterRole", "name": "cluster-admin"}}),
+     ("Deployment", {"spec": {"selector": {"matchLabels": {"app": "other"}}, "template": {"spec": {}}}})],
+)  # fmt: skip
+def test_what_differs_in_what_cannot_be_changed_is_created_anew(kind: str, change: dict[str, Any]) -> None:
+    existing = after(server(), tool("a"))
+    existing[kind] |= change
+
+    made = kinds(planned(state(server(), tool("a"), existing=existing)))
+
+    assert made[:2] == [("Remove", kind), ("Apply", kind)]
 
 
 def test_a_large_catalog_is_compressed_and_reads_the_same() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from controller import kept
-from controller.planning.state import MemberState, Pod, ServerState
+from controller.planning.state import MemberState, Pod, Rollout, ServerReadiness, ServerState
 from controller.status import member as member_status
 from controller.status import server as server_status
 from crd import extraction, manifest
@@ -40,8 +41,10 @@ STATUSES = {
 }
 
 
-def reported_by(given: ServerState) -> dict[str, Any]:
-    return checked(given.server, server_status.status(given, planned(given)))
+def reported_by(given: ServerState, *, settled: bool = True) -> dict[str, Any]:
+    """The status of a server; ``settled`` means that there is nothing left to write."""
+    plan = planned(given)
+    return checked(given.server, server_status.status(given, replace(plan, actions=()) if settled else plan))
 
 
 def checked(item: manifest.Object, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def serving_pod(item: manifest.Object | None = None) -> Pod:
 @pytest.mark.parametrize(
     ("pods", "programmed", "ready"),
     [
-        ((), ("False", "NoReadyPods"), ("False", "NoReadyPods")),
+        ((), ("False", "NoReadyPods"), ("False", "RolloutInProgress")),
         ((Pod("p", False, None),), ("False", "NoReadyPods"), ("False", "NoReadyPods")),
         ((Pod("p", True, None),), ("False", "Pending"), ("False", "Pending")),
         ((Pod("p", True, "sha256:old"),), ("False", "Pending"), ("False", "Pending")),
@@ -93,8 +96,8 @@ def test_programmed_means_that_every_ready_pod_serves_the_published_catalog(
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"replicas": 2}, ("False", "Pending")),
-        ({"autoscaling": {"minReplicas": 2, "maxReplicas": 3}}, ("False", "Pending")),
+        ({"replicas": 2}, ("False", "RolloutInProgress")),
+        ({"autoscaling": {"minReplicas": 2, "maxReplicas": 3}}, ("False", "RolloutInProgress")),
         ({"autoscaling": {"maxReplicas": 3}}, ("True", "Ready")),
         ({"replicas": 1}, ("True", "Ready")),
     ],
@@ -107,8 +110,117 @@ def test_ready_means_that_as_many_pods_serve_as_are_wished_at_least(
     assert conditions(reported_by(state(given, tool("a"), pods=(serving_pod(given),))))["Ready"] == expected
 
 
-def test_a_server_that_is_scaled_to_zero_says_so() -> None:
-    assert conditions(reported_by(state(server(replicas=0), tool("a"))))["Ready"] == ("False", "ScaledToZero")
+def test_a_server_that_is_scaled_to_zero_is_as_desired() -> None:
+    found = conditions(reported_by(state(server(replicas=0), tool("a"))))
+
+    assert found["Programmed"] == ("True", "ScaledToZero")
+    assert found["Ready"] == ("True", "ScaledToZero")
+    assert not {"Reconciling", "Stalled"} & found.keys()
+
+
+def test_a_server_with_pods_that_are_still_to_go_is_not_scaled_to_zero_yet() -> None:
+    given = server(replicas=0)
+
+    found = conditions(reported_by(state(given, tool("a"), pods=(serving_pod(given),))))
+
+    assert found["Ready"][0] == "False"
+    assert "Reconciling" in found
+
+
+def stored(item: manifest.Object, generation: int = 3, **truths: str) -> manifest.Object:
+    """The server with conditions of a former status."""
+    listed = [
+        {"type": kind, "status": truth, "observedGeneration": generation, "lastTransitionTime": NOW}
+        for kind, truth in truths.items()
+    ]
+    return manifest.decode({**item.raw, "status": {"conditions": listed}})
+
+
+BEFORE = {"Programmed": "True", "Ready": "True"}
+OLD = Pod("p", True, "sha256:old")
+
+
+@pytest.mark.parametrize(
+    ("generation", "behind", "programmed", "ready"),
+    [
+        (3, False, "True", "True"),
+        (3, True, "False", "False"),
+        (2, False, "False", "False"),
+    ],
+    ids=["a swap", "a swap that takes too long", "a new spec"],
+)
+def test_a_new_catalog_changes_no_condition_while_pods_load_it(
+    generation: int, behind: bool, programmed: str, ready: str
+) -> None:
+    given = state(stored(server(), generation, **BEFORE), tool("a"), pods=(OLD,), is_behind=behind)
+
+    found = reported_by(given)
+
+    truths = {kind: truth for kind, (truth, _) in conditions(found).items()}
+    assert (truths["Programmed"], truths["Ready"]) == (programmed, ready)
+    assert found["syncedReplicas"] == 0
+    assert ("Reconciling" in truths) == (ready == "False")
+
+
+# Two of the former template serve, and one of the new one cannot start.
+REPLACING = Rollout(True, total=3, updated=1, available=2, is_late=False)
+
+
+def two_and(item: manifest.Object, trouble: str) -> tuple[Pod, ...]:
+    serving = digest(item)
+    return (Pod("p", True, serving), Pod("q", True, serving), Pod("r", False, None, trouble=trouble))
+
+
+@pytest.mark.parametrize(
+    ("generation", "trouble", "late", "ready", "further"),
+    [
+        (2, "", False, ("False", "RolloutInProgress"), ("Reconciling", "RolloutInProgress")),
+        (2, "Unschedulable", False, ("False", "RolloutInProgress"), ("Reconciling", "RolloutInProgress")),
+        (2, "ImagePullBackOff", False, ("False", "ImagePullBackOff"), ("Stalled", "ImagePullBackOff")),
+        (2, "", True, ("False", "RolloutLate"), ("Stalled", "RolloutLate")),
+        (3, "", False, ("True", "Ready"), ("Reconciling", "RolloutInProgress")),
+        (3, "ImagePullBackOff", False, ("True", "Ready"), ("Stalled", "ImagePullBackOff")),
+    ],
+)
+def test_a_new_spec_is_ready_when_its_pods_are(
+    generation: int, trouble: str, late: bool, ready: tuple[str, str], further: tuple[str, str]
+) -> None:
+    item = server(replicas=2)
+    rollout = replace(REPLACING, is_late=late)
+    given = state(stored(item, generation, **BEFORE), tool("a"), pods=two_and(item, trouble), rollout=rollout)
+
+    found = conditions(reported_by(given))
+
+    assert found["Ready"] == ready
+    assert {each: found.get(each, (None, None))[1] for each in ("Reconciling", "Stalled") if each in found} == {
+        further[0]: further[1]
+    }
+
+
+def test_a_deployment_that_is_about_to_be_written_is_not_rolled_out() -> None:
+    given = state(stored(server(), 2, **BEFORE), tool("a"), pods=(serving_pod(),))
+
+    assert conditions(reported_by(given))["Ready"] == ("True", "Ready")
+    assert conditions(reported_by(given, settled=False))["Ready"] == ("False", "RolloutInProgress")
+
+
+def test_too_few_ready_pods_say_why() -> None:
+    item = server(replicas=2)
+    pods = (serving_pod(item), Pod("q", False, None, trouble="Unschedulable"))
+
+    found = reported_by(state(stored(item, **BEFORE), tool("a"), pods=pods))
+
+    assert conditions(found)["Ready"] == ("False", "Unschedulable")
+    assert "pod q" in message(found, "Ready")
+
+
+def test_a_taken_name_keeps_a_server_from_being_ready() -> None:
+    given = state(server(), tool("a"), pods=(serving_pod(),), existing={"Service": service("main-mcp")})
+
+    found = conditions(reported_by(given))
+
+    assert found["Ready"] == ("False", "NameTaken")
+    assert found["Stalled"] == ("True", "NameTaken")
 
 
 def test_a_server_says_what_it_serves_and_how_many_pods_serve_it() -> None:
@@ -245,6 +357,8 @@ def reported(
     prefix: str = "",
     unmounted: bool = False,
     grants: tuple[Any, ...] = (),
+    serving_states: tuple[ServerReadiness, ...] = (),
+    deserted: bool = False,
 ) -> dict[str, Any]:
     names = [f"s{number}" for number in range(len(published))]
     selecting = [server(name, naming={"prefix": prefix}) for name in names]
@@ -254,7 +368,9 @@ def reported(
     refs = {s.ref: made.holders if made else None for s, made in zip(selecting, published, strict=True)}
     missing = {selecting[0].ref: (secret("key"),)} if unmounted else {}
     member = kept.keep_member(dict(item.raw), None)
-    return checked(item, member_status.status(MemberState(member, snapshot, refs, missing, NOW)))
+    states = dict(zip(refs, serving_states or (ServerReadiness.READY,) * len(refs), strict=True))
+    without = (extraction.service_fact(services[0]).ref,) if deserted else ()
+    return checked(item, member_status.status(MemberState(member, snapshot, refs, missing, states, without, NOW)))
 
 
 def test_a_served_tool_is_ready_and_says_where_it_calls() -> None:
@@ -328,9 +444,9 @@ def test_a_disabled_tool_says_so_wherever_it_is_selected() -> None:
 
     found = reported(off, serving(off), None)
 
-    assert conditions(found)["Ready"] == ("False", "Disabled")
-    assert "spec.enabled" in message(found, "Ready")
     assert conditions(found)["Accepted"] == ("True", "Disabled")
+    assert "spec.enabled" in message(found, "Accepted")
+    assert conditions(found).keys() == {"Accepted", "ResolvedRefs"}
     assert [entry["accepted"] for entry in found["servers"]] == [False, False]
 
 
@@ -342,9 +458,12 @@ DOOR = {"ingressPath": "/x"}
     ("item", "servers", "services", "condition", "expected"),
     [
         (tool("a"), (), ("orders",), "Accepted", ("True", "NotSelected")),
-        (tool("a"), (), ("orders",), "Ready", ("False", "NotSelected")),
-        (tool("a", enabled=False), (), ("orders",), "Ready", ("False", "Disabled")),
-        (tool("a", enabled=False, inputSchema={"type": "array"}), (), (), "Ready", ("False", "Disabled")),
+        (tool("a"), (), ("orders",), "Ready", None),
+        (tool("a"), (), (), "Ready", None),
+        (tool("a", enabled=False), (), ("orders",), "Ready", None),
+        (tool("a", enabled=False, inputSchema={"type": "array"}), (), (), "Ready", ("False", "InvalidSchema")),
+        (tool("a", enabled=False, inputSchema={"type": "array"}), (), (), "Stalled", ("True", "InvalidSchema")),
+        (tool("a"), (serving(tool("a")),), ("orders",), "Stalled", None),
         (tool("a"), (None,), ("orders",), "Accepted", ("Unknown", "Pending")),
         (tool("a"), (None,), ("orders",), "Ready", ("False", "Pending")),
         (tool("a"), (serving(),), ("orders",), "Accepted", ("Unknown", "Pending")),
@@ -365,7 +484,31 @@ def test_a_member_says_what_keeps_it_from_being_used(
 ) -> None:
     found = reported(item, *servers, services=tuple(map(service, services)))
 
-    assert conditions(found)[condition] == expected
+    assert conditions(found).get(condition) == expected
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ((ServerReadiness.NOT_READY,), ("False", "ServerNotReady")),
+        ((ServerReadiness.NOT_READY, ServerReadiness.SCALED_TO_ZERO), ("False", "ServerNotReady")),
+        ((ServerReadiness.NOT_READY, ServerReadiness.READY), ("True", "Ready")),
+        ((ServerReadiness.SCALED_TO_ZERO,), None),
+    ],
+)
+def test_a_tool_is_ready_with_a_ready_server(
+    states: tuple[ServerReadiness, ...], expected: tuple[str, str] | None
+) -> None:
+    published = (serving(tool("a")),) * len(states)
+
+    assert conditions(reported(tool("a"), *published, serving_states=states)).get("Ready") == expected
+
+
+def test_a_tool_whose_service_has_no_endpoint_is_not_ready() -> None:
+    found = reported(tool("a"), serving(tool("a")), deserted=True)
+
+    assert conditions(found)["Ready"] == ("False", "NoEndpoints")
+    assert "Service shop/orders" in message(found, "Ready")
 
 
 def test_a_lost_door_is_told_and_the_name_stays_served() -> None:
@@ -392,10 +535,10 @@ def test_a_tool_waits_until_every_pod_has_what_it_reads() -> None:
 
 def test_the_time_of_a_condition_stays_while_its_status_does() -> None:
     raw = dict(tool("a").raw)
-    first = member_status.status(MemberState(kept.keep_member(raw, None), Snapshot(), {}, {}, NOW))
+    first = member_status.status(MemberState(kept.keep_member(raw, None), Snapshot(), {}, {}, {}, (), NOW))
     again = kept.keep_member({**raw, "status": first["status"]}, None)
 
-    assert member_status.status(MemberState(again, Snapshot(), {}, {}, LATER)) == first
+    assert member_status.status(MemberState(again, Snapshot(), {}, {}, {}, (), LATER)) == first
 
 
 def test_a_served_name_is_reported_with_the_prefix_that_the_server_has_now() -> None:

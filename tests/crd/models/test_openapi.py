@@ -113,7 +113,12 @@ def test_a_definition(kind: Kind) -> None:
     assert spec["names"]["categories"] == ["mcp"]
     (version,) = spec["versions"]
     assert (version["name"], version["served"], version["storage"]) == ("v1alpha1", True, True)
-    assert version["subresources"] == {"status": {}}
+    scaled = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
+    assert version["subresources"] == {"status": {}, **({"scale": scaled} if kind is Kind.SERVER else {})}
     assert version["additionalPrinterColumns"][-1]["name"] == "Age"
     assert set(version["schema"]["openAPIV3Schema"]["properties"]) == {
         "apiVersion",
