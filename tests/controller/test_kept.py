@@ -41,7 +41,7 @@ def in_pod(fields: dict[str, Any]) -> dict[str, Any]:
         ((OURS, entry("kubectl-edit", in_pod({"f:containers": {CONTAINER: {"f:env": {}}}}))), "kubectl-edit"),
         ((OURS, entry("kubectl-edit", in_pod({"f:containers": {'k:{"name":"x"}': {".": {}, "f:name": {}}}}))),
          "kubectl-edit"),
-        # The same value as ours is no change.
+        # Somebody who sets the same value as we do changes nothing.
         ((OURS, entry("argocd", in_pod(CONTAINERS))), ""),
         ((OURS, entry("kube-controller-manager", {"f:replicas": {}}, subresource="scale")), ""),
         ((OURS, entry("kubectl-scale", {"f:replicas": {}})), ""),
