@@ -139,9 +139,13 @@ class CompiledCatalog:
             filled, faults = given, json_schema.describe_faults(validator, given)
         else:
             filled, faults = self.completions[tool.name].complete(validator, given)
-        if faults is not None:
-            raise CallError("invalid_arguments", faults)
-        return filled
+        if faults is None:
+            return filled
+        # What their positions in the request forbid, too: the client should learn all faults at once.
+        more = mapping.find_refusals(tool, filled) if tool.mcp is None else []
+        blamed = {fault.partition(":")[0] for fault in faults.split("; ")}
+        more = [fault for fault in more if fault not in faults and fault.partition(":")[0] not in blamed]
+        raise CallError("invalid_arguments", "; ".join([faults, *more]))
 
     def find_backed_resource(self, uri: str) -> tuple[HttpResource | Operation, dict[str, str]] | None:
         """The resource that a backend serves at a URI, with the values of its template's variables.

@@ -193,11 +193,17 @@ class Dispatcher:
 
     def _policy_headers(self, policy: Policy, context: Context) -> tuple[Header, ...]:
         """Headers from Secrets and ConfigMaps, and the forwarded headers of the client."""
-        forwarded = [
-            (each.backend_header, escaping.check_header(each.name, context.headers[each.name.lower()]))
-            for each in policy.forward_headers
-            if each.name.lower() in context.headers
-        ]
+        forwarded = []
+        for each in policy.forward_headers:
+            value = context.headers.get(each.name.lower())
+            if value is not None:
+                try:
+                    forwarded.append((each.backend_header, escaping.check_header(each.name, value)))
+                except CallError as fault:
+                    # A header is not an argument: the model cannot correct it.
+                    rule = fault.message.partition(": ")[2]
+                    message = f"the header {each.name} of the client's request {rule}"
+                    raise CallError("invalid_request", message) from fault
         return (*forwarded, *(self._files.header(source) for source in policy.headers_from))
 
 

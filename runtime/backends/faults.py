@@ -49,6 +49,7 @@ _DATE = re.compile(
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _HTTP_STATUS = {
     "invalid_arguments": 400,
+    "invalid_request": 400,
     "misconfigured": 500,
     "unavailable": 503,
     "unreachable": 502,

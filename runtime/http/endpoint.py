@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runtime.state.limits import Limiter
     from runtime.telemetry.metrics import Metrics
 
-__all__ = ["OPERATION", "SESSION", "AdmittedRequest", "Endpoint"]
+__all__ = ["MESSAGE", "OPERATION", "SESSION", "AdmittedRequest", "Endpoint"]
 
 access = logging.getLogger("access")
 
@@ -33,6 +33,8 @@ SESSION = "Mcp-Session-Id"
 # The operation of a request (its MCP method, and the name of a tool or prompt), for the access log and the metrics.
 OPERATION = web.RequestKey("operation", str)
 MAX_OPERATION = 128
+# The message of a request, for the answer to an unexpected exception.
+MESSAGE = web.RequestKey("message", Call)
 # The only version with JSON-RPC batches.
 BATCH_VERSION = "2025-03-26"
 MAX_BATCH = 50
@@ -85,6 +87,7 @@ class Endpoint:
         call = eras.classify(body, headers)
         if isinstance(call, Refusal):
             return responses.json_response(call.body, call.status)
+        request[MESSAGE] = call
         request[OPERATION] = " ".join(filter(None, (call.method, str(call.params.get("name") or ""))))[:MAX_OPERATION]
         if call.modern:
             if call.id is None:
@@ -133,10 +136,6 @@ class Endpoint:
             return responses.json_response(jsonrpc.result(call.id, result))
         except RpcError as error:
             return responses.json_response(jsonrpc.error(call.id, error.code, error.message, error.data))
-        except Exception:  # noqa: BLE001 -- a bug is answered, counted and logged; the connection stays open
-            access.exception("request %s failed with an unexpected exception", context.request_id)
-            message = f"Internal error; see request {context.request_id} in the server log"
-            return responses.rpc_error(call.id, jsonrpc.INTERNAL_ERROR, message, 500)
 
     async def _batch(
         self,

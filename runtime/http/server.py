@@ -14,8 +14,8 @@ from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from runtime.http import client_address, origins, responses
 from runtime.http.connections import READ_AHEAD, Bodies, BodyEvictedError, Connections, Deadlines, Listener
-from runtime.http.endpoint import OPERATION, AdmittedRequest
-from runtime.mcp import uri_templates
+from runtime.http.endpoint import MESSAGE, OPERATION, AdmittedRequest
+from runtime.mcp import jsonrpc, uri_templates
 from runtime.mcp.context import Context
 from runtime.state import limits
 from runtime.state.sessions import StoreUnavailableError
@@ -107,6 +107,12 @@ class App:
         except StoreUnavailableError as error:
             access.warning("request %s: sessions or rate limits are unavailable: %s", request_id, error)
             response = responses.service_unavailable("sessions or rate limits are unavailable at the moment")
+        except Exception:  # noqa: BLE001 -- the one place that answers, counts and logs a bug
+            access.exception("request %s failed with an unexpected exception", request_id)
+            self._metrics.unexpected.inc()
+            message = f"Internal error; see request {request_id} in the server log"
+            call = request.get(MESSAGE)
+            response = responses.rpc_error(call.id if call else None, jsonrpc.INTERNAL_ERROR, message, 500)
         finally:
             self.open_requests -= 1
             self.connections.answered(transport)

@@ -45,6 +45,9 @@ class Metrics:
             ("code", "request"),
             registry=self.registry,
         )
+        self.unexpected = Counter(
+            "mcp_server_unexpected_errors", "Requests that ended in an unexpected exception.", registry=self.registry
+        )
         self.limited = Counter(
             "mcp_server_rate_limited", "Requests rejected by a rate limit.", ("scope",), registry=self.registry
         )

@@ -11,9 +11,9 @@ from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import escaping, pointers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from crd.published.entries import Body
+    from crd.published.entries import Body, BodyField
     from runtime.backends.http_mapping.values import Sources
 
 __all__ = ["JSON", "MAX_BODY", "build", "effective_mode"]
@@ -29,10 +29,13 @@ def effective_mode(body: Body, method: str) -> str:
     return body.mode or ("Arguments" if method in ("POST", "PUT", "PATCH") else "None")
 
 
-def build(body: Body, mode: str, sources: Sources, leftovers: Mapping[str, Any]) -> tuple[str, bytes] | None:
+def build(
+    body: Body, mode: str, sources: Sources, leftovers: Mapping[str, Any], refusals: escaping.Refusals
+) -> tuple[str, bytes] | None:
     """Content-Type and bytes, or None for no body. ``mode`` is the effective one.
 
-    ``leftovers`` are the arguments that no other entry names.
+    ``leftovers`` are the arguments that no other entry names. ``refusals`` collects the fields that the mode cannot
+    send.
 
     Raises CallError for an argument that the mode cannot send, and for more than `MAX_BODY` bytes.
     """
@@ -60,37 +63,46 @@ def build(body: Body, mode: str, sources: Sources, leftovers: Mapping[str, Any])
         case "Form":
             pairs = (
                 f"{escaping.escape(name, name)}={escaping.escape(name, text)}"
-                for name, text in _text_fields(body, sources, leftovers)
+                for name, text in _text_fields(body, sources, leftovers, refusals)
             )
             built = "application/x-www-form-urlencoded", "&".join(pairs).encode()
         case "Multipart":
-            built = _join_parts(list(_parts(body, sources, leftovers)))
+            built = _join_parts(list(_parts(body, sources, leftovers, refusals)))
     if built is not None and len(built[1]) > MAX_BODY:
         raise CallError("invalid_arguments", f"the request body would be larger than {MAX_BODY} bytes; send less data")
     return built
 
 
-def _text_fields(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _text_fields(
+    body: Body, sources: Sources, leftovers: Mapping[str, Any], refusals: escaping.Refusals
+) -> Iterator[tuple[str, str]]:
     """Form fields by name: those of the author, else every leftover argument. A list becomes several fields."""
-    fields = ((f.name, sources.value_of(f)) for f in body.fields) if body.fields else iter(leftovers.items())
-    for name, value in fields:
+    fields: Iterable[tuple[str, BodyField | None, Any]] = (
+        ((field.name, field, sources.value_of(field)) for field in body.fields)
+        if body.fields
+        else ((name, None, value) for name, value in leftovers.items())
+    )
+    for name, field, value in fields:
         for item in value if isinstance(value, list) else [value]:
             if item is not None and item is not pointers.ABSENT:
-                yield name, escaping.to_plain_text(name, item)
+                with refusals.collect(field):
+                    yield name, escaping.to_plain_text((field and field.argument) or name, item)
 
 
-def _parts(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> Iterator[Part]:
+def _parts(body: Body, sources: Sources, leftovers: Mapping[str, Any], refusals: escaping.Refusals) -> Iterator[Part]:
     for field in body.fields:
         value = sources.value_of(field)
         if value is None or value is pointers.ABSENT:
             continue
-        text = escaping.to_plain_text(field.name, value)
-        data = (_decode_base64 if field.encoding else escaping.encode)(field.name, text)
-        file = f'; filename="{field.file_name}"' if field.file_name else ""
-        media = f"\r\nContent-Type: {field.media_type}" if field.media_type else ""
-        yield field.name, f"{file}{media}", data
+        with refusals.collect(field):
+            argument = field.argument or field.name
+            text = escaping.to_plain_text(argument, value)
+            data = (_decode_base64 if field.encoding else escaping.encode)(argument, text)
+            file = f'; filename="{field.file_name}"' if field.file_name else ""
+            media = f"\r\nContent-Type: {field.media_type}" if field.media_type else ""
+            yield field.name, f"{file}{media}", data
     if not body.fields:
-        for name, text in _text_fields(body, sources, leftovers):
+        for name, text in _text_fields(body, sources, leftovers, refusals):
             yield name, "", escaping.encode(name, text)
 
 

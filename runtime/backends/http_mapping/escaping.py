@@ -6,8 +6,9 @@ A refusal is a CallError ``invalid_arguments``. It names the argument by JSON Po
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import orjson
@@ -17,7 +18,13 @@ from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import pointers
 from runtime.mcp import numbers
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crd.published.entries import BodyField, ParameterEntry
+
 __all__ = [
+    "Refusals",
     "check_header",
     "check_path",
     "encode",
@@ -44,6 +51,36 @@ def refuse(argument: str, rule: str) -> CallError:
     """The fault for an argument, given by name or by JSON Pointer, that breaks a rule."""
     pointer = argument if argument.startswith("/") else f"/{pointers.escape(argument)}"
     return CallError("invalid_arguments", f"{pointer}: {rule}")
+
+
+class Refusals:
+    """Collects refused arguments, so that the client learns all of them at once."""
+
+    def __init__(self) -> None:
+        self._messages: list[str] = []
+
+    @contextmanager
+    def collect(self, entry: ParameterEntry | BodyField | None = None) -> Iterator[None]:
+        """Keep an ``invalid_arguments`` for `check`; raise any other fault.
+
+        The value of an ``entry`` may come from a claim or from the tool itself. Then no argument is to blame, and the
+        fault is ``misconfigured``.
+        """
+        try:
+            yield
+        except CallError as fault:
+            if fault.code != "invalid_arguments":
+                raise
+            if entry is not None and not entry.argument:
+                source = f'the claim "{entry.claim}" of the client token' if entry.claim else "a constant of the tool"
+                message = f"{source} cannot be sent as {entry.name}: it {fault.message.partition(': ')[2]}"
+                raise CallError("misconfigured", message) from fault
+            self._messages.append(fault.message)
+
+    def check(self) -> None:
+        """Raise CallError ``invalid_arguments`` with everything that was collected."""
+        if self._messages:
+            raise CallError("invalid_arguments", "; ".join(dict.fromkeys(self._messages)))
 
 
 def to_text(name: str, value: Any) -> str:

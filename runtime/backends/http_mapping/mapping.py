@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from crd.schema.positions import Constraint
     from runtime.http.exchange import Header
 
-__all__ = ["accepted_input_schema", "base_url", "listed_input_schema", "map_operation", "map_resource", "map_tool"]
+__all__ = [
+    "accepted_input_schema",
+    "base_url",
+    "find_refusals",
+    "listed_input_schema",
+    "map_operation",
+    "map_resource",
+    "map_tool",
+]
 
 MAX_URL = 8192
 MAX_HEADERS, MAX_HEADER_BYTES = 32, 8192
@@ -37,6 +45,15 @@ _NO_CLAIMS: dict[str, Any] = {}
 def map_tool(tool: Tool, arguments: Mapping[str, Any], claims: Mapping[str, Any] = _NO_CLAIMS) -> Request:
     """The request of a tool call. ``arguments`` satisfy the listed schema. Raises CallError for an unsafe argument."""
     return _map(tool.method, tool.backend, tool.http, Sources(arguments, claims), idempotent=tool.idempotent)
+
+
+def find_refusals(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
+    """The arguments that cannot be sent at their positions, whether or not they satisfy the schema."""
+    try:
+        map_tool(tool, arguments)
+    except CallError as fault:
+        return fault.message.split("; ") if fault.code == "invalid_arguments" else []
+    return []
 
 
 def map_resource(
@@ -51,23 +68,29 @@ def map_operation(operation: Operation, parameters: Mapping[str, str], body: byt
     path_values: dict[str, str] = {}
     query: list[tuple[str, str]] = []
     headers: list[tuple[str, str]] = []
+    refusals = escaping.Refusals()
     for parameter in operation.parameters:
         name = parameter.name
-        if name not in parameters:
-            if parameter.required or parameter.place == "path":
-                raise CallError("invalid_arguments", f'missing required parameter "{name}"')
-        elif parameter.place == "path":
-            path_values[name] = parameters[name]
-        elif parameter.place == "query":
-            query.append((escaping.escape(name, name), escaping.escape(name, parameters[name])))
-        elif _FORBIDDEN_HEADERS.fullmatch(name.lower()):
+        if parameter.place == "header" and _FORBIDDEN_HEADERS.fullmatch(name.lower()):
             raise CallError("misconfigured", f"header {name} must not be set by a parameter")
-        else:
-            headers.append((name, escaping.check_header(name, parameters[name])))
+        if parameter.place == "path":
+            # A missing one is refused where its placeholder is filled in.
+            path_values |= {name: parameters[name]} if name in parameters else {}
+            continue
+        with refusals.collect():
+            if name not in parameters:
+                if parameter.required:
+                    raise CallError("invalid_arguments", f'missing required parameter "{name}"')
+            elif parameter.place == "query":
+                query.append((escaping.escape(name, name), escaping.escape(name, parameters[name])))
+            else:
+                headers.append((name, escaping.check_header(name, parameters[name])))
     if body is not None:
         headers.append(("Content-Type", bodies.JSON))
-    path = "".join(_fill_path(operation.backend.path, Sources(path_values, {})))
-    escaping.check_path(path, "/")
+    path = "".join(_fill_path(operation.backend.path, Sources(path_values, {}), refusals))
+    with refusals.collect():
+        escaping.check_path(path, "/")
+    refusals.check()
     url = _build_url(operation.backend, path, query)
     _check_headers(headers)
     idempotent = operation.method in ("GET", "PUT", "DELETE")
@@ -120,22 +143,33 @@ def base_url(backend: Backend) -> str:
 def _map(method: str, backend: Backend, http: Http, sources: Sources, *, idempotent: bool) -> Request:
     base = escaping.escape_literal(backend.path)
     path = base
+    refusals = escaping.Refusals()
     if http.path:
-        path = base.rstrip("/") + "".join(_fill_path(http.path, sources))
-    escaping.check_path(path, base)
+        path = base.rstrip("/") + "".join(_fill_path(http.path, sources, refusals))
+    with refusals.collect():
+        escaping.check_path(path, base)
     named = _named_arguments(http)
     leftovers = {name: value for name, value in sources.arguments.items() if name not in named}
-    query = [pair for entry in http.query for pair in values.query_pairs(entry, sources)]
-    if http.pagination is not None:
-        query += _page_parameters(http.pagination, sources)
     mode = bodies.effective_mode(http.body, method)
-    if mode == "None":
-        for name in leftovers:
-            # A pointer, because the name of an argument may itself begin with a slash.
-            entry = ParameterEntry(name, argument=f"/{pointers.escape(name)}")
+    query: list[tuple[str, str]] = []
+    for entry in http.query:
+        with refusals.collect(entry):
             query += values.query_pairs(entry, sources)
-    headers = [header for entry in http.headers for header in values.headers(entry, sources)]
-    body = bodies.build(http.body, mode, sources, leftovers)
+    if http.pagination is not None:
+        with refusals.collect():
+            query += _page_parameters(http.pagination, sources)
+    for name in leftovers if mode == "None" else ():
+        # A pointer, because the name of an argument may itself begin with a slash.
+        with refusals.collect():
+            query += values.query_pairs(ParameterEntry(name, argument=f"/{pointers.escape(name)}"), sources)
+    headers: list[Header] = []
+    for entry in http.headers:
+        with refusals.collect(entry):
+            headers += values.headers(entry, sources)
+    body = None
+    with refusals.collect():
+        body = bodies.build(http.body, mode, sources, leftovers, refusals)
+    refusals.check()
     if body is not None:
         headers.append(("Content-Type", body[0]))
     url = _build_url(backend, path, query)
@@ -143,17 +177,18 @@ def _map(method: str, backend: Backend, http: Http, sources: Sources, *, idempot
     return Request(method, url, tuple(headers), body[1] if body else None, idempotent)
 
 
-def _fill_path(template: str, sources: Sources) -> Iterator[str]:
+def _fill_path(template: str, sources: Sources, refusals: escaping.Refusals) -> Iterator[str]:
     """The parts of a path: the author's text, and between it the values of the placeholders."""
     position = 0
     for match in _PLACEHOLDER.finditer(template):
         yield escaping.escape_literal(template[position : match.start()])
         name, is_multi_segment = match[1], match[2]
-        value = pointers.argument(sources.arguments, name)
-        if value is pointers.ABSENT or value is None:
-            raise CallError("invalid_arguments", f'missing required argument "{name}"')
-        text = escaping.to_text(name, value)
-        yield escaping.escape_segments(name, text) if is_multi_segment else escaping.escape_segment(name, text)
+        with refusals.collect():
+            value = pointers.argument(sources.arguments, name)
+            if value is pointers.ABSENT or value is None:
+                raise CallError("invalid_arguments", f'missing required argument "{name}"')
+            text = escaping.to_text(name, value)
+            yield escaping.escape_segments(name, text) if is_multi_segment else escaping.escape_segment(name, text)
         position = match.end()
     yield escaping.escape_literal(template[position:])
 

@@ -189,3 +189,14 @@ def test_a_default_that_repairs_a_fault_is_filled_in(catalog_of: Any) -> None:
     with pytest.raises(CallError) as caught:
         compiled.check_arguments(tool, {})
     assert caught.value.message == 'missing required property "id"'
+
+
+def test_faults_of_the_schema_and_of_the_request_are_reported_together(catalog_of: Any) -> None:
+    schema = {"type": "object", "properties": {"id": {"type": "string"}, "size": {"type": "integer"}}}
+    tool = dataclasses.replace(catalog_of().tools[0], input_schema=schema, http=Http("/{id}"))
+    compiled = compile_catalog(catalog_of(tools=(tool,)))
+
+    with pytest.raises(CallError) as caught:
+        compiled.check_arguments(tool, {"id": "../x", "size": "big"})
+
+    assert caught.value.message == '/size: must be an integer; /id: must not contain "/"'

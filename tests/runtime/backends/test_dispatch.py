@@ -431,3 +431,14 @@ async def _answer(_request: web.Request) -> web.Response:
 
 def test_a_reply_knows_its_media_type() -> None:
     assert Reply(200, {"content-type": "Application/JSON; charset=x"}, b"").is_json
+
+
+async def test_a_header_that_cannot_be_forwarded_is_not_blamed_on_an_argument(
+    harness: Harness, service: Service
+) -> None:
+    given = tool(service, forward_headers=(ForwardHeader("X-User", "X-User"),))
+
+    found = await fault(harness, given, Context("r", headers={"x-user": "Zoë"}))
+
+    assert (found.code, found.http_status, service.seen) == ("invalid_request", 400, [])
+    assert found.message.startswith("the header X-User of the client's request must be visible ASCII")

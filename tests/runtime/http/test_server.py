@@ -425,3 +425,24 @@ async def test_null_and_repeated_headers_of_a_session_are_tolerated(replica: Any
     assert listed[2]["result"]["tools"]
     status, _, answer = await send(replica.mcp, body=ping, **{"Mcp-Session-Id": f"{identifier}, other"})
     assert (status, "Mcp-Session-Id is sent with different values" in answer["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("where", ["rest", "admit"])
+async def test_every_unexpected_exception_is_answered_counted_and_logged(
+    replica: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    async def fail(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(
+        replica.app if where == "rest" else replica.app._limiter, f"_{where}".replace("_admit", "admit"), fail
+    )
+    path = "/mcp/echo" if where == "rest" else "/mcp"
+    body = {} if where == "rest" else {**INITIALIZE, "id": 7}
+
+    status, _, answer = await send(f"{replica.url}{path}", body=body)
+
+    assert (status, answer.get("id")) == (500, None if where == "rest" else 7)
+    assert "Internal error; see request id-" in answer["error"]["message"]
+    assert replica.count("mcp_server_unexpected_errors_total") == 1
+    assert "ZeroDivisionError" in caplog.text

@@ -459,3 +459,56 @@ def test_an_operation_refuses_missing_and_unsafe_parameters(
 def test_json_that_cannot_be_written_is_refused() -> None:
     with pytest.raises(CallError):
         escaping.to_json("\ud800")
+
+
+def test_all_unsafe_arguments_are_refused_at_once() -> None:
+    http = Http(
+        "/{a}/{b}",
+        query=(ParameterEntry("q", argument="c"),),
+        headers=(ParameterEntry("X-D", argument="d"),),
+        body=Body("Multipart", fields=(BodyField("upload", argument="e", encoding="Base64"),)),
+    )
+    given = Tool("t", "shop/t", "POST", Backend("s", 80), {}, http=http)
+
+    with pytest.raises(CallError) as caught:
+        mapping.map_tool(given, {"a": "../x", "c": "fine", "d": "ü", "e": "%"})
+
+    assert caught.value.message == (
+        '/a: must not contain "/"; missing required argument "b"; '
+        "/d: must be visible ASCII of 1 to 4096 characters to be sent in a header; /e: must be base64"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "claims", "words"),
+    [
+        (
+            ParameterEntry("X-User", claim="name"),
+            {"name": "Zoë"},
+            'the claim "name" of the client token cannot be sent as',
+        ),
+        (ParameterEntry("X-User", value="Zoë"), {}, "a constant of the tool cannot be sent as X-User"),
+    ],
+)
+def test_a_value_that_is_not_an_argument_is_not_blamed_on_one(
+    entry: ParameterEntry, claims: dict[str, str], words: str
+) -> None:
+    given = Tool("t", "shop/t", "GET", Backend("s", 80), {}, http=Http(headers=(entry,)))
+
+    with pytest.raises(CallError, match=words) as caught:
+        mapping.map_tool(given, {}, claims)
+
+    assert caught.value.code == "misconfigured"
+
+
+def test_all_faulty_parameters_of_an_operation_are_refused_at_once() -> None:
+    parameters = (Parameter("id", "path", required=True), Parameter("q", "query", required=True),
+                  Parameter("X-H", "header"))  # fmt: skip
+    operation = Operation("o", "shop/o", "GET", "/o", Backend("s", 80, "/o/{id}"), parameters=parameters)
+
+    with pytest.raises(CallError) as caught:
+        mapping.map_operation(operation, {"id": "..", "X-H": "ü"})
+
+    assert [part.partition(" must")[0] for part in caught.value.message.split("; ")] == [
+        'missing required parameter "q"', "/X-H:", "/id:",
+    ]  # fmt: skip
