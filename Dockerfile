@@ -1,6 +1,7 @@
 # One image for the subcommands `webhook`, `controller` and `serve`.
 # It installs only from dist/wheels (see `make wheels`), so the build needs no network.
-ARG BASE=python:3.14-slim
+# The base image is named by digest, so that a tag that moves changes nothing; `make release-check` requires it.
+ARG BASE=python:3.14-slim-trixie@sha256:51dafde81dbdb6ebde285137a295cf18a47ca95234fe388a343719cb97305b3d
 
 FROM ${BASE} AS build
 COPY dist/wheels /wheels

@@ -1,6 +1,6 @@
 # On a fresh machine, `make run` runs the operator on a local cluster and `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help dev lock lint format check fix generate test test-fast test-long test-matrix mutation bench run wheels clean \
+.PHONY: help dev lock lint format check fix generate test test-fast test-long test-matrix mutation bench run wheels release-check clean \
 	k3d-create k3d-crds k3d-redis k3d-examples k3d-build k3d-deploy k3d-delete kustomize-k3d kustomize-prod
 
 POE := .venv/bin/poe
@@ -65,6 +65,9 @@ run: dev ## Run the operator on a local cluster, or with CONTEXT=name on a clust
 
 wheels: dev ## Collect dist/wheels for `docker build .`
 	@.venv/bin/python -m scripts.wheelhouse
+
+release-check: dev ## Check what a release is built from, and write dist/sbom.cdx.json (CycloneDX)
+	@.venv/bin/python -m scripts.release
 
 k3d-create: ## Create a k3d cluster (needs Docker)
 	@scripts/k3d-cluster.sh create

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import io
 import json
 import logging
 import os
@@ -88,9 +89,22 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a subcommand and return its exit code; 2 for wrong arguments."""
-    arguments = _parser().parse_args(words)
-    code: int = arguments.run(arguments)
+    """Run a subcommand and return its exit code; 2 for wrong arguments.
+
+    A reader that has gone (EPIPE) and Ctrl-C end the command quietly, with the exit codes of the signals.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the encoding of a terminal may lack characters
+    try:
+        arguments = _parser().parse_args(words)
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Otherwise the interpreter would report the error again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     return code
 
 
@@ -100,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run MCP servers on Kubernetes, and validate their manifests.",
         epilog="mcp-operator COMMAND --help shows the options of a command, with examples.",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('mcp-operator')}")
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_webhook(commands)
     _add_controller(commands)
@@ -401,7 +415,10 @@ def _add_check(commands: Commands) -> None:
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="ignore findings recorded in this report")
     parser.add_argument("--live", action="store_true", help="validate together with a cluster, with dry-runs")
     _add_kubeconfig_options(parser)
+    _add_file_options(parser)
     parser.add_argument("--explain", metavar="REASON", help="explain a reason and its repair, and exit")
+    parser.add_argument("--list-reasons", action="store_true", help="list all reasons with their levels, and exit")
+    parser.add_argument("--version", action="version", version=_version())
     parser.add_argument("-q", "--quiet", action="store_true", help="omit the summary")
     parser.set_defaults(run=lambda arguments: _run_check(parser, arguments))
 
@@ -411,6 +428,8 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
 
     if arguments.explain is not None:
         return error_pages.explain(arguments.explain, out=sys.stdout, err=sys.stderr)
+    if arguments.list_reasons:
+        return error_pages.list_all(out=sys.stdout)
     if not arguments.paths:
         parser.error("the following arguments are required: PATH")
     options = check.Options(
@@ -426,6 +445,8 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         colour=sys.stdout.isatty() and not _read_environment("NO_COLOR", ""),
         folder=str(Path.cwd()),
         version=metadata.version("mcp-operator"),
+        exclude=tuple(arguments.exclude),
+        namespace=arguments.namespace,
     )
     gc.disable()  # everything that is read lives to the end; collecting would take as long as validating
     try:
@@ -459,6 +480,23 @@ def _run_graph(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         kubeconfig=arguments.kubeconfig,
     )
     return graph.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+
+
+def _version() -> str:
+    return f"mcp-operator {metadata.version('mcp-operator')}"
+
+
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out files and folders of this name, or path below the folder; may be repeated",
+    )
+    parser.add_argument(
+        "-n", "--namespace", default="default", help="namespace of objects that name none (default: default)"
+    )
 
 
 def _add_cluster_options(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cli.check import report
 from cli.check.formats import github, json_report, junit, sarif, text
 from cli.commands import error_pages, files
-from cli.manifests import transaction, validation
+from cli.manifests import acceptance, transaction, validation
 from crd.finding import Level, Verdict
 
 if TYPE_CHECKING:
@@ -45,20 +45,25 @@ class Options:
     colour: bool = False
     folder: str = ""
     version: str = "0"
+    exclude: tuple[str, ...] = ()
+    namespace: str = "default"
 
 
 def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
     """Print the report and return the exit code."""
     try:
         known = _read_baseline(options.baseline)
-        reading = files.read(options.paths, stdin)
-        sorted_ = transaction.sort_documents(reading.documents, reading.faults)
+        reading = files.read(options.paths, stdin, options.exclude)
+        sorted_ = transaction.sort_documents(reading.documents, reading.faults, options.namespace)
         if not sorted_.objects and not sorted_.entries:
-            kinds = " or ".join(transaction.JUDGED)
-            raise UnableError(f"no {kinds} in {', '.join(options.paths)}")  # noqa: TRY301 -- one way out
+            message = f"no {' or '.join(transaction.JUDGED)} in {', '.join(options.paths)}"
+            if not reading.in_folders:
+                raise UnableError(message)  # noqa: TRY301 -- one way out
+            # The repository of an application may hold none. A folder without any such file is a mistake.
+            print(f"mcp-operator check: {text.escape(message)}", file=err)
         verdict = _validate(options, sorted_)
     except (UnableError, files.UnreadableError) as error:
-        print(f"mcp-operator check: {error}", file=err)
+        print(f"mcp-operator check: {text.escape(str(error))}", file=err)
         return 2
     found = _build_report(sorted_, verdict, reading.files, known)
     out.write(_render(options, found))
@@ -78,6 +83,12 @@ def _validate(options: Options, sorted_: Transaction) -> Verdict:
         verdict = validation.add_rejections(known, rejections)
     else:
         verdict = validation.validate_alone(sorted_)
+    refused = (
+        finding
+        for item in sorted_.objects
+        for finding in acceptance.find_faults(item.ref, sorted_.origins[item.ref].raw)
+    )
+    verdict = Verdict.of((*verdict, *refused))
     return validation.make_references_strict(verdict) if options.strict_refs else verdict
 
 

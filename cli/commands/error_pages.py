@@ -6,10 +6,13 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.check.formats import text
+from crd.finding import Reason
+
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["explain", "read_all"]
+__all__ = ["explain", "list_all", "read_all"]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "errors"
 
@@ -29,5 +32,16 @@ def explain(reason: str, *, out: TextIO, err: TextIO) -> int:
         return 0
     near = [known[name] for name in difflib.get_close_matches(reason.lower(), known, n=3)]
     repair = f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(pages)}"
-    print(f'mcp-operator check: unknown reason "{reason[:80]}"; {repair}', file=err)
+    print(f'mcp-operator check: unknown reason "{text.escape(reason[:80])}"; {repair}', file=err)
     return 2
+
+
+def list_all(*, out: TextIO) -> int:
+    """Print every reason with its level and the first sentence of its page. Returns 0."""
+    pages = read_all()
+    width = max(map(len, Reason))
+    for reason in Reason:
+        _, _, rest = pages.get(reason, "").partition("\n\n")
+        summary = " ".join(rest.partition("\n\n")[0].split())
+        out.write(f"{reason:<{width}}  {reason.level:<7}  {summary}\n")
+    return 0

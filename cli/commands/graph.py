@@ -58,5 +58,5 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
 
 
 def _fail(message: str, err: TextIO) -> int:
-    print(f"mcp-operator graph: {message}", file=err)
+    print(f"mcp-operator graph: {text.escape(message)}", file=err)
     return 2

@@ -7,6 +7,7 @@ Called by `cli.commands.files`.
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,18 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 from cli.manifests import json_nodes, yaml_nodes
 from cli.manifests.nodes import Broken, BrokenError, Node
+from crd.finding import Level
+from crd.ref import GROUP, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["MAX_BYTES", "Document", "Fault", "Source", "parse", "parse_text"]
+__all__ = ["KUSTOMIZATIONS", "MAX_BYTES", "Document", "Fault", "Source", "parse", "parse_text"]
 
 # The API server reads no request body over 3 MiB (apiserver, MaxRequestBodyBytes); kubectl sends JSON.
 MAX_BYTES = 3 * 1024 * 1024
 # JSON writes a character in at most six bytes (backslash, u, four digits): a lighter document need not be measured.
 _CERTAINLY_SMALL = MAX_BYTES // 6
 # Kustomize lets this file omit kind and apiVersion.
-KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml")
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+# Without these letters a text cannot be an object: the member apiVersion may be written with escapes only.
+_OBJECT = re.compile(r"apiVersion|\\[uUx]")
+# A text that cannot be parsed was meant as an object if it has a member of that name.
+_MEMBER = re.compile(r"""\b(?:apiVersion|kind)["']?[ \t]*:""")
+_OURS = tuple(kind.value for kind in (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE))
 
 
 class Source:
@@ -69,6 +77,7 @@ class Fault:
     source: Source
     offset: int
     message: str
+    level: Level = Level.ERROR
 
     @property
     def position(self) -> tuple[int, int]:
@@ -76,25 +85,44 @@ class Fault:
         return self.source.position(self.offset)
 
 
-def parse(name: str, data: bytes) -> Iterator[Document | Fault]:
-    """The objects of a file, in order."""
+def parse(name: str, data: bytes, *, found: bool = False) -> Iterator[Document | Fault]:
+    """The objects of a file, in order.
+
+    A file that was ``found`` in a folder may be one of another program: what is not an object is skipped there.
+    """
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
+        if found and b"apiVersion" not in data:
+            return
         source = Source(name, data.decode(errors="replace"))
         message = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
         yield Fault(source, len(data[: error.start].decode()), message)
         return
-    yield from parse_text(Source(name, text.removeprefix("\ufeff")))
+    if found and not _OBJECT.search(text) and not _MEMBER.search(text):
+        return
+    yield from parse_text(Source(name, text.removeprefix("\ufeff")), found=found)
 
 
-def parse_text(source: Source) -> Iterator[Document | Fault]:
-    """The objects of a text, in order; empty documents are skipped."""
+def parse_text(source: Source, *, found: bool = False) -> Iterator[Document | Fault]:
+    """The objects of a text, in order; empty documents are skipped. ``found`` as in `parse`."""
     for node in _compose(source):
         if isinstance(node, Broken):
-            yield Fault(source, node.offset, node.message)
-        elif node.value is not None:
+            if not found or _MEMBER.search(source.text):
+                yield Fault(source, node.offset, node.message)
+        elif node.value is not None and not (found and _belongs_to_others(node.value)):
             yield from _classify(source, node)
+
+
+def _belongs_to_others(raw: object) -> bool:
+    """Whether a document of a folder is not an object, and does not look like one of ours that lacks a member."""
+    if not isinstance(raw, dict):
+        return True
+    version, kind = raw.get("apiVersion"), raw.get("kind")
+    if isinstance(version, str) and version and isinstance(kind, str) and kind:
+        return False
+    named = isinstance(version, str) and version.partition("/")[0] == GROUP
+    return not named and not (isinstance(kind, str) and kind.removesuffix("List") in _OURS)
 
 
 def _compose(source: Source) -> Sequence[Node | Broken]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.check.report import Entry, Place, Related, Subject
 from crd import defaults, extraction, manifest
-from crd.finding import Level, Reason, format_path
+from crd.finding import Reason, format_path
 from crd.ref import GROUP, VERSION, Kind, Ref
 
 if TYPE_CHECKING:
@@ -47,12 +47,15 @@ class Transaction:
         return locate(origin, path) if origin is not None else None
 
 
-def sort_documents(documents: Iterable[Document], faults: Iterable[Fault]) -> Transaction:
-    """Sort the documents by kind. Of duplicate objects the last counts, as in an apply. Foreign kinds are skipped."""
-    sorting = _Sorting()
+def sort_documents(documents: Iterable[Document], faults: Iterable[Fault], namespace: str = "default") -> Transaction:
+    """Sort the documents by kind. Of duplicate objects the last counts, as in an apply. Foreign kinds are skipped.
+
+    ``namespace`` is that of objects that name none.
+    """
+    sorting = _Sorting(namespace)
     for fault in faults:
         place = Place(fault.source.name, *fault.position)
-        sorting.entries.append(Entry(Level.ERROR, Reason.INVALID_DOCUMENT, fault.message, Subject(), place))
+        sorting.entries.append(Entry(fault.level, Reason.INVALID_DOCUMENT, fault.message, Subject(), place))
     for document in documents:
         sorting.add(document)
     return Transaction(
@@ -70,7 +73,8 @@ def locate(document: Document, path: tuple[str | int, ...]) -> Place:
 
 
 class _Sorting:
-    def __init__(self) -> None:
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
         self.objects: dict[Ref, Object] = {}
         self.facts: dict[Ref, Fact] = {}
         self.origins: dict[Ref, Document] = {}
@@ -79,8 +83,8 @@ class _Sorting:
         self.entries: list[Entry] = []
 
     def add(self, document: Document) -> None:
-        raw = document.raw
-        kind = manifest.kind_of(raw)
+        kind = manifest.kind_of(document.raw)
+        raw = self._in_namespace(document.raw)
         if kind is None:
             self._add_foreign(document)
         elif _name_of(raw) is None:
@@ -102,6 +106,12 @@ class _Sorting:
                 item = replace(item, fact=manifest.sound_part(item).fact)
             self.objects[item.ref] = item
             self._locate(item.ref, document)
+
+    def _in_namespace(self, raw: dict[str, Any]) -> dict[str, Any]:
+        metadata = raw.get("metadata")
+        if not isinstance(metadata, dict) or metadata.get("namespace"):
+            return raw
+        return {**raw, "metadata": {**metadata, "namespace": self._namespace}}
 
     def _locate(self, ref: Ref, document: Document) -> None:
         """Remember where the object is, and report a duplicate."""
@@ -140,7 +150,7 @@ class _Sorting:
         metadata = document.raw.get("metadata")
         namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
         name = _name_of(document.raw) or ""
-        default = "default" if name else ""
+        default = self._namespace if name else ""
         subject = Subject(document.raw["kind"], namespace if isinstance(namespace, str) else default, name)
         place = locate(document, path)
         self.entries.append(Entry(reason.level, reason, message, subject, place, format_path(path), related=related))

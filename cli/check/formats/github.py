@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli.check.formats import text
+
 if TYPE_CHECKING:
     from cli.check.report import Entry, Report
 
@@ -13,7 +15,7 @@ __all__ = ["render"]
 def render(report: Report, *, folder: str, quiet: bool = False) -> str:
     """A line ``::error file=…,line=…,col=…,title=…::message`` for each finding; files relative to ``folder``."""
     lines = [_format_command(found, folder.rstrip("/") + "/") for found in report.new]
-    return "".join(f"{text}\n" for text in ([*lines] if quiet else [*lines, str(report)]))
+    return "".join(f"{line}\n" for line in ([*lines] if quiet else [*lines, str(report)]))
 
 
 def _format_command(found: Entry, folder: str) -> str:
@@ -28,10 +30,10 @@ def _format_command(found: Entry, folder: str) -> str:
     return f"::{found.level} {joined}::{_escape_data(f'{path}{found.message}{subject}')}"
 
 
-def _escape_data(text: str) -> str:
-    """Escape as the command parser of the runner expects it."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+def _escape_data(value: str) -> str:
+    """Escape as the command parser of the runner expects it, after what a terminal would act on."""
+    return text.escape(value).replace("%", "%25")
 
 
-def _escape_property(text: str) -> str:
-    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(value: str) -> str:
+    return _escape_data(value).replace(":", "%3A").replace(",", "%2C")

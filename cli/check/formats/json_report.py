@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cli.check.formats import text
 from cli.check.report import identity_of
 from crd.finding import Level
 
@@ -24,10 +25,10 @@ def render(report: Report) -> str:
         "known": report.known,
     }
     document = {"findings": [_finding(found) for found in report.entries], "summary": summary}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return text.escape_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
-def read_baseline(text: str) -> frozenset[Identity]:
+def read_baseline(document: str) -> frozenset[Identity]:
     """The identities of the findings in an earlier report. Raises ValueError for any other text."""
     try:
         return frozenset(
@@ -40,7 +41,7 @@ def read_baseline(text: str) -> frozenset[Identity]:
                 tuple(found["subject"]),
                 found["file"] or "",
             )
-            for found in json.loads(text)["findings"]
+            for found in json.loads(document)["findings"]
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("it must be a report of mcp-operator check --format json") from error

@@ -55,4 +55,5 @@ def _join_lines(entries: list[Entry]) -> str:
 
 
 def _replace_illegal(value: str) -> str:
-    return _ILLEGAL.sub("\ufffd", value)
+    """The text with its control characters escaped, and other characters that XML cannot hold replaced."""
+    return _ILLEGAL.sub("\ufffd", "\n".join(map(text.escape, value.split("\n"))))

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from cli.check.formats import text
 from cli.check.report import identify
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+PAGES = "https://git.example.com/platform/mcp-operator/blob/v{version}/docs/errors/{reason}.md"
 FINGERPRINT = "mcpOperatorFinding/v1"
 
 
 def render(report: Report, *, version: str, pages: Mapping[str, str]) -> str:
     """A log with one run. ``pages`` are the texts of docs/errors by reason; each rule contains its page."""
     reasons = sorted({found.reason for found in report.entries})
-    driver = {"name": "mcp-operator", "version": version, "rules": [_rule(reason, pages) for reason in reasons]}
+    rules = [_rule(reason, version, pages) for reason in reasons]
+    driver = {"name": "mcp-operator", "version": version, "rules": rules}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
@@ -32,16 +35,16 @@ def render(report: Report, *, version: str, pages: Mapping[str, str]) -> str:
         "results": [_result(found, reasons.index(found.reason), report) for found in report.entries],
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+    return text.escape_json(json.dumps(log, indent=2, ensure_ascii=False)) + "\n"
 
 
-def _rule(reason: Reason, pages: Mapping[str, str]) -> dict[str, Any]:
+def _rule(reason: Reason, version: str, pages: Mapping[str, str]) -> dict[str, Any]:
     page = pages.get(reason)
     rule: dict[str, Any] = {
         "id": reason.value,
         "name": reason.value,
         "defaultConfiguration": {"level": reason.level.value},
-        "helpUri": f"docs/errors/{reason}.md",
+        "helpUri": PAGES.format(version=version, reason=reason.value),
     }
     if page is not None:
         _, _, rest = page.partition("\n\n")
@@ -51,7 +54,7 @@ def _rule(reason: Reason, pages: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _result(found: Entry, rule: int, report: Report) -> dict[str, Any]:
-    digest = hashlib.sha256("\0".join(identify(found)).encode()).hexdigest()[:32]
+    digest = hashlib.sha256("\0".join(identify(found)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
     path = f"{found.path}: " if found.path else ""
     result: dict[str, Any] = {
         "ruleId": found.reason.value,
@@ -90,9 +93,14 @@ def _related(index: int, other: Related) -> dict[str, Any]:
 
 def _physical(place: Place) -> dict[str, Any]:
     absolute = place.file.startswith("/")
-    artifact = {"uri": f"file://{quote(place.file)}"} if absolute else _relative(place.file)
+    artifact = {"uri": f"file://{_quote(place.file)}"} if absolute else _relative(place.file)
     return {"artifactLocation": artifact, "region": {"startLine": place.line, "startColumn": place.column}}
 
 
 def _relative(file: str) -> dict[str, str]:
-    return {"uri": quote(file.removeprefix("./")), "uriBaseId": "%SRCROOT%"}
+    return {"uri": _quote(file.removeprefix("./")), "uriBaseId": "%SRCROOT%"}
+
+
+def _quote(file: str) -> str:
+    """The path of a URI (RFC 3986); a name that is not UTF-8 has its bytes as surrogates."""
+    return quote(file.encode("utf-8", "surrogateescape"))

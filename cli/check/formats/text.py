@@ -10,12 +10,14 @@ from crd.finding import Level
 if TYPE_CHECKING:
     from cli.check.report import Entry, Report
 
-__all__ = ["escape", "format_line", "render"]
+__all__ = ["escape", "escape_json", "format_line", "render"]
 
 _COLOURS = {Level.ERROR: "31", Level.WARNING: "33"}
-# Control characters, line separators, and the marks that change the direction of text (Unicode, UAX 9): printed raw,
-# a manifest could move the cursor, forge lines or hide what it says.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, line separators, the marks that change the direction of text (Unicode, UAX 9), and code points
+# that are not characters: printed raw, a manifest could move the cursor, forge lines or hide what it says.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff]"
+)
 
 
 def render(report: Report, *, quiet: bool = False, colour: bool = False) -> str:
@@ -37,3 +39,8 @@ def format_line(found: Entry, *, colour: bool = False) -> str:
 def escape(text: str) -> str:
     r"""The text with characters that a terminal would act on as ``\n``, ``\x1b`` or ``\u202e``."""
     return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def escape_json(document: str) -> str:
+    r"""A JSON document in which such characters are written as ``\u202e``; its line breaks stay."""
+    return _UNPRINTABLE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", document)

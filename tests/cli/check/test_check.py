@@ -167,7 +167,7 @@ def test_a_missing_baseline_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_nothing_to_validate_is_an_error(tmp_path: Path, text: str, said: str) -> None:
-    code, out, err = run_check(files(tmp_path, a=text))
+    code, out, err = run_check(files(tmp_path, a=text) + "/a.yaml")
 
     assert (code, out) == (2, "")
     assert said in err

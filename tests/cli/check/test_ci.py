@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from scripts import requirements
 from tests.cli.samples import SERVER, SERVICE, tool
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +95,31 @@ def test_inputs_of_the_action_are_not_executed(checkout: Path) -> None:
     assert all("inputs." not in step["run"] for step in ACTION["runs"]["steps"])
 
 
+def test_a_path_of_the_action_is_never_an_option(checkout: Path) -> None:
+    """The names of changed files come from whoever opens the pull request."""
+    (checkout / "--fail-on=never").mkdir()
+    (checkout / "--baseline=x.yaml").write_text("kind: [")
+
+    done = action({"with": {"paths": "--baseline=x.yaml\n--fail-on=never\nmanifests"}}, checkout)
+
+    assert done.returncode == 1
+    assert "::error file=--baseline=x.yaml,line=1,col=8,title=InvalidDocument::" in done.stdout
+    assert "DuplicateName" in done.stdout
+
+
+def test_the_action_installs_locked_versions_only() -> None:
+    install = ACTION["runs"]["steps"][0]["run"].splitlines()
+
+    installed = [line.split(maxsplit=1)[1] for line in install if line.startswith("pip ")]
+    assert installed == [
+        '--require-hashes --requirement "$GITHUB_ACTION_PATH/requirements.txt"',
+        '--no-deps --no-build-isolation "$GITHUB_ACTION_PATH"',
+    ]
+    assert (ROOT / "requirements.txt").read_text() == requirements.render()
+    backend = requirements.BACKEND.split("==")[0]
+    assert backend in (ROOT / "pyproject.toml").read_text().partition("[build-system]")[2]
+
+
 def test_the_gitlab_example_fails_and_writes_a_report(checkout: Path) -> None:
     job = example("check manifests")["check manifests"]
 
@@ -134,7 +160,11 @@ def test_the_page_lists_every_option() -> None:
 def test_the_action_installs_the_command(tmp_path: Path) -> None:
     install = ACTION["runs"]["steps"][0]["run"]
     repository = tmp_path / "action"
-    copied = [path for path in ROOT.iterdir() if path.name in {"pyproject.toml", "README.md", "LICENSE", "docs"}]
+    copied = [
+        path
+        for path in ROOT.iterdir()
+        if path.name in {"pyproject.toml", "README.md", "LICENSE", "docs", "requirements.txt"}
+    ]
     packages = [path for path in ROOT.iterdir() if (path / "__init__.py").exists()]
     repository.mkdir()
     for path in (*copied, *packages):
