@@ -182,7 +182,7 @@ async def _work(
         for task in reversed(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await health.cleanup()
+        await health.close()
 
 
 async def _run_forever(settings: Settings, transport: Transport, lead: Callable[[], Awaitable[None]]) -> None:

@@ -67,7 +67,7 @@ class Health:
             loop = asyncio.get_running_loop()
             app = probes.application(self._registry, self.unready, self.hung)
             try:
-                runner = await probes.serve(app, host, port)
+                listener = await probes.serve(app, host, port)
             except OSError as error:
                 failure.append(error)
                 return
@@ -75,7 +75,7 @@ class Health:
                 self._stop = lambda: loop.call_soon_threadsafe(stop.set)
                 started.set()
             await stop.wait()
-            await runner.cleanup()
+            await listener.close()
 
         self._thread = threading.Thread(target=lambda: asyncio.run(serve()), name="health", daemon=True)
         self._thread.start()

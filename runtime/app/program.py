@@ -34,9 +34,9 @@ from runtime.state.sessions import MemorySessions, SessionStore
 from runtime.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from cluster.connections import Listener
     from runtime.app.catalog_store import Trust
     from runtime.app.compiled import CompiledCatalog
-    from runtime.http.connections import Listener
     from runtime.mcp.context import Context
     from runtime.state.redis import Options
 
@@ -111,7 +111,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await asyncio.gather(watch, return_exceptions=True)
         if listener is not None:
             await listener.close()
-        await health.cleanup()
+        await health.close()
         await dispatcher.close()
         if redis is not None:
             await redis.close()

@@ -214,8 +214,14 @@ class Endpoint:
         if session_id is None:
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
         principal = admitted.context.principal
-        session = await store.use(session_id, principal, compiled.catalog.settings.session_ttl)
+        settings = compiled.catalog.settings
+        session = await store.use(session_id, principal, settings.session_ttl)
         if session is None:
+            # Each costs a look into the store.
+            verdict = await self._limiter.admit(settings.limits, admitted.client, None)
+            if verdict.scope is not None:
+                self._metrics.limited.labels(verdict.scope).inc()
+                return responses.too_many_requests(identifier, verdict)
             message = "Session not found; send initialize to open a new one"
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, message, 404)
         return session.version
@@ -227,8 +233,13 @@ class Endpoint:
         session_id = admitted.request.headers.get(SESSION)
         if session_id is None:
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
-        ended = await store.end(session_id, admitted.context.principal)
-        return web.Response(status=204 if ended else 404)
+        if await store.end(session_id, admitted.context.principal):
+            return web.Response(status=204)
+        verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, None)
+        if verdict.scope is not None:
+            self._metrics.limited.labels(verdict.scope).inc()
+            return responses.too_many_requests(None, verdict)
+        return web.Response(status=404)
 
     def _store(self, compiled: CompiledCatalog) -> SessionStore | None:
         """The session store; None for a stateless server. A pod from before Redis was configured has no connection."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 from aiohttp import web
 
+from cluster.connections import READ_AHEAD, Bodies, BodyEvictedError, Connections, Deadlines, Listener
 from runtime.auth import oauth_metadata, tokens
 from runtime.auth.attempts import Attempts
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from runtime.http import client_address, origins, responses
-from runtime.http.connections import READ_AHEAD, Bodies, BodyEvictedError, Connections, Deadlines, Listener
 from runtime.http.endpoint import MESSAGE, OPERATION, AdmittedRequest
 from runtime.mcp import jsonrpc, uri_templates
 from runtime.mcp.context import Context

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from cluster.connections import Deadlines, Listener
 from crd.published import catalogs
 from crd.published.catalogs import Catalog
 from crd.published.entries import (
@@ -33,7 +34,6 @@ from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import Fetcher, KeySets
 from runtime.backends.faults import CallError, Fate
 from runtime.http import server
-from runtime.http.connections import Deadlines, Listener
 from runtime.http.endpoint import Endpoint
 from runtime.http.exchange import Reply
 from runtime.mcp.jsonrpc import RpcError

@@ -105,12 +105,12 @@ async def test_a_rejected_catalog_leaves_the_pod_ready_with_a_note(tmp_path: Pat
     store.read(tmp_path)
     store.put({"data": {catalogs.FILE: "{}"}})
     app = program._health(store, Metrics(), asyncio.Event())
-    runner = await probes.serve(app, "127.0.0.1", 0)
+    listener = await probes.serve(app, "127.0.0.1", 0)
 
-    code, text = await status(f"http://127.0.0.1:{runner.addresses[0][1]}/readyz")
+    code, text = await status(f"http://127.0.0.1:{listener.port}/readyz")
 
     assert (code, text.startswith("ok, but the newest catalog was rejected: ")) == (200, True)
-    await runner.cleanup()
+    await listener.close()
 
 
 async def test_the_catalog_sets_the_log_level(tmp_path: Path, catalog_of: Any) -> None:

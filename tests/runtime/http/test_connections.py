@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from cluster.connections import Bodies, Connections, Deadlines
 from crd.published.settings import Auth
-from runtime.http.connections import Bodies, Connections, Deadlines
 from tests.runtime.raw_http import INITIALIZE, modern, send
 
 

@@ -10,6 +10,8 @@ import pytest
 from mcp import Client, MCPError
 
 from crd.published import catalogs
+from crd.published.policy import Bucket
+from crd.published.settings import Limits
 from runtime.mcp.eras import MODERN
 from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
 
@@ -282,6 +284,18 @@ async def test_a_session_is_valid_until_it_is_deleted(replica: Any) -> None:
     assert (await send(replica.mcp, body=rpc("logging/setLevel"), **session))[2]["error"]["code"] == -32601
     assert (await send(replica.mcp, "DELETE", **session))[0] == 204
     assert (await send(replica.mcp, body=rpc("ping"), **session))[0] == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_request_for_an_unknown_session_counts_for_the_limit_of_its_client(
+    replicas: Any, catalog_of: Any, method: str
+) -> None:
+    replica = await replicas.start(catalog_of(limits=Limits(per_client=Bucket(2, 3600))))
+    body = rpc("ping") if method == "POST" else None
+
+    statuses = [(await send(replica.mcp, method, body, **{"Mcp-Session-Id": f"guess-{n}"}))[0] for n in range(4)]
+
+    assert statuses == [404, 404, 429, 429]
 
 
 async def test_a_stateless_server_keeps_no_session(replica: Any) -> None:

@@ -1,4 +1,4 @@
-"""The connections of clients: how many there are, and how long each may take for what it sends and receives.
+"""The connections of the clients of a port: how many there are, and how long each may take to send and to receive.
 
 `Connections` stands between the sockets and aiohttp's protocol. A connection *waits* until a request of its client is
 there as a whole, and again after the answer. At the limit, a new connection replaces the one that has waited longest,
