@@ -362,6 +362,8 @@ def _run_serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
             tls=arguments.redis_tls,
             ca_file=arguments.redis_ca_file,
             credentials=arguments.redis_credentials_dir,
+            cluster_domain=arguments.cluster_domain,
+            allow_loopback=arguments.allow_loopback,
         )
     if bool(arguments.catalog_root) != bool(arguments.server_uid):
         parser.error("--catalog-root and --server-uid must be given together")

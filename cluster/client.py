@@ -105,10 +105,16 @@ class KubeconfigTransport:
         return answer if isinstance(answer, dict) else {"value": answer}
 
     async def fetch(
-        self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = transport.JSON
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        timeout: float,
+        accept: str = transport.JSON,
+        limit: int | None = None,
     ) -> bytes:
         """See `Transport.fetch`."""
-        return await self._exchange("GET", path, query, None, (transport.JSON, accept), timeout)
+        return await self._exchange("GET", path, query, None, (transport.JSON, accept), timeout, limit)
 
     @contextlib.asynccontextmanager
     async def watch(
@@ -136,11 +142,12 @@ class KubeconfigTransport:
         body: Any,
         types: tuple[str, str],
         timeout: float,
+        limit: int | None = None,
     ) -> bytes:
         async with asyncio.timeout(timeout):
             response = await self._send(method, path, query, body, types, aiohttp.ClientTimeout(total=timeout))
             async with response:
-                payload = await response.read()
+                payload = await transport.read_body(response, limit)
         if response.status >= 400:
             raise transport.error_of(response.status, payload)
         return payload

@@ -63,10 +63,16 @@ class PodTransport:
         return answer if isinstance(answer, dict) else {"value": answer}
 
     async def fetch(
-        self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = transport.JSON
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        timeout: float,
+        accept: str = transport.JSON,
+        limit: int | None = None,
     ) -> bytes:
         """See `Transport.fetch`."""
-        return await self._exchange("GET", path, query, None, {"Accept": accept}, timeout)
+        return await self._exchange("GET", path, query, None, {"Accept": accept}, timeout, limit)
 
     @contextlib.asynccontextmanager
     async def watch(
@@ -98,6 +104,7 @@ class PodTransport:
         data: bytes | None,
         headers: dict[str, str],
         timeout: float,
+        limit: int | None = None,
     ) -> bytes:
         session = await self._opened()
         async with session.request(
@@ -106,8 +113,10 @@ class PodTransport:
             data=data,
             headers=self._authorized(headers),
             timeout=aiohttp.ClientTimeout(total=timeout),
+            auto_decompress=False if limit is not None else None,
+            allow_redirects=limit is None,
         ) as response:
-            payload = await response.read()
+            payload = await transport.read_body(response, limit)
             if response.status >= 400:
                 raise transport.error_of(response.status, payload)
             return payload

@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    import aiohttp
+
 __all__ = [
     "EVENT_LIMIT",
     "JSON",
     "METADATA_LIST",
     "ApiError",
     "CredentialsError",
+    "LongAnswerError",
     "LongEventError",
     "Transport",
     "error_of",
     "events_of",
+    "read_body",
 ]
 
 REQUEST_TIMEOUT = 10.0
@@ -49,6 +53,10 @@ class CredentialsError(OSError):
     """The credentials cannot be read or refreshed now; nothing was sent. A later attempt may succeed."""
 
 
+class LongAnswerError(OSError):
+    """An answer is longer than the caller accepts, or compressed."""
+
+
 class LongEventError(Exception):
     """A watch event is longer than `EVENT_LIMIT`; the watch cannot go on."""
 
@@ -70,8 +78,14 @@ class Transport(Protocol):
         """One request within ``timeout`` seconds. Raises ApiError, TimeoutError, or OSError when nobody answers."""
         ...
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = JSON) -> bytes:
-        """The body of a GET, not decoded. Raises as `request`."""
+    async def fetch(
+        self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = JSON, limit: int | None = None
+    ) -> bytes:
+        """The body of a GET, not decoded. Raises as `request`.
+
+        With ``limit``, the answer may come from somebody else through the API server: it is not inflated, and one that
+        has more bytes, or is compressed, raises LongAnswerError.
+        """
         ...
 
     def watch(
@@ -87,6 +101,22 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Give the connections back."""
         ...
+
+
+async def read_body(response: aiohttp.ClientResponse, limit: int | None) -> bytes:
+    """The body of a response; see `Transport.fetch` for ``limit``. The rest of a long answer is not read."""
+    if limit is None:
+        return await response.read()
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        response.close()
+        raise LongAnswerError("the answer is compressed, which was not asked for")
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            response.close()
+            raise LongAnswerError(f"the answer is longer than {limit} bytes")
+    return bytes(body)
 
 
 def error_of(status: int, payload: bytes) -> ApiError:

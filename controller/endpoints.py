@@ -73,12 +73,15 @@ class Endpoints:
                 self._start(namespace)
             return
         services.discard(service)
-        if not services:
-            del self._needed[namespace]
-            self._watched.pop(namespace, None)
-            task = self._tasks.pop(namespace, None)
-            if task is not None:
-                task.cancel()
+        if services:
+            return
+        del self._needed[namespace]
+        informer, task = self._watched.pop(namespace, None), self._tasks.pop(namespace, None)
+        if task is not None:
+            task.cancel()
+        # What it has shown is known no longer.
+        for _, each in informer.items() if informer else ():
+            self._changed(each.service)
 
     async def run(self) -> None:
         """Run the informers of namespaces until cancelled."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 import orjson
@@ -179,7 +179,10 @@ class DirectPods:
 
 
 class ProxiedPods:
-    """Asks through the API server: for a controller that runs outside the cluster, with a person's rights."""
+    """Asks through the API server: for a controller that runs outside the cluster, with a person's rights.
+
+    What the pod answers is held to the same limits as by `DirectPods`.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -188,18 +191,17 @@ class ProxiedPods:
         """See `PodReader.digest`."""
         path = resources.PODS.path(pod.server.namespace, f"{pod.name}:{HEALTH_PORT}", "proxy/statusz")
         try:
-            answer = await self._transport.request("GET", path, timeout=POD_TIMEOUT)
+            answer = await self._transport.fetch(path, query={}, timeout=POD_TIMEOUT, limit=ANSWER_LIMIT)
         except (ApiError, TimeoutError, OSError, aiohttp.ClientError):
             return None
         return digest_of(answer)
 
 
-def digest_of(answer: bytes | dict[str, Any]) -> str | None:
+def digest_of(answer: bytes) -> str | None:
     """The digest in the answer of ``/statusz``; None for any other answer."""
-    if isinstance(answer, bytes):
-        try:
-            answer = orjson.loads(answer)
-        except orjson.JSONDecodeError:
-            return None
-    digest = answer.get("digest") if isinstance(answer, dict) else None
+    try:
+        decoded = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return None
+    digest = decoded.get("digest") if isinstance(decoded, dict) else None
     return digest if isinstance(digest, str) else None

@@ -12,6 +12,7 @@ import orjson
 
 from crd.facts import BackendRef, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
 from crd.models import metadata as times
+from crd.models.access import ALWAYS_GIVEN
 from crd.models.metadata import UnsoundError
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec, template_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from crd.facts import Fact
     from crd.models.calls import HeaderFrom, ServiceRef, Tls
+    from crd.models.http import Http, Source
 
 __all__ = ["TEXTS", "claims", "facts_of", "facts_of_foreign", "service_fact", "sound_facts_of", "weight_of_texts"]
 
@@ -61,8 +63,15 @@ def facts_of(
         _weight(spec, given) if places else 0,
         times.seconds(timeout) if timeout else 0.0,
         deleting,
-        bool(spec.required_scopes),
+        spec.required_scopes,
+        () if isinstance(spec, PromptSpec) or spec.http is None else token_claims(spec.http),
     )
+
+
+def token_claims(http: Http) -> tuple[str, ...]:
+    """The claims of the client's token that a mapping sends, without repetition."""
+    sources: tuple[Source, ...] = (*http.query, *http.headers, *(http.body.fields if http.body else ()))
+    return tuple(dict.fromkeys(source.claim for source in sources if source.claim))
 
 
 def sound_facts_of(
@@ -105,7 +114,7 @@ def _sound_server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> Se
             uid=str(metadata.get("uid") or ""),
             created=str(metadata.get("creationTimestamp") or ""),
             deleting="deletionTimestamp" in metadata,
-            gives_scopes=True,
+            has_tokens=True,
         )
     except UnsoundError:
         return None
@@ -192,6 +201,7 @@ def _grant(ref: Ref, spec: Mapping[str, Any]) -> GrantFact:
 def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFact:
     prompts, resources = spec.prompt_selector, spec.resource_selector
     redis = spec.redis
+    jwt = spec.auth.jwt if spec.auth and spec.auth.type == "JWT" else None
     return ServerFact(
         ref,
         spec.tool_selector.selector(),
@@ -210,7 +220,9 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         uid=str(metadata.get("uid") or ""),
         created=str(metadata.get("creationTimestamp") or ""),
         deleting="deletionTimestamp" in metadata,
-        gives_scopes=spec.auth is not None and spec.auth.type == "JWT",
+        has_tokens=jwt is not None,
+        scopes=frozenset(jwt.scopes_supported) if jwt and jwt.scopes_supported else None,
+        token_claims=ALWAYS_GIVEN.union(jwt.claims_supported) if jwt and jwt.claims_supported else None,
     )
 
 

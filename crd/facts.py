@@ -78,7 +78,8 @@ class MemberFact:
     ``created`` is the creationTimestamp in RFC 3339 format and UTC; empty for an object that is not stored yet.
     ``weight`` is the estimated size of the object in a published catalog, in compressed bytes. ``timeout`` is in
     seconds; 0 if the object sets none. ``deleting`` says that it has a deletionTimestamp: it is not served any more, so
-    it makes no claims and another object may take its names. ``needs_scopes``: clients must have scopes to use it.
+    it makes no claims and another object may take its names. ``scopes`` are those that a client's token must have,
+    ``token_claims`` the claims of the token that calls send.
     """
 
     ref: Ref
@@ -92,7 +93,8 @@ class MemberFact:
     weight: int = 0
     timeout: float = 0.0
     deleting: bool = False
-    needs_scopes: bool = False
+    scopes: tuple[str, ...] = ()
+    token_claims: tuple[str, ...] = ()
 
     @property
     def served_name(self) -> str | None:
@@ -114,7 +116,8 @@ class ServerFact:
     """An MCPServer: its selectors, and its settings that affect the objects it selects.
 
     ``limited`` are the served names in its rate limits. ``ingress_key`` is the host and path of its Ingress.
-    ``gives_scopes``: its clients have tokens, and so may have scopes.
+    ``has_tokens``: its clients have tokens. ``scopes`` and ``token_claims`` are those that the tokens may have; None if
+    that is not known.
     """
 
     ref: Ref
@@ -132,7 +135,9 @@ class ServerFact:
     uid: str = ""
     created: str = ""
     deleting: bool = False
-    gives_scopes: bool = False
+    has_tokens: bool = False
+    scopes: frozenset[str] | None = None
+    token_claims: frozenset[str] | None = None
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:

@@ -68,6 +68,7 @@ class Reason(StrEnum):
     SERVICE_EXTERNAL_NAME = "ServiceExternalName"
     SERVICE_MISSING = "ServiceMissing"
     SERVICE_PORT_MISSING = "ServicePortMissing"
+    UNAVAILABLE_CLAIM = "UnavailableClaim"
     UNDECLARED_PLACEHOLDER = "UndeclaredPlaceholder"
     UNKNOWN_FIELD = "UnknownField"
     UNMAPPED_ARGUMENT = "UnmappedArgument"
@@ -104,6 +105,7 @@ _WARNINGS = frozenset(
         Reason.SELECTS_NOTHING,
         Reason.SERVICE_MISSING,
         Reason.SERVICE_PORT_MISSING,
+        Reason.UNAVAILABLE_CLAIM,
         Reason.UNREACHABLE_SCOPES,
         Reason.UNSATISFIABLE_SCHEMA,
         Reason.UNUSED_VARIABLE,

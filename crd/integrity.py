@@ -87,6 +87,7 @@ _RULES: tuple[tuple[Callable[[Object], Iterator[Finding]], tuple[Kind, ...]], ..
     (selectors.empty_selector, _SERVERS),
     (selectors.invalid_selector, _SERVERS),
     (servers.public_without_auth, _SERVERS),
+    (servers.unusable_tokens, _SERVERS),
     (servers.trusted_proxies, _SERVERS),
     (servers.long_names, _MEMBERS),
     (workloads.unsafe_workload, _SERVERS),
@@ -337,6 +338,7 @@ def _check_on_server(server: ServerFact, member: MemberFact | None) -> Iterator[
         yield from servers.prefixed_names(server, member)
         yield from servers.long_timeouts(server, member)
         yield from servers.unreachable_scopes(server, member)
+        yield from servers.unavailable_claims(server, member)
 
 
 def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:

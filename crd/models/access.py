@@ -11,8 +11,10 @@ from crd.models import patterns
 from crd.models.calls import RateLimit
 from crd.models.metadata import SET, Identifier, Model, ObjectName, Rule, distinct
 
-__all__ = ["JWT", "APIKey", "Auth", "RateLimits"]
+__all__ = ["ALWAYS_GIVEN", "JWT", "APIKey", "Auth", "RateLimits"]
 
+# Claims that every token has (RFC 9068, section 2.2), and those that hold its scopes.
+ALWAYS_GIVEN = frozenset({"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "scope", "scp"})
 _SERVICE_URL = "^http://[a-z0-9-]+[.][a-z0-9-]+[.]svc([.][a-z0-9.-]+)?(:[0-9]+)?(/[^@]*)?$"
 
 
@@ -65,6 +67,20 @@ class JWT(Model):
     required_scopes: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(max_length=32), distinct()
     ] = Field((), description="Scopes that a token must have; all are required.", json_schema_extra=SET)
+    scopes_supported: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(max_length=256), distinct()
+    ] = Field(
+        (),
+        description="Scopes that the issuer gives to clients of this server. A scope that an object requires and that "
+        "is not listed is a warning. Without it, any scope may be given.",
+        json_schema_extra=SET,
+    )
+    claims_supported: Annotated[tuple[Identifier, ...], Field(max_length=128), distinct()] = Field(
+        (),
+        description="Further claims of the issuer's tokens, beside those of RFC 9068. A claim that an object sends to "
+        "its backend and that is not listed is a warning. Without it, any claim may be given.",
+        json_schema_extra=SET,
+    )
     user_claim: Identifier = Field("sub", description="Claim that names the user.")
 
 

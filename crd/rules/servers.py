@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crd.facts import Claim, MemberFact, Space
 from crd.finding import Finding, Level, Reason
+from crd.models.access import ALWAYS_GIVEN
 from crd.models.server import ServerSpec
 from crd.published import catalogs
 from crd.suggestions import MAX_NAMES, Suggestions
@@ -27,8 +28,10 @@ __all__ = [
     "prefixed_names",
     "public_without_auth",
     "trusted_proxies",
+    "unavailable_claims",
     "unmatched_limits",
     "unreachable_scopes",
+    "unusable_tokens",
 ]
 
 LONG, LONGEST = 64, 128
@@ -93,13 +96,67 @@ def long_timeouts(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
 
 
 def unreachable_scopes(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
-    """A member that requires scopes, on a server whose clients have none."""
-    if member.needs_scopes and not server.gives_scopes:
+    """A member that requires scopes that no client of a server has."""
+    if member.scopes and not server.has_tokens:
         message = (
             f"the clients of {server.ref} have no tokens and so no scopes, so it shows them nothing of this object; "
             "set spec.auth.type of the server to JWT or remove requiredScopes"
         )
         yield _of_member(Reason.UNREACHABLE_SCOPES, server, member, message, ("spec", "requiredScopes"))
+    elif server.scopes is not None:
+        lacking = [scope for scope in member.scopes if scope not in server.scopes]
+        if lacking:
+            message = (
+                f"the tokens of {server.ref} never have the scope {_listed(lacking)}, so it shows nobody this object; "
+                "add the scope to spec.auth.jwt.scopesSupported of the server or remove it"
+            )
+            yield _of_member(Reason.UNREACHABLE_SCOPES, server, member, message, ("spec", "requiredScopes"))
+
+
+def unavailable_claims(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
+    """A member that sends claims of a token that no client of a server has."""
+    if not member.token_claims:
+        return
+    if not server.has_tokens:
+        message = (
+            f"the clients of {server.ref} have no tokens, so calls that send the claim {_listed(member.token_claims)} "
+            "fail; set spec.auth.type of the server to JWT or remove the claim"
+        )
+        yield _of_member(Reason.UNAVAILABLE_CLAIM, server, member, message, ("spec", "http"))
+    elif server.token_claims is not None:
+        lacking = [claim for claim in member.token_claims if claim not in server.token_claims]
+        if lacking:
+            message = (
+                f"the tokens of {server.ref} never have the claim {_listed(lacking)}, so calls that send it fail; add "
+                "the claim to spec.auth.jwt.claimsSupported of the server or remove it"
+            )
+            yield _of_member(Reason.UNAVAILABLE_CLAIM, server, member, message, ("spec", "http"))
+
+
+def unusable_tokens(item: Object) -> Iterator[Finding]:
+    """Scopes and claims that a server requires of every token and that its issuer does not give."""
+    spec = item.spec
+    jwt = spec.auth.jwt if isinstance(spec, ServerSpec) and spec.auth else None
+    if jwt is None:
+        return
+    lacking = [scope for scope in jwt.required_scopes if scope not in jwt.scopes_supported]
+    if jwt.scopes_supported and lacking:
+        message = (
+            f"no token has the scope {_listed(lacking)}, so every client is refused; add it to scopesSupported or "
+            "remove it"
+        )
+        yield Finding.of(Reason.UNREACHABLE_SCOPES, item.ref, message, path=("spec", "auth", "jwt", "requiredScopes"))
+    if jwt.claims_supported and jwt.user_claim not in ALWAYS_GIVEN.union(jwt.claims_supported):
+        message = (
+            f'no token has the claim "{jwt.user_claim}", so every client is refused; add it to claimsSupported or name '
+            "another claim"
+        )
+        yield Finding.of(Reason.UNAVAILABLE_CLAIM, item.ref, message, path=("spec", "auth", "jwt", "userClaim"))
+
+
+def _listed(names: Collection[str]) -> str:
+    quoted = [f'"{name}"' for name in names]
+    return ", ".join(quoted[:5]) + (f" and {len(quoted) - 5} more" if len(quoted) > 5 else "")
 
 
 def _of_member(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,12 +15,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from crd import addresses
 from runtime.state import limits
 from runtime.state.limits import PASSED, Verdict
 from runtime.state.sessions import PER_CLIENT, Session, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from runtime.state.limits import Charge
@@ -66,6 +68,8 @@ class Options:
 
     ``credentials`` is a folder (a mounted Secret) with the files ``password`` and, optionally, ``username``. They are
     read for every connection, so a rotated password applies to the next one.
+    A host that is a Service of ``cluster_domain`` is resolved by its absolute name. Addresses that
+    `crd.addresses` forbids are not connected; ``allow_loopback`` allows loopback addresses.
     """
 
     host: str
@@ -74,6 +78,8 @@ class Options:
     tls: bool = False
     ca_file: Path | None = None
     credentials: Path | None = None
+    cluster_domain: str = "cluster.local"
+    allow_loopback: bool = False
 
 
 class _MountedCredentials(CredentialProvider):
@@ -85,6 +91,42 @@ class _MountedCredentials(CredentialProvider):
         username, password = self._folder / "username", (self._folder / "password").read_text().strip()
         name = username.read_text().strip() if username.is_file() else ""
         return (name, password) if name else (password,)
+
+
+class _GuardedConnection(driver.Connection):
+    """Connects to the address that was checked, so no other answer of the resolver can take its place."""
+
+    guarded: Options
+    _address = ""
+
+    async def _connect(self) -> None:
+        host = self.host
+        if addresses.is_service(host, self.guarded.cluster_domain):
+            host = addresses.absolute_name(host, self.guarded.cluster_domain)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self.socket_connect_timeout):
+            found = await loop.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        for index, (*_, address) in enumerate(found):
+            self._address = str(address[0])
+            fault = addresses.find_fault(self._address, allow_loopback=self.guarded.allow_loopback)
+            if fault is not None:
+                raise RedisConnectionError(f"{self._address} is {fault}, which must not be called")
+            try:
+                await super()._connect()  # type: ignore[no-untyped-call]
+            except OSError:
+                if index == len(found) - 1:
+                    raise
+            else:
+                return
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        given = {**super()._connection_arguments(), "host": self._address}
+        # The certificate is that of the name.
+        return {**given, "server_hostname": self.host} if "ssl" in given else given
+
+
+class _GuardedTlsConnection(_GuardedConnection, driver.SSLConnection):
+    """The same with TLS."""
 
 
 class Redis:
@@ -102,12 +144,14 @@ class Redis:
         jitter: Callable[[], float],
         timeout: float = TIMEOUT,
     ) -> None:
-        security: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True} if options.tls else {}
+        security: dict[str, Any] = {"ssl_check_hostname": True} if options.tls else {}
         if options.ca_file is not None and options.tls:
             security["ssl_ca_certs"] = str(options.ca_file)
         if options.credentials is not None:
             security["credential_provider"] = _MountedCredentials(options.credentials)
-        self._client = driver.Redis(
+        kind = _GuardedTlsConnection if options.tls else _GuardedConnection
+        pool = driver.ConnectionPool(
+            connection_class=type(kind.__name__, (kind,), {"guarded": options}),
             host=options.host,
             port=options.port,
             db=options.db,
@@ -120,6 +164,7 @@ class Redis:
             decode_responses=True,
             **security,
         )
+        self._client = driver.Redis.from_pool(pool)
         self._monotonic = monotonic
         self._jitter = jitter
         self._timeout = timeout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,17 @@ from aiohttp import web
 from cluster import client, transport
 from cluster.client import KubeconfigTransport
 from cluster.pod import PodTransport
-from cluster.transport import ApiError, CredentialsError
+from cluster.transport import ApiError, CredentialsError, LongAnswerError
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    """More and more of an answer, until the client closes the connection."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await response.write(b" " * 1000)
+    return response
 
 
 class Api:
@@ -31,6 +43,10 @@ class Api:
             return web.json_response({"reason": "Unauthorized", "message": "no"}, status=401)
         if self.silent:
             await asyncio.Event().wait()
+        if request.path == "/endless":
+            return await endless(request)
+        if request.path == "/bomb":
+            return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
         if "watch" in request.query:
             return web.Response(body=b'{"type":"ADDED"}\n')
         return web.json_response({"query": dict(request.query), "body": await request.text()})
@@ -73,6 +89,13 @@ async def connected(write: Any, refusals: list[None]) -> AsyncIterator[Kubeconfi
     assert isinstance(connected, KubeconfigTransport)
     yield connected
     await connected.close()
+
+
+@pytest.mark.parametrize("path", ["/endless", "/bomb"])
+async def test_an_answer_with_a_limit_is_not_read_beyond_it(connected: KubeconfigTransport, path: str) -> None:
+    with pytest.raises(LongAnswerError):
+        await connected.fetch(path, query={}, timeout=5, limit=4096)
+    assert b'"query"' in await connected.fetch("/a", query={}, timeout=5, limit=4096)
 
 
 async def test_requests_fetches_and_watches(connected: KubeconfigTransport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -16,7 +17,8 @@ from aiohttp import web
 from certs import issuance
 from certs.tls import HotContext
 from cluster.pod import PodTransport
-from cluster.transport import METADATA_LIST, ApiError, CredentialsError
+from cluster.transport import METADATA_LIST, ApiError, CredentialsError, LongAnswerError
+from tests.cluster.test_client import endless
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +30,10 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.headers["Authorization"] != f"Bearer {(tmp_path / 'token').read_text().strip()}":
             return web.json_response({"reason": "Unauthorized", "message": "who are you?"}, status=401)
+        if request.path == "/endless":
+            return await endless(request)
+        if request.path == "/bomb":
+            return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
         if "watch" in request.query:
             return web.Response(body=b'{"type":"ADDED"}\n')
         if request.path == "/list":
@@ -63,6 +69,13 @@ async def test_a_fetch_gives_the_bytes(api: PodTransport) -> None:
     assert orjson.loads(await api.fetch("/a", query={"b": "c"}, timeout=5))["query"] == {"b": "c"}
     assert orjson.loads(await api.fetch("/a", query={}, timeout=5))["accept"] == "application/json"
     assert orjson.loads(await api.fetch("/a", query={}, timeout=5, accept=METADATA_LIST))["accept"] == METADATA_LIST
+
+
+@pytest.mark.parametrize("path", ["/endless", "/bomb"])
+async def test_an_answer_with_a_limit_is_not_read_beyond_it(api: PodTransport, path: str) -> None:
+    with pytest.raises(LongAnswerError):
+        await api.fetch(path, query={}, timeout=5, limit=4096)
+    assert b'"query"' in await api.fetch("/a", query={}, timeout=5, limit=4096)
 
 
 async def test_a_watch_gives_events(api: PodTransport) -> None:

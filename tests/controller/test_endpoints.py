@@ -113,6 +113,25 @@ def test_the_tool_is_served_until_an_endpoint_is_forbidden_and_again_afterwards(
     run(main())
 
 
+def test_an_endpoint_that_went_while_nobody_called_the_service_is_forgotten() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), tool("a"), slice_of(METADATA, by="endpointslice-controller.k8s.io"))
+        api.put(service("orders", selector=None))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            assert condition(api, "MCPTool", "a", "Accepted") == ("False", "EndpointForbidden")
+
+            api.remove("MCPTool", "shop", "a")
+            await asyncio.sleep(5)
+            api.remove("EndpointSlice", "shop", "orders-1")
+            api.put(dict(tool("a").raw))
+            await asyncio.sleep(5)
+            assert [entry.name for entry in published(api).tools] == ["a"]
+
+    run(main())
+
+
 def test_a_label_of_kubernetes_on_a_service_with_a_selector_is_believed() -> None:
     """Kubernetes corrects these, and there are as many as Services."""
 

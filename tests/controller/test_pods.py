@@ -133,11 +133,12 @@ async def test_a_pod_is_asked_through_the_api_server(fails: bool, expected: str 
     asked: list[str] = []
 
     class Api:
-        async def request(self, method: str, path: str, *, timeout: float) -> dict[str, Any]:
+        async def fetch(self, path: str, *, query: dict[str, str], timeout: float, limit: int) -> bytes:
             asked.append(path)
+            assert (query, timeout, limit) == ({}, pods.POD_TIMEOUT, 4096)
             if fails:
                 raise ApiError(503, "ServiceUnavailable", "no endpoints")
-            return {"digest": "d"}
+            return b'{"digest":"d"}'
 
     assert await ProxiedPods(Api()).digest(a_pod()) == expected  # type: ignore[arg-type]
     assert asked == ["/api/v1/namespaces/shop/pods/p:9090/proxy/statusz"]

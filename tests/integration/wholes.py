@@ -160,6 +160,8 @@ JWT = {
     "audiences": ["shop", "orders"],
     "jwksURL": "https://issuer.example.com/keys",
     "requiredScopes": ["read", "write"],
+    "scopesSupported": ["read", "write"],
+    "claimsSupported": ["email", "tenant"],
     "userClaim": "sub",
 }
 SERVER = {

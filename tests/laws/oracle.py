@@ -81,8 +81,12 @@ def _on(server: ServerFact, members: list[MemberFact]) -> Iterator[Breach]:
     for member in mine:
         if member.timeout > server.request_timeout:
             yield Breach(Reason.LONG_TIMEOUT, member.ref, server.ref.key, Level.WARNING)
-        if member.needs_scopes and not server.gives_scopes:
-            yield Breach(Reason.UNREACHABLE_SCOPES, member.ref, server.ref.key, Level.WARNING)
+        for wanted, given, reason in (
+            (member.scopes, server.scopes, Reason.UNREACHABLE_SCOPES),
+            (member.token_claims, server.token_claims, Reason.UNAVAILABLE_CLAIM),
+        ):
+            if wanted and (not server.has_tokens or (given is not None and not given.issuperset(wanted))):
+                yield Breach(reason, member.ref, server.ref.key, Level.WARNING)
     names = {f"{server.prefix}{c.value}" for m in mine for c in m.claims if c.space is Space.TOOL_NAME}
     for name in server.limited:
         if name not in names:

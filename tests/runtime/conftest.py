@@ -86,7 +86,7 @@ class Redis:
 
     def options(self, **more: Any) -> Options:
         """How to connect."""
-        return Options("127.0.0.1", self.port, **more)
+        return Options("127.0.0.1", self.port, allow_loopback=True, **more)
 
     def kill(self) -> None:
         self.process.kill()

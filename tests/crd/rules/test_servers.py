@@ -134,8 +134,103 @@ def test_a_timeout_that_ends_before(timeout: float, expected: list[str]) -> None
     assert findings_of(servers.long_timeouts(fact(), member(timeout=timeout))) == expected
 
 
+def test_a_scope_that_the_issuer_does_not_give() -> None:
+    some = fact(has_tokens=True, scopes=frozenset({"orders.read"}))
+
+    assert findings_of(servers.unreachable_scopes(some, member(scopes=("orders.read",)))) == []
+    assert findings_of(servers.unreachable_scopes(some, member())) == []
+    assert findings_of(servers.unreachable_scopes(some, member(scopes=("orders.read", "a", "b")))) == [
+        (
+            "warning UnreachableScopes: spec.requiredScopes: the tokens of MCPServer shop/main never have the scope "
+            '"a", "b", so it shows nobody this object; add the scope to spec.auth.jwt.scopesSupported of the server or '
+            "remove it"
+        )
+    ]
+
+
+def test_claims_that_no_token_has() -> None:
+    sends = member(token_claims=("sub", "email", "tenant"))
+    known = fact(has_tokens=True, token_claims=frozenset({"sub", "email"}))
+
+    assert findings_of(servers.unavailable_claims(fact(), member())) == []
+    assert findings_of(servers.unavailable_claims(fact(has_tokens=True), sends)) == []
+    assert findings_of(servers.unavailable_claims(known, member(token_claims=("email",)))) == []
+    assert findings_of(servers.unavailable_claims(fact(), sends)) == [
+        (
+            "warning UnavailableClaim: spec.http: the clients of MCPServer shop/main have no tokens, so calls that "
+            'send the claim "sub", "email", "tenant" fail; set spec.auth.type of the server to JWT or remove the claim'
+        )
+    ]
+    assert findings_of(servers.unavailable_claims(known, sends)) == [
+        (
+            "warning UnavailableClaim: spec.http: the tokens of MCPServer shop/main never have the claim "
+            '"tenant", so '
+            "calls that send it fail; add the claim to spec.auth.jwt.claimsSupported of the server or remove it"
+        )
+    ]
+    (many,) = findings_of(servers.unavailable_claims(known, member(token_claims=tuple("abcdefg"))))
+    assert '"e" and 2 more, so' in many
+
+
+JWT = {"issuer": "https://i", "audiences": ["a"], "jwksURL": "https://k"}
+
+
+def with_tokens(**jwt: Any) -> Any:
+    return server(auth={"type": "JWT", "jwt": {**JWT, **jwt}})
+
+
+@pytest.mark.parametrize(
+    ("jwt", "expected"),
+    [
+        ({}, []),
+        ({"requiredScopes": ["x"], "userClaim": "email"}, []),
+        ({"requiredScopes": ["x"], "scopesSupported": ["x", "y"]}, []),
+        ({"userClaim": "client_id", "claimsSupported": ["tenant"]}, []),
+        (
+            {"requiredScopes": ["x", "z"], "scopesSupported": ["x", "y"]},
+            [
+                (
+                    'warning UnreachableScopes: spec.auth.jwt.requiredScopes: no token has the scope "z", so every '
+                    "client is refused; add it to scopesSupported or remove it"
+                )
+            ],
+        ),
+        (
+            {"userClaim": "email", "claimsSupported": ["tenant"]},
+            [
+                (
+                    'warning UnavailableClaim: spec.auth.jwt.userClaim: no token has the claim "email", so every '
+                    "client is refused; add it to claimsSupported or name another claim"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_server_that_refuses_every_token(jwt: dict[str, Any], expected: list[str]) -> None:
+    assert findings_of(servers.unusable_tokens(with_tokens(**jwt))) == expected
+    assert findings_of(servers.unusable_tokens(tool())) == []
+
+
+def test_what_the_tokens_of_a_server_have_is_a_fact() -> None:
+    plain, told = with_tokens().fact, with_tokens(scopesSupported=["x"], claimsSupported=["email"]).fact
+
+    assert (plain.has_tokens, plain.scopes, plain.token_claims) == (True, None, None)
+    assert (told.has_tokens, told.scopes) == (True, {"x"})
+    assert {"sub", "email"} <= told.token_claims
+    assert server().fact.has_tokens is False
+    mapped = tool(
+        method="POST",
+        http={
+            "query": [{"name": "a", "claim": "email"}, {"name": "b", "value": "v"}],
+            "headers": [{"name": "X-B", "claim": "tenant"}],
+            "body": {"mode": "Fields", "fields": [{"name": "c", "claim": "email"}, {"name": "d", "claim": "sub"}]},
+        },
+    )
+    assert mapped.fact.token_claims == ("email", "tenant", "sub")
+
+
 def test_scopes_that_no_client_has() -> None:
-    wanted = member(needs_scopes=True)
+    wanted = member(scopes=("orders.refund",))
 
     assert findings_of(servers.unreachable_scopes(fact(), wanted)) == [
         (
@@ -144,7 +239,7 @@ def test_scopes_that_no_client_has() -> None:
             "requiredScopes"
         )
     ]
-    assert findings_of(servers.unreachable_scopes(fact(gives_scopes=True), wanted)) == []
+    assert findings_of(servers.unreachable_scopes(fact(has_tokens=True), wanted)) == []
     assert findings_of(servers.unreachable_scopes(fact(), member())) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ipaddress
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ async def test_after_a_timeout_commands_fail_at_once_for_a_while() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     now = 0.0
-    options = Options("127.0.0.1", server.sockets[0].getsockname()[1])
+    options = Options("127.0.0.1", server.sockets[0].getsockname()[1], allow_loopback=True)
     connection = Redis(options, monotonic=lambda: now, jitter=lambda: 0.5, timeout=0.05)
 
     async def asked() -> str:
@@ -169,3 +170,31 @@ async def test_after_a_timeout_commands_fail_at_once_for_a_while() -> None:
     over.set()
     await connection.close()
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "127.0.0.1"), ("redis.shop.svc", "fd00:ec2::254"), ("redis.shop.svc", "::ffff:169.254.169.254")],
+)
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_forbidden_address_is_not_connected(
+    monkeypatch: pytest.MonkeyPatch, host: str, address: str, tls: bool
+) -> None:
+    asked: list[str] = []
+
+    async def resolve(name: str, port: int, **_: Any) -> Any:
+        asked.append(name)
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    async def connect(**_: Any) -> Any:
+        raise AssertionError("no connection must be opened")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+    connection = Redis(Options(host, tls=tls), monotonic=lambda: 0.0, jitter=lambda: 0.5)
+
+    with pytest.raises(StoreUnavailableError, match="must not be called"):
+        await connection.run(lambda client: client.ping())
+    # Not by the search list of the pod, which may lead to another namespace.
+    assert set(asked) == {"redis.shop.svc.cluster.local." if host.endswith(".svc") else host}
+    await connection.close()
