@@ -59,7 +59,7 @@ class Endpoints:
     def forbidden(self, service: Ref) -> str:
         """An endpoint of a Service that must not be called, and why; empty if none is known."""
         informers = (self._others, self._watched.get(service.namespace))
-        found = (each for informer in informers if informer for each in informer.by("service", service))
+        found = (each for informer in informers if informer is not None for each in informer.by("service", service))
         return min((each.forbidden for each in found), default="")
 
     def need(self, service: Ref, *, needed: bool) -> None:
@@ -76,12 +76,13 @@ class Endpoints:
         if services:
             return
         del self._needed[namespace]
-        informer, task = self._watched.pop(namespace, None), self._tasks.pop(namespace, None)
-        if task is not None:
-            task.cancel()
-        # What it has shown is known no longer.
-        for _, each in informer.items() if informer else ():
-            self._changed(each.service)
+        if namespace in self._tasks:
+            self._tasks.pop(namespace).cancel()
+        if namespace in self._watched:
+            # What it has shown is known no longer.
+            gone = list(self._watched.pop(namespace).items())
+            for _, each in gone:
+                self._changed(each.service)
 
     async def run(self) -> None:
         """Run the informers of namespaces until cancelled."""

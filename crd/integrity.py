@@ -155,7 +155,9 @@ def join(snapshot: Snapshot, fact: MemberFact) -> tuple[Snapshot, list[Ref]] | N
         return None
     for backend in fact.backends:
         service = snapshot.service(backend.service) if backend.service.namespace == fact.ref.namespace else None
-        if service is None or service.type == "ExternalName" or service.port_number(backend.port) is None:
+        if service is None or service.type == "ExternalName" or service.forbidden:
+            return None
+        if service.port_number(backend.port) is None:
             return None
     if any(snapshot.knows(mount.ref.kind) for mount in fact.mounts):
         return None
@@ -168,7 +170,8 @@ def join(snapshot: Snapshot, fact: MemberFact) -> tuple[Snapshot, list[Ref]] | N
             or server.limited
             or server.prompt_selector is not None
             or server.resource_selector is not None
-            or fact.needs_scopes
+            or fact.scopes
+            or fact.token_claims
             or fact.timeout > server.request_timeout
             or view.weight + fact.weight > servers.NOTED_WEIGHT
             or any(claim in view.claimants for claim in fact.claims)

@@ -96,7 +96,8 @@ def reword(known: Object, raw: Mapping[str, Any]) -> Object | None:
             weight,
             fact.timeout,
             False,
-            fact.needs_scopes,
+            fact.scopes,
+            fact.token_claims,
         ),
     )
 

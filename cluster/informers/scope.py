@@ -46,12 +46,12 @@ class NamespaceInformers(Generic[T]):
     def get(self, namespace: str, name: str) -> T | None:
         """See `Informer.get`."""
         found = self._by_namespace.get(namespace)
-        return found.get(namespace, name) if found else None
+        return None if found is None else found.get(namespace, name)
 
     def changed_at(self, namespace: str, name: str) -> Version | None:
         """See `Informer.changed_at`."""
         found = self._by_namespace.get(namespace)
-        return found.changed_at(namespace, name) if found else None
+        return None if found is None else found.changed_at(namespace, name)
 
     @property
     def reached(self) -> Version | None:

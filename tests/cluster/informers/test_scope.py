@@ -73,6 +73,10 @@ def test_a_read_that_a_change_in_its_namespace_has_overtaken_does_not_count() ->
     assert not made.offer_read(("shop", "a"), None, token)
     assert made.get("shop", "a") == "a"
     assert made.offer_read(("shop", "a"), None, made.sequence())
+    assert made.get("shop", "a") is None
+    made._by_namespace["shop"]._store.put(("shop", "b"), 8, "b")
+    made._by_namespace["shop"]._store.drop(("shop", "b"), 9)
+    assert made.changed_at("shop", "b") == 9
 
 
 async def test_it_is_synced_when_every_namespace_is() -> None:
