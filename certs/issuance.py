@@ -1,8 +1,9 @@
-"""Creates key pairs and certificates; no other module generates keys or serial numbers."""
+"""Creates key pairs, certificates and the keys of paths; no other module generates keys or serial numbers."""
 
 from __future__ import annotations
 
 import ipaddress
+import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from certs.authority import LIFETIME, Pair
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LEAF_LIFETIME", "authority", "leaf"]
+__all__ = ["LEAF_LIFETIME", "authority", "leaf", "path_key"]
 
 LEAF_LIFETIME = timedelta(days=7)
 # Clocks differ: a machine whose clock is behind would not accept a certificate that is valid from this moment on.
@@ -60,6 +61,11 @@ def leaf(ca: Pair, hosts: Sequence[str], now: datetime, lifetime: timedelta = LE
         .sign(issuer_key, hashes.SHA256())
     )
     return _pair(certificate, key)
+
+
+def path_key() -> str:
+    """A key for the paths of the webhook: 128 random bits, in hex."""
+    return secrets.token_hex(16)
 
 
 def _builder(

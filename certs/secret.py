@@ -3,6 +3,9 @@
 ``tls.crt`` and ``tls.key`` are the current CA, ``next.crt`` and ``next.key`` the next one, ``previous.crt`` the
 certificates of replaced ones. ``signer`` is the fingerprint of the CA that may sign: a pair that somebody else puts in
 place of the current one does not match it, and signs nothing, because no API server trusts it yet.
+
+``path.key``, ``path.next`` and ``path.previous`` are the keys of `certs.paths`, and ``path.created`` is the time when
+the current one was registered.
 """
 
 from __future__ import annotations
@@ -10,15 +13,19 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from certs.authority import Authority, Pair, fingerprint
+from certs.paths import NO_KEYS, PathKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["certificates", "manifest", "parse"]
+__all__ = ["certificates", "manifest", "parse", "parse_keys"]
 
+_KEY_NAMES = ("path.key", "path.next", "path.previous")
+_KEY = re.compile(rb"(?:[0-9a-f]{32})?")
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n?")
 
 
@@ -37,13 +44,28 @@ def parse(secret: Mapping[str, Any] | None) -> Authority | None:
     )
 
 
+def parse_keys(secret: Mapping[str, Any] | None) -> PathKeys:
+    """The keys of the paths in a Secret; what is not a key is left out."""
+    parts = dict(_decoded((secret or {}).get("data") or {}))
+    keys = [parts[name].decode() if _KEY.fullmatch(parts.get(name, b"-")) else None for name in _KEY_NAMES]
+    try:
+        created = datetime.fromisoformat(parts.get("path.created", b"").decode())
+    except ValueError:
+        created = None
+    if created is not None and created.tzinfo is None:
+        created = None
+    return PathKeys(keys[0] or "", keys[1] or None, keys[2], created)
+
+
 def certificates(bundle: bytes) -> tuple[bytes, ...]:
     """The PEM certificates in a bundle, one by one."""
     return tuple(found.rstrip(b"\n") + b"\n" for found in _CERTIFICATE.findall(bundle))
 
 
-def manifest(namespace: str, name: str, authority: Authority, resource_version: str | None = None) -> dict[str, Any]:
-    """The Secret that holds this CA; with a resourceVersion, it replaces only that state of it."""
+def manifest(
+    namespace: str, name: str, authority: Authority, resource_version: str | None = None, keys: PathKeys = NO_KEYS
+) -> dict[str, Any]:
+    """The Secret that holds this CA and these keys; with a resourceVersion, it replaces only that state of it."""
     # The type demands both entries, also while nothing can sign.
     parts = {"tls.crt": b"", "tls.key": b""}
     if authority.current:
@@ -53,6 +75,10 @@ def manifest(namespace: str, name: str, authority: Authority, resource_version: 
         parts |= {"next.crt": authority.following.certificate, "next.key": authority.following.key}
     if authority.previous:
         parts["previous.crt"] = b"".join(authority.previous)
+    held = zip(_KEY_NAMES, (keys.current or None, keys.following, keys.previous), strict=True)
+    parts |= {name: key.encode() for name, key in held if key is not None}
+    if keys.created is not None:
+        parts["path.created"] = keys.created.isoformat().encode()
     metadata: dict[str, Any] = {
         "namespace": namespace,
         "name": name,

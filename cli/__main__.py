@@ -185,12 +185,28 @@ def _add_webhook(commands: Commands) -> None:
         default="Any",
         help="Namespaced: only hosts that the Namespace lists in mcp.example.com/allowed-hosts (default: Any)",
     )
+    parser.add_argument(
+        "--client-ca-file",
+        type=Path,
+        metavar="FILE",
+        help="answer only clients with a certificate of this CA (PEM); the file is read again when it changes",
+    )
+    parser.add_argument(
+        "--client-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --client-ca-file: the certificate must have this common name or DNS name; may be repeated",
+    )
     parser.set_defaults(run=_run_webhook)
 
 
 def _run_webhook(arguments: argparse.Namespace) -> int:
     from webhook import program
 
+    if arguments.client_name and arguments.client_ca_file is None:
+        print("mcp-operator webhook: --client-name needs --client-ca-file", file=sys.stderr)
+        return 2
     settings = program.Settings(
         namespace=arguments.namespace,
         service=arguments.service,
@@ -205,6 +221,8 @@ def _run_webhook(arguments: argparse.Namespace) -> int:
         requester_rights=arguments.requester_rights,
         ingress_annotations=tuple(arguments.ingress_annotation),
         namespaced_hosts=arguments.ingress_hosts == "Namespaced",
+        client_ca=arguments.client_ca_file,
+        client_names=tuple(arguments.client_name),
         namespaces=arguments.namespaces,
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))

@@ -26,6 +26,7 @@ from aiohttp import web
 
 from certs import issuance, secret
 from certs.authority import Authority
+from certs.paths import PathKeys
 from cluster import client, resources
 from cluster.transport import ApiError
 from controller import program as controller
@@ -202,12 +203,12 @@ SERVICE = {
 async def trace_review() -> Route:
     """An AdmissionReview that creates an MCPTool, over HTTPS, and is allowed."""
     now = datetime.now(UTC)  # noqa: TID251 -- a script reads the clock
-    ca = Authority(issuance.authority("trace", now))
-    api = MemoryApi(SERVER, SERVICE, secret.manifest(SYSTEM, "mcp-operator-ca", ca))
+    ca, key = Authority(issuance.authority("trace", now)), issuance.path_key()
+    api = MemoryApi(SERVER, SERVICE, secret.manifest(SYSTEM, "mcp-operator-ca", ca, keys=PathKeys(key)))
     port, health = _free_ports(2)
     settings = webhook.Settings(SYSTEM, host="127.0.0.1", port=port, health_port=health, drain_seconds=0)
     async with _running(api, lambda stop: webhook.run(settings, stop), health), aiohttp.ClientSession() as session:
-        url = f"https://127.0.0.1:{port}/validate?timeout=5s"
+        url = f"https://127.0.0.1:{port}/validate/{key}?timeout=5s"
         # The first review loads modules and is slow. It has a namespace of its own: for a while after a slow object,
         # the webhook judges the objects of its namespace in other processes.
         metadata = {**TOOL["metadata"], "namespace": "first"}

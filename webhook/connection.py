@@ -7,6 +7,7 @@ written as an API server writes it, goes to aiohttp with the very bytes that arr
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
 
+from certs import tls
 from webhook.object_processes import SMALL
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Answer", "Connection", "Server"]
+
+logger = logging.getLogger(__name__)
 
 # aiohttp refuses longer heads; the head of an API server has less than 500 bytes.
 MAX_HEAD = 8190
@@ -77,12 +81,13 @@ class Connection(web.RequestHandler):
     ``heard_at`` is when bytes last came, by the clock of the event loop.
     """
 
-    __slots__ = ("_answer", "_arrived", "_busy", "_owed", "_plain", "_size", "heard_at")
+    __slots__ = ("_allowed", "_answer", "_arrived", "_busy", "_owed", "_plain", "_size", "heard_at")
 
     def __init__(self, manager: Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(manager, loop=loop, **options)
         self._answer = manager.answer
         self._busy = manager.busy
+        self._allowed = manager.client_names
         self.heard_at = loop.time()
         self._plain = True
         # How many bytes of the request that aiohttp has will still arrive.
@@ -90,6 +95,16 @@ class Connection(web.RequestHandler):
         # The bytes of a request that is not complete, and of how many bytes it will be once its head is known.
         self._arrived = bytearray()
         self._size = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close the connection of a client whose certificate has no name that is allowed."""
+        super().connection_made(transport)
+        allowed = self._allowed
+        if allowed and tls.names(transport.get_extra_info("peercert")).isdisjoint(allowed):
+            logger.warning(
+                "a client was turned away: its certificate has none of the names %s", ", ".join(sorted(allowed))
+            )
+            self.force_close()
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request that is complete, and give others to aiohttp."""
@@ -158,13 +173,23 @@ class Connection(web.RequestHandler):
 class Server(web.Server):
     """aiohttp's low-level server, with ``answer`` for requests that can be answered at once.
 
-    ``busy`` holds, among others, the connections on which a request has begun to arrive.
+    ``busy`` holds, among others, the connections on which a request has begun to arrive. If there are ``client_names``,
+    the certificate of a client must have one of them.
     """
 
-    def __init__(self, handler: Any, *, answer: Answer, busy: set[Any], **options: Any) -> None:
+    def __init__(
+        self,
+        handler: Any,
+        *,
+        answer: Answer,
+        busy: set[Any],
+        client_names: frozenset[str] = frozenset(),
+        **options: Any,
+    ) -> None:
         super().__init__(handler, **options)
         self.answer = answer
         self.busy = busy
+        self.client_names = client_names
 
     def __call__(self) -> Connection:
         """The protocol of a new connection."""

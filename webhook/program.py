@@ -52,7 +52,8 @@ class Settings:
     On ``next_port`` the same application serves with a certificate of the next CA; without it, no CA can be proved.
     ``ingress_annotations`` are allowed beyond the built-in list. With ``namespaced_hosts``, an annotation of the
     Namespace must list the host of an Ingress. With ``namespaces``, these are all that is watched and judged, and Roles
-    there are enough.
+    there are enough. With ``client_ca``, a file, callers need a certificate of this CA; with ``client_names``, one of
+    these names too.
     """
 
     namespace: str
@@ -70,6 +71,8 @@ class Settings:
     ingress_annotations: tuple[str, ...] = ()
     namespaced_hosts: bool = False
     namespaces: tuple[str, ...] = ()
+    client_ca: Path | None = None
+    client_names: tuple[str, ...] = ()
 
 
 def utc() -> datetime:
@@ -107,6 +110,7 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         name=settings.ca_secret,
         hosts=leaf.names(settings.service, settings.namespace, settings.hosts),
         now=utc,
+        client_ca=settings.client_ca,
     )
 
     def unready() -> str | None:
@@ -147,6 +151,8 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         metrics,
         unready=unready,
         draining=stop.is_set,
+        accepts=keeper.keys.accepts,
+        client_names=settings.client_names,
         namespaces=settings.namespaces,
     )
     health = Health(metrics.registry, out_of_service, time.monotonic)

@@ -1,4 +1,4 @@
-"""Answers the API server over HTTP: three paths, one review each, within its deadline.
+"""Answers the API server over HTTP: three paths, which end in a key, and one review each, within its deadline.
 
 What cannot be judged is answered with 5xx, so that the failure policy decides. Deletions are always allowed, and
 defaults need no other object: both are answered also while the snapshot is not ready, as in an outage of the API
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from certs import paths
+from certs.acceptance import AcceptedKeys
 from webhook import admit, closing, connection, cpu_time, review
 from webhook.bodies import Bodies, Body, RefusedError, uid_of
 from webhook.ledger import LedgerError
@@ -63,6 +64,9 @@ _DELETE = re.compile(rb'"operation": ?"DELETE"')
 class Hook:
     """The paths of the registration. ``unready`` says why no review can be judged now, or None.
 
+    With ``client_names``, the certificate of the client must have one of them.
+    ``accepts`` says whether the key in a path is one under which the API server calls; without it, paths have no key.
+
     With ``namespaces``, a review of another one fails: nothing of it is watched, so it cannot be judged.
     """
 
@@ -74,6 +78,8 @@ class Hook:
         *,
         unready: Callable[[], str | None],
         draining: Callable[[], bool],
+        accepts: Callable[[str], bool] | None = None,
+        client_names: tuple[str, ...] = (),
         bodies: Bodies | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
         max_in_flight_of_namespace: int = MAX_IN_FLIGHT_OF_NAMESPACE,
@@ -84,6 +90,8 @@ class Hook:
         self._processes = processes
         self._unready = unready
         self._draining = draining
+        self._client_names = frozenset(client_names)
+        self._accepts = accepts or AcceptedKeys().accepts
         self._bodies = bodies or Bodies()
         self._max_in_flight = max_in_flight
         self._max_in_flight_of_namespace = max_in_flight_of_namespace
@@ -108,6 +116,7 @@ class Hook:
             self.handle,
             answer=self.answer_at_once,
             busy=self._busy,
+            client_names=self._client_names,
             request_factory=partial(_request, loop),
             access_log=None,
             auto_decompress=False,
@@ -135,7 +144,10 @@ class Hook:
 
         Of a request that it leaves to `handle` it remembers nothing but what the rules found in the object.
         """
-        if path != paths.VALIDATE_PATH or self._draining() or self._unready() is not None or not is_small(body):
+        place, _, key = path[1:].partition("/")
+        if f"/{place}" != paths.VALIDATE_PATH or not self._accepts(key):
+            return None
+        if self._draining() or self._unready() is not None or not is_small(body):
             return None
         if self._bodies.complete >= self._max_in_flight:
             return None
@@ -158,8 +170,9 @@ class Hook:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
-        judge = self._paths.get(request.path)
-        if judge is None:
+        place, _, key = request.path[1:].partition("/")
+        judge = self._paths.get(f"/{place}")
+        if judge is None or not self._accepts(key):
             return web.Response(status=404, text="there is nothing here\n")
         if request.method != "POST":
             return web.Response(status=405, text="send a POST\n", headers={"Allow": "POST"})
@@ -191,7 +204,7 @@ class Hook:
         response = web.Response(status=error.status, text=f"{error}\n")
         if error.status == 429:
             self.metrics.shed.inc()
-            if error.uid and self._paths[request.path] == self._validate:
+            if error.uid and request.path.startswith(paths.VALIDATE_PATH):
                 # A denial: of an HTTP status the API server says that calling the webhook failed.
                 denial = review.denied(error.uid, str(error), code=429, reason="TooManyRequests")
                 response = web.Response(body=denial, content_type="application/json")

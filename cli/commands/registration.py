@@ -15,6 +15,7 @@ import aiohttp
 import yaml
 
 from certs import authority, secret
+from certs.paths import NO_KEYS
 from cli.commands import live
 from cluster import objects, resources
 from cluster.transport import ApiError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certs.authority import Authority
+    from certs.paths import PathKeys
 
 __all__ = ["Options", "manifests", "run"]
 
@@ -49,7 +51,7 @@ class Options:
 def run(options: Options, *, out: TextIO, err: TextIO) -> int:
     """Print the objects as YAML; the exit code."""
     try:
-        ca = asyncio.run(_read_authority(options))
+        ca, keys = asyncio.run(_read_secret(options))
     except (ApiError, TimeoutError, OSError, aiohttp.ClientError, live.UnreachableError) as error:
         print(f"the CA cannot be read: {error}", file=err)
         return 2
@@ -57,13 +59,13 @@ def run(options: Options, *, out: TextIO, err: TextIO) -> int:
         place = f"{options.namespace}/{CA_SECRET}"
         print(f"Secret {place} holds no CA; start the controller, which makes it, and try again", file=err)
         return 2
-    made = manifests(options, ca, datetime.now(UTC))  # noqa: TID251 -- an entry point
+    made = manifests(options, ca, datetime.now(UTC), keys)  # noqa: TID251 -- an entry point
     yaml.dump_all(made, out, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
     return 0
 
 
-def manifests(options: Options, ca: Authority, now: datetime) -> list[dict[str, Any]]:
-    """The configurations, and one that proves the next CA if there is one."""
+def manifests(options: Options, ca: Authority, now: datetime, keys: PathKeys = NO_KEYS) -> list[dict[str, Any]]:
+    """The configurations, and one that proves the next CA and the next key if there is one of them."""
     url = options.webhook_url
     target = (
         registration.UrlTarget(url, options.webhook_next_url or url)
@@ -71,31 +73,36 @@ def manifests(options: Options, ca: Authority, now: datetime) -> list[dict[str, 
         else registration.ServiceTarget(options.namespace, options.service)
     )
     made = [openapi.definition(kind) for kind in openapi.KINDS] if options.crds else []
+    bundle = authority.bundle(ca, now)
+    key = keys.current if keys.following is None else keys.following
     made += registration.configurations(
         target,
-        authority.bundle(ca, now),
+        bundle,
         failure_policy=options.failure_policy,
         namespace=options.namespace,
         owner=None,
         namespaces=options.namespaces,
+        key=key,
     )
-    if ca.following is not None:
-        certificate = ca.following.certificate
+    if ca.following is not None or keys.following is not None:
+        certificate = bundle if ca.following is None else ca.following.certificate
         probe = registration.ca_probe(
             target,
             certificate,
-            fingerprint=registration.probe_label(certificate),
+            fingerprint=registration.probe_label(certificate, key),
             namespace=options.namespace,
             owner=None,
             name=registration.name_in(options.namespace, registration.CA_PROBE),
+            key=key,
         )
         made.append(probe)
     return made
 
 
-async def _read_authority(options: Options) -> Authority | None:
+async def _read_secret(options: Options) -> tuple[Authority | None, PathKeys]:
     async with live.connect(options.context, options.kubeconfig) as transport:
-        return secret.parse(await objects.get(transport, resources.SECRETS, options.namespace, CA_SECRET))
+        found = await objects.get(transport, resources.SECRETS, options.namespace, CA_SECRET)
+        return secret.parse(found), secret.parse_keys(found)
 
 
 class _Plain(yaml.SafeDumper):

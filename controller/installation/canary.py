@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from certs import paths
 from cluster import objects
 from cluster.transport import ApiError
 from controller.installation import registration
@@ -47,7 +48,8 @@ async def failure(transport: Transport, manifest: dict[str, Any], webhook: str) 
         # A webhook that cannot be reached is named in the message too, but it denies nothing.
         if f'"{webhook}" denied the request' in error.message:
             return None
-        return f"{error.status} {error.reason}: {error.message}"[:300]
+        # It goes into logs and Events, which more people read than were to know the path of the webhook.
+        return f"{error.status} {error.reason}: {paths.redacted(error.message)}"[:300]
     except (TimeoutError, OSError, aiohttp.ClientError) as error:
         return f"{type(error).__name__}: {error}"[:300]
     return "the API server admitted it"

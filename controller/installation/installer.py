@@ -4,6 +4,9 @@ Only the leader runs it. The validating webhook starts with ``failurePolicy: Ign
 up in any order, and goes to ``Fail`` when the canary is refused for the first time. From then on it stays there: while
 no webhook answers, changes are refused, not admitted. Whoever has to get rid of it deletes the configuration: it comes
 back with ``Ignore``, and goes to ``Fail`` only once a webhook refuses the canary again.
+
+The paths of the webhooks end in a key (`certs.paths`). While the canary is not refused, the API server may quote the
+URL to everybody who applies something, so the key is replaced.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 
-from certs import authority, issuance, secret
+from certs import authority, issuance, paths, secret
 from certs.authority import Authority, Step
+from certs.paths import NO_KEYS
 from cluster import events, objects, resources
 from cluster.informers.informer import Informer
 from cluster.transport import ApiError
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from certs.paths import PathKeys
     from cluster.clock import Clock
     from cluster.resources import ResourceType
     from cluster.transport import Transport
@@ -88,10 +93,16 @@ class Installer:
         self._failures = 0
         self._bundle = b""
         self._written: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        # The CA that is being proved, and since when every probe of it succeeded.
+        # The label of the probe of the next CA and the next key, and since when every probe succeeded.
         self._proving: tuple[str, datetime] | None = None
         self._probe_removed = False
-        self._next_ca_waits = False
+        self._next_waits = False
+        self._keys = NO_KEYS
+        # The key that we registered; None if it is not known to be registered.
+        self._registered: str | None = None
+        # The registered key, and since when every canary was refused under it.
+        self._used: tuple[str, datetime] | None = None
+        self._exposed = False
 
     @property
     def trouble(self) -> str | None:
@@ -99,8 +110,8 @@ class Installer:
         if self._not_refused:
             repair = "; install the output of mcp-operator registration" if self._namespaces else ""
             return f"admission canary not refused: {self._not_refused}{repair}"
-        if self._namespaces and self._next_ca_waits:
-            return "the next CA is not trusted yet; install the output of mcp-operator registration again"
+        if self._namespaces and self._next_waits:
+            return "the next CA or path is not installed yet; install the output of mcp-operator registration again"
         return None
 
     async def run(self) -> None:
@@ -117,8 +128,7 @@ class Installer:
             return
         found = await objects.get(self._transport, resources.VALIDATING_WEBHOOKS, None, registration.VALIDATING)
         owner = await self._owner()
-        ca = await self._authority(found)
-        self._bundle = authority.bundle(ca, self._now())
+        ca = await self._keep_secret(found)
         # A configuration that was deleted starts anew. Of an existing one, a restart never lowers the policy.
         self._enforced = found is not None and (self._enforced or _enforces(found))
         await self._install(owner, found)
@@ -130,25 +140,29 @@ class Installer:
             note = "the webhook refuses the canary; failurePolicy is Fail from now on"
             logger.info(note)
             await self._report(written, "AdmissionEnforced", note, warning=False)
+        self._note_use()
         await self._prove(ca, owner)
 
     async def _keep_authority(self) -> None:
         """One round where an administrator installs the configurations."""
-        ca = await self._authority(None)
-        self._bundle = authority.bundle(ca, self._now())
+        ca = await self._keep_secret(None)
         manifest = canary.known_bad(self._namespaces[0])
         self._not_refused = await canary.failure(self._transport, manifest, registration.VALIDATOR)
-        self._enforced = self._not_refused is None
-        if self._enforced:
+        if self._not_refused is None:
             self._metrics.canary.set(self._now().timestamp())
+            self._registered = self._keys.current
         else:
             self._metrics.canary_failures.inc()
-        if ca.following is None:
+            self._exposed |= self._enforced
+        self._enforced = self._not_refused is None
+        self._note_use()
+        probe = self._next_probe(ca)
+        if probe is None:
             self._proving = None
         else:
-            await self._send_probe(ca.following.certificate)
-        self._next_ca_waits = ca.following is not None and self._proving is None
-        self._probe_removed = ca.following is None
+            await self._send_probe(*probe)
+        self._next_waits = probe is not None and self._proving is None
+        self._probe_removed = probe is None
 
     async def _keep_installed(self) -> None:
         while True:
@@ -173,7 +187,8 @@ class Installer:
     def _interval(self) -> float:
         if not self._enforced:
             return FIRST_INTERVAL
-        return INTERVAL if self._probe_removed and self._not_refused is None else PROVING_INTERVAL
+        settled = self._probe_removed and self._not_refused is None and self._keys.previous is None
+        return INTERVAL if settled else PROVING_INTERVAL
 
     def _informers(self) -> list[Informer[str]]:
         """What others do to our configurations and to the Secret is seen at once."""
@@ -203,14 +218,18 @@ class Installer:
             informer.on_change(lambda _key, _old, _new: self._changed.set())
         return informers
 
-    async def _authority(self, validating: dict[str, Any] | None) -> Authority:
-        """The CA after the next step. Of two controllers that write at once, one reads what the other has written."""
+    async def _keep_secret(self, validating: dict[str, Any] | None) -> Authority:
+        """The CA after the next step, and the keys in ``_keys``.
+
+        Of two controllers that write at once, one reads what the other has written.
+        """
         for _ in range(ATTEMPTS):
             stored = await objects.get(self._transport, resources.SECRETS, self._namespace, self._ca_secret)
             now = self._now()
             parsed = secret.parse(stored) or Authority(None)
             held = authority.repaired(parsed, secret.certificates(self._bundle or _bundle_in(validating)), now)
-            match authority.next_step(held, now, proved=self._is_proved(held, now)):
+            proved = self._is_proved(held, secret.parse_keys(stored), now)
+            match authority.next_step(held, now, proved=proved):
                 case Step.CREATE:
                     changed = Authority(issuance.authority(CA_NAME, now), None, held.previous)
                 case Step.INTRODUCE:
@@ -219,26 +238,52 @@ class Installer:
                     changed = authority.promoted(held)
                 case Step.KEEP:
                     changed = held
-            if changed == parsed:
-                return changed
-            try:
-                await self._store(stored, changed)
-            except ApiError as error:
-                if error.status != 409:
-                    raise
-                continue
-            if held.current is None and changed.current is None:
-                await self._report_secret("CARepaired", "no CA in it can sign; a new one is being proved")
+            keys = self._next_keys(stored, validating, now, proved=proved)
+            if changed != parsed or keys != secret.parse_keys(stored):
+                try:
+                    await self._store(stored, changed, keys)
+                except ApiError as error:
+                    if error.status != 409:
+                        raise
+                    continue
+                if held.current is None and changed.current is None:
+                    await self._report_secret("CARepaired", "no CA in it can sign; a new one is being proved")
+            if keys.following is not None:
+                self._exposed = False
+            self._keys = keys
+            self._bundle = authority.bundle(changed, now)
             return changed
         raise TimeoutError(f"Secret {self._namespace}/{self._ca_secret} was changed by others {ATTEMPTS} times")
 
-    async def _store(self, stored: dict[str, Any] | None, ca: Authority) -> None:
+    def _next_keys(
+        self, stored: dict[str, Any] | None, validating: dict[str, Any] | None, now: datetime, *, proved: bool
+    ) -> PathKeys:
+        """The keys after their next step."""
+        found = secret.parse_keys(stored)
+        registered = registration.registered_key(validating) if self._registered is None else self._registered
+        if self._namespaces and registered is None and stored is not None:
+            # An administrator may have installed the configurations before there were keys.
+            registered = found.current
+        if registered is None and not found.current:
+            return paths.PathKeys(issuance.path_key(), created=now)
+        keys = paths.repaired(found, registered, trusted=self._registered is not None)
+        if keys.previous is not None:
+            key, since = self._used or ("", now)
+            return paths.retired(keys) if key == keys.current and now - since >= self._settling else keys
+        if keys.following is not None:
+            return paths.promoted(keys, now) if proved and keys == found else keys
+        # An administrator who installs the configurations is not asked to do so every day.
+        is_due = paths.is_due(keys, now) and not (self._namespaces and keys.current)
+        return paths.introduced(keys, issuance.path_key()) if self._exposed or is_due else keys
+
+    async def _store(self, stored: dict[str, Any] | None, ca: Authority, keys: PathKeys) -> None:
+        made = secret.manifest(self._namespace, self._ca_secret, ca, keys=keys)
         if stored is None:
-            await objects.create(self._transport, secret.manifest(self._namespace, self._ca_secret, ca))
+            await objects.create(self._transport, made)
             return
         metadata = stored["metadata"]
         try:
-            written = secret.manifest(self._namespace, self._ca_secret, ca, metadata["resourceVersion"])
+            written = secret.manifest(self._namespace, self._ca_secret, ca, metadata["resourceVersion"], keys)
             await objects.replace(self._transport, written)
         except ApiError as error:
             if error.status != 422:
@@ -246,24 +291,43 @@ class Installer:
             # Immutable, or of another type: only another Secret under this name can hold the CA.
             uid = str(metadata.get("uid") or "")
             await objects.delete(self._transport, resources.SECRETS, self._namespace, self._ca_secret, uid=uid)
-            await objects.create(self._transport, secret.manifest(self._namespace, self._ca_secret, ca))
+            await objects.create(self._transport, made)
 
-    def _is_proved(self, held: Authority, now: datetime) -> bool:
-        if held.following is None or self._proving is None:
+    def _next_probe(self, ca: Authority) -> tuple[bytes, str] | None:
+        """The CA and the key that a probe has to prove, if one of them is the next one."""
+        return _probe(ca, self._keys, self._bundle)
+
+    def _is_proved(self, held: Authority, keys: PathKeys, now: datetime) -> bool:
+        """Whether the next CA, and the next key, were used for long enough."""
+        probe = _probe(held, keys, self._bundle)
+        if probe is None or self._proving is None:
             return False
-        fingerprint, since = self._proving
-        return fingerprint == authority.fingerprint(held.following.certificate) and now - since >= self._settling
+        label, since = self._proving
+        return label == registration.probe_label(*probe) and now - since >= self._settling
+
+    def _note_use(self) -> None:
+        """Note since when the API server calls under the registered key."""
+        if self._not_refused is not None:
+            self._used = None
+        elif self._used is None or self._used[0] != self._keys.current:
+            self._used = (self._keys.current, self._now())
 
     async def _install(self, owner: dict[str, Any] | None, validating: dict[str, Any] | None) -> None:
         """Make both configurations as they should be; ``validating`` is that configuration as last read or written."""
         policy: Literal["Ignore", "Fail"] = "Fail" if self._enforced else "Ignore"
         desired_validating, desired_mutating = registration.configurations(
-            self._target, self._bundle, failure_policy=policy, namespace=self._namespace, owner=owner
+            self._target,
+            self._bundle,
+            failure_policy=policy,
+            namespace=self._namespace,
+            owner=owner,
+            key=self._keys.current,
         )
         mutating = await objects.get(self._transport, resources.MUTATING_WEBHOOKS, None, registration.MUTATING)
         # The mutating one first: an API server that has the new validating one, or a probe, should have this one too.
         await self._write(desired_mutating, mutating)
         await self._write(desired_validating, validating)
+        self._registered = self._keys.current
 
     async def _write(self, desired: dict[str, Any], found: dict[str, Any] | None) -> None:
         """Make a configuration as it should be, and report what somebody else has changed in it."""
@@ -303,6 +367,7 @@ class Installer:
         self._metrics.canary_failures.inc()
         if not self._enforced:
             return
+        self._exposed = True
         self._failures += 1
         if self._failures == FAILURES_TO_REPORT:
             note = f"the webhook does not refuse the canary: {self._not_refused}"
@@ -310,8 +375,9 @@ class Installer:
             await self._report_validating("CanaryNotRefused", note, warning=True)
 
     async def _prove(self, ca: Authority, owner: dict[str, Any] | None) -> None:
-        """Have an API server use the next CA, and nothing but it, to reach the webhook."""
-        if ca.following is None:
+        """Have an API server use the next CA and the next key, and nothing but these, to reach the webhook."""
+        found = self._next_probe(ca)
+        if found is None:
             self._proving = None
             if not self._probe_removed:
                 await objects.delete(self._transport, resources.VALIDATING_WEBHOOKS, None, registration.CA_PROBE)
@@ -319,29 +385,32 @@ class Installer:
                 self._probe_removed = True
             return
         self._probe_removed = False
-        certificate = ca.following.certificate
+        certificate, key = found
         probe = registration.ca_probe(
             self._target,
             certificate,
-            fingerprint=registration.probe_label(certificate),
+            fingerprint=registration.probe_label(certificate, key),
             namespace=self._namespace,
             owner=owner,
+            key=key,
         )
         name = registration.CA_PROBE
         await self._write(probe, await objects.get(self._transport, resources.VALIDATING_WEBHOOKS, None, name))
-        await self._send_probe(certificate)
+        await self._send_probe(certificate, key)
 
-    async def _send_probe(self, certificate: bytes) -> None:
-        """Note since when an API server uses a CA to reach the webhook."""
-        fingerprint, label = authority.fingerprint(certificate), registration.probe_label(certificate)
+    async def _send_probe(self, certificate: bytes, key: str) -> None:
+        """Note since when an API server uses a CA and a key to reach the webhook."""
+        label = registration.probe_label(certificate, key)
         manifest = canary.ca_probe(self._namespace, label)
         failed = await canary.failure(self._transport, manifest, registration.CA_PROVER)
         if failed is not None:
-            logger.info("the next CA %s is not proved yet: %s", label, failed)
+            logger.info("the next CA and path (%s) are not proved yet: %s", label, failed)
             self._proving = None
-        elif self._proving is None or self._proving[0] != fingerprint:
-            logger.info("the next CA %s is proved; it signs if that holds for %s", label, self._settling)
-            self._proving = (fingerprint, self._now())
+        elif self._proving is None or self._proving[0] != label:
+            logger.info(
+                "the next CA and path (%s) are proved; they are used if that holds for %s", label, self._settling
+            )
+            self._proving = (label, self._now())
 
     async def _owner(self) -> dict[str, Any] | None:
         """The operator's namespace: when it is gone, the garbage collector removes the configurations."""
@@ -376,6 +445,13 @@ class Installer:
             reporter=self._identity,
             warning=warning,
         )
+
+
+def _probe(ca: Authority, keys: PathKeys, bundle: bytes) -> tuple[bytes, str] | None:
+    if ca.following is None and keys.following is None:
+        return None
+    certificate = bundle if ca.following is None else ca.following.certificate
+    return certificate, keys.current if keys.following is None else keys.following
 
 
 def _enforces(validating: dict[str, Any]) -> bool:

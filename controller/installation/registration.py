@@ -7,10 +7,11 @@ the failure policy. Every field that the API server would default is set, so tha
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from certs import authority, paths
+from certs import paths
 from crd.ref import GROUP, VERSION, Kind
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "differences",
     "name_in",
     "probe_label",
+    "registered_key",
 ]
 
 VALIDATING = "mcp-operator-validating"
@@ -119,24 +121,29 @@ def configurations(
     namespace: str,
     owner: Mapping[str, Any] | None,
     namespaces: tuple[str, ...] = (),
+    key: str = "",
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The validating and the mutating configuration. ``namespace`` is the operator's own, which is never asked about.
 
     With ``namespaces`` only these are asked about, and the names of the configurations end in that of ``namespace``.
     ``failure_policy`` is that of the validating webhook alone. Deletions have a webhook of their own that is always
     ignored when it fails: nothing may refuse a deletion. ``owner`` is the cluster-scoped object whose deletion collects
-    both configurations.
+    both configurations. ``key`` is that of the paths.
     """
-    validating = _webhook(VALIDATOR, target.client(paths.VALIDATE_PATH), ca_bundle, failure_policy, namespace)
+    validating = _webhook(
+        VALIDATOR, target.client(paths.with_key(paths.VALIDATE_PATH, key)), ca_bundle, failure_policy, namespace
+    )
     validating["rules"] = [_rule(_ALL, "CREATE", "UPDATE")]
     validating["matchConditions"] = [_NOT_BEING_DELETED, _CHANGED]
     # Changes in a namespace with a Strict server are recorded in a ledger; dry runs are not.
     validating["sideEffects"] = "NoneOnDryRun"
-    deletions = _webhook(DELETION_NOTER, target.client(paths.NOTE_DELETION_PATH), ca_bundle, "Ignore", namespace)
+    deletions = _webhook(
+        DELETION_NOTER, target.client(paths.with_key(paths.NOTE_DELETION_PATH, key)), ca_bundle, "Ignore", namespace
+    )
     deletions["rules"] = [_rule(_ALL, "DELETE")]
     deletions["sideEffects"] = "NoneOnDryRun"
     deletions["timeoutSeconds"] = DELETION_TIMEOUT_SECONDS
-    mutating = _webhook(MUTATOR, target.client(paths.MUTATE_PATH), ca_bundle, "Ignore", namespace)
+    mutating = _webhook(MUTATOR, target.client(paths.with_key(paths.MUTATE_PATH, key)), ca_bundle, "Ignore", namespace)
     mutating["rules"] = [_rule(_MEMBERS, "CREATE", "UPDATE")]
     mutating["matchConditions"] = [_NOT_BEING_DELETED, _SOMETHING_TO_DEFAULT]
     mutating["reinvocationPolicy"] = "IfNeeded"
@@ -160,13 +167,15 @@ def ca_probe(
     namespace: str,
     owner: Mapping[str, Any] | None,
     name: str = CA_PROBE,
+    key: str = "",
 ) -> dict[str, Any]:
-    """The configuration that proves a CA: it matches one object in the operator's namespace and trusts that CA alone.
+    """The configuration that proves a CA and a key: it matches one object in the operator's namespace, trusts that CA
+    alone, and calls under that key.
 
     The other configurations leave that namespace out, so only a webhook that the API server reached through a
-    certificate of this very CA can refuse the object. ``fingerprint`` tells the proofs of different CAs apart.
+    certificate of this very CA can refuse the object. ``fingerprint`` is the `probe_label` of CA and key.
     """
-    webhook = _webhook(CA_PROVER, target.next_client(paths.VALIDATE_PATH), ca, "Ignore", namespace)
+    webhook = _webhook(CA_PROVER, target.next_client(paths.with_key(paths.VALIDATE_PATH, key)), ca, "Ignore", namespace)
     webhook["rules"] = [_rule([Kind.PROMPT.plural], "CREATE")]
     webhook["sideEffects"] = "NoneOnDryRun"
     webhook["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
@@ -175,9 +184,15 @@ def ca_probe(
     return _configuration("ValidatingWebhookConfiguration", name, [webhook], owner)
 
 
-def probe_label(certificate: bytes) -> str:
-    """What tells the proofs of different CAs apart; a label holds 63 characters."""
-    return authority.fingerprint(certificate)[:32]
+def probe_label(certificate: bytes, key: str = "") -> str:
+    """What tells the proofs of different CAs and keys apart; a label holds 63 characters."""
+    return hashlib.sha256(certificate + key.encode()).hexdigest()[:32]
+
+
+def registered_key(configuration: Mapping[str, Any] | None) -> str | None:
+    """The key under which the API servers call the validating webhook; None if it is not registered."""
+    webhooks = (configuration or {}).get("webhooks") or ()
+    return next((paths.key_in(each["clientConfig"]) for each in webhooks if each["name"] == VALIDATOR), None)
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[str, ...]:

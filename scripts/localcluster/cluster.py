@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.localcluster import binaries, certificates, components, images, network, packages, paths, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Cluster", "down", "find", "running", "up"]
 
@@ -110,17 +110,28 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running(name: str, *, node: bool = False, kubernetes: str = binaries.DEFAULT_KUBERNETES) -> Iterator[Cluster]:
+def running(
+    name: str, *, node: bool = False, kubernetes: str = binaries.DEFAULT_KUBERNETES, api_flags: Sequence[str] = ()
+) -> Iterator[Cluster]:
     """Run a cluster for the duration of a block."""
-    cluster = up(name, node=node, kubernetes=kubernetes)
+    cluster = up(name, node=node, kubernetes=kubernetes, api_flags=api_flags)
     try:
         yield cluster
     finally:
         cluster.down()
 
 
-def up(name: str = "dev", *, node: bool = False, kubernetes: str = binaries.DEFAULT_KUBERNETES) -> Cluster:
-    """Start a cluster, or return the running one of this name. Raises RuntimeError if it fails."""
+def up(
+    name: str = "dev",
+    *,
+    node: bool = False,
+    kubernetes: str = binaries.DEFAULT_KUBERNETES,
+    api_flags: Sequence[str] = (),
+) -> Cluster:
+    """Start a cluster, or return the running one of this name. Raises RuntimeError if it fails.
+
+    ``api_flags`` are further flags of the API server.
+    """
     if node and (os.geteuid() != 0 or platform.system() != "Linux"):
         progress.note("a node needs root on Linux: starting the control plane only")
         node = False
@@ -135,7 +146,7 @@ def up(name: str = "dev", *, node: bool = False, kubernetes: str = binaries.DEFA
         packages.ensure(packages.NODE)
     programs = _programs(kubernetes, node=node)
     try:
-        return _start(name, programs, node=node, kubernetes=kubernetes)
+        return _start(name, programs, node=node, kubernetes=kubernetes, api_flags=api_flags)
     except BaseException:
         down(name)
         raise
@@ -178,7 +189,7 @@ _MULTI_CALL = (
 )  # fmt: skip
 
 
-def _start(name: str, programs: dict[str, str], *, node: bool, kubernetes: str) -> Cluster:
+def _start(name: str, programs: dict[str, str], *, node: bool, kubernetes: str, api_flags: Sequence[str]) -> Cluster:
     directory = paths.cluster_directory(name)
     directory.parent.mkdir(mode=0o700, exist_ok=True)
     (directory / "logs").mkdir(parents=True)
@@ -197,7 +208,7 @@ def _start(name: str, programs: dict[str, str], *, node: bool, kubernetes: str) 
         authority = certificates.Authority(directory / "pki")
         authority.kubeconfig(directory / "kubeconfig", server, "admin", ["system:masters"])
         authority.issue("admin", "admin", ["system:masters"])
-        parts = components.control_plane(directory, linked, authority, net, ports)
+        parts = components.control_plane(directory, linked, authority, net, ports, api_flags)
         if node:
             parts += components.node(directory, linked, authority, net, ports, f"node-{name}")
         spec = {

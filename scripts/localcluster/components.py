@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from scripts.localcluster.certificates import Authority
@@ -38,9 +39,14 @@ class Ports:
 
 
 def control_plane(
-    directory: Path, programs: dict[str, str], authority: Authority, network: Network, ports: Ports
+    directory: Path,
+    programs: dict[str, str],
+    authority: Authority,
+    network: Network,
+    ports: Ports,
+    api_flags: Sequence[str] = (),
 ) -> list[Component]:
-    """etcd, API server, controller-manager and scheduler."""
+    """etcd, API server, controller-manager and scheduler. ``api_flags`` are further flags of the API server."""
     server = f"https://{network.node}:{ports.api}"
     etcd = f"http://127.0.0.1:{ports.etcd}"
     peer = f"http://127.0.0.1:{ports.peer}"
@@ -69,7 +75,7 @@ def control_plane(
             f"--service-account-issuer=https://kubernetes.default.svc.{DOMAIN}",
             f"--service-cluster-ip-range={network.services}", "--authorization-mode=Node,RBAC",
             "--allow-privileged=true", "--endpoint-reconciler-type=lease" if network.namespace else
-            "--endpoint-reconciler-type=none", "--shutdown-delay-duration=0s",
+            "--endpoint-reconciler-type=none", "--shutdown-delay-duration=0s", *api_flags,
         ]),
         Component("kube-controller-manager", [
             programs["kube-controller-manager"], f"--kubeconfig={manager}", "--leader-elect=false",

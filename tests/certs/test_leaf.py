@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientConnectorError, ClientSession, TCPConnector, web
 from cryptography import x509
 
-from certs import issuance, leaf, secret
+from certs import issuance, leaf, secret, tls
 from certs.authority import Authority, Pair
 from certs.tls import HotContext
 from cluster.transport import ApiError
+from scripts.localcluster.certificates import Authority as Clients
 
 NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machine
 ONE, TWO = issuance.authority("one", NOW), issuance.authority("two", NOW)
@@ -45,7 +47,7 @@ class Clock:
         await asyncio.sleep(0)
 
 
-def keeper(api: Secrets, clock: Clock | None = None) -> leaf.Keeper:
+def keeper(api: Secrets, clock: Clock | None = None, client_ca: Path | None = None) -> leaf.Keeper:
     clock = clock or Clock()
     return leaf.Keeper(
         api,  # type: ignore[arg-type]
@@ -53,6 +55,7 @@ def keeper(api: Secrets, clock: Clock | None = None) -> leaf.Keeper:
         name="ca",
         hosts=["localhost"],
         now=lambda: clock.now,
+        client_ca=client_ca,
         sleep=clock.sleep,
     )
 
@@ -227,6 +230,101 @@ def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_stays() -> None:
 
     with pytest.raises(ssl.SSLError):
         context.swap(Pair(good.certificate, other.key))
+
+
+async def answer(port: int, client: tuple[Path, Path] | None) -> bytes:
+    """What a client with this certificate gets; empty if the connection ends before an answer."""
+    context = ssl.create_default_context(cadata=ONE.certificate.decode())
+    if client is not None:
+        context.load_cert_chain(*client)
+    try:
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        found = (await reader.read())[:15]
+        writer.close()
+    except (ssl.SSLError, ConnectionError):
+        return b""
+    return found
+
+
+OK = b"HTTP/1.1 200 OK"
+
+
+async def test_only_clients_with_a_certificate_of_their_ca_get_an_answer(tmp_path: Path) -> None:
+    api, ours, others = Secrets(), Clients(tmp_path / "ours"), Clients(tmp_path / "others")
+    api.held = Authority(ONE, TWO)
+    keeping = keeper(api, client_ca=ours.ca_file)
+    for context in await keeping.first():
+        runner, port = await served(context)
+        if context is keeping.next_context:
+            context.swap(issuance.leaf(ONE, ["localhost"], NOW), ours.ca_file.read_bytes())
+
+        assert await answer(port, ours.issue("client", "kube-apiserver")) == OK
+        assert await answer(port, None) == b""
+        assert await answer(port, others.issue("client", "kube-apiserver")) == b""
+        await runner.cleanup()
+
+
+async def test_the_ca_of_clients_is_read_again_and_trouble_changes_nothing(tmp_path: Path) -> None:
+    api, one, two = Secrets(), Clients(tmp_path / "one"), Clients(tmp_path / "two")
+    api.held = Authority(ONE)
+    file = tmp_path / "clients.crt"
+    file.write_bytes(one.ca_file.read_bytes())
+    keeping = keeper(api, client_ca=file)
+    runner, port = await served((await keeping.first())[0])
+    pairs = [each.issue("client", "kube-apiserver") for each in (one, two)]
+
+    file.write_bytes(two.ca_file.read_bytes())
+    await keeping.renew()
+    assert [await answer(port, pair) for pair in pairs] == [b"", OK]
+    for damage in (lambda: file.write_bytes(b"nonsense"), file.unlink):
+        damage()
+        await keeping.renew()
+        assert [await answer(port, pair) for pair in pairs] == [b"", OK]
+    file.write_bytes(one.ca_file.read_bytes() + two.ca_file.read_bytes())
+    await keeping.renew()
+    assert [await answer(port, pair) for pair in pairs] == [OK, OK]
+    await runner.cleanup()
+
+
+async def test_without_the_ca_of_clients_nothing_is_served(tmp_path: Path) -> None:
+    api, file = Secrets(), tmp_path / "clients.crt"
+    api.held = Authority(ONE)
+    keeping = keeper(api, client_ca=file)
+    for content in (None, b"", b"nonsense"):
+        if content is not None:
+            file.write_bytes(content)
+        await keeping.renew()
+        assert keeping.context is None
+
+    file.write_bytes(Clients(tmp_path / "one").ca_file.read_bytes())
+    await keeping.renew()
+    assert keeping.context is not None
+
+
+async def test_no_session_is_resumed_because_that_would_verify_nobody(tmp_path: Path) -> None:
+    api, clients = Secrets(), Clients(tmp_path / "clients")
+    api.held = Authority(ONE)
+    runner, port = await served((await keeper(api, client_ca=clients.ca_file).first())[0])
+    context = ssl.create_default_context(cadata=ONE.certificate.decode())
+    context.load_cert_chain(*clients.issue("client", "kube-apiserver"))
+
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    await reader.read()
+    connection = writer.get_extra_info("ssl_object")
+    assert connection.version() == "TLSv1.3"
+    assert connection.session is None or not connection.session.has_ticket
+    writer.close()
+    await runner.cleanup()
+
+
+def test_the_names_of_a_certificate() -> None:
+    subject = ((("organizationName", "system:masters"),), (("commonName", "kube-apiserver"),))
+    found = {"subject": subject, "subjectAltName": (("DNS", "api.example.com"), ("IP Address", "10.0.0.1"))}
+
+    assert tls.names(found) == {"kube-apiserver", "api.example.com"}
+    assert tls.names(None) == tls.names({}) == frozenset()
 
 
 def test_the_service_is_known_by_all_its_names() -> None:

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from certs import authority, issuance
+from certs import issuance
 from certs.authority import Authority
+from certs.paths import NO_KEYS, PathKeys
 from cli.__main__ import main
 from cli.commands import registration
 from cli.commands.registration import Options
+from controller.installation import registration as configurations
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CA, NEXT = issuance.authority("one", NOW), issuance.authority("two", NOW)
@@ -52,30 +54,44 @@ def test_the_next_ca_is_trusted_and_has_a_configuration_that_proves_it() -> None
     assert probe["metadata"]["name"] == "mcp-operator-ca-probe-mcp-shops"
     assert bundles(probe) == {NEXT.certificate}
     (webhook,) = probe["webhooks"]
-    assert list(webhook["objectSelector"]["matchLabels"].values()) == [authority.fingerprint(NEXT.certificate)[:32]]
+    label = configurations.probe_label(NEXT.certificate)
+    assert list(webhook["objectSelector"]["matchLabels"].values()) == [label]
+
+
+def test_the_next_key_is_printed_and_has_a_configuration_that_proves_it() -> None:
+    keys = PathKeys("a" * 32, "b" * 32)
+
+    validating, mutating, probe = registration.manifests(OPTIONS, Authority(CA), NOW, keys)
+
+    for each in (validating, mutating, probe):
+        for webhook in each["webhooks"]:
+            assert webhook["clientConfig"]["service"]["path"].endswith("/" + "b" * 32)
+    assert bundles(probe) == {CA.certificate}
+    label = configurations.probe_label(CA.certificate, "b" * 32)
+    assert list(probe["webhooks"][0]["objectSelector"]["matchLabels"].values()) == [label]
 
 
 def test_what_is_printed_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read(_options: Options) -> Authority:
-        return Authority(CA)
+    async def read(_options: Options) -> tuple[Authority, PathKeys]:
+        return Authority(CA), PathKeys("a" * 32)
 
-    monkeypatch.setattr(registration, "_read_authority", read)
+    monkeypatch.setattr(registration, "_read_secret", read)
     out = io.StringIO()
 
     options = Options("mcp-shops", ("shop",), crds=True, webhook_url="https://127.0.0.1:1", failure_policy="Ignore")
     assert registration.run(options, out=out, err=io.StringIO()) == 0
     printed = list(yaml.safe_load_all(out.getvalue()))
     assert [each["kind"] for each in printed[:4]] == ["CustomResourceDefinition"] * 4
-    assert printed[4]["webhooks"][0]["clientConfig"]["url"].startswith("https://127.0.0.1:1/validate")
+    assert printed[4]["webhooks"][0]["clientConfig"]["url"] == f"https://127.0.0.1:1/validate/{'a' * 32}"
     assert printed[4]["webhooks"][0]["failurePolicy"] == "Ignore"
     assert "&id" not in out.getvalue()
 
 
 def test_without_a_ca_nothing_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read(_options: Options) -> None:
-        return None
+    async def read(_options: Options) -> tuple[None, PathKeys]:
+        return None, NO_KEYS
 
-    monkeypatch.setattr(registration, "_read_authority", read)
+    monkeypatch.setattr(registration, "_read_secret", read)
     out, err = io.StringIO(), io.StringIO()
 
     assert registration.run(OPTIONS, out=out, err=err) == 2

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import client
 from controller import program as controller_program
+from controller.installation import registration
 from scripts.localcluster import installation
 from webhook import program as webhook_program
 
@@ -67,12 +68,13 @@ class Operator:
         *,
         namespace: str = "mcp-system",
         namespaces: tuple[str, ...] = (),
+        next_port: int | None = None,
         **settings: Any,
     ) -> None:
         self.cluster = cluster
         self.ports = {
             "webhook": webhook_port,
-            "webhook-next": free_port(),
+            "webhook-next": next_port or free_port(),
             "webhook-health": free_port(),
             "controller-health": free_port(),
         }
@@ -126,6 +128,18 @@ class Operator:
         assert not any(thread.is_alive() for thread in self._threads), "a program did not stop"
         self._stops, self._threads = [], []
 
+    def stop_webhook(self) -> None:
+        """An outage: the webhook, which was started first, ends; the controller goes on."""
+        (loop, event), thread = self._stops.pop(0), self._threads.pop(0)
+        loop.call_soon_threadsafe(event.set)
+        thread.join(timeout=30)
+        assert not thread.is_alive(), "the webhook did not stop"
+
+    def start_webhook(self) -> None:
+        self._run(lambda stop: webhook_program.run(self._settings[0], stop))
+        for each in (self._stops, self._threads):
+            each.insert(0, each.pop())  # type: ignore[attr-defined]
+
     def _run(self, program: Any) -> None:
         started = threading.Event()
 
@@ -139,6 +153,11 @@ class Operator:
         thread.start()
         self._threads.append(thread)
         assert started.wait(10)
+
+    def key(self) -> str:
+        """The key in the paths that are registered."""
+        found = self.cluster.run("get", "validatingwebhookconfiguration", "mcp-operator-validating", "-o", "json")
+        return registration.registered_key(json.loads(found.stdout)) or ""
 
     def http(self, which: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         scheme = "https" if which == "webhook" else "http"
@@ -156,7 +175,12 @@ class Operator:
 
 @contextmanager
 def installed(
-    cluster: Cluster, manifests: Path, *namespaces: str, rights: Mode = "Warn", **settings: Any
+    cluster: Cluster,
+    manifests: Path,
+    *namespaces: str,
+    rights: Mode = "Warn",
+    webhook_port: int | None = None,
+    **settings: Any,
 ) -> Iterator[Operator]:
     """Install the definitions, namespaces and both programs, and wait for the webhook; delete all of it afterwards.
 
@@ -166,7 +190,7 @@ def installed(
     for namespace in ("mcp-system", *namespaces):
         cluster.run("create", "namespace", namespace, check=False)
     cluster.run("apply", "-k", str(manifests / "base" / "rbac"))
-    found = Operator(cluster, "one", free_port(), rights, **settings)
+    found = Operator(cluster, "one", webhook_port or free_port(), rights, **settings)
     found.start()
     try:
         installation.until("admission is in force", lambda: installation.failure_policy(cluster) == "Fail", 60)

@@ -123,6 +123,48 @@ def test_a_granted_tool_is_admitted_with_the_rights_of_the_webhook(cluster: Clus
     cluster.run("-n", NAMESPACE, "delete", "mcptool", "granted")
 
 
+def test_whoever_does_not_know_the_path_gets_nothing(operator: Operator) -> None:
+    """With a pod's access to the port and the words of the source code."""
+    body = json.dumps(
+        {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u"}}
+    ).encode()
+
+    for path in ("/validate", "/mutate", "/note-deletion", f"/note-deletion/{'0' * 32}"):
+        assert operator.http("webhook", path, body) == (404, b"there is nothing here\n")
+    assert operator.http("webhook", f"/validate/{operator.key()}", body)[0] == 400
+
+
+def test_an_author_sees_the_path_in_an_outage_and_it_is_of_no_use_afterwards(operator: Operator) -> None:
+    cluster = operator.cluster
+    shown = operator.key()
+    operator.stop_webhook()
+
+    prompt = {"apiVersion": "mcp.example.com/v1alpha1", "kind": "MCPPrompt", "spec": {"template": "Hello."}}
+    prompt["metadata"] = {"name": "author", "namespace": NAMESPACE}
+    seen = cluster.run("create", "-f", "-", stdin=json.dumps(prompt), check=False).stderr
+    assert f'failed calling webhook "{registration.VALIDATOR}"' in seen
+    assert f"https://127.0.0.1:{operator.ports['webhook']}/validate/{shown}?timeout=5s" in seen
+    installation.until("the canary has failed", lambda: "CanaryNotRefused" in events(cluster), 30)
+    assert shown not in events(cluster)
+    assert shown not in operator.http("controller-health", "/readyz")[1].decode()
+
+    operator.start_webhook()
+    installation.until("the webhook answers", lambda: operator.http("webhook-health", "/readyz")[0] == 200, 30)
+
+    def is_refused() -> bool:
+        return operator.http("webhook", f"/validate/{shown}", b"{}")[0] == 404
+
+    with Applies(cluster, NAMESPACE) as applies:
+        installation.until("another path is registered", lambda: operator.key() != shown, 60)
+        installation.until("the old one is not accepted", is_refused, 90)
+    assert applies.failures == []
+    assert applies.done > 20
+
+
+def events(cluster: Cluster) -> str:
+    return cluster.run("-n", "default", "get", "events.v1.events.k8s.io", "-o", "json").stdout
+
+
 def lose_key(cluster: Cluster) -> None:
     patch = json.dumps({"data": {"tls.key": ""}})
     cluster.run("-n", "mcp-system", "patch", "secret", "mcp-operator-ca", "--type=merge", "-p", patch)

@@ -14,10 +14,12 @@ from aiohttp import ClientConnectorError, ClientSession
 
 from certs import issuance, secret
 from certs.authority import Authority
+from certs.paths import PathKeys
 from cluster.transport import JSON, ApiError
 from webhook import program
 from webhook.metrics import Metrics
 
+KEY = issuance.path_key()
 CA = issuance.authority("test", datetime.now(UTC))  # noqa: TID251
 REVIEW = {
     "apiVersion": "admission.k8s.io/v1",
@@ -46,7 +48,7 @@ class Api:
 
     async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
         if "/secrets/" in path:
-            return secret.manifest("mcp-system", "mcp-operator-ca", Authority(CA))
+            return secret.manifest("mcp-system", "mcp-operator-ca", Authority(CA), keys=PathKeys(KEY))
         raise ApiError(404, "NotFound", "no")
 
     async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = JSON) -> bytes:
@@ -91,7 +93,9 @@ async def test_the_port_is_open_when_reviews_can_be_judged_and_not_before() -> N
     async def judged(session: ClientSession) -> int | None:
         """The status of a review, or None if the port is closed."""
         try:
-            async with session.post(f"https://127.0.0.1:{port}/validate?timeout=5s", json=REVIEW, ssl=False) as answer:
+            async with session.post(
+                f"https://127.0.0.1:{port}/validate/{KEY}?timeout=5s", json=REVIEW, ssl=False
+            ) as answer:
                 return answer.status
         except ClientConnectorError:
             return None

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, ClientSession, TCPConnector, web
 
+from certs import issuance
+from certs.acceptance import AcceptedKeys
+from certs.paths import PathKeys
+from certs.tls import HotContext
 from cluster.transport import ApiError
+from scripts.localcluster.certificates import Authority as Clients
 from tests.webhook.replica import Replica
 from webhook import closing
 from webhook.connection import Connection
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
 from webhook.server import Hook
+
+NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machine
 
 
 def tool(name: str, served: str = "get", labels: Any = None, **metadata: Any) -> dict[str, Any]:
@@ -352,6 +362,58 @@ async def test_other_requests_have_no_answer(hook_client: Any, path: str, method
     client = await hook_client(Setup(Api()).hook)
 
     assert (await client.request(method, path)).status == status
+
+
+async def test_without_the_key_every_path_is_unknown(hook_client: Any) -> None:
+    """Whoever reaches the port without the key learns nothing: not which paths there are, and not what is wrong."""
+    keys = AcceptedKeys()
+    keys.update(PathKeys("a" * 32, None, "b" * 32), datetime(2026, 1, 1, tzinfo=UTC))
+    keys.update(PathKeys("a" * 32, None, "b" * 32), datetime(2026, 1, 2, tzinfo=UTC))
+    setup = Setup(Api(), accepts=keys.accepts)
+    client = await hook_client(setup.hook)
+    answers = set()
+    for path in ("/validate", "/mutate", "/note-deletion", "/validate/", f"/validate/{'c' * 32}", "/", "/nowhere"):
+        for method in ("POST", "GET", "PUT"):
+            for content_type in ("application/json", "text/plain"):
+                answer = await client.request(method, path, data=b"{}", headers={"Content-Type": content_type})
+                answers.add((answer.status, await answer.text()))
+    wrong = [
+        f"{path}/{key}" for path in ("/validate", "/mutate") for key in ("a" * 31, "a" * 33, f"{'a' * 32}/x", "%C3%A9")
+    ]
+    for path in wrong:
+        answers.add(((answer := await client.post(path, json={})).status, await answer.text()))
+
+    assert answers == {(404, "there is nothing here\n")}
+    for key in ("a" * 32, "b" * 32):
+        for path in ("/validate", "/mutate", "/note-deletion"):
+            assert (await ask(hook_client, setup, review(tool("a")), f"{path}/{key}"))[0] == 200
+
+
+@pytest.mark.parametrize(("name", "answered"), [("kube-apiserver", True), ("kubelet", False)])
+async def test_a_certificate_of_the_right_ca_needs_the_right_name_too(
+    name: str, answered: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A CA of the cluster signs for kubelets and users as well."""
+    clients, ca = Clients(tmp_path), issuance.authority("ca", NOW)
+    setup = Setup(Api(), client_names=("kube-apiserver",))
+    served = HotContext(issuance.leaf(ca, ["localhost"], NOW), clients.ca_file.read_bytes())
+    runner = web.ServerRunner(setup.hook.server())
+    await runner.setup()
+    await web.TCPSite(runner, "localhost", 0, ssl_context=served.outer).start()
+    context = ssl.create_default_context(cadata=ca.certificate.decode())
+    context.load_cert_chain(*clients.issue("client", name))
+
+    async with ClientSession(connector=TCPConnector(ssl=context)) as session:
+        url = f"https://localhost:{runner.addresses[0][1]}/mutate"
+        try:
+            async with session.post(url, json=review(tool("a"))) as answer:
+                status = answer.status
+        except ClientError:
+            status = 0
+    await runner.cleanup()
+
+    assert status == (200 if answered else 0)
+    assert ("has none of the names kube-apiserver" in caplog.text) != answered
 
 
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

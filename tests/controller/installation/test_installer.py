@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from certs import authority, issuance, secret
+from certs import authority, issuance, paths, secret
 from certs.authority import Authority
+from certs.paths import PathKeys
 from cluster.clock import Clock
 from cluster.transport import ApiError
 from controller.installation import installer, registration
@@ -119,6 +120,18 @@ class Api:
         held = secret.parse(self.stored["ca"])
         assert held is not None
         return held
+
+    @property
+    def keys(self) -> PathKeys:
+        return secret.parse_keys(self.stored["ca"])
+
+    @property
+    def registered(self) -> set[str]:
+        """The keys in the configurations."""
+        found = [
+            webhook["clientConfig"] for name in (VALIDATING, MUTATING) for webhook in self.stored[name]["webhooks"]
+        ]
+        return {paths.key_in(client) for client in found}
 
     def serve_next(self) -> None:
         """The webhook serves a certificate of the next CA on its second port."""
@@ -371,8 +384,10 @@ async def test_the_probe_matches_one_object_and_trusts_the_next_ca_alone() -> No
     assert webhook["clientConfig"]["service"]["port"] == 444
     assert webhook["failurePolicy"] == "Ignore"
     assert webhook["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "mcp-system"}}
-    fingerprint = authority.fingerprint(api.ca.following.certificate)
-    assert webhook["objectSelector"] == {"matchLabels": {registration.CA_PROBE_LABEL: fingerprint[:32]}}
+    assert api.keys.following is not None
+    assert webhook["clientConfig"]["service"]["path"] == f"/validate/{api.keys.following}"
+    label = registration.probe_label(api.ca.following.certificate, api.keys.following)
+    assert webhook["objectSelector"] == {"matchLabels": {registration.CA_PROBE_LABEL: label}}
 
 
 def lose_key(stored: dict[str, Any]) -> None:
@@ -603,9 +618,10 @@ def installed_by_an_administrator(api: Api) -> None:
     probe = registration.ca_probe(
         registration.ServiceTarget("mcp-system", "hook"),
         certificate,
-        fingerprint=registration.probe_label(certificate),
+        fingerprint=registration.probe_label(certificate, api.keys.current),
         namespace="mcp-system",
         owner=None,
+        key=api.keys.current,
     )
     api.stored[PROBE] = probe
 
@@ -633,7 +649,9 @@ async def test_with_roles_only_the_next_ca_signs_once_an_administrator_has_insta
     wall.now += authority.LIFETIME * 0.7
 
     await found.step()
-    assert found.trouble == "the next CA is not trusted yet; install the output of mcp-operator registration again"
+    assert found.trouble == (
+        "the next CA or path is not installed yet; install the output of mcp-operator registration again"
+    )
     api.serve_next()
     wall.now += installer.SETTLING
     await found.step()

@@ -141,3 +141,31 @@ def test_nobody_of_it_may_read_a_secret_but_its_own() -> None:
     for verb in ("get", "list", "watch", "update"):
         assert not allows(NAMESPACED[1], resources.SECRETS, verb, role="Role")
         assert not allows(NAMESPACED[0], resources.SECRETS, verb, name="of-somebody-else", role="Role")
+
+
+def test_the_network_policies_select_the_pods_of_the_operator_and_name_their_ports() -> None:
+    text = (MANIFESTS / "components" / "network-policy" / "policy.yaml").read_text()
+    policies = {each["metadata"]["name"]: each for each in yaml.safe_load_all(text)}
+    allowed: dict[str, list[set[int]]] = {}
+    for name in ("webhook", "controller"):
+        (deployment,) = documents(f"{name}/deployment.yaml")
+        policy = policies[deployment["metadata"]["name"]]
+        template = deployment["spec"]["template"]
+        (container,) = template["spec"]["containers"]
+        numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
+        allowed[name] = [{numbers[port["port"]] for port in rule["ports"]} for rule in policy["spec"]["ingress"]]
+
+        assert policy["metadata"]["namespace"] == documents("namespace.yaml")[0]["metadata"]["name"]
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        assert policy["spec"]["policyTypes"] == ["Ingress"]
+        assert all(rule["from"] for rule in policy["spec"]["ingress"])
+
+    assert len(policies) == 2
+    assert allowed == {"webhook": [{8443, 8444}, {9090}], "controller": [{9090}]}
+
+
+def test_until_somebody_names_the_api_servers_no_address_may_call_the_webhook() -> None:
+    text = (MANIFESTS / "components" / "network-policy" / "policy.yaml").read_text()
+    webhook = next(yaml.safe_load_all(text))
+
+    assert webhook["spec"]["ingress"][0]["from"] == [{"ipBlock": {"cidr": "192.0.2.1/32"}}]

@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from certs import paths
 from controller.installation import canary, registration
 from controller.installation.registration import ServiceTarget, UrlTarget
 from crd import integrity, manifest
@@ -39,6 +40,18 @@ def test_the_paths_are_routes_of_the_server() -> None:
     hook = server.Hook(None, None, Metrics(), unready=lambda: None, draining=lambda: False)  # type: ignore[arg-type]
 
     assert {w["clientConfig"]["service"]["path"] for w in webhooks(ServiceTarget("ops", "hook"))} == set(hook._paths)
+
+
+def test_every_path_ends_in_the_key() -> None:
+    """The path of deletions too: whoever could call it could free names that are in use."""
+    target, key = ServiceTarget("ops", "hook"), "a" * 32
+    made = registration.configurations(target, b"ca", failure_policy="Fail", namespace="ops", owner=OWNER, key=key)
+    probe = registration.ca_probe(target, b"ca", fingerprint="f", namespace="ops", owner=OWNER, key=key)
+
+    called = [webhook["clientConfig"] for each in (*made, probe) for webhook in each["webhooks"]]
+    assert [paths.key_in(client) for client in called] == [key] * 4
+    assert registration.registered_key(made[0]) == key
+    assert registration.registered_key(None) is registration.registered_key({"webhooks": None}) is None
 
 
 def test_a_process_is_called_by_its_url() -> None:
