@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from crd.facts import MemberFact, ServerFact
 from crd.published import catalogs
-from crd.snapshot import MEMBER_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ __all__ = ["preview", "served_by"]
 
 # The maximum number of servers in one line.
 NAMED = 3
+# In the order of `ServerView.counts`.
 _NOUNS = ("tool", "prompt", "resource")
 
 
@@ -79,7 +79,7 @@ def _rest(servers: Sequence[Ref]) -> list[str]:
 
 def _describe_contents(snapshot: Snapshot, server: Ref) -> str:
     view = snapshot.view(server)
-    counts = zip(_NOUNS, map(view.count, MEMBER_KINDS), strict=True)
+    counts = zip(_NOUNS, view.counts, strict=True)
     counted = [f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts if count]
     return ", ".join([*counted, f"catalog {-(-view.weight // 1024)} KiB of {catalogs.LIMIT // 1024}"])
 

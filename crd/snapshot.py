@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from rpds import HashTrieMap, HashTrieSet
 
@@ -29,6 +29,8 @@ _NONE: Refs = HashTrieSet()
 K = TypeVar("K")
 Anchor: TypeAlias = "tuple[Kind, str, str | None, str | None]"
 
+# So many members are indexed together at most.
+LATE = 256
 MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
 
@@ -109,9 +111,13 @@ class ServerView:
         return ServerView(self.ref, members, claimants, self.weight + step * fact.weight, counts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Facts by reference, members by namespace and label, servers by selector, and a view of each server."""
+    """Facts by reference, members by namespace and label, servers by selector, and a view of each server.
+
+    Members that `put_new` put last are in ``_late``, a chain of pairs, and not in ``_labelled`` and ``_namespaced``.
+    Few questions need these two indexes, and many members at once are indexed in less time.
+    """
 
     _facts: HashTrieMap[Ref, Fact] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
     _labelled: HashTrieMap[tuple[str, str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
@@ -120,6 +126,18 @@ class Snapshot:
     _by_ingress_key: HashTrieMap[tuple[str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
     _unknown: frozenset[Kind] = frozenset()
     _views: HashTrieMap[Ref, ServerView] = HashTrieMap()  # noqa: RUF009 -- as above
+    _late: Any = None
+    _late_count: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same facts."""
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        return all(
+            getattr(self._indexed(), field.name) == getattr(other._indexed(), field.name) for field in fields(self)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def of(cls, facts: Iterable[Fact]) -> Snapshot:
@@ -170,7 +188,8 @@ class Snapshot:
 
     def refs(self, kind: Kind, namespace: str) -> Iterator[Ref]:
         """The references of one kind in one namespace, in no particular order."""
-        return iter(self._namespaced.get((kind, namespace), _NONE))
+        indexed = self._indexed() if kind in MEMBER_KINDS else self
+        return iter(indexed._namespaced.get((kind, namespace), _NONE))
 
     def __iter__(self) -> Iterator[Fact]:
         return iter(self._facts.values())
@@ -187,7 +206,7 @@ class Snapshot:
             return self._change_member(known, fact)
         if isinstance(known, ServerFact) and isinstance(fact, ServerFact) and _alike(known, fact):
             return self._with(facts=self._facts.insert(fact.ref, fact))
-        snapshot = self if known is None else self.drop(fact.ref)
+        snapshot = self._indexed() if known is None else self.drop(fact.ref)
         if isinstance(fact, MemberFact):
             names = snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels)
             return snapshot.put_new(fact, {name: snapshot.view(name).with_member(fact) for name in names})
@@ -199,23 +218,24 @@ class Snapshot:
 
     def put_all(self, facts: Iterable[Fact]) -> Snapshot:
         """The same as `put` of one fact after the other, in less time for many that are new."""
-        snapshot = self
+        snapshot = self._indexed()
         new: dict[Ref, Fact] = {}
         for fact in facts:
             if isinstance(fact, ServerFact) or fact.ref in snapshot._facts:
                 snapshot = snapshot.put(fact)
             else:
                 new[fact.ref] = fact
-        return snapshot._add_all(new) if new else snapshot
+        return snapshot._indexed()._add_all(new) if new else snapshot
 
     def drop(self, ref: Ref) -> Snapshot:
         """The snapshot without this reference; unchanged if it does not contain the reference."""
         fact = self._facts.get(ref)
         if fact is None:
             return self
-        snapshot = self._with(
-            facts=self._facts.discard(ref),
-            namespaced=_remove(self._namespaced, (ref.kind, ref.namespace), ref),
+        indexed = self._indexed()
+        snapshot = indexed._with(
+            facts=indexed._facts.discard(ref),
+            namespaced=_remove(indexed._namespaced, (ref.kind, ref.namespace), ref),
         )
         match fact:
             case MemberFact():
@@ -255,6 +275,7 @@ class Snapshot:
                 yield member
 
     def _candidates(self, kind: Kind, namespace: str, selector: Selector) -> Iterator[Ref]:
+        self = self._indexed()
         exact = [(key, value) for key, value in selector.anchors if value is not None]
         if exact:
             for key, value in exact:
@@ -264,14 +285,41 @@ class Snapshot:
 
     def put_new(self, fact: MemberFact, views: Mapping[Ref, ServerView]) -> Snapshot:
         """The snapshot with a member that it does not have. ``views`` are those of its servers, with the member."""
-        ref, labelled, known = fact.ref, self._labelled, self._views
-        for key, value in fact.labels.items():
-            labelled = _add(labelled, (ref.namespace, key, value), ref)
+        known = self._views
         for server, view in views.items():
             known = known.insert(server, view)
-        namespaced = _add(self._namespaced, (ref.kind, ref.namespace), ref)
-        facts = self._facts.insert(ref, fact)
-        return Snapshot(facts, labelled, namespaced, self._anchored, self._by_ingress_key, self._unknown, known)
+        put = Snapshot(
+            self._facts.insert(fact.ref, fact),
+            self._labelled,
+            self._namespaced,
+            self._anchored,
+            self._by_ingress_key,
+            self._unknown,
+            known,
+            (fact, self._late),
+            self._late_count + 1,
+        )
+        return put if put._late_count < LATE else put._indexed()
+
+    def _indexed(self) -> Snapshot:
+        """The same snapshot, in whose indexes every member is."""
+        late = self._late
+        if late is None:
+            return self
+        namespaced: defaultdict[tuple[Kind, str], list[Ref]] = defaultdict(list)
+        labelled: defaultdict[tuple[str, str, str], list[Ref]] = defaultdict(list)
+        while late is not None:
+            fact, late = late
+            ref = fact.ref
+            namespaced[ref.kind, ref.namespace].append(ref)
+            for key, value in fact.labels.items():
+                labelled[ref.namespace, key, value].append(ref)
+        # What the snapshot answers stays the same, so nobody notices that it changes.
+        object.__setattr__(self, "_labelled", _add_lists(self._labelled, labelled))
+        object.__setattr__(self, "_namespaced", _add_lists(self._namespaced, namespaced))
+        object.__setattr__(self, "_late", None)
+        object.__setattr__(self, "_late_count", 0)
+        return self
 
     def _add_all(self, new: dict[Ref, Fact]) -> Snapshot:
         """Add facts that have no reference in the snapshot, and are not of servers: each index entry once."""
@@ -342,6 +390,8 @@ class Snapshot:
             self._by_ingress_key if by_ingress_key is None else by_ingress_key,
             self._unknown,
             self._views if views is None else views,
+            self._late,
+            self._late_count,
         )
 
 

@@ -113,10 +113,13 @@ def judge_object(review: Review, cache: ObjectCache) -> JudgedObject:
     if known is None:
         raise ValueError("the review holds neither object nor oldObject")
     change = Change(known.ref, old, new)
+    findings = integrity.judge_object(change, own)
+    if isinstance(known.fact, MemberFact) and not known.fact.mounts and not known.metadata.get("annotations"):
+        return JudgedObject(change, findings, ())  # what else there is to ask concerns mounts, servers and annotations
     return JudgedObject(
         change,
-        integrity.judge_object(change, own),
-        (*_lost_fields(new),) if new is not None and new.metadata.get("annotations") else (),
+        findings,
+        (*_lost_fields(new),),
         access.demands(change),
         workloads.unlisted_annotations(change),
         access.new_host(change),

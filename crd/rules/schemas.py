@@ -13,7 +13,7 @@ import orjson
 
 from crd.finding import Finding, Reason
 from crd.models.tool import ToolSpec
-from crd.schema import bounds, changes, keywords, param_headers, patterns, satisfiable, values
+from crd.schema import bounds, changes, keywords, param_headers, patterns, plain, satisfiable, values
 from crd.schema.references import Graph
 from crd.schema.validation import DIALECT, compile_schema
 
@@ -118,7 +118,8 @@ def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
     known = _KEPT.get(key)
     if known is not None:
         return known
-    found = _find_faults(orjson.loads(text), of_arguments)
+    schema = orjson.loads(text)
+    found = () if plain.is_plain(schema) else _find_faults(schema, of_arguments)
     if len(found) <= KEPT_FAULTS:
         if len(_KEPT) >= KEPT_SCHEMAS:
             _KEPT.pop(next(iter(_KEPT)), None)

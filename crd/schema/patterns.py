@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from crd.schema.subschemas import Path
 
-__all__ = ["PatternFault", "faults"]
+__all__ = ["PatternFault", "faults", "is_faultless"]
 
 MAX_LENGTH = 2048
 MAX_ESCAPES = 64
@@ -90,6 +90,11 @@ def faults(nodes: Iterable[tuple[Path, Any]]) -> Iterator[PatternFault]:
             return
         if found is not None and found.message:
             yield PatternFault(path, found.reason, found.message)
+
+
+def is_faultless(text: str) -> bool:
+    """Whether a schema with this pattern alone has no fault by it, and the pattern is not large when compiled."""
+    return _fault(text) is None
 
 
 def _patterns(nodes: Iterable[tuple[Path, Any]]) -> Iterator[tuple[Path, str]]:
