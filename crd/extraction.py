@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from crd.clients import portability
 from crd.facts import BackendRef, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
 from crd.models import metadata as times
 from crd.models.access import ALWAYS_GIVEN
@@ -50,6 +51,9 @@ def facts_of(
     places: dict[Claim, Path] = {}
     for claim, place in claims(spec.name or ref.name, spec) if not deleting else ():
         places.setdefault(claim, place)
+    unsupported: tuple[tuple[str, str, str], ...] = ()
+    if places and isinstance(spec, ToolSpec):
+        unsupported = portability.unsupported(given.get("inputSchema", spec.input_schema), given.get("outputSchema"))
     timeout = None if isinstance(spec, PromptSpec) else spec.timeout
     return MemberFact(
         ref,
@@ -65,6 +69,7 @@ def facts_of(
         deleting,
         spec.required_scopes,
         () if isinstance(spec, PromptSpec) or spec.http is None else token_claims(spec.http),
+        unsupported,
     )
 
 
@@ -223,6 +228,7 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         has_tokens=jwt is not None,
         scopes=frozenset(jwt.scopes_supported) if jwt and jwt.scopes_supported else None,
         token_claims=ALWAYS_GIVEN.union(jwt.claims_supported) if jwt and jwt.claims_supported else None,
+        clients=tuple(sorted(spec.clients)),
     )
 
 

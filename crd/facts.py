@@ -80,6 +80,8 @@ class MemberFact:
     seconds; 0 if the object sets none. ``deleting`` says that it has a deletionTimestamp: it is not served any more, so
     it makes no claims and another object may take its names. ``scopes`` are those that a client's token must have,
     ``token_claims`` the claims of the token that calls send.
+    ``unsupported`` are the clients whose limits the schemas of a tool exceed, by `crd.clients.portability`: the name of
+    the profile, the field, and what is wrong.
     """
 
     ref: Ref
@@ -95,6 +97,7 @@ class MemberFact:
     deleting: bool = False
     scopes: tuple[str, ...] = ()
     token_claims: tuple[str, ...] = ()
+    unsupported: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def served_name(self) -> str | None:
@@ -117,7 +120,7 @@ class ServerFact:
 
     ``limited`` are the served names in its rate limits. ``ingress_key`` is the host and path of its Ingress.
     ``has_tokens``: its clients have tokens. ``scopes`` and ``token_claims`` are those that the tokens may have; None if
-    that is not known.
+    that is not known. ``clients`` are the client profiles that its tools must fit.
     """
 
     ref: Ref
@@ -138,6 +141,7 @@ class ServerFact:
     has_tokens: bool = False
     scopes: frozenset[str] | None = None
     token_claims: frozenset[str] | None = None
+    clients: tuple[str, ...] = ()
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:

@@ -29,6 +29,7 @@ class Reason(StrEnum):
 
     BREAKING_SCHEMA_CHANGE = "BreakingSchemaChange"
     CATALOG_TOO_LARGE = "CatalogTooLarge"
+    CLIENT_PORTABILITY = "ClientPortability"
     CONTRADICTORY_HINT = "ContradictoryHint"
     CONTRADICTORY_VALUE = "ContradictoryValue"
     CROSS_NAMESPACE_DENIED = "CrossNamespaceDenied"
@@ -93,6 +94,7 @@ class Reason(StrEnum):
 _WARNINGS = frozenset(
     {
         Reason.BREAKING_SCHEMA_CHANGE,
+        Reason.CLIENT_PORTABILITY,
         Reason.CONTRADICTORY_HINT,
         Reason.CONTRADICTORY_VALUE,
         Reason.INEFFECTIVE_KEYWORD,

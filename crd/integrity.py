@@ -19,6 +19,7 @@ from crd.models.metadata import UnsoundError
 from crd.ref import Kind
 from crd.rules import (
     changes,
+    clients,
     fields,
     mapping,
     names,
@@ -72,6 +73,7 @@ _RULES: tuple[tuple[Callable[[Object], Iterator[Finding]], tuple[Kind, ...]], ..
     (fields.invalid_fields, _ALL),
     (fields.unknown_fields, _ALL),
     (schemas.invalid_schema, _TOOLS),
+    (clients.portability_of_tool, _TOOLS),
     (mapping.invalid_mapping, _CALLS),
     (transport.unsafe_headers, _CALLS),
     (transport.unsafe_retries, _TOOLS),
@@ -342,6 +344,8 @@ def _check_on_server(server: ServerFact, member: MemberFact | None) -> Iterator[
         yield from servers.long_timeouts(server, member)
         yield from servers.unreachable_scopes(server, member)
         yield from servers.unavailable_claims(server, member)
+        if server.clients:
+            yield from clients.portability_on_server(server, member)
 
 
 def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:
@@ -361,9 +365,13 @@ def _attribute(change: Change, finding: Finding) -> Finding:
     if not _is_clash(finding):
         if finding.level is Level.WARNING or finding.ref == change.ref:
             return finding
+        if change.ref.kind is not Kind.SERVER:
+            return replace(finding, ref=change.ref)
+        if finding.reason is Reason.CLIENT_PORTABILITY:
+            message = f"{finding.ref} {finding.message}"
+            return replace(finding, ref=change.ref, path=("spec", "clients"), message=message, related=(finding.ref,))
         # The name of a member became too long because of the prefix of the server.
-        path = ("spec", "naming", "prefix") if change.ref.kind is Kind.SERVER else finding.path
-        return replace(finding, ref=change.ref, path=path)
+        return replace(finding, ref=change.ref, path=("spec", "naming", "prefix"))
     blamed = change.new.fact if change.new is not None else None
     winner, server = finding.related
     claim = Claim(Space(finding.subject[1]), finding.subject[2])

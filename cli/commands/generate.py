@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cli.generate import editor, reference
+from cli.generate import clients, editor, reference
 from crd.models import openapi
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ def render_files() -> dict[str, str]:
         for kind in openapi.KINDS
     }
     written = {name: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
-    return {**definitions, **pages, "docs/reference/README.md": reference.render_index(), **written}
+    index = {
+        "docs/reference/README.md": reference.render_index(),
+        "docs/reference/clients.md": clients.render_clients(),
+    }
+    return {**definitions, **pages, **index, **written}
 
 
 def run(root: Path) -> int:

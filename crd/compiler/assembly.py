@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crd.clients import listing
 from crd.models import amounts, metadata
 from crd.models.resource import template_of
 from crd.published import entries, policy, settings
@@ -57,11 +58,11 @@ def tool(ref: Ref, name: str, spec: ToolSpec, snapshot: Snapshot, rest_path: str
         source=ref.key,
         method=spec.method,
         backend=_backend(ref, spec.service, snapshot),
-        input_schema=spec.input_schema,
+        input_schema=listing.listed(spec.input_schema, of_arguments=True),
         title=spec.title,
         description=spec.description,
         annotations=hints,
-        output_schema=spec.output_schema,
+        output_schema=None if spec.output_schema is None else listing.listed(spec.output_schema, of_arguments=False),
         http=_http(spec.http),
         mcp=entries.Mcp(mcp.path, mcp.tool_name or spec.name or ref.name, mcp.protocol, mcp.session) if mcp else None,
         policy=_tool_policy(spec),

@@ -27,7 +27,7 @@ from crd.models.server import ServerSpec
 from crd.published import catalogs, chunks
 from crd.published.chunks import Chunk
 from crd.ref import Kind, Ref
-from crd.rules import references, servers
+from crd.rules import clients, references, servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, KeysView, Mapping
@@ -340,7 +340,11 @@ class _Work:
         errors, fact = list(member.errors), member.fact
         if fact is not None:
             backends = tuple(references.backends(self._snapshot, fact))
-            here = (*backends, *servers.prefixed_names(self._server, fact))
+            here = (
+                *backends,
+                *servers.prefixed_names(self._server, fact),
+                *clients.portability_on_server(self._server, fact),
+            )
             errors += [finding for finding in here if finding.level is Level.ERROR]
             if backends and not errors:
                 self.unresolved[member.ref] = backends

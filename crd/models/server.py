@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from crd.clients.profiles import ClientName
 from crd.finding import Reason
 from crd.models import patterns
 from crd.models.access import Auth, RateLimits
@@ -198,6 +199,12 @@ class ServerSpec(Model):
     naming: Naming | None = Field(None, description="How tools and prompts are named on the server.")
     config: Config = Field(
         default_factory=Config, description="Limits and settings of the server.", json_schema_extra={"default": {}}
+    )
+    clients: Annotated[tuple[ClientName, ...], Field(max_length=8), distinct()] = Field(
+        (),
+        description="Clients and model APIs that must be able to use every tool of the server. A tool that exceeds one "
+        "of their known limits is refused; without this field, it is admitted with a warning if the limit is common.",
+        json_schema_extra=SET,
     )
     network_policy: NetworkPolicy | None = Field(None, description="Creates a NetworkPolicy for the pods.")
     pod_disruption_budget: DisruptionBudget | None = Field(

@@ -126,7 +126,7 @@ class Mcp:
 class Tool:
     """An entry of tools/list, and how it is called. ``source`` is the ``namespace/name`` of the MCPTool.
 
-    ``annotations`` are those of MCP, as they are listed. Without ``mcp`` the call is mapped by ``http``.
+    ``annotations`` and the schemas are as listed, see `crd.clients.listing`. Without ``mcp``, ``http`` maps the call.
     """
 
     name: str

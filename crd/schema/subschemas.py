@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["IN_PLACE", "Path", "children", "walk"]
+__all__ = ["IN_PLACE", "SHAPES", "Path", "children", "walk"]
 
 Path = tuple[str | int, ...]
 
@@ -17,7 +17,8 @@ _ONE = (
 )  # fmt: skip
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
-_SHAPES = {**dict.fromkeys(_ONE, "one"), **dict.fromkeys(_LISTS, "list"), **dict.fromkeys(_MAPS, "map")}
+# How the value of a keyword contains schemas: it is one, or a list or map of them.
+SHAPES = {**dict.fromkeys(_ONE, "one"), **dict.fromkeys(_LISTS, "list"), **dict.fromkeys(_MAPS, "map")}
 # Keywords whose subschemas apply to the same value as the schema that contains them.
 IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 
@@ -27,7 +28,7 @@ def children(schema: Any) -> Iterator[tuple[Path, Any]]:
     if not isinstance(schema, dict):
         return
     for keyword, value in schema.items():
-        shape = _SHAPES.get(keyword)
+        shape = SHAPES.get(keyword)
         if shape == "one":
             if isinstance(value, dict | bool):
                 yield (keyword,), value

@@ -1,4 +1,4 @@
-"""Installs the Debian packages that a node and its images need, as root."""
+"""Installs the Debian packages that a node, its images and JavaScript clients need, as root."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 
 from scripts.localcluster import progress
 
-__all__ = ["IMAGES", "NODE", "REDIS", "ensure"]
+__all__ = ["IMAGES", "JAVASCRIPT", "NODE", "REDIS", "ensure"]
 
 # Package, and a file that shows that it is installed.
 NODE = {
@@ -28,6 +28,7 @@ IMAGES = {
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
 }
 REDIS = {"redis-server": "/usr/bin/redis-server"}
+JAVASCRIPT = {"nodejs": "/usr/bin/node", "npm": "/usr/bin/npm"}
 
 
 def ensure(wanted: dict[str, str]) -> None:

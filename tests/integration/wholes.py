@@ -207,6 +207,7 @@ SERVER = {
         "listTTL": "60s",
         "logLevel": "info",
     },
+    "clients": ["openai", "gemini"],
     "networkPolicy": {
         "enabled": True,
         "ingressFrom": [

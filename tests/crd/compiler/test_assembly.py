@@ -57,7 +57,9 @@ def resource(**fields: Any) -> ResourceSpec:
 
 
 def test_a_tool_that_says_nothing_has_the_defaults_of_an_entry() -> None:
-    assert tool() == entries.Tool("served", "shop/a", "POST", BACKEND, {"type": "object"}, ingress_path="/door")
+    assert tool() == entries.Tool(
+        "served", "shop/a", "POST", BACKEND, {"type": "object", "properties": {}}, ingress_path="/door"
+    )
 
 
 def test_what_clients_see_of_a_tool() -> None:

@@ -1,0 +1,1 @@
+"""The official clients, as they are: installed with npm, and asked by tests and `make clients`."""

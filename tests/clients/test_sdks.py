@@ -1,0 +1,170 @@
+"""What admission accepts is listed and called by both official SDKs, as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jsonschema
+import jsonschema_rs
+import orjson
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from mcp import Client
+
+from crd import manifest
+from crd.clients.listing import listed
+from crd.compiler import compilation
+from crd.finding import Reason
+from crd.integrity import Change, judge
+from crd.models.tool import ToolSpec
+from crd.published import catalogs
+from crd.snapshot import Snapshot
+from runtime.app import program
+from scripts.clients import node
+from scripts.clients.node import Judge
+from tests.clients import schemas
+from tests.examples import corpus
+
+LOSSES = {Reason.CLIENT_PORTABILITY}
+
+
+def tool_of(spec: dict[str, Any]) -> manifest.Object:
+    return manifest.decode(
+        {
+            "apiVersion": "mcp.example.com/v1alpha1",
+            "kind": "MCPTool",
+            "metadata": {"name": "generated", "namespace": "shop"},
+            "spec": {"service": {"name": "s", "port": 80}, "method": "POST", **spec},
+        }
+    )
+
+
+def listed_tool(item: manifest.Object) -> dict[str, Any]:
+    spec = item.spec
+    assert isinstance(spec, ToolSpec)
+    output = None if spec.output_schema is None else listed(spec.output_schema, of_arguments=False)
+    return {
+        "name": item.served_name,
+        "description": spec.description,
+        "inputSchema": listed(spec.input_schema, of_arguments=True),
+        **({} if output is None else {"outputSchema": output}),
+    }
+
+
+def python_takes(schema: dict[str, Any]) -> bool:
+    """What `validate_tool_result` of the Python SDK does before it validates."""
+    try:
+        jsonschema.validators.validator_for(schema).check_schema(schema)
+    except jsonschema.SchemaError:
+        return False
+    return True
+
+
+@given(schemas.tools)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_a_generated_tool_that_is_admitted_is_listed_and_one_that_is_refused_for_it_is_not(
+    judge_: Judge, spec: dict[str, Any]
+) -> None:
+    item = tool_of(spec)
+    errors = {f.reason for f in judge(Snapshot(), Change(item.ref, None, item)).errors}
+    assume(errors <= LOSSES)
+    tool = listed_tool(item)
+
+    lists = judge_.tools([tool]) == {"v1": None, "v2": None}
+    takes = "outputSchema" not in tool or python_takes(tool["outputSchema"])
+    if not errors:
+        assert lists, f"{tool}: {judge_.tools([tool])}"
+        assert takes, str(tool)
+
+
+@given(schemas.outputs, st.lists(st.dictionaries(schemas.NAMES, schemas.values, max_size=3), min_size=1, max_size=4))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_a_result_that_satisfies_an_admitted_output_schema_satisfies_the_sdks(
+    judge_: Judge, output: dict[str, Any], results: list[Any]
+) -> None:
+    item = tool_of({"outputSchema": without_formats(output), "description": "A generated tool that nobody calls."})
+    assume(not judge(Snapshot(), Change(item.ref, None, item)).errors)
+    tool = listed_tool(item)
+    assert isinstance(item.spec, ToolSpec)
+    valid = jsonschema_rs.Draft202012Validator(item.spec.output_schema)
+    results = [result for result in results if valid.is_valid(result)]
+
+    assert judge_.results(tool, results) == {"v1": [True] * len(results), "v2": [True] * len(results)}, str(tool)
+    assert all(jsonschema.Draft202012Validator(tool["outputSchema"]).is_valid(result) for result in results)
+
+
+def without_formats(schema: Any) -> Any:
+    """Formats are asserted by clients and not by us; that is a rule of its own."""
+    if isinstance(schema, dict):
+        return {name: without_formats(value) for name, value in schema.items() if name != "format"}
+    return [without_formats(each) for each in schema] if isinstance(schema, list) else schema
+
+
+@given(schemas.outputs, schemas.values | st.dictionaries(schemas.NAMES, schemas.values, max_size=3), st.booleans())
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_listed_form_accepts_the_same_values(schema: dict[str, Any], value: Any, of_arguments: bool) -> None:
+    try:
+        before = jsonschema_rs.Draft202012Validator(schema)
+    except ValueError:
+        assume(False)
+    form = listed(schema, of_arguments=of_arguments)
+
+    assert jsonschema_rs.Draft202012Validator(form).is_valid(value) == before.is_valid(value), form
+    assert listed(form, of_arguments=of_arguments) == form
+
+
+@pytest.fixture(name="judge_", scope="session")
+def _judge(judge: Judge) -> Judge:
+    return judge
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_both_sdks_list_every_tool_of_every_example(tmp_path: Path) -> None:
+    items = [item for item in corpus.valid() if isinstance(item.spec, ToolSpec) and item.spec.enabled]
+    # One server for all of them, and one tool of each name.
+    entries: dict[str, Any] = {}
+    for item in items:
+        compiled = compilation.members.compile_member(item)
+        for placed in compilation.members.place(compiled, "", lambda _claim: True, corpus.background()):
+            entries[placed.key] = orjson.loads(placed.text)
+            # These clients have no token, and what needs a scope is not there for them.
+            entries[placed.key].pop("required_scopes", None)
+    names = sorted(entries)
+    raw = orjson.dumps({"format": catalogs.FORMAT, "server": "shop/all", "tools": [entries[name] for name in names]})
+    catalogs.load(raw)
+    (tmp_path / catalogs.FILE).write_bytes(raw)
+    ports, stop = (free_port(), free_port()), asyncio.Event()
+    running = program.Settings(tmp_path, host="127.0.0.1", port=ports[0], health_port=ports[1], drain_seconds=0.1)
+    task = asyncio.create_task(program.run(running, stop))
+    url = f"http://127.0.0.1:{ports[0]}/mcp"
+    try:
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    async with session.get(f"http://127.0.0.1:{ports[1]}/readyz") as answer:
+                        if answer.status == 200:
+                            break
+                except aiohttp.ClientConnectorError:
+                    await asyncio.sleep(0.01)
+        report = await asyncio.to_thread(node.run_sdk, url, {})
+        async with Client(url) as client:
+            listed_names = [tool.name for tool in (await client.list_tools()).tools]
+    finally:
+        stop.set()
+        await task
+
+    assert len(names) > 30
+    for generation in ("v1", "v2"):
+        assert report[generation]["error"] is None
+        assert sorted(report[generation]["tools"]) == names
+    assert sorted(listed_names) == names
