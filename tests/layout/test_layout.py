@@ -120,3 +120,22 @@ def test_the_words_of_the_project_are_its_own() -> None:
     texts = [name for name in TRACKED if not name.endswith((".lock", ".sum")) and name != "tests/layout/test_layout.py"]
 
     assert [name for name in texts if foreign.search((ROOT / name).read_text(errors="replace"))] == []
+
+
+SECURITY = (ROOT / "docs/security.md").read_text()
+THREATS = re.findall(r"^\| ([^|]+) \| [^|]+ \| `(tests/[^`:]+)::([a-z0-9_]+)` \|$", SECURITY, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("threat", "file", "test"), THREATS)
+def test_the_attack_of_a_threat_is_tested(threat: str, file: str, test: str) -> None:
+    tree = ast.parse((ROOT / file).read_text())
+    tests = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+    assert test in tests, threat
+
+
+def test_every_threat_names_a_test() -> None:
+    table = SECURITY.partition("## Threats")[2].partition("What is not promised")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| threat")]
+
+    assert len(rows) == len(THREATS) > 50
