@@ -1,14 +1,14 @@
-"""PURE. The effect of an admitted change on what servers serve, for the user who made it.
+"""PURE. What an admitted change takes from the clients of a server, for the user who made it.
 
-These lines are not findings; `webhook.admit` returns them as warnings.
+These lines are not findings; `webhook.admit` returns them as warnings. A change that works as its author wants it says
+nothing: who serves an object is in its status, and in ``mcp-operator graph``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crd.facts import MemberFact, ServerFact
-from crd.published import catalogs
+from crd.facts import MemberFact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,52 +18,25 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
-__all__ = ["preview", "served_by"]
+__all__ = ["preview"]
 
 # The maximum number of servers in one line.
 NAMED = 3
-# In the order of `ServerView.counts`.
-_NOUNS = ("tool", "prompt", "resource")
 
 
 def preview(after: Snapshot, change: Change) -> Iterator[str]:
-    """Lines about changes of names or servers; nothing for a change that leaves them as they are.
+    """A line about the servers that no longer serve a member; nothing for any other change.
 
     ``after`` contains the other objects and the new state of the changed object.
     """
     old = change.old.fact if change.old is not None else None
-    new = change.new.fact if change.new is not None else None
-    if isinstance(new, ServerFact):
-        if not isinstance(old, ServerFact) or _selection(old) != _selection(new):
-            yield from _serving(after, change.ref)
-    elif isinstance(old, MemberFact) or isinstance(new, MemberFact):
-        yield from _served(after, change.ref, old, new)
-
-
-def served_by(after: Snapshot, ref: Ref, servers: Sequence[Ref]) -> str:
-    """The line about the servers that serve a member."""
-    named = [f"{server.key} ({_describe_contents(after, server)})" for server in servers[:NAMED]]
-    return f"{ref} is served by {_join([*named, *_rest(servers)])}"
-
-
-def _selection(server: ServerFact) -> tuple[object, ...]:
-    return server.selector, server.prompt_selector, server.resource_selector, server.prefix
-
-
-def _serving(snapshot: Snapshot, server: Ref) -> Iterator[str]:
-    if snapshot.view(server).members:
-        yield f"{server} serves {_describe_contents(snapshot, server)}"
-
-
-def _served(snapshot: Snapshot, ref: Ref, old: Fact | None, new: Fact | None) -> Iterator[str]:
-    before, after = _servers(snapshot, old), _servers(snapshot, new)
-    if isinstance(new, MemberFact) and after:
-        claims = old.claims if isinstance(old, MemberFact) else ()
-        if before != after or claims != new.claims:
-            yield served_by(snapshot, ref, after)
-    lost = [server for server in before if server not in after]
+    if not isinstance(old, MemberFact):
+        return
+    kept = _servers(after, change.new.fact if change.new is not None else None)
+    lost = [server for server in _servers(after, old) if server not in kept]
     if lost:
-        yield f"{ref} is no longer served by {_join([*(server.key for server in lost[:NAMED]), *_rest(lost)])}"
+        named = [*(server.key for server in lost[:NAMED]), *([f"{len(lost) - NAMED} more"] if lost[NAMED:] else [])]
+        yield f"{change.ref} is no longer served by {_join(named)}"
 
 
 def _servers(snapshot: Snapshot, fact: Fact | None) -> list[Ref]:
@@ -71,17 +44,6 @@ def _servers(snapshot: Snapshot, fact: Fact | None) -> list[Ref]:
     if not isinstance(fact, MemberFact) or not fact.claims:
         return []
     return sorted(snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels))
-
-
-def _rest(servers: Sequence[Ref]) -> list[str]:
-    return [f"{len(servers) - NAMED} more"] if len(servers) > NAMED else []
-
-
-def _describe_contents(snapshot: Snapshot, server: Ref) -> str:
-    view = snapshot.view(server)
-    counts = zip(_NOUNS, view.counts, strict=True)
-    counted = [f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts if count]
-    return ", ".join([*counted, f"catalog {-(-view.weight // 1024)} KiB of {catalogs.LIMIT // 1024}"])
 
 
 def _join(words: Sequence[str]) -> str:

@@ -139,9 +139,7 @@ def decide(snapshot: Snapshot, alternatives: Collection[MemberFact | ServerFact]
     if isinstance(new, MemberFact) and not alternatives and judged.findings == _NOTHING:
         joined = integrity.join(snapshot, new)
         if joined is not None:
-            after, servers = joined
-            lines = (impact.served_by(after, new.ref, servers),) if servers and new.claims else ()
-            return Decision(change, Verdict(), tuple(map(_cut, (*judged.warnings, *lines))), after)
+            return Decision(change, Verdict(), tuple(map(_cut, judged.warnings)), joined[0])
     placed = integrity.place(snapshot, change)
     verdict = integrity.judge_relations(placed, change, judged.findings)
     for fact in alternatives:

@@ -191,7 +191,6 @@ _MULTI_CALL = (
 
 def _start(name: str, programs: dict[str, str], *, node: bool, kubernetes: str, api_flags: Sequence[str]) -> Cluster:
     directory = paths.cluster_directory(name)
-    directory.parent.mkdir(mode=0o700, exist_ok=True)
     (directory / "logs").mkdir(parents=True)
     (directory / "bin").mkdir()
     for program, target in programs.items():

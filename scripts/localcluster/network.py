@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import subprocess
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Network", "free", "loopback"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Network", "free", "loopback", "unused"]
 
 SLOTS = 200
 
@@ -26,6 +31,11 @@ class Network:
     def host(self) -> str:
         """The address of the host as seen from the cluster; processes that listen there are reachable."""
         return f"10.111.{self.slot}.1" if self.namespace else "127.0.0.1"
+
+    @property
+    def link(self) -> str:
+        """The subnet of node and host."""
+        return f"10.111.{self.slot}.0/30"
 
     @property
     def pods(self) -> str:
@@ -66,8 +76,9 @@ class Network:
         _ip(*inside, "link", "set", inner, "up")
         _ip(*inside, "link", "set", "lo", "up")
         _ip(*inside, "route", "add", "default", "via", self.host)
+        # `add` fails where the host has such a route; `replace` would take it away.
         for subnet in (self.pods, self.services):
-            _ip("route", "replace", subnet, "via", self.node)
+            _ip("route", "add", subnet, "via", self.node)
 
     def remove(self) -> None:
         """Remove what `create` made, if it exists. Interfaces, routes and packet filters vanish with the namespace."""
@@ -82,12 +93,37 @@ def loopback() -> Network:
 
 
 def free(name: str) -> Network:
-    """An unused network. Call and create it under the same lock."""
+    """An unused network. Call and create it under the same lock. Raises RuntimeError if there is none."""
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    routes = subprocess.run(["ip", "-o", "route"], capture_output=True, text=True, check=True).stdout
+    return unused(name, links, routes)
+
+
+def unused(name: str, links: str, routes: str) -> Network:
+    """The first network whose interface does not exist and to whose subnets the host has no route.
+
+    ``links`` and ``routes`` are what ``ip -o link`` and ``ip -o route`` print. A route to a larger subnet stays in
+    force for all other addresses of it.
+    """
+    known = [*_destinations(routes)]
     for slot in range(SLOTS):
-        if f"mcplc{slot}o" not in links:
-            return Network(slot, f"mcp-{name}")
-    raise RuntimeError(f"{SLOTS} clusters run on this machine; stop some")
+        network = Network(slot, f"mcp-{name}")
+        own = [ipaddress.IPv4Network(subnet) for subnet in (network.link, network.pods, network.services)]
+        if network.outer not in links and not any(other.subnet_of(subnet) for other in known for subnet in own):
+            return network
+    raise RuntimeError(f"{SLOTS} clusters run on this machine, or the host has routes to their subnets; stop some")
+
+
+def _destinations(routes: str) -> Iterator[ipaddress.IPv4Network]:
+    for line in routes.splitlines():
+        words = line.split()
+        # A route may begin with its type, as in `blackhole 10.112.0.0/24`.
+        for word in words[:2]:
+            try:
+                yield ipaddress.IPv4Network(word)
+            except ValueError:
+                continue
+            break
 
 
 def _ip(*words: str) -> None:

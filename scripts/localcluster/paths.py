@@ -4,36 +4,77 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-__all__ = ["ROOT", "SOURCES", "cache", "cluster_directory", "clusters", "fingerprint"]
+__all__ = [
+    "ROOT",
+    "SOURCES",
+    "cache",
+    "cluster_directory",
+    "clusters",
+    "fingerprint",
+    "private",
+    "state_directory",
+]
 
 SOURCES = Path(__file__).parent
 ROOT = SOURCES.parent.parent
 
 
 def cache() -> Path:
-    """The cache directory; created if missing."""
+    """The cache directory; created if missing. Raises RuntimeError if another user can change what is in it."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")  # noqa: TID251 -- a script reads the environment
     directory = base / "mcp-operator"
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    found = directory.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        # Programs of this directory are run, perhaps by root.
+        raise RuntimeError(
+            f"others can change {directory}; remove it, or set XDG_CACHE_HOME to a directory of your own"
+        )
     return directory
 
 
-def _clusters_directory() -> Path:
+def state_directory() -> Path:
+    """Where the directories of all clusters are, and where another user cannot create it beforehand for root.
+
+    What is below it is executed and removed, with the rights of root if there is a node. So `private` must hold for it.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/mcp-localcluster")
     return Path(tempfile.gettempdir()) / f"mcp-localcluster-{os.getuid()}"
+
+
+def private(directory: Path) -> Path:
+    """The directory, created if it is missing. Raises RuntimeError unless only this user can change what is in it."""
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise RuntimeError(f"cannot create {directory}: {error.strerror}") from error
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a directory"
+        raise RuntimeError(f"{directory} is {what}; somebody else may have made it: look at it, and remove it")
+    if found.st_uid != os.geteuid():
+        raise RuntimeError(f"{directory} belongs to user {found.st_uid}, not to {os.geteuid()}; remove it")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise RuntimeError(f"{directory} has mode {mode:04o}, so that others can read or change it; remove it")
+    return directory
 
 
 def cluster_directory(name: str) -> Path:
     """The directory of one cluster. The path is short because it contains sockets."""
-    return _clusters_directory() / name
+    return private(state_directory()) / name
 
 
 def clusters() -> list[str]:
     """The names of all clusters with a directory."""
-    base = _clusters_directory()
-    return sorted(path.name for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
+    return sorted(path.name for path in private(state_directory()).iterdir() if path.is_dir())
 
 
 def fingerprint(*parts: bytes) -> str:

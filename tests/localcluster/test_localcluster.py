@@ -7,11 +7,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from scripts import localcluster
 from scripts.localcluster import binaries, cluster, components, images, installation, network, paths, wheels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def processes() -> set[str]:
@@ -136,3 +140,125 @@ def test_another_version_of_kubernetes_changes_every_module_of_it(tmp_path: Path
     assert "k8s.io/kubernetes v1.34.4" in text
     assert "k8s.io/api => k8s.io/api v0.34.4" in text
     assert "36.3" not in text
+
+
+def test_the_directory_of_root_is_where_only_root_can_create_it() -> None:
+    directory = paths.state_directory()
+
+    if os.geteuid() == 0:
+        assert directory.parent.stat().st_uid == 0
+        assert not directory.parent.stat().st_mode & 0o022
+    assert paths.private(directory).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_that_is_created_is_private(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert paths.private(tmp_path / "state").stat().st_mode & 0o777 == 0o700
+        assert paths.private(tmp_path / "state") == tmp_path / "state"
+    finally:
+        os.umask(before)
+
+
+def linked(directory: Path) -> None:
+    (directory.parent / "target").mkdir(mode=0o700)
+    directory.symlink_to("target")
+
+
+def dangling(directory: Path) -> None:
+    directory.symlink_to("/var/lib/never-was")
+
+
+def plain(directory: Path) -> None:
+    directory.write_text("")
+
+
+def open_to_others(directory: Path) -> None:
+    directory.mkdir()
+    directory.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (linked, "is a symbolic link"),
+        (dangling, "is a symbolic link"),
+        (plain, "is not a directory"),
+        (open_to_others, "has mode 0777"),
+    ],
+)
+def test_a_directory_that_somebody_else_prepared_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attack: Callable[[Path], None], message: str
+) -> None:
+    """The attack: another user makes the directory before root starts a cluster, and plants what root runs or kills."""
+    directory = tmp_path / "state"
+    attack(directory)
+    monkeypatch.setattr(paths, "state_directory", lambda: directory)
+
+    for use in (paths.clusters, lambda: localcluster.find("dev"), lambda: localcluster.down("dev"),
+                lambda: localcluster.up("dev")):  # fmt: skip
+        with pytest.raises(RuntimeError, match=message):
+            use()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "state"
+    (directory / "dev").mkdir(parents=True)
+    directory.chmod(0o700)
+    victim = subprocess.Popen(["sleep", "60"])
+    (directory / "dev" / "spec.json").write_text(f'{{"parent": {victim.pid}, "namespaces": false}}')
+    os.chown(directory, 65534, 65534)
+    monkeypatch.setattr(paths, "state_directory", lambda: directory)
+
+    try:
+        with pytest.raises(RuntimeError, match="belongs to user 65534"):
+            localcluster.down("dev")
+        assert victim.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+def test_root_runs_no_program_from_a_cache_that_others_can_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert paths.cache() == tmp_path / "mcp-operator"
+
+    (tmp_path / "mcp-operator").chmod(0o777)
+    with pytest.raises(RuntimeError, match="others can change"):
+        paths.cache()
+
+
+LINKS = "1: lo: <LOOPBACK>\n7: mcplc0o@if6: <BROADCAST>\n"
+
+
+@pytest.mark.parametrize(
+    ("routes", "slot"),
+    [
+        ("default via 10.0.0.1 dev eth0\n10.0.0.0/8 dev vpn scope link\n", 1),
+        ("10.112.1.0/24 dev vpn\n", 2),
+        ("10.113.1.128/25 via 10.0.0.1 dev vpn\n10.111.2.1 dev vpn\n", 3),
+        ("blackhole 10.112.1.0/24\nunreachable default metric 4278198272\n", 2),
+    ],
+)
+def test_a_network_to_which_the_host_has_a_route_is_not_used(routes: str, slot: int) -> None:
+    assert network.unused("a", LINKS, routes).slot == slot
+
+
+def test_a_machine_without_an_unused_network_says_so() -> None:
+    routes = "".join(f"10.112.{slot}.0/24 dev vpn\n" for slot in range(network.SLOTS))
+
+    with pytest.raises(RuntimeError, match="routes to their subnets"):
+        network.unused("a", LINKS, routes)
+
+
+def test_no_route_of_the_host_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(network, "_ip", lambda *words: ran.append(words))
+
+    network.Network(3, "mcp-a").create()
+
+    assert ("route", "add", "10.112.3.0/24", "via", "10.111.3.2") in ran
+    assert not [words for words in ran if "replace" in words]
