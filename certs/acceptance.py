@@ -18,11 +18,11 @@ GRACE = timedelta(seconds=30)
 
 
 class AcceptedKeys:
-    """Paths without a key are accepted until the Secret holds one."""
+    """None before the first `update`. Paths without a key are accepted until the Secret holds one."""
 
     def __init__(self) -> None:
         # Until when; None while the Secret holds it.
-        self._keys: dict[bytes, datetime | None] = {b"": None}
+        self._keys: dict[bytes, datetime | None] = {}
 
     def update(self, held: PathKeys, now: datetime) -> None:
         """Take up the keys of the Secret. One without any changes nothing once there was a key: it is damaged."""

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from certs import paths
-from certs.acceptance import AcceptedKeys
 from webhook import admit, closing, connection, cpu_time, review
 from webhook.bodies import Bodies, Body, RefusedError, uid_of
 from webhook.ledger import LedgerError
@@ -91,7 +90,7 @@ class Hook:
         self._unready = unready
         self._draining = draining
         self._client_names = frozenset(client_names)
-        self._accepts = accepts or AcceptedKeys().accepts
+        self._accepts = accepts or (lambda key: not key)
         self._bodies = bodies or Bodies()
         self._max_in_flight = max_in_flight
         self._max_in_flight_of_namespace = max_in_flight_of_namespace

@@ -96,14 +96,25 @@ def test_a_time_without_a_zone_is_not_known() -> None:
 
 def test_two_keys_are_accepted_while_they_change_and_no_other_one() -> None:
     accepted = AcceptedKeys()
-    assert accepted.accepts("")
 
     accepted.update(PathKeys(ONE, TWO), NOW)
-    later = NOW + acceptance.GRACE
-    accepted.update(PathKeys(ONE, TWO), later)
 
     assert [accepted.accepts(key) for key in (ONE, TWO)] == [True, True]
     assert not any(accepted.accepts(key) for key in ("", THREE, ONE[:-1], f"{ONE}/", ONE.upper(), "é", "\udcff"))
+
+
+def test_before_the_secret_was_read_nothing_is_accepted_and_without_keys_in_it_plain_paths_are() -> None:
+    accepted = AcceptedKeys()
+    assert not accepted.accepts("")
+
+    accepted.update(NO_KEYS, NOW)
+    assert accepted.accepts("")
+    assert not accepted.accepts(ONE)
+
+    accepted.update(PathKeys(ONE), NOW)
+    assert accepted.accepts("")
+    accepted.update(PathKeys(ONE), NOW + acceptance.GRACE)
+    assert not accepted.accepts("")
 
 
 def test_a_key_that_is_removed_is_accepted_for_a_while() -> None:

@@ -190,6 +190,8 @@ async def test_the_paths_of_an_older_version_are_answered_until_they_are_replace
             service = webhook["clientConfig"]["service"]
             service["path"] = service["path"].rpartition("/")[0]
     assert api.registered == {""}
+    for replica in api.replicas:
+        replica.update(api.keys, wall.now)
 
     await pass_time(api, made(api, wall), 1)
     assert api.registered == {""}
