@@ -56,7 +56,8 @@ async def connect(
         from kubernetes_asyncio import client, config
 
         configuration = client.Configuration()
-        configuration.connection_pool_maxsize = 100
+        # No limit, as in `PodTransport`.
+        configuration.connection_pool_maxsize = 0
         # As client-go: the CA of many a cluster lacks extensions that Python 3.13 began to insist on.
         configuration.disable_strict_ssl_verification = True
         await config.load_kube_config(

@@ -143,7 +143,9 @@ class PodTransport:
                 context = ssl.create_default_context(cafile=str(path))
             # As client-go: the CA of many a cluster lacks extensions that Python 3.13 began to insist on.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-            connector = aiohttp.TCPConnector(ssl=context, socket_factory=_socket)
+            # No limit: every watch holds a connection, and there is one for each type, or for each type and namespace.
+            # A request that waited for one of them to end would wait for minutes.
+            connector = aiohttp.TCPConnector(ssl=context, socket_factory=_socket, limit=0)
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False, read_bufsize=READ_BUFFER)
             self._authority = changed
         return self._session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import subprocess
 import sys
@@ -34,6 +35,10 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
             return await endless(request)
         if request.path == "/bomb":
             return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
+        if request.path == "/held":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await asyncio.get_running_loop().create_future()
         if "watch" in request.query:
             return web.Response(body=b'{"type":"ADDED"}\n')
         if request.path == "/list":
@@ -47,7 +52,7 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
     ca = issuance.authority("test", now)
     (tmp_path / "ca.crt").write_bytes(ca.certificate)
     (tmp_path / "token").write_text("one\n")
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=HotContext(issuance.leaf(ca, ["127.0.0.1"], now)).outer)
     await site.start()
@@ -81,6 +86,14 @@ async def test_an_answer_with_a_limit_is_not_read_beyond_it(api: PodTransport, p
 async def test_a_watch_gives_events(api: PodTransport) -> None:
     async with api.watch("/a", query={}, idle=5) as events:
         assert [event async for event in events] == [{"type": "ADDED"}]
+
+
+async def test_any_number_of_watches_leaves_room_for_requests(api: PodTransport) -> None:
+    """In namespaced mode there is a watch for each type and namespace."""
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(60):
+        for _ in range(120):
+            await stack.enter_async_context(api.watch("/held", query={}, idle=60))
+        assert (await api.request("GET", "/a"))["query"] == {}
 
 
 async def test_a_refusal_is_an_error(api: PodTransport, tmp_path: Path) -> None:
