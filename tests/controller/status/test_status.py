@@ -264,7 +264,7 @@ def test_of_many_names_the_first_two_hundred_are_reported() -> None:
 
 def test_the_bytes_that_a_model_reads_are_those_of_the_list_of_tools() -> None:
     listed = (
-        '{"tools":[{"name":"a","inputSchema":{"type":"object"},"title":"T","outputSchema":{"type":"object"},'
+        '{"tools":[{"name":"a","inputSchema":{"type":"object","properties":{}},"title":"T","outputSchema":{"type":"object"},'
         '"annotations":{"readOnlyHint":true},"description":"What it does."}]}'
     )
     given = tool(
