@@ -114,8 +114,10 @@ class Mortal:
             await _never()
         return answer
 
-    async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = JSON) -> bytes:
-        return await self._inner.fetch(self._narrowed(path), query=query, timeout=timeout, accept=accept)
+    async def fetch(
+        self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = JSON, limit: int | None = None
+    ) -> bytes:
+        return await self._inner.fetch(self._narrowed(path), query=query, timeout=timeout, accept=accept, limit=limit)
 
     def watch(
         self, path: str, *, query: Mapping[str, str], idle: float
