@@ -126,7 +126,9 @@ class MemoryApi:
 
     def _put(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
         self._version += 1
-        metadata = {"uid": f"uid-{path}", "creationTimestamp": "2026-01-01T00:00:00Z", **item["metadata"]}
+        # A catalog is signed for a UID of 64 characters at most.
+        uid = f"uid-{item['kind']}-{item['metadata']['name']}"[:64]
+        metadata = {"uid": uid, "creationTimestamp": "2026-01-01T00:00:00Z", **item["metadata"]}
         stored = {**item, "metadata": {**metadata, "resourceVersion": str(self._version)}}
         self.objects[path] = stored
         return stored
