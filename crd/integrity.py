@@ -35,7 +35,7 @@ from crd.rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from crd.facts import Fact
     from crd.manifest import Object
@@ -62,6 +62,7 @@ CLASHES = frozenset(names.REASONS.values())
 MAX_FAULTS = 2000
 # The maximum number of findings that are attributed to the changed object before the verdict is sorted and truncated.
 MAX_BLAMED = 1000
+NOTHING = Verdict()
 _BY_NAME = attrgetter("name", "kind")
 
 _SERVERS, _TOOLS, _PROMPTS, _RESOURCES = (Kind.SERVER,), (Kind.TOOL,), (Kind.PROMPT,), (Kind.RESOURCE,)
@@ -147,21 +148,14 @@ def place(snapshot: Snapshot, change: Change) -> tuple[Snapshot, Snapshot]:
     return before, _place(before, change.ref, change.new)
 
 
-def join(snapshot: Snapshot, fact: MemberFact) -> tuple[Snapshot, list[Ref]] | None:
-    """The snapshot with a new member, and the servers that select it, if `judge_relations` certainly finds nothing.
+def join(snapshot: Snapshot, fact: MemberFact, own: Collection[Finding] = ()) -> tuple[Snapshot, Verdict] | None:
+    """The snapshot with a new member, and the verdict of `judge_relations`.
 
-    None where it may find something, and where the snapshot has the object already. Most new objects are of this kind,
-    and this takes a fraction of the time: it looks only at what the rules about several objects would look at first.
+    ``own`` are the results of `find_own`. None where a rule about servers or claims may find something, and where the
+    snapshot has the object already. Most new objects are of neither kind, and this takes a fraction of the time: it
+    looks only at what those rules would look at first.
     """
     if snapshot.get(fact.ref) is not None:
-        return None
-    for backend in fact.backends:
-        service = snapshot.service(backend.service) if backend.service.namespace == fact.ref.namespace else None
-        if service is None or service.type == "ExternalName" or service.forbidden:
-            return None
-        if service.port_number(backend.port) is None:
-            return None
-    if any(snapshot.knows(mount.ref.kind) for mount in fact.mounts):
         return None
     views = {}
     for name in snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
@@ -170,6 +164,7 @@ def join(snapshot: Snapshot, fact: MemberFact) -> tuple[Snapshot, list[Ref]] | N
             server is None
             or server.prefix
             or server.limited
+            or server.clients
             or server.prompt_selector is not None
             or server.resource_selector is not None
             or fact.scopes
@@ -180,7 +175,12 @@ def join(snapshot: Snapshot, fact: MemberFact) -> tuple[Snapshot, list[Ref]] | N
         ):
             return None
         views[name] = view.with_member(fact)
-    return snapshot.put_new(fact, views), sorted(views)
+    found = [*own, *references.backends(snapshot, fact), *references.mounts(snapshot, fact)]
+    if not found:
+        return snapshot.put_new(fact, views), NOTHING
+    found.sort(key=lambda finding: finding.level)
+    verdict = Verdict.of(found[:MAX_BLAMED]).first(further=max(0, len(found) - MAX_BLAMED))
+    return snapshot.put_new(fact, views), verdict
 
 
 def judge_relations(placed: tuple[Snapshot, Snapshot], change: Change, of_object: ObjectFindings) -> Verdict:

@@ -7,11 +7,13 @@ the known tool, as long as the texts are plain. So neither the models nor the ru
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from crd import extraction
+from crd.clients import portability
 from crd.facts import Claim, MemberFact, Space
 from crd.manifest import Object
 from crd.models.tool import ToolSpec
@@ -70,7 +72,7 @@ def reword(known: Object, raw: Mapping[str, Any]) -> Object | None:
     if type(description) is not str or len(description) > _LONGEST_DESCRIPTION or not _is_plain(description):
         return None
     served = name or own
-    if len(served) > 64 or len(description.strip()) < texts.SHORTEST:
+    if len(served) > 64 or any(portability.name_excesses(served, ())) or len(description.strip()) < texts.SHORTEST:
         return None
     ref = Ref(Kind.TOOL, known.ref.namespace, own)
     claims = fact.claims
@@ -84,20 +86,14 @@ def reword(known: Object, raw: Mapping[str, Any]) -> Object | None:
         ref,
         raw,
         spec.model_copy(update={"name": name, "title": title, "description": description}),
-        MemberFact(
-            ref,
-            labels,
-            str(metadata.get("uid") or ""),
-            str(metadata.get("creationTimestamp") or ""),
-            claims,
-            fact.backends,
-            fact.places,
-            fact.mounts,
-            weight,
-            fact.timeout,
-            False,
-            fact.scopes,
-            fact.token_claims,
+        replace(
+            fact,
+            ref=ref,
+            labels=labels,
+            uid=str(metadata.get("uid") or ""),
+            created=str(metadata.get("creationTimestamp") or ""),
+            claims=claims,
+            weight=weight,
         ),
     )
 

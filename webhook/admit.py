@@ -47,7 +47,6 @@ __all__ = [
 WARNING_LENGTH = 256
 ALLOWED = {"verdict": "allowed"}
 """The audit annotations of a decision without findings."""
-_NOTHING = ObjectFindings((), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +135,12 @@ def decide(snapshot: Snapshot, alternatives: Collection[MemberFact | ServerFact]
     """Judge the change beside the other objects: as the snapshot has them, and in each state they may also have."""
     change = judged.change
     new = change.new.fact if change.new is not None and change.old is None else None
-    if isinstance(new, MemberFact) and not alternatives and judged.findings == _NOTHING:
-        joined = integrity.join(snapshot, new)
+    if isinstance(new, MemberFact) and not alternatives and not judged.findings.step:
+        joined = integrity.join(snapshot, new, judged.findings.own)
         if joined is not None:
-            return Decision(change, Verdict(), tuple(map(_cut, judged.warnings)), joined[0])
+            after, verdict = joined
+            lines = (*map(str, verdict.warnings), *judged.warnings)
+            return Decision(change, verdict, tuple(map(_cut, dict.fromkeys(lines))), after)
     placed = integrity.place(snapshot, change)
     verdict = integrity.judge_relations(placed, change, judged.findings)
     for fact in alternatives:

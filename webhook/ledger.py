@@ -22,7 +22,6 @@ from cluster import objects, resources
 from cluster.transport import ApiError
 from crd.finding import Verdict
 from crd.ledger import conflicts, intent, page
-from crd.ledger.conflicts import Conflict
 from crd.ledger.page import Page
 from crd.ref import GROUP
 
@@ -59,7 +58,7 @@ IDLE_WRITERS = 256
 BATCH = 128
 LOOKS = 64
 # Seconds after a write until the next one: changes gather meanwhile, and other replicas get their turn.
-GATHER = 0.025
+GATHER = 0.05
 # Seconds at most, with jitter, until the next attempt after another replica wrote first.
 PAUSE = 0.02
 # How long to wait for the watches to reach what the ledger takes for known.
@@ -287,7 +286,7 @@ class _Writer:
             intents, outcomes = conflicts.decide_all(self._live.current, intents, changes, now)
             unseen: set[Ref] = set()
             for (change, _), outcome in zip(changes, outcomes, strict=True):
-                if isinstance(outcome, Conflict):
+                if outcome is not None:
                     unseen |= outcome.involved(change.ref) - asked
             if not unseen:
                 break
@@ -295,7 +294,7 @@ class _Writer:
             asked.update(first)
             looked.update(await self._reader.look(first))
         verdicts = [
-            conflicts.findings(outcome, change, looked) if isinstance(outcome, Conflict) else Verdict()
+            conflicts.findings(outcome, change, looked) if outcome is not None else Verdict()
             for (change, _), outcome in zip(changes, outcomes, strict=True)
         ]
         return replace(known, intents=intents), verdicts

@@ -99,8 +99,10 @@ class Reviewer:
             return None
         live, change = self._live, judged.change
         snapshot = live.current
+        if conflicts.concerns(snapshot, change):
+            return None
         decision = admit.decide(snapshot, live.alternatives(change.ref.namespace), judged)
-        if not decision.verdict.allowed or conflicts.concerns(snapshot, change):
+        if not decision.verdict.allowed:
             return None
         if not dry_run:
             live.expect(change, (snapshot, decision.after))

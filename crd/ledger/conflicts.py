@@ -8,6 +8,7 @@ have: the one in the snapshot, and each of its intents. Called by `webhook.ledge
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -98,32 +99,78 @@ def decide(snapshot: Snapshot, intents: Intents, change: Change, now: float) -> 
     Clashes of the old state of the object are not attributed to the change. Clashes within the snapshot are found by
     `integrity.judge`, which must have admitted the change. ``now`` is in seconds since the epoch.
     """
-    kept = tuple(entry for entry in intents if now - entry.at <= KEEP)
-    found = list(_clashes(snapshot, kept, change.new))
+    known = _Known(entry for entry in intents if now - entry.at <= KEEP)
+    found = _find(snapshot, known, change)
     if found:
-        before = _clashes(snapshot, kept, change.old, binding=True)
-        standing = {(clash.server, clash.claim) for clash in before}
-        found = [clash for clash in found if (clash.server, clash.claim) not in standing]
-    if found:
-        return Conflict(tuple(found))
+        return Conflict(found)
     own = intent.of(change, now)
-    return Grant(kept if own is None else (*(entry for entry in kept if not _same(entry, own)), own))
+    if own is not None:
+        known.record(own)
+    return Grant(tuple(known.intents))
 
 
 def decide_all(
     snapshot: Snapshot, intents: Intents, changes: Iterable[tuple[Change, bool]], now: float
-) -> tuple[Intents, list[Grant | Conflict]]:
-    """The ledger after these changes have been decided one after another, and the outcome of each.
+) -> tuple[Intents, list[Conflict | None]]:
+    """The ledger after these changes have been decided one after another, and what each conflicts with.
 
     The flag of a change says whether it is a dry run, which is not recorded.
     """
-    outcomes: list[Grant | Conflict] = []
+    known = _Known(entry for entry in intents if now - entry.at <= KEEP)
+    outcomes: list[Conflict | None] = []
     for change, dry_run in changes:
-        outcome = decide(snapshot, intents, change, now)
-        outcomes.append(outcome)
-        if isinstance(outcome, Grant) and not dry_run:
-            intents = outcome.intents
-    return intents, outcomes
+        found = _find(snapshot, known, change)
+        outcomes.append(Conflict(found) if found else None)
+        own = intent.of(change, now) if not (found or dry_run) else None
+        if own is not None:
+            known.record(own)
+    return tuple(known.intents), outcomes
+
+
+class _Known:
+    """The intents of a ledger, and which of them may clash with a member: a change must not look at all of them."""
+
+    def __init__(self, intents: Iterable[Intent]) -> None:
+        self._fill(intents)
+
+    def concerning(self, fact: MemberFact | ServerFact) -> Iterable[Intent]:
+        """The intents of servers and of members that share a claim; for a server, all intents."""
+        if isinstance(fact, ServerFact):
+            return self.intents
+        rivals = {id(entry): entry for claim in fact.claims for entry in self._by_claim.get(claim, ())}
+        return (*rivals.values(), *self._servers)
+
+    def record(self, own: Intent) -> None:
+        """Add an intent, in place of the same one if it was recorded before."""
+        if own.fact.ref in self._refs:
+            self._fill([entry for entry in self.intents if not _same(entry, own)])
+        self._add(own)
+
+    def _fill(self, intents: Iterable[Intent]) -> None:
+        self.intents: list[Intent] = []
+        self._servers: list[Intent] = []
+        self._by_claim: defaultdict[Claim, list[Intent]] = defaultdict(list)
+        self._refs: set[Ref] = set()
+        for entry in intents:
+            self._add(entry)
+
+    def _add(self, entry: Intent) -> None:
+        self.intents.append(entry)
+        self._refs.add(entry.fact.ref)
+        if isinstance(entry.fact, ServerFact):
+            self._servers.append(entry)
+        else:
+            for claim in entry.fact.claims:
+                self._by_claim[claim].append(entry)
+
+
+def _find(snapshot: Snapshot, known: _Known, change: Change) -> tuple[Clash, ...]:
+    found = list(_clashes(snapshot, known, change.new))
+    if found:
+        before = _clashes(snapshot, known, change.old, binding=True)
+        standing = {(clash.server, clash.claim) for clash in before}
+        found = [clash for clash in found if (clash.server, clash.claim) not in standing]
+    return tuple(found)
 
 
 def drop_moot(intents: Intents, looked: Mapping[Ref, Object | None], now: float) -> Intents:
@@ -184,12 +231,12 @@ def _same(one: Intent, other: Intent) -> bool:
     return (one.fact, one.uid, one.base) == (other.fact, other.uid, other.base)
 
 
-def _clashes(snapshot: Snapshot, intents: Intents, item: Object | None, *, binding: bool = False) -> Iterator[Clash]:
+def _clashes(snapshot: Snapshot, known: _Known, item: Object | None, *, binding: bool = False) -> Iterator[Clash]:
     """The clashes of an object with all states of others; ``binding`` includes a server that is not Strict."""
     fact = item.fact if item is not None else None
     if fact is None:
         return
-    others = [entry for entry in intents if entry.fact.ref != fact.ref]
+    others = [entry for entry in known.concerning(fact) if entry.fact.ref != fact.ref]
     if isinstance(fact, MemberFact):
         yield from _of_member(snapshot, others, fact)
     elif binding or _is_binding(fact):

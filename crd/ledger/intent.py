@@ -6,7 +6,7 @@ stored, and a state that may be stored although the cache of some replica does n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crd.facts import MemberFact, ServerFact
@@ -40,6 +40,8 @@ class Intent:
     base: str
     at: float
     landed: bool = False
+    text: bytes = field(default=b"", compare=False, repr=False)
+    """The intent as `crd.ledger.page` writes it, once it did."""
 
 
 def of(change: Change, now: float) -> Intent | None:

@@ -9,6 +9,7 @@ horizon, and a replica decides by a ledger only if its cache has reached the hor
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 FORMAT = 2
+# So many intents that were read are remembered: as many as a ledger holds.
+PARSED = 4096
 
 
 class InvalidLedgerError(ValueError):
@@ -115,7 +118,8 @@ def mark_stored(page: Page, uids: Iterable[str]) -> Page:
     """The ledger after objects with these uids are known to have been stored: no creation can store them again."""
     known = {uid for uid in uids if uid}
     intents = tuple(
-        replace(entry, landed=True) if entry.uid in known and not entry.base else entry for entry in page.intents
+        replace(entry, landed=True, text=b"") if entry.uid in known and not entry.base else entry
+        for entry in page.intents
     )
     return replace(page, intents=intents) if intents != page.intents else page
 
@@ -123,7 +127,8 @@ def mark_stored(page: Page, uids: Iterable[str]) -> Page:
 def dump(page: Page) -> bytes:
     """A ledger as JSON, the same bytes for the same ledger."""
     horizon = {kind.value: version for kind, version in sorted(page.horizon.items())}
-    return orjson.dumps({"format": FORMAT, "horizon": horizon, "intents": [_plain(entry) for entry in page.intents]})
+    intents = [orjson.Fragment(_text(entry)) for entry in page.intents]
+    return orjson.dumps({"format": FORMAT, "horizon": horizon, "intents": intents})
 
 
 def load(payload: bytes) -> Page:
@@ -133,7 +138,7 @@ def load(payload: bytes) -> Page:
         written, entries = raw["format"], raw["intents"]
         if written == FORMAT:
             horizon = {Kind(kind): int(version) for kind, version in raw["horizon"].items()}
-            return Page(tuple(map(_intent, entries)), horizon)
+            return Page(tuple(_parsed(orjson.dumps(entry)) for entry in entries), horizon)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise InvalidLedgerError(f"{type(error).__name__}: {error}") from error
     raise InvalidLedgerError(f"format is {written!r}, this version reads {FORMAT}")
@@ -145,6 +150,21 @@ def _was_decided(entry: Intent, sighting: Sighting) -> bool:
         return bool(entry.uid) and entry.uid == sighting.uid
     base, version = entry.base, sighting.version
     return base.isascii() and base.isdecimal() and isinstance(version, int) and version > int(base)
+
+
+def _text(intent: Intent) -> bytes:
+    """An intent as JSON. Each is written many times, while it stands, and so is encoded once."""
+    if not intent.text:
+        object.__setattr__(intent, "text", orjson.dumps(_plain(intent)))
+    return intent.text
+
+
+@lru_cache(maxsize=PARSED)
+def _parsed(text: bytes) -> Intent:
+    """An intent out of its text. Of a ledger that another replica wrote, most intents stood there before."""
+    intent = _intent(orjson.loads(text))
+    object.__setattr__(intent, "text", text)
+    return intent
 
 
 def _plain(intent: Intent) -> dict[str, Any]:

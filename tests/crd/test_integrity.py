@@ -487,9 +487,9 @@ def test_a_new_member_joins_where_no_relation_can_be_at_fault() -> None:
     joined = integrity.join(standing(server(), server("other"), tool("b", "search")), new.fact)
 
     assert joined is not None
-    after, servers = joined
+    after, verdict = joined
+    assert verdict.findings == ()
     assert after == standing(server(), server("other"), tool("b", "search"), new)
-    assert servers == [Ref(Kind.SERVER, "shop", "main"), Ref(Kind.SERVER, "shop", "other")]
 
 
 @pytest.mark.parametrize(
@@ -498,14 +498,11 @@ def test_a_new_member_joins_where_no_relation_can_be_at_fault() -> None:
         ({}, tool("b", "search")),
         ({}, tool("a", "search", created="1")),
         ({}, tool("c", door="/search")),
-        ({}, item("MCPTool", "c", {"service": {**SERVICE, "port": 81}})),
-        ({}, item("MCPTool", "c", {"service": {**SERVICE, "name": "missing"}})),
-        ({}, item("MCPTool", "c", {"service": {**SERVICE, "namespace": "other"}})),
-        ({}, item("MCPTool", "c", {"service": SERVICE, "headersFrom": [KEY]})),
         ({}, item("MCPTool", "c", {"service": SERVICE, "timeout": "31s"})),
         ({}, item("MCPTool", "c", {"service": SERVICE, "requiredScopes": ["read"]})),
         ({"naming": {"prefix": "x_"}}, tool("c", "find")),
         ({"rateLimits": {"tools": {"none": {"requests": 1}}}}, tool("c", "find")),
+        ({"clients": ["openai-strict"]}, tool("c", "find")),
         ({"promptSelector": {"matchLabels": {"app": "none"}}}, tool("c", "find")),
         ({"resourceSelector": {"matchLabels": {"app": "none"}}}, tool("c", "find")),
     ],
@@ -517,6 +514,20 @@ def test_a_new_member_does_not_join_where_a_relation_may_be_at_fault(spec: Any, 
     assert new.fact is not None
     assert isinstance(new.fact, MemberFact)
     assert integrity.join(snapshot, new.fact) is None
+
+
+def test_a_new_member_joins_with_its_own_findings_and_those_of_what_it_refers_to() -> None:
+    spec = {"service": {**SERVICE, "port": 81}, "headersFrom": [KEY], "description": "short"}
+    new = item("MCPTool", "c", spec)
+    assert isinstance(new.fact, MemberFact)
+    own = tuple(integrity.find_own(new))
+
+    joined = integrity.join(standing(server()), new.fact, own)
+
+    assert joined is not None
+    assert [finding.reason for finding in joined[1].errors] == []
+    assert {finding.reason for finding in joined[1]} == {"ServicePortMissing", "SecretMissing", "WeakDescription"}
+    assert joined[1] == integrity.judge(standing(server()), Change(new.ref, None, new))
 
 
 def test_a_new_member_does_not_join_a_catalog_that_is_nearly_full() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crd import impact, integrity
 from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, format_path
-from crd.integrity import Change, ObjectFindings
+from crd.integrity import Change
 from crd.ref import Kind
 from crd.snapshot import Snapshot
 from tests.laws import oracle, states
@@ -48,20 +48,22 @@ any_change = st.one_of(changes(), changes(states.crowds()))
 
 @states.THOROUGH
 @given(any_change)
-def test_a_member_that_joins_without_relations_being_judged_has_no_findings(given: tuple[State, Change]) -> None:
+def test_a_member_that_joins_has_the_verdict_of_the_rules_about_several_objects(given: tuple[State, Change]) -> None:
     state, change = given
     fact = change.new.fact if change.new is not None else None
     if not isinstance(fact, MemberFact):
         return
     snapshot = state.snapshot.drop(fact.ref)
-    joined = integrity.join(snapshot, fact)
+    creation = Change(fact.ref, None, change.new)
+    of_object = integrity.judge_object(creation)
+    joined = integrity.join(snapshot, fact, of_object.own)
     if joined is None:
         return
-    creation = Change(fact.ref, None, change.new)
+    after, verdict = joined
     placed = integrity.place(snapshot, creation)
-    assert integrity.judge_relations(placed, creation, ObjectFindings((), (), (), ())).findings == ()
-    assert joined[0] == placed[1]
-    assert [*impact.preview(joined[0], creation)] == []
+    assert after == placed[1]
+    assert verdict == integrity.judge_relations(placed, creation, of_object)
+    assert [*impact.preview(after, creation)] == []
 
 
 @states.QUICK

@@ -256,7 +256,7 @@ class Model:
             intents = conflicts.drop_moot(held.intents, looked, now)
             intents, outcomes = conflicts.decide_all(known, intents, [(each, False) for each in changes.values()], now)
             for change, outcome in zip(changes.values(), outcomes, strict=True):
-                if isinstance(outcome, conflicts.Conflict):
+                if outcome is not None:
                     unseen |= outcome.involved(change.ref) - looked.keys()
         if unseen:
             for number, review in reviews.items():
@@ -264,7 +264,7 @@ class Model:
                 state = state.having(number, review._replace(seen=looks_now))
             yield state
             return
-        if any(isinstance(outcome, conflicts.Grant) for outcome in outcomes):
+        if None in outcomes:
             if state.page[0] != version:
                 for number, review in reviews.items():
                     state = state.having(number, review._replace(page=state.page, seen=()))
@@ -272,7 +272,7 @@ class Model:
                 return
             state = replace(state, page=(version + 1, page.dump(Page(intents, held.horizon))))
         for number, outcome in zip(batch, outcomes, strict=True):
-            granted = isinstance(outcome, conflicts.Grant)
+            granted = outcome is None
             state = state.having(number, Review("admitted", reviews[number].old) if granted else Review("refused"))
         yield state
 
