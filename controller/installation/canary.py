@@ -16,8 +16,10 @@ from crd.ref import GROUP, VERSION, Kind
 if TYPE_CHECKING:
     from cluster.transport import Transport
 
-__all__ = ["KNOWN_BAD", "ca_probe", "failure", "known_bad"]
+__all__ = ["CALL_FAILED", "KNOWN_BAD", "ca_probe", "failure", "known_bad"]
 
+# What the API server says to the author of a change when it could not call a webhook; the URL follows.
+CALL_FAILED = "failed calling webhook"
 # Valid by the schema, invalid by a rule that only the webhook holds.
 KNOWN_BAD: dict[str, Any] = {
     "apiVersion": f"{GROUP}/{VERSION}",

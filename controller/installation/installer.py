@@ -153,7 +153,7 @@ class Installer:
             self._registered = self._keys.current
         else:
             self._metrics.canary_failures.inc()
-            self._exposed |= self._enforced
+            self._exposed |= self._enforced and canary.CALL_FAILED in self._not_refused
         self._enforced = self._not_refused is None
         self._note_use()
         probe = self._next_probe(ca)
@@ -367,7 +367,7 @@ class Installer:
         self._metrics.canary_failures.inc()
         if not self._enforced:
             return
-        self._exposed = True
+        self._exposed |= canary.CALL_FAILED in self._not_refused
         self._failures += 1
         if self._failures == FAILURES_TO_REPORT:
             note = f"the webhook does not refuse the canary: {self._not_refused}"

@@ -263,6 +263,20 @@ async def test_what_is_reported_of_an_outage_does_not_show_the_path() -> None:
     assert shown not in json.dumps(api.events)
 
 
+@pytest.mark.parametrize("canary", ["silent", "absent", "other"])
+async def test_trouble_that_shows_the_path_to_nobody_changes_no_key(canary: str) -> None:
+    """The API server does not answer, or another webhook refuses the canary."""
+    api, found, _ = await installed()
+    before = api.keys
+
+    api.canary = canary
+    await pass_time(api, found, 3)
+    api.canary = "live"
+    await pass_time(api, found, 3)
+
+    assert api.keys == before
+
+
 async def test_other_edits_change_no_key() -> None:
     api, found, _ = await installed()
     before = api.keys
