@@ -1,28 +1,41 @@
 """The connections of the clients of a port: how many there are, and how long each may take to send and to receive.
 
-`Connections` stands between the sockets and aiohttp's protocol. A connection *waits* until a request of its client is
-there as a whole, and again after the answer. At the limit, a new connection replaces the one that has waited longest,
-so open connections that send nothing, or send slowly, keep nobody out.
+A connection *waits* until a request of its client is there as a whole, and again after the answer. At the limit, a new
+connection replaces the one that has waited longest, so open connections that send nothing, or send slowly, keep nobody
+out. `Connection` speaks HTTP/1.1 (RFC 9112) with the parser of Node.js.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+from collections import deque
 from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
+import httptools
+
+from cluster.message import ClientGoneError, Request, Response
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from aiohttp import web
+__all__ = ["Bodies", "BodyEvictedError", "Connection", "Connections", "Deadlines", "Listener"]
 
-__all__ = ["Bodies", "BodyEvictedError", "Connections", "Deadlines", "Listener"]
+logger = logging.getLogger(__name__)
 
 # The bytes of all bodies that are being received.
 BODY_BUDGET = 32 * 1024 * 1024
-# Bytes that aiohttp reads ahead on one connection.
-READ_AHEAD = 64 * 1024
+MAX_HEAD = 64 * 1024
+# Requests that a client may send ahead of an answer on one connection. It is not read from while there are more.
+PIPELINED = 8
 BACKLOG = 512
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_NO_BODY = frozenset({204, 304})
+_TOO_LARGE = f"the headers must have at most {MAX_HEAD} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +44,8 @@ class Deadlines:
 
     ``headers``: from the first byte of a request, or from the start of a connection, to the end of the headers.
     ``body``: for the body. ``idle``: between an answer and the headers of the next request; longer than the 60 s after
-    which common proxies close a connection. ``write``: for which a client may leave a full buffer unread.
+    which common proxies close a connection. ``write``: for which a client may leave a full buffer unread. ``linger``:
+    for which the rest of a request is read and dropped after a refusal, so that the client can read the answer.
     """
 
     headers: float = 10.0
@@ -42,126 +56,452 @@ class Deadlines:
     connections: int = 1000
 
 
+# The names of the headers that most requests have, as clients write them.
+_NAMES = {
+    name.encode(): key
+    for key in (
+        "accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type",
+        "host", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id", "origin", "traceparent",
+        "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip",
+        "x-request-id",
+    )
+    for name in (key, key.title(), key.replace("mcp", "MCP").title().replace("Mcp-P", "MCP-P"))
+}  # fmt: skip
+
+
 class Connections:
-    """The open connections of a listener. ``on_abort`` is called for each that is closed at the limit or a deadline."""
+    """The open connections of a listener. ``handle`` answers a request; a raised exception becomes a 500.
 
-    def __init__(self, deadlines: Deadlines, on_abort: Callable[[], None] = lambda: None) -> None:
+    ``added`` are headers that every response gets. ``now`` is the Unix time, for the Date header. ``on_abort`` is
+    called for each connection that is closed at the limit or a deadline.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[Request], Awaitable[Response]],
+        deadlines: Deadlines,
+        *,
+        now: Callable[[], float],
+        added: Mapping[str, str],
+        on_abort: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.handle = handle
         self.deadlines = deadlines
+        self.closing = False
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self._now = now
         self._on_abort = on_abort
-        self._open: dict[asyncio.BaseTransport, _Connection] = {}
+        self._added = "".join(f"{name}: {value}\r\n" for name, value in added.items())
+        self._open: set[Connection] = set()
         # In the order in which they began to wait.
-        self._waiting: dict[asyncio.BaseTransport, None] = {}
+        self._waiting: dict[Connection, None] = {}
+        self._second = -1
+        self._heads: dict[tuple[int, str], bytes] = {}
 
-    def wrap(self, inner: asyncio.Protocol) -> asyncio.Protocol:
-        """A protocol that passes everything on to ``inner`` and keeps the deadlines."""
-        return _Connection(self, inner)
+    def __len__(self) -> int:
+        return len(self._open)
 
-    def headers_received(self, transport: asyncio.BaseTransport | None) -> None:
-        """The headers of a request are there. The body has a deadline of its own (`Bodies`)."""
-        connection = self._find(transport)
-        if connection is not None:
-            connection.end_headers()
+    def make(self) -> Connection:
+        """The protocol of a new connection."""
+        return Connection(self)
 
-    def request_received(self, transport: asyncio.BaseTransport | None) -> None:
-        """The whole request is there: the connection is in use until it is answered."""
-        if transport is not None:
-            self._waiting.pop(transport, None)
-
-    def answered(self, transport: asyncio.BaseTransport | None) -> None:
-        """The request is answered; the connection waits for the next one."""
-        connection = self._find(transport)
-        if transport is not None and connection is not None:
-            self._waiting.pop(transport, None)
-            self._waiting[transport] = None
-            connection.become_idle()
-
-    def opened(self, transport: asyncio.Transport, connection: _Connection) -> None:
+    def opened(self, connection: Connection) -> None:
         """Count a new connection, at the limit instead of another one."""
         if len(self._open) >= self.deadlines.connections:
-            oldest = next(iter(self._waiting), transport)
-            self.abort(cast("asyncio.Transport", oldest))
+            oldest = next(iter(self._waiting), connection)
+            self.abort(oldest)
             self.lost(oldest)
-            if oldest is transport:
+            if oldest is connection:
                 return
-        self._open[transport] = connection
-        self._waiting[transport] = None
+        self._open.add(connection)
+        self.empty.clear()
+        self._waiting[connection] = None
 
-    def abort(self, transport: asyncio.Transport) -> None:
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._open.discard(connection)
+        if not self._open:
+            self.empty.set()
+        self._waiting.pop(connection, None)
+
+    def abort(self, connection: Connection) -> None:
         """Close a connection at once."""
         self._on_abort()
-        transport.abort()
+        connection.abort()
 
-    def lost(self, transport: asyncio.BaseTransport) -> None:
-        """Forget a connection."""
-        self._open.pop(transport, None)
-        self._waiting.pop(transport, None)
+    def in_use(self, connection: Connection) -> None:
+        """A whole request is there: the connection does not wait until it is answered."""
+        self._waiting.pop(connection, None)
 
-    def _find(self, transport: asyncio.BaseTransport | None) -> _Connection | None:
-        return None if transport is None else self._open.get(transport)
+    def waits(self, connection: Connection) -> None:
+        """The connection waits for a request."""
+        if connection in self._open:
+            self._waiting.pop(connection, None)
+            self._waiting[connection] = None
+
+    def close_waiting(self) -> None:
+        """Close the connections on which nothing is in progress, and let the others end with their answer."""
+        self.closing = True
+        for connection in list(self._open):
+            connection.close_if_idle()
+
+    def abort_all(self) -> None:
+        """Close every connection at once."""
+        for connection in list(self._open):
+            connection.abort()
+
+    def head(self, response: Response) -> bytes:
+        """Status line and headers of a response, but for those that depend on its body and connection."""
+        second = int(self._now())
+        if second != self._second:
+            # The Date header has changed.
+            self._second = second
+            self._heads.clear()
+        key = (response.status, response.content_type)
+        head = self._heads.get(key)
+        if head is None:
+            media = f"Content-Type: {response.content_type}\r\n" if response.content_type else ""
+            head = (
+                f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}\r\n"
+                f"Date: {formatdate(second, usegmt=True)}\r\n{self._added}{media}"
+            ).encode("latin-1", "replace")
+            if len(self._heads) < 256:
+                self._heads[key] = head
+        if not response.headers:
+            return head
+        more = "".join(f"{name}: {_one_line(value)}\r\n" for name, value in response.headers.items())
+        return head + more.encode("latin-1", "replace")
 
 
-class _Connection(asyncio.Protocol):
-    """One connection, in front of aiohttp's protocol."""
+def _one_line(value: str) -> str:
+    """A header value without what would begin another header."""
+    return value.replace("\r", " ").replace("\n", " ").replace("\0", " ")
 
-    def __init__(self, connections: Connections, inner: asyncio.Protocol) -> None:
+
+class Connection(asyncio.Protocol):
+    """One connection. Its requests are answered one after the other."""
+
+    __slots__ = (
+        "_connections",
+        "_deadline",
+        "_discards",
+        "_head_size",
+        "_headers",
+        "_in_head",
+        "_is_idle",
+        "_is_paused",
+        "_loop",
+        "_parser",
+        "_pending",
+        "_receiving",
+        "_remote",
+        "_request",
+        "_target",
+        "_task",
+        "_timer",
+        "_transport",
+        "_unparsed",
+        "_unread",
+        "_writable",
+    )
+
+    def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._inner = inner
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._header_deadline: asyncio.TimerHandle | None = None
-        self._write_deadline: asyncio.TimerHandle | None = None
-        # Between the headers of a request and its answer no header deadline applies.
+        self._remote = ""
+        self._target = b""
+        self._headers: dict[str, list[str]] = {}
+        self._head_size = 0
+        self._unread = 0
+        # Bytes of a body that the parser leaves out.
+        self._unparsed = 0
+        self._in_head = False
+        # Between an answer and the first byte of the next request.
         self._is_idle = False
+        # The request whose body is arriving, the one that is being answered, and those that wait for that.
+        self._receiving: Request | None = None
+        self._request: Request | None = None
+        self._pending: deque[Request] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._discards = False
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._connections.opened(self._transport, self)
-        self._inner.connection_made(transport)
-        self.begin_headers()
+        peer = transport.get_extra_info("peername")
+        self._remote = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._connections.opened(self)
+        self._expire_in(self._connections.deadlines.headers)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_idle:
-            self.begin_headers()
-        self._inner.data_received(data)
+        if self._discards:
+            return
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            too_large = self._head_size > MAX_HEAD
+            self._refuse(431 if too_large else 400, _TOO_LARGE if too_large else "the request is malformed")
+            return
+        if self._in_head:
+            if self._is_idle:
+                self._is_idle = False
+                self._expire_in(self._connections.deadlines.headers)
+            # A header that never ends is kept by the parser.
+            self._unread += len(data)
+            if self._unread > MAX_HEAD:
+                self._refuse(431, _TOO_LARGE)
 
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
+    def _feed(self, data: bytes) -> None:
+        while data:
+            if self._unparsed:
+                part, data = data[: self._unparsed], data[self._unparsed :]
+                self._unparsed -= len(part)
+                self.on_body(part)
+                if not self._unparsed:
+                    self._end_message()
+                continue
+            try:
+                self._parser.feed_data(data)
+                data = b""
+            except httptools.HttpParserUpgrade as upgrade:
+                # No other protocol is spoken here, so the request is answered as if nothing else had been offered. Its
+                # body was not parsed. (Java's HttpClient offers HTTP/2 with every first request.)
+                data = data[int(upgrade.args[0]) :]
+                self._parser = httptools.HttpRequestParser(self)
+                length = self._receiving.header("content-length") if self._receiving is not None else None
+                self._unparsed = int(length) if length else 0
+                if not self._unparsed:
+                    self._end_message()
 
     def pause_writing(self) -> None:
-        self._write_deadline = self._call_later(self._connections.deadlines.write)
-        self._inner.pause_writing()
+        self._writable = self._loop.create_future()
+        self._expire_in(self._connections.deadlines.write)
 
     def resume_writing(self) -> None:
-        _cancel(self._write_deadline)
-        self._inner.resume_writing()
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None
+        if self._request is not None:
+            self._deadline = None
+        else:
+            self._expire_in(self._connections.deadlines.idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _cancel(self._header_deadline)
-        _cancel(self._write_deadline)
+        self._transport = None
+        self._connections.lost(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        for request in (self._receiving, self._request):
+            if request is not None:
+                request.end(gone=True)
+        self._pending.clear()
+        if self._task is not None:
+            # Nobody waits for the answer: what is asked of a backend is given up, too.
+            self._task.cancel()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > MAX_HEAD:
+            raise ValueError
+        key = _NAMES.get(name) or name.decode("latin-1").lower()
+        text = value.decode("utf-8", "surrogateescape")
+        values = self._headers.get(key)
+        if values is None:
+            self._headers[key] = [text]
+        else:
+            values.append(text)
+
+    def on_headers_complete(self) -> None:
+        method = self._parser.get_method().decode("latin-1")
+        request = Request(method, self._target.decode("latin-1"), self._headers, self._remote)
+        if self._parser.should_upgrade() and "transfer-encoding" in self._headers:
+            # Where its body ends cannot be told.
+            raise ValueError
+        request.version = self._parser.get_http_version()
+        request.keep_alive = self._parser.should_keep_alive()
+        self._target, self._headers, self._head_size, self._unread = b"", {}, 0, 0
+        self._in_head = self._is_idle = False
+        self._receiving = request
+        if self._request is None:
+            self._begin(request)
+        else:
+            self._pending.append(request)
+            if len(self._pending) > PIPELINED:
+                self._pause_reading()
+
+    def on_body(self, chunk: bytes) -> None:
+        if self._receiving is not None:
+            self._receiving.feed(chunk)
+
+    def on_message_complete(self) -> None:
+        if not self._parser.should_upgrade():
+            self._end_message()
+
+    def _end_message(self) -> None:
+        if self._receiving is not None:
+            self._receiving.end()
+            self._receiving = None
+            self._connections.in_use(self)
+
+    # The life of a request.
+
+    def _begin(self, request: Request) -> None:
+        self._request = request
+        # Its handler has deadlines of its own for the body, and for the answer.
+        self._deadline = None
+        request.limit(self._pause_reading, self._resume_reading)
+        expects = request.headers.get("expect")
+        if expects is not None and expects[0].lower() == "100-continue":
+            request.on_receive = self._continue
+        self._task = self._loop.create_task(self._answer(request))
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            response = await self._connections.handle(request)
+        except ClientGoneError:
+            return
+        except Exception:
+            logger.exception("a request failed")
+            response = Response(500, b"the server failed; its log says how\n")
+        self._task = None if response.stream is None else self._task
+        close = response.close or not request.keep_alive or not request.complete or self._connections.closing
+        head = self._connections.head(response)
+        if close:
+            head += b"Connection: close\r\n"
+        elif request.version == "1.0":
+            head += b"Connection: keep-alive\r\n"
+        if self._transport is None:
+            return
+        if response.stream is None:
+            size = b"" if response.status in _NO_BODY else b"Content-Length: %d\r\n" % len(response.body)
+            body = b"" if request.method == "HEAD" or response.status in _NO_BODY else response.body
+            self._transport.write(head + size + b"\r\n" + body)
+        else:
+            close = await self._send_stream(request, response, head, close=close)
+        self._request = None
         if self._transport is not None:
-            self._connections.lost(self._transport)
-        self._inner.connection_lost(exc)
+            self._end(request, close=close)
 
-    def begin_headers(self) -> None:
-        self._is_idle = False
-        self._header_deadline = self._call_later(self._connections.deadlines.headers)
+    async def _send_stream(self, request: Request, response: Response, head: bytes, *, close: bool) -> bool:
+        """Send the parts of a response as they come. Returns whether the connection must be closed."""
+        stream, transport = response.stream, self._transport
+        assert stream is not None
+        assert transport is not None
+        is_chunked = request.version != "1.0"
+        transport.write(head + (b"Transfer-Encoding: chunked\r\n\r\n" if is_chunked else b"\r\n"))
+        try:
+            async with contextlib.aclosing(stream):
+                async for part in stream:
+                    if part:
+                        transport.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
+                    if self._writable is not None:
+                        await self._writable
+        except Exception:
+            # The client sees that the last chunk is missing.
+            logger.exception("a stream failed")
+            transport.abort()
+            return True
+        if is_chunked:
+            transport.write(b"0\r\n\r\n")
+        return close or not is_chunked
 
-    def end_headers(self) -> None:
-        _cancel(self._header_deadline)
+    def _end(self, request: Request, *, close: bool) -> None:
+        """Close the connection after an answer, or go on with its next request."""
+        if close:
+            self._close(linger=not request.complete)
+        elif self._pending:
+            following = self._pending.popleft()
+            if len(self._pending) <= PIPELINED:
+                self._resume_reading()
+            self._begin(following)
+        else:
+            self._connections.waits(self)
+            self._is_idle = not self._in_head
+            if self._writable is None:
+                deadlines = self._connections.deadlines
+                self._expire_in(deadlines.headers if self._in_head else deadlines.idle)
 
-    def become_idle(self) -> None:
-        self._is_idle = True
+    def _close(self, *, linger: bool) -> None:
+        """Close; with ``linger``, what the client still sends is read first, or it might never see the answer."""
+        if self._transport is None:
+            return
+        if not linger:
+            self._transport.close()
+            return
+        self._discards = True
+        self._resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._expire_in(self._connections.deadlines.linger)
 
-    def _call_later(self, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, self._expire)
+    def close_if_idle(self) -> None:
+        """Close the connection if no request is in progress on it."""
+        if self._request is None and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer what cannot be read as a request, and close."""
+        if self._transport is None:
+            return
+        if self._request is None:
+            response = Response(status, f"{message}\n".encode())
+            head = self._connections.head(response) + b"Content-Length: %d\r\nConnection: close\r\n\r\n"
+            self._transport.write(head % len(response.body) + response.body)
+        self._close(linger=True)
+
+    def _continue(self) -> None:
+        if self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _pause_reading(self) -> None:
+        if not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def _expire_in(self, seconds: float) -> None:
+        """Set the deadline. One timer serves many deadlines: it looks at the current one when it ends."""
+        self._deadline = deadline = self._loop.time() + seconds
+        if self._timer is None or deadline < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
-        if self._transport is not None:
-            self._connections.abort(self._transport)
-
-
-def _cancel(handle: asyncio.TimerHandle | None) -> None:
-    if handle is not None:
-        handle.cancel()
+        self._timer = None
+        if self._deadline is None or self._transport is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._expire)
+        else:
+            self._connections.abort(self)
 
 
 class BodyEvictedError(Exception):
@@ -181,20 +521,21 @@ class Bodies:
         self._held = 0
         self._deadlines: dict[object, asyncio.Timeout] = {}
 
-    async def read(self, request: web.BaseRequest, limit: int) -> bytes | None:
+    async def read(self, request: Request, limit: int) -> bytes | None:
         """The body; None if it has more than ``limit`` bytes.
 
-        Raises TimeoutError if it is not there in time, and BodyEvictedError.
+        Raises TimeoutError if it is not there in time, BodyEvictedError, and ClientGoneError.
         """
-        if not request.body_exists:
-            return b""
+        if request.complete:
+            whole = request.take()
+            return whole if len(whole) <= limit else None
         if (request.content_length or 0) > limit:
             return None
         key, body = object(), bytearray()
         try:
             async with asyncio.timeout(self._seconds) as deadline:
                 self._deadlines[key] = deadline
-                async for chunk in request.content.iter_any():
+                while chunk := await request.receive():
                     body += chunk
                     self._held += len(chunk)
                     if len(body) > limit:
@@ -218,10 +559,9 @@ class Bodies:
 
 
 class Listener:
-    """The serving port. ``runner`` has been set up; its connections are guarded by ``connections``."""
+    """The serving port, whose connections are ``connections``."""
 
-    def __init__(self, runner: web.AppRunner, connections: Connections) -> None:
-        self._runner = runner
+    def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._server: asyncio.Server | None = None
 
@@ -232,14 +572,15 @@ class Listener:
 
     async def start(self, host: str, port: int) -> None:
         """Listen; on any free port if ``port`` is 0."""
-        make = cast("Callable[[], asyncio.Protocol]", self._runner.server)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: self._connections.wrap(make()), host, port, backlog=BACKLOG, reuse_address=True
-        )
+        self._server = await loop.create_server(self._connections.make, host, port, backlog=BACKLOG, reuse_address=True)
 
-    async def close(self) -> None:
-        """Stop listening, and end the connections."""
+    async def close(self, timeout: float = 1.0) -> None:
+        """Stop listening, wait ``timeout`` seconds for the answers in progress, and close all connections."""
         if self._server is not None:
             self._server.close()
-        await self._runner.cleanup()
+        self._connections.close_waiting()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._connections.empty.wait()
+        self._connections.abort_all()

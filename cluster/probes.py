@@ -10,18 +10,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from aiohttp import web
 from prometheus_client.openmetrics import exposition
 
 from cluster.connections import Connections, Deadlines, Listener
+from cluster.message import Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from aiohttp.typedefs import Handler, Middleware
     from prometheus_client import CollectorRegistry
 
-__all__ = ["DEADLINES", "application", "serve"]
+    Page = Callable[[], Awaitable[Response]]
+
+__all__ = ["DEADLINES", "Page", "pages", "serve"]
 
 DEADLINES = Deadlines(headers=5.0, body=5.0, idle=75.0, write=5.0, connections=64)
 # Requests at once; the kubelet and a few scrapers need no more.
@@ -30,38 +31,35 @@ IN_PROGRESS = 16
 METRICS_SHARE = 0.1
 
 
-def application(
+def pages(
     registry: CollectorRegistry,
     unready: Callable[[], str | None],
     hung: Callable[[], str | None] = lambda: None,
     note: Callable[[], str | None] = lambda: None,
     *,
     monotonic: Callable[[], float] = time.monotonic,
-) -> web.Application:
-    """``unready`` says in a few words why the process should get no requests, or None; ``hung`` why it must restart.
+) -> dict[str, Page]:
+    """The pages by path.
 
+    ``unready`` says in a few words why the process should get no requests, or None; ``hung`` why it must restart.
     ``note`` is what a person should know of a process that is ready.
     """
     made = _Metrics(registry, monotonic)
 
-    async def healthz(_request: web.Request) -> web.Response:
+    async def healthz() -> Response:
         why = hung()
-        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
+        return Response(503 if why else 200, f"{why or 'ok'}\n".encode())
 
-    async def readyz(_request: web.Request) -> web.Response:
+    async def readyz() -> Response:
         why = unready()
         remark = note()
         text = why or (f"ok, but {remark}" if remark else "ok")
-        return web.Response(text=f"{text}\n", status=503 if why else 200)
+        return Response(503 if why else 200, f"{text}\n".encode())
 
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=made.text(), headers={"Content-Type": exposition.CONTENT_TYPE_LATEST})
+    async def metrics() -> Response:
+        return Response(200, made.text(), exposition.CONTENT_TYPE_LATEST)
 
-    app = web.Application()
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
-    return app
+    return {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
 
 
 class _Metrics:
@@ -82,45 +80,34 @@ class _Metrics:
         return self._text
 
 
-async def serve(app: web.Application, host: str, port: int, *, deadlines: Deadlines = DEADLINES) -> Listener:
+async def serve(
+    pages: Mapping[str, Page],
+    host: str,
+    port: int,
+    *,
+    deadlines: Deadlines = DEADLINES,
+    now: Callable[[], float] = time.time,  # noqa: TID251 -- only a default, for the Date header
+) -> Listener:
     """Listen; the caller closes the listener."""
-    connections = Connections(deadlines)
-    app.middlewares.append(_limit(connections))
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=deadlines.idle,
-        lingering_time=deadlines.linger,
-        shutdown_timeout=1.0,
-        auto_decompress=False,
-    )
-    await runner.setup()
-    listener = Listener(runner, connections)
-    await listener.start(host, port)
-    return listener
-
-
-def _limit(connections: Connections) -> Middleware:
     in_progress = 0
 
-    @web.middleware
-    async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle(request: Request) -> Response:
         nonlocal in_progress
-        transport = request.transport
-        connections.headers_received(transport)
-        connections.request_received(transport)
+        if not request.complete or await request.receive():
+            return Response(413, b"a request to this port has no body\n", close=True)
+        if in_progress >= IN_PROGRESS:
+            return Response(503, b"too many requests are in progress\n", close=True)
+        page = pages.get(request.path)
+        if page is None:
+            return Response(404, f"there is no such page; there are {', '.join(pages)}\n".encode())
+        if request.method not in ("GET", "HEAD"):
+            return Response(405, b"send a GET\n", headers={"Allow": "GET, HEAD"})
         in_progress += 1
         try:
-            if request.body_exists:
-                refused = web.Response(status=413, text="a request to this port has no body\n")
-            elif in_progress > IN_PROGRESS:
-                refused = web.Response(status=503, text="too many requests are in progress\n")
-            else:
-                return await handler(request)
-            refused.force_close()
-            return refused
+            return await page()
         finally:
             in_progress -= 1
-            connections.answered(transport)
 
-    return limit
+    listener = Listener(Connections(handle, deadlines, now=now, added={}))
+    await listener.start(host, port)
+    return listener

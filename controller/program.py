@@ -162,12 +162,12 @@ async def _work(
             metrics.leader.set(0)
             leading, installer = False, None
 
-    app = probes.application(
+    pages = probes.pages(
         metrics.registry,
         lambda: informer.unready(cache.informers),
         note=lambda: installer.trouble if installer else None,
     )
-    health = await probes.serve(app, settings.host, settings.health_port)
+    health = await probes.serve(pages, settings.host, settings.health_port)
 
     async def watch() -> None:
         # What the informers see is judged by the keys.

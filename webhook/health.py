@@ -65,9 +65,9 @@ class Health:
         async def serve() -> None:
             stop = asyncio.Event()
             loop = asyncio.get_running_loop()
-            app = probes.application(self._registry, self.unready, self.hung)
+            pages = probes.pages(self._registry, self.unready, self.hung)
             try:
-                listener = await probes.serve(app, host, port)
+                listener = await probes.serve(pages, host, port)
             except OSError as error:
                 failure.append(error)
                 return

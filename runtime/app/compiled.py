@@ -99,6 +99,8 @@ class CompiledCatalog:
         What a client may not use is not there at all, so lists, calls, REST paths and completions agree, and answer
         as for a name that does not exist.
         """
+        if not self.scopes:
+            return self
         held = self.scopes & scopes
         if held == self.scopes:
             return self

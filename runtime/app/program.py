@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random  # noqa: TID251 -- the entry point of the process; jitter, not a secret
 import secrets
 import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+import orjson
 
 from cluster import probes, resources
 from cluster.clock import Clock
@@ -24,17 +26,22 @@ from runtime.auth.jwks import Fetcher, KeySets
 from runtime.backends.dispatch import Dispatcher
 from runtime.backends.mcp.client import McpClient
 from runtime.backends.secret_files import SecretFiles
-from runtime.http import rest, server
+from runtime.http import responses, rest, server
 from runtime.http.client import HttpClient
 from runtime.http.endpoint import Endpoint
 from runtime.mcp.methods import Methods
 from runtime.state.limits import Buckets, Limiter, MemoryBuckets
 from runtime.state.redis import Redis, RedisBuckets, RedisSessions
 from runtime.state.sessions import MemorySessions, SessionStore
+from runtime.telemetry.access_log import AccessLog, write_to_stderr
 from runtime.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cluster.connections import Listener
+    from cluster.message import Request, Response
+    from cluster.probes import Page
     from runtime.app.catalog_store import Trust
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
@@ -78,6 +85,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
     def apply(compiled: CompiledCatalog) -> None:
         metrics.swaps.inc()
+        # A catalog has many objects that live as long as it does. The garbage collector need not look at them.
+        gc.collect()
+        gc.freeze()
         metrics.tools.set(len(compiled.tools))
         logging.getLogger().setLevel(compiled.catalog.settings.log_level.upper())
 
@@ -110,7 +120,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
         if listener is not None:
-            await listener.close()
+            await listener.close(1.0)
         await health.close()
         await dispatcher.close()
         if redis is not None:
@@ -119,6 +129,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 def _new_id() -> str:
     return secrets.token_urlsafe(24)
+
+
+def _request_ids() -> Callable[[], str]:
+    """Ids that tell the requests of all pods apart. They need not be hard to guess."""
+    prefix, numbers = secrets.token_hex(6), count(1)
+    return lambda: f"{prefix}-{next(numbers):x}"
 
 
 def _app(
@@ -145,8 +161,8 @@ def _app(
     authenticator = Authenticator(settings.secrets_dir, KeySets(fetcher.fetch, time.monotonic), unix_time)
 
     async def answer_rest(
-        compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context
-    ) -> web.Response:
+        compiled: CompiledCatalog, request: Request, path: str, body: bytes, context: Context
+    ) -> Response:
         return await rest.answer(compiled, dispatcher, request, path, body, context)
 
     return server.App(
@@ -156,8 +172,10 @@ def _app(
         answer_rest,
         limiter,
         metrics,
-        new_id=_new_id,
+        AccessLog(write_to_stderr, unix_time),
+        new_id=_request_ids(),
         monotonic=time.monotonic,
+        now=unix_time,
         draining=stop.is_set,
     )
 
@@ -188,7 +206,7 @@ async def _watch(settings: Settings, catalog_store: CatalogStore) -> None:
         await transport.close()
 
 
-def _health(catalog_store: CatalogStore, metrics: Metrics, stop: asyncio.Event) -> web.Application:
+def _health(catalog_store: CatalogStore, metrics: Metrics, stop: asyncio.Event) -> dict[str, Page]:
     """Probes, metrics, and ``/statusz``, by which the controller learns the catalog in force."""
 
     def unready() -> str | None:
@@ -196,22 +214,19 @@ def _health(catalog_store: CatalogStore, metrics: Metrics, stop: asyncio.Event) 
             return "draining"
         return (catalog_store.error or "no catalog is loaded yet") if catalog_store.compiled is None else None
 
-    async def statusz(_request: web.Request) -> web.Response:
+    async def statusz() -> Response:
         compiled = catalog_store.compiled
         catalog = compiled.catalog if compiled else None
-        return web.json_response(
-            {
-                "digest": compiled.digest if compiled else None,
-                "tools": len(catalog.tools) if catalog else 0,
-                "prompts": len(catalog.prompts) if catalog else 0,
-                "resources": len(catalog.resources) + len(catalog.http_resources) if catalog else 0,
-                "error": catalog_store.error,
-            }
-        )
+        status = {
+            "digest": compiled.digest if compiled else None,
+            "tools": len(catalog.tools) if catalog else 0,
+            "prompts": len(catalog.prompts) if catalog else 0,
+            "resources": len(catalog.resources) + len(catalog.http_resources) if catalog else 0,
+            "error": catalog_store.error,
+        }
+        return responses.json_response(orjson.dumps(status))
 
     def describe_rejection() -> str | None:
         return f"the newest catalog was rejected: {catalog_store.error}" if catalog_store.error else None
 
-    app = probes.application(metrics.registry, unready, note=describe_rejection)
-    app.router.add_get("/statusz", statusz)
-    return app
+    return {**probes.pages(metrics.registry, unready, note=describe_rejection), "/statusz": statusz}

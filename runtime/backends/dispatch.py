@@ -14,6 +14,7 @@ from crd.published.policy import Policy
 from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import escaping, mapping, replies
+from runtime.backends.http_mapping.values import Sources
 from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, RetryBudget
 from runtime.http.exchange import Reply
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from crd.published.entries import Backend, HttpResource, Operation, Tool
+    from runtime.backends.http_mapping.mapping import Mapper
     from runtime.backends.secret_files import SecretFiles
     from runtime.http.client import HttpClient
     from runtime.http.exchange import Header, Request
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 # Seconds: the upper bound of the first pause before a retry, and of any pause.
 BACKOFF, MAX_BACKOFF = 0.1, 2.0
+MAX_MAPPERS = 20_000
 _NO_POLICY = Policy()
 
 
@@ -71,6 +74,7 @@ class Dispatcher:
         self._new_id = new_id
         self._sleep = sleep
         self._on_fault = on_fault
+        self._mappers: dict[int, tuple[Tool, Mapper]] = {}
         self._bulkheads = Bulkheads()
         self._breakers = Breakers(monotonic)
         self._budget = RetryBudget(monotonic)
@@ -111,11 +115,22 @@ class Dispatcher:
         await self._http.close()
 
     def _tool_call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> _BackendCall:
-        request = mapping.map_tool(tool, arguments, context.claims)
+        request = self._mapper(tool).map(Sources(arguments, context.claims))
         if request.method in ("POST", "PATCH") and request.idempotent and tool.policy.retries.attempts:
             # One key for all attempts, so that the backend can recognise a repeated call.
             request = replace(request, headers=(*request.headers, ("Idempotency-Key", self._new_id())))
         return _BackendCall(f"tool {tool.source}", tool.backend, tool.policy, request, context)
+
+    def _mapper(self, tool: Tool) -> Mapper:
+        """The compiled mapping of a tool. A tool is known by its identity: another catalog has other tools."""
+        known = self._mappers.get(id(tool))
+        if known is not None and known[0] is tool:
+            return known[1]
+        if len(self._mappers) >= MAX_MAPPERS:
+            del self._mappers[next(iter(self._mappers))]
+        mapper = mapping.compile_tool(tool)
+        self._mappers[id(tool)] = (tool, mapper)
+        return mapper
 
     async def _send_for_any_status(self, call: _BackendCall) -> Reply:
         """Like `_send`, but a reply with an unexpected status is returned."""
@@ -130,10 +145,11 @@ class Dispatcher:
         """The reply, if its status is expected. Raises CallError for anything else, after all attempts."""
         policy, response = call.policy, call.policy.response
         # A header of the policy replaces a mapped one of the same name.
-        added = self._policy_headers(policy, call.context)
-        names = {name.lower() for name, _ in added}
-        mapped = [header for header in call.request.headers if header[0].lower() not in names]
-        request = replace(call.request, headers=(*mapped, *added))
+        request, added = call.request, self._policy_headers(policy, call.context)
+        if added:
+            names = {name.lower() for name, _ in added}
+            mapped = [header for header in request.headers if header[0].lower() not in names]
+            request = replace(request, headers=(*mapped, *added))
         deadline = self._monotonic() + _timeout(policy, call.context)
         host = f"{call.backend.host}:{call.backend.port}"
         self._budget.record_call(host)
@@ -195,10 +211,10 @@ class Dispatcher:
         """Headers from Secrets and ConfigMaps, and the forwarded headers of the client."""
         forwarded = []
         for each in policy.forward_headers:
-            value = context.headers.get(each.name.lower())
-            if value is not None:
+            sent = context.headers.get(each.name.lower())
+            if sent is not None:
                 try:
-                    forwarded.append((each.backend_header, escaping.check_header(each.name, value)))
+                    forwarded.append((each.backend_header, escaping.check_header(each.name, ", ".join(sent))))
                 except CallError as fault:
                     # A header is not an argument: the model cannot correct it.
                     rule = fault.message.partition(": ")[2]

@@ -28,6 +28,8 @@ def identify(peer: str, forwarded: Sequence[str], trusted: tuple[str, ...]) -> s
     the networks of proxies in CIDR notation. From the peer backwards, the first address that is not a trusted proxy
     is the client. An entry that is not an address ends the search: the proxy that wrote it is then the client.
     """
+    if not trusted:
+        return _name(peer)
     address = _parse(peer)
     if address is None:
         return peer
@@ -42,8 +44,15 @@ def identify(peer: str, forwarded: Sequence[str], trusted: tuple[str, ...]) -> s
             if before is None:
                 break
             address = before
-    if isinstance(address, IPv4Address):
-        return str(address)
+    return _name(str(address))
+
+
+@lru_cache(maxsize=4096)
+def _name(text: str) -> str:
+    """An address as a client's name; the text itself if it is not one."""
+    address = _parse(text)
+    if address is None or isinstance(address, IPv4Address):
+        return text if address is None else str(address)
     return str(IPv6Network((int(address), PREFIX), strict=False))
 
 

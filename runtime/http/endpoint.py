@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
-from aiohttp import web
 
+from cluster.message import Response
 from runtime.http import responses
 from runtime.mcp import eras, jsonrpc, methods, numbers, param_headers
 from runtime.mcp.eras import Call, Refusal
@@ -19,22 +19,19 @@ from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cluster.message import Request
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
     from runtime.mcp.methods import Methods
     from runtime.state.limits import Limiter
     from runtime.telemetry.metrics import Metrics
 
-__all__ = ["MESSAGE", "OPERATION", "SESSION", "AdmittedRequest", "Endpoint"]
+__all__ = ["SESSION", "AdmittedRequest", "Endpoint"]
 
-access = logging.getLogger("access")
+logger = logging.getLogger(__name__)
 
 SESSION = "Mcp-Session-Id"
-# The operation of a request (its MCP method, and the name of a tool or prompt), for the access log and the metrics.
-OPERATION = web.RequestKey("operation", str)
 MAX_OPERATION = 128
-# The message of a request, for the answer to an unexpected exception.
-MESSAGE = web.RequestKey("message", Call)
 # The only version with JSON-RPC batches.
 BATCH_VERSION = "2025-03-26"
 MAX_BATCH = 50
@@ -44,7 +41,7 @@ MAX_BATCH = 50
 class AdmittedRequest:
     """A complete request that passed authentication. ``client`` is the key of its client's rate limit."""
 
-    request: web.Request
+    request: Request
     body: bytes
     context: Context
     client: str
@@ -67,39 +64,40 @@ class Endpoint:
         self._metrics = metrics
         self._new_id = new_id
 
-    async def answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> web.Response:
+    async def answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> Response:
         """Answer any request to the endpoint: a POST is a message, a DELETE ends a session."""
         request = admitted.request
-        if request.method == "DELETE" and request.headers.get("MCP-Protocol-Version") != eras.MODERN:
+        if request.method == "DELETE" and request.header("mcp-protocol-version") != eras.MODERN:
             return await self._end_session(compiled, admitted)
         if request.method != "POST":
             text = f"MCP messages are sent by POST; this endpoint has no stream for {request.method[:20]}\n"
-            return web.Response(status=405, text=text, headers={"Allow": "POST, DELETE"})
-        if request.content_type != "application/json":
-            return web.Response(status=415, text="Content-Type must be application/json\n")
+            return responses.text_response(405, text, {"Allow": "POST, DELETE"})
+        if request.media_type != "application/json":
+            return responses.text_response(415, "Content-Type must be application/json\n")
         try:
             body = numbers.loads(admitted.body)
         except orjson.JSONDecodeError as error:
             return responses.rpc_error(None, jsonrpc.PARSE_ERROR, f"Parse error: {error}", 400)
-        headers = {name.lower(): request.headers.getall(name) for name in request.headers}
+        headers = request.headers
         if isinstance(body, list):
             return await self._batch(compiled, admitted, body, headers)
         call = eras.classify(body, headers)
         if isinstance(call, Refusal):
             return responses.json_response(call.body, call.status)
-        request[MESSAGE] = call
-        request[OPERATION] = " ".join(filter(None, (call.method, str(call.params.get("name") or ""))))[:MAX_OPERATION]
+        request.identifier = call.id
+        name = call.params.get("name")
+        request.operation = (f"{call.method} {name}" if name else call.method)[:MAX_OPERATION]
         if call.modern:
             if call.id is None:
-                return web.Response(status=202)
+                return responses.empty_response(202)
             return await self._answer_call(compiled, admitted, call, eras.MODERN, headers)
         if call.method == "initialize" and call.id is not None:
             return await self._initialize(compiled, admitted, call)
         version = await self._resume_session(compiled, admitted, headers, call.id)
-        if isinstance(version, web.Response):
+        if isinstance(version, Response):
             return version
         if call.id is None:
-            return web.Response(status=202)
+            return responses.empty_response(202)
         return await self._answer_call(compiled, admitted, call, version, headers)
 
     async def _answer_call(
@@ -109,7 +107,7 @@ class Endpoint:
         call: Call,
         version: str,
         headers: Mapping[str, Sequence[str]],
-    ) -> web.Response:
+    ) -> Response:
         """Check the headers of a tool's arguments, charge the rate limits, then run the method."""
         if call.id is None:
             raise ValueError("a notification has no answer")
@@ -123,7 +121,7 @@ class Endpoint:
             if header is not None:
                 message = f"Header mismatch: {header} must be sent once, with the value of its argument"
                 return responses.rpc_error(call.id, jsonrpc.HEADER_MISMATCH, message, 400)
-        context = dataclasses.replace(admitted.context, modern=call.modern)
+        context = admitted.context if call.modern else dataclasses.replace(admitted.context, modern=False)
         verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, tool)
         if verdict.scope is not None:
             self._metrics.limited.labels(verdict.scope).inc()
@@ -143,9 +141,9 @@ class Endpoint:
         admitted: AdmittedRequest,
         items: list[object],
         headers: Mapping[str, Sequence[str]],
-    ) -> web.Response:
+    ) -> Response:
         """Answer a JSON-RPC batch. Only `BATCH_VERSION` has batches."""
-        admitted.request[OPERATION] = "batch"
+        admitted.request.operation = "batch"
         calls = [eras.classify(item, headers) for item in items[: MAX_BATCH + 1]]
         if not 0 < len(calls) <= MAX_BATCH:
             message = f"a batch must hold 1 to {MAX_BATCH} messages"
@@ -154,7 +152,7 @@ class Endpoint:
             message = f"a batch must not hold initialize or messages of {eras.MODERN}; send each one alone"
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
         version = await self._resume_session(compiled, admitted, headers, None)
-        if isinstance(version, web.Response):
+        if isinstance(version, Response):
             return version
         if version != BATCH_VERSION:
             message = f"protocol version {version} has no batches; send one message per request"
@@ -165,10 +163,10 @@ class Endpoint:
                 answers.append(call.body)
             elif call.id is not None:
                 response = await self._answer_call(compiled, admitted, call, version, headers)
-                answers.append(response.body if isinstance(response.body, bytes) else b"null")
-        return responses.json_response(b"[" + b",".join(answers) + b"]") if answers else web.Response(status=202)
+                answers.append(response.body)
+        return responses.json_response(b"[" + b",".join(answers) + b"]") if answers else responses.empty_response(202)
 
-    async def _initialize(self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call) -> web.Response:
+    async def _initialize(self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call) -> Response:
         """Open a session, unless the server is stateless."""
         if call.id is None:
             raise ValueError("a notification has no answer")
@@ -195,7 +193,7 @@ class Endpoint:
         admitted: AdmittedRequest,
         headers: Mapping[str, Sequence[str]],
         identifier: str | int | None,
-    ) -> str | web.Response:
+    ) -> str | Response:
         """The version of a message's session, or a refusal.
 
         ``identifier`` is the id of the message.
@@ -226,20 +224,20 @@ class Endpoint:
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, message, 404)
         return session.version
 
-    async def _end_session(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> web.Response:
+    async def _end_session(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> Response:
         store = self._store(compiled)
         if store is None:
-            return web.Response(status=405, headers={"Allow": "POST"})
-        session_id = admitted.request.headers.get(SESSION)
+            return responses.empty_response(405, {"Allow": "POST"})
+        session_id = admitted.request.header("mcp-session-id")
         if session_id is None:
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
         if await store.end(session_id, admitted.context.principal):
-            return web.Response(status=204)
+            return responses.empty_response(204)
         verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, None)
         if verdict.scope is not None:
             self._metrics.limited.labels(verdict.scope).inc()
             return responses.too_many_requests(None, verdict)
-        return web.Response(status=404)
+        return responses.empty_response(404)
 
     def _store(self, compiled: CompiledCatalog) -> SessionStore | None:
         """The session store; None for a stateless server. A pod from before Redis was configured has no connection."""

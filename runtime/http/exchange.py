@@ -36,7 +36,7 @@ class Reply:
     """``headers`` by lower-case name. ``received_at`` is the Unix time at which the headers arrived.
 
     ``cut`` is None if ``body`` is complete. Otherwise it is the full length in bytes, or 0 if the length is unknown.
-    ``broken`` says why ``body`` could not be read to its end; a reply with a 2xx status never has it.
+    ``broken`` says why ``body`` could not be read to its end; ``is_incomplete``: because the connection ended.
     """
 
     status: int
@@ -44,6 +44,7 @@ class Reply:
     body: bytes = b""
     cut: int | None = None
     broken: str = ""
+    is_incomplete: bool = False
     received_at: float = 0.0
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from aiohttp import web
 
+from cluster.message import Response
 from runtime.auth import oauth_metadata
 from runtime.mcp import jsonrpc
 
@@ -19,44 +19,59 @@ if TYPE_CHECKING:
 
 __all__ = [
     "access_denied",
+    "empty_response",
     "json_response",
     "rpc_error",
     "service_unavailable",
+    "text_response",
     "too_many_attempts",
     "too_many_requests",
 ]
 
 
-def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+JSON = "application/json; charset=utf-8"
+
+
+def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response with a JSON body."""
-    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+    return Response(status, body, JSON, dict(headers) if headers else {})
+
+
+def text_response(status: int, text: str, headers: Mapping[str, str] | None = None, *, close: bool = False) -> Response:
+    """A response with a line of text."""
+    return Response(status, text.encode(), headers=dict(headers) if headers else {}, close=close)
+
+
+def empty_response(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """A response without a body."""
+    return Response(status, content_type="", headers=dict(headers) if headers else {})
 
 
 def rpc_error(
     identifier: str | int | None, code: int, message: str, status: int, headers: Mapping[str, str] | None = None
-) -> web.Response:
+) -> Response:
     """A JSON-RPC error."""
     return json_response(jsonrpc.error(identifier, code, message), status, headers)
 
 
-def service_unavailable(reason: str) -> web.Response:
+def service_unavailable(reason: str) -> Response:
     """503 with Retry-After."""
     return rpc_error(None, jsonrpc.OVERLOADED, f"{reason}; retry in 1 s", 503, {"Retry-After": "1"})
 
 
-def too_many_requests(identifier: str | int | None, verdict: Verdict) -> web.Response:
+def too_many_requests(identifier: str | int | None, verdict: Verdict) -> Response:
     """429, with the time until the bucket holds a token again."""
     message = f"the rate limit of this {verdict.scope} is exceeded; retry in {verdict.retry_after} s"
     return rpc_error(identifier, jsonrpc.LIMITED, message, 429, {"Retry-After": str(verdict.retry_after)})
 
 
-def too_many_attempts(wait: int) -> web.Response:
+def too_many_attempts(wait: int) -> Response:
     """429 for an address from which too many requests failed to authenticate."""
     message = f"too many failed attempts to authenticate; retry in {wait} s"
     return rpc_error(None, jsonrpc.LIMITED, message, 429, {"Retry-After": str(wait)})
 
 
-def access_denied(error: DeniedError, auth: Auth, resource: Resource) -> web.Response:
+def access_denied(error: DeniedError, auth: Auth, resource: Resource) -> Response:
     """400, 401 or 403, with a challenge that tells the client how to authenticate (RFC 6750, section 3)."""
     body = orjson.dumps({"error": error.error or "unauthorized", "error_description": error.message})
     return json_response(body, error.status, {"WWW-Authenticate": oauth_metadata.challenge(error, auth, resource)})

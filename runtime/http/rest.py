@@ -6,16 +6,18 @@ They use the same calls as MCP.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import orjson
-from aiohttp import web
 
+from cluster.message import Response
 from runtime.backends.faults import CallError
 from runtime.http import responses
 from runtime.mcp import numbers, prompts, uri_templates
 from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
+    from cluster.message import Request
     from crd.published.entries import Operation
     from runtime.app.compiled import CompiledCatalog
     from runtime.backends.dispatch import Dispatcher
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["answer"]
 
+MAX_PARAMETERS = 100
+
 
 async def answer(
-    compiled: CompiledCatalog, dispatcher: Dispatcher, request: web.Request, path: str, body: bytes, context: Context
-) -> web.Response:
+    compiled: CompiledCatalog, dispatcher: Dispatcher, request: Request, path: str, body: bytes, context: Context
+) -> Response:
     """Answer a request to ``path`` below the endpoint; 404 if nothing is served there."""
     try:
         if request.method == "POST" and path in compiled.rest_tools:
@@ -37,7 +41,7 @@ async def answer(
         if request.method == "GET":
             for prompt in compiled.catalog.prompts:
                 if prompt.ingress_path == path:
-                    return web.Response(text=prompts.render(prompt, dict(request.query)))
+                    return responses.text_response(200, prompts.render(prompt, _query(request)))
         for operation in compiled.catalog.operations:
             values = uri_templates.match(operation.ingress_path, path) if operation.method == request.method else None
             if values is not None:
@@ -61,23 +65,31 @@ def _parse_arguments(body: bytes) -> dict[str, Any]:
     return arguments
 
 
-def _parameters(operation: Operation, request: web.Request) -> dict[str, str]:
+def _parameters(operation: Operation, request: Request) -> dict[str, str]:
     """The query and header parameters that the request has."""
-    values = {}
+    query, values = _query(request), {}
     for parameter in operation.parameters:
-        source = {"query": request.query, "header": request.headers}.get(parameter.place)
-        if source is not None and parameter.name in source:
-            values[parameter.name] = source[parameter.name]
+        if parameter.place == "query" and parameter.name in query:
+            values[parameter.name] = query[parameter.name]
+        elif parameter.place == "header" and (sent := request.header(parameter.name.lower())) is not None:
+            values[parameter.name] = sent
     return values
 
 
-def _relay(reply: Reply) -> web.Response:
+def _query(request: Request) -> dict[str, str]:
+    """The first value of each query parameter."""
+    values: dict[str, str] = {}
+    for name, value in parse_qsl(request.query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS):
+        values.setdefault(name, value)
+    return values
+
+
+def _relay(reply: Reply) -> Response:
     """A backend's reply with its status, Content-Type and body."""
-    headers = {"Content-Type": reply.content_type} if reply.content_type else {}
-    # 1xx are not final, and aiohttp accepts what is not a status at all.
+    # A backend may answer with what is no status of HTTP at all.
     status = reply.status if 200 <= reply.status < 600 else 502
-    return web.Response(body=reply.body, status=status, headers=headers)
+    return Response(status, reply.body, reply.content_type)
 
 
-def _error(status: int, message: str) -> web.Response:
-    return web.json_response({"error": {"code": "invalid_request", "message": message}}, status=status)
+def _error(status: int, message: str) -> Response:
+    return responses.json_response(orjson.dumps({"error": {"code": "invalid_request", "message": message}}), status)

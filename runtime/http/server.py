@@ -5,35 +5,34 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-import orjson
-from aiohttp import web
-
-from cluster.connections import READ_AHEAD, Bodies, BodyEvictedError, Connections, Deadlines, Listener
+from cluster.connections import Bodies, BodyEvictedError, Connections, Deadlines, Listener
 from runtime.auth import oauth_metadata, tokens
 from runtime.auth.attempts import Attempts
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from runtime.http import client_address, origins, responses
-from runtime.http.endpoint import MESSAGE, OPERATION, AdmittedRequest
+from runtime.http.endpoint import AdmittedRequest
 from runtime.mcp import jsonrpc, uri_templates
 from runtime.mcp.context import Context
 from runtime.state import limits
 from runtime.state.sessions import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from cluster.message import Request, Response
     from crd.published.settings import Settings
     from runtime.app.catalog_store import CatalogStore
     from runtime.app.compiled import CompiledCatalog
     from runtime.auth.authenticator import Authenticator, Identity
     from runtime.http.endpoint import Endpoint
     from runtime.state.limits import Limiter
+    from runtime.telemetry.access_log import AccessLog
     from runtime.telemetry.metrics import Metrics
 
 __all__ = ["App", "RestHandler", "listen"]
 
-access = logging.getLogger("access")
+logger = logging.getLogger(__name__)
 
 _DEADLINES = Deadlines()
 # What a backend answers is data; a browser must not guess its type, nor run it with the rights of this origin.
@@ -44,14 +43,16 @@ class RestHandler(Protocol):
     """Answers a request to a path below the endpoint; 404 if nothing is served there."""
 
     async def __call__(
-        self, compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context
-    ) -> web.Response:
+        self, compiled: CompiledCatalog, request: Request, path: str, body: bytes, context: Context
+    ) -> Response:
         """``path`` begins with a slash. ``body`` is that of the request, which has been read."""
         ...
 
 
 class App:
     """Handles every request to the serving port. ``new_id`` makes request ids; ``monotonic`` gives seconds.
+
+    ``now`` is the Unix time.
 
     ``open_requests`` is the number of requests whose headers are there, ``in_progress`` of those whose body is, too.
     """
@@ -64,9 +65,11 @@ class App:
         rest: RestHandler,
         limiter: Limiter,
         metrics: Metrics,
+        access_log: AccessLog,
         *,
         new_id: Callable[[], str],
         monotonic: Callable[[], float],
+        now: Callable[[], float],
         draining: Callable[[], bool],
         deadlines: Deadlines = _DEADLINES,
     ) -> None:
@@ -76,104 +79,98 @@ class App:
         self._rest = rest
         self._limiter = limiter
         self._metrics = metrics
+        self.access_log = access_log
         self._new_id = new_id
         self._monotonic = monotonic
         self._draining = draining
-        self.connections = Connections(deadlines, metrics.closed.inc)
+        self.connections = Connections(self.handle, deadlines, now=now, added=_SAFETY, on_abort=metrics.closed.inc)
         self._bodies = Bodies(deadlines.body)
         self._attempts = Attempts(monotonic)
         self.open_requests = 0
         self.in_progress = 0
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: Request) -> Response:
         """Answer a request; then count and log it."""
         compiled = self._catalog_store.compiled
         started, request_id = self._monotonic(), self._new_id()
-        transport = request.transport
-        self.connections.headers_received(transport)
         if compiled is None:
             return _closing(responses.service_unavailable("no catalog is loaded yet"))
         settings = compiled.catalog.settings
         self.open_requests += 1
-        response: web.StreamResponse
         try:
             response = await self._route(compiled, request, request_id)
         except DeniedError as error:
             self._metrics.denied.labels(str(error.status)).inc()
             response = responses.access_denied(error, settings.auth, _resource(settings, request))
         except KeysUnavailableError as error:
-            access.warning("request %s: clients cannot be authenticated: %s", request_id, error)
+            logger.warning("request %s: clients cannot be authenticated: %s", request_id, error)
             response = responses.service_unavailable("clients cannot be authenticated at the moment")
         except StoreUnavailableError as error:
-            access.warning("request %s: sessions or rate limits are unavailable: %s", request_id, error)
+            logger.warning("request %s: sessions or rate limits are unavailable: %s", request_id, error)
             response = responses.service_unavailable("sessions or rate limits are unavailable at the moment")
-        except Exception:  # noqa: BLE001 -- the one place that answers, counts and logs a bug
-            access.exception("request %s failed with an unexpected exception", request_id)
+        except Exception:
+            logger.exception("request %s failed with an unexpected exception", request_id)
             self._metrics.unexpected.inc()
             message = f"Internal error; see request {request_id} in the server log"
-            call = request.get(MESSAGE)
-            response = responses.rpc_error(call.id if call else None, jsonrpc.INTERNAL_ERROR, message, 500)
+            response = responses.rpc_error(request.identifier, jsonrpc.INTERNAL_ERROR, message, 500)
         finally:
             self.open_requests -= 1
-            self.connections.answered(transport)
-        response.headers.update(_SAFETY)
-        response.headers.update(origins.cors(request.headers.get("Origin"), settings.allowed_origins))
-        if self._draining():
-            response.force_close()
-        operation, seconds = request.get(OPERATION, "-"), self._monotonic() - started
+        if settings.allowed_origins:
+            response.headers.update(origins.cors(request.header("origin"), settings.allowed_origins))
+        response.close = response.close or self._draining()
+        operation, seconds = request.operation, self._monotonic() - started
         self._metrics.observe(request.method, operation, response.status, seconds)
-        line = {
-            "requestId": request_id,
-            "method": request.method,
-            "operation": operation,
-            "status": response.status,
-            "ms": round(seconds * 1000, 1),
-        }
-        access.info("%s", orjson.dumps(line).decode())
+        self.access_log.add(
+            {
+                "requestId": request_id,
+                "method": request.method,
+                "operation": operation,
+                "status": response.status,
+                "ms": round(seconds * 1000, 1),
+            }
+        )
         return response
 
-    async def _route(self, compiled: CompiledCatalog, request: web.Request, request_id: str) -> web.Response:
+    async def _route(self, compiled: CompiledCatalog, request: Request, request_id: str) -> Response:
         """Check origin and path, authenticate the client, receive the body, then answer."""
         settings = compiled.catalog.settings
-        origin = request.headers.get("Origin")
+        origin = request.header("origin")
         if not origins.is_allowed(origin, settings.hosts, settings.allowed_origins):
-            return web.Response(status=403, text=f'Origin "{origin}" is not allowed\n')
-        path = _without_slash(request.rel_url.raw_path, settings)
+            return responses.text_response(403, f'Origin "{origin}" is not allowed\n')
+        path = _without_slash(request.path, settings)
         if len(path) > uri_templates.MAX_URI:
-            return web.Response(status=414, text=f"the path must have at most {uri_templates.MAX_URI} characters\n")
+            return responses.text_response(414, f"the path must have at most {uri_templates.MAX_URI} characters\n")
         if path.startswith(oauth_metadata.WELL_KNOWN) and request.method == "GET":
             return _resource_metadata(settings, request, path)
         is_rest_path = path.startswith(settings.path_prefix + "/")
         if not is_rest_path and path != settings.path_prefix:
-            return web.Response(status=404, text=f"not found; the MCP endpoint is {settings.path_prefix}\n")
+            return responses.text_response(404, f"not found; the MCP endpoint is {settings.path_prefix}\n")
         if request.method == "OPTIONS" and origin in settings.allowed_origins:
-            requested = request.headers.get("Access-Control-Request-Headers")
-            return web.Response(status=204, headers=origins.preflight(requested))
-        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            requested = request.header("access-control-request-headers")
+            return responses.empty_response(204, origins.preflight(requested))
+        if (request.header("content-encoding") or "identity").strip().lower() != "identity":
             message = "a compressed body is not accepted; send it without Content-Encoding\n"
-            return web.Response(status=415, text=message, headers={"Accept-Encoding": "identity"})
-        forwarded = request.headers.getall("X-Forwarded-For", [])
-        address = client_address.identify(request.remote or "", forwarded, settings.trusted_proxies)
-        authorization = request.headers.getall("Authorization", [])
+            return responses.text_response(415, message, {"Accept-Encoding": "identity"})
+        forwarded = request.values("x-forwarded-for")
+        address = client_address.identify(request.remote, forwarded, settings.trusted_proxies)
+        authorization = request.values("authorization")
         wait = self._attempts.wait(address, authorization)
         if wait is not None and authorization and settings.auth.type != "None":
             self._metrics.limited.labels("authentication").inc()
             return responses.too_many_attempts(wait)
         identity = await self._authenticate(settings, authorization, address)
-        compiled = compiled.visible_to(tokens.scopes(identity.claims))
-        headers = {name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers}
-        context = Context(request_id, identity.principal, identity.claims, headers, settings=settings)
+        compiled = compiled.visible_to(tokens.scopes(identity.claims) if compiled.scopes else frozenset())
+        context = Context(request_id, identity.principal, identity.claims, request.headers, settings=settings)
         try:
             body = await self._bodies.read(request, settings.max_request_bytes)
         except TimeoutError:
-            return _closing(web.Response(status=408, text="the body of the request did not arrive in time\n"))
+            return responses.text_response(408, "the body of the request did not arrive in time\n", close=True)
         except BodyEvictedError:
             self._metrics.shed.inc()
             return _closing(responses.service_unavailable("the body of the request arrived too slowly"))
         if body is None:
             message = f"the request body must have at most {settings.max_request_bytes} bytes\n"
-            return _closing(web.Response(status=413, text=message))
-        self.connections.request_received(request.transport)
+            return responses.text_response(413, message, close=True)
         # Only now: a body that is still on its way takes no place from others.
         if self.in_progress >= settings.max_concurrent_requests:
             self._metrics.shed.inc()
@@ -185,7 +182,7 @@ class App:
         finally:
             self.in_progress -= 1
 
-    async def _authenticate(self, settings: Settings, authorization: list[str], address: str) -> Identity:
+    async def _authenticate(self, settings: Settings, authorization: Sequence[str], address: str) -> Identity:
         """The client of a request. Raises DeniedError, and counts it if there were credentials."""
         try:
             identity = await self._authenticator.authenticate(settings.auth, authorization)
@@ -197,12 +194,12 @@ class App:
             self._attempts.record_success(authorization)
         return identity
 
-    async def _answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest, path: str) -> web.Response:
+    async def _answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest, path: str) -> Response:
         """Answer a complete request of an authenticated client at the endpoint or at a REST path."""
         settings, request = compiled.catalog.settings, admitted.request
         if path == settings.path_prefix:
             return await self._endpoint.answer(compiled, admitted)
-        request[OPERATION] = "rest"
+        request.operation = "rest"
         rest_path = path.removeprefix(settings.path_prefix)
         tool = compiled.rest_tools.get(rest_path) if request.method == "POST" else None
         verdict = await self._limiter.admit(settings.limits, admitted.client, tool)
@@ -212,23 +209,9 @@ class App:
         return await self._rest(compiled, request, rest_path, admitted.body, admitted.context)
 
 
-async def listen(app: App, host: str, port: int, *, shutdown_timeout: float = 1.0) -> Listener:
+async def listen(app: App, host: str, port: int) -> Listener:
     """Serve ``app``. Every path goes to it, because the catalog in force determines the paths."""
-    web_app = web.Application()
-    web_app.router.add_route("*", "/{path:.*}", app.handle)
-    deadlines = app.connections.deadlines
-    runner = web.AppRunner(
-        web_app,
-        access_log=None,
-        shutdown_timeout=shutdown_timeout,
-        keepalive_timeout=deadlines.idle,
-        lingering_time=deadlines.linger,
-        read_bufsize=READ_AHEAD,
-        # A body is not inflated by the parser, before anybody has looked at the headers.
-        auto_decompress=False,
-    )
-    await runner.setup()
-    listener = Listener(runner, app.connections)
+    listener = Listener(app.connections)
     await listener.start(host, port)
     return listener
 
@@ -238,22 +221,22 @@ def _without_slash(path: str, settings: Settings) -> str:
     return settings.path_prefix if path == f"{settings.path_prefix}/" else path
 
 
-def _closing(response: web.Response) -> web.Response:
+def _closing(response: Response) -> Response:
     """A response after which the connection is closed, because the rest of its request is unread."""
-    response.force_close()
+    response.close = True
     return response
 
 
-def _resource_metadata(settings: Settings, request: web.Request, path: str) -> web.Response:
+def _resource_metadata(settings: Settings, request: Request, path: str) -> Response:
     """Protected resource metadata (RFC 9728), readable without authentication."""
     resource = _resource(settings, request)
     body = oauth_metadata.metadata(settings.auth, resource)
     if body is None or path not in resource.paths:
-        return web.Response(status=404, text="no protected resource has this path\n")
+        return responses.text_response(404, "no protected resource has this path\n")
     return responses.json_response(body)
 
 
-def _resource(settings: Settings, request: web.Request) -> oauth_metadata.Resource:
+def _resource(settings: Settings, request: Request) -> oauth_metadata.Resource:
     """The server as the client addresses it. Behind an Ingress the scheme is in X-Forwarded-Proto."""
-    scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.scheme
-    return oauth_metadata.resource(settings, scheme, request.headers.get("Host", ""))
+    scheme = "https" if request.header("x-forwarded-proto") == "https" else "http"
+    return oauth_metadata.resource(settings, scheme, request.header("host") or "")

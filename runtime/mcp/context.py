@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crd.published.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Context"]
 
@@ -17,13 +17,13 @@ __all__ = ["Context"]
 class Context:
     """``principal`` is the user of the token or the name of the API key; empty without authentication.
 
-    ``claims`` are those of the client's verified token. ``headers`` are the client's, by lower-case name. ``modern``:
-    the call belongs to the stateless era.
+    ``claims`` are those of the client's verified token. ``headers`` has all values of the client's headers, by
+    lower-case name. ``modern``: the call belongs to the stateless era.
     """
 
     request_id: str
     principal: str = ""
     claims: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     modern: bool = True
     settings: Settings = field(default_factory=Settings)

@@ -80,6 +80,8 @@ class Completion:
         """``schema`` must not change as long as this object is used."""
         self._schema = schema
         self._parts = Arguments(schema) if b'"default"' in orjson.dumps(schema) else None
+        # By the identity of a part of the schema.
+        self._known: dict[int, tuple[tuple[str, dict[str, Any], Mapping[str, Any] | None], ...]] = {}
 
     def complete(self, validator: Validator, arguments: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
         """The arguments with the defaults of absent properties, and their faults; None if they are valid."""
@@ -98,6 +100,17 @@ class Completion:
             return arguments, None
         return filled, faults
 
+    def _properties(self, node: Mapping[str, Any]) -> tuple[tuple[str, dict[str, Any], Mapping[str, Any] | None], ...]:
+        """The properties of an object's schema, each with its schema and the part of it that has a default."""
+        known = self._known.get(id(node))
+        if known is None and self._parts is not None:
+            known = self._known[id(node)] = tuple(
+                (name, child, next((part for part in self._parts.behind(child) if "default" in part), None))
+                for name, child in self._parts.properties(node).items()
+                if isinstance(child, dict)
+            )
+        return known or ()
+
     def _fill(
         self,
         node: Mapping[str, Any],
@@ -108,21 +121,16 @@ class Completion:
         depth: int,
     ) -> dict[str, Any]:
         """The object with its defaults, except those at ``without``; ``added`` collects where."""
-        parts = self._parts
         filled = dict(value)
-        if parts is None or not depth:
+        if self._parts is None or not depth:
             return filled
-        for name, child in parts.properties(node).items():
-            if not isinstance(child, dict):
-                continue
-            here = (*at, name)
+        for name, child, given in self._properties(node):
             if name not in filled:
-                given = next((each for each in parts.behind(child) if "default" in each), None)
-                if given is not None and here not in without:
+                if given is not None and (here := (*at, name)) not in without:
                     filled[name] = numbers.canonical(given["default"])
                     added.append(here)
             elif isinstance(filled[name], dict):
-                filled[name] = self._fill(child, filled[name], here, added, without, depth - 1)
+                filled[name] = self._fill(child, filled[name], (*at, name), added, without, depth - 1)
         return filled
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from runtime.state.sessions import StoreUnavailableError
@@ -38,11 +39,15 @@ MAX_BUCKETS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One token from one bucket. ``scope`` is server, client or tool."""
+    """One token from one bucket. ``scope`` is server, client or tool.
+
+    ``numbers`` are parts of a token for a millisecond, parts of a token, and parts of a full bucket.
+    """
 
     scope: str
     key: str
     bucket: Bucket
+    numbers: tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Buckets(Protocol):
         ...
 
 
+@lru_cache(maxsize=8192)
 def hash_key(name: str) -> str:
     """A name that a client chose, as a part of a key: of bounded length, and without revealing the name."""
     return hashlib.blake2b(name.encode(errors="replace"), digest_size=16).hexdigest()
@@ -90,12 +96,15 @@ def charges_for(limits: Limits, client: str, tool: Tool | None) -> tuple[Charge,
     if tool is not None:
         buckets += [("tool", f"tool:{tool.name}", each.bucket) for each in limits.tools if each.tool == tool.name]
         buckets.append(("tool", f"own:{tool.name}", tool.rate_limit))
+    return tuple([_charge(scope, key, bucket) for scope, key, bucket in buckets if bucket is not None])
+
+
+@lru_cache(maxsize=8192)
+def _charge(scope: str, key: str, bucket: Bucket) -> Charge:
     # The numbers are part of the key: a changed bucket starts full, because its parts have another size.
-    return tuple(
-        Charge(scope, f"{key}:{bucket.requests}:{period_ms(bucket)}:{bucket.capacity}", bucket)
-        for scope, key, bucket in buckets
-        if bucket is not None
-    )
+    period = period_ms(bucket)
+    numbers = (bucket.requests, period, bucket.capacity * period)
+    return Charge(scope, f"{key}:{bucket.requests}:{period}:{bucket.capacity}", bucket, numbers)
 
 
 def period_ms(bucket: Bucket) -> int:
@@ -131,13 +140,13 @@ class MemoryBuckets:
         return min(full, level + (now - updated) * bucket.requests)
 
     def _evict(self, now: int) -> None:
-        """Remove full buckets, which equal unused ones; then, if still over the limit, the least recently used."""
+        """Remove full buckets, which equal unused ones; then the least recently used, to make room for some time."""
         kept = [
             (key, entry)
             for key, entry in self._levels.items()
             if self._level(key, entry[2], now) < entry[2].capacity * period_ms(entry[2])
         ]
-        self._levels = dict(sorted(kept, key=lambda pair: pair[1][1])[-self._limit :])
+        self._levels = dict(sorted(kept, key=lambda pair: pair[1][1])[-self._limit * 9 // 10 :])
 
 
 class Limiter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,12 +13,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from crd import addresses
 from runtime.state import limits
 from runtime.state.limits import PASSED, Verdict
+from runtime.state.pipeline import Pipeline
 from runtime.state.sessions import PER_CLIENT, Session, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -31,9 +33,18 @@ __all__ = ["Options", "Redis", "RedisBuckets", "RedisSessions"]
 TIMEOUT = 1.0
 CONNECTIONS = 64
 
+
+class Script:
+    """A Lua script, and the digest by which Redis knows it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 # Takes from all buckets of a call, by the clock of Redis, which all replicas share. The arithmetic is that of
 # `runtime.state.limits`. Lua numbers are exact below 2^53, and are written without an exponent.
-_TAKE = """
+_TAKE = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local levels, refused, wait = {}, 0, 0
@@ -57,7 +68,7 @@ for i, key in ipairs(KEYS) do
   redis.call('PEXPIRE', key, string.format('%.0f', math.ceil((full - level) / requests) + 1000))
 end
 return {0, 0}
-"""
+""")
 
 T = TypeVar("T")
 
@@ -150,21 +161,27 @@ class Redis:
         if options.credentials is not None:
             security["credential_provider"] = _MountedCredentials(options.credentials)
         kind = _GuardedTlsConnection if options.tls else _GuardedConnection
+        target = {
+            "connection_class": type(kind.__name__, (kind,), {"guarded": options}),
+            "host": options.host,
+            "port": options.port,
+            "db": options.db,
+            "socket_connect_timeout": timeout,
+            "decode_responses": True,
+            **security,
+        }
         pool = driver.ConnectionPool(
-            connection_class=type(kind.__name__, (kind,), {"guarded": options}),
-            host=options.host,
-            port=options.port,
-            db=options.db,
             socket_timeout=timeout,
-            socket_connect_timeout=timeout,
             health_check_interval=15,
             max_connections=CONNECTIONS,
             # One retry: a pooled connection may have been closed by a restart of Redis.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-            decode_responses=True,
-            **security,
+            **target,
         )
         self._client = driver.Redis.from_pool(pool)
+        # The pipeline has deadlines of its own, and sees at once when Redis closes the connection.
+        single = driver.ConnectionPool(socket_timeout=None, retry=Retry(NoBackoff(), 0), **target)
+        self._pipeline = Pipeline(single.make_connection(), timeout)  # type: ignore[no-untyped-call]
         self._monotonic = monotonic
         self._jitter = jitter
         self._timeout = timeout
@@ -176,25 +193,45 @@ class Redis:
         try:
             # Wait for a free connection, so that a burst of calls does not count as a failure of Redis.
             async with self._connections:
-                remaining = self._suspended_until - self._monotonic()
-                if remaining > 0:
-                    raise StoreUnavailableError(f"Redis timed out; retrying in {max(0.1, round(remaining, 1)):g} s")
+                self._check_suspension()
                 return await command(self._client)
         except (RedisTimeoutError, TimeoutError) as error:
-            pause = self._timeout * (0.5 + self._jitter())
-            self._suspended_until = self._monotonic() + pause
-            message = f"Redis did not answer within {self._timeout:g} s; retrying in {max(0.1, round(pause, 1)):g} s"
-            raise StoreUnavailableError(message) from error
+            raise self._suspend() from error
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(f"Redis: {type(error).__name__}: {error}") from error
 
+    async def run_script(self, script: Script, keys: Sequence[str], values: Sequence[str | int]) -> Any:
+        """The result of a script, which is loaded into Redis when it is not there. Raises like `run`."""
+        self._check_suspension()
+        try:
+            try:
+                return await self._pipeline.execute("EVALSHA", script.digest, len(keys), *keys, *values)
+            except NoScriptError:
+                return await self._pipeline.execute("EVAL", script.text, len(keys), *keys, *values)
+        except RedisTimeoutError as error:
+            raise self._suspend() from error
+        except (RedisError, OSError) as error:
+            raise StoreUnavailableError(f"Redis: {type(error).__name__}: {error}") from error
+
+    def _check_suspension(self) -> None:
+        remaining = self._suspended_until - self._monotonic()
+        if remaining > 0:
+            raise StoreUnavailableError(f"Redis timed out; retrying in {max(0.1, round(remaining, 1)):g} s")
+
+    def _suspend(self) -> StoreUnavailableError:
+        pause = self._timeout * (0.5 + self._jitter())
+        self._suspended_until = self._monotonic() + pause
+        shown = max(0.1, round(pause, 1))
+        return StoreUnavailableError(f"Redis did not answer within {self._timeout:g} s; retrying in {shown:g} s")
+
     async def close(self) -> None:
         """Close the connections."""
+        await self._pipeline.close()
         await self._client.aclose()
 
 
 # KEYS: the prefix of the session's key, the client's set. ARGV: identifier, version, ttl in ms, sessions per client.
-_CREATE = """
+_CREATE = Script("""
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
@@ -207,9 +244,9 @@ redis.call('HSET', KEYS[1] .. ARGV[1], 'version', ARGV[2], 'client', KEYS[2])
 redis.call('PEXPIRE', KEYS[1] .. ARGV[1], ARGV[3])
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
-"""
+""")
 # KEYS: the session. ARGV: identifier, ttl in ms. Returns the version.
-_USE = """
+_USE = Script("""
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local found = redis.call('HMGET', KEYS[1], 'version', 'client')
@@ -220,7 +257,7 @@ if found[2] then
   redis.call('PEXPIRE', found[2], ARGV[2])
 end
 return found[1]
-"""
+""")
 
 
 class RedisSessions:
@@ -240,21 +277,14 @@ class RedisSessions:
         keys = [self._key("", session.principal), own]
         values: list[str | int] = [identifier, session.version, int(ttl * 1000), self._per_client]
 
-        async def run_script(redis: driver.Redis) -> None:
-            await redis.register_script(_CREATE)(keys=keys, args=values)
-
-        await self._redis.run(run_script)
+        await self._redis.run_script(_CREATE, keys, values)
 
     async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
         """See `SessionStore.use`."""
         keys = [self._key(identifier, principal)]
         values: list[str | int] = [identifier, int(ttl * 1000)]
 
-        async def run_script(redis: driver.Redis) -> str | None:
-            version: str | None = await redis.register_script(_USE)(keys=keys, args=values)
-            return version
-
-        version = await self._redis.run(run_script)
+        version = await self._redis.run_script(_USE, keys, values)
         return Session(version, principal) if version else None
 
     async def end(self, identifier: str, principal: str) -> bool:
@@ -271,20 +301,12 @@ class RedisBuckets:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
-        self._prefix = prefix
+        # A hash tag: all buckets of a call lie in one slot of a Redis Cluster.
+        self._tag = f"{{{prefix}}}"
 
     async def take(self, charges: Sequence[Charge]) -> Verdict:
         """See `Buckets.take`."""
-        keys = [f"{self._prefix}limit:{charge.key}" for charge in charges]
-        numbers = [
-            number
-            for bucket in (charge.bucket for charge in charges)
-            for number in (bucket.requests, limits.period_ms(bucket), bucket.capacity * limits.period_ms(bucket))
-        ]
-
-        async def run_script(redis: driver.Redis) -> list[int]:
-            answer: list[int] = await redis.register_script(_TAKE)(keys=keys, args=numbers)
-            return answer
-
-        refused, wait = await self._redis.run(run_script)
+        keys = [f"{self._tag}limit:{charge.key}" for charge in charges]
+        numbers = [number for charge in charges for number in charge.numbers]
+        refused, wait = await self._redis.run_script(_TAKE, keys, numbers)
         return Verdict(charges[refused - 1].scope, wait) if refused else PASSED

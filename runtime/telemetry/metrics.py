@@ -23,6 +23,8 @@ class Metrics:
             ("http_request_method", "mcp_method_name", "http_response_status_code"),
             registry=self.registry,
         )
+        # The children of the histogram: as many as there are methods and statuses.
+        self._durations: dict[tuple[str, str, int], Histogram] = {}
         self.shed = Counter(
             "mcp_server_shed",
             "Requests rejected because too many were in progress.",
@@ -68,9 +70,12 @@ class Metrics:
     def observe(self, http_method: str, operation: str, status: int, seconds: float) -> None:
         """Count one request. Unknown methods share the label "other", so clients cannot create new labels."""
         mcp_method = operation.partition(" ")[0]
-        labels = (
+        key = (
             http_method if http_method in _HTTP_METHODS else "other",
             mcp_method if mcp_method in _OPERATIONS else "other",
-            str(status),
+            status,
         )
-        self._duration.labels(*labels).observe(seconds)
+        child = self._durations.get(key)
+        if child is None:
+            child = self._durations[key] = self._duration.labels(key[0], key[1], str(status))
+        child.observe(seconds)

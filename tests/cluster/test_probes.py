@@ -6,12 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry, Counter
 
 from cluster import probes
 from cluster.connections import Deadlines, Listener
+from cluster.message import Response
 
 
 @pytest.mark.parametrize(
@@ -23,16 +23,14 @@ from cluster.connections import Deadlines, Listener
     ],
 )
 async def test_readiness_says_why_not_and_what_else_to_know(
-    unready: str | None, note: str | None, status: int, text: str
+    port: Any, unready: str | None, note: str | None, status: int, text: str
 ) -> None:
-    app = probes.application(CollectorRegistry(), lambda: unready, note=lambda: note)
-    async with TestClient(TestServer(app)) as client:
-        answer = await client.get("/readyz")
+    hostile = await port(probes.pages(CollectorRegistry(), lambda: unready, note=lambda: note))
 
-        assert (answer.status, await answer.text()) == (status, text)
+    assert await hostile.get("/readyz") == (status, text)
 
 
-async def test_metrics_take_a_tenth_of_the_time_at_most() -> None:
+async def test_metrics_take_a_tenth_of_the_time_at_most(port: Any) -> None:
     registry, now = CollectorRegistry(), [0.0]
     counter = Counter("calls", "Calls.", registry=registry)
 
@@ -41,13 +39,12 @@ async def test_metrics_take_a_tenth_of_the_time_at_most() -> None:
             now[0] += 1.0
             yield from registry.collect()
 
-    app = probes.application(Slow(), lambda: None, monotonic=lambda: now[0])
-    async with TestClient(TestServer(app)) as client:
-        seen = []
-        for at in (0.0, 9.0, 9.9, 10.1):
-            now[0] = max(now[0], at)
-            seen.append("calls_total 0.0" in await (await client.get("/metrics")).text())
-            counter.inc(0 if len(seen) > 1 else 1)
+    hostile = await port(probes.pages(Slow(), lambda: None, monotonic=lambda: now[0]))
+    seen = []
+    for at in (0.0, 9.0, 9.9, 10.1):
+        now[0] = max(now[0], at)
+        seen.append("calls_total 0.0" in (await hostile.get("/metrics"))[1])
+        counter.inc(0 if len(seen) > 1 else 1)
 
     assert seen == [True, True, True, False]
 
@@ -66,18 +63,22 @@ class Hostile:
         await writer.drain()
         return reader
 
+    async def get(self, path: str, method: str = "GET") -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.listener.port}{path}"
+        async with ClientSession() as session, session.request(method, url) as answer:
+            return answer.status, await answer.text()
+
     async def probe(self, path: str = "/healthz") -> int:
-        async with ClientSession() as session, session.get(f"http://127.0.0.1:{self.listener.port}{path}") as answer:
-            return answer.status
+        return (await self.get(path))[0]
 
 
 @pytest.fixture
 async def port() -> Any:
     opened: list[Hostile] = []
 
-    async def start(app: web.Application | None = None, **deadlines: Any) -> Hostile:
-        app = app or probes.application(CollectorRegistry(), lambda: None)
-        listener = await probes.serve(app, "127.0.0.1", 0, deadlines=Deadlines(**deadlines))
+    async def start(pages: dict[str, Any] | None = None, **deadlines: Any) -> Hostile:
+        pages = pages or probes.pages(CollectorRegistry(), lambda: None)
+        listener = await probes.serve(pages, "127.0.0.1", 0, deadlines=Deadlines(**deadlines))
         opened.append(Hostile(listener))
         return opened[-1]
 
@@ -85,7 +86,7 @@ async def port() -> Any:
     for each in opened:
         for writer in each.writers:
             writer.close()
-        await each.listener.close()
+        await each.listener.close(0)
 
 
 async def end_of(reader: asyncio.StreamReader) -> bytes:
@@ -131,15 +132,13 @@ async def test_requests_at_once_are_limited(port: Any) -> None:
     release = asyncio.Event()
     entered = 0
 
-    async def wait(_request: web.Request) -> web.Response:
+    async def wait() -> Response:
         nonlocal entered
         entered += 1
         await release.wait()
-        return web.Response()
+        return Response()
 
-    app = web.Application()
-    app.router.add_get("/healthz", wait)
-    hostile = await port(app)
+    hostile = await port({"/healthz": wait})
     calls = [asyncio.create_task(hostile.probe()) for _ in range(probes.IN_PROGRESS)]
     async with asyncio.timeout(10):
         while entered < probes.IN_PROGRESS:
@@ -149,3 +148,11 @@ async def test_requests_at_once_are_limited(port: Any) -> None:
     release.set()
     assert set(await asyncio.gather(*calls)) == {200}
     assert await hostile.probe() == 200
+
+
+async def test_other_pages_and_methods_are_refused_in_words(port: Any) -> None:
+    hostile = await port()
+
+    assert await hostile.get("/") == (404, "there is no such page; there are /healthz, /readyz, /metrics\n")
+    assert await hostile.get("/healthz", "DELETE") == (405, "send a GET\n")
+    assert await hostile.get("/healthz", "HEAD") == (200, "")

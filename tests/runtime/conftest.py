@@ -33,7 +33,7 @@ from runtime.app.catalog_store import CatalogStore
 from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import Fetcher, KeySets
 from runtime.backends.faults import CallError, Fate
-from runtime.http import server
+from runtime.http import responses, server
 from runtime.http.endpoint import Endpoint
 from runtime.http.exchange import Reply
 from runtime.mcp.jsonrpc import RpcError
@@ -42,6 +42,7 @@ from runtime.state.limits import Buckets, Limiter, MemoryBuckets
 from runtime.state.redis import Options, RedisBuckets, RedisSessions
 from runtime.state.redis import Redis as Connection
 from runtime.state.sessions import MemorySessions
+from runtime.telemetry.access_log import AccessLog
 from runtime.telemetry.metrics import Metrics
 from scripts.localcluster import packages
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from cluster.message import Request, Response
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
 
@@ -129,7 +131,7 @@ async def backend() -> AsyncIterator[int]:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield runner.addresses[0][1]
@@ -180,11 +182,10 @@ class FakeBackends:
         )
 
 
-async def rest(
-    compiled: CompiledCatalog, request: web.Request, path: str, body: bytes, context: Context
-) -> web.Response:
+async def rest(compiled: CompiledCatalog, request: Request, path: str, body: bytes, context: Context) -> Response:
     """Answers with its arguments."""
-    return web.json_response({"path": path, "principal": context.principal, "body": body.decode()})
+    said = {"path": path, "principal": context.principal, "body": body.decode()}
+    return responses.json_response(orjson.dumps(said))
 
 
 BACKEND = Backend("orders.shop.svc", 80, "/orders")
@@ -271,6 +272,7 @@ class Replicas:
         self._open: list[Any] = []
         self._counter = 0
         self.secrets = secrets
+        self.log: list[bytes] = []
         self.now = 1_800_000_000.0
 
     async def start(
@@ -289,14 +291,23 @@ class Replicas:
         replica: Replica
 
         handler = server.App(
-            catalog_store, authenticator, Endpoint(Methods(backends), stores, limiter, metrics, self._new_id), rest,
-            limiter, metrics, new_id=self._new_id, monotonic=time.monotonic, draining=lambda: replica.draining,
+            catalog_store,
+            authenticator,
+            Endpoint(Methods(backends), stores, limiter, metrics, self._new_id),
+            rest,
+            limiter,
+            metrics,
+            AccessLog(self.log.append, lambda: self.now),
+            new_id=self._new_id,
+            monotonic=time.monotonic,
+            now=lambda: self.now,
+            draining=lambda: replica.draining,
             deadlines=deadlines or Deadlines(),
-        )  # fmt: skip
-        listener = await server.listen(handler, "127.0.0.1", 0, shutdown_timeout=0)
+        )
+        listener = await server.listen(handler, "127.0.0.1", 0)
         replica = Replica(f"http://127.0.0.1:{listener.port}", catalog_store, listener, metrics, backends)
         replica.app = handler
-        self._open.append(listener.close)
+        self._open.append(lambda: listener.close(0))
         if wanted is not None:
             replica.serve(wanted)
         return replica

@@ -6,7 +6,7 @@ A refusal is a CallError ``invalid_arguments``. It names the argument by JSON Po
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crd.published.entries import BodyField, ParameterEntry
 
 __all__ = [
+    "FirstRefusal",
     "Refusals",
     "check_header",
     "check_path",
@@ -44,6 +45,9 @@ MAX_HEADER = 4096
 # A backend, or a proxy in front of it, may decode more than once.
 _DECODINGS = 3
 _HEADER_VALUE = re.compile(HEADER_VALUE)
+# Most values: escaped they look the same (RFC 3986, section 2.3), and a word is a safe path segment.
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
+_WORD = re.compile(rf"[A-Za-z0-9_~-]{{1,{MAX_VALUE}}}")
 _NOT_ASCII = re.compile(r"[^\x20-\x7E]")
 
 
@@ -59,13 +63,16 @@ class Refusals:
     def __init__(self) -> None:
         self._messages: list[str] = []
 
-    @contextmanager
-    def collect(self, entry: ParameterEntry | BodyField | None = None) -> Iterator[None]:
+    def collect(self, entry: ParameterEntry | BodyField | None = None) -> AbstractContextManager[None]:
         """Keep an ``invalid_arguments`` for `check`; raise any other fault.
 
         The value of an ``entry`` may come from a claim or from the tool itself. Then no argument is to blame, and the
         fault is ``misconfigured``.
         """
+        return self._collect(entry)
+
+    @contextmanager
+    def _collect(self, entry: ParameterEntry | BodyField | None) -> Iterator[None]:
         try:
             yield
         except CallError as fault:
@@ -81,6 +88,16 @@ class Refusals:
         """Raise CallError ``invalid_arguments`` with everything that was collected."""
         if self._messages:
             raise CallError("invalid_arguments", "; ".join(dict.fromkeys(self._messages)))
+
+
+class FirstRefusal(Refusals):
+    """Raises the first refusal as it is. That is all that is needed to know whether there is one."""
+
+    _nothing = nullcontext()
+
+    def collect(self, entry: ParameterEntry | BodyField | None = None) -> AbstractContextManager[None]:
+        """Collect nothing."""
+        return self._nothing
 
 
 def to_text(name: str, value: Any) -> str:
@@ -107,12 +124,16 @@ def encode(name: str, value: str) -> bytes:
 
 def escape(name: str, value: str) -> str:
     """A name or value of a query: everything but unreserved characters as %XX."""
+    if _UNRESERVED.fullmatch(value):
+        return value
     encode(name, value)
     return quote(value, safe="")
 
 
 def escape_segment(name: str, value: str) -> str:
     """A path segment, or a part of one. Refuses what could leave the segment, even after repeated decoding."""
+    if _WORD.fullmatch(value):
+        return value
     for form in _decodings(name, value):
         if "/" in form:
             raise refuse(name, 'must not contain "/"')
@@ -135,7 +156,9 @@ def escape_literal(path: str) -> str:
 
 def check_path(path: str, base: str) -> None:
     """Refuse an escaped path that is not at or below its base."""
-    for segment in path.split("/")[1:]:
+    # Without either of these there is no dot segment, in no decoding.
+    is_suspect = "%" in path or "/." in path
+    for segment in path.split("/")[1:] if is_suspect else ():
         for form in _decode_repeatedly(segment):
             if form.partition(";")[0] in (".", ".."):
                 raise CallError("invalid_arguments", "the path would contain a dot segment")

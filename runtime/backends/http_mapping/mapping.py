@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from runtime.http.exchange import Header
 
 __all__ = [
+    "Mapper",
     "accepted_input_schema",
     "base_url",
+    "compile_tool",
     "find_refusals",
     "listed_input_schema",
     "map_operation",
@@ -44,7 +46,12 @@ _NO_CLAIMS: dict[str, Any] = {}
 
 def map_tool(tool: Tool, arguments: Mapping[str, Any], claims: Mapping[str, Any] = _NO_CLAIMS) -> Request:
     """The request of a tool call. ``arguments`` satisfy the listed schema. Raises CallError for an unsafe argument."""
-    return _map(tool.method, tool.backend, tool.http, Sources(arguments, claims), idempotent=tool.idempotent)
+    return compile_tool(tool).map(Sources(arguments, claims))
+
+
+def compile_tool(tool: Tool) -> Mapper:
+    """The mapping of a tool, ready for many calls."""
+    return Mapper(tool.method, tool.backend, tool.http, idempotent=tool.idempotent)
 
 
 def find_refusals(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
@@ -60,7 +67,7 @@ def map_resource(
     resource: HttpResource, variables: Mapping[str, str], claims: Mapping[str, Any] = _NO_CLAIMS
 ) -> Request:
     """The GET that reads a resource. Raises CallError for an unsafe variable."""
-    return _map("GET", resource.backend, resource.http, Sources(variables, claims), idempotent=True)
+    return Mapper("GET", resource.backend, resource.http, idempotent=True).map(Sources(variables, claims))
 
 
 def map_operation(operation: Operation, parameters: Mapping[str, str], body: bytes | None = None) -> Request:
@@ -87,7 +94,7 @@ def map_operation(operation: Operation, parameters: Mapping[str, str], body: byt
                 headers.append((name, escaping.check_header(name, parameters[name])))
     if body is not None:
         headers.append(("Content-Type", bodies.JSON))
-    path = "".join(_fill_path(operation.backend.path, Sources(path_values, {}), refusals))
+    path = "".join(_fill_path(_split_path(operation.backend.path), Sources(path_values, {}), refusals))
     with refusals.collect():
         escaping.check_path(path, "/")
     refusals.check()
@@ -140,67 +147,97 @@ def base_url(backend: Backend) -> str:
     return f"{backend.scheme}://{backend.host}:{backend.port}"
 
 
-def _map(method: str, backend: Backend, http: Http, sources: Sources, *, idempotent: bool) -> Request:
-    base = escaping.escape_literal(backend.path)
-    path = base
-    refusals = escaping.Refusals()
-    if http.path:
-        path = base.rstrip("/") + "".join(_fill_path(http.path, sources, refusals))
-    with refusals.collect():
-        escaping.check_path(path, base)
-    named = _named_arguments(http)
-    leftovers = {name: value for name, value in sources.arguments.items() if name not in named}
-    mode = bodies.effective_mode(http.body, method)
-    query: list[tuple[str, str]] = []
-    for entry in http.query:
-        with refusals.collect(entry):
-            query += values.query_pairs(entry, sources)
-    if http.pagination is not None:
-        with refusals.collect():
-            query += _page_parameters(http.pagination, sources)
-    for name in leftovers if mode == "None" else ():
-        # A pointer, because the name of an argument may itself begin with a slash.
-        with refusals.collect():
-            query += values.query_pairs(ParameterEntry(name, argument=f"/{pointers.escape(name)}"), sources)
-    headers: list[Header] = []
-    for entry in http.headers:
-        with refusals.collect(entry):
-            headers += values.headers(entry, sources)
-    body = None
-    with refusals.collect():
-        body = bodies.build(http.body, mode, sources, leftovers, refusals)
-    refusals.check()
-    if body is not None:
-        headers.append(("Content-Type", body[0]))
-    url = _build_url(backend, path, query)
-    _check_headers(headers)
-    return Request(method, url, tuple(headers), body[1] if body else None, idempotent)
+_FIRST = escaping.FirstRefusal()
 
 
-def _fill_path(template: str, sources: Sources, refusals: escaping.Refusals) -> Iterator[str]:
-    """The parts of a path: the author's text, and between it the values of the placeholders."""
+class Mapper:
+    """A mapping, of which everything that no argument changes is written already."""
+
+    def __init__(self, method: str, backend: Backend, http: Http, *, idempotent: bool) -> None:
+        self._method = method
+        self._backend = backend
+        self._http = http
+        self._idempotent = idempotent
+        self._base = escaping.escape_literal(backend.path)
+        self._path = tuple(_split_path(http.path)) if http.path else ()
+        self._named = _named_arguments(http)
+        self._mode = bodies.effective_mode(http.body, method)
+
+    def map(self, sources: Sources) -> Request:
+        """The request for one call. Raises CallError, for unsafe arguments with all of them."""
+        try:
+            return self._map(sources, _FIRST)
+        except CallError as fault:
+            if fault.code != "invalid_arguments":
+                raise
+        return self._map(sources, escaping.Refusals())
+
+    def _map(self, sources: Sources, refusals: escaping.Refusals) -> Request:
+        http = self._http
+        path = self._base
+        if self._path:
+            path = path.rstrip("/") + "".join(_fill_path(self._path, sources, refusals))
+        with refusals.collect():
+            escaping.check_path(path, self._base)
+        leftovers = {name: value for name, value in sources.arguments.items() if name not in self._named}
+        query: list[tuple[str, str]] = []
+        for entry in http.query:
+            with refusals.collect(entry):
+                query += values.query_pairs(entry, sources)
+        if http.pagination is not None:
+            with refusals.collect():
+                query += _page_parameters(http.pagination, sources)
+        for name in leftovers if self._mode == "None" else ():
+            # A pointer, because the name of an argument may itself begin with a slash.
+            with refusals.collect():
+                query += values.query_pairs(ParameterEntry(name, argument=f"/{pointers.escape(name)}"), sources)
+        headers: list[Header] = []
+        for entry in http.headers:
+            with refusals.collect(entry):
+                headers += values.headers(entry, sources)
+        body = None
+        if self._mode != "None":
+            with refusals.collect():
+                body = bodies.build(http.body, self._mode, sources, leftovers, refusals)
+        refusals.check()
+        if body is not None:
+            headers.append(("Content-Type", body[0]))
+        url = _build_url(self._backend, path, query)
+        _check_headers(headers)
+        return Request(self._method, url, tuple(headers), body[1] if body else None, self._idempotent)
+
+
+def _split_path(template: str) -> Iterator[tuple[str, str, bool]]:
+    """The author's text, the name of the placeholder after it ("" at the end), and whether that spans segments."""
     position = 0
     for match in _PLACEHOLDER.finditer(template):
-        yield escaping.escape_literal(template[position : match.start()])
-        name, is_multi_segment = match[1], match[2]
+        yield escaping.escape_literal(template[position : match.start()]), match[1], bool(match[2])
+        position = match.end()
+    yield escaping.escape_literal(template[position:]), "", False
+
+
+def _fill_path(parts: Iterable[tuple[str, str, bool]], sources: Sources, refusals: escaping.Refusals) -> Iterator[str]:
+    """The parts of a path: the author's text, and between it the values of the placeholders."""
+    for literal, name, is_multi_segment in parts:
+        yield literal
+        if not name:
+            return
         with refusals.collect():
             value = pointers.argument(sources.arguments, name)
             if value is pointers.ABSENT or value is None:
                 raise CallError("invalid_arguments", f'missing required argument "{name}"')
             text = escaping.to_text(name, value)
             yield escaping.escape_segments(name, text) if is_multi_segment else escaping.escape_segment(name, text)
-        position = match.end()
-    yield escaping.escape_literal(template[position:])
 
 
-def _named_arguments(http: Http) -> set[str]:
+def _named_arguments(http: Http) -> frozenset[str]:
     """The top-level arguments that an entry names. The others are leftovers."""
     named = [match[1] for match in _PLACEHOLDER.finditer(http.path)]
     named += [entry.argument for entry in (*http.query, *http.headers)]
     named += [http.body.argument, *(field.argument for field in http.body.fields)]
     if http.pagination:
         named += [http.pagination.cursor_argument, http.pagination.size_argument]
-    return {pointers.split(name)[0] if name.startswith("/") else name for name in named if name}
+    return frozenset(pointers.split(name)[0] if name.startswith("/") else name for name in named if name)
 
 
 def _page_parameters(pages: Pagination, sources: Sources) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cluster.connections import Bodies, Connections, Deadlines
+from cluster.message import Request, Response
 from crd.published.settings import Auth
 from tests.runtime.raw_http import INITIALIZE, modern, send
 
@@ -255,9 +256,10 @@ class Transport(asyncio.Transport):
 
 
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
-    connections = Connections(Deadlines(headers=math.inf, write=0.01))
+    deadlines = Deadlines(headers=math.inf, write=0.01)
+    connections = Connections(never_handled, deadlines, now=lambda: 0.0, added={})
     slow, quick = Transport(), Transport()
-    protocols = {each: connections.wrap(asyncio.Protocol()) for each in (slow, quick)}
+    protocols = {each: connections.make() for each in (slow, quick)}
     for transport, protocol in protocols.items():
         protocol.connection_made(transport)
         protocol.pause_writing()
@@ -269,3 +271,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
     assert not quick.aborted.is_set()
     for protocol in protocols.values():
         protocol.connection_lost(None)
+
+
+async def never_handled(_: Request) -> Response:
+    raise AssertionError("no request was sent")

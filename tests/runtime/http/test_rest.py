@@ -7,8 +7,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
+from cluster.connections import Connections, Deadlines, Listener
+from cluster.message import Request, Response
 from crd.published import catalogs
 from runtime.app.compiled import CompiledCatalog
 from runtime.backends.faults import CallError
@@ -33,23 +34,16 @@ class FakeBackends:
 async def url(catalog_of: Any) -> AsyncIterator[str]:
     compiled = CompiledCatalog.load(catalogs.dump(catalog_of()))
 
-    async def handle(request: web.Request) -> web.Response:
-        return await rest.answer(
-            compiled,
-            FakeBackends(),  # type: ignore[arg-type]
-            request,
-            request.path,
-            await request.read(),
-            Context("r-1"),
-        )
+    async def handle(request: Request) -> Response:
+        body = b""
+        while part := await request.receive():
+            body += part
+        return await rest.answer(compiled, FakeBackends(), request, request.path, body, Context("r-1"))  # type: ignore[arg-type]
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    listener = Listener(Connections(handle, Deadlines(), now=lambda: 0.0, added={}))
+    await listener.start("127.0.0.1", 0)
+    yield f"http://127.0.0.1:{listener.port}"
+    await listener.close(0)
 
 
 @pytest.mark.parametrize(

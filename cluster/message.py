@@ -1,0 +1,138 @@
+"""A request of a client as it arrives, and the response to it. Both are independent of the connection's parser."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+__all__ = ["ClientGoneError", "Request", "Response"]
+
+# Bytes of a body that are read ahead of its handler.
+READ_AHEAD = 64 * 1024
+
+
+class ClientGoneError(ConnectionError):
+    """The client closed the connection before its request was complete."""
+
+
+class Request:
+    """One request. ``headers`` has all values of each header, by lower-case name. ``remote`` is the peer's address.
+
+    ``path`` and ``query`` are as they were sent. The body arrives while the request is handled already.
+
+    ``operation`` and ``identifier`` are set by whoever finds out what is asked for: a name for logs and metrics, and
+    the id of its message.
+    """
+
+    # What most requests leave as it is.
+    version = "1.1"
+    keep_alive = True
+    operation = "-"
+    identifier: str | int | None = None
+    complete = False
+    gone = False
+    on_receive: Callable[[], None] | None = None
+    _held = 0
+    _waiter: asyncio.Future[None] | None = None
+    _pause: Callable[[], None] | None = None
+    _resume: Callable[[], None] | None = None
+
+    def __init__(self, method: str, target: str, headers: Mapping[str, list[str]], remote: str = "") -> None:
+        self.method = method
+        self.path, _, self.query = target.partition("?")
+        self.headers = headers
+        self.remote = remote
+        self._chunks: list[bytes] = []
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, or None."""
+        values = self.headers.get(name)
+        return values[0] if values else None
+
+    def values(self, name: str) -> Sequence[str]:
+        """All values of a header."""
+        return self.headers.get(name, ())
+
+    @property
+    def media_type(self) -> str:
+        """Content-Type without parameters, in lower case."""
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+
+    @property
+    def content_length(self) -> int | None:
+        """The Content-Length header; None for a body in chunks, and without a body."""
+        value = self.header("content-length")
+        return int(value) if value is not None else None
+
+    def limit(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        """``pause`` is called when more than `READ_AHEAD` bytes wait for the handler, then ``resume``."""
+        self._pause, self._resume = pause, resume
+
+    def feed(self, chunk: bytes) -> None:
+        """A part of the body is there."""
+        self._chunks.append(chunk)
+        self._held += len(chunk)
+        if self._held > READ_AHEAD and self._pause is not None:
+            self._pause()
+        if self._waiter is not None:
+            self._wake()
+
+    def end(self, *, gone: bool = False) -> None:
+        """The body is complete; or the client is gone, and the rest will never come."""
+        if gone:
+            self.gone = True
+        else:
+            self.complete = True
+        if self._waiter is not None:
+            self._wake()
+
+    def take(self) -> bytes:
+        """The parts of the body that have arrived since the last call."""
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._held = 0
+        if self._resume is not None:
+            self._resume()
+        return body
+
+    async def receive(self) -> bytes:
+        """The parts of the body that have arrived since the last call; empty at the end. Raises ClientGoneError."""
+        while True:
+            if self._chunks:
+                return self.take()
+            if self.complete:
+                return b""
+            if self.gone:
+                raise ClientGoneError("the client closed the connection within the body of its request")
+            if self.on_receive is not None:
+                self.on_receive()
+                self.on_receive = None
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+@dataclass(slots=True)
+class Response:
+    """``headers`` are those besides Content-Type, Content-Length, Date and Connection.
+
+    ``close``: the connection is closed after it. ``stream`` has further parts of the body, which is sent in chunks.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: dict[str, str] = field(default_factory=dict)
+    close: bool = False
+    stream: AsyncGenerator[bytes, None] | None = None

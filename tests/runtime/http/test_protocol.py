@@ -1,0 +1,441 @@
+"""HTTP/1.1 on the connections of clients, byte by byte (RFC 9112)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Self
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cluster.connections import MAX_HEAD, PIPELINED, Connections, Deadlines, Listener
+from cluster.message import ClientGoneError, Request, Response
+
+Handle = Callable[[Request], Awaitable[Response]]
+GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def read_all(request: Request) -> bytes:
+    body = b""
+    while part := await request.receive():
+        body += part
+    return body
+
+
+async def echo(request: Request) -> Response:
+    body = await read_all(request)
+    return Response(200, b"%s %s %s" % (request.method.encode(), request.path.encode(), body))
+
+
+class Server:
+    def __init__(self, handle: Handle, deadlines: Deadlines | None = None) -> None:
+        self.aborted = 0
+
+        def count() -> None:
+            self.aborted += 1
+
+        self.connections = Connections(
+            handle, deadlines or Deadlines(), now=lambda: 0.0, added={"X-Added": "yes"}, on_abort=count
+        )
+        self.listener = Listener(self.connections)
+
+    async def __aenter__(self) -> Self:
+        await self.listener.start("127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.listener.close(0)
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.listener.port, limit=2**22)
+
+    async def exchange(self, *parts: bytes) -> bytes:
+        """Everything that comes back until the server closes."""
+        reader, writer = await self.open()
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+
+async def answer_on(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Head and body of one answer that has a length."""
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next((line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), b": 0")
+        return head, await reader.readexactly(int(length.split(b":")[1]))
+
+
+async def test_a_request_is_read_and_answered() -> None:
+    seen: list[Request] = []
+
+    async def handle(request: Request) -> Response:
+        seen.append(request)
+        return Response(201, await read_all(request), "text/x", {"X-One": "1"})
+
+    async with Server(handle) as server:
+        answer = await server.exchange(
+            b"PUT /a%20b?c=%64&e HTTP/1.1\r\nHost: x\r\nX-Twice: 1\r\nx-TWICE: \xc3\xa9\r\nContent-Length: 4\r\n"
+            b"Connection: close\r\n\r\nbody"
+        )
+
+    request = seen[0]
+    assert (request.method, request.path, request.query, request.remote) == ("PUT", "/a%20b", "c=%64&e", "127.0.0.1")
+    assert request.headers["x-twice"] == ["1", "é"]
+    assert request.header("host") == "x"
+    assert request.values("absent") == ()
+    assert request.header("absent") is None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert body == b"body"
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 201 Created",
+        b"Date: Thu, 01 Jan 1970 00:00:00 GMT",
+        b"X-Added: yes",
+        b"Content-Type: text/x",
+        b"X-One: 1",
+        b"Connection: close",
+        b"Content-Length: 4",
+    ]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 400), max_size=12), st.booleans())
+def test_bytes_may_arrive_in_any_parts(cuts: list[int], chunked: bool) -> None:
+    body = b"7\r\nabcdefg\r\n1;x=y\r\nh\r\n0\r\nTrailer: z\r\n\r\n" if chunked else b"abcdefgh"
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 8"
+    whole = b"POST /one HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n" + body
+    whole += b"POST /two HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+    edges = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
+
+    async def run() -> bytes:
+        async with Server(echo) as server:
+            reader, writer = await server.open()
+            for start, end in itertools.pairwise(edges):
+                writer.write(whole[start:end])
+                await writer.drain()
+                await asyncio.sleep(0)
+            async with asyncio.timeout(10):
+                answer = await reader.read()
+            writer.close()
+            return answer
+
+    answer = asyncio.run(run())
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert b"\r\n\r\nPOST /one abcdefgh" in answer
+    assert answer.endswith(b"\r\n\r\nPOST /two ok")
+
+
+async def test_requests_sent_ahead_are_answered_in_order() -> None:
+    many = PIPELINED * 4
+    running = 0
+
+    async def handle(request: Request) -> Response:
+        nonlocal running
+        running += 1
+        assert running == 1
+        await asyncio.sleep(0)
+        running -= 1
+        return Response(200, request.path.encode())
+
+    async with Server(handle) as server:
+        requests = [b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(many)]
+        answer = await server.exchange(*requests, b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    bodies = [part.partition(b"HTTP/1.1")[0] for part in answer.split(b"\r\n\r\n")[1:]]
+    assert bodies == [b"/%d" % number for number in range(many)] + [b"/last"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "kept"),
+    [
+        (b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", True),
+        (b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", False),
+        (b"GET /a HTTP/1.0\r\n\r\n", False),
+        (b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", True),
+    ],
+)
+async def test_a_connection_is_kept_as_the_client_asks(request_: bytes, kept: bool) -> None:
+    async with Server(echo) as server:
+        reader, writer = await server.open()
+        writer.write(request_)
+        head, _ = await answer_on(reader)
+        assert (b"Connection: close" in head) is not kept
+        if kept:
+            writer.write(request_)
+            await answer_on(reader)
+        else:
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_head_and_204_have_no_body() -> None:
+    async def handle(request: Request) -> Response:
+        return Response(204, content_type="") if request.path == "/none" else Response(200, b"long")
+
+    async with Server(handle) as server:
+        answer = await server.exchange(
+            b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+
+    head, none, rest = answer.split(b"\r\n\r\n")
+    assert b"Content-Length: 4" in head
+    assert none.startswith(b"HTTP/1.1 204 No Content")
+    assert b"Content-Length" not in none
+    assert rest == b""
+
+
+async def test_a_client_that_waits_for_100_gets_it() -> None:
+    async with Server(echo) as server:
+        reader, writer = await server.open()
+        writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"ok")
+        assert (await answer_on(reader))[1] == b"POST /a ok"
+        writer.close()
+
+
+async def test_an_offer_of_another_protocol_is_ignored() -> None:
+    async with Server(echo) as server:
+        answer = await server.exchange(
+            b"POST /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+            b"Content-Length: 2\r\n\r\no",
+            b"kGET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        )
+
+    assert b"POST /a ok" in answer
+    assert answer.endswith(b"GET /b ")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"GET / HTTP/1.1\r\nHost x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * MAX_HEAD + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * MAX_HEAD * 4, 431),
+        (b"GET /" + b"a" * MAX_HEAD * 4, 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * MAX_HEAD, 431),
+    ],
+)
+async def test_what_is_not_a_request_is_refused(sent: bytes, status: int) -> None:
+    async with Server(echo, Deadlines(linger=0.2)) as server:
+        answer = await server.exchange(sent)
+
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_handler_that_fails_is_a_500_and_the_connection_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def handle(request: Request) -> Response:
+        if request.path == "/bad":
+            raise ZeroDivisionError
+        return Response(200, b"good")
+
+    async with Server(handle) as server:
+        answer = await server.exchange(
+            b"GET /bad HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /good HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+
+    assert answer.startswith(b"HTTP/1.1 500 Internal Server Error")
+    assert answer.endswith(b"good")
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("sent", [GET, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\npart"])
+async def test_a_client_that_leaves_cancels_its_request(sent: bytes) -> None:
+    began, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def handle(request: Request) -> Response:
+        began.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        raise AssertionError
+
+    async with Server(handle) as server:
+        _, writer = await server.open()
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            await began.wait()
+            writer.close()
+            await cancelled.wait()
+
+
+async def test_a_body_that_ends_early_is_no_body() -> None:
+    outcome: asyncio.Queue[str] = asyncio.Queue()
+
+    async def handle(request: Request) -> Response:
+        # A handler may hold on to what a cancelled task would give up.
+        await asyncio.shield(asyncio.ensure_future(read(request)))
+        return Response()
+
+    async def read(request: Request) -> None:
+        try:
+            await read_all(request)
+        except ClientGoneError as error:
+            await outcome.put(str(error))
+
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\npart")
+        await asyncio.sleep(0)
+        writer.close()
+        async with asyncio.timeout(10):
+            assert "within the body" in await outcome.get()
+        assert await reader.read() == b""
+
+
+async def test_header_values_cannot_begin_another_header() -> None:
+    async def handle(_: Request) -> Response:
+        return Response(200, b"", headers={"Location": "/a\r\nSet-Cookie: b=c\n\0"})
+
+    async with Server(handle) as server:
+        answer = await server.exchange(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+    assert b"Location: /a  Set-Cookie: b=c  \r\n" in answer
+
+
+def stream_of(*parts: bytes) -> AsyncGenerator[bytes, None]:
+    async def make() -> AsyncGenerator[bytes, None]:
+        for part in parts:
+            await asyncio.sleep(0)
+            yield part
+
+    return make()
+
+
+async def test_a_stream_is_sent_in_chunks_and_the_connection_goes_on() -> None:
+    async def handle(request: Request) -> Response:
+        return Response(200, content_type="text/event-stream", stream=stream_of(b"data: 1\n\n", b"", b"data: 2\n\n"))
+
+    async with Server(handle) as server:
+        answer = await server.exchange(GET, b"GET /b HTTP/1.0\r\n\r\n")
+
+    first, second = answer.split(b"HTTP/1.1 200 OK")[1:]
+    assert first.endswith(b"\r\n\r\n9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+    assert second.endswith(b"\r\n\r\ndata: 1\n\ndata: 2\n\n")
+
+
+async def test_a_stream_waits_for_a_client_that_does_not_read() -> None:
+    sent = 0
+    ended = asyncio.Event()
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        nonlocal sent
+        try:
+            while True:
+                yield b"x" * 65536
+                sent += 1
+        finally:
+            ended.set()
+
+    async def handle(_: Request) -> Response:
+        return Response(200, stream=endless())
+
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.transport.pause_reading()
+        writer.write(GET)
+        before = -1
+        async with asyncio.timeout(20):
+            while sent != before or sent == 0:
+                before = sent
+                await asyncio.sleep(0.05)
+        assert sent * 65536 < 64 * 1024 * 1024
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            await ended.wait()
+        del reader
+
+
+async def test_a_stream_that_fails_does_not_end_as_if_complete() -> None:
+    async def broken() -> AsyncGenerator[bytes, None]:
+        yield b"one"
+        raise ZeroDivisionError
+
+    async def handle(_: Request) -> Response:
+        return Response(200, stream=broken())
+
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.write(GET)
+        got = b""
+        async with asyncio.timeout(10):
+            try:
+                while part := await reader.read(1000):
+                    got += part
+            except ConnectionError:
+                pass
+        writer.close()
+    assert not got.endswith(b"0\r\n\r\n")
+
+
+async def test_reading_pauses_while_a_body_waits_for_its_handler() -> None:
+    release = asyncio.Event()
+    sizes: list[int] = []
+
+    async def handle(request: Request) -> Response:
+        await release.wait()
+        sizes.append(request._held)
+        return Response(200, b"%d" % len(await read_all(request)))
+
+    size = 8 * 1024 * 1024
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        await asyncio.sleep(0.2)
+        release.set()
+        assert (await answer_on(reader))[1] == b"%d" % size
+        writer.close()
+    assert sizes[0] < 2 * 1024 * 1024
+
+
+async def test_closing_lets_answers_in_progress_end() -> None:
+    release, began = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: Request) -> Response:
+        began.set()
+        await release.wait()
+        return Response(200, b"done")
+
+    async with Server(handle) as server:
+        busy, busy_writer = await server.open()
+        idle, idle_writer = await server.open()
+        busy_writer.write(GET)
+        await began.wait()
+        port = server.listener.port
+        closing = asyncio.create_task(server.listener.close(10))
+        async with asyncio.timeout(10):
+            assert await idle.read() == b""
+        release.set()
+        head, body = await answer_on(busy)
+        assert b"Connection: close" in head
+        assert body == b"done"
+        async with asyncio.timeout(10):
+            await closing
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        for writer in (busy_writer, idle_writer):
+            writer.close()
+
+
+async def test_a_request_has_a_length_only_if_it_says_so() -> None:
+    request: Any = Request("GET", "/", {"content-length": ["7"], "content-type": ["Application/JSON; charset=x"]})
+
+    assert request.content_length == 7
+    assert request.media_type == "application/json"
+    assert Request("GET", "/", {}).content_length is None
+    assert Request("GET", "/", {}).media_type == ""

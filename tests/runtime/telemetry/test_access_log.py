@@ -1,0 +1,94 @@
+"""Lines of the access log: whole, in order, together, and never more than a reader takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.telemetry import access_log
+from runtime.telemetry.access_log import AccessLog
+
+
+@pytest.fixture(autouse=True)
+def level() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("access")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    yield logger
+    logger.setLevel(before)
+
+
+def lines(written: list[bytes]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in b"".join(written).splitlines()]
+
+
+async def test_lines_are_written_together_and_in_order() -> None:
+    written: list[bytes] = []
+    log = AccessLog(written.append, lambda: 1_800_000_000.5)
+
+    for number in range(3):
+        log.add({"requestId": str(number), "ms": 1.5})
+    assert written == []
+    async with asyncio.timeout(10):
+        while not written:
+            await asyncio.sleep(access_log.DELAY)
+
+    assert len(written) == 1
+    assert [line["requestId"] for line in lines(written)] == ["0", "1", "2"]
+    assert lines(written)[0] == {
+        "time": "2027-01-15T08:00:00.500000Z",
+        "level": "info",
+        "logger": "access",
+        "requestId": "0",
+        "ms": 1.5,
+    }
+
+
+async def test_above_the_level_info_nothing_is_logged(level: logging.Logger) -> None:
+    written: list[bytes] = []
+    log = AccessLog(written.append, lambda: 0.0)
+    level.setLevel(logging.WARNING)
+
+    log.add({"requestId": "1"})
+    log.flush()
+
+    assert written == []
+
+
+async def test_what_waits_has_a_limit_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "MAX_WAITING", 200)
+    written: list[bytes] = []
+    log = AccessLog(written.append, lambda: 0.0)
+
+    for number in range(20):
+        log.add({"requestId": str(number)})
+    log.flush()
+    log.add({"requestId": "later"})
+    log.flush()
+
+    found = lines(written)
+    kept = [line["requestId"] for line in found if "requestId" in line]
+    assert kept == ["0", "1", "2", "later"]
+    assert [line["dropped"] for line in found if "dropped" in line] == [17]
+
+
+def test_a_pipe_that_takes_little_gets_every_byte(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    taken: list[bytes] = []
+
+    def write(_: int, data: memoryview) -> int:
+        taken.append(bytes(data[:7]))
+        return len(taken[-1])
+
+    monkeypatch.setattr(os, "write", write)
+    with (tmp_path / "log").open("w") as file:
+        monkeypatch.setattr(access_log.sys, "stderr", file)
+        access_log.write_to_stderr(b"a line of the log\n")
+
+    assert b"".join(taken) == b"a line of the log\n"
