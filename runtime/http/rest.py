@@ -86,7 +86,7 @@ def _query(request: Request) -> dict[str, str]:
 
 def _relay(reply: Reply) -> Response:
     """A backend's reply with its status, Content-Type and body."""
-    # A backend may answer with what is no status of HTTP at all.
+    # The status of a backend may be any number of three digits.
     status = reply.status if 200 <= reply.status < 600 else 502
     return Response(status, reply.body, reply.content_type)
 

@@ -8,7 +8,7 @@ script of `runtime.state.redis`, which computes the same.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,7 +47,11 @@ class Charge:
     scope: str
     key: str
     bucket: Bucket
-    numbers: tuple[int, int, int]
+    numbers: tuple[int, int, int] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        period = period_ms(self.bucket)
+        object.__setattr__(self, "numbers", (self.bucket.requests, period, self.bucket.capacity * period))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,7 @@ def charges_for(limits: Limits, client: str, tool: Tool | None) -> tuple[Charge,
 @lru_cache(maxsize=8192)
 def _charge(scope: str, key: str, bucket: Bucket) -> Charge:
     # The numbers are part of the key: a changed bucket starts full, because its parts have another size.
-    period = period_ms(bucket)
-    numbers = (bucket.requests, period, bucket.capacity * period)
-    return Charge(scope, f"{key}:{bucket.requests}:{period}:{bucket.capacity}", bucket, numbers)
+    return Charge(scope, f"{key}:{bucket.requests}:{period_ms(bucket)}:{bucket.capacity}", bucket)
 
 
 def period_ms(bucket: Bucket) -> int:
@@ -146,7 +148,7 @@ class MemoryBuckets:
             for key, entry in self._levels.items()
             if self._level(key, entry[2], now) < entry[2].capacity * period_ms(entry[2])
         ]
-        self._levels = dict(sorted(kept, key=lambda pair: pair[1][1])[-self._limit * 9 // 10 :])
+        self._levels = dict(sorted(kept, key=lambda pair: pair[1][1])[self._limit // 10 - self._limit :])
 
 
 class Limiter:

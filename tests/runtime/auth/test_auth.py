@@ -359,7 +359,7 @@ async def test_the_user_and_claims_of_a_token_reach_the_call(replicas: Any, cata
 
     assert answer["result"]["structuredContent"]["principal"] == "ada"
     assert replica.backends.contexts[0].claims["tenant"] == "t1"
-    assert replica.backends.contexts[0].headers["mcp-name"] == "echo"
+    assert replica.backends.contexts[0].headers["mcp-name"] == ["echo"]
     assert (await send(f"{replica.mcp}/greet", "GET", **sent))[2]["principal"] == "ada"
 
 

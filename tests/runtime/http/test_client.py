@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import socket
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +13,6 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver
 
 from runtime.backends.faults import CallError
 from runtime.backends.secret_files import SecretFiles
@@ -23,23 +21,16 @@ from runtime.http.connector import guarded_connector
 from runtime.http.exchange import Request
 
 
-class Names(AbstractResolver):
+class Names:
     """Answers every name with ``answers`` and records it."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = answers
         self.asked: list[str] = []
 
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
+    async def __call__(self, host: str) -> tuple[tuple[str, ...], float]:
         self.asked.append(host)
-        return [
-            {"hostname": host, "host": each, "port": port, "proto": 0, "flags": 0,
-             "family": socket.AF_INET6 if ":" in each else socket.AF_INET}
-            for each in self.answers
-        ]  # fmt: skip
-
-    async def close(self) -> None:
-        pass
+        return self.answers, 0.0
 
 
 class Service:
@@ -68,7 +59,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 async def call(names: Names, url: str, tmp_path: Path, *, allow_loopback: bool = False) -> Any:
-    client = HttpClient(SecretFiles(tmp_path, tmp_path), allow_loopback=allow_loopback, resolver=names)
+    client = HttpClient(SecretFiles(tmp_path, tmp_path), allow_loopback=allow_loopback, lookup=names)
     try:
         return await client.send(Request("GET", url), 5.0)
     finally:

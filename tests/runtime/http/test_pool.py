@@ -1,0 +1,318 @@
+"""Exchanges with backends on kept connections, byte by byte (RFC 9112)."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.http import pool as module
+from runtime.http.exchange import Reply
+from runtime.http.pool import LateError, Limits, LostError, MalformedError, NotConnectedError, Origin, Pool
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Backend:
+    """Answers each request on a connection with the next of ``answers``; then the connection ends, or stays open."""
+
+    def __init__(self, *answers: bytes, ends: bool = True) -> None:
+        self.answers = list(answers)
+        self.ends = ends
+        self.connections = 0
+        self.open: list[asyncio.StreamWriter] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open.append(writer)
+        try:
+            while self.answers:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(self.answers.pop(0))
+                await writer.drain()
+            if not self.ends:
+                await reader.read()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        writer.close()
+
+    async def __aenter__(self) -> Self:
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.origin = Origin("backend", self.server.sockets[0].getsockname()[1])
+        self.pool = Pool(self.resolve, lambda _: None, lambda: 7.0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.pool.close()
+        self.server.close()
+        for writer in self.open:
+            writer.close()
+
+    async def resolve(self, _: str) -> tuple[str, ...]:
+        return ("127.0.0.1",)
+
+    async def ask(self, limit: int = 1000, *, cut: bool = False, timeout: float = 5.0) -> Reply:
+        return await self.pool.exchange(self.origin, HEAD, None, timeout, Limits(limit, cut))
+
+
+async def reply_to(answer: bytes, **options: Any) -> Reply:
+    async with Backend(answer) as backend:
+        return await backend.ask(**options)
+
+
+async def test_a_reply_is_read() -> None:
+    reply = await reply_to(b"HTTP/1.1 418 Teapot\r\nX-One: 1\r\nx-one: \xc3\xa9\xff\r\nContent-Length: 4\r\n\r\nbody")
+
+    assert reply == Reply(
+        418, {"x-one": "1, é\N{REPLACEMENT CHARACTER}", "content-length": "4"}, b"body", received_at=7.0
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 200), max_size=12), st.sampled_from(["chunked", "length", "end"]))
+def test_bytes_may_arrive_in_any_parts(cuts: list[int], framing: str) -> None:
+    body = b"abcdefgh" * 8
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+    whole = (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        + {
+            "chunked": head
+            + b"Transfer-Encoding: chunked\r\n\r\n20\r\n"
+            + body[:32]
+            + b"\r\n20\r\n"
+            + body[32:]
+            + b"\r\n0\r\n\r\n",
+            "length": head + b"Content-Length: 64\r\n\r\n" + body,
+            "end": head + b"\r\n" + body,
+        }[framing]
+    )
+    edges = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
+
+    class Slow(Backend):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            for start, end in itertools.pairwise(edges):
+                writer.write(whole[start:end])
+                await writer.drain()
+                await asyncio.sleep(0)
+            writer.close()
+
+    async def run() -> Reply:
+        async with Slow() as backend:
+            return await backend.ask()
+
+    reply = asyncio.run(run())
+    assert (reply.status, reply.body, reply.broken, reply.cut) == (200, body, "", None)
+    assert "link" not in reply.headers
+
+
+async def test_a_connection_is_used_again_while_it_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Backend(*[OK] * 3, ends=False) as backend:
+        await backend.ask()
+        await backend.ask()
+        assert backend.connections == 1
+
+        monkeypatch.setattr(module, "KEEP_ALIVE", 0.0)
+        await backend.ask()
+        assert backend.connections == 2
+
+
+async def test_connections_that_nobody_uses_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEEP_ALIVE", 0.01)
+    async with Backend(OK, ends=False) as backend:
+        await backend.ask()
+        async with asyncio.timeout(10):
+            while backend.pool._idle:
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        OK + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        OK.replace(b"ok", b"ok and more"),
+    ],
+)
+async def test_what_follows_a_reply_is_never_taken_for_the_next(first: bytes) -> None:
+    async with Backend(first, OK.replace(b"ok", b"k2"), ends=False) as backend:
+        assert (await backend.ask()).body == b"ok"
+        await asyncio.sleep(0.01)
+        assert (await backend.ask()).body == b"k2"
+        assert backend.connections == 2
+
+
+async def test_a_server_that_speaks_without_being_asked_is_left() -> None:
+    async with Backend(OK, OK, ends=False) as backend:
+        await backend.ask()
+        backend.open[0].write(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        async with asyncio.timeout(10):
+            while backend.pool._idle:
+                await asyncio.sleep(0.001)
+        assert (await backend.ask()).body == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"", LostError),
+        (b"HTTP/1.1 200 OK\r\nX", LostError),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", LostError),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", MalformedError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", MalformedError),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * module.MAX_HEAD * 2, MalformedError),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * module.MAX_HEAD, MalformedError),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n\0\0", MalformedError),
+    ],
+)
+async def test_a_reply_without_a_head_is_no_reply(answer: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await reply_to(answer)
+
+
+GZIP = gzip.compress(b"a" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "broken", "is_incomplete"),
+    [
+        (b"Content-Length: 9\r\n\r\npart", "the reply ended after 4 of 9 bytes, before it was complete", True),
+        (b"Transfer-Encoding: chunked\r\n\r\n9\r\npart", "the reply ended after 4 bytes, before it was complete", True),
+        (b"Transfer-Encoding: chunked\r\n\r\nzz\r\npart", "the reply is not valid HTTP", False),
+        (b"Content-Length: 2000\r\n\r\n" + b"x" * 2000, "the reply is larger than 1000 bytes", False),
+        (b"\r\n" + b"x" * 2000, "the reply is larger than 1000 bytes", False),
+        (b"Content-Encoding: gzip\r\n\r\n" + GZIP, "the reply is larger than 1000 bytes", False),
+        (b"Content-Encoding: gzip\r\n\r\nnot gzip", "the reply is not valid gzip", False),
+        (b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"abc")[:-9], "the reply ends within its gzip", True),
+        (b"Content-Encoding: br\r\n\r\nabc", "the reply has a Content-Encoding that was not asked for", False),
+    ],
+)
+async def test_a_body_that_cannot_be_read_breaks_its_reply(answer: bytes, broken: str, is_incomplete: bool) -> None:
+    reply = await reply_to(b"HTTP/1.1 200 OK\r\n" + answer)
+
+    assert (reply.status, reply.broken, reply.is_incomplete) == (200, broken, is_incomplete)
+    assert len(reply.body) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("answer", "full"),
+    [
+        (b"Content-Length: 2000\r\n\r\n" + b"x" * 2000, 2000),
+        (b"\r\n" + b"x" * 2000, 0),
+        (b"Content-Encoding: x-gzip\r\nContent-Length: %d\r\n\r\n" % len(GZIP) + GZIP, 0),
+    ],
+)
+async def test_a_long_body_may_be_cut(answer: bytes, full: int) -> None:
+    reply = await reply_to(b"HTTP/1.1 200 OK\r\n" + answer, cut=True)
+
+    assert (len(reply.body), reply.cut, reply.broken) == (1000, full, "")
+
+
+async def test_a_gzipped_body_is_inflated_and_what_follows_it_ignored() -> None:
+    packed = gzip.compress(b"hello") + b"trailing bytes"
+
+    reply = await reply_to(b"HTTP/1.1 200 OK\r\nContent-Encoding: GZIP\r\n\r\n" + packed)
+
+    assert (reply.body, reply.broken) == (b"hello", "")
+
+
+@pytest.mark.parametrize(("answer", "status"), [(b"", None), (b"HTTP/1.1 100 Continue\r\n\r\n", None), (OK[:-1], 200)])
+async def test_one_deadline_covers_the_whole_reply(answer: bytes, status: int | None) -> None:
+    async with Backend(answer, ends=False) as backend:
+        with pytest.raises(LateError) as raised:
+            await backend.ask(timeout=0.05)
+
+        assert raised.value.status == status
+        assert backend.pool._idle == {}
+
+
+async def test_a_name_that_is_not_resolved_in_time_is_no_connection() -> None:
+    async def resolve(_: str) -> tuple[str, ...]:
+        await asyncio.get_running_loop().create_future()
+        return ()
+
+    pool = Pool(resolve, lambda _: None, lambda: 0.0)
+    with pytest.raises(NotConnectedError, match=r"no connection to backend within 0\.1 s"):
+        await pool.exchange(Origin("backend", 1), HEAD, None, 0.05, Limits(1))
+
+
+async def test_addresses_are_tried_in_turn_and_forbidden_ones_never() -> None:
+    async with Backend(OK) as backend:
+        tried: list[str] = []
+
+        def fault(address: str) -> str | None:
+            tried.append(address)
+            return "forbidden" if address == "169.254.169.254" else None
+
+        async def resolve(_: str) -> tuple[str, ...]:
+            return ("169.254.169.254", "127.0.0.2", "127.0.0.1")
+
+        pool = Pool(resolve, fault, lambda: 0.0)
+        reply = await pool.exchange(backend.origin, HEAD, None, 5.0, Limits(9))
+        await pool.close()
+
+        assert reply.body == b"ok"
+        assert tried == ["169.254.169.254", "127.0.0.2", "127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "message", "is_permanent"),
+    [
+        ((), "the name backend has no address", False),
+        (("127.0.0.1",), "the connection to backend failed: ConnectionRefusedError", False),
+        (("10.0.0.1",), "the connection to backend failed: 10.0.0.1 is wrong, which must not be called", True),
+    ],
+)
+async def test_why_there_is_no_connection(addresses: tuple[str, ...], message: str, is_permanent: bool) -> None:
+    async with Backend() as backend:
+        port = backend.origin.port
+
+    async def resolve(_: str) -> tuple[str, ...]:
+        return addresses
+
+    pool = Pool(resolve, lambda address: "wrong" if address == "10.0.0.1" else None, lambda: 0.0)
+    with pytest.raises(NotConnectedError) as raised:
+        await pool.exchange(Origin("backend", port), HEAD, None, 5.0, Limits(1))
+
+    assert (str(raised.value), raised.value.is_permanent) == (message, is_permanent)
+
+
+async def test_a_caller_that_gives_up_leaves_no_reply_behind() -> None:
+    async with Backend(b"", OK, ends=False) as backend:
+        call = asyncio.create_task(backend.ask())
+        async with asyncio.timeout(10):
+            while not backend.connections:
+                await asyncio.sleep(0.001)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+        assert backend.pool._idle == {}
+
+
+async def test_a_kept_connection_that_the_backend_closed_is_stale_and_a_new_one_is_not() -> None:
+    class Closing(Backend):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+    async with Closing() as backend:
+        await backend.ask()
+        with pytest.raises(LostError) as raised:
+            await backend.ask()
+        assert raised.value.is_stale
+    with pytest.raises(LostError) as raised:
+        await reply_to(b"")
+    assert not raised.value.is_stale

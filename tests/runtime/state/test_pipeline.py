@@ -1,0 +1,140 @@
+"""Commands of many callers on one connection: each gets its own answer, and none waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis.asyncio as driver
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from runtime.state import pipeline as module
+from runtime.state.pipeline import Pipeline
+
+
+def connect(port: int, timeout: float = 5.0) -> Pipeline:
+    pool = driver.Redis(host="127.0.0.1", port=port, socket_timeout=None, decode_responses=True).connection_pool
+    return Pipeline(pool.make_connection(), timeout)  # type: ignore[no-untyped-call]
+
+
+async def test_answers_reach_those_who_asked(redis: Any) -> None:
+    pipeline = connect(redis.port)
+
+    answers = await asyncio.gather(*(pipeline.execute("ECHO", f"number {n}") for n in range(500)))
+
+    assert answers == [f"number {n}" for n in range(500)]
+    await pipeline.close()
+
+
+async def test_a_command_that_fails_fails_alone(redis: Any) -> None:
+    pipeline = connect(redis.port)
+
+    first, bad, last = await asyncio.gather(
+        pipeline.execute("ECHO", "a"),
+        pipeline.execute("NO-SUCH"),
+        pipeline.execute("ECHO", "b"),
+        return_exceptions=True,
+    )
+
+    assert (first, last) == ("a", "b")
+    assert isinstance(bad, ResponseError)
+    await pipeline.close()
+
+
+async def test_who_gives_up_takes_no_answer_of_others(redis: Any) -> None:
+    pipeline = connect(redis.port)
+    await pipeline.execute("PING")
+
+    left = asyncio.create_task(pipeline.execute("ECHO", "left"))
+    await asyncio.sleep(0)
+    stayed = asyncio.create_task(pipeline.execute("ECHO", "stayed"))
+    await asyncio.sleep(0)
+    left.cancel()
+
+    assert await stayed == "stayed"
+    await pipeline.close()
+
+
+async def test_after_a_restart_it_goes_on(redis: Any) -> None:
+    pipeline = connect(redis.port)
+    await pipeline.execute("PING")
+    redis.restart()
+
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert await pipeline.execute("ECHO", "again") == "again"
+                break
+            except RedisConnectionError:
+                await asyncio.sleep(0.02)
+    await pipeline.close()
+
+
+async def test_what_waits_when_the_connection_ends_fails_at_once(redis: Any) -> None:
+    pipeline = connect(redis.port, 60.0)
+    await pipeline.execute("PING")
+    waiting = [asyncio.create_task(pipeline.execute("BLPOP", "nothing", 0)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    redis.kill()
+
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(outcome, RedisConnectionError) for outcome in outcomes)
+    await pipeline.close()
+
+
+async def test_a_server_that_does_not_answer_times_out() -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    pipeline = connect(server.sockets[0].getsockname()[1], 0.05)
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            with pytest.raises(RedisTimeoutError):
+                await pipeline.execute("PING")
+    await pipeline.close()
+    server.close()
+
+
+async def test_answers_in_time_are_waited_for_however_long_the_row_is(redis: Any) -> None:
+    pipeline = connect(redis.port, 0.2)
+    deadline = asyncio.get_running_loop().time() + 0.7
+    while asyncio.get_running_loop().time() < deadline:
+        await asyncio.gather(*(pipeline.execute("PING") for _ in range(20)))
+    assert pipeline._connected
+    await pipeline.close()
+
+
+async def test_a_refused_connection_is_told_to_all() -> None:
+    pipeline = connect(1)
+
+    outcomes = await asyncio.gather(*(pipeline.execute("PING") for _ in range(3)), return_exceptions=True)
+
+    assert all(isinstance(outcome, RedisConnectionError) for outcome in outcomes)
+    await pipeline.close()
+
+
+async def test_the_row_has_a_limit(redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    pipeline = connect(redis.port)
+
+    outcomes = await asyncio.gather(*(pipeline.execute("PING") for _ in range(3)), return_exceptions=True)
+
+    assert outcomes[:2] == ["PONG", "PONG"]
+    assert isinstance(outcomes[2], RedisConnectionError)
+    await pipeline.close()
+
+
+async def test_closing_fails_what_waits(redis: Any) -> None:
+    pipeline = connect(redis.port)
+    waiting = asyncio.create_task(pipeline.execute("BLPOP", "nothing", 0))
+    await asyncio.sleep(0.05)
+
+    await pipeline.close()
+
+    with pytest.raises(RedisConnectionError):
+        await waiting
