@@ -50,7 +50,9 @@ class Reader:
 
     async def look(self, refs: Iterable[Ref]) -> dict[Ref, Object | None]:
         """Objects as the API server has them now, without those that cannot be read."""
-        ordered = sorted(ref for ref in refs if ref.kind in WATCHED)
+        # What is not watched may not be read either.
+        known = (ref for ref in refs if ref.kind in WATCHED)
+        ordered = sorted(ref for ref in known if self._watched[ref.kind].covers(ref.namespace))
         tokens = {kind: informer.sequence() for kind, informer in self._watched.items()}
         begun = self._live.now()
         reads = (objects.get(self._transport, WATCHED[ref.kind], ref.namespace, ref.name) for ref in ordered)
@@ -70,6 +72,8 @@ class Reader:
     async def read_grants(self, namespace: str) -> None:
         """A grant and the tool that needs it may come in one apply, and the watch shows the grant a moment later."""
         informer = self._watched[Kind.GRANT]
+        if not informer.covers(namespace):
+            return
         token = informer.sequence()
         try:
             found = await objects.list_all(self._transport, resources.REFERENCE_GRANTS, namespace)

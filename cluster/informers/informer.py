@@ -95,6 +95,7 @@ class Informer(Generic[T]):
         self._managed_fields = managed_fields
         self._count = count
         self._path = resource.path(namespace)
+        self._namespace = namespace
         selectors = {"fieldSelector": field_selector, "labelSelector": label_selector}
         self._query = {key: value for key, value in selectors.items() if value}
         self._store: Store[T] = Store(indexers, ticks)
@@ -131,6 +132,10 @@ class Informer(Generic[T]):
     def reached(self) -> Version | None:
         """The version up to which every change is in the store; None before a list, and while one is needed."""
         return versions.parse(self._version) if self._version is not None else None
+
+    def covers(self, namespace: str) -> bool:
+        """Whether objects of a namespace are watched."""
+        return self._namespace in (None, namespace)
 
     def is_listing(self, _namespace: str) -> bool:
         """Whether a list is needed or in progress, so that what is missing in it counts as deleted."""

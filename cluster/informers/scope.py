@@ -64,6 +64,10 @@ class NamespaceInformers(Generic[T]):
                 oldest = each.reached
         return oldest
 
+    def covers(self, namespace: str) -> bool:
+        """See `Informer.covers`."""
+        return namespace in self._by_namespace
+
     def is_listing(self, namespace: str) -> bool:
         """See `Informer.is_listing`, for one namespace."""
         found = self._by_namespace.get(namespace)

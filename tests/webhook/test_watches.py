@@ -18,6 +18,7 @@ from crd.ledger.page import Sighting
 from crd.ref import Kind, Ref
 from webhook import watches
 from webhook.live_snapshot import LiveSnapshot
+from webhook.reader import Reader
 
 
 def manifest(name: str, version: str, port: Any = 80) -> dict[str, Any]:
@@ -99,3 +100,16 @@ def test_a_deletion_that_a_list_shows_has_no_version_of_its_own() -> None:
         informer_of_tools._version = reached
         informer_of_tools._store.drop(("shop", "a"), 99)
         assert live.sighting(ref) == Sighting(version, "u")
+
+
+async def test_other_namespaces_than_the_listed_ones_are_not_read() -> None:
+    class Closed:
+        async def request(self, _method: str, path: str, **_: Any) -> dict[str, Any]:
+            raise AssertionError(f"{path} must not be read")
+
+    live, clock = LiveSnapshot(lambda: 0.0), Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5)
+    api: Any = Closed()
+    reader = Reader(api, live, watches.informers(api, live, clock, lambda *_: None, ("shop",)))
+
+    assert await reader.look([Ref(Kind.SERVICE, "bank", "ledger"), Ref(Kind.SERVER, "bank", "main")]) == {}
+    await reader.read_grants("bank")

@@ -36,6 +36,7 @@ def test_without_namespaces_it_is_one_informer_of_the_cluster() -> None:
 
     assert isinstance(made, Informer)
     assert made._path == "/api/v1/services"
+    assert made.covers("shop")
 
 
 def test_each_namespace_is_listed_on_its_own() -> None:
@@ -87,6 +88,7 @@ async def test_it_is_synced_when_every_namespace_is() -> None:
     assert made.unready() == "services not listed yet"
     assert made.is_listing("shop")
     assert made.is_listing("free")
+    assert (made.covers("shop"), made.covers("free")) == (True, False)
 
     task = asyncio.create_task(made.run())
     async with asyncio.timeout(10):
