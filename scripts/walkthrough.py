@@ -72,7 +72,7 @@ def render() -> str:
             "`check` reports all mistakes at once, each with its line and the repair:\n",
             _run("check", "shop"),
             "The reason, such as `UndeclaredPlaceholder`, has a page:\n",
-            _run("check", "--explain", "UndeclaredPlaceholder"),
+            _run("check", "--explain", "UndeclaredPlaceholder", lines=7),
             "Three lines are corrected:\n",
             "```diff\n" + "".join(f"-{old}\n+{new}\n" for old, new in map(_lines, REPAIRS)) + "```\n",
         ]
@@ -108,15 +108,17 @@ def _lines(repair: tuple[str, str]) -> tuple[str, str]:
     return line, line.replace(old, new)
 
 
-def _run(*words: str) -> str:
-    """A command as a user types it, and what it prints."""
+def _run(*words: str, lines: int = 0) -> str:
+    """A command as a user types it, and what it prints; with ``lines``, only so many."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = command.main(words)
     printed = out.getvalue() + err.getvalue()
-    fence = "````" if "```" in printed else "```"
-    ended = f"exit code {code}\n" if words[0] == "check" and "--explain" not in words else ""
-    return f"{fence}console\n$ mcp-operator {' '.join(words)}\n{printed}{ended}{fence}\n"
+    if lines:
+        shown = "".join(printed.splitlines(keepends=True)[:lines])
+        return f"```console\n$ mcp-operator {' '.join(words)} | head -n {lines}\n{shown}```\n"
+    ended = f"exit code {code}\n" if words[0] == "check" else ""
+    return f"```console\n$ mcp-operator {' '.join(words)}\n{printed}{ended}```\n"
 
 
 if __name__ == "__main__":

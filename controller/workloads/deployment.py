@@ -20,6 +20,8 @@ GRACE_SECONDS = 30
 DRAIN_MARGIN = 3
 PORT, HEALTH_PORT = 8080, 9090
 CPU_REQUEST = "50m"
+# A pod with 400 tools has 90 MiB when it is ready; calls need more.
+MEMORY_REQUEST = "128Mi"
 
 
 def deployment(inputs: Inputs) -> Manifest:
@@ -101,7 +103,7 @@ def _container(inputs: Inputs) -> Manifest:
 def _resources(spec: ServerSpec) -> Manifest:
     """An author's amounts, as they are; an autoscaler has nothing to measure by unless CPU is requested."""
     if spec.resources is None:
-        return {"requests": {"cpu": CPU_REQUEST, "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+        return {"requests": {"cpu": CPU_REQUEST, "memory": MEMORY_REQUEST}, "limits": {"memory": "256Mi"}}
     requests, limits = dict(spec.resources.requests), dict(spec.resources.limits)
     if spec.autoscaling and "cpu" not in requests and "cpu" not in limits:
         requests["cpu"] = CPU_REQUEST

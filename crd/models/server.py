@@ -164,7 +164,7 @@ class ServerSpec(Model):
     )
     resources: Resources | None = Field(
         None,
-        description="CPU and memory of each pod. Defaults to requests of 50m and 64Mi and a memory limit of 256Mi.",
+        description="CPU and memory of each pod. Defaults to requests of 50m and 128Mi and a memory limit of 256Mi.",
     )
     pod_template: PodTemplate | None = Field(None, description="Additional settings of the pods.")
     redis: Redis | None = Field(

@@ -68,7 +68,7 @@ def test_the_pods_may_read_their_own_catalog_and_nothing_else() -> None:
         ({}, "image", "operator:1"),
         ({"image": "other:2"}, "image", "other:2"),
         ({"imagePullPolicy": "Always"}, "imagePullPolicy", "Always"),
-        ({}, "resources", {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}),
+        ({}, "resources", {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}),
         ({"resources": {"requests": {"memory": "1Gi"}}}, "resources", {"requests": {"memory": "1Gi"}}),
         ({"resources": {"limits": {"cpu": 2}}}, "resources", {"limits": {"cpu": 2}}),
         (
