@@ -101,12 +101,17 @@ def unpack(packed: bytes) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ToolFacts:
-    """What the status of a tool takes from its spec. ``path`` is the path of the Service and of the call."""
+    """What the status of a tool takes from its spec. ``path`` is the path of the Service and of the call.
+
+    ``context_bytes`` and ``context_tokens`` are its size in a list of tools, as a server without a prefix lists it.
+    """
 
     enabled: bool
     scheme: str
     path: str
     schema_hash: str
+    context_bytes: int = 0
+    context_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,10 +294,10 @@ def keep_member(raw: Manifest, known: KeptMember | None) -> KeptMember:
         return replace(known, compiled=compiled, going=going, reported=reported)
     item = manifest.decode(raw)
     compiled = members.compile_member(item)
-    return KeptMember(compiled, uid, generation, going, _tool_facts(item), reported)
+    return KeptMember(compiled, uid, generation, going, _tool_facts(item, compiled), reported)
 
 
-def _tool_facts(item: Object) -> ToolFacts | None:
+def _tool_facts(item: Object, compiled: CompiledMember) -> ToolFacts | None:
     spec = item.spec
     if not isinstance(spec, ToolSpec):
         return None
@@ -300,7 +305,8 @@ def _tool_facts(item: Object) -> ToolFacts | None:
     path = f"{spec.service.path.rstrip('/')}{more}" if more else spec.service.path
     schemas = {"input": spec.input_schema, "output": spec.output_schema}
     schema_hash = hashlib.sha256(orjson.dumps(schemas, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return ToolFacts(spec.enabled, spec.service.scheme, path, f"sha256:{schema_hash}")
+    context = members.context_of(compiled)
+    return ToolFacts(spec.enabled, spec.service.scheme, path, f"sha256:{schema_hash}", *context)
 
 
 def keep_server(raw: Manifest) -> KeptServer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crd.compiler import members
 from crd.facts import MemberFact, ServerFact, Space
 from crd.finding import Level
 from crd.ref import Kind
@@ -47,11 +48,15 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An MCPTool, MCPPrompt or MCPResource; ``level`` is that of its worst finding."""
+    """An MCPTool, MCPPrompt or MCPResource; ``level`` is that of its worst finding.
+
+    ``context`` is what a model reads of a tool, in bytes and estimated tokens.
+    """
 
     ref: Ref
     exposures: tuple[Exposure, ...]
     level: Level | None = None
+    context: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,12 @@ class Server:
     ref: Ref
     members: tuple[Member, ...]
     level: Level | None = None
+
+    @property
+    def context(self) -> tuple[int, int]:
+        """What a model reads of all tools, in bytes and estimated tokens."""
+        sizes = [member.context for member in self.members]
+        return sum(size for size, _ in sizes), sum(tokens for _, tokens in sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +90,28 @@ def build(snapshot: Snapshot, objects: Iterable[Object], verdict: Verdict) -> Gr
         if levels.get(finding.ref) is not Level.ERROR:
             levels[finding.ref] = finding.level
     items = sorted(objects, key=lambda item: item.ref)
-    members = {
-        item.ref: _build_member(snapshot, item.fact, levels) for item in items if isinstance(item.fact, MemberFact)
+    built = {
+        item.ref: _build_member(snapshot, item, item.fact, levels)
+        for item in items
+        if isinstance(item.fact, MemberFact)
     }
     servers = tuple(
-        _build_server(snapshot, item.ref, members, levels) for item in items if isinstance(item.fact, ServerFact)
+        _build_server(snapshot, item.ref, built, levels) for item in items if isinstance(item.fact, ServerFact)
     )
     selected = {member.ref for server in servers for member in server.members}
     return Graph(
         servers,
-        tuple(sorted((m for ref, m in members.items() if ref not in selected), key=_order)),
+        tuple(sorted((m for ref, m in built.items() if ref not in selected), key=_order)),
         tuple(item.ref for item in items if item.fact is None),
     )
 
 
-def _build_server(snapshot: Snapshot, ref: Ref, members: Mapping[Ref, Member], levels: Mapping[Ref, Level]) -> Server:
-    selected = (members[member] for member in snapshot.view(ref).members if member in members)
+def _build_server(snapshot: Snapshot, ref: Ref, built: Mapping[Ref, Member], levels: Mapping[Ref, Level]) -> Server:
+    selected = (built[member] for member in snapshot.view(ref).members if member in built)
     return Server(ref, tuple(sorted(selected, key=_order)), levels.get(ref))
 
 
-def _build_member(snapshot: Snapshot, fact: MemberFact, levels: Mapping[Ref, Level]) -> Member:
+def _build_member(snapshot: Snapshot, item: Object, fact: MemberFact, levels: Mapping[Ref, Level]) -> Member:
     backings: dict[tuple[str | int, ...], Backing] = {}
     for backend in fact.backends:
         exists = snapshot.service(backend.service) is not None
@@ -109,7 +122,8 @@ def _build_member(snapshot: Snapshot, fact: MemberFact, levels: Mapping[Ref, Lev
         if claim.space is not Space.REST_PATH or _part_of(place) not in labels:
             labels[_part_of(place)] = claim.value
     exposures = tuple(Exposure(label, backings.get(part)) for part, label in labels.items())
-    return Member(fact.ref, exposures, levels.get(fact.ref))
+    context = members.context_of(members.compile_member(item)) if fact.ref.kind is Kind.TOOL else (0, 0)
+    return Member(fact.ref, exposures, levels.get(fact.ref), context)
 
 
 def _part_of(path: tuple[str | int, ...]) -> tuple[str | int, ...]:

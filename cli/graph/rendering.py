@@ -27,7 +27,10 @@ Tree = tuple[str, "list[Tree]"]
 def render_text(graph: Graph) -> str:
     """A tree: servers, kinds, what is exposed, which Service answers."""
     trees: list[Tree] = [
-        (f"{_SIGNS[server.level]}{server.ref}", _groups(server.members) or [("selects nothing", [])])
+        (
+            f"{_SIGNS[server.level]}{server.ref}{_sized(server.context)}",
+            _groups(server.members) or [("selects nothing", [])],
+        )
         for server in graph.servers
     ]
     if graph.unselected:
@@ -48,8 +51,14 @@ def _groups(members: Sequence[Member]) -> list[Tree]:
 def _branch(member: Member) -> Tree:
     sign = _SIGNS[member.level]
     if len(member.exposures) == 1:
-        return f"{sign}{_exposed(member.exposures[0])}  ({member.ref})", []
+        return f"{sign}{_exposed(member.exposures[0])}  ({member.ref}){_sized(member.context)}", []
     return f"{sign}{member.ref}", [(_exposed(exposure), []) for exposure in member.exposures]
+
+
+def _sized(context: tuple[int, int]) -> str:
+    """What a model reads of tools; nothing if there are none."""
+    size, tokens = context
+    return f"  {size} bytes, about {tokens} tokens" if size else ""
 
 
 def _exposed(exposure: Exposure) -> str:

@@ -36,6 +36,8 @@ def status(state: MemberState) -> Status:
     found: Status = {"servers": [entry for entry, _ in servers]}
     if member.tool is not None:
         found |= {"resolvedEndpoint": _endpoint(state, member.tool), "schemaHash": member.tool.schema_hash}
+        if member.tool.context_bytes:
+            found |= {"contextBytes": member.tool.context_bytes, "contextTokens": member.tool.context_tokens}
     accepted = _accepted(findings, servers, disabled=_disabled(state))
     resolved = envelope.resolved(findings)
     ready = _ready(state, accepted, resolved)

@@ -125,6 +125,7 @@ def _contents(compilation: Compilation) -> Status:
         "serving": {"tools": tools[:LISTED], "prompts": prompts[:LISTED], "resources": sorted(uris)[:LISTED]},
         # {"tools":[…]}, with a comma between two.
         "contextBytes": len('{"tools":[]}') + compilation.context + max(0, len(tools) - 1),
+        "contextTokens": compilation.tokens,
     }
 
 

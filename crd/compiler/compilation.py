@@ -67,6 +67,7 @@ class _Member:
     sound: bool
     placed: tuple[tuple[str, str], ...] = ()
     context: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Compilation:
 
     ``holders`` are the objects that are served under each claim, ``claimants`` all objects with the claim. ``moved``
     are the claims whose holder is not their incumbent. ``backends`` and ``mounts`` count the served members that call a
-    port of a Service, or read a Secret or ConfigMap. ``context`` is the size of all tools in tools/list, in bytes.
+    port of a Service, or read a Secret or ConfigMap. ``context`` is the size of all tools in
+    tools/list, in bytes, and ``tokens`` how many tokens a model reads of them.
     """
 
     server: Ref
@@ -89,6 +91,7 @@ class Compilation:
     mounts: Mapping[Ref, int]
     sections: Mapping[str, Section] = field(repr=False)
     context: int
+    tokens: int
     _members: Mapping[Ref, _Member] = field(repr=False)
     _faults: Mapping[Ref, tuple[Finding, ...]] = field(repr=False)
     _conflicts: Mapping[Ref, tuple[Finding, ...]] = field(repr=False)
@@ -287,6 +290,7 @@ def advance(
         mounts=work.mounts,
         sections=sections,
         context=work.context,
+        tokens=work.tokens,
         _members=work.members,
         _faults=work.faults,
         _conflicts=work.conflicts,
@@ -309,6 +313,7 @@ class _Work:
         self.conflicts = dict(before._conflicts) if before else {}
         self.unresolved = dict(before._unresolved) if before else {}
         self.context = before.context if before else 0
+        self.tokens = before.tokens if before else 0
         # Entries that are no longer served, and new entries; a key in both has a changed entry.
         self.gone: dict[str, set[str]] = defaultdict(set)
         self.new: dict[str, dict[str, bytes]] = defaultdict(dict)
@@ -413,15 +418,17 @@ class _Work:
         ref, known = member.ref, self.members[member.ref]
         self._displace(ref)
         placed: list[tuple[str, str]] = []
-        context = 0
+        context = tokens = 0
         for entry in members.place(
             member, self._server.prefix, lambda claim: self.holders.get(claim) == ref, self._snapshot
         ):
             self.new[entry.section][entry.key] = entry.text
             placed.append((entry.section, entry.key))
             context += entry.context
-        self.members[ref] = replace(known, placed=tuple(placed), context=context)
+            tokens += entry.tokens
+        self.members[ref] = replace(known, placed=tuple(placed), context=context, tokens=tokens)
         self.context += context
+        self.tokens += tokens
         if placed:
             self._count(known.fact, 1)
 
@@ -430,9 +437,10 @@ class _Work:
         for section, key in member.placed:
             self.gone[section].add(key)
         self.context -= member.context
+        self.tokens -= member.tokens
         if member.placed:
             self._count(member.fact, -1)
-            self.members[ref] = replace(member, placed=(), context=0)
+            self.members[ref] = replace(member, placed=(), context=0, tokens=0)
 
     def _count(self, fact: MemberFact, step: int) -> None:
         for backend in fact.backends:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from crd import integrity
+from crd.clients import tokens
 from crd.compiler import assembly
 from crd.facts import Claim, MemberFact, Space
 from crd.finding import Level, Reason
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from crd.models.calls import ServiceRef
     from crd.published import entries
 
-__all__ = ["SECTIONS", "CompiledMember", "PlacedEntry", "compile_member", "place"]
+__all__ = ["SECTIONS", "CompiledMember", "PlacedEntry", "compile_member", "context_of", "place"]
 
 # The lists of a published catalog, in its order.
 SECTIONS = ("tools", "prompts", "resources", "http_resources", "operations")
@@ -60,13 +61,15 @@ class CompiledMember:
 class PlacedEntry:
     """An entry as a server serves it.
 
-    ``key`` is its sort key in the section. ``context`` is its size in tools/list, in bytes; 0 if it is not a tool.
+    ``key`` is its sort key in the section. ``context`` is its size in tools/list, in bytes, and ``tokens`` how many a
+    model reads, by `crd.clients.tokens`; 0 if it is not a tool.
     """
 
     section: str
     key: str
     text: bytes
     context: int = 0
+    tokens: int = 0
 
 
 def compile_member(item: Object) -> CompiledMember:
@@ -115,7 +118,14 @@ def place(
                 key = "\0".join(parts)
             case _:
                 key = entry["uri"]
-        yield PlacedEntry(section, key, orjson.dumps(entry), _context(entry) if section == "tools" else 0)
+        listed = _listed(entry) if section == "tools" else b""
+        yield PlacedEntry(section, key, orjson.dumps(entry), len(listed), tokens.estimate(listed))
+
+
+def context_of(member: CompiledMember) -> tuple[int, int]:
+    """The bytes and tokens of a tool in the list of a server without a prefix; 0 for what is not listed as a tool."""
+    placed = [*place(member, "", lambda _claim: True, _NO_SERVICES)]
+    return sum(entry.context for entry in placed), sum(entry.tokens for entry in placed)
 
 
 def _entries(item: Object) -> Iterator[tuple[object, ...]]:
@@ -176,8 +186,8 @@ def _entries(item: Object) -> Iterator[tuple[object, ...]]:
                 )
 
 
-def _context(tool: dict[str, Any]) -> int:
-    """The size of a tool in tools/list (MCP, Tool), in bytes."""
+def _listed(tool: dict[str, Any]) -> bytes:
+    """A tool in tools/list (MCP, Tool)."""
     listed = {
         "name": tool["name"],
         "inputSchema": tool["input_schema"],
@@ -186,4 +196,4 @@ def _context(tool: dict[str, Any]) -> int:
         "annotations": tool.get("annotations"),
         "description": tool.get("description") or tool["name"],
     }
-    return len(orjson.dumps({name: value for name, value in listed.items() if value or name == "inputSchema"}))
+    return orjson.dumps({name: value for name, value in listed.items() if value or name == "inputSchema"})

@@ -269,3 +269,8 @@ class ServerStatus(Status):
     context_bytes: int | None = Field(
         None, description="Size of the complete tool list, which a model reads, in bytes of JSON."
     )
+    context_tokens: int | None = Field(
+        None,
+        description="Estimated number of tokens that a model reads of the complete tool list; within 5 % of o200k_base "
+        "for a list of several tools.",
+    )

@@ -118,3 +118,7 @@ class ToolStatus(MemberStatus):
     schema_hash: Annotated[str, Field(max_length=80)] | None = Field(
         None, description="Digest of inputSchema and outputSchema; it changes when they change."
     )
+    context_bytes: int | None = Field(None, description="Size of the tool in a list of tools, in bytes of JSON.")
+    context_tokens: int | None = Field(
+        None, description="Estimated number of tokens that a model reads of the tool; within 15 % of o200k_base."
+    )

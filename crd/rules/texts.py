@@ -26,6 +26,8 @@ Path = tuple[str | int, ...]
 
 # In characters. A shorter description draws a warning.
 SHORTEST = 20
+# In bytes. So does a longer one: a model reads every description of a server before it does anything.
+LONGEST = 1024
 # Control characters other than tab and line ends, bidirectional controls (UTS 55), invisible and tag characters.
 UNSAFE = re.compile(
     "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u2069"
@@ -34,13 +36,19 @@ UNSAFE = re.compile(
 
 
 def weak_description(item: Object) -> Iterator[Finding]:
-    """A missing description, or one that is too short for a model to choose by."""
+    """A missing description, one that is too short for a model to choose by, or one that costs it too much."""
     if not isinstance(item.spec, ToolSpec | PromptSpec | ResourceSpec):
         return
     text = item.spec.description.strip()
     if len(text) < SHORTEST:
         fault = f'the description "{text}" is too short' if text else "the description is empty"
         message = f"{fault}; describe in a sentence what it does and when to use it"
+        yield Finding.of(Reason.WEAK_DESCRIPTION, item.ref, message, path=("spec", "description"))
+    elif len(text.encode()) > LONGEST:
+        message = (
+            f"the description has {len(text.encode())} bytes, more than {LONGEST}, which a model reads in every "
+            "conversation; describe arguments in inputSchema and leave the rest to the documentation"
+        )
         yield Finding.of(Reason.WEAK_DESCRIPTION, item.ref, message, path=("spec", "description"))
 
 

@@ -12,6 +12,7 @@ from controller.planning.state import MemberState, Pod, Rollout, ServerReadiness
 from controller.status import member as member_status
 from controller.status import server as server_status
 from crd import extraction, manifest
+from crd.clients import tokens
 from crd.compiler.compilation import Compilation
 from crd.models.prompt import PromptStatus
 from crd.models.resource import ResourceStatus
@@ -272,7 +273,18 @@ def test_the_bytes_that_a_model_reads_are_those_of_the_list_of_tools() -> None:
     )
 
     assert reported_by(state(server(), given))["contextBytes"] == len(listed)
+    tool_alone = listed.removeprefix('{"tools":[').removesuffix("]}")
+    assert reported_by(state(server(), given))["contextTokens"] == tokens.estimate(tool_alone.encode())
+    assert reported_by(state(server()))["contextTokens"] == 0
     assert reported_by(state(server()))["contextBytes"] == len('{"tools":[]}')
+
+
+def test_a_tool_reports_what_a_model_reads_of_it() -> None:
+    listed = b'{"name":"a","inputSchema":{"type":"object","properties":{}},"description":"What it does."}'
+    found = reported(tool("a", description="What it does."))
+
+    assert (found["contextBytes"], found["contextTokens"]) == (len(listed), tokens.estimate(listed))
+    assert "contextBytes" not in reported(tool("a", enabled=False))
 
 
 def test_a_server_with_a_fault_is_not_accepted_and_nothing_is_done() -> None:

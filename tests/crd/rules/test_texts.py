@@ -35,6 +35,14 @@ def test_a_description_to_choose_by(description: str, expected: str | None) -> N
         assert findings_of(texts.weak_description(item)) == ([line] if expected else [])
 
 
+@pytest.mark.parametrize("item", [tool, prompt])
+def test_a_description_of_more_than_a_kibibyte_costs_a_model_too_much(item: Any) -> None:
+    (found,) = findings_of(texts.weak_description(item(description="ö" * 513)))
+
+    assert found.startswith("warning WeakDescription: spec.description: the description has 1026 bytes, more than 1024")
+    assert findings_of(texts.weak_description(item(description="ö" * 512))) == []
+
+
 def test_a_server_and_what_cannot_be_read_are_not_chosen_by_description() -> None:
     for item in (server(), broken("MCPTool", {})):
         assert findings_of(texts.weak_description(item)) == []

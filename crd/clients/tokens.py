@@ -1,0 +1,58 @@
+"""PURE. How many tokens a model reads, estimated without a tokenizer.
+
+The estimate is a sum of counts with weights that were fitted by least squares to o200k_base (npm gpt-tokenizer 4.0.0),
+over the tool lists of the examples, the reference of this project, meta-schemas, and sentences in 47 languages. A list
+of several tools is within 5 % of the tokenizer, one short tool within 15 %; tests/clients holds it to that.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["estimate"]
+
+# The class of each byte: a lower-case letter, an upper-case letter, a digit, a space, a line end, other ASCII (p), or a
+# part of another character (x).
+_CLASSES = bytes(
+    ord("l" if 97 <= byte < 123 else "u" if 65 <= byte < 91 else "d" if 48 <= byte < 58 else "s" if byte in (9, 32) else
+        "n" if byte in (10, 13) else "p" if byte < 128 else "x")
+    for byte in range(256)
+)  # fmt: skip
+_WORD, _DIGITS, _PUNCTUATION = re.compile(rb"u?l+|u+"), re.compile(rb"d{1,3}"), re.compile(rb"p+")
+_PATTERNS = ((_WORD, 0.97), (_DIGITS, 1.19), (_PUNCTUATION, 1.08))
+# Long words are several tokens; a quote before a word is a part of its token.
+_SEQUENCES = (
+    (b"l" * 5, 0.03), (b"l" * 7, 0.06), (b"l" * 10, 1.09), (b"uu", 0.4), (b"lu", 0.31), (b"pp", 0.27), (b"pppp", 0.15),
+    (b"pl", -0.58), (b"sp", -0.14), (b"ss", 0.36), (b"n", 0.33),
+)  # fmt: skip
+# The weight of one character of each range, which is the number of tokens for one character.
+_RANGES = (
+    ("[\u0080-\u00bf\u0250-\u036f\u2000-\u2fff]", 0.2),  # punctuation and symbols
+    ("[\u00c0-\u024f\u1e00-\u1eff]", 0.9),  # Latin
+    ("[\u0370-\u03ff]", 0.43),  # Greek
+    ("[\u0400-\u052f]", 0.32),  # Cyrillic
+    ("[\u0530-\u058f]", 0.56),  # Armenian
+    ("[\u0590-\u05ff]", 0.63),  # Hebrew
+    ("[\u0600-\u06ff]", 0.43),  # Arabic
+    ("[\u0900-\u0dff]", 0.36),  # Indic
+    ("[\u0e00-\u0eff]", 0.34),  # Thai and Lao
+    ("[\u1000-\u137f]", 0.36),  # Myanmar, Georgian and Ethiopic
+    ("[\u1780-\u17ff]", 0.71),  # Khmer
+    ("[\u3000-\u303f\uff00-\uffef]", 2.17),  # CJK punctuation: it ends a token on both sides
+    ("[\u3040-\u30ff]", 0.57),  # Hiragana and Katakana
+    ("[\u3400-\u9fff\U00020000-\U0003ffff]", 0.55),  # Han
+    ("[\uac00-\ud7af]", 0.72),  # Hangul
+    ("[\U00010000-\U0001ffff]", 2.0),  # emoji and other symbols
+)
+_COMPILED = tuple((re.compile(members), weight) for members, weight in _RANGES)
+
+
+def estimate(text: bytes) -> int:
+    """The number of tokens of a UTF-8 text, such as the JSON of a tool list. Linear in its length."""
+    classes = text.translate(_CLASSES)
+    total = sum(weight * len(pattern.findall(classes)) for pattern, weight in _PATTERNS)
+    total += sum(weight * classes.count(sequence) for sequence, weight in _SEQUENCES)
+    if not text.isascii():
+        decoded = text.decode(errors="replace")
+        total += sum(weight * len(pattern.findall(decoded)) for pattern, weight in _COMPILED)
+    return max(1, round(total)) if text else 0
