@@ -30,6 +30,8 @@ _MEMBERS = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _NO_METADATA: dict[str, Any] = {}
 # Names, labels and texts that no rule has anything to say about. Others may be in order too; they are decoded.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# No client has a limit that such a name exceeds; others are looked up in the profiles.
+_PORTABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,47}")
 _OBJECT_NAME = re.compile(r"[a-z0-9.-]{1,253}")
 _LONGEST_TITLE, _LONGEST_DESCRIPTION = 256, 2048
 
@@ -72,7 +74,9 @@ def reword(known: Object, raw: Mapping[str, Any]) -> Object | None:
     if type(description) is not str or len(description) > _LONGEST_DESCRIPTION or not _is_plain(description):
         return None
     served = name or own
-    if len(served) > 64 or any(portability.name_excesses(served, ())) or len(description.strip()) < texts.SHORTEST:
+    if not _PORTABLE_NAME.fullmatch(served) and (len(served) > 64 or any(portability.name_excesses(served, ()))):
+        return None
+    if len(description.strip()) < texts.SHORTEST:
         return None
     ref = Ref(Kind.TOOL, known.ref.namespace, own)
     claims = fact.claims

@@ -9,6 +9,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from crd import integrity, manifest, rewording
+from crd.clients import portability
 from tests.laws import states
 
 PLAIN = {"type": "object", "properties": {"id": {"type": "string"}}}
@@ -76,6 +77,11 @@ def test_a_reworded_tool_equals_the_decoded_one_and_has_no_findings(metadata: An
         assert found == manifest.decode(raw)
         assert found.fact == manifest.fact_of(raw)
         assert tuple(integrity.find_own(found)) == ()
+
+
+@given(st.from_regex(rewording._PORTABLE_NAME, fullmatch=True))
+def test_a_portable_name_exceeds_no_limit_of_any_client(name: str) -> None:
+    assert [*portability.name_excesses(name, ())] == []
 
 
 def test_a_tool_with_other_texts_is_recognized() -> None:
