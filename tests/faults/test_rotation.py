@@ -43,8 +43,7 @@ def note_signers(cluster: Cluster, signers: list[str], stop: threading.Event) ->
             signers.append(signer)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("number", [300, 2000])
+@pytest.mark.parametrize("number", [300, pytest.param(2000, marks=pytest.mark.long)])
 def test_no_apply_fails_while_the_ca_is_replaced_and_the_webhooks_are_rolled(
     installed: Installation, shop: str, number: int
 ) -> None:
