@@ -11,7 +11,7 @@ import orjson
 
 from cluster.message import Response
 from runtime.http import responses
-from runtime.mcp import eras, jsonrpc, methods, numbers, param_headers
+from runtime.mcp import eras, jsonrpc, methods, numbers, param_headers, tolerances
 from runtime.mcp.eras import Call, Refusal
 from runtime.mcp.jsonrpc import RpcError
 from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
     from runtime.mcp.methods import Methods
+    from runtime.mcp.tolerances import Fault
     from runtime.state.limits import Limiter
     from runtime.telemetry.metrics import Metrics
 
@@ -48,7 +49,10 @@ class AdmittedRequest:
 
 
 class Endpoint:
-    """``new_id`` makes session ids that cannot be guessed. ``stores`` holds session stores by session mode."""
+    """``new_id`` makes session ids that cannot be guessed. ``stores`` holds session stores by session mode.
+
+    ``tolerated`` are the faults of clients that are read as what the client means.
+    """
 
     def __init__(
         self,
@@ -57,12 +61,14 @@ class Endpoint:
         limiter: Limiter,
         metrics: Metrics,
         new_id: Callable[[], str],
+        tolerated: frozenset[Fault] = tolerances.DEFAULT,
     ) -> None:
         self._methods = methods
         self._stores = stores
         self._limiter = limiter
         self._metrics = metrics
         self._new_id = new_id
+        self.tolerated = tolerated
 
     async def answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> Response:
         """Answer any request to the endpoint: a POST is a message, a DELETE ends a session."""
@@ -81,7 +87,7 @@ class Endpoint:
         headers = request.headers
         if isinstance(body, list):
             return await self._batch(compiled, admitted, body, headers)
-        call = eras.classify(body, headers)
+        call = eras.classify(body, headers, self.tolerated)
         if isinstance(call, Refusal):
             return responses.json_response(call.body, call.status)
         request.identifier = call.id
@@ -144,7 +150,7 @@ class Endpoint:
     ) -> Response:
         """Answer a JSON-RPC batch. Only `BATCH_VERSION` has batches."""
         admitted.request.operation = "batch"
-        calls = [eras.classify(item, headers) for item in items[: MAX_BATCH + 1]]
+        calls = [eras.classify(item, headers, self.tolerated) for item in items[: MAX_BATCH + 1]]
         if not 0 < len(calls) <= MAX_BATCH:
             message = f"a batch must hold 1 to {MAX_BATCH} messages"
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
@@ -199,8 +205,8 @@ class Endpoint:
         ``identifier`` is the id of the message.
         """
         try:
-            version = eras.header(headers, "MCP-Protocol-Version") or eras.UNNAMED
-            session_id = eras.header(headers, SESSION)
+            version = eras.header(headers, "MCP-Protocol-Version", tolerated=self.tolerated) or eras.UNNAMED
+            session_id = eras.header(headers, SESSION, tolerated=self.tolerated)
         except eras.ConflictingHeaderError as error:
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, f"Header mismatch: {error}", 400)
         if version not in eras.LEGACY:

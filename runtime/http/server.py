@@ -14,6 +14,7 @@ from runtime.http import client_address, origins, responses
 from runtime.http.endpoint import AdmittedRequest
 from runtime.mcp import jsonrpc, uri_templates
 from runtime.mcp.context import Context
+from runtime.mcp.tolerances import Fault
 from runtime.state import limits
 from runtime.state.sessions import StoreUnavailableError
 
@@ -137,7 +138,7 @@ class App:
         origin = request.header("origin")
         if not origins.is_allowed(origin, settings.hosts, settings.allowed_origins):
             return responses.text_response(403, f'Origin "{origin}" is not allowed\n')
-        path = _without_slash(request.path, settings)
+        path = _endpoint_path(request.path, settings, self._endpoint.tolerated)
         if len(path) > uri_templates.MAX_URI:
             return responses.text_response(414, f"the path must have at most {uri_templates.MAX_URI} characters\n")
         if path.startswith(oauth_metadata.WELL_KNOWN) and request.method == "GET":
@@ -216,9 +217,10 @@ async def listen(app: App, host: str, port: int) -> Listener:
     return listener
 
 
-def _without_slash(path: str, settings: Settings) -> str:
-    """The path of the endpoint for the same path with a slash, which clients copy from servers that redirect there."""
-    return settings.path_prefix if path == f"{settings.path_prefix}/" else path
+def _endpoint_path(path: str, settings: Settings, tolerated: frozenset[Fault]) -> str:
+    """The path of a request. The endpoint has a second one, with a slash, if that fault of clients is tolerated."""
+    is_tolerated = Fault.TRAILING_SLASH in tolerated and path == f"{settings.path_prefix}/"
+    return settings.path_prefix if is_tolerated else path
 
 
 def _closing(response: Response) -> Response:

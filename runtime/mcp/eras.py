@@ -150,6 +150,8 @@ def classify(
         return Refusal(400, jsonrpc.INVALID_PARAMS, "/params: must be an object", readable)
     if params.get("arguments", {}) is None and may_be_null:
         params = {name: value for name, value in params.items() if name != "arguments"}
+    if params.get("cursor") == "" and Fault.EMPTY_CURSOR in tolerated:
+        params = {name: value for name, value in params.items() if name != "cursor"}
     raw_meta = params.get("_meta")
     meta: dict[str, Any] = raw_meta if isinstance(raw_meta, dict) else {}
     call = Call(method, params, readable, modern=True)

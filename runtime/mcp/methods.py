@@ -145,8 +145,7 @@ def _list(compiled: CompiledCatalog, call: Call) -> bytes:
     cursor = call.params.get("cursor")
     page = None
     if cursor is None or isinstance(cursor, str):
-        # An empty cursor is that of the first page (`tolerances.Fault.EMPTY_CURSOR`).
-        page = compiled.pages.get((call.method, call.modern, cursor or None))
+        page = compiled.pages.get((call.method, call.modern, cursor))
     if page is None:
         message = "/params/cursor: invalid cursor; list again without a cursor, because the catalog may have changed"
         raise RpcError(jsonrpc.INVALID_PARAMS, message)

@@ -19,7 +19,6 @@ class Fault(StrEnum):
     REPEATED_HEADER = "RepeatedHeader"
     TRAILING_SLASH = "TrailingSlash"
     EMPTY_CURSOR = "EmptyCursor"
-    OTHER_VERSION_HEADER = "OtherVersionHeader"
     LEGACY_VERSION_HEADER = "LegacyVersionHeader"
 
 
@@ -37,39 +36,34 @@ TOLERANCES = (
     Tolerance(
         Fault.NULL_MEMBER,
         "params, params.arguments or the id of a notification is null instead of absent",
-        "JSON-RPC 2.0, section 4.2, allows params only as an object or array; clients that write absent members of a "
-        "struct as null (serializers of Go, C# and Java by default)",
+        "https://github.com/chaitin/MonkeyCode/pull/1268, https://github.com/KeeperHub/keeperhub/issues/2108; JSON-RPC"
+        " 2.0, section 4.2, allows params only as an object or array",
         by_default=True,
     ),
     Tolerance(
         Fault.REPEATED_HEADER,
-        "MCP-Protocol-Version, Mcp-Method, Mcp-Name or Mcp-Session-Id is sent several times with one value, as several "
-        "lines or joined by commas (RFC 9110, section 5.3)",
-        "a command-line agent, version 2.1, which sets the version both in its SDK and in its own headers",
+        "MCP-Protocol-Version, Mcp-Method, Mcp-Name or Mcp-Session-Id is sent several times with one value, as several"
+        " lines or joined by commas (RFC 9110, section 5.3)",
+        "https://github.com/lowdefy/lowdefy/pull/2345",
         by_default=True,
     ),
     Tolerance(
         Fault.TRAILING_SLASH,
         "the path of the endpoint ends with a slash that it does not have",
-        "frameworks that mount the endpoint at /mcp/ and redirect there; their URLs are copied into configurations",
+        "https://github.com/PrefectHQ/fastmcp/issues/1867, https://github.com/modelcontextprotocol/python-sdk/issues/732",
         by_default=True,
     ),
     Tolerance(
         Fault.EMPTY_CURSOR,
         'the first page of a list is requested with the cursor ""',
-        "clients in languages whose absent string is the empty one",
-        by_default=True,
-    ),
-    Tolerance(
-        Fault.OTHER_VERSION_HEADER,
-        "MCP-Protocol-Version names another supported version than the one of the session",
-        "a command-line agent that sends the version of its SDK instead of the negotiated one",
+        "MCP, server/utilities/pagination, has no empty cursor for the first page; languages whose absent string is"
+        " empty write it",
         by_default=True,
     ),
     Tolerance(
         Fault.LEGACY_VERSION_HEADER,
         "_meta names the stateless era, and MCP-Protocol-Version a version with sessions",
-        "a hosted connector, seen in September 2026; the specification requires -32020",
+        "a hosted connector, reported in September 2026; MCP 2026-07-28, basic/transports, requires -32020",
         by_default=False,
     ),
 )

@@ -186,7 +186,12 @@ def _json_content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
     more = f',"nextCursor":{orjson.dumps(cursor).decode()}' if cursor else ""
     content = [{"type": "text", "text": f'{{"result":{selected}{more}}}'}]
     if cursor:
-        note = f"There are more results. Pass nextCursor as {tool.http.pagination.cursor_argument}."
+        name = tool.http.pagination.cursor_argument
+        declared = tool.input_schema.get("properties", {}).get(name)
+        # nextCursor is a string; an author may have declared the argument as a number.
+        is_number = isinstance(declared, dict) and declared.get("type") in ("integer", "number") and cursor.isdigit()
+        value_of_argument = f"the number {cursor}" if is_number else "nextCursor"
+        note = f"There are more results. Pass {value_of_argument} as {name}."
         content.append({"type": "text", "text": note})
     return {"content": content, "structuredContent": page}
 

@@ -418,6 +418,8 @@ async def test_the_endpoint_is_served_with_a_slash_at_the_end(replica: Any) -> N
     status, _, answer = await send(f"{replica.mcp}/", body={**INITIALIZE, "id": ""})
 
     assert (status, answer["id"]) == (200, "")
+    replica.app._endpoint.tolerated = frozenset()
+    assert (await send(f"{replica.mcp}/", body=INITIALIZE))[2]["path"] == "/"
     status, _, answer = await send(f"{replica.url}/", body=INITIALIZE)
     assert (status, answer) == (404, "not found; the MCP endpoint is /mcp\n")
 

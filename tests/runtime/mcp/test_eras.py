@@ -222,6 +222,16 @@ def test_a_known_fault_of_clients_is_tolerated_only_if_the_switch_is_on(fault: F
     assert isinstance(eras.classify(message, given), Call) is is_default
 
 
+def test_an_empty_cursor_is_that_of_the_first_page() -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"cursor": ""}}
+
+    tolerant, strict = eras.classify(message, {}), eras.classify(message, {}, frozenset())
+
+    assert isinstance(tolerant, Call)
+    assert isinstance(strict, Call)
+    assert (tolerant.params, strict.params) == ({}, {"cursor": ""})
+
+
 def test_every_tolerance_has_a_source() -> None:
     assert {each.fault for each in tolerances.TOLERANCES} == set(Fault)
     assert all(each.source and each.what for each in tolerances.TOLERANCES)

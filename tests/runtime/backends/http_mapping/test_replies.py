@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -219,3 +220,10 @@ def test_select_reduces_a_resource() -> None:
 )
 def test_statuses_are_expected_by_code_and_class(status: int, wanted: tuple[str, ...], fine: bool) -> None:
     assert replies.is_expected(status, wanted) is fine
+
+
+@pytest.mark.parametrize(("kind", "words"), [("string", "Pass nextCursor as"), ("integer", "Pass the number 7 as")])
+def test_the_advice_about_the_next_page_satisfies_the_input_schema(kind: str, words: str) -> None:
+    paged = dataclasses.replace(tool(pages=POINTER), input_schema={"properties": {"cursor": {"type": kind}}})
+
+    assert words in shaped(as_json({"next": 7}), paged)["content"][1]["text"]
