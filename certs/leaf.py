@@ -112,7 +112,8 @@ class Keeper:
             logger.warning("reading the CA in Secret %s/%s: %s", self._namespace, self._name, error)
             return
         now = self._now()
-        self.keys.update(secret.parse_keys(found), now)
+        if found is not None:
+            self.keys.update(secret.parse_keys(found), now)
         held = authority.repaired(secret.parse(found) or Authority(None), (), now)
         serving = held.current
         if serving is None and (self._serving.context is None or self._serving.is_due(now)):

@@ -14,6 +14,7 @@ from cryptography import x509
 
 from certs import issuance, leaf, secret, tls
 from certs.authority import Authority, Pair
+from certs.paths import NO_KEYS, PathKeys
 from certs.tls import HotContext
 from cluster.transport import ApiError
 from scripts.localcluster.certificates import Authority as Clients
@@ -25,6 +26,7 @@ ONE, TWO = issuance.authority("one", NOW), issuance.authority("two", NOW)
 class Secrets:
     def __init__(self) -> None:
         self.held: Authority | None = None
+        self.keys = NO_KEYS
         self.broken = False
 
     async def request(self, *_: Any, **__: Any) -> dict[str, Any]:
@@ -32,7 +34,7 @@ class Secrets:
             raise ApiError(500, "InternalError", "no")
         if self.held is None:
             raise ApiError(404, "NotFound", "no")
-        return secret.manifest("ns", "ca", self.held)
+        return secret.manifest("ns", "ca", self.held, keys=self.keys)
 
 
 class Clock:
@@ -104,6 +106,22 @@ async def test_it_waits_for_a_ca_and_signs_with_it() -> None:
     runner, port = await served((await waiting)[0])
     assert await trusted(port, ONE)
     await runner.cleanup()
+
+
+async def test_before_there_is_a_secret_no_path_is_accepted_and_without_it_the_last_keys_are() -> None:
+    """A webhook that starts first must not answer under paths that an older version registered."""
+    api, clock = Secrets(), Clock()
+    keeping = keeper(api, clock)
+    await keeping.renew()
+    assert not keeping.keys.accepts("")
+
+    api.held, api.keys = Authority(ONE), PathKeys("a" * 32)
+    await keeping.renew()
+    assert (keeping.keys.accepts("a" * 32), keeping.keys.accepts("")) == (True, False)
+    api.held = None
+    clock.now += timedelta(hours=1)
+    await keeping.renew()
+    assert (keeping.keys.accepts("a" * 32), keeping.keys.accepts("")) == (True, False)
 
 
 async def test_a_missing_ca_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
