@@ -231,7 +231,8 @@ def test_a_workload_of_somebody_else_is_never_taken_over(cluster: Cluster) -> No
         in condition(cluster, "mcpserver", "mine", "Programmed")["message"]
     )
     assert "ownerReferences" not in get(cluster, "service", "mine-mcp")["metadata"]
-    assert not exists(cluster, "deployment", "mine-mcp")
+    # What does not rely on the Service is there.
+    installation.until("the Deployment is there", lambda: exists(cluster, "deployment", "mine-mcp"), 20)
     cluster.run("-n", "shop", "delete", "mcpserver/mine", "service/mine-mcp")
 
 
