@@ -250,3 +250,17 @@ def test_a_nested_value_that_is_too_deep_for_strict_mode() -> None:
 
     found = {name: message for name, _, message in portability.unsupported(node, None)}
     assert "11 levels" in found["openai-strict"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        f"^({'|'.join(a + b + c for a in 'ABC' for b in 'DEFGH' for c in 'KLMNO')})$",
+        "^(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:|::)$",
+        "^(([0-9]{1,3}\\.){3}[0-9]{1,3})/([0-9]|[12][0-9]|3[0-2])$",
+    ],
+)
+def test_a_long_pattern_that_every_dialect_compiles_draws_nothing(pattern: str) -> None:
+    node = {"type": "string", "pattern": pattern}
+
+    assert judged(tool(inputSchema=of(node), outputSchema=of(node))) == []
