@@ -88,11 +88,12 @@ def headers(entry: ParameterEntry, sources: Sources) -> Iterator[Header]:
     elif isinstance(value, list):
         items = [escaping.to_plain_text(name, item) for item in value if item is not None]
         text = HEADER_DELIMITERS.get(entry.style, ",").join(items)
-        if not text:
-            return
     else:
         text = escaping.to_plain_text(name, value)
-    yield entry.name, escaping.check_header(name, text)
+    if text:
+        yield entry.name, escaping.check_header(name, text)
+    elif not entry.omit_empty:
+        yield entry.name, ""
 
 
 def _is_omitted(value: Any, entry: ParameterEntry) -> bool:

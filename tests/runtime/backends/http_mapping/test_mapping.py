@@ -256,10 +256,15 @@ def test_an_absent_raw_argument_is_no_body() -> None:
     assert body("Raw", {"a": None}, argument="a", content_type="text/csv") == ("", None)
 
 
-def test_a_list_without_items_is_no_header() -> None:
-    given = tool("GET", Http(headers=(ParameterEntry("X-A", argument="a", style="Comma", omit_empty=False),)))
+@pytest.mark.parametrize("value", ["", [], [None]])
+def test_an_empty_header_is_sent_without_omit_empty(value: Any) -> None:
+    sent, omitted = (
+        tool("GET", Http(headers=(ParameterEntry("X-A", argument="a", style="Comma", omit_empty=omit),)))
+        for omit in (False, True)
+    )
 
-    assert mapping.map_tool(given, {"a": [None]}).headers == ()
+    assert mapping.map_tool(sent, {"a": value}).headers == (("X-A", ""),)
+    assert mapping.map_tool(omitted, {"a": value}).headers == ()
 
 
 def test_digits_are_kept_in_a_body() -> None:
