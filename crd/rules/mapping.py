@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crd.finding import Finding, Level, Reason
+from crd.finding import Finding, Level, Reason, shorten
 from crd.models.http import Http
 from crd.models.resource import ResourceSpec
 from crd.models.tool import ToolSpec
 from crd.published import uri
 from crd.rules import bodies, inputs, paths, schemas
 from crd.rules.inputs import SCALARS
+from crd.schema import positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from crd.models.http import Pagination, QueryEntry
     from crd.ref import Ref
     from crd.rules.inputs import Inputs
+    from crd.schema.arguments import Argument
 
 __all__ = ["invalid_mapping"]
 
@@ -30,6 +32,7 @@ _AT: Path = ("spec", "http")
 _SERVICE_PATH: Path = ("spec", "service", "path")
 _OF_ARRAYS = ("Repeat", "Comma", "Space", "Pipe", "Json")
 _OF_OBJECTS = ("DeepObject", "Json")
+_PLACES = {"query": "a query", "headers": "a header"}
 _EMPTY = Http()
 
 
@@ -102,6 +105,21 @@ def _check_mapping(
         yield from _check_items(ref, f"/{name.replace('~', '~0').replace('/', '~1')}", "Repeat", _AT, known)
 
 
+def _unsendable(found: Argument, style: str, place: str) -> str | None:
+    """A string that the schema names and that cannot be sent, or that arrives as several items."""
+    delimiter = {"Space": " ", "Pipe": "|"}.get(style, ",")
+    if style == "Json":
+        return None
+    if place == "query":
+        item = positions.query_item(delimiter) if delimiter != "," else None
+        texts: tuple[str, ...] = ()
+    else:
+        item, texts = positions.header_item(delimiter), found.texts
+    wrong = [text for text in texts if positions.rejects(positions.HEADER, text)]
+    wrong += (text for text in found.item_texts if item is not None and positions.rejects(item, text))
+    return wrong[0] if wrong else None
+
+
 def _check_items(ref: Ref, argument: str | None, style: str, at: Path, known: Inputs) -> Iterator[Finding]:
     """A warning about items that a style writes as JSON, because it has no notation for them."""
     nested = known.find_nested(argument, deep=style == "DeepObject") if argument and style != "Json" else None
@@ -145,6 +163,12 @@ def _check_entry(ref: Ref, entry: QueryEntry, place: str, at: Path, known: Input
             f'"{name}" can be an array, which style {style} does not support; use Repeat, Comma, Space, Pipe or Json'
         )
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
+    elif (unsendable := _unsendable(found, style, place)) is not None:
+        message = (
+            f'"{name}" can be {shorten(unsendable)}, which style {style} cannot send in {_PLACES[place]}; correct its '
+            "default or enum, or use style Json"
+        )
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "argument"))
     elif place == "headers" and (style == "DeepObject" or (style == "Repeat" and "array" in found.types)):
         message = f'style {style} sends "{name}" as several headers with the same name; use Comma or Json'
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))

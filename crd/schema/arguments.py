@@ -26,7 +26,7 @@ class Argument(NamedTuple):
     """``types`` are JSON types without null, which stands for an absent argument; all types if unrestricted.
 
     ``nullable`` says whether null is allowed. ``texts`` are the strings that the schema names: the default, and the
-    values of enum and const.
+    values of enum and const; ``item_texts`` are those of the items of a list.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Argument(NamedTuple):
     has_default: bool
     nullable: bool = False
     texts: tuple[str, ...] = ()
+    item_texts: tuple[str, ...] = ()
 
 
 class Nested(NamedTuple):
@@ -85,12 +86,21 @@ class Arguments:
         if isinstance(stated, str) and _FURTHER.isdisjoint(node):
             only, default = _ONLY.get(stated) or frozenset({stated}) - {"null"}, node.get("default")
             named = (default,) if isinstance(default, str) else ()
-            return Argument(name, required, only, "default" in node, stated == "null", named)
+            of_items = self._item_texts((node,)) if stated == "array" else ()
+            return Argument(name, required, only, "default" in node, stated == "null", named, of_items)
         behind = self.behind(node)
         types = self.types(node)
         has_default = any("default" in each for each in behind)
         texts = tuple(dict.fromkeys(text for each in behind for text in _texts(each)))
-        return Argument(name, required, types - {"null"}, has_default, "null" in types, texts)
+        return Argument(name, required, types - {"null"}, has_default, "null" in types, texts, self._item_texts(behind))
+
+    def _item_texts(self, behind: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """The strings that schemas name for the items of a list: in their default, and in the schema of the items."""
+        found = [text for each in behind for text in _list(each.get("default")) if isinstance(text, str)]
+        for each in behind:
+            item = _mapping(each.get("items"))
+            found += (text for part in self.behind(item) for text in _texts(part)) if item else ()
+        return tuple(dict.fromkeys(found))
 
     def find_nested(self, name: str, *, deep: bool) -> Nested | None:
         """Items of an argument that are declared as lists or objects; with ``deep`` also those of its members.

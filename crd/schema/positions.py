@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BASE64", "HEADER", "MULTI_SEGMENT", "SEGMENT", "Constraint", "header_item", "narrow", "rejects"]
+__all__ = [
+    "BASE64",
+    "HEADER",
+    "MULTI_SEGMENT",
+    "SEGMENT",
+    "Constraint",
+    "header_item",
+    "narrow",
+    "query_item",
+    "rejects",
+]
 
 _BAD = r"/\\%\u0000-\u001F\u007F"
 # Not empty, not "." or ".." with or without path parameters, and nothing that a proxy could decode to a slash.
@@ -45,6 +55,11 @@ def header_item(delimiter: str) -> Constraint:
     return Constraint(f"^[{visible}](?:[{inner}]*[{visible}])?$", 256, not_empty=True)
 
 
+def query_item(delimiter: str) -> Constraint:
+    """The constraint on the items of a list that is joined in a query by a character that is escaped like a literal."""
+    return Constraint({" ": "^[^ ]*$", "|": "^[^|]*$"}[delimiter], None)
+
+
 def rejects(constraint: Constraint, value: str) -> bool:
     """Whether a string cannot be sent."""
     limit = constraint.max_length
@@ -66,9 +81,20 @@ def narrow(
         narrowed = narrow(child, path[1:], constraint, items=items)
         return dict(schema) if narrowed == child else {**schema, "properties": {**properties, path[0]: narrowed}}
     if items:
-        item = schema.get("items")
-        return dict(schema) if not isinstance(item, dict) else {**schema, "items": narrow(item, (), constraint)}
+        return _narrow_items(schema, constraint)
     return _narrow_value(schema, constraint)
+
+
+def _narrow_items(node: Mapping[str, Any], constraint: Constraint) -> dict[str, Any]:
+    """Beside a reference, ``items`` applies in addition to those of the target."""
+    stated = node.get("type")
+    types = stated if isinstance(stated, list) else [stated]
+    item = node.get("items", {})
+    if (stated is not None and "array" not in types) or "enum" in node or "const" in node or item is False:
+        return dict(node)
+    given = item if isinstance(item, dict) else {}
+    narrowed = _narrow_value(given, constraint)
+    return dict(node) if narrowed == given else {**node, "items": narrowed}
 
 
 def _narrow_value(node: Mapping[str, Any], constraint: Constraint) -> dict[str, Any]:

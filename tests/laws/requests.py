@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 
 import jsonschema
 
-from tests.laws.worlds import resolve
+from tests.laws.tools import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,7 +20,7 @@ from crd import defaults, integrity, manifest
 from crd.finding import Level
 from crd.published import catalogs
 from crd.published.catalogs import Catalog
-from tests.laws import requests, worlds
+from tests.laws import requests, tools
 from tests.laws.bench import Bench, published
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     made.close()
 
 
-def check_world(bench: Bench, data: st.DataObject) -> None:
+def check_case(bench: Bench, data: st.DataObject) -> None:
     """Draw a tool; if it is admitted, serve and call it."""
-    SEEN["worlds"] += 1
-    draft = data.draw(worlds.drafts(f"t{next(NUMBERS)}"), label="tool")
+    SEEN["cases"] += 1
+    draft = data.draw(tools.drafts(f"t{next(NUMBERS)}"), label="tool")
     item = manifest.decode(defaults.set_defaults(draft.manifest))
     refused = {f.reason.value for f in integrity.find_own(item) if f.level is Level.ERROR}
     if refused:
@@ -62,18 +62,18 @@ def check_world(bench: Bench, data: st.DataObject) -> None:
     bench.serve(published(SERVER, [item], bench.port))
     (tool,) = bench.do(bench.client.list_tools()).tools
     schema = tool.input_schema
-    arguments = data.draw(worlds.values_of(schema, schema), label="arguments")
+    arguments = data.draw(tools.values_of(schema, schema), label="arguments")
     if not jsonschema.Draft202012Validator(schema).is_valid(arguments):
         SEEN["arguments that are not valid"] += 1
         return
     output = draft.spec.get("outputSchema")
-    reply = data.draw(worlds.values_of(output, output) if output else worlds.anything, label="reply")
+    reply = data.draw(tools.values_of(output, output) if output else tools.anything, label="reply")
     if output and not jsonschema.Draft202012Validator(output).is_valid(reply):
         SEEN["replies that are not valid"] += 1
         return
     SEEN["called"] += 1
-    SEEN.update(worlds.features_of(draft, arguments))
-    bench.reply = worlds._plain(reply)
+    SEEN.update(tools.features_of(draft, arguments))
+    bench.reply = tools._plain(reply)
     bench.received.clear()
     result = bench.do(bench.client.call_tool(draft.name, arguments))
     assert not result.is_error, result.content[0].text
@@ -97,21 +97,21 @@ QUICK = settings(
 @QUICK
 @given(st.data())
 def test_what_is_admitted_works(bench: Bench, data: st.DataObject) -> None:
-    check_world(bench, data)
+    check_case(bench, data)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("shard", range(4))
-def test_ten_thousand_worlds_without_a_surprise(bench: Bench, shard: int) -> None:
+def test_ten_thousand_cases_without_a_surprise(bench: Bench, shard: int) -> None:
     SEEN.clear()
 
     @seed(SEED + shard)
     @settings(QUICK, max_examples=2500)
     @given(st.data())
     def law(data: st.DataObject) -> None:
-        check_world(bench, data)
+        check_case(bench, data)
 
     law()
     for name, count in sorted(SEEN.items(), key=lambda pair: (-pair[1], pair[0])):
         print(f"| {name} | {count} |")
-    assert SEEN["worlds"] >= 2500
+    assert SEEN["cases"] >= 2500

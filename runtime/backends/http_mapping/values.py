@@ -53,7 +53,7 @@ def query_pairs(entry: ParameterEntry, sources: Sources) -> Iterator[tuple[str, 
     elif isinstance(value, dict) and entry.style == "DeepObject":
         yield from _members(name, parameter, value)
     elif isinstance(value, list):
-        items = _items(name, value)
+        items = _items(name, value, HEADER_DELIMITERS.get(entry.style, ","))
         if entry.style in ("Repeat", "DeepObject"):
             yield from ((parameter, item) for item in items)
         else:
@@ -72,9 +72,19 @@ def _members(name: str, parameter: str, value: Mapping[str, Any]) -> Iterator[tu
             yield from ((member, item) for item in _items(name, child if isinstance(child, list) else [child]))
 
 
-def _items(name: str, values: list[Any]) -> list[str]:
-    """The escaped items of a list, without null."""
-    return [escaping.escape(name, escaping.to_plain_text(name, item)) for item in values if item is not None]
+def _items(name: str, values: list[Any], delimiter: str = ",") -> list[str]:
+    """The escaped items of a list, without null. In items that are JSON the delimiter is escaped as JSON does it."""
+    return [escaping.escape(name, _item(name, item, delimiter)) for item in values if item is not None]
+
+
+def _item(name: str, value: Any, delimiter: str) -> str:
+    text = escaping.to_plain_text(name, value)
+    # Space and Pipe occur in compact JSON only within strings.
+    return (
+        text.replace(delimiter, f"\\u{ord(delimiter):04x}")
+        if isinstance(value, dict | list) and delimiter != ","
+        else text
+    )
 
 
 def headers(entry: ParameterEntry, sources: Sources) -> Iterator[Header]:
@@ -86,8 +96,8 @@ def headers(entry: ParameterEntry, sources: Sources) -> Iterator[Header]:
     if entry.style == "Json":
         text = escaping.to_ascii_json(value)
     elif isinstance(value, list):
-        items = [escaping.to_plain_text(name, item) for item in value if item is not None]
-        text = HEADER_DELIMITERS.get(entry.style, ",").join(items)
+        delimiter = HEADER_DELIMITERS.get(entry.style, ",")
+        text = delimiter.join(_item(name, item, delimiter) for item in value if item is not None)
     else:
         text = escaping.to_plain_text(name, value)
     if text:

@@ -423,3 +423,42 @@ def test_a_path_needs_a_default_that_is_valid() -> None:
         )
     ]
     assert lines(tool(method="GET", inputSchema=right, http=http)) == []
+
+
+LIST = {"type": "array", "items": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("place", "node", "style", "value", "where"),
+    [
+        ("headers", {"type": "string", "default": "süd"}, "Repeat", "süd", "a header"),
+        ("headers", {"enum": ["a", " b"]}, "Comma", " b", "a header"),
+        ("headers", {**LIST, "default": ["a,b"]}, "Comma", "a,b", "a header"),
+        ("query", {"type": "array", "items": {"enum": ["a", "a b"]}}, "Space", "a b", "a query"),
+        ("query", {**LIST, "default": ["a|b"]}, "Pipe", "a|b", "a query"),
+    ],
+)
+def test_a_string_that_a_style_cannot_send(place: str, node: Any, style: str, value: str, where: str) -> None:
+    http = {place: [entry("X-A", argument="a", style=style)]}
+
+    assert lines(tool(method="GET", inputSchema=taking(a=node), http=http)) == [
+        (
+            f'error InvalidMapping: spec.http.{place}[0].argument: "a" can be "{value}", which style {style} cannot '
+            f"send in {where}; correct its default or enum, or use style Json"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("place", "node", "style"),
+    [
+        ("headers", {"type": "string", "default": "süd"}, "Json"),
+        ("headers", {"type": "array", "items": {"enum": ["a b", "c"]}}, "Comma"),
+        ("query", {"type": "array", "items": {"enum": ["a,b", "süd"]}, "default": ["a,b", 1]}, "Comma"),
+        ("query", {"type": "array", "items": {"enum": ["a,b", "a|b"]}}, "Space"),
+    ],
+)
+def test_a_string_that_a_style_can_send(place: str, node: Any, style: str) -> None:
+    http = {place: [entry("X-A", argument="a", style=style)]}
+
+    assert lines(tool(method="GET", inputSchema=taking(a=node), http=http)) == []

@@ -60,7 +60,31 @@ def test_what_is_not_declared_is_not_narrowed(path: tuple[str, ...]) -> None:
     schema = {"properties": {"a": {"$ref": "#/$defs/a"}, "c": True}}
 
     assert positions.narrow(schema, path, SEGMENT) == schema
-    assert positions.narrow({"properties": {"a": {}}}, ("a",), HEADER, items=True) == {"properties": {"a": {}}}
+
+
+@pytest.mark.parametrize(
+    ("node", "items"),
+    [
+        ({}, {}),
+        ({"type": "array"}, {}),
+        ({"type": ["array", "null"], "items": True}, {}),
+        ({"$ref": "#/$defs/a"}, {}),
+        ({"type": "array", "items": {"type": "string"}}, {"type": "string"}),
+    ],
+)
+def test_the_items_of_a_list_are_narrowed_wherever_there_can_be_a_list(node: Any, items: Any) -> None:
+    narrowed = positions.narrow({"properties": {"a": node}}, ("a",), positions.query_item(" "), items=True)
+
+    assert narrowed == {"properties": {"a": {**node, "items": {**items, "pattern": "^[^ ]*$"}}}}
+
+
+@pytest.mark.parametrize(
+    "node", [{"type": "string"}, {"enum": [[]]}, {"const": []}, {"items": False}, {"items": {"type": "integer"}}]
+)
+def test_what_holds_no_list_of_strings_is_left_as_it_is(node: Any) -> None:
+    schema = {"properties": {"a": node}}
+
+    assert positions.narrow(schema, ("a",), positions.query_item("|"), items=True) == schema
 
 
 def test_a_pattern_of_the_author_stays_beside_the_constraint() -> None:

@@ -163,6 +163,7 @@ def query(entry: ParameterEntry, value: Any) -> str:
         ("DeepObject", {"rows": [{"a": "ü"}]}, "?q%5Brows%5D=%7B%22a%22%3A%22%5Cu00fc%22%7D"),
         ("Repeat", [{"a": 1}, ["b"]], "?q=%7B%22a%22%3A1%7D&q=%5B%22b%22%5D"),
         ("Comma", {"a": 1}, "?q=%7B%22a%22%3A1%7D"),
+        ("Space", [["a b"], "c"], "?q=%5B%22a%5Cu0020b%22%5D%20c"),
         ("Repeat", Decimal("12345678901234567.89"), "?q=12345678901234567.89"),
         ("Repeat", 2**63, "?q=9223372036854775808"),
         ("Unknown", ["a", "b"], "?q=a,b"),

@@ -1,4 +1,4 @@
-"""Worlds for the law of calls: tools with generated schemas and mappings, arguments, and replies of a backend.
+"""Cases for the law of calls: tools with generated schemas and mappings, arguments, and replies of a backend.
 
 A schema is drawn together with what it means: `values_of` draws values by the schema that a client lists, and
 `jsonschema` in Python, which is not the validator of the product, has the last word on whether they are valid.
@@ -308,7 +308,7 @@ def _objects(draw: st.DrawFn, node: Mapping[str, Any], root: Mapping[str, Any]) 
 
 
 def features_of(draft: Draft, arguments: Mapping[str, Any]) -> set[str]:
-    """What a world exercises, for the table of coverage."""
+    """What a case exercises, for the table of coverage."""
     spec, found = draft.spec, {f"method {draft.spec['method']}"}
     http = spec.get("http")
     found.add("no http" if http is None else "http")
