@@ -40,10 +40,12 @@ def listed(schema: Mapping[str, Any], *, of_arguments: bool) -> dict[str, Any]:
     - `WITHOUT_EFFECT` keywords are absent, and so are definitions, anchors and ``$id`` if there is no reference.
     - An enum has no value twice.
     - In an inputSchema, an object has ``properties`` and an array has ``items``.
+    - An outputSchema has no ``format``: it is an annotation (JSON Schema 2020-12, Validation, section 7.2.1), and a
+      client that asserts it, as Ajv does, would lose a reply that is valid.
     """
     text = orjson.dumps(schema)
     # A keyword that only looks like one, such as the name of an argument, keeps more than is needed and no less.
-    left_out = WITHOUT_EFFECT
+    left_out = WITHOUT_EFFECT if of_arguments else WITHOUT_EFFECT | {"format"}
     if b'"$ref"' not in text and b'"$dynamicRef"' not in text:
         left_out |= _OF_REFERENCES
     # `items` marks items as evaluated, so it must not be added or removed where something asks for it.

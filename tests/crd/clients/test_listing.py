@@ -105,3 +105,10 @@ def test_a_keyword_without_effect_is_left_out(keyword: str) -> None:
 )
 def test_what_is_not_a_schema_is_left_as_it_is(schema: dict[str, Any]) -> None:
     assert listed(schema, of_arguments=True) == schema
+
+
+def test_a_client_asserts_no_format_of_a_reply() -> None:
+    schema = {"type": "object", "properties": {"format": {"type": "string", "format": "date-time"}}}
+
+    assert listed(schema, of_arguments=False)["properties"] == {"format": {"type": "string"}}
+    assert listed(schema, of_arguments=True)["properties"] == schema["properties"]
