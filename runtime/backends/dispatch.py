@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,11 +14,11 @@ from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import escaping, mapping, replies
 from runtime.backends.http_mapping.values import Sources
-from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, RetryBudget
+from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, Protection, RetryBudget
 from runtime.http.exchange import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from crd.published.entries import Backend, HttpResource, Operation, Tool
     from runtime.backends.http_mapping.mapping import Mapper
@@ -84,8 +83,12 @@ class Dispatcher:
         if tool.mcp is not None:
             headers = self._policy_headers(tool.policy, context)
             source, host = f"tool {tool.source}", f"{tool.backend.host}:{tool.backend.port}"
-            with self._report(source, context), self._protect(source, host, tool.policy):
-                return await self._mcp.call(tool, arguments, context, headers, _timeout(tool.policy, context))
+            try:
+                with self._protect(source, host, tool.policy):
+                    return await self._mcp.call(tool, arguments, context, headers, _timeout(tool.policy, context))
+            except CallError as fault:
+                self._report(fault, source, context)
+                raise
         reply = await self._send(self._tool_call(tool, arguments, context))
         return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
 
@@ -143,7 +146,7 @@ class Dispatcher:
 
     async def _send(self, call: _BackendCall) -> Reply:
         """The reply, if its status is expected. Raises CallError for anything else, after all attempts."""
-        policy, response = call.policy, call.policy.response
+        policy = call.policy
         # A header of the policy replaces a mapped one of the same name.
         request, added = call.request, self._policy_headers(policy, call.context)
         if added:
@@ -153,24 +156,33 @@ class Dispatcher:
         deadline = self._monotonic() + _timeout(policy, call.context)
         host = f"{call.backend.host}:{call.backend.port}"
         self._budget.record_call(host)
-        with self._report(call.source, call.context), self._protect(call.source, host, policy):
-            earlier = Fate.NOT_SENT
-            for attempt in range(policy.retries.attempts + 1):
-                try:
-                    reply = await self._http.send(
-                        request,
-                        max(0.001, deadline - self._monotonic()),
-                        tls=policy.tls,
-                        max_bytes=response.max_bytes or call.context.settings.max_response_bytes,
-                        cut=response.on_too_large == "Truncate",
-                    )
-                    return _accept(reply, call)
-                except CallError as fault:
-                    pause = self._pause_before_retry(fault, call, host, attempt, deadline)
-                    if pause is None:
-                        raise faults.after_attempts(fault, earlier) from fault
-                    earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
-                await self._sleep(pause)
+        try:
+            with self._protect(call.source, host, policy):
+                return await self._attempt(call, request, host, deadline)
+        except CallError as fault:
+            self._report(fault, call.source, call.context)
+            raise
+
+    async def _attempt(self, call: _BackendCall, request: Request, host: str, deadline: float) -> Reply:
+        """The reply to one of the attempts that the policy allows."""
+        policy, response = call.policy, call.policy.response
+        earlier = Fate.NOT_SENT
+        for attempt in range(policy.retries.attempts + 1):
+            try:
+                reply = await self._http.send(
+                    request,
+                    max(0.001, deadline - self._monotonic()),
+                    tls=policy.tls,
+                    max_bytes=response.max_bytes or call.context.settings.max_response_bytes,
+                    cut=response.on_too_large == "Truncate",
+                )
+                return _accept(reply, call)
+            except CallError as fault:
+                pause = self._pause_before_retry(fault, call, host, attempt, deadline)
+                if pause is None:
+                    raise faults.after_attempts(fault, earlier) from fault
+                earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
+            await self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def _pause_before_retry(
@@ -186,29 +198,20 @@ class Dispatcher:
             return None
         return pause
 
-    @contextmanager
-    def _report(self, source: str, context: Context) -> Iterator[None]:
-        """Log and count a call that fails after all its attempts."""
-        try:
-            yield
-        except CallError as fault:
-            self._on_fault(fault)
-            members = {"requestId": context.request_id, "call": source, "code": fault.code, "status": fault.status}
-            log.warning("%s", orjson.dumps({**members, "request": fault.fate}).decode())
-            raise
+    def _report(self, fault: CallError, source: str, context: Context) -> None:
+        """Log and count a call that failed after all its attempts."""
+        self._on_fault(fault)
+        members = {"requestId": context.request_id, "call": source, "code": fault.code, "status": fault.status}
+        log.warning("%s", orjson.dumps({**members, "request": fault.fate}).decode())
 
-    @contextmanager
-    def _protect(self, source: str, host: str, policy: Policy) -> Iterator[None]:
-        """Run a call within its bulkheads and its circuit breaker."""
-        with (
-            self._bulkheads.limit(host, PER_HOST),
-            self._bulkheads.limit(source, policy.concurrency or PER_HOST),
-            self._breakers.guard(source, policy.breaker),
-        ):
-            yield
+    def _protect(self, source: str, host: str, policy: Policy) -> Protection:
+        limit = policy.concurrency or PER_HOST
+        return Protection(self._bulkheads, self._breakers, host, source, limit, policy.breaker)
 
     def _policy_headers(self, policy: Policy, context: Context) -> tuple[Header, ...]:
         """Headers from Secrets and ConfigMaps, and the forwarded headers of the client."""
+        if not policy.forward_headers and not policy.headers_from:
+            return ()
         forwarded = []
         for each in policy.forward_headers:
             sent = context.headers.get(each.name.lower())
@@ -223,7 +226,7 @@ class Dispatcher:
         return (*forwarded, *(self._files.header(source) for source in policy.headers_from))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _BackendCall:
     """One call with all its attempts. ``unexpected`` collects the replies with an unexpected status."""
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtime.backends.faults import CallError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from crd.published.policy import Breaker
 
-__all__ = ["PER_HOST", "Breakers", "Bulkheads", "RetryBudget"]
+__all__ = ["PER_HOST", "Breakers", "Bulkheads", "Protection", "RetryBudget"]
 
 PER_HOST = 64
 # Seconds over which the retry budget counts.
@@ -32,19 +31,18 @@ class Bulkheads:
     def __init__(self) -> None:
         self._in_progress: Counter[str] = Counter()
 
-    @contextmanager
-    def limit(self, name: str, limit: int) -> Iterator[None]:
+    def enter(self, name: str, limit: int) -> None:
         """Count one call. Raises CallError ``unavailable`` if ``limit`` calls are in progress under this name."""
         if self._in_progress[name] >= limit:
             message = f"{limit} calls to this backend are in progress, which is the limit; retry in 1 s"
             raise CallError("unavailable", message, is_transient=True, retry_after=1)
         self._in_progress[name] += 1
-        try:
-            yield
-        finally:
-            self._in_progress[name] -= 1
-            if not self._in_progress[name]:
-                del self._in_progress[name]
+
+    def leave(self, name: str) -> None:
+        """The call is over."""
+        self._in_progress[name] -= 1
+        if not self._in_progress[name]:
+            del self._in_progress[name]
 
 
 @dataclass(slots=True)
@@ -64,61 +62,100 @@ class Breakers:
         self._monotonic = monotonic
         self._circuits: dict[str, _Circuit] = {}
 
-    @contextmanager
-    def guard(self, name: str, breaker: Breaker | None) -> Iterator[None]:
-        """Run one call and record its outcome. Raises CallError ``unavailable`` while the circuit is open."""
-        if breaker is None:
-            yield
-            return
+    def enter(self, name: str, breaker: Breaker) -> None:
+        """Begin a call. Raises CallError ``unavailable`` while the circuit is open."""
         circuit = self._circuits.setdefault(name, _Circuit())
-        if circuit.opened is not None:
-            remaining = circuit.opened + breaker.open_for - self._monotonic()
-            if remaining > 0 or circuit.half_open:
-                retry_after = max(1, round(remaining))
-                message = f"circuit open after {circuit.failures} consecutive failures; retry in {retry_after} s"
-                raise CallError("unavailable", message, is_transient=True, retry_after=retry_after)
-            circuit.half_open = True
+        if circuit.opened is None:
+            return
+        remaining = circuit.opened + breaker.open_for - self._monotonic()
+        if remaining > 0 or circuit.half_open:
+            retry_after = max(1, round(remaining))
+            message = f"circuit open after {circuit.failures} consecutive failures; retry in {retry_after} s"
+            raise CallError("unavailable", message, is_transient=True, retry_after=retry_after)
+        circuit.half_open = True
+
+    def leave(self, name: str, breaker: Breaker, error: BaseException | None) -> None:
+        """Record how the call ended. A cancelled call says nothing about the backend."""
+        circuit = self._circuits.setdefault(name, _Circuit())
+        circuit.half_open = False
+        if error is None or (isinstance(error, CallError) and error.code not in _FAILURES):
+            circuit.failures, circuit.opened = 0, None
+        elif isinstance(error, CallError):
+            circuit.failures += 1
+            if circuit.failures >= breaker.consecutive_failures:
+                circuit.opened = self._monotonic()
+
+
+class Protection:
+    """A context in which one call runs: within the limits of its host and its source, and within its breaker."""
+
+    __slots__ = ("_breaker", "_breakers", "_bulkheads", "_host", "_limit", "_source")
+
+    def __init__(
+        self, bulkheads: Bulkheads, breakers: Breakers, host: str, source: str, limit: int, breaker: Breaker | None
+    ) -> None:
+        self._bulkheads = bulkheads
+        self._breakers = breakers
+        self._host = host
+        self._source = source
+        self._limit = limit
+        self._breaker = breaker
+
+    def __enter__(self) -> None:
+        self._bulkheads.enter(self._host, max(PER_HOST, self._limit))
         try:
-            yield
-        except CallError as fault:
-            circuit.half_open = False
-            if fault.code in _FAILURES:
-                circuit.failures += 1
-                if circuit.failures >= breaker.consecutive_failures:
-                    circuit.opened = self._monotonic()
-            else:
-                circuit.failures, circuit.opened = 0, None
+            self._bulkheads.enter(self._source, self._limit)
+        except CallError:
+            self._bulkheads.leave(self._host)
             raise
-        except BaseException:
-            # A cancelled call says nothing about the backend.
-            circuit.half_open = False
-            raise
-        circuit.failures, circuit.opened, circuit.half_open = 0, None, False
+        if self._breaker is not None:
+            try:
+                self._breakers.enter(self._source, self._breaker)
+            except CallError:
+                self._leave()
+                raise
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        self._leave()
+        if self._breaker is not None:
+            self._breakers.leave(self._source, self._breaker, error)
+
+    def _leave(self) -> None:
+        self._bulkheads.leave(self._source)
+        self._bulkheads.leave(self._host)
 
 
 class RetryBudget:
-    """Limits the retries to each host within `WINDOW`. ``monotonic`` gives seconds."""
+    """Limits the retries to each host within `WINDOW`. ``monotonic`` gives seconds.
+
+    Calls are counted by the second, so the memory of a host does not grow with its calls.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._calls: dict[str, deque[float]] = {}
-        self._retries: dict[str, deque[float]] = {}
+        self._calls: dict[str, deque[list[int]]] = {}
+        self._retries: dict[str, deque[list[int]]] = {}
 
     def record_call(self, host: str) -> None:
         """Count a call."""
-        self._recent(self._calls, host).append(self._monotonic())
+        self._count(self._calls, host)
 
     def take(self, host: str) -> bool:
         """Whether a retry is allowed. If so, it is counted."""
-        retries = self._recent(self._retries, host)
-        if len(retries) >= max(MIN_RETRIES, SHARE * len(self._recent(self._calls, host))):
+        if self._sum(self._retries, host) >= max(MIN_RETRIES, SHARE * self._sum(self._calls, host)):
             return False
-        retries.append(self._monotonic())
+        self._count(self._retries, host)
         return True
 
-    def _recent(self, times: dict[str, deque[float]], host: str) -> deque[float]:
-        recent = times.setdefault(host, deque())
+    def _count(self, counts: dict[str, deque[list[int]]], host: str) -> None:
+        recent, second = counts.get(host), int(self._monotonic())
+        if recent is None:
+            recent = counts[host] = deque(maxlen=int(WINDOW) + 1)
+        if recent and recent[-1][0] == second:
+            recent[-1][1] += 1
+        else:
+            recent.append([second, 1])
+
+    def _sum(self, counts: dict[str, deque[list[int]]], host: str) -> int:
         oldest = self._monotonic() - WINDOW
-        while recent and recent[0] <= oldest:
-            recent.popleft()
-        return recent
+        return sum(number for second, number in counts.get(host, ()) if second > oldest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,18 +56,23 @@ class Reply:
     @property
     def media_type(self) -> str:
         """Content-Type without parameters, in lower case; empty if absent or malformed. The first of several counts."""
-        found = _MEDIA_TYPE.match(self.content_type[:_MAX_CONTENT_TYPE])
-        return found[1].lower() if found else ""
+        return _parse_content_type(self.content_type[:_MAX_CONTENT_TYPE])[0]
 
     @property
     def charset(self) -> str:
         """The parameter ``charset`` of Content-Type, in lower case; empty if absent."""
-        for parameter in _PARAMETER.finditer(self.content_type[:_MAX_CONTENT_TYPE]):
-            if parameter[1].lower() == "charset":
-                return (parameter[2] or parameter[3] or "").strip().lower()
-        return ""
+        return _parse_content_type(self.content_type[:_MAX_CONTENT_TYPE])[1]
 
     @property
     def is_json(self) -> bool:
         """Whether the media type is ``*/json`` or ``*/*+json``."""
         return self.media_type.endswith(("/json", "+json"))
+
+
+@lru_cache(maxsize=256)
+def _parse_content_type(value: str) -> tuple[str, str]:
+    """Media type and charset, in lower case. Backends send few different values."""
+    found = _MEDIA_TYPE.match(value)
+    parameters = (parameter for parameter in _PARAMETER.finditer(value) if parameter[1].lower() == "charset")
+    charset = next(((each[2] or each[3] or "").strip().lower() for each in parameters), "")
+    return found[1].lower() if found else "", charset

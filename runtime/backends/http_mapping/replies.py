@@ -116,6 +116,8 @@ def _wrap(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
 def _content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
     """Content and structuredContent, by the response format of the tool."""
     body_format = tool.policy.response.format
+    if body_format == "Auto" and reply.cut is None and reply.body[:1] in (b"{", b"[") and reply.is_json:
+        return _json_content(reply, tool, modern=modern)
     is_text = texts.is_text(reply)
     may_be_blank = body_format == "Json" or (body_format != "Binary" and is_text)
     if not reply.body or (may_be_blank and texts.is_blank(reply.body)):

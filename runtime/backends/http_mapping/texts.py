@@ -62,6 +62,7 @@ _DECLARED = re.compile(
 )
 # What differs between two spellings of a charset's name.
 _PUNCTUATION = re.compile("[^a-z0-9]+")
+_JSON_STARTS = (b"{", b"[")
 _BLANK = re.compile(rb"[ \t\r\n\0]*+")
 
 
@@ -91,6 +92,12 @@ def is_blank(body: bytes) -> bool:
 def decode(reply: Reply) -> Text:
     """The body as text, without its byte order mark. Bytes that the charset does not have become U+FFFD."""
     body, declared = reply.body, reply.charset
+    if body[:1] in _JSON_STARTS and body[1:2] != b"\0" and declared in ("", "utf-8") and reply.is_json:
+        # What nearly every reply is. Whatever is not valid UTF-8 is looked at again.
+        try:
+            return Text(body.decode())
+        except UnicodeDecodeError:
+            pass
     for mark, charset in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return _replace(body[len(mark) :], charset, is_cut=reply.cut is not None)
