@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["ANONYMOUS", "Authenticator", "Identity"]
 
 _JWKS = "jwks.json"
+# Tokens that are remembered, and the length of the longest one.
+MAX_TOKENS, MAX_REMEMBERED = 4096, 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,16 @@ class Identity:
 
 
 ANONYMOUS = Identity()
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token that was verified with these keys by this policy. ``until`` is the Unix time at which it expires."""
+
+    keys: tuple[Mapping[str, Any], ...]
+    policy: Jwt
+    claims: dict[str, Any]
+    until: float
 
 
 class Authenticator:
@@ -48,6 +60,9 @@ class Authenticator:
         self._now = now
         self._hash_key = secret_bytes.token_bytes(32)
         # Of one Secret, which is all that a server has.
+        self._key_set: tuple[tuple[str, object], tuple[Mapping[str, Any], ...]] | None = None
+        # By a keyed hash of the token, in the order of verification.
+        self._verified: dict[bytes, _Verified] = {}
         self._api_keys: tuple[tuple[str, object], Mapping[bytes, tuple[bytes, str]]] | None = None
 
     async def authenticate(self, auth: Auth, authorization: Sequence[str]) -> Identity:
@@ -99,23 +114,50 @@ class Authenticator:
         return hashlib.blake2b(value, key=self._hash_key, digest_size=32).digest()
 
     async def _verify_token(self, policy: Jwt, token: str) -> dict[str, Any]:
-        """The claims of a token. An unknown key makes the issuer's key set be fetched again."""
+        """The claims of a token. An unknown key makes the issuer's key set be fetched again.
+
+        A token that was verified is valid until it expires, as long as the keys and the policy are the same.
+        """
+        digest, now = self._hash(token.encode()), self._now()
         try:
-            if not policy.jwks_url:
-                return tokens.verify(token, self._read_key_set(policy.jwks_secret), policy, self._now())
+            if policy.jwks_url:
+                keys = await self._keys.keys(policy.jwks_url)
+            else:
+                keys = self._read_key_set(policy.jwks_secret)
+            known = self._verified.get(digest)
+            if known is not None and known.keys is keys and known.policy == policy and now < known.until:
+                return known.claims
             try:
-                return tokens.verify(token, await self._keys.keys(policy.jwks_url), policy, self._now())
+                claims = tokens.verify(token, keys, policy, now)
             except tokens.UnknownKeyError:
-                newer = await self._keys.keys(policy.jwks_url, unknown=True)
-                return tokens.verify(token, newer, policy, self._now())
+                if not policy.jwks_url:
+                    raise
+                keys = await self._keys.keys(policy.jwks_url, unknown=True)
+                claims = tokens.verify(token, keys, policy, now)
         except tokens.TokenError as error:
+            self._verified.pop(digest, None)
             raise DeniedError(401, "invalid_token", str(error)) from error
+        if len(token) <= MAX_REMEMBERED:
+            self._verified.pop(digest, None)
+            self._verified[digest] = _Verified(keys, policy, claims, claims["exp"] + tokens.LEEWAY)
+            if len(self._verified) > MAX_TOKENS:
+                del self._verified[next(iter(self._verified))]
+        return claims
 
     def _read_key_set(self, secret: str) -> tuple[Mapping[str, Any], ...]:
+        """The keys in a Secret: read once per change."""
         try:
-            return tokens.key_set(self._read_secret(secret).get(_JWKS, b""))
-        except tokens.InvalidKeysError as error:
-            raise KeysUnavailableError(f"{_JWKS} of Secret {secret}: {error}") from error
+            revision = mounted_files.revision(self._secrets, secret)
+        except OSError as error:
+            raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
+        cached = self._key_set
+        if cached is None or cached[0] != (secret, revision):
+            try:
+                cached = ((secret, revision), tokens.key_set(self._read_secret(secret).get(_JWKS, b"")))
+            except tokens.InvalidKeysError as error:
+                raise KeysUnavailableError(f"{_JWKS} of Secret {secret}: {error}") from error
+            self._key_set = cached
+        return cached[1]
 
     def _read_secret(self, secret: str) -> dict[str, bytes]:
         """The keys of a mounted Secret."""

@@ -661,3 +661,78 @@ async def test_without_tokens_there_are_no_scopes(replicas: Any, catalog_of: Any
     assert (await modern(replica.mcp, "tools/list"))[2]["result"]["tools"] == []
     error = (await modern(replica.mcp, "tools/call", name="echo", arguments={}))[2]["error"]
     assert error["message"] == "Unknown tool: echo"
+
+
+class TokenIssuer:
+    """An authenticator with a key set in a Secret, and the tokens that were verified rather than remembered."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.now = NOW
+        self.verified: list[str] = []
+        self.keys(*KEYS)
+        original = tokens.verify
+
+        def verify(given: str, *rest: Any) -> dict[str, Any]:
+            self.verified.append(given)
+            return original(given, *rest)
+
+        monkeypatch.setattr(tokens, "verify", verify)
+        fetcher = jwks.Fetcher(cluster_domain="cluster.local")
+        keys = jwks.KeySets(fetcher.fetch, lambda: 0.0)
+        self.authenticator = Authenticator(folder, keys, lambda: self.now)
+
+    def keys(self, *keys: Any) -> None:
+        (self.folder / "issuer").mkdir(exist_ok=True)
+        (self.folder / "issuer" / "jwks.json").write_text(json.dumps({"keys": keys}))
+
+    async def accepts(self, given: str, wanted: Jwt = WANTED) -> bool:
+        try:
+            await self.authenticator.authenticate(Auth("JWT", jwt=wanted), [f"Bearer {given}"])
+        except DeniedError:
+            return False
+        return True
+
+
+@pytest.fixture
+def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TokenIssuer:
+    return TokenIssuer(tmp_path, monkeypatch)
+
+
+async def test_a_token_is_verified_once_and_no_longer_than_it_is_valid(issuer: TokenIssuer) -> None:
+    given = token()
+
+    assert [await issuer.accepts(given) for _ in range(3)] == [True] * 3
+    assert issuer.verified == [given]
+    issuer.now = NOW + 60 + tokens.LEEWAY
+    assert not await issuer.accepts(given)
+    issuer.now = NOW
+    assert await issuer.accepts(given)
+    assert issuer.verified == [given] * 3
+
+
+async def test_a_remembered_token_ends_with_its_key_and_its_policy(issuer: TokenIssuer) -> None:
+    given = token()
+    assert await issuer.accepts(given)
+
+    assert not await issuer.accepts(given, replace(WANTED, audiences=("other",)))
+    assert await issuer.accepts(given)
+    issuer.keys(public(EC, "ec", "ES256"))
+    assert not await issuer.accepts(given)
+
+
+async def test_the_tokens_that_are_remembered_have_a_limit(
+    issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authenticator, "MAX_TOKENS", 2)
+    first, second, third = (token(sub=name) for name in ("a", "b", "c"))
+    for given in (first, second, third, third, first):
+        assert await issuer.accepts(given)
+    assert issuer.verified == [first, second, third, first]
+
+    monkeypatch.setattr(authenticator, "MAX_REMEMBERED", 10)
+    issuer.verified.clear()
+    fourth = token(sub="d")
+    for given in (fourth, fourth):
+        assert await issuer.accepts(given)
+    assert issuer.verified == [fourth, fourth]

@@ -18,9 +18,11 @@ from crd.published import entries
 from crd.published.entries import Backend, Http, HttpResource, Operation, Parameter, ParameterEntry, Tool
 from crd.published.policy import Breaker, ForwardHeader, HeaderFrom, Policy, Response, Retries, Tls
 from crd.published.settings import Settings
+from runtime import mounted_files
 from runtime.backends.dispatch import Dispatcher
-from runtime.backends.faults import CallError
+from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import mapping
+from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, Protection
 from runtime.backends.secret_files import SecretFiles
 from runtime.http.client import HttpClient
 from runtime.http.exchange import Reply
@@ -442,3 +444,49 @@ async def test_a_header_that_cannot_be_forwarded_is_not_blamed_on_an_argument(
 
     assert (found.code, found.http_status, service.seen) == ("invalid_request", 400, [])
     assert found.message.startswith("the header X-User of the client's request must be visible ASCII")
+
+
+async def test_a_secret_is_read_once_per_change(
+    harness: Harness, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.secret("crm", "token", "one")
+    given = tool(service, headers_from=(HeaderFrom("Authorization", "Secret", "crm", "token"),))
+    read: list[str] = []
+    original = mounted_files.read_key
+
+    def read_key(folder: Path, name: str, key: str) -> bytes:
+        read.append(name)
+        return original(folder, name, key)
+
+    monkeypatch.setattr(mounted_files, "read_key", read_key)
+    for value in ("one", "one", "second"):
+        harness.secret("crm", "token", value)
+        await harness.dispatcher.call(given, {}, CONTEXT)
+        await harness.dispatcher.call(given, {}, CONTEXT)
+
+    assert [each["headers"]["Authorization"] for each in service.seen][-2:] == ["second"] * 2
+    assert 2 <= len(read) <= 3
+
+
+async def test_a_limit_above_that_of_a_host_is_honoured() -> None:
+    bulkheads, breakers = Bulkheads(), Breakers(lambda: 0.0)
+    inside = [Protection(bulkheads, breakers, "host", "tool a", PER_HOST + 10, None) for _ in range(PER_HOST + 11)]
+    for each in inside[:-1]:
+        each.__enter__()
+
+    with pytest.raises(CallError, match=f"{PER_HOST + 10} calls to this backend"):
+        inside[-1].__enter__()
+    for each in inside[:-1]:
+        each.__exit__(None, None, None)
+    assert not bulkheads._in_progress
+
+
+async def test_an_open_circuit_holds_no_place() -> None:
+    bulkheads, breakers, breaker = Bulkheads(), Breakers(lambda: 0.0), Breaker(1, 10.0)
+    with pytest.raises(CallError), Protection(bulkheads, breakers, "host", "tool a", 1, breaker):
+        raise CallError("upstream_error", "no", Fate.UNKNOWN)
+    for _ in range(3):
+        with pytest.raises(CallError, match="circuit open"), Protection(bulkheads, breakers, "h", "tool a", 1, breaker):
+            raise AssertionError
+
+    assert not bulkheads._in_progress
