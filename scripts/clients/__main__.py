@@ -26,11 +26,13 @@ def main() -> int:
     print(done.stdout[-4000:], done.stderr[-2000:], sep="\n")
     if done.returncode != 0:
         return done.returncode
-    rows, name = [], ""
+    rows, name, generating = [], "", False
     for line in map(str.strip, done.stdout.splitlines()):
         if test := _TEST.match(line):
             name = test[1].replace("_", " ")
-        elif count := _COUNT.search(line):
+        elif line.startswith("- during "):
+            generating = line.startswith("- during generate phase")
+        elif generating and (count := _COUNT.search(line)):
             rows.append(f"| {name} | {count[1]} | {count[2]} | {count[3]} |")
     summary = done.stdout.strip().splitlines()[-1]
     packages = json.loads((node.HERE / "package.json").read_text())["dependencies"]
