@@ -93,7 +93,9 @@ class ToolSpec(MemberSpec):
     retries: Retries | None = Field(None, description="Retries of failed calls.")
     circuit_breaker: Breaker | None = Field(None, description="Stops calling a failing backend. Off by default.")
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="Maximum number of concurrent calls of this tool per pod."
+        None,
+        description="Maximum number of concurrent calls of this tool per pod. A pod has at most three quarters of "
+        "the server's maxConcurrentRequests in progress at one backend.",
     )
     response: calls.ReplySettings = None
     rate_limit: RateLimit | None = Field(None, description="Rate limit of the tool on each server.")

@@ -14,7 +14,7 @@ from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import escaping, mapping, replies
 from runtime.backends.http_mapping.values import Sources
-from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, Protection, RetryBudget
+from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, Protection, RetryBudget, backend_share
 from runtime.http.exchange import Reply
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Dispatcher:
             headers = self._policy_headers(tool.policy, context)
             source, host = f"tool {tool.source}", f"{tool.backend.host}:{tool.backend.port}"
             try:
-                with self._protect(source, host, tool.policy):
+                with self._protect(source, host, tool.policy, context):
                     return await self._mcp.call(tool, arguments, context, headers, _timeout(tool.policy, context))
             except CallError as fault:
                 self._report(fault, source, context)
@@ -157,7 +157,7 @@ class Dispatcher:
         host = f"{call.backend.host}:{call.backend.port}"
         self._budget.record_call(host)
         try:
-            with self._protect(call.source, host, policy):
+            with self._protect(call.source, host, policy, call.context):
                 return await self._attempt(call, request, host, deadline)
         except CallError as fault:
             self._report(fault, call.source, call.context)
@@ -204,9 +204,10 @@ class Dispatcher:
         members = {"requestId": context.request_id, "call": source, "code": fault.code, "status": fault.status}
         log.warning("%s", orjson.dumps({**members, "request": fault.fate}).decode())
 
-    def _protect(self, source: str, host: str, policy: Policy) -> Protection:
-        limit = policy.concurrency or PER_HOST
-        return Protection(self._bulkheads, self._breakers, host, source, limit, policy.breaker)
+    def _protect(self, source: str, host: str, policy: Policy, context: Context) -> Protection:
+        most = backend_share(context.settings.max_concurrent_requests)
+        limit = min(policy.concurrency or PER_HOST, most)
+        return Protection(self._bulkheads, self._breakers, host, source, limit, policy.breaker, most)
 
     def _policy_headers(self, policy: Policy, context: Context) -> tuple[Header, ...]:
         """Headers from Secrets and ConfigMaps, and the forwarded headers of the client."""

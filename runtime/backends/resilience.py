@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from crd.published.policy import Breaker
 
-__all__ = ["PER_HOST", "Breakers", "Bulkheads", "Protection", "RetryBudget"]
+__all__ = ["PER_HOST", "Breakers", "Bulkheads", "Protection", "RetryBudget", "backend_share"]
 
 PER_HOST = 64
 # Seconds over which the retry budget counts.
@@ -23,6 +23,14 @@ SHARE = 0.2
 MIN_RETRIES = 10
 # Faults that count as failures of the backend. After a 4xx the backend is healthy and the call was wrong.
 _FAILURES = frozenset({"unreachable", "disconnected", "timeout", "upstream_error"})
+
+
+def backend_share(requests: int) -> int:
+    """How many calls to one backend may be in progress on a server that answers ``requests`` requests at once.
+
+    Three quarters, and at least one: calls to a backend that does not answer must not use up the requests of a server.
+    """
+    return max(1, requests * 3 // 4)
 
 
 class Bulkheads:
@@ -87,22 +95,33 @@ class Breakers:
 
 
 class Protection:
-    """A context in which one call runs: within the limits of its host and its source, and within its breaker."""
+    """A context in which one call runs: within the limits of its host and its source, and within its breaker.
 
-    __slots__ = ("_breaker", "_breakers", "_bulkheads", "_host", "_limit", "_source")
+    ``limit`` is that of the source, ``most`` what no host may exceed.
+    """
+
+    __slots__ = ("_breaker", "_breakers", "_bulkheads", "_host", "_host_limit", "_limit", "_source")
 
     def __init__(
-        self, bulkheads: Bulkheads, breakers: Breakers, host: str, source: str, limit: int, breaker: Breaker | None
+        self,
+        bulkheads: Bulkheads,
+        breakers: Breakers,
+        host: str,
+        source: str,
+        limit: int,
+        breaker: Breaker | None,
+        most: int,
     ) -> None:
         self._bulkheads = bulkheads
         self._breakers = breakers
         self._host = host
         self._source = source
         self._limit = limit
+        self._host_limit = min(max(PER_HOST, limit), most)
         self._breaker = breaker
 
     def __enter__(self) -> None:
-        self._bulkheads.enter(self._host, max(PER_HOST, self._limit))
+        self._bulkheads.enter(self._host, self._host_limit)
         try:
             self._bulkheads.enter(self._source, self._limit)
         except CallError:

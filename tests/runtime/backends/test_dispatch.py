@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -324,6 +325,25 @@ async def test_a_full_bulkhead_rejects_calls_to_its_backend_only(harness: Harnes
     assert "isError" not in await harness.dispatcher.call(narrow, {}, CONTEXT)
 
 
+@pytest.mark.parametrize(("concurrency", "requests", "most"), [(None, 8, 6), (1000, 8, 6), (2, 8, 2), (None, 1, 1)])
+async def test_a_backend_that_does_not_answer_leaves_requests_to_others(
+    harness: Harness, service: Service, concurrency: int | None, requests: int, most: int
+) -> None:
+    service.hold.clear()
+    context = replace(CONTEXT, settings=Settings(max_concurrent_requests=requests))
+    dead = tool(service, concurrency=concurrency)
+    calls = [asyncio.create_task(harness.dispatcher.call(dead, {}, context)) for _ in range(requests + 1)]
+    while len(service.seen) < most:
+        await asyncio.sleep(0.01)
+    refused = [each for each in calls if each.done()]
+
+    assert len(service.seen) == most
+    assert len(refused) == requests + 1 - most
+    assert all(f"{most} calls to this backend" in str(each.exception()) for each in refused)
+    service.hold.set()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
 async def test_a_cancelled_call_frees_its_place(harness: Harness, service: Service) -> None:
     service.hold.clear()
     narrow = tool(service, concurrency=1, breaker=Breaker(1))
@@ -470,7 +490,8 @@ async def test_a_secret_is_read_once_per_change(
 
 async def test_a_limit_above_that_of_a_host_is_honoured() -> None:
     bulkheads, breakers = Bulkheads(), Breakers(lambda: 0.0)
-    inside = [Protection(bulkheads, breakers, "host", "tool a", PER_HOST + 10, None) for _ in range(PER_HOST + 11)]
+    limit = PER_HOST + 10
+    inside = [Protection(bulkheads, breakers, "host", "tool a", limit, None, 100) for _ in range(PER_HOST + 11)]
     for each in inside[:-1]:
         each.__enter__()
 
@@ -483,10 +504,11 @@ async def test_a_limit_above_that_of_a_host_is_honoured() -> None:
 
 async def test_an_open_circuit_holds_no_place() -> None:
     bulkheads, breakers, breaker = Bulkheads(), Breakers(lambda: 0.0), Breaker(1, 10.0)
-    with pytest.raises(CallError), Protection(bulkheads, breakers, "host", "tool a", 1, breaker):
+    with pytest.raises(CallError), Protection(bulkheads, breakers, "host", "tool a", 1, breaker, 100):
         raise CallError("upstream_error", "no", Fate.UNKNOWN)
     for _ in range(3):
-        with pytest.raises(CallError, match="circuit open"), Protection(bulkheads, breakers, "h", "tool a", 1, breaker):
+        again = Protection(bulkheads, breakers, "h", "tool a", 1, breaker, 100)
+        with pytest.raises(CallError, match="circuit open"), again:
             raise AssertionError
 
     assert not bulkheads._in_progress
