@@ -43,6 +43,16 @@ examples:
   mcp-operator check manifests/ --live --context staging
   mcp-operator check --explain DuplicateName
 """
+_EXIT_EXPLAIN = """\
+exit codes:
+  0  the request is printed
+  1  the runtime would refuse the call
+  2  nothing to explain: wrong arguments, no such tool or file
+
+examples:
+  mcp-operator explain search-orders --args '{"status": "open"}' -f manifests/
+  mcp-operator explain shop/search-orders --args '{"status": "open"}' -f manifests/ -o json
+"""
 _EXIT_GRAPH = """\
 exit codes:
   0  the graph is complete
@@ -122,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_check(commands)
     _add_graph(commands)
+    _add_explain(commands)
     _add_generate(commands)
     return parser
 
@@ -500,6 +511,40 @@ def _run_graph(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         kubeconfig=arguments.kubeconfig,
     )
     return graph.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+
+
+def _add_explain(commands: Commands) -> None:
+    summary = "show the HTTP request of a tool call, offline"
+    description = (
+        "Show the exact HTTP request of a tool call and which field of the spec makes each part, without a cluster. "
+        "Values of Secrets and ConfigMaps are not read: the request names them."
+    )
+    parser = _add(commands, "explain", summary, description, _EXIT_EXPLAIN)
+    parser.add_argument("tool", metavar="TOOL", help="MCPTool as name or namespace/name, or a name that clients see")
+    parser.add_argument("--args", default="{}", metavar="JSON", help="arguments of the call (default: {})")
+    parser.add_argument("--claims", default="{}", metavar="JSON", help="claims of the client's token (default: {})")
+    parser.add_argument(
+        "-f", "--file", action="append", default=[], metavar="PATH", help="file or folder; may be repeated (default: .)"
+    )
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
+    parser.add_argument(
+        "-n", "--namespace", default="default", help="namespace of objects that name none (default: default)"
+    )
+    parser.set_defaults(run=_run_explain)
+
+
+def _run_explain(arguments: argparse.Namespace) -> int:
+    from cli.commands import explain
+
+    options = explain.Options(
+        tool=arguments.tool,
+        arguments=arguments.args,
+        claims=arguments.claims,
+        paths=tuple(arguments.file) or (".",),
+        format=arguments.output,
+        namespace=arguments.namespace,
+    )
+    return explain.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
 
 
 def _version() -> str:

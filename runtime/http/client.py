@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runtime.http.exchange import Reply, Request
     from runtime.http.resolver import Lookup
 
-__all__ = ["HttpClient"]
+__all__ = ["HttpClient", "fixed_lines"]
 
 MAX_ADDRESSES = 20_000
 MAX_REPLY = 1024 * 1024
@@ -33,6 +33,11 @@ MAX_REPLY = 1024 * 1024
 _SYSTEM = Tls()
 _ACCEPT = "Accept: application/json, text/*;q=0.9, */*;q=0.5\r\nAccept-Encoding: gzip\r\n"
 _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+def fixed_lines(authority: str) -> str:
+    """The header lines that every request to a host and port begins with."""
+    return f"Host: {authority}\r\n{_ACCEPT}"
 
 
 class HttpClient:
@@ -127,7 +132,7 @@ class HttpClient:
         if not is_local and not addresses.is_service(host, self._cluster_domain):
             raise CallError("misconfigured", "the backend of this call is not a Service of the cluster")
         context = self._ssl_context(tls) if scheme == "https" else None
-        return Origin(host, int(port), context, tls.server_name or None), f"Host: {authority}\r\n{_ACCEPT}"
+        return Origin(host, int(port), context, tls.server_name or None), fixed_lines(authority)
 
     def _ssl_context(self, tls: Tls) -> ssl.SSLContext:
         """One context for each CA certificate seen, so that a rotated CA applies at once."""
