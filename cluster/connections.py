@@ -336,6 +336,11 @@ class Connection(asyncio.Protocol):
             # Where its body ends cannot be told.
             raise ValueError
         request.version = self._parser.get_http_version()
+        # What a proxy may read in another way (RFC 9112, sections 3.2 and 6.1).
+        codings = self._headers.get("transfer-encoding")
+        is_framed = codings is None or (request.version == "1.1" and [each.lower() for each in codings] == ["chunked"])
+        if not is_framed or len(self._headers.get("host", ())) > 1:
+            raise ValueError
         request.keep_alive = self._parser.should_keep_alive()
         self._target, self._headers, self._head_size, self._unread = b"", {}, 0, 0
         self._in_head = self._is_idle = False

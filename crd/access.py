@@ -167,11 +167,23 @@ def _workload_demands(ref: Ref, old: ServerSpec | None, new: ServerSpec) -> Iter
         value = getattr(new, name)
         if value is not None and (old is None or value != getattr(old, name)):
             yield Demand(pods, ("spec", field_name))
-    if new.ingress is not None and (old is None or new.ingress != old.ingress):
+    if new.ingress is not None and (old is None or _ingress_of(new) != _ingress_of(old)):
         yield Demand((Right("create", "networking.k8s.io", "ingresses", namespace),), ("spec", "ingress"))
+    # NetworkPolicies add up: one more opens what a policy of the namespace closes. A budget can stop a drain of nodes.
+    policy, budget = new.network_policy, new.pod_disruption_budget
+    if policy is not None and policy.enabled and (old is None or policy != old.network_policy):
+        yield Demand((Right("create", "networking.k8s.io", "networkpolicies", namespace),), ("spec", "networkPolicy"))
+    if budget is not None and (old is None or budget != old.pod_disruption_budget):
+        right = Right("create", "policy", "poddisruptionbudgets", namespace)
+        yield Demand((right,), ("spec", "podDisruptionBudget"))
     service = new.service
     if service is not None and (old is None or service != old.service):
         if service.type != "ClusterIP":
             yield Demand((Right("create", "", "services", namespace),), ("spec", "service", "type"))
         elif service.annotations:
             yield Demand((Right("create", "", "services", namespace),), ("spec", "service", "annotations"))
+
+
+def _ingress_of(spec: ServerSpec) -> tuple[object, object]:
+    """What decides about the Ingress; ``auth.resource`` names one of its paths, that of the metadata (RFC 9728)."""
+    return spec.ingress, spec.auth.resource if spec.auth else None

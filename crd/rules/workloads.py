@@ -6,6 +6,7 @@ another Service, or carry configuration into an Ingress controller that serves o
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from crd.finding import Finding, Reason, shorten
@@ -41,10 +42,13 @@ INGRESS_ANNOTATIONS = frozenset(
             "allowlist-source-range denylist-source-range limit-connections limit-rps ssl-redirect timeout-server"
         ),
         "traefik.ingress.kubernetes.io": "router.entrypoints router.tls",
-        "cert-manager.io": "cluster-issuer common-name duration issuer issuer-group issuer-kind renew-before",
+        "cert-manager.io": "cluster-issuer duration issuer issuer-group issuer-kind renew-before",
     }.items()
     for name in names.split()
 )
+# What ends a directive, a string or a block in the configuration of an Ingress controller, or begins another. Some
+# controllers write the values of annotations into their configuration as they are.
+_DIRECTIVE = re.compile(r"""[^ -~]|[;{}"'\\#$]""")
 _RESERVED_PREFIXES = ("kubernetes.io", "k8s.io", GROUP)
 
 
@@ -68,7 +72,15 @@ def unsafe_workload(item: Object) -> Iterator[Finding]:
             )
             yield Finding.of(Reason.UNSAFE_WORKLOAD, item.ref, message, path=("spec", "podTemplate", "labels", key))
     for member, given in _annotations(spec):
-        for key in given:
+        for key, value in given.items():
+            unsafe = _DIRECTIVE.search(value) if member == "ingress" and key in INGRESS_ANNOTATIONS else None
+            if unsafe is not None:
+                character = f'"{unsafe[0]}"' if unsafe[0].isprintable() else f"U+{ord(unsafe[0]):04X}"
+                message = (
+                    f"the value of {shorten(key)} contains {character}, which could end a directive of the "
+                    "configuration that all hosts share; remove it"
+                )
+                yield Finding.of(Reason.UNSAFE_WORKLOAD, item.ref, message, path=("spec", member, "annotations", key))
             if _is_snippet(key):
                 message = f"{shorten(key)} inserts text into the configuration that all hosts share; remove it"
                 yield Finding.of(Reason.UNSAFE_WORKLOAD, item.ref, message, path=("spec", member, "annotations", key))

@@ -39,7 +39,8 @@ def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | N
 
 def text_response(status: int, text: str, headers: Mapping[str, str] | None = None, *, close: bool = False) -> Response:
     """A response with a line of text."""
-    return Response(status, text.encode(), headers=dict(headers) if headers else {}, close=close)
+    # What a client sent need not be UTF-8, and may be quoted.
+    return Response(status, text.encode(errors="replace"), headers=dict(headers) if headers else {}, close=close)
 
 
 def empty_response(status: int, headers: Mapping[str, str] | None = None) -> Response:

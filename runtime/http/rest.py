@@ -79,7 +79,9 @@ def _parameters(operation: Operation, request: Request) -> dict[str, str]:
 def _query(request: Request) -> dict[str, str]:
     """The first value of each query parameter."""
     values: dict[str, str] = {}
-    for name, value in parse_qsl(request.query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS):
+    if request.query.count("&") >= MAX_PARAMETERS:
+        raise CallError("invalid_arguments", f"the query must have at most {MAX_PARAMETERS} parameters")
+    for name, value in parse_qsl(request.query, keep_blank_values=True):
         values.setdefault(name, value)
     return values
 

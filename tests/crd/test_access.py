@@ -115,6 +115,7 @@ def test_what_could_not_be_read_before_is_new() -> None:
         pytest.param(prompt(), None, id="a prompt"),
         pytest.param(server(), None, id="a plain server"),
         pytest.param(server(service={"type": "ClusterIP", "port": 81}), None, id="a port"),
+        pytest.param(server(networkPolicy={"enabled": False}), None, id="a NetworkPolicy that is not wanted"),
         pytest.param(server(), server(image="x", ingress={"host": "a.example.com"}), id="fields that are removed"),
     ],
 )
@@ -128,6 +129,11 @@ WORKLOADS = [
     ({"podTemplate": {"serviceAccountName": "deployer"}}, f"spec.podTemplate: {PODS}"),
     ({"resources": {"limits": {"cpu": "4"}}}, f"spec.resources: {PODS}"),
     ({"ingress": {"host": "a.example.com"}}, "spec.ingress: create ingresses.networking.k8s.io"),
+    ({"networkPolicy": {"enabled": True}}, "spec.networkPolicy: create networkpolicies.networking.k8s.io"),
+    (
+        {"podDisruptionBudget": {"minAvailable": "100%"}},
+        "spec.podDisruptionBudget: create poddisruptionbudgets.policy",
+    ),
     ({"service": {"type": "LoadBalancer"}}, "spec.service.type: create services"),
     ({"service": {"annotations": {"a.example.com/b": "c"}}}, "spec.service.annotations: create services"),
 ]
@@ -138,6 +144,18 @@ def test_what_kubernetes_asks_for_is_demanded(spec: dict[str, Any], expected: st
     assert asked(server(**spec)) == [expected]
     assert asked(server(**spec), server()) == [expected]
     assert asked(server(**spec, config={"pageSize": 7}), server(**spec)) == []
+
+
+def test_a_resource_identifier_changes_the_paths_of_the_ingress() -> None:
+    keys = {"issuer": "https://i.example.com", "audiences": ["a"], "jwksURL": "https://i.example.com/keys"}
+
+    def reachable(resource: str) -> Any:
+        auth = {"type": "JWT", "jwt": keys, "resource": resource}
+        return server(ingress={"host": "a.example.com"}, auth=auth)
+
+    own, foreign = reachable("https://a.example.com/mcp"), reachable("https://a.example.com/other")
+    assert asked(foreign, own) == ["spec.ingress: create ingresses.networking.k8s.io"]
+    assert asked(own, own) == []
 
 
 def test_a_server_that_is_scaled_or_renamed_for_clients_demands_nothing() -> None:

@@ -62,10 +62,35 @@ def test_snippets_are_refused(where: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "character"),
+    [
+        ("on; } location /other { proxy_pass http://192.0.2.1;", '";"'),
+        ("1m\n  deny all", "U+000A"),
+        ("1m # x", '"#"'),
+        ("$http_authorization", '"$"'),
+        ('a"b', '"""'),
+        ("a\\b", '"\\"'),
+        ("1m\u2028", "U+2028"),
+    ],
+)
+def test_a_listed_annotation_cannot_hold_a_snippet(value: str, character: str) -> None:
+    key = "nginx.ingress.kubernetes.io/proxy-buffering"
+    (found,) = workloads.unsafe_workload(ingress(**{key: value}))
+    assert (found.reason, found.path) == ("UnsafeWorkload", ("spec", "ingress", "annotations", key))
+    assert f"contains {character}, which could end a directive" in found.message
+
+
+def test_an_annotation_that_names_another_host_is_not_listed() -> None:
+    item = ingress(**{"cert-manager.io/common-name": "b.example.com"})
+    assert len(workloads.unlisted_annotations(Change(item.ref, None, item))) == 1
+
+
+@pytest.mark.parametrize(
     "item",
     [
         server(),
         tool(),
+        ingress(**{"nginx.ingress.kubernetes.io/cors-allow-origin": "https://a.example.com, https://*.b.example.com"}),
         server(podTemplate={"priorityClassName": "business", "labels": {"example.com/app": "a", "x-k8s.io/a": "b"}}),
         ingress(**{"nginx.ingress.kubernetes.io/proxy-body-size": "1m"}),
         server(service={"annotations": {"example.com/config-a": "b"}}),

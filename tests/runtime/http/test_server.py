@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -243,6 +244,15 @@ async def test_a_uri_has_a_limit(replica: Any) -> None:
     _, _, answer = await modern(replica.mcp, "resources/read", uri=uri)
 
     assert (answer["error"]["code"], "at most 2048" in answer["error"]["message"]) == (-32602, True)
+
+
+async def test_an_origin_that_is_not_utf_8_is_refused_like_any_other(replica: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(replica.url.rpartition(":")[2]))
+    writer.write(b"POST /mcp HTTP/1.1\r\nHost: x\r\nOrigin: http://\xff\r\nConnection: close\r\n\r\n")
+
+    assert (await reader.read()).startswith(b"HTTP/1.1 403 ")
+    assert replica.count("mcp_server_unexpected_errors_total") == 0
+    writer.close()
 
 
 async def test_other_paths_are_not_found(replica: Any) -> None:
