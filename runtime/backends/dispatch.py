@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -121,7 +121,7 @@ class Dispatcher:
         request = self._mapper(tool).map(Sources(arguments, context.claims))
         if request.method in ("POST", "PATCH") and request.idempotent and tool.policy.retries.attempts:
             # One key for all attempts, so that the backend can recognise a repeated call.
-            request = replace(request, headers=(*request.headers, ("Idempotency-Key", self._new_id())))
+            request = request._replace(headers=(*request.headers, ("Idempotency-Key", self._new_id())))
         return _BackendCall(f"tool {tool.source}", tool.backend, tool.policy, request, context)
 
     def _mapper(self, tool: Tool) -> Mapper:
@@ -152,7 +152,7 @@ class Dispatcher:
         if added:
             names = {name.lower() for name, _ in added}
             mapped = [header for header in request.headers if header[0].lower() not in names]
-            request = replace(request, headers=(*mapped, *added))
+            request = request._replace(headers=(*mapped, *added))
         deadline = self._monotonic() + _timeout(policy, call.context)
         host = f"{call.backend.host}:{call.backend.port}"
         self._budget.record_call(host)

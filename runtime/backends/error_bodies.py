@@ -6,7 +6,6 @@ A body in JSON stays JSON: the problem of RFC 9457 with its extensions (``errors
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -34,7 +33,7 @@ _FIRST = ("title", "detail", "message", "error", "errors", "invalid-params", "in
 def detail(reply: Reply) -> Any:
     """A JSON value of at most `MAX_DETAIL` bytes, or text; None for an empty body."""
     body = reply.body[:_MAX_READ]
-    text = texts.decode(replace(reply, body=body)).content
+    text = texts.decode(reply._replace(body=body)).content
     try:
         value: Any = orjson.loads(text.strip()) if len(reply.body) <= _MAX_READ else None
     except orjson.JSONDecodeError:

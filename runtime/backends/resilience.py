@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,19 +37,22 @@ class Bulkheads:
     """Limits of concurrent calls, each by name."""
 
     def __init__(self) -> None:
-        self._in_progress: Counter[str] = Counter()
+        self._in_progress: dict[str, int] = {}
 
     def enter(self, name: str, limit: int) -> None:
         """Count one call. Raises CallError ``unavailable`` if ``limit`` calls are in progress under this name."""
-        if self._in_progress[name] >= limit:
+        in_progress = self._in_progress.get(name, 0)
+        if in_progress >= limit:
             message = f"{limit} calls to this backend are in progress, which is the limit; retry in 1 s"
             raise CallError("unavailable", message, is_transient=True, retry_after=1)
-        self._in_progress[name] += 1
+        self._in_progress[name] = in_progress + 1
 
     def leave(self, name: str) -> None:
         """The call is over."""
-        self._in_progress[name] -= 1
-        if not self._in_progress[name]:
+        in_progress = self._in_progress[name] - 1
+        if in_progress:
+            self._in_progress[name] = in_progress
+        else:
             del self._in_progress[name]
 
 

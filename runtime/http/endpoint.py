@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -38,8 +36,7 @@ BATCH_VERSION = "2025-03-26"
 MAX_BATCH = 50
 
 
-@dataclass(frozen=True, slots=True)
-class AdmittedRequest:
+class AdmittedRequest(NamedTuple):
     """A complete request that passed authentication. ``client`` is the key of its client's rate limit."""
 
     request: Request
@@ -127,7 +124,7 @@ class Endpoint:
             if header is not None:
                 message = f"Header mismatch: {header} must be sent once, with the value of its argument"
                 return responses.rpc_error(call.id, jsonrpc.HEADER_MISMATCH, message, 400)
-        context = admitted.context if call.modern else dataclasses.replace(admitted.context, modern=False)
+        context = admitted.context if call.modern else admitted.context._replace(modern=False)
         verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, tool)
         if verdict.scope is not None:
             self._metrics.limited.labels(verdict.scope).inc()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,7 @@ _PARAMETER = re.compile(rf';[ \t]*({_TOKEN})[ \t]*=[ \t]*(?:"([^"]*)"|({_TOKEN})
 _MAX_CONTENT_TYPE = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """``url`` is already escaped and is sent unchanged. ``idempotent``: the request may be sent again."""
 
     method: str
@@ -32,8 +31,7 @@ class Request:
     idempotent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """``headers`` by lower-case name. ``received_at`` is the Unix time at which the headers arrived.
 
     ``cut`` is None if ``body`` is complete. Otherwise it is the full length in bytes, or 0 if the length is unknown.
@@ -41,7 +39,7 @@ class Reply:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     cut: int | None = None
     broken: str = ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crd.published.settings import Settings
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Context"]
 
+_SETTINGS = Settings()
 
-@dataclass(frozen=True, slots=True)
-class Context:
+
+class Context(NamedTuple):
     """``principal`` is the user of the token or the name of the API key; empty without authentication.
 
     ``claims`` are those of the client's verified token. ``headers`` has all values of the client's headers, by
@@ -23,7 +24,7 @@ class Context:
 
     request_id: str
     principal: str = ""
-    claims: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    claims: Mapping[str, Any] = MappingProxyType({})
+    headers: Mapping[str, Sequence[str]] = MappingProxyType({})
     modern: bool = True
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = _SETTINGS

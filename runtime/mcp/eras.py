@@ -7,8 +7,8 @@ specification, and the first one that fails determines the answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.mcp import jsonrpc, param_headers, tolerances
 from runtime.mcp.tolerances import Fault
@@ -54,8 +54,7 @@ METHODS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A well-formed message. ``id`` is None for a notification. ``modern``: it belongs to the stateless era."""
 
     method: str
@@ -95,7 +94,11 @@ def header(
     ``expected`` is the value in the body, if there is one: it may contain a comma, at which a proxy joins values.
     Raises ConflictingHeaderError.
     """
-    lines = [_clean(line) for line in headers.get(name.lower(), ())]
+    sent = headers.get(name.lower(), ())
+    if len(sent) == 1 and sent[0] == expected:
+        # As nearly always.
+        return expected
+    lines = [_clean(line) for line in sent]
     if not lines:
         return None
     if Fault.REPEATED_HEADER not in tolerated and len(lines) > 1:
@@ -170,7 +173,7 @@ def _is_notification(method: str) -> bool:
 
 def _check_legacy(call: Call, version: str | None) -> Call | Refusal:
     """A message without the ``_meta`` of the stateless era. Its header may still name that era, or an unknown one."""
-    legacy = replace(call, modern=False)
+    legacy = call._replace(modern=False)
     if version is None or version in LEGACY or (call.method == "initialize" and version != MODERN):
         # initialize negotiates the version in its params, whatever its header says.
         return legacy

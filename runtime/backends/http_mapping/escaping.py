@@ -33,6 +33,8 @@ __all__ = [
     "escape_literal",
     "escape_segment",
     "escape_segments",
+    "plain_segment",
+    "plain_value",
     "refuse",
     "to_ascii_json",
     "to_json",
@@ -139,6 +141,20 @@ def escape_segment(name: str, value: str) -> str:
             raise refuse(name, 'must not contain "/"')
         _check_segment(name, form)
     return quote(value, safe="")
+
+
+def plain_value(value: Any) -> str | None:
+    """A value that is written in a query as it is; None if it must be looked at."""
+    if isinstance(value, str):
+        return value if _UNRESERVED.fullmatch(value) else None
+    return str(value) if type(value) is int else None
+
+
+def plain_segment(value: Any) -> str | None:
+    """A value that is written as a path segment as it is; None if it must be looked at."""
+    if isinstance(value, str):
+        return value if _WORD.fullmatch(value) else None
+    return str(value) if type(value) is int else None
 
 
 def escape_segments(name: str, value: str) -> str:

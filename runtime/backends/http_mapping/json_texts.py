@@ -31,6 +31,8 @@ def render(text: str, value: Any, pointer: str) -> str:
     Strings are written without needless escapes: a model reads ü more easily than \u00fc.
     """
     written = orjson.dumps(value).decode()
+    if written == text:
+        return text
     if not _AT_RISK.search(text) or (pointer and not _IS_FLOAT.search(written)):
         return written
     if not pointer and "\\" not in text:

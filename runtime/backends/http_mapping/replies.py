@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -74,7 +73,7 @@ def error_result(fault: CallError, request_id: str) -> dict[str, Any]:
 
 def resource_contents(uri: str, reply: Reply, mime_type: str) -> list[dict[str, Any]]:
     """The contents of resources/read."""
-    is_text = texts.is_text(reply if not mime_type else replace(reply, headers={"content-type": mime_type}))
+    is_text = texts.is_text(reply if not mime_type else reply._replace(headers={"content-type": mime_type}))
     media = mime_type or reply.media_type or ("text/plain" if is_text else _BINARY)
     if reply.is_json or is_text:
         return [{"uri": uri, "mimeType": media, "text": texts.decode(reply).content}]
@@ -94,7 +93,7 @@ def select(reply: Reply, policy: Response) -> Reply:
         message = f"the reply has no value at {policy.select}"
         raise faults.bad_response(reply.status, message, idempotent=True)
     headers = {**reply.headers, "content-type": reply.media_type or _JSON}
-    return replace(reply, headers=headers, body=json_texts.render(text, value, policy.select).encode())
+    return reply._replace(headers=headers, body=json_texts.render(text, value, policy.select).encode())
 
 
 def listed_output_schema(tool: Tool, modern: bool) -> dict[str, Any] | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import escaping, pointers
@@ -20,8 +19,7 @@ _QUERY_DELIMITERS = {"Comma": ",", "Space": "%20", "Pipe": "%7C"}
 HEADER_DELIMITERS = {"Comma": ",", "Space": " ", "Pipe": "|"}
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(NamedTuple):
     """The arguments of one call, and the claims of the client's verified token."""
 
     arguments: Mapping[str, Any]

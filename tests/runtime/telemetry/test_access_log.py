@@ -43,7 +43,7 @@ async def test_lines_are_written_together_and_in_order() -> None:
     assert len(written) == 1
     assert [line["requestId"] for line in lines(written)] == ["0", "1", "2"]
     assert lines(written)[0] == {
-        "time": "2027-01-15T08:00:00.500000Z",
+        "time": "2027-01-15T08:00:00.500Z",
         "level": "info",
         "logger": "access",
         "requestId": "0",

@@ -27,7 +27,7 @@ from crd.published.entries import (
     Tool,
 )
 from runtime.backends.faults import CallError
-from runtime.backends.http_mapping import escaping, mapping
+from runtime.backends.http_mapping import escaping, mapping, values
 
 BACKEND = Backend("orders.shop.svc", 8080, "/api/v1")
 HEADER = Http(headers=(ParameterEntry("X-A", argument="a"),))
@@ -518,3 +518,55 @@ def test_all_faulty_parameters_of_an_operation_are_refused_at_once() -> None:
     assert [part.partition(" must")[0] for part in caught.value.message.split("; ")] == [
         'missing required parameter "q"', "/X-H:", "/id:",
     ]  # fmt: skip
+
+
+_ARGUMENTS = st.dictionaries(
+    st.sampled_from(["id", "q", "deep", "rest", "n"]),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**20), 10**20),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=6),
+        st.sampled_from(["", ".", "..", "a", "A-7_~", "%2e", "a/b", "a b"]),
+        st.lists(st.sampled_from(["a", "", "b c"]), max_size=2),
+        st.dictionaries(st.sampled_from(["x", "y"]), st.integers(), max_size=2),
+    ),
+)
+_QUERIES = st.lists(
+    st.sampled_from(
+        [
+            ParameterEntry("q", argument="q"),
+            ParameterEntry("n m", argument="n", omit_empty=True),
+            ParameterEntry("r", argument="rest", style="Comma"),
+            ParameterEntry("d", argument="deep", style="DeepObject"),
+        ]
+    ),
+    max_size=3,
+)
+
+
+@given(
+    st.sampled_from(["GET", "POST", "DELETE"]),
+    st.sampled_from(["", "/", "/a", "/{id}", "/a/{id}/b", "/.{id}", "x/{id}", "/{id+}", "/a%20b/{id}"]),
+    st.sampled_from(["", "/", "/api", "/api/"]),
+    _QUERIES,
+    _ARGUMENTS,
+)
+def test_the_short_way_writes_the_same_request(
+    method: str, path: str, base: str, query: list[ParameterEntry], arguments: dict[str, Any]
+) -> None:
+    mapper = mapping.Mapper(
+        method, Backend("orders.shop.svc", 80, base), Http(path, query=tuple(query)), idempotent=True
+    )
+    plain = mapper._map_plain(arguments) if mapper._is_plain else None
+
+    if plain is not None:
+        assert plain == mapper._map(values.Sources(arguments, {}), escaping.Refusals())
+
+
+def test_common_arguments_take_the_short_way() -> None:
+    mapper = mapping.Mapper("GET", BACKEND, Http("/{id}", query=(ParameterEntry("n", argument="n"),)), idempotent=True)
+
+    assert mapper._map_plain({"id": "A-7", "n": 5}) is not None
+    assert mapper._map_plain({"id": "A 7", "n": 5}) is None
