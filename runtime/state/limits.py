@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 MAX_BUCKETS = 100_000
+# Clients and tools whose charges are remembered.
+MAX_KNOWN = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +159,12 @@ class Limiter:
     def __init__(self, buckets: Buckets, on_failure: Callable[[], None]) -> None:
         self._buckets = buckets
         self._on_failure = on_failure
+        # By client and name of the tool, with the limits and the tool for which they hold.
+        self._known: dict[tuple[str, str], tuple[Limits, Tool | None, tuple[Charge, ...]]] = {}
 
     async def admit(self, limits: Limits, client: str, tool: Tool | None) -> Verdict:
         """Charge a call. If the store is unavailable, ``onStoreFailure`` decides: Open passes, Closed raises."""
-        charges = charges_for(limits, client, tool)
+        charges = self._charges(limits, client, tool)
         if not charges:
             return PASSED
         try:
@@ -170,3 +174,15 @@ class Limiter:
             if limits.on_store_failure == "Closed":
                 raise
             return PASSED
+
+    def _charges(self, limits: Limits, client: str, tool: Tool | None) -> tuple[Charge, ...]:
+        """The charges of a call. The same call of a client has the same ones until there is another catalog."""
+        key = (client, tool.name if tool is not None else "")
+        known = self._known.get(key)
+        if known is not None and known[0] is limits and known[1] is tool:
+            return known[2]
+        if len(self._known) >= MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        charges = charges_for(limits, client, tool)
+        self._known[key] = (limits, tool, charges)
+        return charges

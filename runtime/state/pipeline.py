@@ -18,10 +18,16 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "pack"]
 
 # Commands that wait for their answers. More than that, and Redis does not keep up.
 MAX_WAITING = 4096
+
+
+def pack(*words: str | float) -> bytes:
+    """A command as Redis reads it."""
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]
+    return packed
 
 
 class Pipeline:
@@ -43,11 +49,15 @@ class Pipeline:
 
     async def execute(self, *words: str | float) -> Any:
         """The answer to a command. Raises RedisError."""
+        return await self.execute_packed(pack(*words))
+
+    async def execute_packed(self, command: bytes) -> Any:
+        """The answer to a command that is packed already. Raises RedisError."""
         if len(self._waiting) >= MAX_WAITING:
             raise RedisConnectionError(f"{MAX_WAITING} commands wait for an answer")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        self._unsent.append(hiredis.pack_command(words))  # type: ignore[arg-type]
+        self._unsent.append(command)
         self._waiting.append(answer)
         if self._work is None:
             self._work = loop.create_task(self._send())

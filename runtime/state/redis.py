@@ -19,7 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from crd import addresses
 from runtime.state import limits
 from runtime.state.limits import PASSED, Verdict
-from runtime.state.pipeline import Pipeline
+from runtime.state.pipeline import Pipeline, pack
 from runtime.state.sessions import PER_CLIENT, Session, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -202,10 +202,14 @@ class Redis:
 
     async def run_script(self, script: Script, keys: Sequence[str], values: Sequence[str | int]) -> Any:
         """The result of a script, which is loaded into Redis when it is not there. Raises like `run`."""
+        return await self.run_packed(script, keys, values, pack("EVALSHA", script.digest, len(keys), *keys, *values))
+
+    async def run_packed(self, script: Script, keys: Sequence[str], values: Sequence[str | int], packed: bytes) -> Any:
+        """Like `run_script`. ``packed`` is the command that runs the script by its digest."""
         self._check_suspension()
         try:
             try:
-                return await self._pipeline.execute("EVALSHA", script.digest, len(keys), *keys, *values)
+                return await self._pipeline.execute_packed(packed)
             except NoScriptError:
                 return await self._pipeline.execute("EVAL", script.text, len(keys), *keys, *values)
         except RedisTimeoutError as error:
@@ -301,12 +305,20 @@ class RedisBuckets:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
+        # By the identity of the charges of a call, which are remembered as one object.
+        self._packed: dict[int, tuple[Sequence[Charge], list[str], list[int], bytes]] = {}
         # A hash tag: all buckets of a call lie in one slot of a Redis Cluster.
         self._tag = f"{{{prefix}}}"
 
     async def take(self, charges: Sequence[Charge]) -> Verdict:
         """See `Buckets.take`."""
-        keys = [f"{self._tag}limit:{charge.key}" for charge in charges]
-        numbers = [number for charge in charges for number in charge.numbers]
-        refused, wait = await self._redis.run_script(_TAKE, keys, numbers)
+        known = self._packed.get(id(charges))
+        if known is None or known[0] is not charges:
+            keys = [f"{self._tag}limit:{charge.key}" for charge in charges]
+            numbers = [number for charge in charges for number in charge.numbers]
+            if len(self._packed) >= limits.MAX_KNOWN:
+                del self._packed[next(iter(self._packed))]
+            packed = pack("EVALSHA", _TAKE.digest, len(keys), *keys, *numbers)
+            known = self._packed[id(charges)] = (charges, keys, numbers, packed)
+        refused, wait = await self._redis.run_packed(_TAKE, *known[1:])
         return Verdict(charges[refused - 1].scope, wait) if refused else PASSED
