@@ -6,7 +6,6 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -330,7 +329,7 @@ async def test_a_backend_that_does_not_answer_leaves_requests_to_others(
     harness: Harness, service: Service, concurrency: int | None, requests: int, most: int
 ) -> None:
     service.hold.clear()
-    context = replace(CONTEXT, settings=Settings(max_concurrent_requests=requests))
+    context = CONTEXT._replace(settings=Settings(max_concurrent_requests=requests))
     dead = tool(service, concurrency=concurrency)
     calls = [asyncio.create_task(harness.dispatcher.call(dead, {}, context)) for _ in range(requests + 1)]
     while len(service.seen) < most:
