@@ -198,6 +198,8 @@ class _Story:
 
     def _own_header(self, name: str) -> str:
         """What makes a header that no entry of the spec names."""
+        if name == "traceparent":
+            return _RUNTIME
         if self._tool.mcp is not None:
             return "spec.mcp (Streamable HTTP)"
         if name == "Idempotency-Key":

@@ -14,6 +14,7 @@ from runtime.backends.mcp.client import McpClient
 from runtime.backends.secret_files import SecretFiles
 from runtime.http.client import HttpClient, fixed_lines
 from runtime.mcp.context import Context
+from runtime.telemetry.call_record import CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from runtime.app.compiled import CompiledCatalog
     from runtime.http.exchange import Header, Reply, Request
 
-__all__ = ["rehearse"]
+__all__ = ["Untraced", "rehearse"]
 
 _NOWHERE = Path("/nonexistent")
 _NEW_ID = "<a new id for each call>"
@@ -51,10 +52,25 @@ class _Recorder(HttpClient):
     """Sends nothing."""
 
     async def send(
-        self, request: Request, timeout: float, *, tls: Tls | None = None, max_bytes: int = 0, cut: bool = False
+        self,
+        request: Request,
+        timeout: float,
+        *,
+        tls: Tls | None = None,
+        max_bytes: int = 0,
+        cut: bool = False,
+        more: tuple[Header, ...] = (),
     ) -> Reply:
         """Raises _SendingError."""
-        raise _SendingError(request)
+        raise _SendingError(request._replace(headers=(*request.headers, *more)))
+
+
+class Untraced(CallRecord):
+    """A record with a placeholder for the trace, which is another one for each call."""
+
+    def next_span(self) -> str:
+        """See `CallRecord.next_span`."""
+        return "<the trace of the client, and a new span>"
 
 
 async def rehearse(
@@ -72,7 +88,7 @@ async def rehearse(
     filled = compiled.check_arguments(tool, arguments)
     claims = {**{name: f"<claim {name}>" for name in _claims_of(tool)}, **claims}
     headers = {each.name.lower(): [f"<header {each.name} of the client>"] for each in tool.policy.forward_headers}
-    context = Context("explain", claims=claims, headers=headers, settings=compiled.catalog.settings)
+    context = Context("explain", claims=claims, headers=headers, settings=compiled.catalog.settings, record=Untraced())
     files = _Placeholders(tool.source.partition("/")[0])
     recorder = _Recorder(files)
     mcp = McpClient(recorder, new_id=lambda: _NEW_ID)

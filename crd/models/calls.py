@@ -165,7 +165,7 @@ class Breaker(Model):
     """A circuit breaker: stops calling a failing backend."""
 
     consecutive_failures: Annotated[int, Field(ge=1, le=1000)] = Field(
-        description="Number of consecutive failures after which calls fail immediately."
+        description="Number of consecutive failures (no answer, or 502, 503 or 504) after which calls fail immediately."
     )
     open_for: Duration = Field("30s", description="How long calls fail immediately before one call is tried again.")
 

@@ -5,8 +5,11 @@ The catalog in force is replaced as a whole, so one request sees one catalog fro
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
 
 from crd.published import catalogs
 from crd.published.entries import HttpResource, Operation
@@ -56,6 +59,7 @@ class CompiledCatalog:
 
     scopes: frozenset[str] = frozenset()
     _views: dict[frozenset[str], CompiledCatalog] = field(default_factory=dict, repr=False, compare=False)
+    _definitions: dict[tuple[str, bool], str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, payload: bytes) -> CompiledCatalog:
@@ -126,6 +130,14 @@ class CompiledCatalog:
                 del self._views[next(iter(self._views))]
             self._views[held] = view
         return view
+
+    def definition(self, tool: Tool, *, modern: bool) -> str:
+        """The digest of a tool as clients of an era see it in the list: of its object there, as JSON."""
+        known = self._definitions.get((tool.name, modern))
+        if known is None:
+            seen = hashlib.sha256(orjson.dumps(lists.tool_entry(tool, modern))).hexdigest()
+            known = self._definitions[tool.name, modern] = f"sha256:{seen}"
+        return known
 
     def check_arguments(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments with the defaults of the inputSchema. An MCP backend fills in its own defaults.

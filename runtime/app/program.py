@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -37,7 +37,7 @@ from runtime.telemetry.access_log import AccessLog, write_to_stderr
 from runtime.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cluster.connections import Listener
     from cluster.message import Request, Response
@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from runtime.state.redis import Options
 
 __all__ = ["Settings", "run"]
+
+
+# What /statusz says at most; the controller reads 4 KiB.
+STATUS_BYTES = 3500
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +88,25 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     # A call leaves nothing behind for the cyclic collector, so it may look more seldom.
     gc.set_threshold(20_000, 50, 100)
     metrics = Metrics()
+    # Tokens expire by wall-clock time; everything else uses the monotonic clock.
+    unix_time = time.time  # noqa: TID251 -- the entry point of the process
 
     def apply(compiled: CompiledCatalog) -> None:
         metrics.swaps.inc()
-        # A catalog has many objects that live as long as it does. The garbage collector need not look at them.
-        gc.collect()
-        gc.freeze()
+        metrics.loaded.set(unix_time())
         metrics.tools.set(len(compiled.tools))
+        metrics.keep_tools(compiled.tools)
         logging.getLogger().setLevel(compiled.catalog.settings.log_level.upper())
 
     catalog_store = CatalogStore(
         apply, trust=settings.trust, on_rejection=lambda reason: metrics.rejected.labels(reason).inc()
     )
+    metrics.is_stale.set_function(lambda: float(catalog_store.error is not None))
     catalog_store.read(settings.catalog_dir)
+    # The first catalog and the code live as long as the process. The garbage collector need not look at them. Later
+    # catalogs are left to it: a collection would stop the loop.
+    gc.collect()
+    gc.freeze()
     files = SecretFiles(settings.secrets_dir, settings.config_maps_dir)
     http = HttpClient(files, cluster_domain=settings.cluster_domain, allow_loopback=settings.allow_loopback)
     mcp = McpClient(http, new_id=_new_id)
@@ -108,10 +118,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         jitter=random.random,
         new_id=_new_id,
         on_fault=lambda fault: metrics.failed_calls.labels(fault.code, fault.fate).inc(),
+        on_retry=lambda fault: metrics.retries.labels(fault.code).inc(),
+        on_open=metrics.breakers_opened.inc,
     )
+    metrics.breakers.set_function(lambda: float(len(dispatcher.open_circuits())))
     redis = Redis(settings.redis, monotonic=time.monotonic, jitter=random.random) if settings.redis else None
-    app = _app(settings, catalog_store, dispatcher, redis, metrics, stop)
-    health = await probes.serve(_health(catalog_store, metrics, stop), settings.host, settings.health_port)
+    app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time)
+    metrics.in_progress.set_function(lambda: float(app.in_progress))
+    health = await probes.serve(
+        _health(catalog_store, metrics, stop, dispatcher, redis), settings.host, settings.health_port
+    )
     watch = asyncio.create_task(_watch(settings, catalog_store))
     listener: Listener | None = None
     try:
@@ -146,6 +162,7 @@ def _app(
     redis: Redis | None,
     metrics: Metrics,
     stop: asyncio.Event,
+    unix_time: Callable[[], float],
 ) -> server.App:
     stores: dict[str, SessionStore] = {"Memory": MemorySessions(time.monotonic)}
     buckets: Buckets = MemoryBuckets(time.monotonic)
@@ -153,8 +170,6 @@ def _app(
         stores["Redis"] = RedisSessions(redis, settings.key_prefix)
         buckets = RedisBuckets(redis, settings.key_prefix)
     limiter = Limiter(buckets, metrics.uncounted.inc)
-    # Tokens expire by wall-clock time; everything else uses the monotonic clock.
-    unix_time = time.time  # noqa: TID251 -- the entry point of the process
     fetcher = Fetcher(
         cluster_domain=settings.cluster_domain,
         allow_http=settings.jwks_over_http,
@@ -208,8 +223,14 @@ async def _watch(settings: Settings, catalog_store: CatalogStore) -> None:
         await transport.close()
 
 
-def _health(catalog_store: CatalogStore, metrics: Metrics, stop: asyncio.Event) -> dict[str, Page]:
-    """Probes, metrics, and ``/statusz``, by which the controller learns the catalog in force."""
+def _health(
+    catalog_store: CatalogStore,
+    metrics: Metrics,
+    stop: asyncio.Event,
+    dispatcher: Dispatcher | None = None,
+    redis: Redis | None = None,
+) -> dict[str, Page]:
+    """Probes, metrics, and ``/statusz``: the catalog in force, by which the controller goes, and what is wrong."""
 
     def unready() -> str | None:
         if stop.is_set():
@@ -219,16 +240,35 @@ def _health(catalog_store: CatalogStore, metrics: Metrics, stop: asyncio.Event) 
     async def statusz() -> Response:
         compiled = catalog_store.compiled
         catalog = compiled.catalog if compiled else None
-        status = {
+        status: dict[str, Any] = {
             "digest": compiled.digest if compiled else None,
             "tools": len(catalog.tools) if catalog else 0,
             "prompts": len(catalog.prompts) if catalog else 0,
             "resources": len(catalog.resources) + len(catalog.http_resources) if catalog else 0,
-            "error": catalog_store.error,
+            "error": catalog_store.error and catalog_store.error[:500],
+            "redis": None if redis is None else redis.failure or "available",
         }
+        if dispatcher is not None:
+            # The controller reads a few kilobytes. What does not fit is counted.
+            room = STATUS_BYTES - len(orjson.dumps(status))
+            circuits, faults = dispatcher.open_circuits(), dispatcher.last_faults()
+            status["circuits"], room = _fit(circuits, room // 2), room // 2
+            status["faults"] = _fit(faults, room)
+            status["omitted"] = len(circuits) + len(faults) - len(status["circuits"]) - len(status["faults"])
         return responses.json_response(orjson.dumps(status))
 
     def describe_rejection() -> str | None:
         return f"the newest catalog was rejected: {catalog_store.error}" if catalog_store.error else None
 
     return {**probes.pages(metrics.registry, unready, note=describe_rejection), "/statusz": statusz}
+
+
+def _fit(members: Mapping[str, Any], room: int) -> dict[str, Any]:
+    """The first members, as many as fit into ``room`` bytes of JSON."""
+    kept: dict[str, Any] = {}
+    for name, value in members.items():
+        room -= len(orjson.dumps({name: value}))
+        if room < 0:
+            break
+        kept[name] = value
+    return kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,11 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatcher", "McpCaller"]
 
-log = logging.getLogger(__name__)
-
 # Seconds: the upper bound of the first pause before a retry, and of any pause.
 BACKOFF, MAX_BACKOFF = 0.1, 2.0
 MAX_MAPPERS = 20_000
+MAX_HOSTS = 4096
 _NO_POLICY = Policy()
 
 
@@ -50,7 +48,8 @@ class McpCaller(Protocol):
 class Dispatcher:
     """One per process. ``jitter`` gives numbers from 0 to 1, ``monotonic`` seconds, ``new_id`` unguessable ids.
 
-    ``on_fault`` is called with each fault that a call to a backend ends with.
+    ``on_fault`` is called with each fault that a call to a backend ends with, ``on_retry`` with each that is followed
+    by another attempt, ``on_open`` when a circuit breaker opens.
     """
 
     def __init__(
@@ -64,6 +63,8 @@ class Dispatcher:
         new_id: Callable[[], str],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_fault: Callable[[CallError], None] = lambda fault: None,
+        on_retry: Callable[[CallError], None] = lambda fault: None,
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
         self._files = files
         self._http = http
@@ -73,9 +74,12 @@ class Dispatcher:
         self._new_id = new_id
         self._sleep = sleep
         self._on_fault = on_fault
+        self._on_retry = on_retry
+        # Of each host the last fault, what became of the request, and when.
+        self._faults: dict[str, tuple[str, str, float]] = {}
         self._mappers: dict[int, tuple[Tool, Mapper]] = {}
         self._bulkheads = Bulkheads()
-        self._breakers = Breakers(monotonic)
+        self._breakers = Breakers(monotonic, on_open)
         self._budget = RetryBudget(monotonic)
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -83,11 +87,16 @@ class Dispatcher:
         if tool.mcp is not None:
             headers = self._policy_headers(tool.policy, context)
             source, host = f"tool {tool.source}", f"{tool.backend.host}:{tool.backend.port}"
+            context.record.backend = host
             try:
                 with self._protect(source, host, tool.policy, context):
-                    return await self._mcp.call(tool, arguments, context, headers, _timeout(tool.policy, context))
+                    started = self._monotonic()
+                    try:
+                        return await self._mcp.call(tool, arguments, context, headers, _timeout(tool.policy, context))
+                    finally:
+                        context.record.backend_seconds += self._monotonic() - started
             except CallError as fault:
-                self._report(fault, source, context)
+                self._report(fault, host)
                 raise
         reply = await self._send(self._tool_call(tool, arguments, context))
         return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
@@ -112,6 +121,18 @@ class Dispatcher:
         request = mapping.map_operation(operation, values, body)
         source = f"resource {operation.source}"
         return await self._send_for_any_status(_BackendCall(source, operation.backend, _NO_POLICY, request, context))
+
+    def open_circuits(self) -> dict[str, str]:
+        """The sources of calls whose circuit is not closed: ``open`` or ``half-open``."""
+        return self._breakers.states()
+
+    def last_faults(self) -> dict[str, dict[str, Any]]:
+        """By host and port: the last fault of a call, the newest first."""
+        now = self._monotonic()
+        return {
+            host: {"code": code, "request": fate, "secondsAgo": round(now - at)}
+            for host, (code, fate, at) in reversed(self._faults.items())
+        }
 
     async def close(self) -> None:
         """Close the connections."""
@@ -154,34 +175,43 @@ class Dispatcher:
             mapped = [header for header in request.headers if header[0].lower() not in names]
             request = request._replace(headers=(*mapped, *added))
         deadline = self._monotonic() + _timeout(policy, call.context)
-        host = f"{call.backend.host}:{call.backend.port}"
+        call.context.record.backend = host = f"{call.backend.host}:{call.backend.port}"
         self._budget.record_call(host)
         try:
             with self._protect(call.source, host, policy, call.context):
                 return await self._attempt(call, request, host, deadline)
         except CallError as fault:
-            self._report(fault, call.source, call.context)
+            self._report(fault, host)
             raise
 
     async def _attempt(self, call: _BackendCall, request: Request, host: str, deadline: float) -> Reply:
         """The reply to one of the attempts that the policy allows."""
         policy, response = call.policy, call.policy.response
+        record = call.context.record
         earlier = Fate.NOT_SENT
         for attempt in range(policy.retries.attempts + 1):
+            record.attempts += 1
+            record.sent += len(request.body or b"")
+            started = self._monotonic()
             try:
                 reply = await self._http.send(
                     request,
-                    max(0.001, deadline - self._monotonic()),
+                    max(0.001, deadline - started),
                     tls=policy.tls,
                     max_bytes=response.max_bytes or call.context.settings.max_response_bytes,
                     cut=response.on_too_large == "Truncate",
+                    more=record.trace_headers(),
                 )
+                record.received += len(reply.body)
                 return _accept(reply, call)
             except CallError as fault:
                 pause = self._pause_before_retry(fault, call, host, attempt, deadline)
                 if pause is None:
                     raise faults.after_attempts(fault, earlier) from fault
                 earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
+                self._on_retry(fault)
+            finally:
+                record.backend_seconds += self._monotonic() - started
             await self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
@@ -198,11 +228,13 @@ class Dispatcher:
             return None
         return pause
 
-    def _report(self, fault: CallError, source: str, context: Context) -> None:
-        """Log and count a call that failed after all its attempts."""
+    def _report(self, fault: CallError, host: str) -> None:
+        """Count and remember a call that failed after all its attempts. The access log has it, too."""
         self._on_fault(fault)
-        members = {"requestId": context.request_id, "call": source, "code": fault.code, "status": fault.status}
-        log.warning("%s", orjson.dumps({**members, "request": fault.fate}).decode())
+        self._faults.pop(host, None)
+        self._faults[host] = (fault.code, fault.fate.value, self._monotonic())
+        if len(self._faults) > MAX_HOSTS:
+            del self._faults[next(iter(self._faults))]
 
     def _protect(self, source: str, host: str, policy: Policy, context: Context) -> Protection:
         most = backend_share(context.settings.max_concurrent_requests)

@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runtime.backends.faults import CallError
+from runtime.backends.faults import CallError, Fate
+from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,12 @@ WINDOW = 10.0
 # Retries may be this share of the calls in the window, but at least MIN_RETRIES: a rarely called backend needs some.
 SHARE = 0.2
 MIN_RETRIES = 10
-# Faults that count as failures of the backend. After a 4xx the backend is healthy and the call was wrong.
-_FAILURES = frozenset({"unreachable", "disconnected", "timeout", "upstream_error"})
+MAX_HOSTS = 4096
+# No answer: the backend keeps callers waiting, or cannot be reached.
+_NO_ANSWER = frozenset({"unreachable", "disconnected", "timeout"})
+# Answers that say that the backend, or what is in front of it, cannot serve at present (RFC 9110, 15.6). Any other
+# answer is one: 500 is about one request, and could otherwise be caused by one caller to keep the others out.
+_OVERLOADED = frozenset({502, 503, 504})
 
 
 def backend_share(requests: int) -> int:
@@ -58,43 +63,80 @@ class Bulkheads:
 
 @dataclass(slots=True)
 class _Circuit:
+    """``opened`` is a time, ``open_for`` seconds. ``trial`` is the call whose outcome is waited for."""
+
     failures: int = 0
     opened: float | None = None
-    half_open: bool = False
+    open_for: float = 0.0
+    trial: object = None
 
 
 class Breakers:
-    """Circuit breakers by name. ``monotonic`` gives seconds.
+    """Circuit breakers by name. ``monotonic`` gives seconds. ``on_open`` is called when one opens.
 
-    After a number of consecutive failures calls fail at once, until a trial call succeeds.
+    A breaker protects callers, and this process, from waiting for a backend that does not answer. After a number of
+    consecutive failures calls fail at once. Later one trial call is let through. Any answer to it closes the circuit,
+    also an error. 502, 503 and 504 come from what is in front of a backend, and count as failures. Nothing is kept of a
+    closed circuit without failures.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], on_open: Callable[[], None] = lambda: None) -> None:
         self._monotonic = monotonic
+        self._on_open = on_open
         self._circuits: dict[str, _Circuit] = {}
 
-    def enter(self, name: str, breaker: Breaker) -> None:
+    def enter(self, name: str, breaker: Breaker, call: object) -> None:
         """Begin a call. Raises CallError ``unavailable`` while the circuit is open."""
-        circuit = self._circuits.setdefault(name, _Circuit())
-        if circuit.opened is None:
+        circuit = self._circuits.get(name)
+        if circuit is None or circuit.opened is None:
             return
         remaining = circuit.opened + breaker.open_for - self._monotonic()
-        if remaining > 0 or circuit.half_open:
+        if remaining > 0 or circuit.trial is not None:
             retry_after = max(1, round(remaining))
             message = f"circuit open after {circuit.failures} consecutive failures; retry in {retry_after} s"
             raise CallError("unavailable", message, is_transient=True, retry_after=retry_after)
-        circuit.half_open = True
+        circuit.trial = call
 
-    def leave(self, name: str, breaker: Breaker, error: BaseException | None) -> None:
-        """Record how the call ended. A cancelled call says nothing about the backend."""
-        circuit = self._circuits.setdefault(name, _Circuit())
-        circuit.half_open = False
-        if error is None or (isinstance(error, CallError) and error.code not in _FAILURES):
-            circuit.failures, circuit.opened = 0, None
-        elif isinstance(error, CallError):
+    def leave(self, name: str, breaker: Breaker, call: object, error: BaseException | None) -> None:
+        """Record how the call ended. A call that was cancelled, or not sent, says nothing about the backend."""
+        circuit = self._circuits.get(name)
+        if circuit is not None and circuit.trial is call:
+            circuit.trial = None
+        if _is_answered(error):
+            if circuit is not None and circuit.trial is None:
+                del self._circuits[name]
+        elif _is_failure(error):
+            if circuit is None:
+                if len(self._circuits) >= MAX_HOSTS:
+                    del self._circuits[next(iter(self._circuits))]
+                circuit = self._circuits[name] = _Circuit()
             circuit.failures += 1
             if circuit.failures >= breaker.consecutive_failures:
-                circuit.opened = self._monotonic()
+                if circuit.opened is None:
+                    self._on_open()
+                circuit.opened, circuit.open_for = self._monotonic(), breaker.open_for
+
+    def states(self) -> dict[str, str]:
+        """The circuits that are not closed: ``open``, or ``half-open`` when a trial is due or in progress."""
+        now = self._monotonic()
+        return {
+            name: "open" if circuit.opened + circuit.open_for > now else "half-open"
+            for name, circuit in self._circuits.items()
+            if circuit.opened is not None
+        }
+
+
+def _is_failure(error: BaseException | None) -> bool:
+    return isinstance(error, CallError) and (error.code in _NO_ANSWER or error.status in _OVERLOADED)
+
+
+def _is_answered(error: BaseException | None) -> bool:
+    """Whether the backend answered: with a result, an error of MCP, or a status that says no more than that."""
+    if error is None or isinstance(error, RpcError):
+        return True
+    if not isinstance(error, CallError) or _is_failure(error):
+        return False
+    return error.status is not None or error.fate is not Fate.NOT_SENT
 
 
 class Protection:
@@ -132,7 +174,7 @@ class Protection:
             raise
         if self._breaker is not None:
             try:
-                self._breakers.enter(self._source, self._breaker)
+                self._breakers.enter(self._source, self._breaker, self)
             except CallError:
                 self._leave()
                 raise
@@ -140,7 +182,7 @@ class Protection:
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         self._leave()
         if self._breaker is not None:
-            self._breakers.leave(self._source, self._breaker, error)
+            self._breakers.leave(self._source, self._breaker, self, error)
 
     def _leave(self) -> None:
         self._bulkheads.leave(self._source)
@@ -172,6 +214,8 @@ class RetryBudget:
     def _count(self, counts: dict[str, deque[list[int]]], host: str) -> None:
         recent, second = counts.get(host), int(self._monotonic())
         if recent is None:
+            if len(counts) >= MAX_HOSTS:
+                del counts[next(iter(counts))]
             recent = counts[host] = deque(maxlen=int(WINDOW) + 1)
         if recent and recent[-1][0] == second:
             recent[-1][1] += 1

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.backends.secret_files import SecretFiles
-    from runtime.http.exchange import Reply, Request
+    from runtime.http.exchange import Header, Reply, Request
     from runtime.http.resolver import Lookup
 
 __all__ = ["HttpClient", "fixed_lines"]
@@ -75,7 +75,14 @@ class HttpClient:
         await self._pool.close()
 
     async def send(
-        self, request: Request, timeout: float, *, tls: Tls | None = None, max_bytes: int = MAX_REPLY, cut: bool = False
+        self,
+        request: Request,
+        timeout: float,
+        *,
+        tls: Tls | None = None,
+        max_bytes: int = MAX_REPLY,
+        cut: bool = False,
+        more: tuple[Header, ...] = (),
     ) -> Reply:
         """The backend's reply, whatever its status. Raises CallError if there is none within ``timeout`` seconds.
 
@@ -86,7 +93,7 @@ class HttpClient:
         base, target = request.url[:start], request.url[start:]
         origin, fixed = self._address(base) if tls is None else self._find_address(base, tls)
         length = f"Content-Length: {len(request.body)}\r\n" if request.body is not None else ""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in request.headers])
+        lines = "".join([f"{name}: {value}\r\n" for name, value in (*request.headers, *more)])
         head = f"{request.method} {target} HTTP/1.1\r\n{fixed}{lines}{length}\r\n".encode()
         try:
             reply = await self._exchange(origin, head, request, timeout, Limits(max_bytes, cut))

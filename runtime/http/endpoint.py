@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -13,6 +14,7 @@ from runtime.mcp import eras, jsonrpc, methods, numbers, param_headers, toleranc
 from runtime.mcp.eras import Call, Refusal
 from runtime.mcp.jsonrpc import RpcError
 from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
+from runtime.telemetry.call_record import CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +61,9 @@ class Endpoint:
         metrics: Metrics,
         new_id: Callable[[], str],
         tolerated: frozenset[Fault] = tolerances.DEFAULT,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._methods = methods
         self._stores = stores
         self._limiter = limiter
@@ -88,8 +92,7 @@ class Endpoint:
         if isinstance(call, Refusal):
             return responses.json_response(call.body, call.status)
         request.identifier = call.id
-        name = call.params.get("name")
-        request.operation = (f"{call.method} {name}" if name else call.method)[:MAX_OPERATION]
+        request.operation = _operation(call)
         if call.modern:
             if call.id is None:
                 return responses.empty_response(202)
@@ -125,6 +128,12 @@ class Endpoint:
                 message = f"Header mismatch: {header} must be sent once, with the value of its argument"
                 return responses.rpc_error(call.id, jsonrpc.HEADER_MISMATCH, message, 400)
         context = admitted.context if call.modern else admitted.context._replace(modern=False)
+        record = context.record
+        record.tool, record.modern = tool, call.modern
+        meta = call.params.get("_meta")
+        if isinstance(meta, dict) and isinstance(parent := meta.get("traceparent"), str):
+            # Of this call; a header may be of whatever carried it.
+            record.join_trace(parent)
         verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, tool)
         if verdict.scope is not None:
             self._metrics.limited.labels(verdict.scope).inc()
@@ -136,6 +145,7 @@ class Endpoint:
             result = await self._methods.answer(compiled, call, version, context)
             return responses.json_response(jsonrpc.result(call.id, result))
         except RpcError as error:
+            record.error_code = error.code
             return responses.json_response(jsonrpc.error(call.id, error.code, error.message, error.data))
 
     async def _batch(
@@ -165,9 +175,28 @@ class Endpoint:
             if isinstance(call, Refusal):
                 answers.append(call.body)
             elif call.id is not None:
-                response = await self._answer_call(compiled, admitted, call, version, headers)
-                answers.append(response.body)
+                answers.append(await self._answer_part(compiled, admitted, call, version, headers))
         return responses.json_response(b"[" + b",".join(answers) + b"]") if answers else responses.empty_response(202)
+
+    async def _answer_part(
+        self,
+        compiled: CompiledCatalog,
+        admitted: AdmittedRequest,
+        call: Call,
+        version: str,
+        headers: Mapping[str, Sequence[str]],
+    ) -> bytes:
+        """Answer a call of a batch, which has a record of its own."""
+        whole, record = admitted.context.record, CallRecord(admitted.context.request_id)
+        record.follow(headers)
+        record.operation = _operation(call)
+        whole.calls = (*whole.calls, record)
+        part = admitted._replace(context=admitted.context._replace(record=record))
+        started = self._monotonic()
+        try:
+            return (await self._answer_call(compiled, part, call, version, headers)).body
+        finally:
+            record.seconds = self._monotonic() - started
 
     async def _initialize(self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call) -> Response:
         """Open a session, unless the server is stateless."""
@@ -248,6 +277,12 @@ class Endpoint:
         if mode != "Stateless" and mode not in self._stores:
             raise StoreUnavailableError(f"this pod has no connection to {mode}; it is about to be replaced")
         return self._stores.get(mode)
+
+
+def _operation(call: Call) -> str:
+    """The name of a call in the log."""
+    name = call.params.get("name")
+    return (f"{call.method} {name}" if name else call.method)[:MAX_OPERATION]
 
 
 _NO_SESSION = f"missing header {SESSION}; send initialize to open a session"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
 from cluster.connections import Bodies, BodyEvictedError, Connections, Deadlines, Listener
+from cluster.message import ClientGoneError
 from runtime.auth import oauth_metadata, tokens
 from runtime.auth.attempts import Attempts
 from runtime.auth.jwks import KeysUnavailableError
@@ -17,6 +19,7 @@ from runtime.mcp.context import Context
 from runtime.mcp.tolerances import Fault
 from runtime.state import limits
 from runtime.state.sessions import StoreUnavailableError
+from runtime.telemetry.call_record import CLIENT_GONE, CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +39,7 @@ __all__ = ["App", "RestHandler", "listen"]
 logger = logging.getLogger(__name__)
 
 _DEADLINES = Deadlines()
+_FAULTS_OF_CLIENTS = frozenset({"invalid_arguments", "invalid_request", "not_found", "rate_limited"})
 # What a backend answers is data; a browser must not guess its type, nor run it with the rights of this origin.
 _SAFETY = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
@@ -97,9 +101,14 @@ class App:
         if compiled is None:
             return _closing(responses.service_unavailable("no catalog is loaded yet"))
         settings = compiled.catalog.settings
+        record = CallRecord(request_id)
+        record.follow(request.headers)
         self.open_requests += 1
         try:
-            response = await self._route(compiled, request, request_id)
+            response = await self._route(compiled, request, record)
+        except (asyncio.CancelledError, ClientGoneError):
+            self._see(compiled, request, record, CLIENT_GONE, 0, self._monotonic() - started)
+            raise
         except DeniedError as error:
             self._metrics.denied.labels(str(error.status)).inc()
             response = responses.access_denied(error, settings.auth, _resource(settings, request))
@@ -119,20 +128,39 @@ class App:
         if settings.allowed_origins:
             response.headers.update(origins.cors(request.header("origin"), settings.allowed_origins))
         response.close = response.close or self._draining()
-        operation, seconds = request.operation, self._monotonic() - started
-        self._metrics.observe(request.method, operation, response.status, seconds)
-        self.access_log.add(
-            {
-                "requestId": request_id,
-                "method": request.method,
-                "operation": operation,
-                "status": response.status,
-                "ms": round(seconds * 1000, 1),
-            }
-        )
+        self._see(compiled, request, record, response.status, len(response.body), self._monotonic() - started)
         return response
 
-    async def _route(self, compiled: CompiledCatalog, request: Request, request_id: str) -> Response:
+    def _see(
+        self, compiled: CompiledCatalog, request: Request, record: CallRecord, status: int, size: int, seconds: float
+    ) -> None:
+        """Count and log a request; of a batch, each of its calls, too."""
+        if record.calls:
+            self._metrics.observe(request.method, "batch", status, seconds, record)
+        for call in record.calls or (record,):
+            operation = call.operation if record.calls else request.operation
+            self._metrics.observe(request.method, operation, status, call.seconds or seconds, call)
+            # The client cannot help it.
+            is_warning = call.fault is not None and call.fault.code not in _FAULTS_OF_CLIENTS
+            if not self.access_log.is_enabled(warning=is_warning):
+                continue
+            line = {
+                "requestId": record.request_id,
+                "method": request.method,
+                "operation": operation,
+                "status": status,
+                "ms": round((call.seconds or seconds) * 1000, 1),
+                "requestBytes": record.request_bytes,
+                "responseBytes": size,
+                **call.members(),
+            }
+            if record.principal:
+                line["principal"] = limits.hash_key(record.principal)
+            if call.tool is not None:
+                line["definition"] = compiled.definition(call.tool, modern=call.modern)
+            self.access_log.add(line, warning=is_warning)
+
+    async def _route(self, compiled: CompiledCatalog, request: Request, record: CallRecord) -> Response:
         """Check origin and path, authenticate the client, receive the body, then answer."""
         settings = compiled.catalog.settings
         origin = request.header("origin")
@@ -161,7 +189,10 @@ class App:
             return responses.too_many_attempts(wait)
         identity = await self._authenticate(settings, authorization, address)
         compiled = compiled.visible_to(tokens.scopes(identity.claims) if compiled.scopes else frozenset())
-        context = Context(request_id, identity.principal, identity.claims, request.headers, settings=settings)
+        record.principal = identity.principal
+        context = Context(
+            record.request_id, identity.principal, identity.claims, request.headers, settings=settings, record=record
+        )
         try:
             body = await self._bodies.read(request, settings.max_request_bytes)
         except TimeoutError:
@@ -172,6 +203,7 @@ class App:
         if body is None:
             message = f"the request body must have at most {settings.max_request_bytes} bytes\n"
             return responses.text_response(413, message, close=True)
+        record.request_bytes = len(body)
         # Only now: a body that is still on its way takes no place from others.
         if self.in_progress >= settings.max_concurrent_requests:
             self._metrics.shed.inc()
@@ -203,6 +235,7 @@ class App:
         request.operation = "rest"
         rest_path = path.removeprefix(settings.path_prefix)
         tool = compiled.rest_tools.get(rest_path) if request.method == "POST" else None
+        admitted.context.record.tool = tool
         verdict = await self._limiter.admit(settings.limits, admitted.client, tool)
         if verdict.scope is not None:
             self._metrics.limited.labels(verdict.scope).inc()

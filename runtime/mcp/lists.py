@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crd.published.catalogs import Catalog
     from crd.published.entries import HttpResource, InlineResource, Operation, Prompt, Tool
 
-__all__ = ["LISTS", "build_pages", "implementation", "list_ttl_ms"]
+__all__ = ["LISTS", "build_pages", "implementation", "list_ttl_ms", "tool_entry"]
 
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
 
@@ -78,7 +78,7 @@ def _lists(catalog: Catalog, modern: bool) -> dict[str, tuple[str, list[dict[str
     ]
     templates = [each for each in backed if uri_templates.is_template(each[0])]
     return {
-        "tools/list": ("tools", [_tool(tool, modern) for tool in catalog.tools]),
+        "tools/list": ("tools", [tool_entry(tool, modern) for tool in catalog.tools]),
         "prompts/list": ("prompts", [_prompt(prompt) for prompt in catalog.prompts]),
         "resources/list": ("resources", [_resource("uri", uri, entry) for uri, entry in resources]),
         "resources/templates/list": (
@@ -88,7 +88,8 @@ def _lists(catalog: Catalog, modern: bool) -> dict[str, tuple[str, list[dict[str
     }
 
 
-def _tool(tool: Tool, modern: bool) -> dict[str, Any]:
+def tool_entry(tool: Tool, modern: bool) -> dict[str, Any]:
+    """A tool as an entry of tools/list."""
     output = replies.listed_output_schema(tool, modern)
     return {
         "name": tool.name,

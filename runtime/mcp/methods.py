@@ -92,6 +92,7 @@ class Methods:
         """The result of a tools/call that exceeds the rate limit of its tool."""
         message = f"the rate limit of this tool is exceeded; retry in {verdict.retry_after} s"
         fault = CallError("rate_limited", message, is_transient=True, retry_after=verdict.retry_after)
+        context.record.fault = fault
         return _to_json(compiled, call, replies.error_result(fault, context.request_id))
 
     async def _call_tool(self, compiled: CompiledCatalog, call: Call, version: str, context: Context) -> dict[str, Any]:
@@ -101,12 +102,15 @@ class Methods:
             raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown tool: {name}")
         arguments = _arguments(call)
         try:
-            return await self._backends.call(tool, compiled.check_arguments(tool, arguments), context)
+            result = await self._backends.call(tool, compiled.check_arguments(tool, arguments), context)
         except CallError as fault:
+            context.record.fault = fault
             # Since 2025-11-25 invalid arguments are reported to the model, which can correct them.
             if fault.code == "invalid_arguments" and version < "2025-11-25":
                 raise RpcError(jsonrpc.INVALID_PARAMS, fault.message) from fault
             return replies.error_result(fault, context.request_id)
+        context.record.is_error = result.get("isError") is True
+        return result
 
     async def _read_resource(self, compiled: CompiledCatalog, call: Call, context: Context) -> dict[str, Any]:
         uri = call.params.get("uri")
@@ -132,6 +136,7 @@ class Methods:
                 if not 200 <= reply.status < 300:
                     raise faults.from_reply(reply, idempotent=True)
         except CallError as fault:
+            context.record.fault = fault
             if fault.code == "not_found":
                 raise not_found from fault
             if fault.code == "invalid_arguments":

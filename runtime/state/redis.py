@@ -186,6 +186,8 @@ class Redis:
         self._jitter = jitter
         self._timeout = timeout
         self._suspended_until = 0.0
+        # What the last command failed with; None if it succeeded, or if there was none.
+        self.failure: str | None = None
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
     async def run(self, command: Callable[[driver.Redis], Awaitable[T]]) -> T:
@@ -194,11 +196,13 @@ class Redis:
             # Wait for a free connection, so that a burst of calls does not count as a failure of Redis.
             async with self._connections:
                 self._check_suspension()
-                return await command(self._client)
+                result = await command(self._client)
         except (RedisTimeoutError, TimeoutError) as error:
             raise self._suspend() from error
         except (RedisError, OSError) as error:
-            raise StoreUnavailableError(f"Redis: {type(error).__name__}: {error}") from error
+            raise self._fail(error) from error
+        self.failure = None
+        return result
 
     async def run_script(self, script: Script, keys: Sequence[str], values: Sequence[str | int]) -> Any:
         """The result of a script, which is loaded into Redis when it is not there. Raises like `run`."""
@@ -209,13 +213,19 @@ class Redis:
         self._check_suspension()
         try:
             try:
-                return await self._pipeline.execute_packed(packed)
+                result = await self._pipeline.execute_packed(packed)
             except NoScriptError:
-                return await self._pipeline.execute("EVAL", script.text, len(keys), *keys, *values)
+                result = await self._pipeline.execute("EVAL", script.text, len(keys), *keys, *values)
         except RedisTimeoutError as error:
             raise self._suspend() from error
         except (RedisError, OSError) as error:
-            raise StoreUnavailableError(f"Redis: {type(error).__name__}: {error}") from error
+            raise self._fail(error) from error
+        self.failure = None
+        return result
+
+    def _fail(self, error: Exception) -> StoreUnavailableError:
+        self.failure = type(error).__name__
+        return StoreUnavailableError(f"Redis: {type(error).__name__}: {error}")
 
     def _check_suspension(self) -> None:
         remaining = self._suspended_until - self._monotonic()
@@ -225,6 +235,7 @@ class Redis:
     def _suspend(self) -> StoreUnavailableError:
         pause = self._timeout * (0.5 + self._jitter())
         self._suspended_until = self._monotonic() + pause
+        self.failure = "TimeoutError"
         shown = max(0.1, round(pause, 1))
         return StoreUnavailableError(f"Redis did not answer within {self._timeout:g} s; retrying in {shown:g} s")
 

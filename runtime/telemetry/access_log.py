@@ -1,4 +1,4 @@
-"""The access log: one JSON object for each request, on a line of its own. Lines are written together, a little later.
+"""The access log: one JSON object for each call, on a line of its own. Lines are written together, a little later.
 
 A line contains neither arguments nor secrets.
 """
@@ -27,7 +27,7 @@ _OPTIONS = orjson.OPT_APPEND_NEWLINE
 
 
 class AccessLog:
-    """``write`` takes whole lines; ``now`` is the Unix time. Lines are left out while the level is above ``info``."""
+    """``write`` takes whole lines; ``now`` is the Unix time. Lines below the level are left out."""
 
     def __init__(self, write: Callable[[bytes], None], now: Callable[[], float]) -> None:
         self._write = write
@@ -39,14 +39,19 @@ class AccessLog:
         self._second, self._text = -1, ""
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, members: Mapping[str, Any]) -> None:
-        """Log one request."""
-        if not self._logger.isEnabledFor(logging.INFO):
+    def is_enabled(self, *, warning: bool = False) -> bool:
+        """Whether lines are written at the present level."""
+        return self._logger.isEnabledFor(logging.WARNING if warning else logging.INFO)
+
+    def add(self, members: Mapping[str, Any], *, warning: bool = False) -> None:
+        """Log one call; with ``warning`` at that level."""
+        if not self.is_enabled(warning=warning):
             return
         if self._size > MAX_WAITING:
             self._dropped += 1
             return
-        line = orjson.dumps({"time": self._time(), "level": "info", "logger": "access", **members}, None, _OPTIONS)
+        level = "warning" if warning else "info"
+        line = orjson.dumps({"time": self._time(), "level": level, "logger": "access", **members}, None, _OPTIONS)
         self._lines.append(line)
         self._size += len(line)
         if self._timer is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runtime.backends import faults
@@ -17,6 +17,7 @@ from runtime.backends.http_mapping import mapping
 from runtime.backends.mcp import mcp_wire
 from runtime.http.exchange import Request
 from runtime.mcp import eras, jsonrpc
+from runtime.telemetry.call_record import CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,12 +44,13 @@ class HttpSender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
-    """A backend and the credentials with which one tool calls it."""
+    """A backend and the credentials with which one tool calls it, for the call of ``record``."""
 
     url: str
     headers: tuple[Header, ...]
     tls: Tls | None
     timeout: float
+    record: CallRecord = field(default_factory=CallRecord, compare=False)
 
     @property
     def key(self) -> str:
@@ -96,7 +98,7 @@ class McpClient:
         mcp = tool.mcp
         if mcp is None:
             raise ValueError(f"the backend of tool {tool.source} does not speak MCP")
-        peer = _Peer(mapping.base_url(tool.backend) + mcp.path, headers, tool.policy.tls, timeout)
+        peer = _Peer(mapping.base_url(tool.backend) + mcp.path, headers, tool.policy.tls, timeout, context.record)
         params = {"name": mcp.tool, "arguments": dict(arguments)}
         progress = _Progress(tool.idempotent)
         session: _Session | None = None
@@ -105,7 +107,9 @@ class McpClient:
                 if mcp.protocol == "Modern" or (mcp.protocol == "Auto" and await self._detect_modern(peer)):
                     routing = mcp_wire.routing_headers(mcp.tool, tool.input_schema, arguments)
                     sent = mcp_wire.modern_headers("tools/call") + routing
-                    result = await self._call_tool(peer, mcp_wire.with_meta(params), sent, progress)
+                    result = await self._call_tool(
+                        peer, mcp_wire.with_meta(params, context.record.next_span()), sent, progress
+                    )
                 elif mcp.session == "Shared":
                     result = await self._call_in_shared_session(peer, params, progress)
                 else:
@@ -138,6 +142,7 @@ class McpClient:
     ) -> dict[str, Any]:
         """The result of tools/call. From here on a fault is one of the call itself."""
         progress.is_called = True
+        peer.record.attempts += 1
         posted = await self._post(peer, "tools/call", params, headers, idempotent=progress.idempotent)
         return _result(*posted, idempotent=progress.idempotent)
 
@@ -200,9 +205,12 @@ class McpClient:
     ) -> Reply:
         content_type = (("Content-Type", "application/json"),) if body is not None else ()
         accept = ("Accept", "application/json, text/event-stream")
-        sent = (*content_type, accept, *headers, *peer.headers)
+        sent = (*content_type, accept, *headers, *peer.headers, *peer.record.trace_headers())
         request = Request(method, peer.url, sent, body, idempotent)
-        return await self._http.send(request, peer.timeout, tls=peer.tls)
+        peer.record.sent += len(body or b"")
+        reply = await self._http.send(request, peer.timeout, tls=peer.tls)
+        peer.record.received += len(reply.body)
+        return reply
 
 
 def _result(identifier: str, reply: Reply, *, idempotent: bool) -> dict[str, Any]:

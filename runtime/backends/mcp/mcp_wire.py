@@ -47,9 +47,10 @@ def initialize_params(version: str) -> dict[str, Any]:
     return {"protocolVersion": version, "capabilities": {}, "clientInfo": CLIENT}
 
 
-def with_meta(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Params with the ``_meta`` that the stateless era requires of every request."""
-    meta = {
+def with_meta(params: Mapping[str, Any], traceparent: str = "") -> dict[str, Any]:
+    """Params with the ``_meta`` that the stateless era requires of every request, and the trace that they belong to."""
+    meta: dict[str, Any] = {"traceparent": traceparent} if traceparent else {}
+    meta |= {
         "io.modelcontextprotocol/protocolVersion": eras.MODERN,
         "io.modelcontextprotocol/clientInfo": CLIENT,
         "io.modelcontextprotocol/clientCapabilities": {},

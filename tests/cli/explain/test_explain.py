@@ -15,7 +15,7 @@ import pytest
 
 from cli import __main__ as command
 from cli.commands import explain, files
-from cli.explain.rehearsal import rehearse
+from cli.explain.rehearsal import Untraced, rehearse
 from cli.manifests import compilations, transaction
 from crd.ref import Kind
 from runtime.app.compiled import CompiledCatalog
@@ -113,7 +113,7 @@ async def test_what_is_explained_is_what_arrives(server: str, name: str, tmp_pat
     entries = (*tool.http.query, *tool.http.headers, *tool.http.body.fields)
     claims = {entry.claim: f"<claim {entry.claim}>" for entry in entries if entry.claim}
     forwarded = {f.name.lower(): [f"<header {f.name} of the client>"] for f in tool.policy.forward_headers}
-    context = Context("r", claims=claims, headers=forwarded)
+    context = Context("r", claims=claims, headers=forwarded, record=Untraced())
 
     with pytest.raises(CallError):
         await dispatcher.call(tool, compiled.check_arguments(tool, arguments), context)
@@ -196,6 +196,7 @@ def test_every_part_names_its_field(folder: str, capsys: Any) -> None:
         ("header", "X-Trace", ["spec.http.headers[0]"], "argument trace"),
         ("header", "X-Request-Id", ["spec.forwardHeaders[0]"], "header X-Request-Id of the client"),
         ("header", "X-Api-Key", ["spec.headersFrom[0]"], "Secret shop/crm key token"),
+        ("header", "traceparent", ["the runtime, for every request"], ""),
     ]  # fmt: skip
     assert ["X-Api-Key", "<Secret shop/crm key token>"] in document["request"]["headers"]
     assert document["notes"] == [

@@ -19,6 +19,7 @@ from crd.published.entries import Backend, Http, HttpResource, Operation, Parame
 from crd.published.policy import Breaker, ForwardHeader, HeaderFrom, Policy, Response, Retries, Tls
 from crd.published.settings import Settings
 from runtime import mounted_files
+from runtime.backends import resilience
 from runtime.backends.dispatch import Dispatcher
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import mapping
@@ -27,6 +28,7 @@ from runtime.backends.secret_files import SecretFiles
 from runtime.http.client import HttpClient
 from runtime.http.exchange import Reply
 from runtime.mcp.context import Context
+from runtime.mcp.jsonrpc import RpcError
 
 CONTEXT = Context("r-1", settings=Settings(request_timeout=5.0, max_response_bytes=4096))
 
@@ -282,7 +284,7 @@ async def test_an_open_circuit_fails_at_once_and_closes_after_a_successful_trial
     harness: Harness, service: Service
 ) -> None:
     given = tool(service, breaker=Breaker(2, 30.0))
-    service.answers = [failing(500), failing(500), failing(500)]
+    service.answers = [failing(503), failing(502), failing(504)]
     await fault(harness, given)
     await fault(harness, given)
 
@@ -298,9 +300,12 @@ async def test_an_open_circuit_fails_at_once_and_closes_after_a_successful_trial
     assert len(service.seen) == 5
 
 
-async def test_a_4xx_resets_the_circuit_breaker(harness: Harness, service: Service) -> None:
+@pytest.mark.parametrize("answer", [404, 429, 500, 302])
+async def test_an_answer_resets_the_circuit_breaker_also_an_error(
+    harness: Harness, service: Service, answer: int
+) -> None:
     given = tool(service, breaker=Breaker(2, 30.0))
-    service.answers = [failing(500), failing(404), failing(500)]
+    service.answers = [failing(503), failing(answer), failing(503)]
     for _ in range(3):
         await fault(harness, given)
 
@@ -504,10 +509,95 @@ async def test_a_limit_above_that_of_a_host_is_honoured() -> None:
 async def test_an_open_circuit_holds_no_place() -> None:
     bulkheads, breakers, breaker = Bulkheads(), Breakers(lambda: 0.0), Breaker(1, 10.0)
     with pytest.raises(CallError), Protection(bulkheads, breakers, "host", "tool a", 1, breaker, 100):
-        raise CallError("upstream_error", "no", Fate.UNKNOWN)
+        raise CallError("upstream_error", "no", Fate.UNKNOWN, status=503)
     for _ in range(3):
         again = Protection(bulkheads, breakers, "h", "tool a", 1, breaker, 100)
         with pytest.raises(CallError, match="circuit open"), again:
             raise AssertionError
 
     assert not bulkheads._in_progress
+
+
+class HalfOpen:
+    """A circuit whose time to try has come."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.opened = 0
+        self.breaker = Breaker(1, 10.0)
+        self.breakers = Breakers(lambda: self.now, self._open)
+        self.bulkheads = Bulkheads()
+        self.before = self.protection()
+        self.before.__enter__()
+        failed = self.protection()
+        failed.__enter__()
+        failed.__exit__(None, CallError("timeout", "late", Fate.UNKNOWN), None)
+        self.now = 11.0
+
+    def _open(self) -> None:
+        self.opened += 1
+
+    def protection(self) -> Protection:
+        return Protection(self.bulkheads, self.breakers, "host", "tool a", 64, self.breaker, 100)
+
+    def passes(self) -> bool:
+        call = self.protection()
+        try:
+            call.__enter__()
+        except CallError:
+            return False
+        call.__exit__(None, asyncio.CancelledError(), None)
+        return True
+
+
+async def test_a_half_open_circuit_lets_one_trial_through() -> None:
+    given = HalfOpen()
+    assert given.breakers.states() == {"tool a": "half-open"}
+    trial = given.protection()
+    trial.__enter__()
+
+    assert not given.passes()
+    # Neither an answer to a call from before nor its failure is the outcome of the trial.
+    given.before.__exit__(None, None, None)
+    assert not given.passes()
+    trial.__exit__(None, asyncio.CancelledError(), None)
+    assert given.passes()
+    assert given.opened == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "closes"),
+    [
+        (None, True),
+        (RpcError(-32603, "failed"), True),
+        (CallError("upstream_error", "500", Fate.UNKNOWN, status=500), True),
+        (CallError("bad_response", "broken", Fate.DONE, status=200), True),
+        (CallError("upstream_error", "503", Fate.UNKNOWN, status=503), False),
+        (CallError("disconnected", "closed", Fate.UNKNOWN), False),
+        (CallError("misconfigured", "no credentials"), False),
+        (asyncio.CancelledError(), False),
+    ],
+)
+async def test_any_answer_to_the_trial_closes_the_circuit(error: BaseException | None, closes: bool) -> None:
+    given = HalfOpen()
+    trial = given.protection()
+    trial.__enter__()
+
+    trial.__exit__(None, error, None)
+
+    assert (given.breakers.states() == {}) is closes
+    assert not closes or given.breakers._circuits == {}
+
+
+async def test_what_is_remembered_of_backends_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resilience, "MAX_HOSTS", 10)
+    breakers, budget, breaker = Breakers(lambda: 0.0), resilience.RetryBudget(lambda: 0.0), Breaker(1, 10.0)
+    for number in range(100):
+        call = object()
+        breakers.enter(f"tool {number}", breaker, call)
+        breakers.leave(f"tool {number}", breaker, call, CallError("timeout", "late", Fate.UNKNOWN))
+        budget.record_call(f"host {number}")
+        budget.take(f"host {number}")
+
+    assert len(breakers.states()) == 10
+    assert (len(budget._calls), len(budget._retries)) == (10, 10)

@@ -395,9 +395,19 @@ async def test_clients_cannot_create_metric_labels_or_long_log_lines(
     replica.app.access_log.flush()
 
     name = "mcp_server_operation_duration_seconds_count"
-    wanted = {"http_request_method": "POST", "mcp_method_name": "other", "http_response_status_code": "200"}
+    wanted = {
+        "http_request_method": "POST",
+        "mcp_method_name": "other",
+        "http_response_status_code": "200",
+        "error_type": "-32601",
+    }
     assert replica.count(name, **wanted) == 1
-    wanted = {"http_request_method": "other", "mcp_method_name": "-", "http_response_status_code": "405"}
+    wanted |= {
+        "http_request_method": "other",
+        "mcp_method_name": "-",
+        "http_response_status_code": "405",
+        "error_type": "",
+    }
     assert replica.count(name, **wanted) == 1
     lines = [json.loads(line) for line in b"".join(replicas.log).splitlines()]
     assert [line["status"] for line in lines] == [200, 405]

@@ -51,15 +51,17 @@ async def test_lines_are_written_together_and_in_order() -> None:
     }
 
 
-async def test_above_the_level_info_nothing_is_logged(level: logging.Logger) -> None:
+async def test_above_the_level_info_only_warnings_are_logged(level: logging.Logger) -> None:
     written: list[bytes] = []
     log = AccessLog(written.append, lambda: 0.0)
     level.setLevel(logging.WARNING)
 
     log.add({"requestId": "1"})
     log.flush()
-
     assert written == []
+    log.add({"requestId": "2"}, warning=True)
+    log.flush()
+    assert [(line["requestId"], line["level"]) for line in lines(written)] == [("2", "warning")]
 
 
 async def test_what_waits_has_a_limit_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
