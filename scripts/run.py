@@ -56,7 +56,7 @@ def _on_local_cluster(name: str, *, once: bool) -> int:
         print(f"               {cluster.kubectl} get mcp -n shop")
         if not once:
             print("\nThe operator's log follows; Ctrl-C takes everything down.\n", flush=True)
-            _follow(cluster)
+            follow(cluster)
         return 0
     finally:
         with progress.step("taking the cluster down"):
@@ -81,16 +81,28 @@ def _show_call(url: str) -> None:
     print(asyncio.run(call()), flush=True)
 
 
-def _follow(cluster: localcluster.Cluster) -> None:
+def follow(cluster: localcluster.Cluster) -> None:
+    """Print the logs of the operator's pods, and of the pods that replace them, until KeyboardInterrupt."""
     selector = "app.kubernetes.io/name in (mcp-operator-webhook, mcp-operator-controller)"
+    running = ["get", "pods", "--selector", selector, "--field-selector=status.phase=Running", "-o", "name"]
     command = [str(cluster.kubectl), "--kubeconfig", str(cluster.kubeconfig), "-n", "mcp-system", "logs", "--prefix"]
-    command += ["--follow", "--max-log-requests=20", "--selector", selector]
-    with contextlib.suppress(KeyboardInterrupt):
-        subprocess.run([*command, "--tail=20"], check=False)
+    followed: dict[str, subprocess.Popen[bytes]] = {}
+    try:
         while True:
-            # kubectl ends when the pods that it follows are replaced.
+            for pod in cluster.run("-n", "mcp-system", *running, check=False).stdout.split():
+                if pod not in followed:
+                    followed[pod] = subprocess.Popen([*command, "--follow", "--tail=20", pod])
+                elif followed[pod].poll() is not None:
+                    # The container was restarted, or the pod is about to go.
+                    followed[pod] = subprocess.Popen([*command, "--follow", "--since=1s", pod])
             time.sleep(1)
-            subprocess.run([*command, "--since=2s"], check=False)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for process in followed.values():
+            process.terminate()
+        for process in followed.values():
+            process.wait()
 
 
 def _as_processes(cluster: localcluster.Cluster, *, once: bool) -> int:

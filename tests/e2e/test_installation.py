@@ -1,7 +1,10 @@
-"""The CA is replaced on a real node, where two replicas of the webhook are behind the Service."""
+"""The CA is replaced and the operator restarted on a real node, where two replicas are behind the Service."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +13,8 @@ from scripts.localcluster import installation
 from tests.integration.applies import Applies, ca_now
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scripts.localcluster import Cluster
 
 pytestmark = pytest.mark.e2e
@@ -30,3 +35,29 @@ def test_a_deleted_ca_is_replaced_without_a_refusal(cluster: Cluster) -> None:
 
     assert applies.failures == []
     assert before.certificate in ca_now(cluster).previous
+
+
+def operator_pods(cluster: Cluster) -> set[str]:
+    selector = "app.kubernetes.io/name in (mcp-operator-webhook, mcp-operator-controller)"
+    return set(cluster.run("-n", "mcp-system", "get", "pods", "-l", selector, "-o", "name").stdout.split())
+
+
+def test_make_run_shows_the_logs_of_pods_that_a_rollout_brings(cluster: Cluster, tmp_path: Path) -> None:
+    program = "import sys; from scripts import localcluster, run; run.follow(localcluster.find(sys.argv[1]))"
+    log = tmp_path / "log"
+    before = operator_pods(cluster)
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-c", program, cluster.name], stdout=output)
+        try:
+            installation.until("the pods are shown", lambda: all(pod in log.read_text() for pod in before), 30)
+            cluster.run("-n", "mcp-system", "rollout", "restart", "deployment")
+            cluster.run("-n", "mcp-system", "rollout", "status", "deployment/mcp-operator-webhook", "--timeout=120s")
+            cluster.run("-n", "mcp-system", "rollout", "status", "deployment/mcp-operator-controller", "--timeout=120s")
+            installation.until("the former pods are gone", lambda: not before & operator_pods(cluster), 60)
+            after = operator_pods(cluster)
+            installation.until("the new pods are shown", lambda: all(pod in log.read_text() for pod in after), 30)
+            assert process.poll() is None
+        finally:
+            process.send_signal(signal.SIGINT)
+            status = process.wait(timeout=30)
+    assert status == 0

@@ -94,6 +94,22 @@ def test_the_valid_examples_applied_again_are_unchanged(cluster: Cluster) -> Non
     assert [line for line in lines if not line.endswith("unchanged")] == []
 
 
+def test_a_good_object_is_created_and_changed_without_a_warning(cluster: Cluster) -> None:
+    cluster.run("-n", "shop", "create", "service", "clusterip", "goods", "--tcp=80:8080")
+    words = "Lists the goods that the shop has in stock."
+    good = tool("good", description=words, service={"name": "goods", "port": 80, "path": "/goods"})
+
+    def apply(manifest: str, *more: str) -> str:
+        return cluster.run("apply", "-f", "-", *more, stdin=manifest).stderr
+
+    try:
+        installation.until("the Service is known", lambda: "ServiceMissing" not in apply(good, "--dry-run=server"), 20)
+        assert apply(good) == ""
+        assert apply(good.replace("goods that", "articles that")) == ""
+    finally:
+        cluster.run("-n", "shop", "delete", "mcptool/good", "service/goods", "--ignore-not-found")
+
+
 def test_the_name_is_filled_in(cluster: Cluster) -> None:
     cluster.run("apply", "-f", "-", stdin=tool("nameless"))
     try:
