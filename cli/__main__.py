@@ -53,6 +53,15 @@ examples:
   mcp-operator explain search-orders --args '{"status": "open"}' -f manifests/
   mcp-operator explain shop/search-orders --args '{"status": "open"}' -f manifests/ -o json
 """
+_EXAMPLES_DEV = """\
+examples:
+  mcp-operator dev manifests/ --service shop/orders=http://127.0.0.1:9000
+  MCP_SECRET_SHOP_CRM_TOKEN=... mcp-operator dev manifests/
+  mcp-operator dev manifests/ --secret-file secrets.yaml --via-kubectl --context staging
+
+Values of Secrets come from the files, --secret-file, and MCP_SECRET_<NAMESPACE>_<NAME>_<KEY>; the last one counts.
+They are never printed.
+"""
 _EXIT_GRAPH = """\
 exit codes:
   0  the graph is complete
@@ -133,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_graph(commands)
     _add_explain(commands)
+    _add_dev(commands)
     _add_generate(commands)
     return parser
 
@@ -545,6 +555,67 @@ def _run_explain(arguments: argparse.Namespace) -> int:
         namespace=arguments.namespace,
     )
     return explain.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+
+
+def _add_dev(commands: Commands) -> None:
+    summary = "serve the MCPServers of files on this machine, with a page to try them"
+    description = (
+        "Check the files, serve every MCPServer at http://127.0.0.1:8080/<namespace>/<server>/mcp without a cluster, "
+        "and reload on save. The page at / lists, calls and explains."
+    )
+    parser = _add(commands, "dev", summary, description, _EXAMPLES_DEV)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files or folders")
+    parser.add_argument("--port", type=int, default=8080, help="HTTP port (default: 8080)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
+        "--service",
+        action="append",
+        default=[],
+        metavar="NAMESPACE/NAME=URL",
+        help="address of this machine that answers for a Service; may be repeated",
+    )
+    parser.add_argument("--via-kubectl", action="store_true", help="reach other Services by kubectl port-forward")
+    parser.add_argument("--context", help="with --via-kubectl: context of the kubeconfig")
+    parser.add_argument(
+        "--secret-file", action="append", default=[], metavar="FILE", help="file with Secrets; may be repeated"
+    )
+    parser.add_argument("--no-auth", action="store_true", help="authenticate no client, whatever spec.auth says")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="further name in Host; may be repeated"
+    )
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="origin of a web page that may call"
+    )
+    _add_file_options(parser)
+    parser.set_defaults(run=lambda arguments: _run_dev(parser, arguments))
+
+
+def _run_dev(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from cli.commands import dev
+    from cli.dev import targets
+
+    try:
+        services = dict(map(targets.parse, arguments.service))
+    except ValueError as error:
+        parser.error(f"--service {error}")
+    if "-" in arguments.paths:
+        parser.error("PATH must be a file or a folder, which can be watched, not standard input")
+    context = ("--context", arguments.context) if arguments.context else ()
+    options = dev.Options(
+        paths=tuple(arguments.paths),
+        port=arguments.port,
+        host=arguments.host,
+        services=services,
+        secret_files=tuple(arguments.secret_file),
+        environment=dict(os.environ),  # noqa: TID251 -- the entry point reads the environment
+        kubectl=("kubectl", *context) if arguments.via_kubectl else (),
+        hosts=tuple(arguments.allow_host),
+        origins=tuple(arguments.allow_origin),
+        open_to_all=arguments.no_auth,
+        exclude=tuple(arguments.exclude),
+        namespace=arguments.namespace,
+    )
+    return dev.run(options, out=sys.stdout, err=sys.stderr)
 
 
 def _version() -> str:

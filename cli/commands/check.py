@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cli.check.report import Format, Identity, Report
     from cli.manifests.transaction import Transaction
 
-__all__ = ["Options", "run"]
+__all__ = ["Options", "add_faults_of_metadata", "build_report", "run"]
 
 
 class UnableError(Exception):
@@ -65,7 +65,7 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
     except (UnableError, files.UnreadableError) as error:
         print(f"mcp-operator check: {text.escape(str(error))}", file=err)
         return 2
-    found = _build_report(sorted_, verdict, reading.files, known)
+    found = build_report(sorted_, verdict, reading.files, known)
     out.write(_render(options, found))
     return 1 if found.fails(options.fail_on) else 0
 
@@ -83,16 +83,22 @@ def _validate(options: Options, sorted_: Transaction) -> Verdict:
         verdict = validation.add_rejections(known, rejections)
     else:
         verdict = validation.validate_alone(sorted_)
+    verdict = add_faults_of_metadata(sorted_, verdict)
+    return validation.make_references_strict(verdict) if options.strict_refs else verdict
+
+
+def add_faults_of_metadata(sorted_: Transaction, verdict: Verdict) -> Verdict:
+    """The verdict, and what the API server would refuse in the metadata of any object."""
     refused = (
         finding
         for item in sorted_.objects
         for finding in acceptance.find_faults(item.ref, sorted_.origins[item.ref].raw)
     )
-    verdict = Verdict.of((*verdict, *refused))
-    return validation.make_references_strict(verdict) if options.strict_refs else verdict
+    return Verdict.of((*verdict, *refused))
 
 
-def _build_report(sorted_: Transaction, verdict: Verdict, count: int, known: frozenset[Identity] | None) -> Report:
+def build_report(sorted_: Transaction, verdict: Verdict, count: int, known: frozenset[Identity] | None) -> Report:
+    """The findings with their places. ``known`` are those of the baseline."""
     entries = [
         report.make_entry(finding, sorted_.locate(finding.ref, finding.path), map(sorted_.locate, finding.related))
         for finding in verdict

@@ -137,8 +137,9 @@ def _find(sorted_: Transaction, options: Options) -> _Served:
 def _serve(sorted_: Transaction) -> Iterator[_Served]:
     """Every tool of every server."""
     objects = {item.ref.key: item for item in sorted_.objects if item.ref.kind is Kind.TOOL}
-    compiled_ = compilations.compile_servers(sorted_.objects, compilations.snapshot_of(sorted_.objects, sorted_.facts))
-    for server, compilation in compiled_.items():
+    snapshot = compilations.snapshot_of(sorted_.objects, sorted_.facts)
+    members = compilations.compile_members(sorted_.objects)
+    for server, compilation in compilations.compile_servers(sorted_.objects, members, snapshot).items():
         compiled = CompiledCatalog.load(compilation.text())
         for tool in compiled.tools.values():
             yield _Served(objects[tool.source], str(server), compiled, tool)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-__all__ = ["MAX_FILES", "Reading", "UnreadableError", "read"]
+__all__ = ["MAX_FILES", "Reading", "UnreadableError", "read", "stamps"]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "-"
@@ -87,6 +87,22 @@ def read(paths: Sequence[str], stdin: BinaryIO, exclude: Sequence[str] = ()) -> 
     kept = (*repositories.set_patches_apart(found, kustomizations),)
     read_ = tuple(item for item in kept if isinstance(item, Document))
     return Reading(read_, tuple(item for item in kept if isinstance(item, Fault)), len(seen), in_folders)
+
+
+def stamps(paths: Sequence[str], exclude: Sequence[str] = ()) -> dict[str, tuple[int, int, int]]:
+    """What changes when a file does, of every file that `read` would read: time of change, size, inode.
+
+    Raises UnreadableError.
+    """
+    found: dict[str, tuple[int, int, int]] = {}
+    for item in _Tree(paths, exclude).expand():
+        if isinstance(item, _File) and len(found) < MAX_FILES:
+            try:
+                status = Path(item.name).stat()
+            except OSError:
+                continue
+            found[item.name] = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return found
 
 
 def _read_stdin(stdin: BinaryIO) -> Iterator[Document | Fault]:

@@ -14,14 +14,15 @@ from crd.models.server import ServerSpec
 from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from crd.compiler.compilation import Compilation
+    from crd.compiler.members import CompiledMember
     from crd.facts import Fact
     from crd.manifest import Object
     from crd.ref import Ref
 
-__all__ = ["backends_of", "compile_servers", "snapshot_of"]
+__all__ = ["backends_of", "compile_members", "compile_servers", "snapshot_of"]
 
 
 def snapshot_of(objects: Iterable[Object], facts: Iterable[Fact]) -> Snapshot:
@@ -29,10 +30,15 @@ def snapshot_of(objects: Iterable[Object], facts: Iterable[Fact]) -> Snapshot:
     return Snapshot.of((*facts, *(item.fact for item in objects if item.fact is not None)))
 
 
-def compile_servers(objects: Iterable[Object], snapshot: Snapshot) -> dict[Ref, Compilation]:
+def compile_members(objects: Iterable[Object]) -> dict[Ref, CompiledMember]:
+    """Every MCPTool, MCPPrompt and MCPResource by itself."""
+    return {item.ref: compile_member(item) for item in objects if isinstance(item.fact, MemberFact)}
+
+
+def compile_servers(
+    objects: Iterable[Object], members: Mapping[Ref, CompiledMember], snapshot: Snapshot
+) -> dict[Ref, Compilation]:
     """What each server serves, by its reference. A server with an invalid spec is left out."""
-    objects = tuple(objects)
-    members = {item.ref: compile_member(item) for item in objects if isinstance(item.fact, MemberFact)}
     return {
         server.ref: finish(
             advance(None, server, snapshot.view(server.ref).members, members.get, snapshot, Incumbents())

@@ -32,11 +32,11 @@ ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "manifests" / "examples"
 READING = files.read((str(EXAMPLES / "valid"), str(EXAMPLES / "backend" / "service.yaml")), io.BytesIO())
 SORTED = transaction.sort_documents(READING.documents, READING.faults)
+SNAPSHOT = compilations.snapshot_of(SORTED.objects, SORTED.facts)
+MEMBERS = compilations.compile_members(SORTED.objects)
 CATALOGS = [
     CompiledCatalog.load(compilation.text())
-    for compilation in compilations.compile_servers(
-        SORTED.objects, compilations.snapshot_of(SORTED.objects, SORTED.facts)
-    ).values()
+    for compilation in compilations.compile_servers(SORTED.objects, MEMBERS, SNAPSHOT).values()
 ]
 TOOLS = {(c.catalog.server, tool.name): (c, tool) for c in CATALOGS for tool in c.tools.values()}
 MATCHING = {

@@ -1,0 +1,288 @@
+"""``mcp-operator dev``: serves the MCPServers of files on this machine, and a page to try them, without a cluster.
+
+Exit codes: 0 ended by a signal; 2 nothing to serve, or the port is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import secrets
+import signal
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.check.formats import text
+from cli.commands import check, files
+from cli.dev import plan as planning
+from cli.dev import secret_values, targets, view
+from cli.dev.call_log import CallLog
+from cli.dev.port_forwards import PortForwards
+from cli.dev.router import HEADERS, Access, Router
+from cli.dev.secret_values import Redaction
+from cli.dev.servers import Servers
+from cli.explain.rehearsal import rehearse
+from cli.manifests import compilations, transaction, validation
+from cluster.connections import Connections, Deadlines, Listener
+from crd.facts import NameFact
+from crd.ref import Kind, Ref
+from runtime.backends.faults import CallError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+    from cli.check.report import Entry
+    from cli.dev.plan import Plan
+    from cli.dev.secret_values import Item
+    from cli.manifests.documents import Document
+    from cli.manifests.transaction import Transaction
+
+__all__ = ["Options", "Workspace", "run", "serve"]
+
+# Seconds between two looks at the files.
+POLL = 0.1
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``services`` are URLs by Service. ``environment`` may hold values of Secrets. ``kubectl`` is a command if
+    Services are reached by port-forward. ``token`` is that of the run; a new one if empty.
+    """
+
+    paths: tuple[str, ...]
+    port: int = 8080
+    host: str = "127.0.0.1"
+    services: Mapping[Ref, str] = field(default_factory=dict)
+    secret_files: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kubectl: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    open_to_all: bool = False
+    exclude: tuple[str, ...] = ()
+    namespace: str = "default"
+    token: str = ""
+
+
+def run(options: Options, *, out: TextIO, err: TextIO) -> int:
+    """Serve until SIGTERM or SIGINT, and return the exit code."""
+
+    async def run_until_signal() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(options, stop, out=out, err=err)
+
+    try:
+        asyncio.run(run_until_signal())
+    except files.UnreadableError as error:
+        print(f"mcp-operator dev: {text.escape(str(error))}", file=err)
+        return 2
+    except OSError as error:
+        print(f"mcp-operator dev: cannot listen on {options.host}:{options.port}: {error.strerror}", file=err)
+        return 2
+    return 0
+
+
+async def serve(options: Options, stop: asyncio.Event, *, out: TextIO, err: TextIO) -> None:
+    """Serve until ``stop`` is set. Raises UnreadableError, and OSError if the port cannot be listened on."""
+    with tempfile.TemporaryDirectory(prefix="mcp-operator-dev-") as folder:
+        forwards = PortForwards(options.kubectl) if options.kubectl else None
+        workspace = Workspace(options, Path(folder), out=out, forwards=forwards)
+        stamps = _stamps(options)
+        await workspace.reload()
+        is_local = options.host in _LOOPBACK
+        token = options.token or secrets.token_urlsafe(24)
+        access = Access(token, tuple(name.lower() for name in options.hosts), options.origins, is_local)
+        router = Router(access, workspace.servers, workspace, workspace.log)
+        connections = Connections(
+            router.handle,
+            Deadlines(),
+            now=time.time,  # noqa: TID251 -- the Date header
+            added=HEADERS,
+        )
+        listener = Listener(connections)
+        await listener.start(options.host, options.port)
+        host = options.host if is_local else "127.0.0.1"
+        base = f"http://{f'[{host}]' if ':' in host else host}:{listener.port}"
+        if not is_local:
+            print(
+                f"warning: everybody who can reach {options.host}:{listener.port} can call with your Secrets", file=err
+            )
+        for server in workspace.plan.servers:
+            print(f"{base}{planning.endpoint_path(server.ref)}  {len(server.catalog.tools)} tools", file=out)
+        print(f"page: {base}/#token={token}", file=out, flush=True)
+        try:
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), POLL)
+                    break
+                with contextlib.suppress(files.UnreadableError):
+                    newer = await asyncio.to_thread(_stamps, options)
+                    if newer != stamps:
+                        stamps = newer
+                        await workspace.reload()
+        finally:
+            await listener.close(0.5)
+            await workspace.servers.close()
+            if forwards is not None:
+                await forwards.close()
+
+
+def _stamps(options: Options) -> dict[str, tuple[int, int, int]]:
+    return {**files.stamps(options.secret_files), **files.stamps(options.paths, options.exclude)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one reading of all files gives."""
+
+    sorted: Transaction
+    plan: Plan
+    entries: tuple[Entry, ...]
+    texts: Mapping[str, str]
+    values: Mapping[Item, bytes]
+    missing: tuple[Item, ...]
+    messages: tuple[str, ...]
+
+
+class Workspace:
+    """The files, what is served of them, and what the page shows. ``folder`` is private; Secrets are written to it."""
+
+    def __init__(self, options: Options, folder: Path, *, out: TextIO, forwards: PortForwards | None = None) -> None:
+        self._options = options
+        self._folder = folder
+        self._out = out
+        self._forwards = forwards
+        self._reading: _Reading | None = None
+        self._written: dict[Path, bytes] = {}
+        self._printed: tuple[str, ...] = ()
+        self.plan = planning.NOTHING
+        self.redaction = Redaction()
+        self.log = CallLog()
+        self.servers = Servers(folder, self.locate)
+
+    async def reload(self) -> None:
+        """Read, check and compile the files, and serve the result. Raises UnreadableError."""
+        started = time.monotonic()
+        reading = await asyncio.to_thread(self._read)
+        self._write(reading.values)
+        self.redaction = Redaction.of(reading.values)
+        self._reading, self.plan = reading, reading.plan
+        await self.servers.apply(reading.plan)
+        self.log.reload()
+        lines = tuple(text.format_line(entry) for entry in reading.entries) + reading.messages
+        if lines != self._printed:
+            self._printed = lines
+            for line in lines:
+                print(self.redaction.text(line), file=self._out)
+        if self.log.revision > 1:
+            milliseconds = round((time.monotonic() - started) * 1000)
+            count = len(reading.plan.servers)
+            print(f"reloaded in {milliseconds} ms: {count} servers, {len(reading.entries)} findings", file=self._out)
+        self._out.flush()
+
+    def _read(self) -> _Reading:
+        options = self._options
+        found = files.read(options.paths, io.BytesIO(), options.exclude)
+        sorted_ = transaction.sort_documents(found.documents, found.faults, options.namespace)
+        hidden = files.read(options.secret_files, io.BytesIO())
+        messages = [f"--secret-file {fault.source.name}: cannot be read as YAML or JSON" for fault in hidden.faults]
+        values: dict[Item, bytes] = {}
+        for document in (*found.documents, *hidden.documents):
+            values |= self._values(document, messages)
+        environment, doubtful = secret_values.read_environment(self._needed(sorted_), options.environment)
+        values |= environment
+        given = (NameFact(ref) for ref in {item.ref for item in values} - {fact.ref for fact in sorted_.facts})
+        facts = targets.complete((*sorted_.facts, *given), options.services, compilations.backends_of(sorted_.objects))
+        sorted_ = replace(sorted_, facts=tuple(facts))
+        verdict = check.add_faults_of_metadata(sorted_, validation.validate_alone(sorted_))
+        entries = check.build_report(sorted_, verdict, found.files, None).entries
+        plan = planning.plan(self.plan, sorted_, entries, origins=options.origins, open_to_all=options.open_to_all)
+        needed = [item for server in plan.servers for item in secret_values.needed_by(server.catalog)]
+        missing = tuple(
+            item for item in dict.fromkeys(needed)
+            if item not in values and not (not item.key and any(other.ref == item.ref for other in values))
+        )  # fmt: skip
+        texts = {document.source.name: document.source.text for document in found.documents}
+        texts |= {fault.source.name: fault.source.text for fault in found.faults}
+        return _Reading(sorted_, plan, entries, texts, values, missing, (*messages, *doubtful))
+
+    def _needed(self, sorted_: Transaction) -> list[Item]:
+        """What the servers would mount if all of their members were sound."""
+        snapshot = compilations.snapshot_of(sorted_.objects, sorted_.facts)
+        members = compilations.compile_members(sorted_.objects)
+        made = compilations.compile_servers(sorted_.objects, members, snapshot).values()
+        return [item for compilation in made for item in secret_values.needed_by(compilation.catalog)]
+
+    def _values(self, document: Document, messages: list[str]) -> dict[Item, bytes]:
+        raw = document.raw
+        if (raw["apiVersion"], raw["kind"]) not in (("v1", Kind.SECRET.value), ("v1", Kind.CONFIG_MAP.value)):
+            return {}
+        try:
+            return dict(secret_values.items_of(raw, self._options.namespace))
+        except (ValueError, AttributeError) as error:
+            said = str(error) if isinstance(error, ValueError) else "data must be an object"
+            messages.append(f"{document.source.name}: {said}")
+            return {}
+
+    def _write(self, values: Mapping[Item, bytes]) -> None:
+        """Write the values as the kubelet mounts them, for the runtime: only what changed."""
+        wanted = {
+            self._folder / item.ref.namespace / item.ref.kind.value / item.ref.name / item.key: value
+            for item, value in values.items()
+        }
+        for path in self._written.keys() - wanted.keys():
+            path.unlink(missing_ok=True)
+        for path, value in wanted.items():
+            if self._written.get(path) != value:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                path.write_bytes(value)
+        self._written = wanted
+
+    async def locate(self, service: Ref, port: int) -> str:
+        """The URL on this machine for a Service. Raises CallError ``unreachable``."""
+        url = self._options.services.get(service)
+        if url is not None:
+            return url
+        if self._forwards is not None:
+            return f"http://127.0.0.1:{await self._forwards.port(service, port)}"
+        option = f"--service {service.key}=http://127.0.0.1:PORT"
+        raise CallError("unreachable", f"no address is given for Service {service.key}; start with {option}")
+
+    def describe(self) -> dict[str, Any]:
+        """See `cli.dev.router.State`."""
+        reading = self._reading
+        if reading is None:
+            return {}
+        called = dict.fromkeys(service for service, _ in compilations.backends_of(self.plan.objects.values()))
+        services = [{"name": ref.key, "url": self._options.services.get(ref)} for ref in sorted(called)]
+        return {
+            "servers": view.describe_servers(self.plan),
+            "findings": view.describe_findings(reading.entries, reading.texts, str(Path.cwd())),
+            "services": [{**each, "isForwarded": self._forwards is not None} for each in services],
+            "missing": [
+                {"kind": item.ref.kind.value, "name": item.ref.key, "key": item.key,
+                 "variable": secret_values.environment_name(item)}
+                for item in reading.missing
+            ],
+            "messages": list(reading.messages),
+        }  # fmt: skip
+
+    async def explain(self, server: str, tool: str, arguments: Mapping[str, Any], claims: Mapping[str, Any]) -> Any:
+        """See `cli.dev.router.State`."""
+        found = self.servers.get(server)
+        compiled = found.store.compiled if found else None
+        if compiled is None or tool not in compiled.tools:
+            raise LookupError(f'{server} does not serve a tool "{tool}"')
+        entry = compiled.tools[tool]
+        namespace, _, name = entry.source.partition("/")
+        spec = self.plan.objects[Ref(Kind.TOOL, namespace, name)].raw
+        explained = await rehearse(compiled, entry, arguments, claims, spec.get("spec") or {})
+        return explained.to_json()
