@@ -163,7 +163,7 @@ def test_changes_by_hand_are_taken_back(shop: Cluster) -> None:
 
 def test_a_binding_to_another_role_is_created_anew(shop: Cluster) -> None:
     binding = get(shop, "rolebinding", "main-mcp")
-    shop.run("-n", NAMESPACE, "delete", "rolebinding", "main-mcp")
+    shop.run("-n", NAMESPACE, "delete", "rolebinding", "main-mcp", "--wait=false")
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
     metadata = {each: binding["metadata"][each] for each in ("name", "namespace", "labels", "ownerReferences")}
     forged = {**binding, "metadata": metadata, "roleRef": role}

@@ -28,7 +28,7 @@ def test_a_deleted_ca_is_replaced_without_a_refusal(cluster: Cluster) -> None:
         return bool(held and held.current and held.current != before and held.following is None)
 
     with Applies(cluster, "shop") as applies:
-        cluster.run("-n", "mcp-system", "delete", "secret", "mcp-operator-ca")
+        cluster.run("-n", "mcp-system", "delete", "secret", "mcp-operator-ca", "--wait=false")
         installation.until("a new CA signs", replaced, 150)
         # Meanwhile both replicas move to certificates of the new CA.
         installation.until("more requests are answered", lambda goal=applies.done + 60: applies.done > goal, 60)

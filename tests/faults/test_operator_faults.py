@@ -115,7 +115,7 @@ def test_a_controller_that_lost_its_lease_works_again_when_it_leads_again(instal
     cluster.run("patch", *LEASED, "--type=merge", "-p", json.dumps(stolen))
     installation.until("the controller notices", lambda: "lost the lease" in controller.log.read_text(), 30)
     cluster.run("apply", "-f", "-", stdin=json.dumps(server(shop, "second")))
-    cluster.run("delete", "configmap", "first-catalog", "-n", shop)
+    cluster.run("delete", "configmap", "first-catalog", "-n", shop, "--wait=false")
 
     installation.until("the second server is published", lambda: published(cluster, shop, "second") is not None, 90)
     installation.until("the first server is published again", lambda: published(cluster, shop, "first") is not None, 90)

@@ -77,7 +77,7 @@ def notes(cluster: Cluster) -> list[str]:
 def test_a_deleted_registration_comes_back(cluster: Cluster, name: str) -> None:
     before = get(cluster, name)["webhooks"]
 
-    cluster.run("delete", name)
+    cluster.run("delete", name, "--wait=false")
 
     installation.until("it is back", lambda: cluster.run("get", name, check=False).returncode == 0, 3)
     installation.until("it is as it was", lambda: get(cluster, name)["webhooks"] == before, 10)
@@ -172,7 +172,7 @@ def lose_key(cluster: Cluster) -> None:
 
 
 def delete(cluster: Cluster) -> None:
-    cluster.run("-n", "mcp-system", "delete", "secret", "mcp-operator-ca")
+    cluster.run("-n", "mcp-system", "delete", "secret", "mcp-operator-ca", "--wait=false")
 
 
 @pytest.mark.parametrize("damage", [lose_key, delete])

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
-INVALID = sorted((EXAMPLES / "invalid").glob("*.yaml"))
 KINDS = "deployments,services,serviceaccounts,roles,rolebindings,ingresses,configmaps,mcp"
 
 
@@ -72,20 +71,6 @@ def exists(cluster: Cluster, *words: str) -> bool:
 def condition(cluster: Cluster, kind: str, name: str, which: str) -> dict[str, Any]:
     found = get(cluster, kind, name).get("status", {}).get("conditions", [])
     return next((c for c in found if c["type"] == which), {})
-
-
-@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
-def test_every_invalid_example_is_refused(cluster: Cluster, file: Path) -> None:
-    done = cluster.run("apply", "-f", str(file), check=False)
-
-    reason = file.stem.partition("--")[0]
-    assert done.returncode != 0, done.stdout
-    if "denied the request" in done.stderr:
-        assert f"({reason})" in done.stderr
-        assert f"- {reason}: " in done.stderr
-    else:
-        # The API server spoke first, out of the definition; test_golden says for which examples it can.
-        assert "is invalid" in done.stderr or reason == "UnknownField", done.stderr
 
 
 def test_the_valid_examples_applied_again_are_unchanged(cluster: Cluster) -> None:
