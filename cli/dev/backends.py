@@ -55,6 +55,7 @@ class LocalClient(HttpClient):
         max_bytes: int = MAX_REPLY,
         cut: bool = False,
         more: tuple[Header, ...] = (),
+        ends: Callable[[bytes], bool] | None = None,
     ) -> Reply:
         """As the runtime sends it, to the address for the Service."""
         start = time.monotonic()
@@ -77,7 +78,7 @@ class LocalClient(HttpClient):
             if request.body is not None:
                 shown["headers"].append(["Content-Length", str(len(request.body))])
             secured = tls if target.startswith("https:") else None
-            reply = await super().send(sent, timeout, tls=secured, max_bytes=max_bytes, cut=cut, more=more)
+            reply = await super().send(sent, timeout, tls=secured, max_bytes=max_bytes, cut=cut, more=more, ends=ends)
         except CallError as fault:
             shown["error"] = str(fault)
             raise

@@ -17,7 +17,7 @@ from runtime.mcp.context import Context
 from runtime.telemetry.call_record import CallRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cli.explain.explanation import Explanation
     from crd.published.entries import Tool
@@ -60,6 +60,7 @@ class _Recorder(HttpClient):
         max_bytes: int = 0,
         cut: bool = False,
         more: tuple[Header, ...] = (),
+        ends: Callable[[bytes], bool] | None = None,
     ) -> Reply:
         """Raises _SendingError."""
         raise _SendingError(request._replace(headers=(*request.headers, *more)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crd.finding import Finding, Level, Reason, shorten
+from crd.models.calls import Response
 from crd.models.http import Http
 from crd.models.resource import ResourceSpec
 from crd.models.tool import ToolSpec
@@ -36,6 +37,15 @@ _PLACES = {"query": "a query", "headers": "a header"}
 _EMPTY = Http()
 
 
+def _check_response_of_mcp(ref: Ref, response: Response) -> Iterator[Finding]:
+    """A result of MCP has a form of its own, which nothing is selected from or read into."""
+    for name in ("format", "select", "on_too_large", "expect_status", "headers"):
+        if getattr(response, name) != Response.model_fields[name].default:
+            field = Response.model_fields[name].alias or name
+            message = f"response.{field} has no effect when spec.mcp is set; remove it"
+            yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=("spec", "response", field))
+
+
 def invalid_mapping(item: Object) -> Iterator[Finding]:
     """The faults of a mapping."""
     spec = item.spec
@@ -51,6 +61,8 @@ def invalid_mapping(item: Object) -> Iterator[Finding]:
         elif spec.service.path != "/":
             message = f'service.path "{spec.service.path}" is ignored when spec.mcp is set; move it to spec.mcp.path'
             yield Finding.of(Reason.INVALID_MAPPING, item.ref, message, path=_SERVICE_PATH)
+        if spec.mcp is not None and spec.response is not None:
+            yield from _check_response_of_mcp(item.ref, spec.response)
         yield from _check_service_path(item.ref, spec.service.path)
     elif isinstance(spec, ResourceSpec) and spec.http is not None:
         yield from _check_service_path(item.ref, spec.service.path if spec.service else "/")

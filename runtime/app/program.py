@@ -140,6 +140,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         if listener is not None:
             await listener.close(1.0)
         await health.close()
+        await mcp.close()
         await dispatcher.close()
         if redis is not None:
             await redis.close()

@@ -85,21 +85,38 @@ class Dispatcher:
     async def call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """The result of tools/call. ``arguments`` satisfy the listed inputSchema. Raises CallError, or RpcError."""
         if tool.mcp is not None:
-            headers = self._policy_headers(tool.policy, context)
             source, host = f"tool {tool.source}", f"{tool.backend.host}:{tool.backend.port}"
             context.record.backend = host
             try:
                 with self._protect(source, host, tool.policy, context):
-                    started = self._monotonic()
-                    try:
-                        return await self._mcp.call(tool, arguments, context, headers, _timeout(tool.policy, context))
-                    finally:
-                        context.record.backend_seconds += self._monotonic() - started
+                    return await self._call_mcp(tool, arguments, context, host)
             except CallError as fault:
                 self._report(fault, host)
                 raise
         reply = await self._send(self._tool_call(tool, arguments, context))
         return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
+
+    async def _call_mcp(self, tool: Tool, arguments: Mapping[str, Any], context: Context, host: str) -> dict[str, Any]:
+        """The result of one of the attempts that the policy allows."""
+        policy, record = tool.policy, context.record
+        headers = self._policy_headers(policy, context)
+        deadline = self._monotonic() + _timeout(policy, context)
+        self._budget.record_call(host)
+        earlier = Fate.NOT_SENT
+        for attempt in range(policy.retries.attempts + 1):
+            started = self._monotonic()
+            try:
+                return await self._mcp.call(tool, arguments, context, headers, max(0.001, deadline - started))
+            except CallError as fault:
+                pause = self._pause_before_retry(fault, policy, host, attempt, deadline, idempotent=tool.idempotent)
+                if pause is None:
+                    raise faults.after_attempts(fault, earlier) from fault
+                earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
+                self._on_retry(fault)
+            finally:
+                record.backend_seconds += self._monotonic() - started
+            await self._sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
 
     async def forward(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> Reply:
         """The backend's reply, whatever its status, for the REST path of a tool. Raises CallError."""
@@ -205,7 +222,8 @@ class Dispatcher:
                 record.received += len(reply.body)
                 return _accept(reply, call)
             except CallError as fault:
-                pause = self._pause_before_retry(fault, call, host, attempt, deadline)
+                idempotent = call.request.idempotent
+                pause = self._pause_before_retry(fault, policy, host, attempt, deadline, idempotent=idempotent)
                 if pause is None:
                     raise faults.after_attempts(fault, earlier) from fault
                 earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
@@ -216,11 +234,11 @@ class Dispatcher:
         raise AssertionError("the last attempt returns or raises")
 
     def _pause_before_retry(
-        self, fault: CallError, call: _BackendCall, host: str, attempt: int, deadline: float
+        self, fault: CallError, policy: Policy, host: str, attempt: int, deadline: float, *, idempotent: bool
     ) -> float | None:
         """Seconds until the next attempt. None if the policy, the deadline or the retry budget allows none."""
-        retries = call.policy.retries
-        if attempt >= retries.attempts or not call.request.idempotent or _retry_condition(fault) not in retries.on:
+        retries = policy.retries
+        if attempt >= retries.attempts or not idempotent or _retry_condition(fault) not in retries.on:
             return None
         pause = self._jitter() * min(MAX_BACKOFF, BACKOFF * float(2**attempt))
         pause = max(pause, float(fault.retry_after or 0))

@@ -83,11 +83,14 @@ class HttpClient:
         max_bytes: int = MAX_REPLY,
         cut: bool = False,
         more: tuple[Header, ...] = (),
+        ends: Callable[[bytes], bool] | None = None,
     ) -> Reply:
         """The backend's reply, whatever its status. Raises CallError if there is none within ``timeout`` seconds.
 
         A reply of more than ``max_bytes`` after decompression raises ``bad_response``; with ``cut`` it is truncated. So
         does a body that cannot be read, unless the status is an error or a redirect: then the reply is `Reply.broken`.
+        ``more`` are headers that every attempt has its own of. ``ends`` says when the rest of an event stream is not
+        needed (`runtime.http.pool.Limits`).
         """
         start = request.url.find("/", 8)
         base, target = request.url[:start], request.url[start:]
@@ -96,7 +99,7 @@ class HttpClient:
         lines = "".join([f"{name}: {value}\r\n" for name, value in (*request.headers, *more)])
         head = f"{request.method} {target} HTTP/1.1\r\n{fixed}{lines}{length}\r\n".encode()
         try:
-            reply = await self._exchange(origin, head, request, timeout, Limits(max_bytes, cut))
+            reply = await self._exchange(origin, head, request, timeout, Limits(max_bytes, cut, ends))
         except NotConnectedError as error:
             raise faults.unreachable(str(error), is_transient=not error.is_permanent) from error
         except LateError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -64,6 +65,9 @@ class Endpoint:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monotonic = monotonic
+        # The calls in progress of clients with sessions, by principal, session and id; and those that were cancelled.
+        self._running: dict[tuple[str, str, object], asyncio.Task[Any]] = {}
+        self._cancelled: set[asyncio.Task[Any]] = set()
         self._methods = methods
         self._stores = stores
         self._limiter = limiter
@@ -99,12 +103,23 @@ class Endpoint:
             return await self._answer_call(compiled, admitted, call, eras.MODERN, headers)
         if call.method == "initialize" and call.id is not None:
             return await self._initialize(compiled, admitted, call)
+        return await self._answer_in_session(compiled, admitted, call, headers)
+
+    async def _answer_in_session(
+        self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call, headers: Mapping[str, Sequence[str]]
+    ) -> Response:
         version = await self._resume_session(compiled, admitted, headers, call.id)
         if isinstance(version, Response):
             return version
+        session = eras.header(headers, SESSION, tolerated=self.tolerated) or ""
         if call.id is None:
+            if call.method == "notifications/cancelled":
+                self._cancel(admitted.context.principal, session, call.params.get("requestId"))
             return responses.empty_response(202)
-        return await self._answer_call(compiled, admitted, call, version, headers)
+        if not session:
+            # The ids of different clients cannot be told apart. A client that leaves cancels its call all the same.
+            return await self._answer_call(compiled, admitted, call, version, headers)
+        return await self._answer_cancellable(compiled, admitted, call, version, session)
 
     async def _answer_call(
         self,
@@ -177,6 +192,34 @@ class Endpoint:
             elif call.id is not None:
                 answers.append(await self._answer_part(compiled, admitted, call, version, headers))
         return responses.json_response(b"[" + b",".join(answers) + b"]") if answers else responses.empty_response(202)
+
+    async def _answer_cancellable(
+        self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call, version: str, session: str
+    ) -> Response:
+        """Answer a call that the client may cancel by its id."""
+        task = asyncio.current_task()
+        key = (admitted.context.principal, session, call.id)
+        if task is None or key in self._running:
+            return await self._answer_call(compiled, admitted, call, version, admitted.request.headers)
+        self._running[key] = task
+        try:
+            return await self._answer_call(compiled, admitted, call, version, admitted.request.headers)
+        except asyncio.CancelledError:
+            if task not in self._cancelled or task.uncancel():
+                # The client left, whatever it said before.
+                raise
+            admitted.context.record.error_code = jsonrpc.CANCELLED
+            return responses.rpc_error(call.id, jsonrpc.CANCELLED, "Request cancelled", 200)
+        finally:
+            del self._running[key]
+            self._cancelled.discard(task)
+
+    def _cancel(self, principal: str, session: str, identifier: object) -> None:
+        """Cancel the call with this id, if it is in progress on this replica."""
+        task = self._running.get((principal, session, identifier)) if isinstance(identifier, str | int) else None
+        if task is not None and task not in self._cancelled:
+            self._cancelled.add(task)
+            task.cancel()
 
     async def _answer_part(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
+from collections.abc import Callable  # noqa: TC003 -- a NamedTuple evaluates its annotations
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
@@ -15,7 +16,7 @@ import httptools
 from runtime.http.exchange import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
 
 __all__ = ["LateError", "Limits", "LostError", "MalformedError", "NotConnectedError", "Origin", "Pool"]
@@ -68,10 +69,15 @@ class Origin(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """``body`` bytes at most, after decompression. With ``cut`` a longer body is cut there, else it is broken."""
+    """``body`` bytes at most, after decompression. With ``cut`` a longer body is cut there, else it is broken.
+
+    ``ends`` is called with each part of an event stream, and says whether the rest is not needed: the stream may go on
+    for long after the event that was waited for.
+    """
 
     body: int
     cut: bool = False
+    ends: Callable[[bytes], bool] | None = None
 
 
 class _Exchange(asyncio.Protocol):
@@ -97,6 +103,7 @@ class _Exchange(asyncio.Protocol):
         self._size = 0
         self._received = 0
         self._inflater: zlib._Decompress | None = None
+        self._ends: Callable[[bytes], bool] | None = None
         self._has_started = False
 
     @property
@@ -188,6 +195,9 @@ class _Exchange(asyncio.Protocol):
             # An interim response: the one that counts is still to come.
             self._headers.clear()
             return
+        if self._limits.ends is not None:
+            is_stream = self._headers.get("content-type", "").lower().startswith("text/event-stream")
+            self._ends = self._limits.ends if is_stream else None
         encoding = self._headers.get("content-encoding")
         if encoding is not None:
             encoding = encoding.strip().lower()
@@ -213,6 +223,10 @@ class _Exchange(asyncio.Protocol):
         self._body.append(chunk)
         self._size += len(chunk)
         if self._size <= limit:
+            if self._ends is not None and self._ends(chunk):
+                # What follows belongs to nobody.
+                self._end(self._build())
+                self.abort()
             return
         if self._limits.cut:
             length = self._headers.get("content-length", "")

@@ -9,6 +9,7 @@ import orjson
 from runtime.mcp import numbers
 
 __all__ = [
+    "CANCELLED",
     "HEADER_MISMATCH",
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
@@ -37,6 +38,8 @@ LEGACY_NOT_FOUND = -32002
 # Outside the range that JSON-RPC reserves; the same number as the HTTP status.
 LIMITED = 429
 OVERLOADED = 503
+# The client asked for it. MCP reserves no code; this is that of LSP.
+CANCELLED = -32800
 
 
 class RpcError(Exception):

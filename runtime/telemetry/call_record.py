@@ -90,7 +90,7 @@ class CallRecord:
         if self.fault is not None:
             return self.fault.code
         if self.error_code is not None:
-            return str(self.error_code) if -32800 < self.error_code < -32000 else "rpc_error"
+            return str(self.error_code) if -32800 <= self.error_code <= -32000 else "rpc_error"
         return TOOL_ERROR if self.is_error else ""
 
     def members(self) -> dict[str, Any]:

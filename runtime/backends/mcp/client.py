@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
@@ -17,27 +18,43 @@ from runtime.backends.http_mapping import mapping
 from runtime.backends.mcp import mcp_wire
 from runtime.http.exchange import Request
 from runtime.mcp import eras, jsonrpc
-from runtime.telemetry.call_record import CallRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from crd.published.entries import Tool
     from crd.published.policy import Tls
     from runtime.http.exchange import Header, Reply
     from runtime.mcp.context import Context
+    from runtime.telemetry.call_record import CallRecord
 
 __all__ = ["HttpSender", "McpClient"]
 
 SESSION = "mcp-session-id"
 # Seconds that the end of a session may take after the result is there.
 END_TIMEOUT = 1.0
+# Seconds for which it is remembered that a backend speaks the stateless era, and that it does not. A proxy may have
+# said so, or a backend that was being rolled out.
+MODERN_TTL, LEGACY_TTL = 300.0, 60.0
+# Backends, each with the credentials of one call.
+MAX_PEERS = 4096
+# Sessions that are being ended. A backend that ends no sessions must not collect ours here.
+MAX_ENDING = 64
+T = TypeVar("T")
 
 
 class HttpSender(Protocol):
     """Sends a request and reads the whole reply. See `runtime.http.client.HttpClient.send`."""
 
-    async def send(self, request: Request, timeout: float, *, tls: Tls | None = None) -> Reply:
+    async def send(
+        self,
+        request: Request,
+        timeout: float,
+        *,
+        tls: Tls | None = None,
+        max_bytes: int = ...,
+        ends: Callable[[bytes], bool] | None = None,
+    ) -> Reply:
         """The reply, whatever its status. Raises CallError if there is none."""
         ...
 
@@ -50,7 +67,8 @@ class _Peer:
     headers: tuple[Header, ...]
     tls: Tls | None
     timeout: float
-    record: CallRecord = field(default_factory=CallRecord, compare=False)
+    max_bytes: int
+    record: CallRecord
 
     @property
     def key(self) -> str:
@@ -82,14 +100,25 @@ class _Progress:
 
 
 class McpClient:
-    """``new_id`` makes request ids. Eras and shared sessions are cached for the life of the process."""
+    """``new_id`` makes request ids. ``monotonic`` gives seconds.
 
-    def __init__(self, http: HttpSender, *, new_id: Callable[[], str]) -> None:
+    Eras are remembered for a time, shared sessions until the backend knows them no more.
+    """
+
+    def __init__(
+        self, http: HttpSender, *, new_id: Callable[[], str], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._http = http
         self._new_id = new_id
-        self._is_modern: dict[str, bool] = {}
+        self._monotonic = monotonic
+        self._eras: dict[str, tuple[bool, float]] = {}
         self._sessions: dict[str, _Session] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Wait until the sessions of calls are ended, which takes `END_TIMEOUT` at most."""
+        await asyncio.gather(*self._ending, *self._running.values(), return_exceptions=True)
 
     async def call(
         self, tool: Tool, arguments: Mapping[str, Any], context: Context, headers: tuple[Header, ...], timeout: float
@@ -98,7 +127,10 @@ class McpClient:
         mcp = tool.mcp
         if mcp is None:
             raise ValueError(f"the backend of tool {tool.source} does not speak MCP")
-        peer = _Peer(mapping.base_url(tool.backend) + mcp.path, headers, tool.policy.tls, timeout, context.record)
+        max_bytes = tool.policy.response.max_bytes or context.settings.max_response_bytes
+        peer = _Peer(
+            mapping.base_url(tool.backend) + mcp.path, headers, tool.policy.tls, timeout, max_bytes, context.record
+        )
         params = {"name": mcp.tool, "arguments": dict(arguments)}
         progress = _Progress(tool.idempotent)
         session: _Session | None = None
@@ -122,20 +154,47 @@ class McpClient:
         except CallError as fault:
             raise fault if progress.is_called else faults.before_call(fault) from fault
         finally:
-            # After the deadline of the call: its result is there, or will never be.
-            if session is not None:
-                await self._end(peer, session)
+            # The result is there, or will never be. Nobody waits for the end of the session.
+            if session is not None and session.identifier is not None and len(self._ending) < MAX_ENDING:
+                ending = asyncio.create_task(self._end(peer, session))
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
         return mcp_wire.tool_result(result, tool, modern=context.modern, request_id=context.request_id)
 
     async def _detect_modern(self, peer: _Peer) -> bool:
-        """Whether a backend supports the stateless era. It is asked once, by ``server/discover``."""
-        if peer.key not in self._is_modern:
-            params, headers = mcp_wire.with_meta({}), mcp_wire.modern_headers("server/discover")
-            _, reply = await self._post(peer, "server/discover", params, headers)
-            if reply.status >= 500 or reply.status in (401, 403, 429):
-                raise faults.from_reply(reply, idempotent=True)
-            self._is_modern[peer.key] = mcp_wire.speaks_modern(reply)
-        return self._is_modern[peer.key]
+        """Whether a backend supports the stateless era. It is asked by ``server/discover``, by one call for all."""
+        key = peer.key
+        known = self._eras.get(key)
+        if known is not None and known[1] > self._monotonic():
+            return known[0]
+        return await self._once(f"era {key}", lambda: self._ask_era(peer, key))
+
+    async def _ask_era(self, peer: _Peer, key: str) -> bool:
+        params, headers = mcp_wire.with_meta({}), mcp_wire.modern_headers("server/discover")
+        _, reply = await self._post(peer, "server/discover", params, headers)
+        if reply.status >= 500 or reply.status in (401, 403, 429):
+            raise faults.from_reply(reply, idempotent=True)
+        is_modern = mcp_wire.speaks_modern(reply)
+        _remember(self._eras, key, (is_modern, self._monotonic() + (MODERN_TTL if is_modern else LEGACY_TTL)))
+        return is_modern
+
+    async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of what is done once for all that ask while it is being done.
+
+        It is not given up when one of them leaves. Its requests have the deadline of the call that began it.
+        """
+        task = self._running.get(name)
+        if task is None:
+            task = self._running[name] = asyncio.create_task(work())
+            task.add_done_callback(lambda done: self._forget(name, done))
+        result: T = await asyncio.shield(task)
+        return result
+
+    def _forget(self, name: str, task: asyncio.Task[Any]) -> None:
+        del self._running[name]
+        if not task.cancelled():
+            # Everybody who asked may have left.
+            task.exception()
 
     async def _call_tool(
         self, peer: _Peer, params: Mapping[str, Any], headers: tuple[Header, ...], progress: _Progress
@@ -162,11 +221,16 @@ class McpClient:
 
     async def _share(self, peer: _Peer, stale: _Session | None) -> _Session:
         """The session that all calls to a peer share. One call opens it; ``stale`` is a session to replace."""
-        async with self._opening.setdefault(peer.key, asyncio.Lock()):
-            session = self._sessions.get(peer.key)
-            if session is None or session == stale:
-                session = self._sessions[peer.key] = await self._open(peer)
-            return session
+        key = peer.key
+        session = self._sessions.get(key)
+        if session is None or session == stale:
+            session = await self._once(f"session {key}", lambda: self._open_shared(peer, key))
+        return session
+
+    async def _open_shared(self, peer: _Peer, key: str) -> _Session:
+        session = await self._open(peer)
+        _remember(self._sessions, key, session)
+        return session
 
     async def _open(self, peer: _Peer) -> _Session:
         identifier, reply = await self._post(peer, "initialize", mcp_wire.initialize_params(eras.LEGACY[0]), ())
@@ -180,11 +244,10 @@ class McpClient:
 
     async def _end(self, peer: _Peer, session: _Session) -> None:
         """End a session. If that fails, the backend ends it by its own timeout."""
-        if session.identifier is not None:
-            try:
-                await self._send(replace(peer, timeout=min(peer.timeout, END_TIMEOUT)), "DELETE", None, session.headers)
-            except CallError:
-                return
+        try:
+            await self._send(replace(peer, timeout=END_TIMEOUT), "DELETE", None, session.headers)
+        except CallError:
+            return
 
     async def _post(
         self,
@@ -198,19 +261,35 @@ class McpClient:
         """The id of a request, and the reply. ``idempotent``: the request may be sent twice."""
         identifier = self._new_id()
         body = jsonrpc.request(identifier, method, params)
-        return identifier, await self._send(peer, "POST", body, headers, idempotent=idempotent)
+        ends = mcp_wire.ResponseWatch(identifier).ends
+        return identifier, await self._send(peer, "POST", body, headers, idempotent=idempotent, ends=ends)
 
     async def _send(
-        self, peer: _Peer, method: str, body: bytes | None, headers: tuple[Header, ...], *, idempotent: bool = True
+        self,
+        peer: _Peer,
+        method: str,
+        body: bytes | None,
+        headers: tuple[Header, ...],
+        *,
+        idempotent: bool = True,
+        ends: Callable[[bytes], bool] | None = None,
     ) -> Reply:
         content_type = (("Content-Type", "application/json"),) if body is not None else ()
         accept = ("Accept", "application/json, text/event-stream")
         sent = (*content_type, accept, *headers, *peer.headers, *peer.record.trace_headers())
         request = Request(method, peer.url, sent, body, idempotent)
         peer.record.sent += len(body or b"")
-        reply = await self._http.send(request, peer.timeout, tls=peer.tls)
+        reply = await self._http.send(request, peer.timeout, tls=peer.tls, max_bytes=peer.max_bytes, ends=ends)
         peer.record.received += len(reply.body)
         return reply
+
+
+def _remember(known: dict[str, T], key: str, value: T) -> None:
+    """Keep a value; above `MAX_PEERS` the oldest one is forgotten."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > MAX_PEERS:
+        del known[next(iter(known))]
 
 
 def _result(identifier: str, reply: Reply, *, idempotent: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runtime.http.exchange import Header, Reply
 
 __all__ = [
+    "ResponseWatch",
     "find_response",
     "initialize_params",
     "modern_headers",
@@ -81,9 +82,7 @@ def speaks_modern(reply: Reply) -> bool:
 
 def find_response(reply: Reply, identifier: str) -> dict[str, Any] | None:
     """The response to a request, or None. An error may lack its id."""
-    return next(
-        (m for m in _messages(reply) if m.get("id") == identifier or ("error" in m and m.get("id") is None)), None
-    )
+    return next((message for message in _messages(reply) if _answers(message, identifier)), None)
 
 
 def translate_error(error: Mapping[str, Any]) -> RpcError:
@@ -147,6 +146,47 @@ def _clean_meta(holder: dict[str, Any]) -> None:
         cleaned = {name: value for name, value in meta.items() if not name.lower().startswith(_RESERVED)}
         if cleaned:
             holder["_meta"] = cleaned
+
+
+class ResponseWatch:
+    """Looks for the response to a request in an event stream while it arrives, in time linear in its size."""
+
+    def __init__(self, identifier: str) -> None:
+        self._identifier = identifier
+        self._line = bytearray()
+        self._data: list[bytes] = []
+
+    def ends(self, chunk: bytes) -> bool:
+        """Take the next part of the stream. Whether it completes the response."""
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            self._line += line
+            whole = bytes(self._line).removesuffix(b"\r")
+            self._line.clear()
+            if whole.startswith(b"data:"):
+                self._data.append(whole[5:].removeprefix(b" "))
+            elif not whole and self._data:
+                event = b"\n".join(self._data)
+                self._data.clear()
+                if self._is_response(event):
+                    return True
+        self._line += rest
+        return False
+
+    def _is_response(self, event: bytes) -> bool:
+        try:
+            message = orjson.loads(event)
+        except orjson.JSONDecodeError:
+            return False
+        return isinstance(message, dict) and _answers(message, self._identifier)
+
+
+def _answers(message: dict[str, Any], identifier: str) -> bool:
+    """Whether a message is the response to a request. An error may lack its id."""
+    if "method" in message:
+        # A request of the backend, whatever its id.
+        return False
+    return message.get("id") == identifier or ("error" in message and message.get("id") is None)
 
 
 def _messages(reply: Reply) -> list[dict[str, Any]]:

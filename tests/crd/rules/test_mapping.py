@@ -462,3 +462,16 @@ def test_a_string_that_a_style_can_send(place: str, node: Any, style: str) -> No
     http = {place: [entry("X-A", argument="a", style=style)]}
 
     assert lines(tool(method="GET", inputSchema=taking(a=node), http=http)) == []
+
+
+def test_settings_of_replies_that_have_no_effect_on_mcp_are_refused() -> None:
+    item = tool(mcp={}, response={"maxBytes": "1Mi", "onSchemaMismatch": "Observe"})
+    assert lines(item) == []
+
+    item = tool(mcp={}, response={"select": "/a", "format": "Json", "onTooLarge": "Truncate", "headers": ["X"],
+                                  "expectStatus": ["404"]})  # fmt: skip
+    fields = ("format", "select", "onTooLarge", "expectStatus", "headers")
+    assert lines(item) == [
+        f"error InvalidMapping: spec.response.{field}: response.{field} has no effect when spec.mcp is set; remove it"
+        for field in fields
+    ]

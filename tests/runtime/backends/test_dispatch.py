@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -601,3 +602,25 @@ async def test_what_is_remembered_of_backends_is_bounded(monkeypatch: pytest.Mon
 
     assert len(breakers.states()) == 10
     assert (len(budget._calls), len(budget._retries)) == (10, 10)
+
+
+async def test_a_backend_that_speaks_mcp_is_called_again_by_the_policy(harness: Harness, service: Service) -> None:
+    spoken = Tool("a", "shop/a", "POST", Backend("127.0.0.1", 80), {}, mcp=entries.Mcp("/mcp", "a"))
+    failures = [CallError("unreachable", "no", is_transient=True), CallError("timeout", "late", Fate.UNKNOWN, True)]
+    timeouts: list[float] = []
+
+    async def call(tool: Tool, arguments: Any, context: Context, headers: Any, timeout: float) -> dict[str, Any]:
+        timeouts.append(timeout)
+        if failures:
+            raise failures.pop(0)
+        return {"content": []}
+
+    harness.dispatcher._mcp.call = call  # type: ignore[method-assign]
+    again = replace(spoken, annotations={"idempotentHint": True}, policy=Policy(retries=Retries(2, ("connect",))))
+
+    with pytest.raises(CallError, match="timeout"):
+        await harness.dispatcher.call(again, {}, CONTEXT)
+    assert (harness.slept, timeouts) == ([0.1], [5.0, 4.9])
+    failures.append(CallError("unreachable", "no", is_transient=True))
+    with pytest.raises(CallError, match="unreachable"):
+        await harness.dispatcher.call(spoken, {}, CONTEXT)

@@ -485,3 +485,73 @@ async def test_every_unexpected_exception_is_answered_counted_and_logged(
     assert "Internal error; see request id-" in answer["error"]["message"]
     assert replica.count("mcp_server_unexpected_errors_total") == 1
     assert "ZeroDivisionError" in caplog.text
+
+
+class Waiting:
+    """A backend that answers no call, and knows how many wait."""
+
+    def __init__(self, replica: Any) -> None:
+        self.waiting = 0
+        replica.app._endpoint._methods._backends.call = self.call
+
+    async def call(self, *_: Any) -> Any:
+        self.waiting += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.waiting -= 1
+
+    async def until(self, number: int) -> None:
+        async with asyncio.timeout(10):
+            while self.waiting != number:
+                await asyncio.sleep(0.001)
+
+
+async def session_of(replica: Any) -> dict[str, str]:
+    _, headers, _ = await send(replica.mcp, body=INITIALIZE)
+    return {"Mcp-Session-Id": headers["Mcp-Session-Id"], "MCP-Protocol-Version": "2025-11-25"}
+
+
+async def test_a_client_with_a_session_cancels_its_call_and_no_other(replica: Any) -> None:
+    backend, session, other = Waiting(replica), await session_of(replica), await session_of(replica)
+    call = rpc("tools/call", 7, name="echo", arguments={})
+    running = asyncio.create_task(send(replica.mcp, body=call, **session))
+    await backend.until(1)
+
+    for identifier, sender in ((8, session), ("7", session), (None, session), ([7], session), (7, other)):
+        cancel = rpc("notifications/cancelled", None, requestId=identifier)
+        assert (await send(replica.mcp, body=cancel, **sender))[0] == 202
+    assert backend.waiting == 1
+    for _ in range(2):
+        await send(replica.mcp, body=rpc("notifications/cancelled", None, requestId=7), **session)
+    status, _, answer = await running
+
+    assert (status, answer["id"], answer["error"]["message"]) == (200, 7, "Request cancelled")
+    assert (backend.waiting, replica.app.in_progress, replica.app._endpoint._running) == (0, 0, {})
+    assert (await send(replica.mcp, body=rpc("ping", 7), **session))[2]["result"] == {}
+    assert replica.app._endpoint._cancelled == set()
+
+
+@pytest.mark.parametrize("era", ["modern", "session"])
+async def test_a_client_that_leaves_cancels_its_call(replica: Any, replicas: Any, era: str) -> None:
+    backend, session = Waiting(replica), await session_of(replica)
+    if era == "modern":
+        running = asyncio.create_task(modern(replica.mcp, "tools/call", name="echo", arguments={}))
+    else:
+        running = asyncio.create_task(send(replica.mcp, body=rpc("tools/call", 7, name="echo"), **session))
+    await backend.until(1)
+
+    running.cancel()
+    await backend.until(0)
+
+    async with asyncio.timeout(10):
+        while replica.app.open_requests:
+            await asyncio.sleep(0.001)
+    assert (replica.app.in_progress, replica.app._endpoint._running) == (0, {})
+    wanted = {
+        "http_request_method": "POST",
+        "mcp_method_name": "tools/call",
+        "http_response_status_code": "499",
+        "error_type": "",
+    }
+    assert replica.count("mcp_server_operation_duration_seconds_count", **wanted) == 1

@@ -17,7 +17,7 @@ from crd.published.policy import Policy, Response
 from crd.published.settings import Auth
 from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
-from runtime.backends.mcp import mcp_wire
+from runtime.backends.mcp import client, mcp_wire
 from runtime.backends.mcp.client import McpClient
 from runtime.backends.secret_files import SecretFiles
 from runtime.http.client import HttpClient
@@ -119,7 +119,7 @@ class Legacy:
         self.identifier = True
         self.version = "2025-06-18"
 
-    async def send(self, request: Request, timeout: float, *, tls: Any = None) -> Reply:
+    async def send(self, request: Request, timeout: float, **_: Any) -> Reply:
         message = json.loads(request.body) if request.body else {}
         headers = {name.lower(): value for name, value in request.headers}
         self.methods.append(message.get("method", request.method))
@@ -153,6 +153,7 @@ async def test_a_session_per_call_is_deleted_after_the_call(upstream: HttpClient
     caller = McpClient(server, new_id=counter())
 
     await caller.call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+    await caller.close()
 
     assert server.methods == ["initialize", "notifications/initialized", "tools/call", "DELETE"]
     assert server.sessions == [None, "s1", "s1", "s1"]
@@ -387,32 +388,136 @@ async def test_only_tools_call_itself_has_an_effect(failing: str, fate: Fate | N
     server = Legacy()
     answer = server.send
 
-    async def send(request: Request, timeout: float, *, tls: Any = None) -> Reply:
+    async def send(request: Request, timeout: float, **_: Any) -> Reply:
         method = json.loads(request.body)["method"] if request.body else request.method
         if method == failing:
             raise faults.timeout(timeout, idempotent=request.idempotent)
-        return await answer(request, timeout, tls=tls)
+        return await answer(request, timeout)
 
     server.send = send  # type: ignore[method-assign]
-    call = McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
+    caller = McpClient(server, new_id=counter())
+    call = caller.call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
     if fate is None:
         assert await call == {"content": []}
+        await caller.close()
         return
     with pytest.raises(CallError) as caught:
         await call
     assert (caught.value.code, caught.value.fate, caught.value.retryable) == ("timeout", fate, retryable)
 
 
-async def test_a_session_that_cannot_be_ended_does_not_delay_the_result() -> None:
+class Held(Legacy):
+    """Answers to ``method`` only when ``hold`` is set."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.hold, self.method = asyncio.Event(), method
+        self.timeouts: list[float] = []
+
+    async def send(self, request: Request, timeout: float, **more: Any) -> Reply:
+        self.timeouts.append(timeout)
+        method = json.loads(request.body)["method"] if request.body else request.method
+        if method == self.method:
+            await self.hold.wait()
+        return await super().send(request, timeout, **more)
+
+
+async def test_a_session_that_is_slow_to_end_does_not_delay_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MAX_ENDING", 3)
+    server = Held("DELETE")
+    caller = McpClient(server, new_id=counter())
+
+    for _ in range(5):
+        assert await caller.call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0) == {"content": []}
+
+    assert len(caller._ending) == 3
+    server.hold.set()
+    await caller.close()
+    assert (server.timeouts[:3], server.timeouts[-1]) == ([5.0, 5.0, 5.0], 1.0)
+    assert server.methods.count("DELETE") == 3
+
+
+@pytest.mark.parametrize(("held", "shared"), [("server/discover", "PerCall"), ("initialize", "Shared")])
+async def test_what_all_calls_need_is_asked_once_also_when_the_first_caller_leaves(held: str, shared: str) -> None:
+    server = Held(held)
+    caller = McpClient(server, new_id=counter())
+    calls = [asyncio.create_task(caller.call(tool(session=shared), {}, CONTEXT, (), 5.0)) for _ in range(5)]
+    async with asyncio.timeout(10):
+        while len(caller._running) == 0:
+            await asyncio.sleep(0)
+    calls[0].cancel()
+    await asyncio.gather(calls[0], return_exceptions=True)
+    server.hold.set()
+
+    assert await asyncio.gather(*calls[1:]) == [{"content": []}] * 4
+    assert server.methods.count(held) == 1
+    assert caller._running == {}
+
+
+async def test_an_era_is_no_verdict_for_life() -> None:
+    server, now = Legacy(), [0.0]
+    caller = McpClient(server, new_id=counter(), monotonic=lambda: now[0])
+    for at in (0.0, client.LEGACY_TTL - 1, client.LEGACY_TTL + 1):
+        now[0] = at
+        await caller.call(tool(session="Shared"), {}, CONTEXT, (), 5.0)
+
+    assert server.methods.count("server/discover") == 2
+
+
+async def test_what_is_remembered_of_backends_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MAX_PEERS", 10)
     server = Legacy()
-    answer = server.send
-    limits: list[float] = []
+    caller = McpClient(server, new_id=counter())
+    for number in range(30):
+        await caller.call(tool(session="Shared"), {}, CONTEXT, (("Authorization", str(number)),), 5.0)
 
-    async def send(request: Request, timeout: float, *, tls: Any = None) -> Reply:
-        limits.append(timeout)
-        return await answer(request, timeout, tls=tls)
+    assert (len(caller._eras), len(caller._sessions), caller._running) == (10, 10, {})
 
-    server.send = send  # type: ignore[method-assign]
-    await McpClient(server, new_id=counter()).call(tool(protocol="Legacy"), {}, CONTEXT, (), 5.0)
 
-    assert limits == [5.0, 5.0, 5.0, 1.0]
+async def test_an_answered_event_stream_ends_the_call(upstream: HttpClient) -> None:
+    left = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        message = await request.json()
+        if message["method"] == "server/discover":
+            return web.json_response({"jsonrpc": "2.0", "id": message["id"], "result": {"supportedVersions": []}})
+        if "id" not in message:
+            return web.Response(status=202)
+        result = {"protocolVersion": "2025-06-18"} if message["method"] == "initialize" else {"content": []}
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        text = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result})
+        try:
+            for part in (": ping\n\ndata: {}\n\nda", f"ta: {text[:9]}", text[9:], "\r", "\n", "\r\n"):
+                await stream.write(part.encode())
+                await asyncio.sleep(0.001)
+            async with asyncio.timeout(30):
+                while True:
+                    await stream.write(b": ping\n\n")
+                    await asyncio.sleep(0.01)
+        except (ConnectionError, asyncio.CancelledError):
+            left.set()
+            raise
+
+    app = web.Application()
+    app.router.add_post("/mcp", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+
+    async with asyncio.timeout(10):
+        result = await McpClient(upstream, new_id=counter()).call(
+            tool(runner.addresses[0][1], session="Shared"), {}, CONTEXT, (), 20.0
+        )
+        await left.wait()
+
+    assert result == {"content": []}
+    await runner.cleanup()
+
+
+def test_a_request_of_the_backend_is_not_the_response() -> None:
+    watch = mcp_wire.ResponseWatch("1")
+
+    assert not watch.ends(b'data: {"id": "1", "method": "ping"}\n\ndata: not json\n\ndata: []\n\n')
+    assert not watch.ends(b'data: {"id": "2", "result": {}}\n\ndata: {"id": "1",\ndata: "result": {}}\n')
+    assert watch.ends(b"\n")
