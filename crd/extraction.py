@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from crd.clients import portability
+from crd.clients import portability, tokens
 from crd.facts import BackendRef, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
 from crd.models import metadata as times
 from crd.models.access import ALWAYS_GIVEN
@@ -52,8 +52,13 @@ def facts_of(
     for claim, place in claims(spec.name or ref.name, spec) if not deleting else ():
         places.setdefault(claim, place)
     unsupported: tuple[tuple[str, str, str], ...] = ()
+    listed = 0
     if places and isinstance(spec, ToolSpec):
-        unsupported = portability.unsupported(given.get("inputSchema", spec.input_schema), given.get("outputSchema"))
+        schemas = given.get("inputSchema", spec.input_schema), given.get("outputSchema")
+        unsupported = portability.unsupported(*schemas)
+        hints = spec.annotations.model_dump(by_alias=True, exclude_none=True) if spec.annotations else {}
+        listed = tokens.of_texts(spec.name or ref.name, spec.title, spec.description)
+        listed += tokens.of_schemas(*schemas, hints)
     timeout = None if isinstance(spec, PromptSpec) else spec.timeout
     return MemberFact(
         ref,
@@ -70,6 +75,7 @@ def facts_of(
         spec.required_scopes,
         () if isinstance(spec, PromptSpec) or spec.http is None else token_claims(spec.http),
         unsupported,
+        listed,
     )
 
 
@@ -229,6 +235,8 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         scopes=frozenset(jwt.scopes_supported) if jwt and jwt.scopes_supported else None,
         token_claims=ALWAYS_GIVEN.union(jwt.claims_supported) if jwt and jwt.claims_supported else None,
         clients=tuple(sorted(spec.clients)),
+        budget=spec.context_budget,
+        prefix_tokens=tokens.estimate(spec.name_prefix.encode()),
     )
 
 

@@ -81,7 +81,8 @@ class MemberFact:
     it makes no claims and another object may take its names. ``scopes`` are those that a client's token must have,
     ``token_claims`` the claims of the token that calls send.
     ``unsupported`` are the clients whose limits the schemas of a tool exceed, by `crd.clients.portability`: the name of
-    the profile, the field, and what is wrong.
+    the profile, the field, and what is wrong. ``tokens`` are those of a tool in a list of tools, by
+    `crd.clients.tokens`; 0 for everything that is not listed as a tool.
     """
 
     ref: Ref
@@ -98,6 +99,7 @@ class MemberFact:
     scopes: tuple[str, ...] = ()
     token_claims: tuple[str, ...] = ()
     unsupported: tuple[tuple[str, str, str], ...] = ()
+    tokens: int = 0
 
     @property
     def served_name(self) -> str | None:
@@ -120,7 +122,8 @@ class ServerFact:
 
     ``limited`` are the served names in its rate limits. ``ingress_key`` is the host and path of its Ingress.
     ``has_tokens``: its clients have tokens. ``scopes`` and ``token_claims`` are those that the tokens may have; None if
-    that is not known. ``clients`` are the client profiles that its tools must fit.
+    that is not known. ``clients`` are the client profiles that its tools must fit. ``budget`` is how many tokens the
+    list of its tools may have, ``prefix_tokens`` how many of them the prefix adds to each tool.
     """
 
     ref: Ref
@@ -142,6 +145,8 @@ class ServerFact:
     scopes: frozenset[str] | None = None
     token_claims: frozenset[str] | None = None
     clients: tuple[str, ...] = ()
+    budget: int | None = None
+    prefix_tokens: int = 0
 
     @property
     def seniority(self) -> tuple[str, Ref, str]:

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BREAKING_SCHEMA_CHANGE = "BreakingSchemaChange"
     CATALOG_TOO_LARGE = "CatalogTooLarge"
     CLIENT_PORTABILITY = "ClientPortability"
+    CONTEXT_BUDGET_EXCEEDED = "ContextBudgetExceeded"
     CONTRADICTORY_HINT = "ContradictoryHint"
     CONTRADICTORY_VALUE = "ContradictoryValue"
     CROSS_NAMESPACE_DENIED = "CrossNamespaceDenied"

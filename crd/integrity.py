@@ -18,6 +18,7 @@ from crd.finding import Finding, Level, Reason, Verdict
 from crd.models.metadata import UnsoundError
 from crd.ref import Kind
 from crd.rules import (
+    budgets,
     changes,
     clients,
     fields,
@@ -62,8 +63,11 @@ CLASHES = frozenset(names.REASONS.values())
 MAX_FAULTS = 2000
 # The maximum number of findings that are attributed to the changed object before the verdict is sorted and truncated.
 MAX_BLAMED = 1000
+# Of so many servers over their budgets the dearest tools are named.
+MAX_NAMED = 8
 NOTHING = Verdict()
 _BY_NAME = attrgetter("name", "kind")
+_BY_REF = attrgetter("ref")
 
 _SERVERS, _TOOLS, _PROMPTS, _RESOURCES = (Kind.SERVER,), (Kind.TOOL,), (Kind.PROMPT,), (Kind.RESOURCE,)
 _CALLS = (*_TOOLS, *_RESOURCES)
@@ -165,6 +169,7 @@ def join(snapshot: Snapshot, fact: MemberFact, own: Collection[Finding] = ()) ->
             or server.prefix
             or server.limited
             or server.clients
+            or server.budget is not None
             or server.prompt_selector is not None
             or server.resource_selector is not None
             or fact.scopes
@@ -183,10 +188,16 @@ def join(snapshot: Snapshot, fact: MemberFact, own: Collection[Finding] = ()) ->
     return snapshot.put_new(fact, views), verdict
 
 
-def judge_relations(placed: tuple[Snapshot, Snapshot], change: Change, of_object: ObjectFindings) -> Verdict:
+def judge_relations(
+    placed: tuple[Snapshot, Snapshot],
+    change: Change,
+    of_object: ObjectFindings,
+    dearer: Callable[[], Collection[MemberFact]] = tuple,
+) -> Verdict:
     """The part of `judge` that depends on other objects, by a snapshot as `place` gives it.
 
-    Of the changed object itself it reads no more than facts.
+    Of the changed object itself it reads no more than facts. ``dearer`` gives further states that tools may have, which
+    count against the budgets of servers.
     """
     before, after = placed
     touched = _find_servers(after, change.new)
@@ -202,12 +213,30 @@ def judge_relations(placed: tuple[Snapshot, Snapshot], change: Change, of_object
             # Not all old faults are known, so new faults with the same reason cannot be distinguished from them.
             reasons = {finding.reason for finding in of_object.former}
             found = [finding for finding in found if finding.reason not in reasons]
+    found += _exceeded_budgets(placed, change.ref, touched, dearer)
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
     step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, sorted(touched)))
     found.sort(key=lambda finding: finding.level)  # errors first, so that warnings never displace them
     attributed = (_attribute(change, finding) for finding in found[:MAX_BLAMED])
     return Verdict.of((*attributed, *step)).first(further=max(0, len(found) - MAX_BLAMED))
+
+
+def _exceeded_budgets(
+    placed: tuple[Snapshot, Snapshot], ref: Ref, touched: Iterable[Ref], dearer: Callable[[], Collection[MemberFact]]
+) -> Iterator[Finding]:
+    """Budgets that the change exceeds, or exceeds by more than before: what lowers an excess is a repair."""
+    before, after = placed
+    budgeted = [server for server in map(after.server, touched) if server is not None and server.budget is not None]
+    if not budgeted:
+        return
+    others = [fact for fact in dearer() if fact.ref != ref]
+    named = 0
+    for server in sorted(budgeted, key=_BY_REF):
+        over = budgets.excess(after, server, others)
+        if over and over > budgets.excess(before, before.server(server.ref), others):
+            yield budgets.exceeded(after, server, ref, over, named=named < MAX_NAMED)
+            named += 1
 
 
 def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
@@ -235,6 +264,7 @@ def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Fin
         yield from selectors.selects_nothing(snapshot, fact)
         yield from servers.unmatched_limits(snapshot, fact)
         yield from servers.catalog_size(snapshot, fact)
+        yield from budgets.context_budget(snapshot, fact)
         yield from servers.ingress_taken(snapshot, fact, blame_always=False)
         return
     for name in snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from crd import extraction
-from crd.clients import portability
+from crd.clients import portability, tokens
 from crd.facts import Claim, MemberFact, Space
 from crd.manifest import Object
 from crd.models.tool import ToolSpec
@@ -82,8 +82,10 @@ def reword(known: Object, raw: Mapping[str, Any]) -> Object | None:
     claims = fact.claims
     if claims and claims[0].value != served:
         claims = (Claim(Space.TOOL_NAME, served), *claims[1:])
-    weight = fact.weight
+    weight, listed = fact.weight, fact.tokens
     if claims:
+        listed += tokens.of_texts(served, title, description)
+        listed -= tokens.of_texts(spec.name or known.ref.name, spec.title, spec.description)
         weight += extraction.weight_of_texts(name, title, description)
         weight -= extraction.weight_of_texts(spec.name, spec.title, spec.description)
     return Object(
@@ -98,6 +100,7 @@ def reword(known: Object, raw: Mapping[str, Any]) -> Object | None:
             created=str(metadata.get("creationTimestamp") or ""),
             claims=claims,
             weight=weight,
+            tokens=listed,
         ),
     )
 

@@ -36,13 +36,18 @@ MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
 @dataclass(frozen=True, slots=True)
 class ServerView:
-    """The members that a server selects, the claimants of each claim, and the total weight (`MemberFact.weight`)."""
+    """The members that a server selects, the claimants of each claim, and the total weight (`MemberFact.weight`).
+
+    ``tokens`` are those of the ``listed`` tools together, without the prefix of the server.
+    """
 
     ref: Ref
     members: Refs = _NONE
     claimants: HashTrieMap[Claim, tuple[Ref, ...]] = HashTrieMap()  # noqa: RUF009 -- persistent: never changed in place
     weight: int = 0
     counts: tuple[int, int, int] = (0, 0, 0)
+    tokens: int = 0
+    listed: int = 0
 
     @classmethod
     def of(cls, ref: Ref, members: Iterable[MemberFact]) -> ServerView:
@@ -50,17 +55,20 @@ class ServerView:
         refs: Refs = _NONE
         claimants: dict[Claim, list[Ref]] = {}
         weight, counts = 0, dict.fromkeys(MEMBER_KINDS, 0)
+        tokens = listed = 0
         for member in members:
             refs = refs.insert(member.ref)
             for claim in member.claims:
                 claimants.setdefault(claim, []).append(member.ref)
             weight += member.weight
             counts[member.ref.kind] += 1
+            tokens += member.tokens
+            listed += member.tokens > 0
         tools, prompts, resources = counts.values()
         claims: HashTrieMap[Claim, tuple[Ref, ...]] = HashTrieMap(
             (claim, tuple(sorted(refs))) for claim, refs in claimants.items()
         )
-        return cls(ref, refs, claims, weight, (tools, prompts, resources))
+        return cls(ref, refs, claims, weight, (tools, prompts, resources), tokens, listed)
 
     def count(self, kind: Kind) -> int:
         """The number of members of a kind."""
@@ -96,7 +104,12 @@ class ServerView:
         """The view with a new state of a member."""
         if known.claims != fact.claims:
             return self.without_member(known).with_member(fact)
-        return replace(self, weight=self.weight + fact.weight - known.weight)
+        return replace(
+            self,
+            weight=self.weight + fact.weight - known.weight,
+            tokens=self.tokens + fact.tokens - known.tokens,
+            listed=self.listed + (fact.tokens > 0) - (known.tokens > 0),
+        )
 
     def _count(
         self, members: Refs, claimants: HashTrieMap[Claim, tuple[Ref, ...]], fact: MemberFact, step: int
@@ -108,7 +121,15 @@ class ServerView:
             prompts + step * (kind is Kind.PROMPT),
             resources + step * (kind is Kind.RESOURCE),
         )
-        return ServerView(self.ref, members, claimants, self.weight + step * fact.weight, counts)
+        return ServerView(
+            self.ref,
+            members,
+            claimants,
+            self.weight + step * fact.weight,
+            counts,
+            self.tokens + step * fact.tokens,
+            self.listed + step * (fact.tokens > 0),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,7 +369,7 @@ class Snapshot:
     def _change_member(self, known: MemberFact, fact: MemberFact) -> Snapshot:
         """Replace a member whose labels did not change, as in most updates: only the views of its servers change."""
         views = self._views
-        if (known.claims, known.weight) != (fact.claims, fact.weight):
+        if (known.claims, known.weight, known.tokens) != (fact.claims, fact.weight, fact.tokens):
             for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
                 views = views.insert(server, self.view(server).with_changed_member(known, fact))
         return self._with(facts=self._facts.insert(fact.ref, fact), views=views)

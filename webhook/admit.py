@@ -131,8 +131,16 @@ def without_manifests(judged: JudgedObject) -> JudgedObject:
     return replace(judged, change=Change(change.ref, _reduced(change.old), _reduced(change.new)))
 
 
-def decide(snapshot: Snapshot, alternatives: Collection[MemberFact | ServerFact], judged: JudgedObject) -> Decision:
-    """Judge the change beside the other objects: as the snapshot has them, and in each state they may also have."""
+def decide(
+    snapshot: Snapshot,
+    alternatives: Collection[MemberFact | ServerFact],
+    judged: JudgedObject,
+    dearer: Callable[[], Collection[MemberFact]] = tuple,
+) -> Decision:
+    """Judge the change beside the other objects: as the snapshot has them, and in each state they may also have.
+
+    ``dearer`` gives states that count more against budgets.
+    """
     change = judged.change
     new = change.new.fact if change.new is not None and change.old is None else None
     if isinstance(new, MemberFact) and not alternatives and not judged.findings.step:
@@ -142,10 +150,11 @@ def decide(snapshot: Snapshot, alternatives: Collection[MemberFact | ServerFact]
             lines = (*map(str, verdict.warnings), *judged.warnings)
             return Decision(change, verdict, tuple(map(_cut, dict.fromkeys(lines))), after)
     placed = integrity.place(snapshot, change)
-    verdict = integrity.judge_relations(placed, change, judged.findings)
+    verdict = integrity.judge_relations(placed, change, judged.findings, dearer)
     for fact in alternatives:
         if verdict.allowed and fact.ref != change.ref and _may_clash(fact, change):
-            other = integrity.judge_relations(integrity.place(snapshot.put(fact), change), change, judged.findings)
+            beside = integrity.place(snapshot.put(fact), change)
+            other = integrity.judge_relations(beside, change, judged.findings, dearer)
             verdict = verdict if other.allowed else other
     extra = (*judged.warnings, *(impact.preview(placed[1], change) if verdict.allowed else ()))
     lines = (*map(str, verdict.warnings), *extra)

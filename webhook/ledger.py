@@ -283,7 +283,8 @@ class _Writer:
         while True:
             now = self._now()
             intents = conflicts.drop_moot(known.intents, looked, now)
-            intents, outcomes = conflicts.decide_all(self._live.current, intents, changes, now)
+            dearer = self._live.dearer(self._namespace)
+            intents, outcomes = conflicts.decide_all(self._live.current, intents, changes, now, dearer)
             unseen: set[Ref] = set()
             for (change, _), outcome in zip(changes, outcomes, strict=True):
                 if outcome is not None:

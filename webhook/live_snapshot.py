@@ -8,8 +8,8 @@ writes on their way the snapshot holds the last one; what else the object may tu
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cluster.informers import versions
 from crd import extraction, manifest
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from crd.integrity import Change
     from crd.ledger.intent import Intent
     from crd.manifest import Object
+
+T = TypeVar("T")
 
 __all__ = [
     "KEEP_SECONDS",
@@ -67,6 +69,7 @@ class LiveSnapshot:
         self._shown: dict[Ref, Fact | None] = {}
         # By namespace, and those of servers together under "": a server may select anything, and have any Ingress.
         self._alternatives: dict[str, dict[Ref, list[MemberFact | ServerFact]]] = {}
+        self._dearer: dict[str, dict[Ref, list[MemberFact]]] = {}
         self._sightings: OrderedDict[Ref, Sighting] = OrderedDict()
 
     @property
@@ -87,6 +90,10 @@ class LiveSnapshot:
         """Further states that objects may turn out to have: of a namespace, and of servers anywhere."""
         found = (self._alternatives.get(where) for where in ("", namespace))
         return [fact for by_ref in found if by_ref for facts in by_ref.values() for fact in facts]
+
+    def dearer(self, namespace: str) -> list[MemberFact]:
+        """States of tools of a namespace that count more against some budget than the state in the snapshot."""
+        return [fact for facts in self._dearer.get(namespace, {}).values() for fact in facts]
 
     def expect(self, change: Change, placed: tuple[Snapshot, Snapshot] | None = None) -> None:
         """This write was admitted. ``placed`` is `current` without and with it, where that is known already."""
@@ -179,7 +186,7 @@ class LiveSnapshot:
         """Of the writes of an object, these may still be stored."""
         if not remaining:
             self._pending.pop(ref, None)
-            self._keep_alternatives(ref, [])
+            self._keep_alternatives(ref, [], [])
             fact = self._shown.pop(ref, None)
             self._put(ref, fact)
             return
@@ -188,24 +195,41 @@ class LiveSnapshot:
         states = [*([shown] if isinstance(shown, MemberFact | ServerFact) else ()), *(one.fact for one in remaining)]
         # A creation where there is an object has to wait until that is gone: it is the less likely state.
         first = states.pop() if remaining[-1].intent.base or shown is None else states.pop(0)
-        known = [intent.essence(first)]
-        others = []
+        known = [_without_tokens(first)]
+        others, dearer = [], []
         for fact in states:
-            essence = intent.essence(fact)
+            essence = _without_tokens(fact)
             if essence not in known:
                 known.append(essence)
                 others.append(fact)
-        self._keep_alternatives(ref, others)
+            if isinstance(fact, MemberFact) and isinstance(first, MemberFact) and _may_be_dearer(fact, first):
+                dearer.append(fact)
+        self._keep_alternatives(ref, others, dearer)
         self._put(ref, first)
 
-    def _keep_alternatives(self, ref: Ref, facts: list[MemberFact | ServerFact]) -> None:
+    def _keep_alternatives(self, ref: Ref, facts: list[MemberFact | ServerFact], dearer: list[MemberFact]) -> None:
         where = "" if ref.kind is Kind.SERVER else ref.namespace
-        by_ref = self._alternatives.setdefault(where, {})
-        by_ref.pop(ref, None)
-        if facts:
-            by_ref[ref] = facts
-        if not by_ref:
-            del self._alternatives[where]
+        _keep(self._alternatives, where, ref, facts)
+        _keep(self._dearer, where, ref, dearer)
+
+
+def _keep(kept: dict[str, dict[Ref, list[T]]], where: str, ref: Ref, facts: list[T]) -> None:
+    by_ref = kept.setdefault(where, {})
+    by_ref.pop(ref, None)
+    if facts:
+        by_ref[ref] = facts
+    if not by_ref:
+        del kept[where]
+
+
+def _may_be_dearer(fact: MemberFact, first: MemberFact) -> bool:
+    return fact.tokens > first.tokens or (fact.tokens > 0 and fact.labels != first.labels)
+
+
+def _without_tokens(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
+    """The essence of a state, but for the tokens: most writes change these, and no other object of one name."""
+    essence = intent.essence(fact)
+    return replace(essence, tokens=0) if isinstance(essence, MemberFact) else essence
 
 
 def _repeats(one: Intent, other: Intent) -> bool:

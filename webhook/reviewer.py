@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -63,14 +64,14 @@ class Reviewer:
 
         Raises TimeoutError, LedgerError and, where the requester's rights are not known, UnansweredError.
         """
-        live, change = self._live, judged.change
+        live, change, namespace = self._live, judged.change, judged.change.ref.namespace
         if judged.demands or judged.annotations or judged.host:
             judged = await self._rights.judge(judged, requester, deadline)
         read: set[Ref] = set()
         reserved = False
         while True:
             snapshot = live.current
-            decision = admit.decide(snapshot, live.alternatives(change.ref.namespace), judged)
+            decision = admit.decide(snapshot, live.alternatives(namespace), judged, partial(live.dearer, namespace))
             if not decision.allowed:
                 unread = decision.blamed - read
                 if not unread:
@@ -97,11 +98,11 @@ class Reviewer:
         """The decision of `validate` where it needs no waiting, or None: then nothing is remembered of the change."""
         if judged.demands or judged.annotations or judged.host:
             return None
-        live, change = self._live, judged.change
+        live, change, namespace = self._live, judged.change, judged.change.ref.namespace
         snapshot = live.current
         if conflicts.concerns(snapshot, change):
             return None
-        decision = admit.decide(snapshot, live.alternatives(change.ref.namespace), judged)
+        decision = admit.decide(snapshot, live.alternatives(namespace), judged, partial(live.dearer, namespace))
         if not decision.verdict.allowed:
             return None
         if not dry_run:

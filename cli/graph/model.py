@@ -12,6 +12,7 @@ from crd.compiler import members
 from crd.facts import MemberFact, ServerFact, Space
 from crd.finding import Level
 from crd.ref import Kind
+from crd.rules import budgets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,17 +62,21 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An MCPServer and its selected members, ordered by kind and name."""
+    """An MCPServer and its selected members, ordered by kind and name.
+
+    ``tokens`` is what a model reads of all tools, with the prefix of the server; ``budget`` is its contextBudget.
+    """
 
     ref: Ref
     members: tuple[Member, ...]
     level: Level | None = None
+    tokens: int = 0
+    budget: int | None = None
 
     @property
     def context(self) -> tuple[int, int]:
         """What a model reads of all tools, in bytes and estimated tokens."""
-        sizes = [member.context for member in self.members]
-        return sum(size for size, _ in sizes), sum(tokens for _, tokens in sizes)
+        return sum(member.context[0] for member in self.members), self.tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ def build(snapshot: Snapshot, objects: Iterable[Object], verdict: Verdict) -> Gr
         if isinstance(item.fact, MemberFact)
     }
     servers = tuple(
-        _build_server(snapshot, item.ref, built, levels) for item in items if isinstance(item.fact, ServerFact)
+        _build_server(snapshot, item.fact, built, levels) for item in items if isinstance(item.fact, ServerFact)
     )
     selected = {member.ref for server in servers for member in server.members}
     return Graph(
@@ -106,9 +111,13 @@ def build(snapshot: Snapshot, objects: Iterable[Object], verdict: Verdict) -> Gr
     )
 
 
-def _build_server(snapshot: Snapshot, ref: Ref, built: Mapping[Ref, Member], levels: Mapping[Ref, Level]) -> Server:
+def _build_server(
+    snapshot: Snapshot, fact: ServerFact, built: Mapping[Ref, Member], levels: Mapping[Ref, Level]
+) -> Server:
+    ref = fact.ref
     selected = (built[member] for member in snapshot.view(ref).members if member in built)
-    return Server(ref, tuple(sorted(selected, key=_order)), levels.get(ref))
+    members = tuple(sorted(selected, key=_order))
+    return Server(ref, members, levels.get(ref), budgets.total(snapshot, fact), fact.budget)
 
 
 def _build_member(snapshot: Snapshot, item: Object, fact: MemberFact, levels: Mapping[Ref, Level]) -> Member:

@@ -28,7 +28,7 @@ def render_text(graph: Graph) -> str:
     """A tree: servers, kinds, what is exposed, which Service answers."""
     trees: list[Tree] = [
         (
-            f"{_SIGNS[server.level]}{server.ref}{_sized(server.context)}",
+            f"{_SIGNS[server.level]}{server.ref}{_sized(server.context, server.budget)}",
             _groups(server.members) or [("selects nothing", [])],
         )
         for server in graph.servers
@@ -55,10 +55,10 @@ def _branch(member: Member) -> Tree:
     return f"{sign}{member.ref}", [(_exposed(exposure), []) for exposure in member.exposures]
 
 
-def _sized(context: tuple[int, int]) -> str:
-    """What a model reads of tools; nothing if there are none."""
+def _sized(context: tuple[int, int], budget: int | None = None) -> str:
+    """What a model reads of tools, and the budget for it; nothing if there are no tools."""
     size, tokens = context
-    return f"  {size} bytes, about {tokens} tokens" if size else ""
+    return f"  {size} bytes, about {tokens}{f' of {budget}' if budget else ''} tokens" if size else ""
 
 
 def _exposed(exposure: Exposure) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from controller.planning.state import ServerReadiness
 from controller.status import envelope
@@ -10,6 +10,7 @@ from controller.status.conditions import Condition
 from crd import integrity
 from crd.facts import Space
 from crd.finding import Reason, Verdict
+from crd.rules import budgets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["status"]
 
+_Served: TypeAlias = "tuple[Status, str, str]"
 _PENDING = "Pending"
 # The published catalogs say who holds a claim; an unknown field was dropped by the API server.
 _UNREPORTED = integrity.CLASHES | {Reason.UNKNOWN_FIELD}
@@ -33,7 +35,7 @@ def status(state: MemberState) -> Status:
     servers = [_served(state, ref, held) for ref, held in sorted(state.servers.items())]
     relations = integrity.relations(state.snapshot, member.fact) if member.fact else ()
     findings = Verdict.of((*member.compiled.findings, *relations))
-    found: Status = {"servers": [entry for entry, _ in servers]}
+    found: Status = {"servers": [entry for entry, _, _ in servers]}
     if member.tool is not None:
         found |= {"resolvedEndpoint": _endpoint(state, member.tool), "schemaHash": member.tool.schema_hash}
         if member.tool.context_bytes:
@@ -49,18 +51,25 @@ def _disabled(state: MemberState) -> bool:
     return state.member.tool is not None and not state.member.tool.enabled
 
 
-def _served(state: MemberState, server: Ref, held: Mapping[Claim, Ref] | None) -> tuple[Status, str]:
-    """The entry of one server, and, if it does not serve all of the object, why."""
+def _served(state: MemberState, server: Ref, held: Mapping[Claim, Ref] | None) -> _Served:
+    """The entry of one server, and, if it does not serve all of the object, why: the reason and a text."""
     fact, ref = state.member.fact, state.member.ref
+    settings = state.snapshot.server(server)
     claims = fact.claims if fact else ()
     named = [claim for claim in claims if claim.space is not Space.REST_PATH] or claims
     entry = {"name": server.name, "servedName": _value(state, server, named[0]) if named else "", "accepted": False}
     if held is None or not named:
-        return entry, _PENDING
+        return entry, _PENDING, ""
     lost = [claim for claim in claims if held.get(claim) != ref]
+    # Nobody has the name, as with a tool that is about to be published.
+    if fact and fact.tokens and settings and named[0] not in held and budgets.excess(state.snapshot, settings):
+        return entry, Reason.CONTEXT_BUDGET_EXCEEDED, budgets.not_served(settings, fact).message
     entry["accepted"] = not any(claim in named for claim in lost)
-    winners = [f'{held[claim]} serves "{_value(state, server, claim)}" on {server}' for claim in lost if claim in held]
-    return entry, winners[0] if winners else _PENDING if lost else ""
+    for claim in lost:
+        if claim in held:
+            message = f'{held[claim]} serves "{_value(state, server, claim)}" on {server}; rename one of them'
+            return entry, Reason.NAME_CONFLICT, message
+    return entry, _PENDING if lost else "", ""
 
 
 def _value(state: MemberState, server: Ref, claim: Claim) -> str:
@@ -70,20 +79,20 @@ def _value(state: MemberState, server: Ref, claim: Claim) -> str:
     return f"{fact.prefix}{claim.value}" if fact and prefixed else claim.value
 
 
-def _accepted(findings: Verdict, servers: Sequence[tuple[Status, str]], *, disabled: bool) -> Condition:
+def _accepted(findings: Verdict, servers: Sequence[_Served], *, disabled: bool) -> Condition:
     faults = [finding for finding in findings.errors if finding.reason not in _UNREPORTED]
     if faults:
         return Condition("Accepted", "False", faults[0].reason, envelope.text_of(faults))
     if disabled:
         return Condition("Accepted", "True", "Disabled", "the object is valid; spec.enabled is false")
-    conflicts = [why for _, why in servers if why not in ("", _PENDING)]
-    if conflicts:
-        return Condition("Accepted", "False", Reason.NAME_CONFLICT, f"{conflicts[0]}; rename one of them")
-    if any(why for _, why in servers):
+    for _, reason, message in servers:
+        if reason and reason != _PENDING:
+            return Condition("Accepted", "False", reason, message)
+    if any(reason for _, reason, _ in servers):
         return Condition("Accepted", "Unknown", _PENDING, "a server that selects this object has not published it yet")
     if not servers:
         return Condition("Accepted", "True", "NotSelected", "no MCPServer selects this object by its labels")
-    names = ", ".join(entry["name"] for entry, _ in servers)
+    names = ", ".join(entry["name"] for entry, _, _ in servers)
     return Condition("Accepted", "True", "Accepted", f"served by {names}")
 
 

@@ -26,8 +26,9 @@ __all__ = ["status"]
 LISTED = 200
 # Reasons that keep a pod from starting until somebody changes something.
 STUCK = frozenset({"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CrashLoopBackOff"})
-# An unknown field was dropped by the API server; the size of the catalog is measured here and not estimated.
-_UNREPORTED = frozenset({Reason.UNKNOWN_FIELD, Reason.CATALOG_TOO_LARGE})
+# An unknown field was dropped by the API server; the size of the catalog is measured here and not estimated; the budget
+# keeps tools from being served, and not the server.
+_UNREPORTED = frozenset({Reason.UNKNOWN_FIELD, Reason.CATALOG_TOO_LARGE, Reason.CONTEXT_BUDGET_EXCEEDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ def _accepted(findings: Verdict, compilation: Compilation | None) -> Condition:
         reason = faults[0].reason if faults else Reason.INVALID_FIELD
         return Condition("Accepted", "False", reason, envelope.text_of(faults) or "the spec cannot be read")
     advice = [f for f in findings.warnings if f.reason not in _UNREPORTED | envelope.REFERENCES]
+    advice += [finding for finding in findings.errors if finding.reason is Reason.CONTEXT_BUDGET_EXCEEDED]
     parts = (_rejected(compilation), envelope.text_of(advice))
     return Condition("Accepted", "True", "Accepted", "; ".join(filter(None, parts)))
 

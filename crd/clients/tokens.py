@@ -8,8 +8,16 @@ of several tools is within 5 % of the tokenizer, one short tool within 15 %; tes
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["estimate"]
+import orjson
+
+from crd.clients import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["estimate", "of_schemas", "of_texts"]
 
 # The class of each byte: a lower-case letter, an upper-case letter, a digit, a space, a line end, other ASCII (p), or a
 # part of another character (x).
@@ -18,8 +26,11 @@ _CLASSES = bytes(
         "n" if byte in (10, 13) else "p" if byte < 128 else "x")
     for byte in range(256)
 )  # fmt: skip
-_WORD, _DIGITS, _PUNCTUATION = re.compile(rb"u?l+|u+"), re.compile(rb"d{1,3}"), re.compile(rb"p+")
-_PATTERNS = ((_WORD, 0.97), (_DIGITS, 1.19), (_PUNCTUATION, 1.08))
+# One class as x and everything else as a space, so that splitting finds the runs of the class.
+_LOWER, _UPPER, _DIGITS, _PUNCTUATION = (
+    _CLASSES.translate(bytes(ord("x" if byte == ord(kind) else " ") for byte in range(256))) for kind in "ludp"
+)
+_WORD, _NUMBER, _MARKS = 0.97, 1.19, 1.08
 # Long words are several tokens; a quote before a word is a part of its token.
 _SEQUENCES = (
     (b"l" * 5, 0.03), (b"l" * 7, 0.06), (b"l" * 10, 1.09), (b"uu", 0.4), (b"lu", 0.31), (b"pp", 0.27), (b"pppp", 0.15),
@@ -50,9 +61,40 @@ _COMPILED = tuple((re.compile(members), weight) for members, weight in _RANGES)
 def estimate(text: bytes) -> int:
     """The number of tokens of a UTF-8 text, such as the JSON of a tool list. Linear in its length."""
     classes = text.translate(_CLASSES)
-    total = sum(weight * len(pattern.findall(classes)) for pattern, weight in _PATTERNS)
-    total += sum(weight * classes.count(sequence) for sequence, weight in _SEQUENCES)
+    # A word has small letters or capitals, or one capital before small letters.
+    words = len(text.translate(_LOWER).split()) - (classes.count(b"ul") - classes.count(b"uul"))
+    if b"u" in classes:
+        words += len(text.translate(_UPPER).split())
+    total = _WORD * words + _MARKS * len(text.translate(_PUNCTUATION).split())
+    if b"d" in classes:
+        # Up to three digits are one token.
+        total += _NUMBER * sum((len(run) + 2) // 3 for run in text.translate(_DIGITS).split())
+    for sequence, weight in _SEQUENCES:
+        total += weight * classes.count(sequence)
     if not text.isascii():
         decoded = text.decode(errors="replace")
         total += sum(weight * len(pattern.findall(decoded)) for pattern, weight in _COMPILED)
     return max(1, round(total)) if text else 0
+
+
+def of_texts(name: str, title: str, description: str) -> int:
+    """The tokens of the name and the texts of a tool in a list of tools.
+
+    The tokens of a tool are those of its texts and of its schemas, each estimated alone: where the texts alone change,
+    the schemas need no new estimate, and every replica comes to the same number.
+    """
+    listed = {"name": name, "title": title, "description": description or name}
+    # Without the marks at both ends, which are one token with what a list has around them.
+    return estimate(orjson.dumps({key: text for key, text in listed.items() if text})[2:-2])
+
+
+def of_schemas(
+    input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None, hints: Mapping[str, Any]
+) -> int:
+    """The tokens of the schemas of a tool as they are listed, and of its annotations."""
+    listed = {"inputSchema": listing.listed(input_schema, of_arguments=True)}
+    if output_schema:
+        listed["outputSchema"] = listing.listed(output_schema, of_arguments=False)
+    if hints:
+        listed["annotations"] = dict(hints)
+    return estimate(b'",' + orjson.dumps(listed)[1:])

@@ -2,8 +2,9 @@
 
 The result never contains two entries with the same name, URI or REST path. A claim goes to its incumbent in the
 published catalog, else to the oldest object, else to the first by name; the other claimants get a finding and are not
-served under it. An object that is stored although it is invalid (no webhook was running) is omitted and does not affect
-the others.
+served under it. Tools of the published catalog are served whatever the contextBudget of the server is; other tools are
+added in the order of their age as long as they fit into it. An object that is stored although it is invalid (no webhook
+was running) is omitted and does not affect the others.
 
 A compilation is derived from the previous one: `advance` processes the members that changed, and those whose claims are
 affected. The holder of a claim depends only on its claimants and its incumbent, so the result is the same as if all
@@ -27,7 +28,7 @@ from crd.models.server import ServerSpec
 from crd.published import catalogs, chunks
 from crd.published.chunks import Chunk
 from crd.ref import Kind, Ref
-from crd.rules import clients, references, servers
+from crd.rules import budgets, clients, references, servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, KeysView, Mapping
@@ -61,13 +62,15 @@ class Incumbents:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A member on this server: whether it can be served, and the section and key of each of its served entries."""
+    """A member on this server: whether it can be served, and the section and key of each of its served entries.
+
+    ``context`` are the bytes that its entries have in tools/list.
+    """
 
     fact: MemberFact
     sound: bool
     placed: tuple[tuple[str, str], ...] = ()
     context: int = 0
-    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class Compilation:
     context: int
     tokens: int
     _members: Mapping[Ref, _Member] = field(repr=False)
+    _demand: int = field(repr=False)
+    _over_budget: frozenset[Ref] = field(repr=False)
     _faults: Mapping[Ref, tuple[Finding, ...]] = field(repr=False)
     _conflicts: Mapping[Ref, tuple[Finding, ...]] = field(repr=False)
     _unresolved: Mapping[Ref, tuple[Finding, ...]] = field(repr=False)
@@ -261,6 +266,7 @@ def advance(
         member = selected(ref)
         if member is not None:
             work.enter(member)
+    yield from work.keep_to_budget()
     yield from work.allot()
     for index, ref in enumerate(sorted(work.stale)):
         if index % SLICE == SLICE - 1:
@@ -292,6 +298,8 @@ def advance(
         context=work.context,
         tokens=work.tokens,
         _members=work.members,
+        _demand=work.demand,
+        _over_budget=frozenset(work.over_budget),
         _faults=work.faults,
         _conflicts=work.conflicts,
         _unresolved=work.unresolved,
@@ -314,6 +322,9 @@ class _Work:
         self.unresolved = dict(before._unresolved) if before else {}
         self.context = before.context if before else 0
         self.tokens = before.tokens if before else 0
+        # The tokens of all tools that could be served, and those of them that do not fit into the budget.
+        self.demand = before._demand if before else 0
+        self.over_budget = set(before._over_budget) if before else set()
         # Entries that are no longer served, and new entries; a key in both has a changed entry.
         self.gone: dict[str, set[str]] = defaultdict(set)
         self.new: dict[str, dict[str, bytes]] = defaultdict(dict)
@@ -332,12 +343,25 @@ class _Work:
             return
         self._displace(ref)
         member = self.members.pop(ref)
-        for claim in member.fact.claims if member.sound else ():
-            rest = tuple(other for other in self.claimants[claim] if other != ref)
+        if member.sound or ref in self.over_budget:
+            self.demand -= budgets.cost(self._server, member.fact)
+        self.over_budget.discard(ref)
+        if member.sound:
+            self._disclaim(member.fact)
+
+    def _disclaim(self, fact: MemberFact) -> None:
+        for claim in fact.claims:
+            rest = tuple(other for other in self.claimants[claim] if other != fact.ref)
             if rest:
                 self.claimants[claim] = rest
             else:
                 del self.claimants[claim]
+            self._touched.add(claim)
+
+    def _claim(self, fact: MemberFact) -> None:
+        self.stale.add(fact.ref)
+        for claim in fact.claims:
+            self.claimants[claim] = (*self.claimants.get(claim, ()), fact.ref)
             self._touched.add(claim)
 
     def enter(self, member: CompiledMember) -> None:
@@ -357,10 +381,61 @@ class _Work:
         if errors:
             self.faults[member.ref] = tuple(errors)
         elif fact is not None:
-            self.stale.add(member.ref)
-            for claim in fact.claims:
-                self.claimants[claim] = (*self.claimants.get(claim, ()), member.ref)
-                self._touched.add(claim)
+            self.demand += budgets.cost(self._server, fact)
+            self._claim(fact)
+
+    def keep_to_budget(self) -> Steps[None]:
+        """Decide which tools fit into the budget of the server. The others are not served, and do not hold a name.
+
+        Incumbents fit in any case, so that an agent does not lose a tool that it uses.
+        """
+        over = yield from self._find_over_budget()
+        for ref in self.over_budget - over:
+            del self.faults[ref]
+            member = self.members[ref] = replace(self.members[ref], sound=True)
+            self._claim(member.fact)
+            backends = tuple(references.backends(self._snapshot, member.fact))
+            if backends:
+                self.unresolved[ref] = backends
+        for ref in over:
+            if ref not in self.over_budget:
+                self._displace(ref)
+                member = self.members[ref] = replace(self.members[ref], sound=False)
+                self._disclaim(member.fact)
+                self.stale.discard(ref)
+                self.conflicts.pop(ref, None)
+                self.unresolved.pop(ref, None)
+            self.faults[ref] = (budgets.not_served(self._server, self.members[ref].fact),)
+        self.over_budget = over
+
+    def _find_over_budget(self) -> Steps[set[Ref]]:
+        over: set[Ref] = set()
+        room = self._server.budget
+        if room is None or self.demand <= room:
+            return over
+        newcomers: list[MemberFact] = []
+        for index, (ref, member) in enumerate(self.members.items()):
+            if index % SLICE == SLICE - 1:
+                yield
+            if not member.fact.tokens or not (member.sound or ref in self.over_budget):
+                continue
+            if self._is_incumbent(member.fact):
+                room -= budgets.cost(self._server, member.fact)
+            else:
+                newcomers.append(member.fact)
+        for index, fact in enumerate(sorted(newcomers, key=lambda fact: fact.seniority)):
+            if index % SLICE == SLICE - 1:
+                yield
+            needed = budgets.cost(self._server, fact)
+            if needed <= room:
+                room -= needed
+            else:
+                over.add(fact.ref)
+        return over
+
+    def _is_incumbent(self, fact: MemberFact) -> bool:
+        held = self._incumbents.holders
+        return any(held.get(claim) == fact.ref for claim in fact.claims if claim.space in _NAMES)
 
     def allot(self) -> Steps[None]:
         """Decide the holder of each touched claim. An object without its name loses all claims, so names are first."""
@@ -418,18 +493,17 @@ class _Work:
         ref, known = member.ref, self.members[member.ref]
         self._displace(ref)
         placed: list[tuple[str, str]] = []
-        context = tokens = 0
+        context = 0
         for entry in members.place(
             member, self._server.prefix, lambda claim: self.holders.get(claim) == ref, self._snapshot
         ):
             self.new[entry.section][entry.key] = entry.text
             placed.append((entry.section, entry.key))
             context += entry.context
-            tokens += entry.tokens
-        self.members[ref] = replace(known, placed=tuple(placed), context=context, tokens=tokens)
+        self.members[ref] = replace(known, placed=tuple(placed), context=context)
         self.context += context
-        self.tokens += tokens
         if placed:
+            self.tokens += budgets.cost(self._server, known.fact)
             self._count(known.fact, 1)
 
     def _displace(self, ref: Ref) -> None:
@@ -437,10 +511,10 @@ class _Work:
         for section, key in member.placed:
             self.gone[section].add(key)
         self.context -= member.context
-        self.tokens -= member.tokens
         if member.placed:
+            self.tokens -= budgets.cost(self._server, member.fact)
             self._count(member.fact, -1)
-            self.members[ref] = replace(member, placed=(), context=0, tokens=0)
+            self.members[ref] = replace(member, placed=(), context=0)
 
     def _count(self, fact: MemberFact, step: int) -> None:
         for backend in fact.backends:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from crd import integrity
-from crd.clients import tokens
 from crd.compiler import assembly
 from crd.facts import Claim, MemberFact, Space
 from crd.finding import Level, Reason
@@ -61,15 +60,13 @@ class CompiledMember:
 class PlacedEntry:
     """An entry as a server serves it.
 
-    ``key`` is its sort key in the section. ``context`` is its size in tools/list, in bytes, and ``tokens`` how many a
-    model reads, by `crd.clients.tokens`; 0 if it is not a tool.
+    ``key`` is its sort key in the section. ``context`` is its size in tools/list, in bytes; 0 if it is not a tool.
     """
 
     section: str
     key: str
     text: bytes
     context: int = 0
-    tokens: int = 0
 
 
 def compile_member(item: Object) -> CompiledMember:
@@ -119,13 +116,13 @@ def place(
             case _:
                 key = entry["uri"]
         listed = _listed(entry) if section == "tools" else b""
-        yield PlacedEntry(section, key, orjson.dumps(entry), len(listed), tokens.estimate(listed))
+        yield PlacedEntry(section, key, orjson.dumps(entry), len(listed))
 
 
 def context_of(member: CompiledMember) -> tuple[int, int]:
     """The bytes and tokens of a tool in the list of a server without a prefix; 0 for what is not listed as a tool."""
     placed = [*place(member, "", lambda _claim: True, _NO_SERVICES)]
-    return sum(entry.context for entry in placed), sum(entry.tokens for entry in placed)
+    return sum(entry.context for entry in placed), member.fact.tokens if member.fact else 0
 
 
 def _entries(item: Object) -> Iterator[tuple[object, ...]]:

@@ -3,13 +3,14 @@
 `crd.integrity` judges a change against the cache of one replica. Two replicas can each judge one of two conflicting
 changes before their caches show the other one. For Strict servers the webhook therefore records each admitted change in
 a ledger, by compare-and-swap, before it answers. A change is then compared with every state that another object may
-have: the one in the snapshot, and each of its intents. Called by `webhook.ledger`.
+have: the one in the snapshot, and each of its intents. Against the contextBudget of a Strict server, each tool counts
+with the most tokens that it has in any of these states. Called by `webhook.ledger`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from crd.facts import MemberFact, ServerFact
@@ -17,11 +18,12 @@ from crd.finding import Finding, Verdict, format_path
 from crd.ledger import intent
 from crd.ledger.intent import KEEP, LEASE, Intent
 from crd.ref import Kind
+from crd.rules import budgets
 from crd.rules.names import REASONS
 from crd.snapshot import MEMBER_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from crd.facts import Claim
     from crd.integrity import Change
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Clash",
     "Conflict",
+    "Excess",
     "Grant",
     "Intents",
     "concerns",
@@ -44,6 +47,9 @@ __all__ = [
 ]
 
 Intents: TypeAlias = "tuple[Intent, ...]"
+
+# So many of the intents that bring a server over its budget are looked at before a refusal.
+MAX_CAUSES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,70 +73,101 @@ class Clash:
 
 
 @dataclass(frozen=True, slots=True)
+class Excess:
+    """Tools that a Strict server may come to list over its budget, as long as the intents in ``because`` count.
+
+    ``finding`` says so of the changed object.
+    """
+
+    finding: Finding
+    because: Intents
+
+
+@dataclass(frozen=True, slots=True)
 class Conflict:
-    """The change must not be admitted as long as these clashes exist."""
+    """The change must not be admitted as long as these clashes and excesses exist."""
 
     clashes: tuple[Clash, ...]
+    excesses: tuple[Excess, ...] = ()
 
     def involved(self, changed: Ref) -> frozenset[Ref]:
         """The objects whose stored state decides whether the conflict exists, without the changed one."""
-        return frozenset(ref for clash in self.clashes for ref in (clash.server, *clash.claimants)) - {changed}
+        of_clashes = (ref for clash in self.clashes for ref in (clash.server, *clash.claimants))
+        of_excesses = (entry.fact.ref for excess in self.excesses for entry in excess.because)
+        related = (ref for excess in self.excesses for ref in excess.finding.related)
+        return frozenset((*of_clashes, *of_excesses, *related)) - {changed}
 
 
 def concerns(snapshot: Snapshot, change: Change) -> bool:
-    """Whether a change of claims or selectors must be recorded, because a server of the namespace is Strict."""
+    """Whether a change of claims, selectors or budgets must be recorded, because a server of the namespace is Strict.
+
+    A tool that needs more tokens than before must be recorded only where a Strict server has a budget.
+    """
     new, old = (item.fact if item is not None else None for item in (change.new, change.old))
-    if new is None or (old is not None and intent.essence(old) == intent.essence(new)):
+    if new is None:
         return False
     if isinstance(new, ServerFact):
-        return _is_binding(new)
-    return bool(new.claims) and is_guarded(snapshot, new.ref.namespace)
+        is_held = _is_binding(new) or _is_budgeted(new)
+        return is_held and (old is None or intent.essence(old) != intent.essence(new))
+    if not new.claims:
+        return False
+    if isinstance(old, MemberFact) and (old.labels, old.claims) == (new.labels, new.claims):
+        return new.tokens > old.tokens and any(map(_is_budgeted, _servers(snapshot, new.ref.namespace)))
+    return is_guarded(snapshot, new.ref.namespace)
 
 
 def is_guarded(snapshot: Snapshot, namespace: str) -> bool:
     """Whether a server of the namespace is Strict, so that changes in the namespace are recorded."""
+    return any(_is_binding(server) or _is_budgeted(server) for server in _servers(snapshot, namespace))
+
+
+def _servers(snapshot: Snapshot, namespace: str) -> Iterator[ServerFact]:
     servers = (snapshot.server(ref) for ref in snapshot.refs(Kind.SERVER, namespace))
-    return any(server is not None and _is_binding(server) for server in servers)
+    return (server for server in servers if server is not None)
 
 
-def decide(snapshot: Snapshot, intents: Intents, change: Change, now: float) -> Grant | Conflict:
-    """Whether the change conflicts with any state that another object may have.
-
-    Clashes of the old state of the object are not attributed to the change. Clashes within the snapshot are found by
-    `integrity.judge`, which must have admitted the change. ``now`` is in seconds since the epoch.
-    """
-    known = _Known(entry for entry in intents if now - entry.at <= KEEP)
-    found = _find(snapshot, known, change)
-    if found:
-        return Conflict(found)
-    own = intent.of(change, now)
-    if own is not None:
-        known.record(own)
-    return Grant(tuple(known.intents))
+def decide(
+    snapshot: Snapshot, intents: Intents, change: Change, now: float, dearer: Collection[MemberFact] = ()
+) -> Grant | Conflict:
+    """Whether the change conflicts with any state that another object may have; see `decide_all`."""
+    after, (outcome,) = decide_all(snapshot, intents, [(change, False)], now, dearer)
+    return Grant(after) if outcome is None else outcome
 
 
 def decide_all(
-    snapshot: Snapshot, intents: Intents, changes: Iterable[tuple[Change, bool]], now: float
+    snapshot: Snapshot,
+    intents: Intents,
+    changes: Iterable[tuple[Change, bool]],
+    now: float,
+    dearer: Collection[MemberFact] = (),
 ) -> tuple[Intents, list[Conflict | None]]:
     """The ledger after these changes have been decided one after another, and what each conflicts with.
 
-    The flag of a change says whether it is a dry run, which is not recorded.
+    Clashes of the old state of the object are not attributed to the change. Clashes within the snapshot are found by
+    `integrity.judge`, which must have admitted the change. ``now`` is in seconds since the epoch. ``dearer`` are
+    further states that tools may have, which count against the budgets of servers. The flag of a change says whether
+    it is a dry run, which is not recorded.
     """
     known = _Known(entry for entry in intents if now - entry.at <= KEEP)
     outcomes: list[Conflict | None] = []
     for change, dry_run in changes:
         found = _find(snapshot, known, change)
-        outcomes.append(Conflict(found) if found else None)
-        own = intent.of(change, now) if not (found or dry_run) else None
+        excesses = () if found else tuple(_find_excesses(snapshot, known, change, dearer))
+        outcomes.append(Conflict(found, excesses) if found or excesses else None)
+        own = intent.of(change, now) if not (found or excesses or dry_run) else None
         if own is not None:
             known.record(own)
     return tuple(known.intents), outcomes
 
 
 class _Known:
-    """The intents of a ledger, and which of them may clash with a member: a change must not look at all of them."""
+    """The intents of a ledger, and which of them may clash with a member: a change must not look at all of them.
+
+    ``servers`` are those of servers, ``tools`` those of tools that count against a budget.
+    """
 
     def __init__(self, intents: Iterable[Intent]) -> None:
+        self._placed: dict[int, Snapshot] = {}
         self._fill(intents)
 
     def concerning(self, fact: MemberFact | ServerFact) -> Iterable[Intent]:
@@ -138,7 +175,14 @@ class _Known:
         if isinstance(fact, ServerFact):
             return self.intents
         rivals = {id(entry): entry for claim in fact.claims for entry in self._by_claim.get(claim, ())}
-        return (*rivals.values(), *self._servers)
+        return (*rivals.values(), *self.servers)
+
+    def place(self, snapshot: Snapshot, entry: Intent) -> Snapshot:
+        """The snapshot with the state of a server that is intended. Visits what the server selects, once."""
+        key = id(entry)
+        if key not in self._placed:
+            self._placed[key] = snapshot.put(entry.fact)
+        return self._placed[key]
 
     def record(self, own: Intent) -> None:
         """Add an intent, in place of the same one if it was recorded before."""
@@ -148,7 +192,8 @@ class _Known:
 
     def _fill(self, intents: Iterable[Intent]) -> None:
         self.intents: list[Intent] = []
-        self._servers: list[Intent] = []
+        self.servers: list[Intent] = []
+        self.tools: list[Intent] = []
         self._by_claim: defaultdict[Claim, list[Intent]] = defaultdict(list)
         self._refs: set[Ref] = set()
         for entry in intents:
@@ -158,8 +203,10 @@ class _Known:
         self.intents.append(entry)
         self._refs.add(entry.fact.ref)
         if isinstance(entry.fact, ServerFact):
-            self._servers.append(entry)
+            self.servers.append(entry)
         else:
+            if entry.fact.tokens:
+                self.tools.append(entry)
             for claim in entry.fact.claims:
                 self._by_claim[claim].append(entry)
 
@@ -188,8 +235,13 @@ def without(intents: Intents, own: Intent) -> Intents:
 
 
 def findings(conflict: Conflict, change: Change, sightings: Mapping[Ref, Object | None]) -> Verdict:
-    """The clashes as findings about the changed object. An intent that ``sightings`` show as stored is a plain fact."""
-    return Verdict.of(_finding(clash, change, _is_pending(clash, sightings)) for clash in conflict.clashes)
+    """The conflict as findings about the changed object. Intents that ``sightings`` show as stored are plain facts."""
+    return Verdict.of(
+        (
+            *(_finding(clash, change, _is_pending(clash.because, sightings)) for clash in conflict.clashes),
+            *(_finding_of_excess(excess, _is_pending(excess.because, sightings)) for excess in conflict.excesses),
+        )
+    )
 
 
 def _finding(clash: Clash, change: Change, pending: bool) -> Finding:
@@ -213,9 +265,17 @@ def _finding(clash: Clash, change: Change, pending: bool) -> Finding:
     return Finding.of(REASONS[claim.space], change.ref, message, subject=subject, path=path, related=related)
 
 
-def _is_pending(clash: Clash, sightings: Mapping[Ref, Object | None]) -> bool:
+def _finding_of_excess(excess: Excess, pending: bool) -> Finding:
+    if not pending:
+        return excess.finding
+    names = ", ".join(dict.fromkeys(entry.fact.ref.name for entry in excess.because[:3]))
+    note = f"; {names} is being admitted right now; retry in {LEASE:.0f} s if that write was not stored"
+    return replace(excess.finding, message=excess.finding.message + note)
+
+
+def _is_pending(because: Intents, sightings: Mapping[Ref, Object | None]) -> bool:
     """Whether it depends on a state that is not known to be stored."""
-    for entry in clash.because:
+    for entry in because:
         seen = sightings.get(entry.fact.ref)
         if seen is None or seen.fact is None or intent.essence(seen.fact) != entry.fact:
             return True
@@ -225,6 +285,48 @@ def _is_pending(clash: Clash, sightings: Mapping[Ref, Object | None]) -> bool:
 def _is_binding(server: ServerFact) -> bool:
     """Whether clashes must not be admitted. A server that prefers the incumbent admits them and serves one."""
     return server.strict and not server.prefer_incumbent
+
+
+def _is_budgeted(server: ServerFact) -> bool:
+    """Whether a budget must not be exceeded by what is admitted."""
+    return server.strict and server.budget is not None
+
+
+def _find_excesses(
+    snapshot: Snapshot, known: _Known, change: Change, dearer: Collection[MemberFact]
+) -> Iterator[Excess]:
+    """The budgets of Strict servers that the change may exceed, or exceed by more than before."""
+    fact = change.new.fact if change.new is not None else None
+    if isinstance(fact, ServerFact):
+        servers: list[tuple[Intents, ServerFact]] = [((), fact)] if _is_budgeted(fact) else []
+    elif fact is not None and fact.tokens:
+        servers = [
+            ((), server)
+            for server in map(snapshot.server, snapshot.selecting(Kind.TOOL, fact.ref.namespace, fact.labels))
+            if server is not None and _is_budgeted(server)
+        ]
+        servers += [
+            ((entry,), entry.fact)
+            for entry in known.servers
+            if isinstance(entry.fact, ServerFact) and _is_budgeted(entry.fact) and _selects(entry.fact, fact)
+        ]
+    else:
+        servers = []
+    if not servers or fact is None:
+        return
+    former = change.old.fact if change.old is not None else None
+    entries = [entry for entry in known.tools if entry.fact.ref != fact.ref]
+    others = [*(one for one in dearer if one.ref != fact.ref), *(entry.fact for entry in entries)]
+    tools = [one for one in others if isinstance(one, MemberFact)]
+    for because, server in servers:
+        # The state of a server that is intended replaces the one in the snapshot.
+        base = known.place(snapshot, because[0]) if because else snapshot
+        before, after = base.put(former) if former is not None else base.drop(fact.ref), base.put(fact)
+        over = budgets.excess(after, server, tools)
+        if over and over > budgets.excess(before, before.server(server.ref), tools):
+            causes = [entry for entry in entries if isinstance(entry.fact, MemberFact) and _selects(server, entry.fact)]
+            finding = budgets.exceeded(after, server, fact.ref, over)
+            yield Excess(finding, (*because, *causes[:MAX_CAUSES]))
 
 
 def _same(one: Intent, other: Intent) -> bool:

@@ -55,7 +55,7 @@ def of(change: Change, now: float) -> Intent | None:
 def essence(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
     """The part of a fact that determines clashes; two states with the same essence clash with the same objects."""
     if isinstance(fact, MemberFact):
-        return MemberFact(fact.ref, fact.labels, "", "", fact.claims, ())
+        return MemberFact(fact.ref, fact.labels, "", "", fact.claims, (), tokens=fact.tokens)
     return ServerFact(
         fact.ref,
         fact.selector,
@@ -63,6 +63,8 @@ def essence(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
         fact.resource_selector,
         strict=fact.strict,
         prefer_incumbent=fact.prefer_incumbent,
+        budget=fact.budget,
+        prefix_tokens=fact.prefix_tokens,
     )
 
 

@@ -175,9 +175,12 @@ def _plain(intent: Intent) -> dict[str, Any]:
         plain["landed"] = True
     if isinstance(fact, MemberFact):
         claims = [[claim.space.value, claim.value] for claim in fact.claims]
-        return {**plain, "labels": dict(fact.labels), "claims": claims}
+        tokens = {"tokens": fact.tokens} if fact.tokens else {}
+        return {**plain, "labels": dict(fact.labels), "claims": claims, **tokens}
     selectors = [fact.selector, fact.prompt_selector, fact.resource_selector]
-    strictness = {"strict": fact.strict, "preferIncumbent": fact.prefer_incumbent}
+    strictness: dict[str, Any] = {"strict": fact.strict, "preferIncumbent": fact.prefer_incumbent}
+    if fact.budget is not None:
+        strictness |= {"budget": fact.budget, "prefixTokens": fact.prefix_tokens}
     return {**plain, "selectors": [_plain_selector(s) if s else None for s in selectors], **strictness}
 
 
@@ -193,10 +196,19 @@ def _intent(raw: Any) -> Intent:
     if ref.kind is Kind.SERVER:
         own, prompts, resources = map(_selector, raw["selectors"])
         strict, preferring = raw["strict"], raw["preferIncumbent"]
-        fact = ServerFact(ref, own or Selector(), prompts, resources, strict=strict, prefer_incumbent=preferring)
+        fact = ServerFact(
+            ref,
+            own or Selector(),
+            prompts,
+            resources,
+            strict=strict,
+            prefer_incumbent=preferring,
+            budget=raw.get("budget"),
+            prefix_tokens=raw.get("prefixTokens", 0),
+        )
     else:
         claims = tuple(Claim(Space(space), value) for space, value in raw["claims"])
-        fact = MemberFact(ref, dict(raw["labels"]), "", "", claims, ())
+        fact = MemberFact(ref, dict(raw["labels"]), "", "", claims, (), tokens=raw.get("tokens", 0))
     return Intent(fact, raw["uid"], raw["base"], float(raw["at"]), bool(raw.get("landed")))
 
 

@@ -206,6 +206,11 @@ class ServerSpec(Model):
         "of their known limits is refused; without this field, it is admitted with a warning if the limit is common.",
         json_schema_extra=SET,
     )
+    context_budget: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        None,
+        description="How many tokens the list of tools may have, which a model reads first. A change "
+        "that would bring the estimate over it is refused. See contextTokens in the status of the server and of tools.",
+    )
     network_policy: NetworkPolicy | None = Field(None, description="Creates a NetworkPolicy for the pods.")
     pod_disruption_budget: DisruptionBudget | None = Field(
         None, description="Creates a PodDisruptionBudget if the server can have more than one pod."

@@ -12,6 +12,7 @@ import pytest
 
 from crd.clients import tokens
 from crd.clients.listing import listed
+from crd.facts import MemberFact
 from crd.models.tool import ToolSpec
 from scripts.clients.node import Judge
 from tests.examples import corpus
@@ -29,6 +30,10 @@ def example_lists() -> dict[str, bytes]:
             tool = {"name": item.served_name, "description": item.spec.description, "inputSchema": schema}
             if item.spec.output_schema is not None:
                 tool["outputSchema"] = listed(item.spec.output_schema, of_arguments=False)
+            if item.spec.title:
+                tool["title"] = item.spec.title
+            if item.spec.annotations is not None:
+                tool["annotations"] = item.spec.annotations.model_dump(by_alias=True, exclude_none=True)
             found[item.ref.namespace].append(tool)
     return {name: orjson.dumps({"tools": tools}) for name, tools in found.items()}
 
@@ -65,6 +70,15 @@ def error(judge: Judge, text: bytes) -> float:
 @pytest.mark.parametrize("namespace", sorted(example_lists()))
 def test_a_list_of_tools_is_estimated_within_five_percent(judge: Judge, namespace: str) -> None:
     assert abs(error(judge, example_lists()[namespace])) <= 0.05
+
+
+@pytest.mark.parametrize("namespace", sorted(example_lists()))
+def test_the_sum_over_the_tools_of_a_list_is_within_five_percent_too(judge: Judge, namespace: str) -> None:
+    facts = (item.fact for item in corpus.valid() if item.ref.namespace == namespace)
+    total = sum(fact.tokens for fact in facts if isinstance(fact, MemberFact))
+    text = b",".join(orjson.dumps(tool) for tool in json.loads(example_lists()[namespace])["tools"])
+
+    assert abs(total / judge.tokens(text.decode()) - 1) <= 0.05
 
 
 @pytest.mark.parametrize("language", ["zh", "ja", "ko"])

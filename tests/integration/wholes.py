@@ -208,6 +208,7 @@ SERVER = {
         "logLevel": "info",
     },
     "clients": ["openai", "gemini"],
+    "contextBudget": 2000,
     "networkPolicy": {
         "enabled": True,
         "ingressFrom": [

@@ -21,7 +21,7 @@ from crd.ledger import conflicts, intent, page
 from crd.ledger.page import Page, Sighting
 from crd.manifest import Object
 from crd.ref import Kind, Ref
-from crd.rules import names
+from crd.rules import budgets, names
 from crd.selector import Operator, Requirement, Selector
 from crd.snapshot import Snapshot
 
@@ -32,11 +32,15 @@ NOBODY = page.dump(Page())
 
 
 class State(NamedTuple):
-    """An object as the model has it: a tool by its label and its name, or a server by the labels it selects."""
+    """An object as the model has it: a tool by its label and its name, or a server by the labels it selects.
+
+    ``tokens`` are those of the tool, or the budget of the server, which is 0 if it has none.
+    """
 
     ref: Ref
     labels: tuple[str, ...]
     name: str = ""
+    tokens: int = 0
 
 
 class Stored(NamedTuple):
@@ -88,12 +92,12 @@ MAIN = ref(Kind.SERVER, "main")
 A, B, C = (ref(Kind.TOOL, name) for name in "abc")
 
 
-def tool(where: Ref, name: str, label: str = "in") -> State:
-    return State(where, (label,), name)
+def tool(where: Ref, name: str, label: str = "in", tokens: int = 0) -> State:
+    return State(where, (label,), name, tokens)
 
 
-def server(*labels: str) -> State:
-    return State(MAIN, labels)
+def server(*labels: str, budget: int = 0) -> State:
+    return State(MAIN, labels, tokens=budget)
 
 
 @cache
@@ -102,10 +106,10 @@ def item(state: State, uid: str, version: int | None) -> Object:
     fact: MemberFact | ServerFact
     if state.ref.kind is Kind.SERVER:
         wanted = Requirement("app", Operator.IN, frozenset(state.labels))
-        fact = ServerFact(state.ref, Selector((wanted,)), strict=True, uid=uid)
+        fact = ServerFact(state.ref, Selector((wanted,)), strict=True, uid=uid, budget=state.tokens or None)
     else:
         claims = (Claim(Space.TOOL_NAME, state.name),)
-        fact = MemberFact(state.ref, {"app": state.labels[0]}, uid, "", claims, ())
+        fact = MemberFact(state.ref, {"app": state.labels[0]}, uid, "", claims, (), tokens=state.tokens)
     return Object(state.ref, {"metadata": metadata}, None, fact)
 
 
@@ -250,6 +254,9 @@ class Model:
             if not integrity.judge(known, change).allowed:
                 yield state.having(number, Review("refused"))
                 return
+            if not conflicts.concerns(known, change):
+                yield state.having(number, Review("admitted", reviews[number].old))
+                return
         if not unseen:
             overdue = {where: looked[where] for where in page.list_overdue(held, now)}
             held = page.resolve(held, overdue, now)
@@ -302,6 +309,12 @@ def served_twice(stored: tuple[Stored, ...]) -> bool:
     there = snapshot(tuple((one.state.ref, one, 0) for one in stored))
     holders = there.view(MAIN).claimants
     return any(True for claim in holders for _ in names.duplicates(there, MAIN, claim))
+
+
+@cache
+def exceeds_budget(stored: tuple[Stored, ...]) -> bool:
+    there = snapshot(tuple((one.state.ref, one, 0) for one in stored))
+    return budgets.excess(there, there.server(MAIN)) > 0
 
 
 def create(replica: int, state: State) -> Write:
@@ -432,3 +445,58 @@ def test_a_lost_write_gives_its_name_back_when_it_can_no_longer_land() -> None:
     ends = {tuple(review.phase for review in state.reviews) for state in states if state.ticks}
     assert ("lost", "stored") in ends
     assert ("lost", "refused") in {tuple(review.phase for review in state.reviews) for state in states}
+
+
+BUDGETS = {
+    "two tools of which one fits": (
+        [server("in", budget=10)],
+        [create(0, tool(A, "x", tokens=6)), create(1, tool(B, "y", tokens=6))],
+    ),
+    "three tools of which two fit": (
+        [server("in", budget=10)],
+        [create(0, tool(A, "x", tokens=5)), create(1, tool(B, "y", tokens=5)), create(0, tool(C, "z", tokens=4))],
+    ),
+    "a tool that grows while another one comes": (
+        [server("in", budget=10), tool(A, "x", tokens=4)],
+        [update(0, tool(A, "x", tokens=8)), create(1, tool(B, "y", tokens=5))],
+    ),
+    "a tool that shrinks, and two that want the room": (
+        [server("in", budget=10), tool(A, "x", tokens=8)],
+        [update(0, tool(A, "x", tokens=2)), create(0, tool(B, "y", tokens=7)), create(1, tool(C, "z", tokens=2))],
+    ),
+    "a tool that grows and shrinks, and one that wants the room": (
+        [server("in", budget=10), tool(A, "x", tokens=4)],
+        [update(0, tool(A, "x", tokens=9)), update(1, tool(A, "x", tokens=3)), create(1, tool(B, "y", tokens=5))],
+    ),
+    "a selector that widens while a tool comes": (
+        [server("in", budget=10), tool(A, "x", tokens=6)],
+        [update(0, server("in", "out", budget=10)), create(1, tool(B, "y", "out", tokens=6))],
+    ),
+    "a budget that is lowered while a tool comes": (
+        [server("in", budget=10), tool(A, "x", tokens=4)],
+        [update(0, server("in", budget=5)), create(1, tool(B, "y", tokens=5))],
+    ),
+    "a label that moves a tool under the server": (
+        [server("in", budget=10), tool(A, "x", "out", tokens=6)],
+        [update(0, tool(A, "x", "in", tokens=6)), create(1, tool(B, "y", tokens=6))],
+    ),
+    "a deletion, and two that want the room": (
+        [server("in", budget=10), tool(A, "x", tokens=6)],
+        [delete(0, A), create(1, tool(B, "y", tokens=6)), create(0, tool(C, "z", tokens=6))],
+    ),
+}
+
+
+@pytest.mark.parametrize("scenario", BUDGETS)
+def test_whatever_the_order_no_budget_is_ever_exceeded(scenario: str) -> None:
+    states = Model(*BUDGETS[scenario]).explore()
+
+    assert [state for state in states if exceeds_budget(state.stored)] == []
+    assert any({review.phase for review in state.reviews} <= {"stored", "refused"} for state in states)
+
+
+@pytest.mark.parametrize("scenario", ["two tools of which one fits", "a tool that grows while another one comes"])
+def test_without_the_ledger_some_order_exceeds_a_budget(scenario: str) -> None:
+    states = Model(*BUDGETS[scenario], keeping=False).explore()
+
+    assert any(exceeds_budget(state.stored) for state in states)

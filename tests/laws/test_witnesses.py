@@ -119,6 +119,16 @@ def a_catalog_that_no_config_map_holds() -> None:
     assert len(whole) > sum(map(len, compressed)) > 1024 * 1024 * 3 // 4
 
 
+@witness(Reason.CONTEXT_BUDGET_EXCEEDED)
+def a_tool_over_the_budget_is_not_served() -> None:
+    server, first = states.server(contextBudget=100), tool("a")
+    second = tool("b", description=f"{DESCRIPTION} " * 20)
+    refused(Reason.CONTEXT_BUDGET_EXCEEDED, second, server, first)
+    served = compilation.compile_server(server, [second, first], corpus.background(), None)
+    assert served.keys("tools") == ["a"]
+    assert {finding.ref: finding.reason for finding in served.rejected} == {second.ref: Reason.CONTEXT_BUDGET_EXCEEDED}
+
+
 @witness(Reason.CROSS_NAMESPACE_DENIED)
 def a_call_goes_to_a_service_whose_namespace_did_not_consent() -> None:
     service = {"name": "payments", "namespace": "finance", "port": 80}

@@ -8,6 +8,7 @@ import pytest
 
 from crd import manifest
 from crd.integrity import Change
+from crd.manifest import Object
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 from webhook import live_snapshot
@@ -259,3 +260,46 @@ def test_a_list_does_not_gather_more_facts_than_can_be_put_at_once(monkeypatch: 
         live.observe(fact.ref, fact, 1, "u")
     assert sizes == [live_snapshot.ARRIVED]
     assert len(live.current) == live_snapshot.ARRIVED + 1
+
+
+def described(text: str, version: str = "", label: str = "in") -> Object:
+    changed = raw(version=version)
+    changed["spec"]["description"] = text
+    changed["metadata"]["labels"] = {"app": label}
+    return manifest.decode(changed)
+
+
+def test_a_longer_state_of_a_tool_may_still_count_against_a_budget() -> None:
+    live = LiveSnapshot(Clock())
+    long, short = described("What it does. " * 9, "1"), described("What it does.")
+    assert long.fact is not None
+    live.observe(long.ref, long.fact, 1, "u")
+
+    live.expect(Change(long.ref, long, short))
+
+    assert live.dearer("shop") == [long.fact]
+    assert live.alternatives("shop") == []
+    show(live, "get", 2)
+    assert live.dearer("shop") == []
+
+
+def test_a_state_with_other_labels_may_count_against_another_budget() -> None:
+    live = LiveSnapshot(Clock())
+    before, after = described("What it does.", "1", "in"), described("What it does.", label="out")
+    assert before.fact is not None
+    live.observe(before.ref, before.fact, 1, "u")
+
+    live.expect(Change(before.ref, before, after))
+
+    assert live.dearer("shop") == [before.fact]
+
+
+def test_a_shorter_state_of_a_tool_does_not_count_against_a_budget() -> None:
+    live = LiveSnapshot(Clock())
+    short, long = described("What it does.", "1"), described("What it does. " * 9)
+    assert short.fact is not None
+    live.observe(short.ref, short.fact, 1, "u")
+
+    live.expect(Change(short.ref, short, long))
+
+    assert live.dearer("shop") == []

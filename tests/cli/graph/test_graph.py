@@ -39,17 +39,17 @@ def test_a_tree_shows_servers_members_and_services(folder: str) -> None:
     assert draw(folder) == (
         0,
         """\
-MCPServer shop/main  156 bytes, about 40 tokens
+MCPServer shop/main  156 bytes, about 38 tokens
 ├─ tools
-│  ├─ ! a → Service shop/orders:80  (MCPTool shop/a)  78 bytes, about 20 tokens
-│  └─ ✗ a → Service shop/orders:80  (MCPTool shop/b)  78 bytes, about 20 tokens
+│  ├─ ! a → Service shop/orders:80  (MCPTool shop/a)  78 bytes, about 19 tokens
+│  └─ ✗ a → Service shop/orders:80  (MCPTool shop/b)  78 bytes, about 19 tokens
 └─ resources
    └─ ! MCPResource shop/stock
       ├─ mcp://stock/stock → Service shop/orders:http
       └─ POST /recount → Service shop/none:80 (missing)
 selected by no MCPServer
 └─ tools
-   └─ ! alone → Service shop/orders:80  (MCPTool shop/alone)  86 bytes, about 20 tokens
+   └─ ! alone → Service shop/orders:80  (MCPTool shop/alone)  86 bytes, about 19 tokens
 
 ✗ error  ! warning; run mcp-operator check for details
 """,

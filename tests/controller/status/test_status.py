@@ -274,7 +274,9 @@ def test_the_bytes_that_a_model_reads_are_those_of_the_list_of_tools() -> None:
 
     assert reported_by(state(server(), given))["contextBytes"] == len(listed)
     tool_alone = listed.removeprefix('{"tools":[').removesuffix("]}")
-    assert reported_by(state(server(), given))["contextTokens"] == tokens.estimate(tool_alone.encode())
+    assert reported_by(state(server(), given))["contextTokens"] == pytest.approx(
+        tokens.estimate(tool_alone.encode()), abs=1
+    )
     assert reported_by(state(server()))["contextTokens"] == 0
     assert reported_by(state(server()))["contextBytes"] == len('{"tools":[]}')
 
@@ -283,8 +285,24 @@ def test_a_tool_reports_what_a_model_reads_of_it() -> None:
     listed = b'{"name":"a","inputSchema":{"type":"object","properties":{}},"description":"What it does."}'
     found = reported(tool("a", description="What it does."))
 
-    assert (found["contextBytes"], found["contextTokens"]) == (len(listed), tokens.estimate(listed))
+    assert found["contextBytes"] == len(listed)
+    assert found["contextTokens"] == pytest.approx(tokens.estimate(listed), abs=1)
     assert "contextBytes" not in reported(tool("a", enabled=False))
+
+
+def test_a_tool_that_does_not_fit_into_the_budget_says_so() -> None:
+    small, large = tool("a", description="What it does."), tool("b", description="What it does. " * 40)
+    given = server(contextBudget=100)
+    published = state(given, small, large).compilation
+
+    found = conditions(reported(large, published, budget=100))
+
+    assert found["Accepted"] == ("False", "ContextBudgetExceeded")
+    assert found["Ready"] == ("False", "ContextBudgetExceeded")
+    of_server = reported_by(state(given, small, large))
+    assert conditions(of_server)["Accepted"] == ("True", "Accepted")
+    assert message(of_server, "Accepted").startswith("partially served: shop/b; ")
+    assert "more than its contextBudget of 100" in message(of_server, "Accepted")
 
 
 def test_a_server_with_a_fault_is_not_accepted_and_nothing_is_done() -> None:
@@ -371,9 +389,11 @@ def reported(
     grants: tuple[Any, ...] = (),
     serving_states: tuple[ServerReadiness, ...] = (),
     deserted: bool = False,
+    budget: int | None = None,
 ) -> dict[str, Any]:
     names = [f"s{number}" for number in range(len(published))]
-    selecting = [server(name, naming={"prefix": prefix}) for name in names]
+    more = {} if budget is None else {"contextBudget": budget}
+    selecting = [server(name, naming={"prefix": prefix}, **more) for name in names]
     facts = [f.fact for f in (item, *selecting) if f.fact]
     others = [extraction.facts_of_foreign(raw) for raw in (*services, *grants)]
     snapshot = Snapshot.of([*facts, *(fact for fact in others if fact)]).mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)

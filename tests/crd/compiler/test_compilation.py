@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from crd import extraction, manifest
-from crd.compiler import compilation
-from crd.facts import GrantFact
+from crd.clients import tokens
+from crd.compiler import compilation, members
+from crd.facts import GrantFact, MemberFact
 from crd.finding import Reason
 from crd.published import catalogs, entries, settings
 from crd.published.entries import Backend
@@ -266,8 +267,8 @@ def test_an_incumbent_keeps_its_name_under_a_prefix() -> None:
 def test_another_prefix_moves_no_name_to_another_object(kind: Any) -> None:
     held, claims = kind("z", NEW, name="x"), kind("a", OLD, name="x")
     catalog = None
-    for prefix, members in (("a_", (held,)), ("a_", (held, claims)), ("b_", (held, claims)), ("", (held, claims))):
-        catalog = compiled(*members, incumbents=catalog, naming={"prefix": prefix}).catalog
+    for prefix, given in (("a_", (held,)), ("a_", (held, claims)), ("b_", (held, claims)), ("", (held, claims))):
+        catalog = compiled(*given, incumbents=catalog, naming={"prefix": prefix}).catalog
         assert [(e.name, e.source) for e in (*catalog.tools, *catalog.prompts)] == [(f"{prefix}x", "shop/z")]
 
 
@@ -382,3 +383,84 @@ def test_an_operation_that_loses_both_is_not_served() -> None:
         ("shop/b", "/y"),
     ]
     assert len(made.rejected) == 2
+
+
+def tokens_of(*tools: manifest.Object) -> int:
+    return sum(each.fact.tokens for each in tools if isinstance(each.fact, MemberFact))
+
+
+LONG = "What this tool does, and when a model should use it. " * 4
+
+
+def test_newcomers_are_served_by_age_as_far_as_the_budget_allows() -> None:
+    large, small = tool("large", NEW, description=LONG), tool("small", "2026-03-01T00:00:00Z")
+    old = tool("old", OLD, description=LONG)
+    budget = tokens_of(old, small)
+
+    found = compilation.compile_server(server(contextBudget=budget), [large, small, old], SERVICES, None)
+
+    assert found.keys("tools") == ["old", "small"]
+    assert found.tokens == budget
+    assert [(finding.reason, finding.ref) for finding in found.rejected] == [
+        (Reason.CONTEXT_BUDGET_EXCEEDED, large.ref)
+    ]
+    assert found.rejected[0].message.startswith(
+        f"MCPServer shop/main does not serve it: its {tokens_of(large)} tokens do not fit into the contextBudget of "
+    )
+
+
+def test_what_was_published_is_served_whatever_the_budget() -> None:
+    young, old = tool("young", NEW, description=LONG), tool("old", OLD, description=LONG)
+    before = compilation.compile_server(server(), [young], SERVICES, None)
+
+    found = compilation.compile_server(server(contextBudget=100), [young, old], SERVICES, before.catalog)
+
+    assert found.keys("tools") == ["young"]
+    assert {finding.ref for finding in found.rejected} == {old.ref}
+
+
+def test_the_prefix_counts_for_each_tool() -> None:
+    one, two = tool("one"), tool("two", NEW)
+    prefix = {"prefix": "a_long_prefix_of_this_server_"}
+
+    without = compilation.compile_server(server(contextBudget=100), [one, two], SERVICES, None)
+    found = compilation.compile_server(server(naming=prefix), [one, two], SERVICES, None)
+
+    assert found.tokens == without.tokens + 2 * tokens.estimate(prefix["prefix"].encode())
+
+
+def test_room_in_the_budget_goes_to_whoever_waits_for_it() -> None:
+    """Each step is the same as a compilation of everything."""
+    items = {each.ref: each for each in (tool(f"t{number}", description=LONG) for number in range(4))}
+    missing = tool("missing", NEW, service={"name": "nowhere", "port": 80}, description=LONG)
+    items[missing.ref] = missing
+    compiled = {ref: members.compile_member(item) for ref, item in items.items()}
+    two, three = tokens_of(*items.values()) * 2 // 5 + 2, tokens_of(*items.values()) * 3 // 5 + 2
+
+    def step(before: compilation.Compilation | None, budget: int | None, there: list[Ref]) -> compilation.Compilation:
+        given = server(**({"contextBudget": budget} if budget else {}))
+        selected = {ref: compiled[ref] for ref in there}.get
+        changed = there if before is None else set(before.members) ^ set(there)
+        held = before.published() if before else compilation.Incumbents()
+        found = compilation.finish(compilation.advance(before, given, changed, selected, SERVICES, held))
+        whole = compilation.finish(compilation.advance(None, given, there, selected, SERVICES, held))
+        assert found.text() == whole.text()
+        assert (found.rejected, found.unresolved, found.tokens) == (whole.rejected, whole.unresolved, whole.tokens)
+        assert (found.holders, found.moved) == (whole.holders, whole.moved)
+        return found
+
+    refs = list(items)
+    first = step(None, two, refs)
+    assert first.keys("tools") == ["t0", "t1"]
+    less = step(first, two, [ref for ref in refs if ref.name != "t0"])
+    assert less.keys("tools") == ["t1", "t2"]
+    more = step(less, three, [ref for ref in refs if ref.name != "t0"])
+    assert more.keys("tools") == ["t1", "t2", "t3"]
+    back = step(more, three, refs)
+    assert back.keys("tools") == ["t1", "t2", "t3"]
+    lowered = step(back, two, refs)
+    assert lowered.keys("tools") == ["t1", "t2", "t3"]
+    free = step(lowered, None, refs)
+    assert free.keys("tools") == ["missing", "t0", "t1", "t2", "t3"]
+    assert [finding.ref for finding in free.unresolved] == [missing.ref]
+    assert step(free, two, refs).rejected == ()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crd import manifest
+from crd.facts import MemberFact
 from crd.finding import Reason
 from crd.integrity import Change
 from crd.ledger import conflicts, intent
@@ -129,6 +130,86 @@ ROWS = {
     "a deletion clashes with nothing": (
         [STRICT], [made(tool("a"))], Change(tool("a").ref, tool("a"), None), set()),
 }  # fmt: skip
+
+
+def with_budget(over: int, *tools: Object, **spec: Any) -> Object:
+    """A Strict server whose budget lacks so many tokens for these tools."""
+    needed = sum(each.fact.tokens for each in tools if isinstance(each.fact, MemberFact))
+    return server(version="1", contextBudget=needed - over, **spec)
+
+
+LONG = {"description": "What this tool does, and when it is to be used instead of the other ones. " * 8}
+ONE, TWO, ELSEWHERE = tool("a", "one", **LONG), tool("b", "two", **LONG), tool("c", "three", app="other", **LONG)
+FULL, LARGE = with_budget(1, ONE, TWO), with_budget(0, ONE, TWO)
+
+
+@pytest.mark.parametrize(
+    ("there", "before", "change", "is_refused"),
+    [
+        pytest.param([FULL], [made(ONE)], made(TWO), True, id="the second of two tools"),
+        pytest.param([LARGE], [made(ONE)], made(TWO), False, id="two that fit"),
+        pytest.param([with_budget(1, ONE, TWO, integrity="Standard")], [made(ONE)], made(TWO), False, id="standard"),
+        pytest.param(
+            [with_budget(1, ONE, TWO, naming={"onConflict": "PreferIncumbent"})],
+            [made(ONE)],
+            made(TWO),
+            True,
+            id="a server that prefers the incumbent of a name",
+        ),
+        pytest.param([FULL], [made(ELSEWHERE)], made(TWO), False, id="one that the server does not select"),
+        pytest.param([FULL], [made(prompt("p"))], made(TWO), False, id="a prompt"),
+        pytest.param([], [made(FULL), made(ONE)], made(TWO), True, id="a server that is being admitted"),
+        pytest.param([], [made(ONE), made(TWO)], made(FULL), True, id="a server over tools that are being admitted"),
+        pytest.param(
+            [LARGE, ONE], [made(TWO)], Change(FULL.ref, LARGE, FULL), True, id="a budget that is being lowered"
+        ),
+        pytest.param([FULL, ONE, TWO], [], Change(TWO.ref, TWO, TWO), False, id="no more than before"),
+        pytest.param([FULL, ONE], [made(ONE)], made(prompt("p")), False, id="another kind"),
+    ],
+)
+def test_a_change_keeps_to_the_budgets(
+    there: list[Object], before: list[Change], change: Change, is_refused: bool
+) -> None:
+    outcome = conflicts.decide(snapshot(*there), noted(*before), change, NOW)
+
+    assert isinstance(outcome, Conflict) == is_refused
+    if isinstance(outcome, Conflict):
+        assert outcome.clashes == ()
+        (finding,) = conflicts.findings(outcome, change, {})
+        assert (finding.reason, finding.ref) == (Reason.CONTEXT_BUDGET_EXCEEDED, change.ref)
+        assert f"retry in {LEASE:.0f} s" in finding.message
+        assert {one.ref for one in before} <= outcome.involved(change.ref)
+
+
+def test_an_excess_of_what_is_stored_is_not_worded_as_pending() -> None:
+    outcome = conflicts.decide(snapshot(FULL), noted(made(ONE)), made(TWO), NOW)
+
+    assert isinstance(outcome, Conflict)
+    (finding,) = conflicts.findings(outcome, made(TWO), {ONE.ref: ONE})
+    assert "retry" not in finding.message
+
+
+def test_a_state_that_a_tool_may_still_have_counts_against_the_budget() -> None:
+    short = tool("a", "one", description="Short, and to the point.")
+    assert isinstance(ONE.fact, MemberFact)
+
+    assert isinstance(conflicts.decide(snapshot(FULL, short), (), made(TWO), NOW), Grant)
+    assert isinstance(conflicts.decide(snapshot(FULL, short), (), made(TWO), NOW, [ONE.fact]), Conflict)
+
+
+@pytest.mark.parametrize(
+    ("there", "change", "is_recorded"),
+    [
+        pytest.param(FULL, Change(ONE.ref, tool("a", "one"), ONE), True, id="more tokens"),
+        pytest.param(FULL, Change(ONE.ref, ONE, tool("a", "one")), False, id="fewer tokens"),
+        pytest.param(STRICT, Change(ONE.ref, tool("a", "one"), ONE), False, id="no budget"),
+        pytest.param(FULL, Change(ONE.ref, ONE, tool("a", "other", **LONG)), True, id="another name"),
+        pytest.param(LARGE, Change(FULL.ref, LARGE, FULL), True, id="another budget"),
+        pytest.param(LARGE, Change(LARGE.ref, LARGE, LARGE), False, id="nothing"),
+    ],
+)
+def test_what_may_exceed_a_budget_is_recorded(there: Object, change: Change, is_recorded: bool) -> None:
+    assert conflicts.concerns(snapshot(there), change) == is_recorded
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

@@ -1,0 +1,105 @@
+"""PURE. The contextBudget of a server: how many tokens a model reads of its tools.
+
+The budget is held over every selected tool, also one whose name another tool has: it is listed as soon as the other one
+is gone. See docs/decisions/0041.
+"""
+
+from __future__ import annotations
+
+from heapq import nlargest
+from typing import TYPE_CHECKING
+
+from crd.facts import MemberFact
+from crd.finding import Finding, Reason
+from crd.ref import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from crd.facts import ServerFact
+    from crd.ref import Ref
+    from crd.snapshot import Snapshot
+
+__all__ = ["context_budget", "cost", "dearest", "exceeded", "excess", "not_served", "total"]
+
+# So many tools a message names.
+NAMED = 3
+
+
+def cost(server: ServerFact, tool: MemberFact) -> int:
+    """The tokens of a tool in the list of a server; 0 for what is not listed."""
+    return tool.tokens and tool.tokens + server.prefix_tokens
+
+
+def total(snapshot: Snapshot, server: ServerFact) -> int:
+    """The tokens of all tools that a server selects."""
+    view = snapshot.view(server.ref)
+    return view.tokens + view.listed * server.prefix_tokens
+
+
+def excess(snapshot: Snapshot, server: ServerFact | None, others: Collection[MemberFact] = ()) -> int:
+    """By how many tokens the tools exceed the budget of a server; 0 if they do not, or there is no budget.
+
+    ``others`` are further states that tools may have: of each tool, the state with the most tokens counts. The server
+    is in the snapshot.
+    """
+    if server is None or server.budget is None:
+        return 0
+    known = total(snapshot, server)
+    most = known + sum(cost(server, fact) for fact in others)
+    if most <= server.budget:
+        return 0  # whatever the others overlap with
+    members = snapshot.view(server.ref).members
+    more: dict[Ref, int] = {}
+    for fact in others:
+        if fact.tokens and fact.ref.namespace == server.ref.namespace and server.selector.matches(fact.labels):
+            standing = snapshot.member(fact.ref) if fact.ref in members else None
+            further = cost(server, fact) - (cost(server, standing) if standing else 0)
+            more[fact.ref] = max(further, more.get(fact.ref, 0))
+    return max(0, known + sum(more.values()) - server.budget)
+
+
+def context_budget(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
+    """A server that selects tools of more tokens than its budget."""
+    over = excess(snapshot, server)
+    if over:
+        yield exceeded(snapshot, server, server.ref, over)
+
+
+def exceeded(snapshot: Snapshot, server: ServerFact, blamed: Ref, over: int, *, named: bool = True) -> Finding:
+    """The finding about an excess of a server, which is attributed to an object; with ``named``, of its dearest tools.
+
+    To find these takes a walk over all tools of the server.
+    """
+    budget = server.budget or 0
+    found = dearest(snapshot, server) if named else []
+    names = ", ".join(f"{fact.served_name or fact.ref.name} ({cost(server, fact)})" for fact in found)
+    message = (
+        f"the tools of {server.ref} would have about {budget + over} tokens, more than its contextBudget of {budget}"
+        f"{f'; the dearest are {names}' if names else ''}; shorten their descriptions and schemas, select fewer tools "
+        "or raise spec.contextBudget"
+    )
+    path = ("spec", "contextBudget") if blamed.kind is Kind.SERVER else ()
+    related = (server.ref, *(fact.ref for fact in found if fact.ref != blamed))
+    return Finding.of(
+        Reason.CONTEXT_BUDGET_EXCEEDED, blamed, message, subject=(server.ref.key,), path=path, related=related
+    )
+
+
+def not_served(server: ServerFact, tool: MemberFact) -> Finding:
+    """The finding about a stored tool that a server does not serve because of its budget."""
+    message = (
+        f"{server.ref} does not serve it: its {cost(server, tool)} tokens do not fit into the contextBudget of "
+        f"{server.budget} beside the tools that are served already; shorten descriptions and schemas, select fewer "
+        "tools or raise spec.contextBudget"
+    )
+    return Finding.of(
+        Reason.CONTEXT_BUDGET_EXCEEDED, tool.ref, message, subject=(server.ref.key,), related=(server.ref,)
+    )
+
+
+def dearest(snapshot: Snapshot, server: ServerFact) -> list[MemberFact]:
+    """The tools of a server with the most tokens."""
+    facts = map(snapshot.member, snapshot.view(server.ref).members)
+    listed = (fact for fact in facts if isinstance(fact, MemberFact) and fact.tokens)
+    return nlargest(NAMED, listed, key=lambda fact: (fact.tokens, fact.ref))
