@@ -396,9 +396,17 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if response.stream is None:
-            size = b"" if response.status in _NO_BODY else b"Content-Length: %d\r\n" % len(response.body)
-            body = b"" if request.method == "HEAD" or response.status in _NO_BODY else response.body
-            self._transport.write(head + size + b"\r\n" + body)
+            if response.status in _NO_BODY:
+                self._transport.write(head + b"\r\n")
+            else:
+                length = len(response.body) + (sum(map(len, response.parts)) if response.parts else 0)
+                head += b"Content-Length: %d\r\n\r\n" % length
+                if request.method == "HEAD":
+                    self._transport.write(head)
+                elif response.parts:
+                    self._transport.writelines((head + response.body, *response.parts))
+                else:
+                    self._transport.write(head + response.body)
         else:
             close = await self._send_stream(request, response, head, close=close)
         self._request = None

@@ -127,6 +127,7 @@ class Request:
 class Response:
     """``headers`` are those besides Content-Type, Content-Length, Date and Connection.
 
+    ``parts`` follow ``body``: bytes that many responses share are not copied.
     ``close``: the connection is closed after it. ``stream`` has further parts of the body, which is sent in chunks.
     """
 
@@ -135,4 +136,5 @@ class Response:
     content_type: str = "text/plain; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
     close: bool = False
+    parts: tuple[bytes, ...] = ()
     stream: AsyncGenerator[bytes, None] | None = None

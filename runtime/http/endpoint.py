@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 SESSION = "Mcp-Session-Id"
 MAX_OPERATION = 128
+# Results of more bytes, such as long lists, are sent from where they are.
+MAX_COPIED = 16 * 1024
 # The only version with JSON-RPC batches.
 BATCH_VERSION = "2025-03-26"
 MAX_BATCH = 50
@@ -158,6 +160,8 @@ class Endpoint:
             return responses.json_response(jsonrpc.result(call.id, result))
         try:
             result = await self._methods.answer(compiled, call, version, context)
+            if len(result) > MAX_COPIED:
+                return Response(200, jsonrpc.result_head(call.id), responses.JSON, parts=(result, b"}"))
             return responses.json_response(jsonrpc.result(call.id, result))
         except RpcError as error:
             record.error_code = error.code
@@ -237,7 +241,8 @@ class Endpoint:
         part = admitted._replace(context=admitted.context._replace(record=record))
         started = self._monotonic()
         try:
-            return (await self._answer_call(compiled, part, call, version, headers)).body
+            response = await self._answer_call(compiled, part, call, version, headers)
+            return b"".join((response.body, *response.parts))
         finally:
             record.seconds = self._monotonic() - started
 

@@ -24,6 +24,7 @@ __all__ = [
     "error",
     "request",
     "result",
+    "result_head",
 ]
 
 PARSE_ERROR = -32700
@@ -65,7 +66,12 @@ def request(identifier: str | None, method: str, params: Any = None) -> bytes:
 
 def result(identifier: str | int, payload: bytes) -> bytes:
     """A response. ``payload`` is the result as JSON."""
-    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(identifier) + b',"result":' + payload + b"}"
+    return result_head(identifier) + payload + b"}"
+
+
+def result_head(identifier: str | int) -> bytes:
+    """A response up to its result, after which only a brace follows."""
+    return b'{"jsonrpc":"2.0","id":' + orjson.dumps(identifier) + b',"result":'
 
 
 def error(identifier: str | int | None, code: int, message: str, data: Any = None) -> bytes:

@@ -1,15 +1,19 @@
-"""tools/call through the MCP server of a pod, beside a bare aiohttp reverse proxy to the same backend.
+"""tools/call and tools/list through the MCP server of a pod, beside a bare aiohttp reverse proxy to the same backend.
 
 Every process under test is pinned to one core; the load, the backend and Redis to the other. The call checks its
 arguments, maps them to a GET, charges two buckets in Redis, is counted and logged. The proxy does nothing but pass
 each request on. Rounds of all processes alternate, so that whatever else the machine does hits all of them. Prints the
-CPU time per call, the rate, and the ratios proxy ÷ server (CPU) and server ÷ proxy (rate).
+CPU time per call, the rate, and the ratios proxy ÷ server (CPU) and server ÷ proxy (rate). ``token``: the same with a
+JWT and a Secret header. The open loop sends at half the rate of the slower of the two, at fixed times whatever the
+answers do, and measures from those times. A list of 1,000 tools is compared with a handler of the same HTTP server
+that has the same bytes ready.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime as dt
 import os
 import shutil
 import socket
@@ -23,20 +27,26 @@ from pathlib import Path
 from typing import Any
 
 import httptools
+import jwt
 import orjson
 import uvloop
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from cluster.connections import Bodies, Connections, Deadlines, Listener
+from cluster.message import Request, Response
 from crd.published import catalogs
 from crd.published.catalogs import Catalog
 from crd.published.entries import Backend, Http, ParameterEntry, Tool
-from crd.published.policy import Bucket
-from crd.published.settings import Limits, Settings
+from crd.published.policy import Bucket, HeaderFrom, Policy
+from crd.published.settings import Auth, Jwt, Limits, Settings
 
 CONNECTIONS = 16
 CALLS = 4000
 ROUNDS = 9
 UNDER_TEST, LOAD = 0, 1
+LISTED = 1000
 MODERN = "2026-07-28"
+ISSUER = "https://issuer.example.com"
 _REPLY = orjson.dumps(
     {"id": "4711", "state": "shipped", "total": 129.5, "currency": "EUR", "lines": [{"sku": "A-1", "count": 2}] * 4}
 )
@@ -48,7 +58,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def tool(number: int, port: int) -> Tool:
+def tool(number: int, port: int, policy: Policy) -> Tool:
     """One tool of the catalog: a GET with a path and two query parameters."""
     name = f"get_order_{number}"
     schema = {
@@ -65,33 +75,55 @@ def tool(number: int, port: int) -> Tool:
         path="/orders/{order}",
         query=(ParameterEntry("expand", argument="expand"), ParameterEntry("limit", argument="limit")),
     )
-    return Tool(name, f"shop/{name}", "GET", Backend("127.0.0.1", port, ""), schema, http=http)
+    return Tool(name, f"shop/{name}", "GET", Backend("127.0.0.1", port, ""), schema, http=http, policy=policy)
 
 
-def catalog(tools: int, port: int) -> bytes:
-    """A published catalog."""
-    limits = Limits(server=Bucket(10**6, 1.0, 10**6), per_client=Bucket(10**6, 1.0, 10**6))
-    return catalogs.dump(Catalog("shop/main", Settings(limits=limits), tuple(tool(n, port) for n in range(tools))))
+def catalog(tools: int, port: int, *, with_token: bool = False) -> bytes:
+    """A published catalog; the one of 1,000 tools, whose lists are measured, has no limits."""
+    bucket = Bucket(10**6, 1.0, 10**6) if tools != LISTED else None
+    auth, policy = Auth(), Policy()
+    if with_token:
+        auth = Auth("JWT", jwt=Jwt(ISSUER, ("shop",), jwks_secret="issuer"))  # noqa: S106 -- a name, not a secret
+        policy = Policy(headers_from=(HeaderFrom("X-Key", "Secret", "crm", "token"),))
+    settings = Settings(limits=Limits(server=bucket, per_client=bucket), auth=auth, page_size=1000)
+    return catalogs.dump(Catalog("shop/main", settings, tuple(tool(n, port, policy) for n in range(tools))))
 
 
-def call(number: int) -> bytes:
-    """One tools/call, as an HTTP request."""
-    name = "get_order_0"
-    params = {
-        "name": name,
-        "arguments": {"order": str(number), "expand": "lines"},
-        "_meta": {
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-            "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        },
+def write_secrets(folder: Path) -> str:
+    """Write the Secrets of an issuer and of a backend as they are mounted. Returns a token of that issuer."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": "k"}
+    for name, file, value in (("issuer", "jwks.json", orjson.dumps({"keys": [public]})), ("crm", "token", b"secret")):
+        # As the kubelet mounts it: links to a folder of the present revision.
+        (folder / name / "..1").mkdir(parents=True)
+        (folder / name / "..1" / file).write_bytes(value)
+        (folder / name / "..data").symlink_to("..1")
+        (folder / name / file).symlink_to(f"..data/{file}")
+    expires = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)  # noqa: TID251 -- a benchmark's own clock
+    claims = {"iss": ISSUER, "aud": "shop", "sub": "ada", "exp": expires}
+    return jwt.encode(claims, key, "ES256", headers={"kid": "k"})
+
+
+def message(number: int, method: str, token: str = "", **params: Any) -> bytes:
+    """One message, as an HTTP request."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
     }
-    body = orjson.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
+    body = orjson.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": {**params, "_meta": meta}})
+    more = f"Mcp-Name: {params['name']}\r\n" if "name" in params else ""
+    more += f"Authorization: Bearer {token}\r\n" if token else ""
     return (
         f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAccept: application/json, "
-        f"text/event-stream\r\nMCP-Protocol-Version: {MODERN}\r\nMcp-Method: tools/call\r\nMcp-Name: {name}\r\n"
+        f"text/event-stream\r\nMCP-Protocol-Version: {MODERN}\r\nMcp-Method: {method}\r\n{more}"
         f"User-Agent: bench\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def call(number: int, token: str = "") -> bytes:
+    """One tools/call."""
+    return message(number, "tools/call", token, name="get_order_0", arguments={"order": str(number), "expand": "lines"})
 
 
 class BackendProtocol(asyncio.Protocol):
@@ -175,13 +207,14 @@ def start_part(core: int, *words: str) -> Process:
     return Process(process, int(process.stdout.readline()))
 
 
-def start_server(folder: Path, tools: int, backend: int, redis: int) -> Process:
-    """The MCP server as a pod runs it."""
+def start_server(folder: Path, tools: int, backend: int, redis: int, secrets: Path | None = None) -> Process:
+    """The MCP server as a pod runs it; with ``secrets`` clients need a token."""
     folder.mkdir()
-    (folder / catalogs.FILE).write_bytes(catalog(tools, backend))
+    (folder / catalogs.FILE).write_bytes(catalog(tools, backend, with_token=secrets is not None))
     port = free_port()
     words = ("--catalog-dir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--allow-loopback")
-    more = ("--health-port", str(free_port()), "--redis-host", "127.0.0.1", "--redis-port", str(redis))
+    more = ["--health-port", str(free_port()), "--redis-host", "127.0.0.1", "--redis-port", str(redis)]
+    more += ["--secrets-dir", str(secrets)] if secrets is not None else []
     process = start(UNDER_TEST, "-m", "cli", "serve", *words, *more)
     wait_for(port)
     return Process(process, port)
@@ -197,10 +230,25 @@ def wait_for(port: int) -> None:
     raise RuntimeError(f"nothing listens on port {port}")
 
 
+async def serve_bytes(answer: bytes) -> None:
+    """A handler of the product's HTTP server that has its answer ready."""
+    bodies = Bodies(30.0)
+
+    async def handle(request: Request) -> Response:
+        await bodies.read(request, 2**20)
+        return Response(200, answer, "application/json")
+
+    listener = Listener(Connections(handle, Deadlines(), now=time.time, added={}))  # noqa: TID251 -- for Date
+    await listener.start("127.0.0.1", 0)
+    print(listener.port, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
 class Client(asyncio.Protocol):
     """One connection that sends its calls one after the other. ``done`` has the number of bad answers."""
 
-    def __init__(self, requests: list[bytes], done: asyncio.Future[int]) -> None:
+    def __init__(self, requests: list[bytes], done: asyncio.Future[int], wanted: bytes = b"shipped") -> None:
+        self._wanted = wanted
         self._requests = iter(requests)
         self._done = done
         self._bad = 0
@@ -226,7 +274,7 @@ class Client(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() != 200 or b'"isError":true' in self._body or b"shipped" not in self._body:
+        if self._parser.get_status_code() != 200 or b'"isError":true' in self._body or self._wanted not in self._body:
             self._bad += 1
         self._body = b""
         self._send()
@@ -236,7 +284,54 @@ class Client(asyncio.Protocol):
             self._done.set_exception(exc or ConnectionError("the connection was closed"))
 
 
-async def run_round(process: Process, requests: list[bytes]) -> None:
+class OpenClient(asyncio.Protocol):
+    """One connection of the open loop. ``took`` collects the seconds from when each request was due."""
+
+    def __init__(self, took: list[float]) -> None:
+        self._took = took
+        self._parser = httptools.HttpResponseParser(self)
+        self._due: float | None = None
+
+    @property
+    def is_free(self) -> bool:
+        return self._due is None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def send(self, request: bytes, due: float) -> None:
+        self._due = due
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        if self._due is not None:
+            self._took.append(time.perf_counter() - self._due)
+        self._due = None
+
+
+async def run_open_loop(process: Process, rate: float, seconds: float) -> list[float]:
+    """Send at a rate. A request that finds every connection in use takes a new one."""
+    took: list[float] = []
+    loop = asyncio.get_running_loop()
+    clients: list[OpenClient] = []
+    started = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        due = started + number / rate
+        if (pause := due - time.perf_counter()) > 0:
+            await asyncio.sleep(pause)
+        client = next((each for each in clients if each.is_free), None)
+        if client is None:
+            _, client = await loop.create_connection(lambda: OpenClient(took), "127.0.0.1", process.port)
+            clients.append(client)
+        client.send(call(number), due)
+    await asyncio.sleep(1.0)
+    return sorted(took)
+
+
+async def run_round(process: Process, requests: list[bytes], wanted: bytes = b"shipped") -> None:
     """Send the requests over all connections. Notes CPU per call and rate."""
     loop = asyncio.get_running_loop()
     started, used = time.perf_counter(), process.cpu_seconds()
@@ -246,7 +341,7 @@ async def run_round(process: Process, requests: list[bytes]) -> None:
         futures.append(future)
         share = requests[number::CONNECTIONS]
         await loop.create_connection(
-            lambda share=share, future=future: Client(share, future), "127.0.0.1", process.port
+            lambda share=share, future=future: Client(share, future, wanted), "127.0.0.1", process.port
         )  # type: ignore[misc]
     bad = sum(await asyncio.gather(*futures))
     if bad:
@@ -258,10 +353,14 @@ async def run_round(process: Process, requests: list[bytes]) -> None:
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--serve", choices=("backend", "proxy"))
+    parser.add_argument("--serve", choices=("backend", "proxy", "bytes"))
+    parser.add_argument("--answer", type=Path)
     parser.add_argument("--backend", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
+    if options.serve == "bytes":
+        uvloop.run(serve_bytes(options.answer.read_bytes()))
+        return 0
     if options.serve:
         uvloop.run(serve_backend() if options.serve == "backend" else serve_proxy(options.backend))
         return 0
@@ -275,28 +374,71 @@ def main() -> int:
     backend = start_part(LOAD, "--serve", "backend")
     try:
         wait_for(redis)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            token = write_secrets(folder / "secrets")
             started["proxy"] = start_part(UNDER_TEST, "--serve", "proxy", "--backend", str(backend.port))
-            started["server"] = start_server(Path(folder) / "10", 10, backend.port, redis)
-            started["10,000 tools"] = start_server(Path(folder) / "10000", 10_000, backend.port, redis)
+            started["server"] = start_server(folder / "10", 10, backend.port, redis)
+            started["token"] = start_server(folder / "token", 10, backend.port, redis, folder / "secrets")
+            started["10,000 tools"] = start_server(folder / "10000", 10_000, backend.port, redis)
             for _ in range(options.rounds):
-                for process in started.values():
-                    uvloop.run(run_round(process, [call(number) for number in range(CALLS)]))
-            peaks = {what: process.peak() for what, process in started.items()}
+                for what, process in started.items():
+                    sent = token if what == "token" else ""
+                    uvloop.run(run_round(process, [call(number, sent) for number in range(CALLS)]))
+            report_calls(started)
+            report_open_loop(started)
+            started["list"] = start_server(folder / "list-server", LISTED, backend.port, redis)
+            lists = [message(number, "tools/list") for number in range(CALLS // 20)]
+            (folder / "list").write_bytes(asyncio.run(fetch(started["list"].port, lists[0])))
+            started["bytes"] = start_part(UNDER_TEST, "--serve", "bytes", "--answer", str(folder / "list"))
+            for _ in range(options.rounds):
+                for what in ("list", "bytes"):
+                    uvloop.run(run_round(started[what], lists, b"get_order_999"))
+            cpu = {what: statistics.median(started[what].cpu[1:]) for what in ("list", "bytes")}
+            shown = f"{cpu['list']:.0f} µs, the same bytes from a bare handler {cpu['bytes']:.0f} µs"
+            print(f"a list of 1,000 tools {shown}: {cpu['bytes'] / cpu['list']:.2f} by CPU (must be ≥ 0.9)")
     finally:
         for process in (*started.values(), backend):
             process.process.kill()
             process.process.wait()
         store.kill()
         store.wait()
+    return 0
+
+
+async def fetch(port: int, request: bytes) -> bytes:
+    """The body of one answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    body = await reader.readexactly(length)
+    writer.close()
+    return body
+
+
+def report_calls(started: dict[str, Process]) -> None:
+    """Print the figures of tools/call."""
     cpu = {what: statistics.median(process.cpu[1:]) for what, process in started.items()}
     rate = {what: statistics.median(process.rates[1:]) for what, process in started.items()}
-    for what in started:
-        print(f"{what:14}{cpu[what]:6.0f} µs CPU a call,{rate[what]:6.0f} calls/s, peak {peaks[what]:.0f} MiB")
-    by_cpu, by_rate = cpu["proxy"] / cpu["server"], rate["server"] / rate["proxy"]
-    print(f"server ÷ proxy {by_cpu:.2f} by CPU, {by_rate:.2f} by rate (must be ≥ 1.5)")
+    for what, process in started.items():
+        used, peak = f"{cpu[what]:6.0f} µs CPU a call,{rate[what]:6.0f} calls/s", f"peak {process.peak():.0f} MiB"
+        print(f"{what:14}{used}, {peak}")
+    for what, bound in (("server", 1.5), ("token", 1.3)):
+        by_cpu, by_rate = cpu["proxy"] / cpu[what], rate[what] / rate["proxy"]
+        print(f"{what} ÷ proxy {by_cpu:.2f} by CPU, {by_rate:.2f} by rate (must be ≥ {bound})")
     print(f"10,000 tools ÷ 10 {cpu['server'] / cpu['10,000 tools']:.2f} by CPU (must be ≥ 0.97)")
-    return 0
+
+
+def report_open_loop(started: dict[str, Process]) -> None:
+    """Print latencies at half the rate that both can serve."""
+    rate = min(statistics.median(started[what].rates[1:]) for what in ("proxy", "server")) / 2
+    p99 = {}
+    for what in ("proxy", "server"):
+        took = uvloop.run(run_open_loop(started[what], rate, 5.0))
+        p99[what] = took[int(len(took) * 0.99)] * 1000
+        print(f"{what:14}open loop at {rate:.0f}/s: p50 {took[len(took) // 2] * 1000:.1f} ms, p99 {p99[what]:.1f} ms")
+    print(f"p99 server ÷ proxy {p99['server'] / p99['proxy']:.2f} (must be ≤ 3)")
 
 
 if __name__ == "__main__":
