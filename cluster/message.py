@@ -59,8 +59,8 @@ class Request:
 
     @property
     def media_type(self) -> str:
-        """Content-Type without parameters, in lower case."""
-        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+        """Content-Type without parameters, in lower case. The first of several counts, as proxies join them."""
+        return (self.header("content-type") or "").partition(";")[0].partition(",")[0].strip().lower()
 
     @property
     def content_length(self) -> int | None:

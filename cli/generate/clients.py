@@ -28,7 +28,8 @@ def render_clients() -> str:
         "never in the stored object: boolean schemas become objects, `items: false` after `prefixItems` becomes",
         "`maxItems`, an enum has no value twice, and in an inputSchema an object has `properties` and an array has",
         f"`items`. Left out are {keywords};",
-        "and `$defs`, `definitions`, `$id` and anchors if there is no reference.",
+        "`$defs`, `definitions`, `$id` and anchors if there is no reference; and the `$id` of the root unless a",
+        "reference names it, because the official TypeScript SDK takes two tools with one `$id` for the same.",
         "",
     ]
     for profile in PROFILES:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from crd.schema import subschemas
 from crd.schema.subschemas import SHAPES
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def listed(schema: Mapping[str, Any], *, of_arguments: bool) -> dict[str, Any]:
     - A boolean schema is an object: ``true`` is ``{}``, ``false`` is ``{"not": {}}``.
     - ``items: false`` after ``prefixItems`` is ``maxItems``, because Ajv for draft-07 applies ``items`` to all items.
     - `WITHOUT_EFFECT` keywords are absent, and so are definitions, anchors and ``$id`` if there is no reference.
+      So is the ``$id`` of the root if every reference begins with ``#``: a client that compiles the schemas of all
+      tools together, as Ajv does, takes two with one ``$id`` for the same.
     - An enum has no value twice.
     - In an inputSchema, an object has ``properties`` and an array has ``items``.
     - An outputSchema has no ``format``: it is an annotation (JSON Schema 2020-12, Validation, section 7.2.1), and a
@@ -48,10 +51,22 @@ def listed(schema: Mapping[str, Any], *, of_arguments: bool) -> dict[str, Any]:
     left_out = WITHOUT_EFFECT if of_arguments else WITHOUT_EFFECT | {"format"}
     if b'"$ref"' not in text and b'"$dynamicRef"' not in text:
         left_out |= _OF_REFERENCES
+    elif b'"$id"' in text and _is_one_document(schema):
+        left_out |= {"$id"}
     # `items` marks items as evaluated, so it must not be added or removed where something asks for it.
     fixed_items = b'"unevaluatedItems"' in text
     made: dict[str, Any] = _listed(schema, left_out, of_arguments, fixed_items)
     return made
+
+
+def _is_one_document(schema: Mapping[str, Any]) -> bool:
+    """Whether nothing needs the ``$id`` of the root: no subschema has one, and every reference begins with ``#``."""
+    return all(
+        ("$id" not in node or not path)
+        and all(str(node.get(keyword, "#")).startswith("#") for keyword in ("$ref", "$dynamicRef"))
+        for path, node in subschemas.walk(schema)
+        if isinstance(node, dict)
+    )
 
 
 def _listed(  # noqa: C901 -- the list in `listed`, in one pass

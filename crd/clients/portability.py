@@ -34,7 +34,6 @@ Value = str | int | tuple[str, ...]
 NAMED = 3
 # The maximum number of faults of one limit in a tool.
 MOST = 20
-_URN = re.compile(r"(?i)urn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:.")
 _DEFINITIONS = frozenset({"$defs", "definitions"})
 
 
@@ -196,8 +195,12 @@ def _output_ajv(tool: _Tool, _value: Value) -> Iterator[Fault]:
     anchors: set[str] = set()
     for path, node in tool.outputs:
         identifier = node.get("$id")
-        if isinstance(identifier, str) and identifier.lower().startswith("urn:") and not _URN.match(identifier):
-            yield (*path, "$id"), f"Ajv does not compile the $id {shorten(identifier)}; write urn:<namespace>:<name>"
+        if isinstance(identifier, str):
+            message = (
+                f"Ajv compiles the schemas of all tools together, and another tool with the $id {shorten(identifier)} "
+                'would be refused or replaced; remove $id and write references as "#/$defs/name"'
+            )
+            yield (*path, "$id"), message
         if node.get("enum") == []:
             yield (*path, "enum"), "Ajv does not compile an empty enum; add values or write not: {}"
         for keyword in ("$anchor", "$dynamicAnchor"):

@@ -107,7 +107,7 @@ def breaking_changes(ref: Ref, broken: Sequence[Break], servers: Sequence[Ref]) 
 def _root(ref: Ref, member: str, schema: dict[str, Any]) -> Iterator[Finding]:
     root = schema.get("type")
     if root != "object":
-        given = "no type" if root is None else f'"{root}"'
+        given = "no type" if root is None else orjson.dumps(root).decode()
         message = f'the type of {member} must be "object", got {given}; set type to "object"'
         yield Finding.of(Reason.INVALID_SCHEMA, ref, message, path=("spec", member, "type"))
 

@@ -308,7 +308,10 @@ class Endpoint:
         store = self._store(compiled)
         if store is None:
             return responses.empty_response(405, {"Allow": "POST"})
-        session_id = admitted.request.header("mcp-session-id")
+        try:
+            session_id = eras.header(admitted.request.headers, SESSION, tolerated=self.tolerated)
+        except eras.ConflictingHeaderError as error:
+            return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, f"Header mismatch: {error}", 400)
         if session_id is None:
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
         if await store.end(session_id, admitted.context.principal):

@@ -72,5 +72,5 @@ def _parse_content_type(value: str) -> tuple[str, str]:
     """Media type and charset, in lower case. Backends send few different values."""
     found = _MEDIA_TYPE.match(value)
     parameters = (parameter for parameter in _PARAMETER.finditer(value) if parameter[1].lower() == "charset")
-    charset = next(((each[2] or each[3] or "").strip().lower() for each in parameters), "")
+    charset = next(((each[2] or each[3] or "").strip(" \t'").lower() for each in parameters), "")
     return found[1].lower() if found else "", charset

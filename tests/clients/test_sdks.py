@@ -96,6 +96,22 @@ def test_a_result_that_satisfies_an_admitted_output_schema_satisfies_the_sdks(
     assert all(jsonschema.Draft202012Validator(tool["outputSchema"]).is_valid(result) for result in results)
 
 
+def test_tools_of_two_teams_with_one_id_do_not_take_each_other_from_the_list(judge_: Judge) -> None:
+    """The TypeScript SDK compiles the outputSchemas of a list with one instance of Ajv."""
+    one = "https://example.com/order"
+    root = {"$id": one, "type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"type": "null"}}}
+    inner = {"type": "object", "properties": {"a": {"$ref": one}}, "$defs": {"b": {"$id": one, "type": "string"}}}
+    as_written = [{"name": name, "inputSchema": {"type": "object"}, "outputSchema": schema}
+                  for name, schema in (("first", root), ("second", inner))]  # fmt: skip
+    assert None not in judge_.tools(as_written).values()
+
+    items = [tool_of({"outputSchema": schema, "description": "One of two tools."}) for schema in (root, inner)]
+    errors = [{f.reason for f in judge(Snapshot(), Change(item.ref, None, item)).errors} for item in items]
+
+    assert errors == [set(), {Reason.CLIENT_PORTABILITY}]
+    assert "$id" not in listed_tool(items[0])["outputSchema"]
+
+
 def without_formats(schema: Any) -> Any:
     """Formats are asserted by clients and not by us; that is a rule of its own."""
     if isinstance(schema, dict):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crd.published.entries import Pagination, Tool
     from crd.published.policy import Response
     from runtime.backends.faults import CallError
+    from runtime.backends.http_mapping.texts import Text
     from runtime.http.exchange import Reply
 
 __all__ = [
@@ -93,7 +94,7 @@ def select(reply: Reply, policy: Response) -> Reply:
         message = f"the reply has no value at {policy.select}"
         raise faults.bad_response(reply.status, message, idempotent=True)
     headers = {**reply.headers, "content-type": reply.media_type or _JSON}
-    return reply._replace(headers=headers, body=json_texts.render(text, value, policy.select).encode())
+    return reply._replace(headers=headers, body=json_texts.render(text.content, value, policy.select).encode())
 
 
 def listed_output_schema(tool: Tool, modern: bool) -> dict[str, Any] | None:
@@ -157,8 +158,11 @@ def _is_unlabelled_json(reply: Reply, tool: Tool) -> bool:
 def _text_content(reply: Reply) -> list[dict[str, Any]]:
     """The reply as text, and in a second text what could not be read."""
     text = texts.decode(reply)
-    notes = [{"type": "text", "text": f"[{text.note}]"}] if text.note else []
-    return [{"type": "text", "text": text.content}, *notes]
+    return [{"type": "text", "text": text.content}, *_notes(text)]
+
+
+def _notes(text: Text) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": f"[{text.note}]"}] if text.note else []
 
 
 def _truncated_text(reply: Reply) -> dict[str, Any]:
@@ -178,14 +182,14 @@ def _json_content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
         raise _MismatchError(f"the reply has no value at {pointer}")
     if tool.output_schema is not None:
         _check_output(tool.output_schema, value, "the reply does not match the outputSchema")
-    selected = json_texts.render(text, value, pointer)
+    selected = json_texts.render(text.content, value, pointer)
     if tool.http.pagination is None:
         structured = value if modern or isinstance(value, dict) else {"result": value}
-        return {"content": [{"type": "text", "text": selected}], "structuredContent": structured}
+        return {"content": [{"type": "text", "text": selected}, *_notes(text)], "structuredContent": structured}
     cursor = _next_cursor(tool.http.pagination, document, reply)
     page = {"result": value} | ({"nextCursor": cursor} if cursor else {})
     more = f',"nextCursor":{orjson.dumps(cursor).decode()}' if cursor else ""
-    content = [{"type": "text", "text": f'{{"result":{selected}{more}}}'}]
+    content = [{"type": "text", "text": f'{{"result":{selected}{more}}}'}, *_notes(text)]
     if cursor:
         name = tool.http.pagination.cursor_argument
         declared = tool.input_schema.get("properties", {}).get(name)
@@ -209,12 +213,15 @@ def _next_cursor(pages: Pagination, document: Any, reply: Reply) -> str | None:
     return str(cursor) or None
 
 
-def _parse(reply: Reply) -> tuple[Any, str]:
+def _parse(reply: Reply) -> tuple[Any, Text]:
     """The value of a JSON body, and its text. Raises _MismatchError."""
-    text = texts.decode(reply).content
+    text = texts.decode(reply)
     try:
-        value = orjson.loads(text)
+        value = orjson.loads(text.content)
     except orjson.JSONDecodeError as error:
+        if "infinity" in error.msg:
+            place = f"line {error.lineno} column {error.colno}"
+            raise _MismatchError(f"the reply has a number that is too large for a double: {place}") from error
         raise _MismatchError(f"the reply is not valid JSON: {error}") from error
     # Fewer brackets cannot be nested deeper.
     brackets = reply.body.count(b"[") + reply.body.count(b"{")

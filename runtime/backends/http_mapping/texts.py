@@ -47,14 +47,18 @@ utf-32-be utf-32-le
 """
 # What the Encoding Standard of WHATWG reads under these names: their supersets on Windows.
 _SUPERSETS = {
-    "ascii": "cp1252",
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
     "shift_jis": "cp932",
     "gb2312": "gb18030",
 }
 # Without a byte order mark the order of bytes is big-endian (RFC 2781, section 4.3), but common writers use the other.
-_DEFAULT_ORDER = {"utf-16": ("utf-16-le", "utf-16-be"), "utf-32": ("utf-32-le", "utf-32-be")}
+# A body that is labelled ASCII and has other characters is usually UTF-8, else what WHATWG reads it as.
+_DEFAULT_ORDER = {
+    "utf-16": ("utf-16-le", "utf-16-be"),
+    "utf-32": ("utf-32-le", "utf-32-be"),
+    "ascii": ("utf-8", "cp1252"),
+}
 _DECLARED = re.compile(
     rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']"""
     rb"""|[\s\S]{0,900}?<meta\s[^>]{0,100}?charset\s*=\s*["']?([A-Za-z0-9._:-]{1,40})""",
@@ -126,7 +130,8 @@ def _replace(body: bytes, charset: str, *, is_cut: bool) -> Text:
             continue
     content = body.decode(_DEFAULT_ORDER.get(charset, (charset,))[0], errors="replace")
     lost = content.count("\N{REPLACEMENT CHARACTER}")
-    return Text(content, f"{lost} characters are not valid {charset} and were replaced")
+    counted, replaced = ("1 character is", "was replaced") if lost == 1 else (f"{lost} characters are", "were replaced")
+    return Text(content, f"{counted} not valid {charset} and {replaced}")
 
 
 def _python_name(charset: str) -> str:

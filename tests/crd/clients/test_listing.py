@@ -44,6 +44,23 @@ def test_a_node_of_an_output_schema(node: Any, form: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "kept"),
+    [
+        ({"$id": "urn:a:b", **of({"$ref": "#/$defs/x"}), "$defs": {"x": {}}}, False),
+        ({"$id": "urn:a:b", **of({"$dynamicRef": "#x"}), "$defs": {"x": {"$dynamicAnchor": "x"}}}, False),
+        ({"$id": "urn:a:b", "type": "object", "properties": {"$id": {"$ref": "#"}}}, False),
+        ({"$id": "urn:a:b", **of({"$ref": "urn:a:b"})}, True),
+        ({"$id": "urn:a:b", **of({"$ref": "#/$defs/x"}), "$defs": {"x": {"$id": "urn:a:c"}}}, True),
+    ],
+)
+def test_an_id_that_no_reference_needs_is_not_listed(schema: dict[str, Any], kept: bool) -> None:
+    form = listed(schema, of_arguments=False)
+
+    assert ("$id" in form) is kept
+    assert form["properties"].keys() == schema["properties"].keys()
+
+
+@pytest.mark.parametrize(
     ("node", "form"),
     [
         ({"type": "object"}, {"type": "object", "properties": {}}),

@@ -89,6 +89,10 @@ def test_a_pattern_of_an_input_schema_that_only_javascript_refuses_is_a_warning(
             "$defs.c.$anchor",
         ),
         ({**of({"$ref": "#/$defs/b"}), "$defs": {"b": {"$id": "urn:b"}}}, "$defs.b.$id"),
+        (
+            {"$id": "https://a.example.com/b", **of({"$ref": "https://a.example.com/b#/$defs/c"}), "$defs": {"c": {}}},
+            "$id",
+        ),
         (of({"prefixItems": [{}], "items": {"type": "string"}}), "properties.a.items"),
         (of({"contains": {}, "minContains": 0}), "properties.a.minContains"),
         (of({"not": {"prefixItems": [{"type": "string"}]}}), "properties.a.not.prefixItems"),

@@ -135,6 +135,9 @@ async def fault(call: Call, *answers: bytes | None, **more: Any) -> CallError:
          '<?xml version="1.0" encoding="ISO-8859-1"?><a>ü</a>'),
         ('<p><meta charset="windows-1251">Да'.encode("cp1251"), "text/html", '<p><meta charset="windows-1251">Да'),
         (b'{"name": "Z\xfcrich"}', "application/json; charset=ISO-8859-1", '{"name":"Zürich"}'),
+        (b'{"name": "Z\xfcrich"}', "application/json; charset='iso-8859-1'", '{"name":"Zürich"}'),
+        ("Zürich".encode(), "text/plain; charset=us-ascii", "Zürich"),
+        (b"Z\xfcrich", "text/plain; charset=us-ascii", "Zürich"),
         ('\ufeff{"a": 1}'.encode(), "application/json", '{"a":1}'),
         ('{"a": "ü"}'.encode("utf-16-le"), "application/json", '{"a":"ü"}'),
         (b'{"a": "\\u00fc\\n"}', "application/json", '{"a":"ü\\n"}'),
@@ -162,7 +165,7 @@ async def test_text_is_read_in_its_charset_and_by_its_media_type(
 @pytest.mark.parametrize(
     ("body", "media", "note"),
     [
-        (b"a\xff", "text/plain", "[1 characters are not valid utf-8 and were replaced]"),
+        (b"a\xff", "text/plain", "[1 character is not valid utf-8 and was replaced]"),
         (b"a", "text/plain; charset=klingon", "[the charset 'klingon' is unknown; read as UTF-8]"),
         (b"a", "text/plain; charset=idna", "[the charset 'idna' is unknown; read as UTF-8]"),
     ],

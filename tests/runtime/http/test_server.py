@@ -296,6 +296,20 @@ async def test_a_session_is_valid_until_it_is_deleted(replica: Any) -> None:
     assert (await send(replica.mcp, body=rpc("ping"), **session))[0] == 404
 
 
+async def test_a_doubled_session_header_ends_the_session_and_a_conflicting_one_does_not(replica: Any) -> None:
+    _, headers, _ = await send(replica.mcp, body=INITIALIZE)
+    session = headers["Mcp-Session-Id"]
+
+    assert (await send(replica.mcp, "DELETE", **{"Mcp-Session-Id": f"{session}, other"}))[0] == 400
+    assert (await send(replica.mcp, body=rpc("ping"), **{"Mcp-Session-Id": session}))[0] == 200
+    assert (await send(replica.mcp, "DELETE", **{"Mcp-Session-Id": f"{session}, {session}"}))[0] == 204
+
+
+async def test_a_content_type_that_a_proxy_doubled_is_that_content_type(replica: Any) -> None:
+    media = "application/json; charset=utf-8, application/json"
+    assert (await send(replica.mcp, body=INITIALIZE, **{"Content-Type": media}))[0] == 200
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 async def test_a_request_for_an_unknown_session_counts_for_the_limit_of_its_client(
     replicas: Any, catalog_of: Any, method: str

@@ -79,6 +79,22 @@ def test_json_that_does_not_parse_or_nests_too_deep_reaches_the_model(body: byte
     assert observed["content"][0]["text"] == kept
 
 
+def test_json_that_lost_characters_says_so() -> None:
+    result = shaped(Reply(200, {"content-type": "application/json"}, b'{"a":"Z\xfcrich"}'))
+
+    assert [each["text"] for each in result["content"]] == [
+        '{"a":"Z\ufffdrich"}',
+        "[1 character is not valid utf-8 and was replaced]",
+    ]
+
+
+def test_a_number_that_no_double_holds_is_not_called_invalid_json() -> None:
+    result = shaped(Reply(200, {"content-type": "application/json"}, b'{"a":1e400}'))
+
+    assert "the reply has a number that is too large for a double: line 1 column" in result["content"][0]["text"]
+    assert result["content"][1]["text"] == '{"a":1e400}'
+
+
 NUMBER = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
 
 
