@@ -15,7 +15,7 @@ import hashlib
 import types
 import typing
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -36,9 +36,11 @@ __all__ = [
     "digest",
     "digest_of_lines",
     "dump",
+    "inflate",
     "lean",
     "load",
     "parse",
+    "reader",
     "unpack",
     "weight",
 ]
@@ -50,6 +52,8 @@ LIMIT = 900 * 1024
 # What a gzip of that size may grow to; a reader stops there.
 INFLATED_LIMIT = 64 * 1024 * 1024
 GZIP_FILE = "catalog.json.gz"
+# Bytes that are inflated at once; a byte may become a thousand.
+WINDOW = 4 * 1024
 DIGEST_ANNOTATION = "mcp.example.com/catalog-digest"
 
 
@@ -123,26 +127,29 @@ def unpack(data: dict[str, str], binary: dict[str, bytes]) -> bytes:
     if GZIP_FILE not in binary:
         raise InvalidCatalogError(f"neither {FILE} nor {GZIP_FILE} is there")
     try:
-        return _inflate(binary[GZIP_FILE])
+        return b"".join(inflate(binary[GZIP_FILE]))
     except zlib.error as error:
         raise InvalidCatalogError(f"{GZIP_FILE} does not decompress: {error}") from error
 
 
-def _inflate(packed: bytes) -> bytes:
-    """All members of a gzip (RFC 1952, section 2.2)."""
-    parts: list[bytes] = []
-    room = INFLATED_LIMIT
-    while packed:
+def inflate(packed: bytes) -> Iterator[bytes]:
+    """The parts of all members of a gzip (RFC 1952, section 2.2).
+
+    Raises InvalidCatalogError above `INFLATED_LIMIT`, and zlib.error.
+    """
+    position, room = 0, INFLATED_LIMIT
+    while position < len(packed):
         member = zlib.decompressobj(wbits=31)
-        part = member.decompress(packed, room + 1)
-        room -= len(part)
-        if room < 0:
-            raise InvalidCatalogError(f"{GZIP_FILE} inflates to more than {INFLATED_LIMIT} bytes")
-        if not member.eof:
-            raise zlib.error("incomplete or truncated stream")
-        parts.append(part)
-        packed = member.unused_data
-    return b"".join(parts)
+        while not member.eof:
+            window = packed[position : position + WINDOW]
+            if not window:
+                raise zlib.error("incomplete or truncated stream")
+            part = member.decompress(window, room + 1)
+            room -= len(part)
+            if room < 0:
+                raise InvalidCatalogError(f"{GZIP_FILE} inflates to more than {INFLATED_LIMIT} bytes")
+            position += len(window) - len(member.unused_data)
+            yield part
 
 
 def lean(value: Any) -> Any:
@@ -175,28 +182,28 @@ def load(payload: bytes) -> Catalog:
     """Read what `dump` wrote. Raises InvalidCatalogError for anything else; members it does not know are ignored."""
     raw = parse(payload)
     try:
-        catalog: Catalog = _reader(Catalog)(raw)
+        catalog: Catalog = reader(Catalog)(raw)
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidCatalogError(f"not a catalog: {type(error).__name__}: {error}") from error
     return catalog
 
 
 @cache
-def _reader(kind: Any) -> Callable[[Any], Any]:
+def reader(kind: Any) -> Callable[[Any], Any]:
     """A function from JSON to a value of a type: a dataclass, a tuple, a union with None, or JSON as it is."""
     if isinstance(kind, type) and is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        members = {name: _reader(hints[name]) for name in kind.__dataclass_fields__}
+        members = {name: reader(hints[name]) for name in kind.__dataclass_fields__}
 
         def record(raw: Any) -> Any:
             return kind(**{name: members[name](value) for name, value in raw.items() if name in members})
 
         return record
     if typing.get_origin(kind) is tuple:
-        each = _reader(typing.get_args(kind)[0])
+        each = reader(typing.get_args(kind)[0])
         return lambda raw: tuple(each(item) for item in raw)
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
         inner = next(choice for choice in typing.get_args(kind) if choice is not types.NoneType)
-        read = _reader(inner)
+        read = reader(inner)
         return lambda raw: None if raw is None else read(raw)
     return lambda raw: raw

@@ -7,14 +7,18 @@ last good one in force and sets ``error``.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import gc
 import logging
+import sys
+import zlib
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from crd.published import catalogs, signature
+from crd.published import catalogs, loading, signature
 from crd.published.signature import Refusal, Stamp
 from runtime.app.compiled import CompiledCatalog
 
@@ -24,12 +28,18 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from crd.published.loading import Steps
+
 __all__ = ["CatalogStore", "Trust"]
 
 logger = logging.getLogger(__name__)
 
 # Bytes that are read of a file. A local catalog may be larger than a ConfigMap, but not than an inflated one.
 MAX_FILE = catalogs.INFLATED_LIMIT
+# Seconds for which loading holds the event loop. One step more may come on top.
+SLICE = 0.004
+# Entries that are freed at once.
+FREED = 64
 _PACKED_BASE64_LIMIT = 4 * (signature.CONTENT_LIMIT // 3 + 1)
 
 
@@ -61,9 +71,68 @@ class CatalogStore:
         self._trust = trust
         self._on_rejection = on_rejection
         self._stamp: Stamp | None = None
+        self._submitted: Steps[None] | None = None
+        self._arrived = asyncio.Event()
+        self._retiring: set[asyncio.Task[None]] = set()
 
     def read(self, directory: Path) -> None:
         """Load the catalog from a directory (a mounted ConfigMap), if there is one."""
+        loading.finish(self._read_steps(directory))
+
+    def put(self, item: dict[str, Any]) -> None:
+        """Load the catalog from the current ConfigMap. If the ConfigMap is deleted, its last catalog stays in force."""
+        loading.finish(self._put_steps(item))
+
+    def submit(self, item: dict[str, Any]) -> None:
+        """Let `work` load this ConfigMap, instead of one that was submitted before and is not loaded yet."""
+        self._submitted = self._put_steps(item)
+        self._arrived.set()
+
+    @staticmethod
+    def seen(directory: Path) -> object:
+        """A value that changes when the catalog in a directory does; None without one."""
+        for name in (catalogs.FILE, catalogs.GZIP_FILE):
+            try:
+                found = (directory / name).stat()
+            except OSError:
+                continue
+            return (name, found.st_mtime_ns, found.st_size, found.st_ino)
+        return None
+
+    def reread(self, directory: Path) -> None:
+        """Let `work` load the catalog from a directory."""
+        self._submitted = self._read_steps(directory)
+        self._arrived.set()
+
+    async def work(self) -> None:
+        """Load what is submitted, in slices of time, until cancelled. In between, calls are answered."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            steps, self._submitted = self._submitted, None
+            before, begun = self.compiled, loop.time()
+            # A collection in the middle would look at every entry of both catalogs.
+            gc.disable()
+            try:
+                for _ in steps or ():
+                    spent = loop.time() - begun
+                    if spent >= SLICE:
+                        # Half of the time is for calls.
+                        await asyncio.sleep(spent)
+                        begun = loop.time()
+                if self.compiled is not before:
+                    # Entries are in no cycles: they are freed when the last reference is gone.
+                    gc.freeze()
+            finally:
+                gc.enable()
+            if before is not None and self.compiled is not before:
+                task = asyncio.create_task(_retire(before))
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+            before = None
+
+    def _read_steps(self, directory: Path) -> Steps[None]:
         # The kubelet replaces the link ..data. Through one reading of it all files are of one ConfigMap.
         link = directory / "..data"
         folder = link.resolve() if link.is_dir() else directory
@@ -71,11 +140,10 @@ class CatalogStore:
             if (folder / name).is_file():
                 envelope = folder / signature.FILE
                 signed = _read(envelope, signature.ENVELOPE_LIMIT) if envelope.is_file() else None
-                self._load(name, partial(_read, folder / name, MAX_FILE), signed)
+                yield from self._load(name, partial(_read, folder / name, MAX_FILE), signed)
                 return
 
-    def put(self, item: dict[str, Any]) -> None:
-        """Load the catalog from the current ConfigMap. If the ConfigMap is deleted, its last catalog stays in force."""
+    def _put_steps(self, item: dict[str, Any]) -> Steps[None]:
         data, binary = item.get("data") or {}, item.get("binaryData") or {}
 
         def content() -> bytes:
@@ -89,25 +157,24 @@ class CatalogStore:
             return base64.b64decode(encoded, validate=True)
 
         name = catalogs.FILE if catalogs.FILE in data else catalogs.GZIP_FILE
-        self._load(name, content, data.get(signature.FILE))
+        yield from self._load(name, content, data.get(signature.FILE))
 
-    def _load(self, name: str, content: Callable[[], bytes], envelope: str | bytes | None) -> None:
+    def _load(self, name: str, content: Callable[[], bytes], envelope: str | bytes | None) -> Steps[None]:
         try:
             stored = content()
             stamp = self._verify(name, stored, envelope)
             if isinstance(stamp, Refusal):
                 self._reject(stamp.fault.value, stamp.message)
                 return
-            payload = catalogs.unpack({}, {name: stored}) if name == catalogs.GZIP_FILE else stored
-            compiled = self.compiled
-            is_new = compiled is None or catalogs.digest(payload) != compiled.digest
-            if is_new:
-                compiled = CompiledCatalog.load(payload)
-        except (ValueError, binascii.Error, OSError) as error:
+            lines = (yield from loading.inflate(stored)) if name == catalogs.GZIP_FILE else stored.split(b"\n")
+            compiled = yield from CompiledCatalog.load_in_steps(lines, self.compiled)
+            is_new = self.compiled is None or compiled.digest != self.compiled.digest
+        except (ValueError, zlib.error, binascii.Error, OSError) as error:
             self._reject("invalid", f"{type(error).__name__}: {error}")
             return
-        self.compiled, self.error, self._stamp = compiled, None, stamp
-        if is_new and compiled is not None:
+        self.error, self._stamp = None, stamp
+        if is_new:
+            self.compiled = compiled
             logger.info("serving %s: %d tools, %d prompts", compiled.digest, len(compiled.tools), len(compiled.prompts))
             self._on_swap(compiled)
 
@@ -127,6 +194,24 @@ class CatalogStore:
         self.error = message
         self._on_rejection(reason)
         logger.warning("rejected a catalog, the last good one stays in force: %s", message)
+
+
+async def _retire(compiled: CompiledCatalog) -> None:
+    """Free a catalog in slices of time, when the last call that uses it is over."""
+    # The references of this function's argument and of getrefcount's.
+    while sys.getrefcount(compiled) > 2:  # noqa: ASYNC110 -- nothing tells when a reference is dropped
+        await asyncio.sleep(0.05)
+    parts = compiled.take_apart()
+    del compiled
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while parts:
+        del parts[-1][-FREED:]
+        if not parts[-1]:
+            parts.pop()
+        if loop.time() - begun >= SLICE:
+            await asyncio.sleep(SLICE)
+            begun = loop.time()
 
 
 def _read(path: Path, limit: int) -> bytes:

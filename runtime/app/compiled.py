@@ -9,36 +9,63 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
-
-from crd.published import catalogs
+from crd.published import loading
 from crd.published.entries import HttpResource, Operation
+from crd.published.loading import Loaded
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import mapping
 from runtime.mcp import eras, json_schema, lists, numbers, param_headers, uri_templates
 from runtime.mcp.json_schema import Completion
+from runtime.mcp.lists import ToolTexts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crd.published.catalogs import Catalog
     from crd.published.entries import InlineResource, Prompt, Tool
+    from crd.published.loading import Steps
     from runtime.mcp.json_schema import Validator
     from runtime.mcp.param_headers import ParamHeader
 
 __all__ = ["CompiledCatalog"]
 
+# Tools that are rendered in one step.
+STEP = 32
 # Views of one catalog that are kept, each for the clients with one set of scopes.
 MAX_VIEWS = 32
 E = TypeVar("E", bound="Tool | Prompt | InlineResource | HttpResource | Operation")
+
+
+class _Schemas:
+    """What is made of the inputSchema of a tool when the tool is called first."""
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        self._tools = tools
+        self._made: dict[str, tuple[Validator, Completion]] = {}
+        self._headers: dict[str, tuple[ParamHeader, ...]] = {}
+
+    def of(self, name: str) -> tuple[Validator, Completion]:
+        """The validator and the defaults. Raises ValueError for an invalid schema."""
+        made = self._made.get(name)
+        if made is None:
+            tool = self._tools[name]
+            validator = json_schema.compile_schema(mapping.accepted_input_schema(tool))
+            made = self._made[name] = (validator, Completion(tool.input_schema))
+        return made
+
+    def headers_of(self, name: str) -> tuple[ParamHeader, ...]:
+        """The arguments that are repeated in headers."""
+        headers = self._headers.get(name)
+        if headers is None:
+            headers = self._headers[name] = param_headers.of_schema(self._tools[name].input_schema)
+        return headers
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledCatalog:
     """``scopes`` are those that entries require.
 
-    ``tools``, ``prompts``, ``param_headers``, ``validators`` and ``completions`` by name; ``resources``, the inline
-    ones, by URI.
+    ``tools`` and ``prompts`` by name; ``resources``, the inline ones, by URI.
 
     ``rest_tools`` are the tools that have a REST path, by that path. ``pages`` holds the results of lists as bytes, by
     method, era (True: stateless) and cursor. ``server_info`` is the server as an MCP Implementation, in the stateless
@@ -51,11 +78,11 @@ class CompiledCatalog:
     prompts: Mapping[str, Prompt]
     resources: Mapping[str, InlineResource]
     rest_tools: Mapping[str, Tool]
-    param_headers: Mapping[str, tuple[ParamHeader, ...]]
-    validators: Mapping[str, Validator]
-    completions: Mapping[str, Completion]
     pages: Mapping[tuple[str, bool, str | None], bytes]
     server_info: Mapping[str, str]
+    schemas: _Schemas
+    _loaded: Loaded
+    _texts: ToolTexts
 
     scopes: frozenset[str] = frozenset()
     _views: dict[frozenset[str], CompiledCatalog] = field(default_factory=dict, repr=False, compare=False)
@@ -63,37 +90,44 @@ class CompiledCatalog:
 
     @classmethod
     def load(cls, payload: bytes) -> CompiledCatalog:
-        """Read and compile a published catalog. Raises InvalidCatalogError, or ValueError for an invalid schema."""
-        catalog = catalogs.load(payload)
-        validators = {
-            tool.name: json_schema.compile_schema(mapping.accepted_input_schema(tool)) for tool in catalog.tools
-        }
-        completions = {tool.name: Completion(tool.input_schema) for tool in catalog.tools}
-        return cls._compile(catalog, catalogs.digest(payload), validators, completions, "")
+        """Read and compile a published catalog. Raises InvalidCatalogError."""
+        return loading.finish(cls.load_in_steps(payload.split(b"\n"), None))
 
     @classmethod
-    def _compile(
-        cls,
-        catalog: Catalog,
-        digest: str,
-        validators: Mapping[str, Validator],
-        completions: Mapping[str, Completion],
-        view: str,
-    ) -> CompiledCatalog:
+    def load_in_steps(cls, lines: list[bytes], before: CompiledCatalog | None) -> Steps[CompiledCatalog]:
+        """The same with pauses. What the catalog ``before`` has already is not made again.
+
+        Schemas are compiled when their tool is called first.
+        """
+        loaded = yield from loading.load(lines, before._loaded if before is not None else None)
+        texts = ToolTexts()
+        for number, tool in enumerate(loaded.catalog.tools):
+            texts.add(tool, before._texts if before is not None else None)
+            if number % STEP == 0:
+                yield
+        schemas = _Schemas({tool.name: tool for tool in loaded.catalog.tools})
+        return (yield from cls._compile(loaded, texts, schemas, ""))
+
+    @classmethod
+    def _compile(cls, loaded: Loaded, texts: ToolTexts, schemas: _Schemas, view: str) -> Steps[CompiledCatalog]:
         """``view`` tells the cursors of one view of a catalog from those of another."""
+        catalog = loaded.catalog
         sections = (catalog.tools, catalog.prompts, catalog.resources, catalog.http_resources, catalog.operations)
+        pages = yield from lists.build_pages_in_steps(catalog, f"{loaded.digest} {view}", texts)
+        tools = {tool.name: tool for tool in catalog.tools}
+        yield
         return cls(
             catalog,
-            digest,
-            tools={tool.name: tool for tool in catalog.tools},
+            loaded.digest,
+            tools=tools,
             prompts={prompt.name: prompt for prompt in catalog.prompts},
             resources={resource.uri: resource for resource in catalog.resources},
             rest_tools={tool.ingress_path: tool for tool in catalog.tools if tool.ingress_path},
-            param_headers={tool.name: param_headers.of_schema(tool.input_schema) for tool in catalog.tools},
-            validators=validators,
-            completions=completions,
-            pages=lists.build_pages(catalog, f"{digest} {view}"),
+            pages=pages,
             server_info=lists.implementation(catalog, eras.MODERN),
+            schemas=schemas,
+            _loaded=loaded,
+            _texts=texts,
             scopes=frozenset(scope for section in sections for entry in section for scope in entry.required_scopes),
         )
 
@@ -123,8 +157,8 @@ class CompiledCatalog:
                 http_resources=select(catalog.http_resources),
                 operations=select(catalog.operations),
             )
-            view = self._compile(
-                visible, self.digest, self.validators, self.completions, f"for {' '.join(sorted(held))}"
+            view = loading.finish(
+                self._compile(Loaded(visible, self.digest), self._texts, self.schemas, f"for {' '.join(sorted(held))}")
             )
             if len(self._views) >= MAX_VIEWS:
                 del self._views[next(iter(self._views))]
@@ -135,9 +169,18 @@ class CompiledCatalog:
         """The digest of a tool as clients of an era see it in the list: of its object there, as JSON."""
         known = self._definitions.get((tool.name, modern))
         if known is None:
-            seen = hashlib.sha256(orjson.dumps(lists.tool_entry(tool, modern))).hexdigest()
+            seen = hashlib.sha256(self._texts.of(tool, modern=modern)).hexdigest()
             known = self._definitions[tool.name, modern] = f"sha256:{seen}"
         return known
+
+    def take_apart(self) -> list[list[Any]]:
+        """What is large in a catalog that is no longer used, so that it can be freed piece by piece."""
+        lines = list(self._loaded.lines.values())
+        return [list(lines), list(self.catalog.tools), self._texts.values(), list(self.pages.values())]
+
+    def param_headers(self, tool: Tool) -> tuple[ParamHeader, ...]:
+        """The headers in which clients repeat arguments of a tool."""
+        return self.schemas.headers_of(tool.name)
 
     def check_arguments(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments with the defaults of the inputSchema. An MCP backend fills in its own defaults.
@@ -148,11 +191,14 @@ class CompiledCatalog:
             given: dict[str, Any] = numbers.canonical(dict(arguments))
         except numbers.TooDeepError as error:
             raise CallError("invalid_arguments", str(error)) from error
-        validator = self.validators[tool.name]
+        try:
+            validator, completion = self.schemas.of(tool.name)
+        except ValueError as error:
+            raise CallError("misconfigured", "the inputSchema of this tool cannot be compiled") from error
         if tool.mcp:
             filled, faults = given, json_schema.describe_faults(validator, given)
         else:
-            filled, faults = self.completions[tool.name].complete(validator, given)
+            filled, faults = completion.complete(validator, given)
         if faults is None:
             return filled
         # What their positions in the request forbid, too: the client should learn all faults at once.

@@ -9,6 +9,7 @@ import random  # noqa: TID251 -- the entry point of the process; jitter, not a s
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ from runtime.telemetry.access_log import AccessLog, write_to_stderr
 from runtime.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from cluster.connections import Listener
     from cluster.message import Request, Response
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "run"]
 
 
+logger = logging.getLogger(__name__)
+
+# Seconds until what failed is started again, and between two looks at a directory.
+RESTART, POLL = 1.0, 5.0
 # What /statusz says at most; the controller reads 4 KiB.
 STATUS_BYTES = 3500
 
@@ -96,17 +101,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         metrics.loaded.set(unix_time())
         metrics.tools.set(len(compiled.tools))
         metrics.keep_tools(compiled.tools)
+        dispatcher.keep_tools(compiled.tools)
         logging.getLogger().setLevel(compiled.catalog.settings.log_level.upper())
 
     catalog_store = CatalogStore(
         apply, trust=settings.trust, on_rejection=lambda reason: metrics.rejected.labels(reason).inc()
     )
-    metrics.is_stale.set_function(lambda: float(catalog_store.error is not None))
-    catalog_store.read(settings.catalog_dir)
-    # The first catalog and the code live as long as the process. The garbage collector need not look at them. Later
-    # catalogs are left to it: a collection would stop the loop.
-    gc.collect()
-    gc.freeze()
     files = SecretFiles(settings.secrets_dir, settings.config_maps_dir)
     http = HttpClient(files, cluster_domain=settings.cluster_domain, allow_loopback=settings.allow_loopback)
     mcp = McpClient(http, new_id=_new_id)
@@ -122,21 +122,31 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         on_open=metrics.breakers_opened.inc,
     )
     metrics.breakers.set_function(lambda: float(len(dispatcher.open_circuits())))
+    metrics.is_stale.set_function(lambda: float(catalog_store.error is not None))
+    catalog_store.read(settings.catalog_dir)
+    # The first catalog and the code live as long as the process. The garbage collector need not look at them. Later
+    # catalogs are left to it: a collection would stop the loop.
+    gc.collect()
+    gc.freeze()
     redis = Redis(settings.redis, monotonic=time.monotonic, jitter=random.random) if settings.redis else None
     app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time)
     metrics.in_progress.set_function(lambda: float(app.in_progress))
     health = await probes.serve(
         _health(catalog_store, metrics, stop, dispatcher, redis), settings.host, settings.health_port
     )
-    watch = asyncio.create_task(_watch(settings, catalog_store))
+    tasks = [
+        asyncio.create_task(_supervise("the watch of the catalog", partial(_watch, settings, catalog_store), metrics)),
+        asyncio.create_task(_supervise("the loading of the catalog", catalog_store.work, metrics)),
+    ]
     listener: Listener | None = None
     try:
         listener = await server.listen(app, settings.host, settings.port)
         await stop.wait()
         await _drain(app, settings.drain_seconds)
     finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if listener is not None:
             await listener.close(1.0)
         await health.close()
@@ -206,8 +216,27 @@ async def _drain(app: server.App, seconds: float) -> None:
         await asyncio.sleep(0.05)
 
 
+async def _supervise(
+    name: str,
+    work: Callable[[], Awaitable[None]],
+    metrics: Metrics,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Do work that never ends, and begin it again if it does."""
+    while True:
+        try:
+            await work()
+            logger.error("%s ended; it is started again in %g s", name, RESTART)
+        except Exception:
+            logger.exception("%s failed; it is started again in %g s", name, RESTART)
+        metrics.restarts.inc()
+        await sleep(RESTART)
+
+
 async def _watch(settings: Settings, catalog_store: CatalogStore) -> None:
+    """Load the catalog whenever it changes: in the API, or without one in its directory."""
     if not (settings.config_map and settings.api_host and settings.api_directory):
+        await _follow(settings.catalog_dir, catalog_store)
         return
     transport = PodTransport(settings.api_directory, settings.api_host, settings.api_port)
     try:
@@ -215,13 +244,26 @@ async def _watch(settings: Settings, catalog_store: CatalogStore) -> None:
         await Informer(
             transport,
             resources.CONFIG_MAPS,
-            catalog_store.put,
+            catalog_store.submit,
             namespace=settings.namespace,
             field_selector=f"metadata.name={settings.config_map}",
             clock=Clock(time.monotonic, asyncio.sleep, random.random),
         ).run()
     finally:
         await transport.close()
+
+
+async def _follow(
+    directory: Path, catalog_store: CatalogStore, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Load the catalog of a directory again when its files have changed."""
+    seen = catalog_store.seen(directory)
+    while True:
+        await sleep(POLL)
+        found = catalog_store.seen(directory)
+        if found != seen:
+            seen = found
+            catalog_store.reread(directory)
 
 
 def _health(

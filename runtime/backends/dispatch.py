@@ -139,6 +139,10 @@ class Dispatcher:
         source = f"resource {operation.source}"
         return await self._send_for_any_status(_BackendCall(source, operation.backend, _NO_POLICY, request, context))
 
+    def keep_tools(self, tools: Mapping[str, Tool]) -> None:
+        """Forget the mappings of tools that are in the catalog no more."""
+        self._mappers = {key: known for key, known in self._mappers.items() if tools.get(known[0].name) is known[0]}
+
     def open_circuits(self) -> dict[str, str]:
         """The sources of calls whose circuit is not closed: ``open`` or ``half-open``."""
         return self._breakers.states()

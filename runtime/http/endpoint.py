@@ -139,7 +139,7 @@ class Endpoint:
         if call.modern and tool is not None:
             arguments = call.params.get("arguments")
             header = param_headers.find_mismatch(
-                compiled.param_headers[tool.name], arguments if isinstance(arguments, dict) else {}, headers
+                compiled.param_headers(tool), arguments if isinstance(arguments, dict) else {}, headers
             )
             if header is not None:
                 message = f"Header mismatch: {header} must be sent once, with the value of its argument"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from crd.published import loading
 from runtime import VERSION
 from runtime.backends.http_mapping import mapping, replies
 from runtime.mcp import eras, uri_templates
@@ -18,8 +19,9 @@ from runtime.mcp import eras, uri_templates
 if TYPE_CHECKING:
     from crd.published.catalogs import Catalog
     from crd.published.entries import HttpResource, InlineResource, Operation, Prompt, Tool
+    from crd.published.loading import Steps
 
-__all__ = ["LISTS", "build_pages", "implementation", "list_ttl_ms", "tool_entry"]
+__all__ = ["LISTS", "ToolTexts", "build_pages", "build_pages_in_steps", "implementation", "list_ttl_ms", "tool_entry"]
 
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
 
@@ -40,12 +42,44 @@ def list_ttl_ms(catalog: Catalog) -> int:
     return round(catalog.settings.list_ttl * 1000)
 
 
-def build_pages(catalog: Catalog, digest: str) -> dict[tuple[str, bool, str | None], bytes]:
+class ToolTexts:
+    """Tools as entries of tools/list, as JSON, in both eras. A tool is known by its identity."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, tuple[Tool, bytes, bytes]] = {}
+
+    def add(self, tool: Tool, before: ToolTexts | None) -> None:
+        """Render a tool, if the texts from before do not have it."""
+        found = before._texts.get(id(tool)) if before is not None else None
+        if found is None or found[0] is not tool:
+            modern = orjson.dumps(tool_entry(tool, modern=True))
+            legacy = orjson.dumps(tool_entry(tool, modern=False)) if tool.output_schema is not None else modern
+            found = (tool, modern, legacy)
+        self._texts[id(tool)] = found
+
+    def values(self) -> list[Any]:
+        """All that is kept."""
+        return list(self._texts.values())
+
+    def of(self, tool: Tool, *, modern: bool) -> bytes:
+        """The entry of a tool that was added."""
+        _, stateless, legacy = self._texts[id(tool)]
+        return stateless if modern else legacy
+
+
+def build_pages(catalog: Catalog, digest: str, texts: ToolTexts) -> dict[tuple[str, bool, str | None], bytes]:
     """Results by method, era (True: stateless) and cursor (None: the first page)."""
+    return loading.finish(build_pages_in_steps(catalog, digest, texts))
+
+
+def build_pages_in_steps(
+    catalog: Catalog, digest: str, texts: ToolTexts
+) -> Steps[dict[tuple[str, bool, str | None], bytes]]:
+    """The same, with a pause after each page."""
     pages: dict[tuple[str, bool, str | None], bytes] = {}
     size = max(1, catalog.settings.page_size)
     for modern in (True, False):
-        for method, (member, entries) in _lists(catalog, modern).items():
+        for method, (member, entries) in _lists(catalog, modern, texts).items():
             for start in range(0, max(1, len(entries)), size):
                 result: dict[str, Any] = {member: entries[start : start + size]}
                 if start + size < len(entries):
@@ -59,6 +93,7 @@ def build_pages(catalog: Catalog, digest: str) -> dict[tuple[str, bool, str | No
                     }
                 cursor = _cursor(digest, method, start) if start else None
                 pages[method, modern, cursor] = orjson.dumps(result)
+                yield
     return pages
 
 
@@ -66,7 +101,7 @@ def _cursor(digest: str, method: str, start: int) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(f"{digest} {method} {start}".encode()).digest()[:18]).decode()
 
 
-def _lists(catalog: Catalog, modern: bool) -> dict[str, tuple[str, list[dict[str, Any]]]]:
+def _lists(catalog: Catalog, modern: bool, texts: ToolTexts) -> dict[str, tuple[str, list[Any]]]:
     """The member name and the entries of each list."""
     backed: list[tuple[str, HttpResource | Operation]] = [
         *((each.uri, each) for each in catalog.http_resources),
@@ -78,7 +113,7 @@ def _lists(catalog: Catalog, modern: bool) -> dict[str, tuple[str, list[dict[str
     ]
     templates = [each for each in backed if uri_templates.is_template(each[0])]
     return {
-        "tools/list": ("tools", [tool_entry(tool, modern) for tool in catalog.tools]),
+        "tools/list": ("tools", [orjson.Fragment(texts.of(tool, modern=modern)) for tool in catalog.tools]),
         "prompts/list": ("prompts", [_prompt(prompt) for prompt in catalog.prompts]),
         "resources/list": ("resources", [_resource("uri", uri, entry) for uri, entry in resources]),
         "resources/templates/list": (

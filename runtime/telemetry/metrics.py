@@ -176,6 +176,11 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self.restarts = Counter(
+            "mcp_server_task_restarts",
+            "How often the watch of the catalog, or the task that loads it, failed and was started again.",
+            registry=self.registry,
+        )
         self.tools = Gauge("mcp_server_tools", "Tools in service.", registry=self.registry)
 
     def observe(self, http_method: str, operation: str, status: int, seconds: float, call: CallRecord) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gc
 import gzip
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from crd.published import catalogs, signature
 from crd.published.catalogs import Catalog
+from runtime.app import catalog_store
 from runtime.app.catalog_store import CatalogStore, Trust
+from runtime.app.compiled import CompiledCatalog
 
 UID = "0d9c0f6e-6d42-4a5c-9d5b-1f3f6f6e0001"
 ROOT = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
@@ -209,3 +215,98 @@ def test_without_a_root_key_nothing_is_verified() -> None:
     store.put({"data": {catalogs.FILE: catalogs.dump(Catalog("shop/a")).decode()}})
 
     assert (served, store.error) == (["shop/a"], None)
+
+
+def many(catalog_of: Any, number: int, text: str) -> dict[str, Any]:
+    tool = catalog_of().tools[0]
+    tools = tuple(replace(tool, name=f"t{n}", ingress_path="", description=text) for n in range(number))
+    return {"data": {catalogs.FILE: catalogs.dump(catalog_of(tools=tools)).decode()}}
+
+
+async def test_a_submitted_catalog_is_loaded_in_slices_and_the_newest_one_wins(
+    catalog_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_store, "SLICE", 0.0)
+    swapped: list[str] = []
+    store = CatalogStore(lambda compiled: swapped.append(compiled.digest))
+    store.put(many(catalog_of, 300, "first"))
+    work = asyncio.create_task(store.work())
+    store.submit(many(catalog_of, 300, "second"))
+    store.submit(many(catalog_of, 300, "third"))
+    turns = 0
+    async with asyncio.timeout(20):
+        while len(swapped) < 2:
+            turns += 1
+            await asyncio.sleep(0)
+
+    assert store.compiled is not None
+    assert store.compiled.tools["t0"].description == "third"
+    # The loop was free many times: once a slice at least.
+    assert turns > 20
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert gc.isenabled()
+
+
+async def test_a_broken_catalog_that_is_submitted_leaves_the_last_good_one(catalog_of: Any) -> None:
+    reasons: list[str] = []
+    store = CatalogStore(on_rejection=reasons.append)
+    store.put(many(catalog_of, 1, "good"))
+    work = asyncio.create_task(store.work())
+    async with asyncio.timeout(10):
+        store.submit({"data": {catalogs.FILE: "{"}})
+        while not reasons:
+            await asyncio.sleep(0)
+        assert store.error is not None
+        store.submit(many(catalog_of, 1, "better"))
+        while store.error is not None:
+            await asyncio.sleep(0)
+
+    assert store.compiled is not None
+    assert store.compiled.tools["t0"].description == "better"
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+
+
+async def test_a_replaced_catalog_is_freed_when_its_last_call_is_over(catalog_of: Any) -> None:
+    store = CatalogStore()
+    store.put(many(catalog_of, 300, "old"))
+    used = store.compiled
+    assert used is not None
+    tool = weakref_of(used)
+    work = asyncio.create_task(store.work())
+    store.submit(many(catalog_of, 300, "new"))
+    async with asyncio.timeout(20):
+        while store.compiled is used:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.06)
+        # A call still has it, whole.
+        assert (len(used.tools), tool() is not None, len(store._retiring)) == (300, True, 1)
+        del used
+        while store._retiring:
+            await asyncio.sleep(0.01)
+
+    assert tool() is None
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+
+
+def weakref_of(compiled: CompiledCatalog) -> weakref.ref[Any]:
+    """A reference to something that lives as long as a tool of the catalog."""
+
+    class Marked(dict[str, Any]):
+        pass
+
+    marked = Marked()
+    compiled.tools["t0"].annotations["marked"] = marked
+    return weakref.ref(marked)
+
+
+def test_a_directory_changes_when_its_catalog_does(tmp_path: Path) -> None:
+    assert CatalogStore.seen(tmp_path) is None
+    (tmp_path / catalogs.FILE).write_text("{}")
+    first = CatalogStore.seen(tmp_path)
+    (tmp_path / catalogs.FILE).write_text("{ }")
+
+    assert None not in (first, CatalogStore.seen(tmp_path))
+    assert first != CatalogStore.seen(tmp_path)

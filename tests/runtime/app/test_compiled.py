@@ -133,8 +133,11 @@ def test_arguments_that_are_nested_too_deep_are_refused(catalog_of: Any) -> None
 def test_remote_references_are_not_fetched(catalog_of: Any) -> None:
     tool = dataclasses.replace(catalog_of().tools[0], input_schema={"$ref": "https://example.com/schema"})
 
+    compiled = CompiledCatalog.load(catalogs.dump(dataclasses.replace(catalog_of(), tools=(tool,))))
     with pytest.raises(ValueError, match="remote references are not fetched"):
-        compile_catalog(catalog_of(tools=(tool,)))
+        compiled.schemas.of(tool.name)
+    with pytest.raises(CallError, match="misconfigured"):
+        compiled.check_arguments(tool, {})
 
 
 def test_views_by_scopes_are_kept_up_to_a_number(catalog_of: Any) -> None:

@@ -136,3 +136,82 @@ async def test_a_process_with_redis_keeps_sessions_and_limits_there(
     assert statuses == [200, 429]
     stop.set()
     await task
+
+
+async def test_what_fails_or_ends_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
+    metrics, runs, done = Metrics(), [0], asyncio.Event()
+
+    async def work() -> None:
+        runs[0] += 1
+        if runs[0] == 1:
+            raise ZeroDivisionError
+        if runs[0] == 3:
+            done.set()
+            await asyncio.Event().wait()
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    task = asyncio.create_task(program._supervise("the watch", work, metrics, sleep))
+    async with asyncio.timeout(10):
+        await done.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert task.cancelled()
+    assert metrics.registry.get_sample_value("mcp_server_task_restarts_total") == 2
+    assert "the watch failed" in caplog.text
+    assert "the watch ended" in caplog.text
+
+
+async def test_a_catalog_that_changes_in_its_directory_is_served_without_a_watch(
+    tmp_path: Path, catalog_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "POLL", 0.01)
+    (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of()))
+    stop, task, url = await running(tmp_path)
+    newer = catalogs.dump(catalog_of(tools=catalog_of().tools[:1]))
+
+    (tmp_path / catalogs.FILE).write_bytes(newer)
+    async with asyncio.timeout(10):
+        while catalogs.digest(newer) not in (await status(f"{url}/statusz"))[1]:
+            await asyncio.sleep(0.01)
+
+    stop.set()
+    await task
+
+
+async def test_the_watch_loads_each_catalog_of_its_config_map(
+    tmp_path: Path, catalog_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process itself watches: with the store and in slices, as in a pod."""
+    seen: dict[str, Any] = {}
+
+    class FakeInformer:
+        def __init__(self, transport: Any, resource: Any, handler: Any, **more: Any) -> None:
+            seen.update(more, handler=handler)
+
+        async def run(self) -> None:
+            seen["handler"]({"data": {catalogs.FILE: catalogs.dump(catalog_of()).decode()}})
+            await asyncio.Event().wait()
+
+    class FakeTransport:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        async def close(self) -> None:
+            seen["closed"] = True
+
+    monkeypatch.setattr(program, "Informer", FakeInformer)
+    monkeypatch.setattr(program, "PodTransport", FakeTransport)
+    stop, task, url = await running(
+        tmp_path, probes=True, namespace="shop", config_map="main-catalog", api_host="api", api_directory=tmp_path
+    )
+    async with asyncio.timeout(10):
+        while (await status(f"{url}/readyz"))[0] != 200:
+            await asyncio.sleep(0.01)
+
+    assert (seen["namespace"], seen["field_selector"]) == ("shop", "metadata.name=main-catalog")
+    stop.set()
+    await task
+    assert seen["closed"]
