@@ -17,16 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.check.formats import text
+from cli.check.report import format_count
 from cli.commands import check, files
 from cli.dev import plan as planning
 from cli.dev import secret_values, targets, view
 from cli.dev.call_log import CallLog
+from cli.dev.memo import Memo
 from cli.dev.port_forwards import PortForwards
 from cli.dev.router import HEADERS, Access, Router
 from cli.dev.secret_values import Redaction
 from cli.dev.servers import Servers
 from cli.explain.rehearsal import rehearse
-from cli.manifests import compilations, transaction, validation
+from cli.manifests import compilations, documents, transaction, validation
 from cluster.connections import Connections, Deadlines, Listener
 from crd.facts import NameFact
 from crd.ref import Kind, Ref
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
     from cli.check.report import Entry
     from cli.dev.plan import Plan
     from cli.dev.secret_values import Item
-    from cli.manifests.documents import Document
+    from cli.manifests.documents import Document, Fault
     from cli.manifests.transaction import Transaction
+    from crd.manifest import Object
 
 __all__ = ["Options", "Workspace", "run", "serve"]
 
@@ -116,7 +119,10 @@ async def serve(options: Options, stop: asyncio.Event, *, out: TextIO, err: Text
                 f"warning: everybody who can reach {options.host}:{listener.port} can call with your Secrets", file=err
             )
         for server in workspace.plan.servers:
-            print(f"{base}{planning.endpoint_path(server.ref)}  {len(server.catalog.tools)} tools", file=out)
+            print(
+                f"{base}{planning.endpoint_path(server.ref)}  {format_count(len(server.catalog.tools), 'tool')}",
+                file=out,
+            )
         print(f"page: {base}/#token={token}", file=out, flush=True)
         try:
             while not stop.is_set():
@@ -163,6 +169,7 @@ class Workspace:
         self._reading: _Reading | None = None
         self._written: dict[Path, bytes] = {}
         self._printed: tuple[str, ...] = ()
+        self._memo = Memo()
         self.plan = planning.NOTHING
         self.redaction = Redaction()
         self.log = CallLog()
@@ -184,28 +191,36 @@ class Workspace:
                 print(self.redaction.text(line), file=self._out)
         if self.log.revision > 1:
             milliseconds = round((time.monotonic() - started) * 1000)
-            count = len(reading.plan.servers)
-            print(f"reloaded in {milliseconds} ms: {count} servers, {len(reading.entries)} findings", file=self._out)
+            counts = (
+                format_count(len(reading.plan.servers), "server"),
+                format_count(len(reading.entries), "finding"),
+            )
+            print(f"reloaded in {milliseconds} ms: {', '.join(counts)}", file=self._out)
         self._out.flush()
 
     def _read(self) -> _Reading:
         options = self._options
-        found = files.read(options.paths, io.BytesIO(), options.exclude)
-        sorted_ = transaction.sort_documents(found.documents, found.faults, options.namespace)
+        self._memo.forget()
+        found = files.read(options.paths, io.BytesIO(), options.exclude, self._parse)
+        sorted_ = transaction.sort_documents(found.documents, found.faults, options.namespace, self._decode)
         hidden = files.read(options.secret_files, io.BytesIO())
         messages = [f"--secret-file {fault.source.name}: cannot be read as YAML or JSON" for fault in hidden.faults]
         values: dict[Item, bytes] = {}
         for document in (*found.documents, *hidden.documents):
             values |= self._values(document, messages)
-        environment, doubtful = secret_values.read_environment(self._needed(sorted_), options.environment)
+        environment, doubtful = secret_values.read_environment(
+            secret_values.needed_by(sorted_.objects), options.environment
+        )
         values |= environment
         given = (NameFact(ref) for ref in {item.ref for item in values} - {fact.ref for fact in sorted_.facts})
         facts = targets.complete((*sorted_.facts, *given), options.services, compilations.backends_of(sorted_.objects))
         sorted_ = replace(sorted_, facts=tuple(facts))
         verdict = check.add_faults_of_metadata(sorted_, validation.validate_alone(sorted_))
         entries = check.build_report(sorted_, verdict, found.files, None).entries
-        plan = planning.plan(self.plan, sorted_, entries, origins=options.origins, open_to_all=options.open_to_all)
-        needed = [item for server in plan.servers for item in secret_values.needed_by(server.catalog)]
+        plan = planning.plan(
+            self.plan, sorted_, entries, origins=options.origins, open_to_all=options.open_to_all, memo=self._memo
+        )
+        needed = list(secret_values.needed_by(plan.objects.values()))
         missing = tuple(
             item for item in dict.fromkeys(needed)
             if item not in values and not (not item.key and any(other.ref == item.ref for other in values))
@@ -214,12 +229,14 @@ class Workspace:
         texts |= {fault.source.name: fault.source.text for fault in found.faults}
         return _Reading(sorted_, plan, entries, texts, values, missing, (*messages, *doubtful))
 
-    def _needed(self, sorted_: Transaction) -> list[Item]:
-        """What the servers would mount if all of their members were sound."""
-        snapshot = compilations.snapshot_of(sorted_.objects, sorted_.facts)
-        members = compilations.compile_members(sorted_.objects)
-        made = compilations.compile_servers(sorted_.objects, members, snapshot).values()
-        return [item for compilation in made for item in secret_values.needed_by(compilation.catalog)]
+    def _parse(self, name: str, data: bytes, *, found: bool = False) -> tuple[Document | Fault, ...]:
+        """See `cli.manifests.documents.parse`."""
+        return self._memo.get((name, found), data, lambda: tuple(documents.parse(name, data, found=found)))
+
+    def _decode(self, document: Document, raw: Mapping[str, Any]) -> Object:
+        """See `cli.manifests.transaction.decode`."""
+        key = (id(document.raw), raw["metadata"]["name"])
+        return self._memo.get(key, document.raw, lambda: transaction.decode(document, raw))
 
     def _values(self, document: Document, messages: list[str]) -> dict[Item, bytes]:
         raw = document.raw

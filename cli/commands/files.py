@@ -10,7 +10,7 @@ import fnmatch
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cli.commands import contents
 from cli.commands.contents import MAX_FILE_BYTES, Contents, RefusedError
@@ -19,7 +19,7 @@ from cli.manifests.documents import Document, Fault, Source
 from crd.finding import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
 __all__ = ["MAX_FILES", "Reading", "UnreadableError", "read", "stamps"]
@@ -29,6 +29,13 @@ STDIN = "-"
 # Packages of others, among them thousands of JSON files.
 SKIPPED = "node_modules"
 MAX_FILES = 50_000
+
+
+class Parser(Protocol):
+    """See `cli.manifests.documents.parse`."""
+
+    def __call__(self, name: str, data: bytes, *, found: bool = False) -> Iterable[Document | Fault]:
+        """The objects of a file, in order."""
 
 
 class UnreadableError(Exception):
@@ -56,10 +63,13 @@ class _File:
     named: bool
 
 
-def read(paths: Sequence[str], stdin: BinaryIO, exclude: Sequence[str] = ()) -> Reading:
+def read(
+    paths: Sequence[str], stdin: BinaryIO, exclude: Sequence[str] = (), parse: Parser = documents.parse
+) -> Reading:
     """Read files, folders (recursively) and ``-`` as standard input. A file that is named twice is read once.
 
-    ``exclude`` are patterns of names, or of paths below a folder. Raises UnreadableError for the first path that does
+    ``exclude`` are patterns of names, or of paths below a folder. ``parse`` is `cli.manifests.documents.parse`, or
+    remembers what that returned. Raises UnreadableError for the first path that does
     not exist.
     """
     found: list[Document | Fault] = []
@@ -81,7 +91,7 @@ def read(paths: Sequence[str], stdin: BinaryIO, exclude: Sequence[str] = ()) -> 
         seen.add(where)
         in_folders = in_folders or not item.named
         try:
-            found += _read_stdin(stdin) if item.name == STDIN else _read_file(item, reader, kustomizations)
+            found += _read_stdin(stdin) if item.name == STDIN else _read_file(item, reader, kustomizations, parse)
         except RefusedError as error:
             found.append(_fault(item.name, str(error)))
     kept = (*repositories.set_patches_apart(found, kustomizations),)
@@ -112,7 +122,9 @@ def _read_stdin(stdin: BinaryIO) -> Iterator[Document | Fault]:
     yield from documents.parse(STDIN, data)
 
 
-def _read_file(item: _File, reader: Contents, kustomizations: dict[str, str]) -> Iterator[Document | Fault]:
+def _read_file(
+    item: _File, reader: Contents, kustomizations: dict[str, str], parse: Parser
+) -> Iterator[Document | Fault]:
     """The documents of a file; the texts of kustomizations are added to those known by folder."""
     path = Path(item.name)
     data = reader.read(path, named=item.named)
@@ -126,7 +138,7 @@ def _read_file(item: _File, reader: Contents, kustomizations: dict[str, str]) ->
     if chart is not None and repositories.is_template(data):
         yield from repositories.describe_template(item.name, data, str(chart))
     else:
-        yield from documents.parse(item.name, data, found=not item.named)
+        yield from parse(item.name, data, found=not item.named)
 
 
 def _find_kustomizations(folder: Path, reader: Contents, kustomizations: dict[str, str]) -> None:

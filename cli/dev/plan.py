@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cli.manifests import compilations
-from crd.compiler.members import context_of
+from crd.compiler.members import compile_member, context_of
 from crd.finding import Level
 from crd.published import catalogs
 from crd.published.settings import Auth
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cli.check.report import Entry
+    from cli.dev.memo import Memo
     from cli.manifests.transaction import Transaction
     from crd.manifest import Object
     from crd.published.catalogs import Catalog
@@ -82,7 +84,13 @@ def accept(
 
 
 def plan(
-    before: Plan, transaction: Transaction, entries: Iterable[Entry], *, origins: tuple[str, ...], open_to_all: bool
+    before: Plan,
+    transaction: Transaction,
+    entries: Iterable[Entry],
+    *,
+    origins: tuple[str, ...],
+    open_to_all: bool,
+    memo: Memo,
 ) -> Plan:
     """The plan that follows ``before``. ``entries`` are the findings of `check`.
 
@@ -91,7 +99,9 @@ def plan(
     """
     objects, files = accept(before, transaction, entries)
     snapshot = compilations.snapshot_of(objects.values(), transaction.facts)
-    members = compilations.compile_members(objects.values())
+    members = compilations.compile_members(
+        objects.values(), lambda item: memo.get(("member", id(item)), item, lambda: compile_member(item))
+    )
     servers = []
     for ref, compilation in sorted(compilations.compile_servers(objects.values(), members, snapshot).items()):
         catalog = compilation.catalog
@@ -104,5 +114,9 @@ def plan(
         )
         context = (compilation.context, compilation.tokens)
         servers.append(PlannedServer(ref, replace(catalog, settings=settings), context))
-    contexts = {ref.key: context_of(member) for ref, member in members.items() if ref.kind is Kind.TOOL}
+    contexts = {
+        ref.key: memo.get(("context", id(member)), member, partial(context_of, member))
+        for ref, member in members.items()
+        if ref.kind is Kind.TOOL
+    }
     return Plan(tuple(servers), objects, files, contexts)

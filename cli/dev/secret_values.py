@@ -8,12 +8,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crd.models.resource import ResourceSpec
+from crd.models.server import ServerSpec
+from crd.models.tool import ToolSpec
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from crd.published.catalogs import Catalog
+    from crd.manifest import Object
 
 __all__ = ["Item", "Redaction", "environment_name", "items_of", "needed_by", "read_environment"]
 
@@ -57,19 +60,24 @@ def items_of(raw: Mapping[str, Any], namespace: str) -> Iterator[tuple[Item, byt
         yield Item(ref, key), value.encode("utf-8", "surrogatepass")
 
 
-def needed_by(catalog: Catalog) -> Iterator[Item]:
-    """What the pods of a server would mount."""
-    namespace, auth = catalog.server.partition("/")[0], catalog.settings.auth
-    policies = [tool.policy for tool in catalog.tools] + [resource.policy for resource in catalog.http_resources]
-    for policy in policies:
-        for source in policy.headers_from:
-            yield Item(Ref(Kind(source.kind), namespace, source.object), source.key)
-        if policy.tls is not None and policy.tls.ca_secret:
-            yield Item(Ref(Kind.SECRET, namespace, policy.tls.ca_secret), "ca.crt")
-    if auth.api_key_secret:
-        yield Item(Ref(Kind.SECRET, namespace, auth.api_key_secret), "")
-    if auth.jwt is not None and auth.jwt.jwks_secret:
-        yield Item(Ref(Kind.SECRET, namespace, auth.jwt.jwks_secret), "jwks.json")
+def needed_by(objects: Iterable[Object]) -> Iterator[Item]:
+    """What pods would mount for these objects."""
+    for item in objects:
+        spec, namespace = item.spec, item.ref.namespace
+        if isinstance(spec, ToolSpec | ResourceSpec):
+            for source in spec.headers_from:
+                if source.secret_key_ref is not None:
+                    yield Item(Ref(Kind.SECRET, namespace, source.secret_key_ref.name), source.secret_key_ref.key)
+                elif source.config_map_key_ref is not None:
+                    key = source.config_map_key_ref
+                    yield Item(Ref(Kind.CONFIG_MAP, namespace, key.name), key.key)
+            if spec.tls is not None and spec.tls.ca_secret_name:
+                yield Item(Ref(Kind.SECRET, namespace, spec.tls.ca_secret_name), "ca.crt")
+        elif isinstance(spec, ServerSpec) and spec.auth is not None:
+            if spec.auth.api_key is not None:
+                yield Item(Ref(Kind.SECRET, namespace, spec.auth.api_key.secret_name), "")
+            if spec.auth.jwt is not None and spec.auth.jwt.jwks_secret_name:
+                yield Item(Ref(Kind.SECRET, namespace, spec.auth.jwt.jwks_secret_name), "jwks.json")
 
 
 def environment_name(item: Item) -> str:

@@ -14,7 +14,7 @@ from crd.models.server import ServerSpec
 from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from crd.compiler.compilation import Compilation
     from crd.compiler.members import CompiledMember
@@ -30,9 +30,11 @@ def snapshot_of(objects: Iterable[Object], facts: Iterable[Fact]) -> Snapshot:
     return Snapshot.of((*facts, *(item.fact for item in objects if item.fact is not None)))
 
 
-def compile_members(objects: Iterable[Object]) -> dict[Ref, CompiledMember]:
-    """Every MCPTool, MCPPrompt and MCPResource by itself."""
-    return {item.ref: compile_member(item) for item in objects if isinstance(item.fact, MemberFact)}
+def compile_members(
+    objects: Iterable[Object], compile_: Callable[[Object], CompiledMember] = compile_member
+) -> dict[Ref, CompiledMember]:
+    """Every MCPTool, MCPPrompt and MCPResource by itself. ``compile_`` may remember what `compile_member` returned."""
+    return {item.ref: compile_(item) for item in objects if isinstance(item.fact, MemberFact)}
 
 
 def compile_servers(

@@ -15,13 +15,13 @@ from crd.finding import Reason, format_path
 from crd.ref import GROUP, VERSION, Kind, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cli.manifests.documents import Document, Fault
     from crd.facts import Fact
     from crd.manifest import Object
 
-__all__ = ["BACKGROUND", "JUDGED", "Transaction", "locate", "sort_documents"]
+__all__ = ["BACKGROUND", "JUDGED", "Transaction", "decode", "locate", "sort_documents"]
 
 JUDGED = (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 # Kinds that rules look up without validating them.
@@ -47,12 +47,26 @@ class Transaction:
         return locate(origin, path) if origin is not None else None
 
 
-def sort_documents(documents: Iterable[Document], faults: Iterable[Fault], namespace: str = "default") -> Transaction:
+def decode(document: Document, raw: Mapping[str, Any]) -> Object:
+    """An object of our kinds. ``raw`` is that of the document, with its namespace and name."""
+    item = manifest.decode(defaults.set_defaults(raw))
+    if item.problems:
+        # Its labels and names count although it is refused, or other objects would have faults that follow.
+        item = replace(item, fact=manifest.sound_part(item).fact)
+    return item
+
+
+def sort_documents(
+    documents: Iterable[Document],
+    faults: Iterable[Fault],
+    namespace: str = "default",
+    decode: Callable[[Document, Mapping[str, Any]], Object] = decode,
+) -> Transaction:
     """Sort the documents by kind. Of duplicate objects the last counts, as in an apply. Foreign kinds are skipped.
 
-    ``namespace`` is that of objects that name none.
+    ``namespace`` is that of objects that name none. ``decode`` is that of this module, or remembers what it returned.
     """
-    sorting = _Sorting(namespace)
+    sorting = _Sorting(namespace, decode)
     for fault in faults:
         place = Place(fault.source.name, *fault.position)
         sorting.entries.append(Entry(fault.level, Reason.INVALID_DOCUMENT, fault.message, Subject(), place))
@@ -73,8 +87,9 @@ def locate(document: Document, path: tuple[str | int, ...]) -> Place:
 
 
 class _Sorting:
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, decode: Callable[[Document, Mapping[str, Any]], Object]) -> None:
         self._namespace = namespace
+        self._decode = decode
         self.objects: dict[Ref, Object] = {}
         self.facts: dict[Ref, Fact] = {}
         self.origins: dict[Ref, Document] = {}
@@ -100,10 +115,7 @@ class _Sorting:
                 # The API server, too, appends five characters to a generateName.
                 name = f"{metadata['generateName']}{len(self.objects):05}"
                 raw = {**raw, "metadata": {**metadata, "name": name}}
-            item = manifest.decode(defaults.set_defaults(raw))
-            if item.problems:
-                # Its labels and names count although it is refused, or other objects would have faults that follow.
-                item = replace(item, fact=manifest.sound_part(item).fact)
+            item = self._decode(document, raw)
             self.objects[item.ref] = item
             self._locate(item.ref, document)
 

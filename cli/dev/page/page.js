@@ -81,8 +81,8 @@ function showServers() {
 
 function showFindings() {
   const errors = state.findings.filter((finding) => finding.level === "error").length;
-  by("status").textContent =
-    `${count(state.servers.length, "server")}, ${count(errors, "error")}, ${count(state.findings.length - errors, "warning")}`;
+  by("status").replaceChildren(make("a", { href: "#findings-title" },
+    `${count(state.servers.length, "server")}, ${count(errors, "error")}, ${count(state.findings.length - errors, "warning")}`));
   const nodes = state.findings.map((finding) => {
     const where = finding.file ? `${finding.file}:${finding.line}:${finding.column}` : "";
     const summary = make("summary", {},

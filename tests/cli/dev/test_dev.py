@@ -295,7 +295,7 @@ def test_the_folder_with_secrets_is_private_and_removed(folder: Path, tmp_path: 
         process.terminate()
         assert process.wait(20) == 0
     assert list((tmp_path / "tmp").iterdir()) == []
-    assert any(line.startswith("http://127.0.0.1:") and line.endswith("/shop/main/mcp  1 tools\n") for line in said)
+    assert any(line.startswith("http://127.0.0.1:") and line.endswith("/shop/main/mcp  1 tool\n") for line in said)
 
 
 def test_a_missing_folder_and_a_taken_port_exit_with_two(folder: Path, capsys: Any) -> None:
