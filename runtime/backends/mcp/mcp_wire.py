@@ -39,6 +39,13 @@ _COMMON = frozenset(
 )  # fmt: skip
 # Members of a result that concern only the backend and this client.
 _HOP_MEMBERS = ("resultType", "ttlMs", "cacheScope")
+# What the content blocks of each type must have, as strings.
+_BLOCKS = {
+    "text": ("text",),
+    "image": ("data", "mimeType"),
+    "audio": ("data", "mimeType"),
+    "resource_link": ("uri", "name"),
+}
 # Prefixes of members of _meta that only a server itself may set.
 _RESERVED = ("io.modelcontextprotocol/", "mcp.example.com/")
 
@@ -101,7 +108,8 @@ def tool_result(result: dict[str, Any], tool: Tool, *, modern: bool, request_id:
     ``structuredContent`` is held to the tool's outputSchema. A result that does not match it becomes an ``isError``
     result with the backend's content; with onSchemaMismatch Observe, only its structuredContent is left out. In the era
     of sessions ``structuredContent`` must be an object; any other value is wrapped. Members of ``_meta`` with a prefix
-    of MCP or of this project are removed, in content blocks too: a client believes that this server set them.
+    of MCP or of this project are removed, in content blocks too: a client believes that this server set them. A content
+    block that MCP does not know becomes text, because a client that meets it loses the whole result.
     """
     if result.get("resultType", "complete") != "complete":
         message = "the backend's tool requests input from its client, which this server does not pass on"
@@ -134,9 +142,22 @@ def tool_result(result: dict[str, Any], tool: Tool, *, modern: bool, request_id:
         _clean_meta(block)
         if isinstance(block.get("resource"), dict):
             _clean_meta(block["resource"])
-    kept["content"] = content
+    kept["content"] = [_readable(block) for block in content]
     _clean_meta(kept)
     return kept
+
+
+def _readable(block: dict[str, Any]) -> dict[str, Any]:
+    """A content block as it is, if it has what its type requires, else as a text that holds its JSON."""
+    kind, resource = block.get("type"), block.get("resource")
+    required = _BLOCKS.get(kind) if isinstance(kind, str) else None
+    if required is not None and all(isinstance(block.get(name), str) for name in required):
+        return block
+    if kind == "resource" and isinstance(resource, dict) and isinstance(resource.get("uri"), str):
+        contents = [resource[name] for name in ("text", "blob") if name in resource]
+        if len(contents) == 1 and isinstance(contents[0], str):
+            return block
+    return {"type": "text", "text": orjson.dumps(block).decode()}
 
 
 def _clean_meta(holder: dict[str, Any]) -> None:

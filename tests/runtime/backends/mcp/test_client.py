@@ -348,6 +348,36 @@ def test_a_result_that_matches_passes() -> None:
     assert received({**result, "isError": True}, schema=SCHEMA) == {**result, "isError": True}
 
 
+@pytest.mark.parametrize(
+    ("block", "is_kept"),
+    [
+        ({"type": "text", "text": "a"}, True),
+        ({"type": "image", "data": "eA==", "mimeType": "image/png"}, True),
+        ({"type": "audio", "data": "eA==", "mimeType": "audio/wav"}, True),
+        ({"type": "resource_link", "uri": "a:b", "name": "b"}, True),
+        ({"type": "resource", "resource": {"uri": "a:b", "text": "c"}}, True),
+        ({"type": "resource", "resource": {"uri": "a:b", "blob": "eA=="}}, True),
+        ({"type": "text", "text": None}, False),
+        ({"type": "text", "text": {"a": 1}}, False),
+        ({"type": "image", "data": "eA=="}, False),
+        ({"type": "resource_link", "uri": "a:b"}, False),
+        ({"type": "resource", "resource": {"uri": "a:b"}}, False),
+        ({"type": "resource", "resource": {"uri": "a:b", "text": "c", "blob": "eA=="}}, False),
+        ({"type": "resource", "resource": "a:b"}, False),
+        ({"type": "video", "data": "eA=="}, False),
+        ({"type": ["text"], "text": "a"}, False),
+        ({}, False),
+    ],
+)
+def test_a_content_block_that_clients_cannot_read_becomes_text(block: dict[str, Any], is_kept: bool) -> None:
+    (found,) = received({"content": [block]})["content"]
+
+    if is_kept:
+        assert found == block
+    else:
+        assert (found["type"], json.loads(found["text"])) == ("text", block)
+
+
 def test_a_backend_sets_no_meta_of_ours() -> None:
     meta = {
         "io.modelcontextprotocol/serverInfo": {"name": "trusted"},
