@@ -84,6 +84,18 @@ examples:
   mcp-operator controller --kubeconfig ~/.kube/config --runtime-image localhost/mcp-operator:dev \\
     --webhook-url https://host.k3d.internal:8443 --webhook-next-url https://host.k3d.internal:8444
 """
+_EXIT_IMPORT = """\
+exit codes:
+  0  the manifests are written
+  1  the manifests are written, but a conflict or a finding needs a look
+  2  nothing is written: wrong arguments, no such file, not an OpenAPI 3 description, no operation left
+
+examples:
+  mcp-operator import openapi orders.yaml --service orders:8080 > tools.yaml
+  mcp-operator import openapi orders.yaml --service orders:8080 --namespace shop --server shop --output shop/tools.yaml
+  mcp-operator import openapi orders.yaml --service orders:http --include 'GET *' --budget 4000 --report report.json
+  curl -s https://api.example.com/openapi.json | mcp-operator import openapi - --service orders:8080
+"""
 _EXIT_REGISTRATION = """\
 exit codes:
   0  the objects are printed
@@ -143,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_graph(commands)
     _add_explain(commands)
     _add_dev(commands)
+    _add_import(commands)
     _add_generate(commands)
     return parser
 
@@ -457,6 +470,9 @@ def _add_check(commands: Commands) -> None:
     parser.add_argument("--live", action="store_true", help="validate together with a cluster, with dry-runs")
     _add_kubeconfig_options(parser)
     _add_file_options(parser)
+    parser.add_argument(
+        "--openapi", type=Path, metavar="FILE", help="find tools whose fields this OpenAPI description no longer has"
+    )
     parser.add_argument("--explain", metavar="REASON", help="explain a reason and its repair, and exit")
     parser.add_argument("--list-reasons", action="store_true", help="list all reasons with their levels, and exit")
     parser.add_argument("--version", action="version", version=_version())
@@ -488,6 +504,7 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         version=metadata.version("mcp-operator"),
         exclude=tuple(arguments.exclude),
         namespace=arguments.namespace,
+        openapi=arguments.openapi,
     )
     gc.disable()  # everything that is read lives to the end; collecting would take as long as validating
     try:
@@ -616,6 +633,108 @@ def _run_dev(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
         namespace=arguments.namespace,
     )
     return dev.run(options, out=sys.stdout, err=sys.stderr)
+
+
+def _add_import(commands: Commands) -> None:
+    description = (
+        "Make an MCPTool from each operation of an OpenAPI 3.0 or 3.1 description, and write the manifests to standard "
+        "output. With --output, merge them into a file: what was edited by hand stays. What cannot be imported is "
+        "listed on standard error, with the reason."
+    )
+    parser = _add(commands, "import", "make manifests from the description of an API", description, _EXIT_IMPORT)
+    parser.add_argument("format", choices=("openapi",), help="format of the description")
+    parser.add_argument("file", metavar="FILE", help="the description in JSON or YAML, or - for standard input")
+    parser.add_argument(
+        "--service", required=True, type=_service, metavar="NAME:PORT", help="Service that the tools call, and its port"
+    )
+    parser.add_argument("--scheme", choices=("http", "https"), default="http", help="protocol of the Service")
+    parser.add_argument("--path", metavar="PATH", help="path before all paths (default: that of the first server)")
+    parser.add_argument("-n", "--namespace", default="default", help="namespace of the objects (default: default)")
+    parser.add_argument(
+        "--server", metavar="NAME", help="write an MCPServer of this name, too, which selects the tools"
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        type=_label,
+        metavar="KEY=VALUE",
+        help="label of every object (default: mcp.example.com/api=<Service>); may be repeated",
+    )
+    for name, what in (("--include", "import only"), ("--exclude", "leave out")):
+        parser.add_argument(
+            name,
+            action="append",
+            default=[],
+            metavar="GLOB",
+            help=f'{what} operations of this operationId, path, "METHOD PATH", tag or tool name; may be repeated',
+        )
+    parser.add_argument("--deprecated", action="store_true", help="import deprecated operations, too")
+    parser.add_argument(
+        "--resources", action="store_true", help="make MCPResources of GETs that need texts in path and query only"
+    )
+    parser.add_argument(
+        "--budget", type=int, metavar="TOKENS", help="select tools that cost a model at most this many tokens"
+    )
+    parser.add_argument(
+        "--secret", metavar="NAME", help="Secret with the credentials of the API (default: <Service>-credentials)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="merge the manifests into this file; the last import is kept beside it, as .<FILE>.imported",
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write what became of each operation, as JSON")
+    parser.set_defaults(run=_run_import)
+
+
+def _run_import(arguments: argparse.Namespace) -> int:
+    from cli.commands import imports
+    from cli.imports import objects
+
+    name, port = arguments.service
+    options = imports.Options(
+        file=arguments.file,
+        objects=objects.Options(
+            service=name,
+            port=port,
+            scheme=arguments.scheme,
+            base_path=arguments.path,
+            namespace=arguments.namespace,
+            server=arguments.server,
+            labels=tuple(arguments.label),
+            include=tuple(arguments.include),
+            exclude=tuple(arguments.exclude),
+            deprecated=arguments.deprecated,
+            resources=arguments.resources,
+            budget=arguments.budget,
+            secret=arguments.secret,
+        ),
+        output=arguments.output,
+        report=arguments.report,
+    )
+    gc.disable()  # as for check
+    try:
+        return imports.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+    finally:
+        gc.enable()
+
+
+def _service(text: str) -> tuple[str, int | str]:
+    """The name of a Service and a port of it, by number or name."""
+    name, _, port = text.partition(":")
+    if not addresses.is_label(name) or not addresses.is_label(port):
+        raise argparse.ArgumentTypeError(f'must be NAME:PORT such as orders:8080, got "{text}"')
+    return name, int(port) if port.isdecimal() else port
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not key or not separator:
+        raise argparse.ArgumentTypeError(f'must be KEY=VALUE, got "{text}"')
+    return key, value
 
 
 def _version() -> str:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from cli.check import report
 from cli.check.formats import github, json_report, junit, sarif, text
-from cli.commands import error_pages, files
+from cli.commands import error_pages, files, imports
+from cli.imports import drift
+from cli.imports.description import UnusableError
 from cli.manifests import acceptance, transaction, validation
 from crd.finding import Level, Verdict
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from cli.check.report import Format, Identity, Report
     from cli.manifests.transaction import Transaction
+    from crd.finding import Finding
 
 __all__ = ["Options", "add_faults_of_metadata", "build_report", "run"]
 
@@ -47,6 +50,7 @@ class Options:
     version: str = "0"
     exclude: tuple[str, ...] = ()
     namespace: str = "default"
+    openapi: Path | None = None
 
 
 def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
@@ -83,7 +87,7 @@ def _validate(options: Options, sorted_: Transaction) -> Verdict:
         verdict = validation.add_rejections(known, rejections)
     else:
         verdict = validation.validate_alone(sorted_)
-    verdict = add_faults_of_metadata(sorted_, verdict)
+    verdict = Verdict.of((*add_faults_of_metadata(sorted_, verdict), *_find_drift(options, sorted_)))
     return validation.make_references_strict(verdict) if options.strict_refs else verdict
 
 
@@ -95,6 +99,17 @@ def add_faults_of_metadata(sorted_: Transaction, verdict: Verdict) -> Verdict:
         for finding in acceptance.find_faults(item.ref, sorted_.origins[item.ref].raw)
     )
     return Verdict.of((*verdict, *refused))
+
+
+def _find_drift(options: Options, sorted_: Transaction) -> tuple[Finding, ...]:
+    """What tools send that the API of ``--openapi`` no longer has."""
+    if options.openapi is None:
+        return ()
+    try:
+        api = imports.read_description(str(options.openapi))
+        return (*drift.find_drift(sorted_.objects, api),)
+    except (imports.UnreadableError, UnusableError) as error:
+        raise UnableError(str(error)) from error
 
 
 def build_report(sorted_: Transaction, verdict: Verdict, count: int, known: frozenset[Identity] | None) -> Report:

@@ -31,7 +31,9 @@ class _TooLargeError(Exception):
 class Contents:
     """Reads files, and counts what they have together."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_FILE_BYTES) -> None:
+        """``most`` bytes are read of one file."""
+        self._most = most
         self._left = MAX_TREE_BYTES
 
     def read(self, path: Path, *, named: bool) -> bytes | None:
@@ -40,16 +42,16 @@ class Contents:
         Raises RefusedError.
         """
         try:
-            data = _read(path, min(MAX_FILE_BYTES, self._left))
+            data = _read(path, min(self._most, self._left))
         except OSError as error:
             raise RefusedError(describe(error)) from error
         except _TooLargeError as error:
-            if self._left < MAX_FILE_BYTES:
+            if self._left < self._most:
                 message = f"the files before it have {MAX_TREE_BYTES // 2**20} MiB together; check a part of them"
                 raise RefusedError(message) from error
             if not named and not _mentions_objects(path):
                 return None
-            message = f"more than {MAX_FILE_BYTES // 2**20} MiB, which is too large for manifests; split it"
+            message = f"more than {self._most // 2**20} MiB, which is too large for manifests; split it"
             raise RefusedError(message) from error
         self._left -= len(data)
         return data

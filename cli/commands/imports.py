@@ -1,0 +1,250 @@
+"""``mcp-operator import openapi``: makes manifests from the description of an HTTP API.
+
+Exit codes: 0 the manifests are written; 1 they are written, but with conflicts or findings to look at; 2 nothing is
+written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cli.check.formats import text
+from cli.commands.contents import Contents, RefusedError
+from cli.imports import description, merging, objects, outcomes
+from cli.imports.description import UnusableError
+from cli.imports.objects import OPERATION_ANNOTATION
+from cli.manifests import documents, scalars, transaction, validation
+from cli.manifests.documents import Document, Fault, Source
+from crd.finding import format_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO, TextIO
+
+    from cli.imports.description import Description
+    from cli.imports.merging import Merge
+    from cli.imports.objects import Imported
+
+__all__ = ["Options", "UnreadableError", "read_description", "run"]
+
+STDIN = "-"
+_COMMENT = re.compile(r"(?:^|\s)#", re.MULTILINE)
+_SEPARATOR = re.compile(r"^---[ \t]*(?:#.*)?\r?\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command. Without ``output``, the manifests are written to standard output."""
+
+    file: str
+    objects: objects.Options
+    output: Path | None = None
+    report: Path | None = None
+
+
+class UnreadableError(Exception):
+    """A file of the command that cannot be read; the message names it."""
+
+
+def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
+    """Write the manifests, tell what became of every operation, and return the exit code."""
+    try:
+        api = read_description(options.file, stdin)
+        previous = _Files.read(options.output) if options.output is not None else None
+        settings = replace(options.objects, names=previous.names if previous else ())
+        made = objects.import_description(api, settings)
+    except (UnreadableError, UnusableError) as error:
+        print(f"mcp-operator import: {text.escape(str(error))}", file=err)
+        return 2
+    try:
+        return _write_all(options, made, previous, out, err)
+    except OSError as error:
+        print(f"mcp-operator import: cannot write {error.filename}: {error.strerror}", file=err)
+        return 2
+
+
+def _write_all(options: Options, made: Imported, previous: _Files | None, out: TextIO, err: TextIO) -> int:
+    for line in outcomes.render_text(made.outcomes):
+        print(text.escape(line), file=err)
+    if options.report is not None:
+        _write(options.report, json.dumps(outcomes.render_json(made.outcomes), indent=2, ensure_ascii=False) + "\n")
+    if not made.objects:
+        print("mcp-operator import: no operation is imported, so nothing is written", file=err)
+        return 2
+    for line in _tell_needs(options.objects.namespace, made.objects):
+        print(text.escape(line), file=err)
+    imported = "---\n".join(map(render, made.objects))
+    if previous is None or options.output is None:
+        out.write(imported)
+        return _tell_findings(imported, err)
+    merge = merging.merge(previous.base, [raw for raw, _ in previous.mine], made.objects)
+    written = previous.render(merge)
+    told = [*merge.told, *previous.tell_lost_comments(merge)]
+    _write(options.output, written)
+    _write(base_of(options.output), imported)
+    for line in (*told, *(f"conflict: {conflict}" for conflict in merge.conflicts)):
+        print(text.escape(line), file=err)
+    return max(_tell_findings(written, err), 1 if merge.conflicts else 0)
+
+
+def read_description(name: str, stdin: BinaryIO | None = None) -> Description:
+    """The description in a file, or on standard input (``-``). Raises UnreadableError or UnusableError."""
+    if name == STDIN and stdin is not None:
+        data: bytes | None = stdin.read(description.MAX_BYTES + 1)
+    else:
+        try:
+            data = Contents(description.MAX_BYTES).read(Path(name), named=True)
+        except RefusedError as error:
+            raise UnreadableError(f"{name}: {error}") from error
+    try:
+        return description.parse(data or b"")
+    except UnusableError as error:
+        raise UnusableError(f"{'standard input' if name == STDIN else name}: {error}") from error
+
+
+def base_of(output: Path) -> Path:
+    """Where the last import is kept: beside the manifests, hidden, and with a name that kubectl does not apply."""
+    return output.with_name(f".{output.name}.imported")
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The manifests as the user has them, each with its text, and what was imported last."""
+
+    mine: tuple[tuple[dict[str, Any], str], ...]
+    base: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def read(cls, output: Path) -> _Files:
+        """Raises UnreadableError."""
+        mine = tuple(_read_objects(output))
+        base = tuple(raw for raw, _ in _read_objects(base_of(output)))
+        if mine and not base:
+            raise UnreadableError(
+                f"{output} exists, but {base_of(output).name} with the last import does not; name another file"
+            )
+        return cls(mine, base)
+
+    @property
+    def names(self) -> tuple[tuple[str, str, str], ...]:
+        """The names that operations have: operation, metadata.name, spec.name."""
+        found = []
+        for raw in self.base:
+            metadata, spec = raw.get("metadata", {}), raw.get("spec", {})
+            operation = metadata.get("annotations", {}).get(OPERATION_ANNOTATION)
+            if operation is not None:
+                found.append((operation, metadata["name"], spec.get("name", metadata["name"])))
+        return tuple(found)
+
+    def render(self, merge: Merge) -> str:
+        """The merged manifests. What did not change keeps its text, with its comments."""
+        texts = {merging.key_of(raw): (raw, written) for raw, written in self.mine}
+        parts = []
+        for raw in merge.objects:
+            before = texts.get(merging.key_of(raw))
+            parts.append(before[1] if before is not None and before[0] == raw else render(raw))
+        return "---\n".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
+
+    def tell_lost_comments(self, merge: Merge) -> Iterator[str]:
+        """The objects that are written anew although the user had comments in them."""
+        after = {merging.key_of(raw): raw for raw in merge.objects}
+        for raw, written in self.mine:
+            key = merging.key_of(raw)
+            if key in after and after[key] != raw and _COMMENT.search(written):
+                yield f"comments are lost: {key[0]} {key[1]}/{key[2]} was written anew"
+
+
+def _read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """The objects of a file that this command wrote, each with its text; none if the file does not exist."""
+    if not path.exists():
+        return
+    try:
+        data = Contents().read(path, named=True) or b""
+        written = data.decode()
+    except (RefusedError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"{path}: {error}") from error
+    for part in _SEPARATOR.split(written):
+        found = list(documents.parse_text(Source(str(path), part)))
+        fault = next((each for each in found if isinstance(each, Fault)), None)
+        if fault is not None:
+            raise UnreadableError(f"{path}: {fault.message}")
+        if len(found) > 1:
+            raise UnreadableError(f"{path}: a list of objects cannot be merged; write one object per document")
+        for each in found:
+            if isinstance(each, Document):
+                yield each.raw, part
+
+
+def _tell_findings(written: str, err: TextIO) -> int:
+    """Tell what ``check`` finds in the manifests, and return 1 for an error."""
+    found = list(documents.parse_text(Source("import", written)))
+    sorted_ = transaction.sort_documents(
+        (each for each in found if isinstance(each, Document)), (each for each in found if isinstance(each, Fault))
+    )
+    verdict = validation.validate_alone(sorted_)
+    for each in verdict:
+        if each.reason in validation.STRICT:
+            continue  # `_tell_needs` says it once
+        line = f"{each.level.value}: {each.ref} {format_path(each.path)}: {each.reason}: {each.message}"
+        print(text.escape(line), file=err)
+    return 1 if verdict.errors or sorted_.entries else 0
+
+
+def _tell_needs(namespace: str, made: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The Service and the Secret that the objects refer to, which the user provides."""
+    services: dict[str, None] = {}
+    keys: dict[str, dict[str, str]] = {}
+    for raw in made:
+        service = raw["spec"].get("service")
+        if service is not None:
+            services[f"needed: Service {namespace}/{service['name']} with port {service['port']}"] = None
+        for header in raw["spec"].get("headersFrom", ()):
+            reference = header["secretKeyRef"]
+            value = "base64 of user:password" if header.get("prefix") == "Basic " else "the value"
+            what = f"{value} of header {header['name']} after '{header.get('prefix', '')}'"
+            keys.setdefault(reference["name"], {})[reference["key"]] = what
+    yield from services
+    for secret, found in keys.items():
+        yield from (f'needed: Secret {namespace}/{secret} with key "{key}": {what}' for key, what in found.items())
+
+
+def _write(path: Path, content: str) -> None:
+    """Replace a file as a whole, so that an interrupted command leaves the old one."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes no anchors, and quotes every text that kubectl would read as something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.CSafeDumper, data: str) -> yaml.Node:
+    style = None if "\n" in data or scalars.plain(data) == data else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def render(raw: dict[str, Any]) -> str:
+    """An object as YAML."""
+    written: str = yaml.dump(raw, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    return written

@@ -1,0 +1,139 @@
+"""A re-import keeps what the user changed, and tells what both sides changed."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from cli.__main__ import main
+from cli.imports import merging
+
+DESCRIPTION = """\
+openapi: 3.0.3
+info: {title: Orders}
+paths:
+  /orders:
+    get:
+      operationId: listOrders
+      summary: List the orders of the shop
+      parameters: [{name: status, in: query, schema: {type: string}}]
+    post:
+      operationId: createOrder
+      summary: Create an order in the shop
+      requestBody:
+        required: true
+        content: {application/json: {schema: {type: object, properties: {note: {type: string}}}}}
+"""
+
+
+def tool(name: str, **spec: Any) -> dict[str, Any]:
+    return {"kind": "MCPTool", "metadata": {"name": name}, "spec": spec}
+
+
+def test_changes_of_one_side_are_taken() -> None:
+    base = tool("a", x=1, y=1, query=[{"name": "p"}, {"name": "q"}], required=["p", "q"])
+    mine = tool("a", x=2, y=1, query=[{"name": "p", "style": "Comma"}, {"name": "q"}], required=["p", "q", "z"])
+    new = tool("a", x=1, y=3, query=[{"name": "p"}, {"name": "r"}], required=["p", "r"])
+    found = merging.merge([base], [mine], [new])
+
+    assert found.objects == (
+        tool("a", x=2, y=3, query=[{"name": "p", "style": "Comma"}, {"name": "r"}], required=["p", "z", "r"]),
+    )
+    assert found.conflicts == ()
+
+
+def test_a_field_that_both_changed_stays_and_is_a_conflict() -> None:
+    found = merging.merge([tool("a", x=1)], [tool("a", x=2)], [tool("a", x=3)])
+
+    assert found.objects == (tool("a", x=2),)
+    assert [str(each) for each in found.conflicts] == ["MCPTool default/a spec.x: 2 is kept, the import has 3"]
+
+
+def test_objects_come_and_go() -> None:
+    base = [tool("gone", x=1), tool("edited", x=1), tool("removed", x=1)]
+    mine = [tool("gone", x=1), tool("edited", x=2), tool("own", x=1)]
+    found = merging.merge(base, mine, [tool("removed", x=1), tool("fresh", x=1)])
+
+    assert found.objects == (tool("edited", x=2), tool("own", x=1), tool("fresh", x=1))
+    assert [each.key[2] for each in found.conflicts] == ["edited"]
+    assert sorted(line.partition(":")[0] for line in found.told) == ["added", "left out", "removed"]
+
+
+def run(*words: str) -> int:
+    return main(["import", "openapi", *words, "--service", "orders:8080"])
+
+
+def test_hand_edits_survive_the_next_import(tmp_path: Path, capsys: Any) -> None:
+    source, output = tmp_path / "api.yaml", tmp_path / "tools.yaml"
+    source.write_text(DESCRIPTION)
+    assert run(str(source), "--output", str(output)) == 0
+    text = output.read_text()
+    output.write_text(
+        text.replace("title: List the orders of the shop", "title: Orders of the shop # mine").replace(
+            "kind: MCPTool\nmetadata:\n  name: create-order", "kind: MCPTool # kept\nmetadata:\n  name: create-order"
+        )
+    )
+    source.write_text(DESCRIPTION.replace("name: status", "name: state").replace("listOrders", "findOrders"))
+
+    assert run(str(source), "--output", str(output)) == 0
+    after = output.read_text()
+    assert "title: Orders of the shop" in after
+    assert "name: state" in after
+    assert "name: status" not in after
+    assert "name: listOrders" in after
+    assert "kind: MCPTool # kept" in after
+    told = capsys.readouterr().err
+    assert "updated: MCPTool default/list-orders" in told
+    assert "comments are lost: MCPTool default/list-orders" in told
+    assert main(["check", "-q", str(output)]) == 0
+
+
+def test_a_conflict_is_told_and_the_edit_stays(tmp_path: Path, capsys: Any) -> None:
+    source, output = tmp_path / "api.yaml", tmp_path / "tools.yaml"
+    source.write_text(DESCRIPTION)
+    run(str(source), "--output", str(output))
+    output.write_text(output.read_text().replace("title: List the orders of the shop", "title: Mine"))
+    source.write_text(DESCRIPTION.replace("List the orders of the shop", "List all orders of the shop"))
+
+    assert run(str(source), "--output", str(output)) == 1
+    assert "title: Mine" in output.read_text()
+    assert "conflict: MCPTool default/list-orders spec.title" in capsys.readouterr().err
+
+
+def test_a_file_of_somebody_else_is_not_touched(tmp_path: Path, capsys: Any) -> None:
+    source, output = tmp_path / "api.yaml", tmp_path / "tools.yaml"
+    source.write_text(DESCRIPTION)
+    output.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n")
+
+    assert run(str(source), "--output", str(output)) == 2
+    assert "name another file" in capsys.readouterr().err
+    assert output.read_text().startswith("apiVersion: v1")
+
+
+def test_check_finds_what_the_api_no_longer_has(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    source, output = tmp_path / "api.yaml", tmp_path / "tools.yaml"
+    source.write_text(DESCRIPTION)
+    run(str(source), "--output", str(output))
+    assert main(["check", str(output), "--openapi", str(source)]) == 0
+    source.write_text(DESCRIPTION.replace("name: status", "name: state").replace("note:", "remark:"))
+    capsys.readouterr()
+
+    assert main(["check", str(output), "--openapi", str(source)]) == 1
+    told = capsys.readouterr().out
+    assert 'no longer has the query parameter "status"' in told
+    assert 'no longer has the body member "note"' in told
+    source.write_text(DESCRIPTION.partition("    post:")[0])
+    assert main(["check", str(output), "--openapi", str(source)]) == 1
+    assert 'the API "Orders" no longer has POST /orders' in capsys.readouterr().out
+
+
+def test_a_report_lists_every_operation(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    report = tmp_path / "report.json"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(DESCRIPTION.encode())))
+
+    assert run("-", "--report", str(report), "--server", "shop", "--exclude", "GET *") == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("kind: MCP") == 2
+    assert "not imported: GET /orders (listOrders): Excluded: an --exclude names it" in printed.err
+    assert '"imported": 1' in report.read_text()
