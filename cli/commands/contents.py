@@ -31,9 +31,9 @@ class _TooLargeError(Exception):
 class Contents:
     """Reads files, and counts what they have together."""
 
-    def __init__(self, most: int = MAX_FILE_BYTES) -> None:
-        """``most`` bytes are read of one file."""
-        self._most = most
+    def __init__(self, most: int | None = None) -> None:
+        """At most ``most`` bytes are read of one file (default: `MAX_FILE_BYTES`)."""
+        self._most = MAX_FILE_BYTES if most is None else most
         self._left = MAX_TREE_BYTES
 
     def read(self, path: Path, *, named: bool) -> bytes | None:
