@@ -48,7 +48,7 @@ class Schemes:
                 self._reasons[name] = header
             else:
                 self._headers[name] = header
-        # Parameters that carry credentials; they are no arguments, because a model must not see them.
+        # Parameters that carry credentials do not become arguments, because a model must not see them.
         self.parameters = frozenset(parameters)
 
     def of(self, operation: Operation) -> Credentials:

@@ -47,7 +47,7 @@ class Outcome:
 
 
 def render_text(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """The lines for a terminal: what is not imported, the notes, and a summary. The same note is told once."""
+    """The lines for a terminal: what is not imported, the notes, and a summary. The same note is printed once."""
     for each in outcomes:
         if each.why is not None:
             yield f"not imported: {each.title}: {each.why}: {each.message}"

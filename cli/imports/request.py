@@ -82,7 +82,7 @@ class Request:
 def map_request(
     description: Description, operation: Operation, schemas: Schemas, credentials: frozenset[tuple[str, str]]
 ) -> Request:
-    """The mapping of an operation. Parameters among the ``credentials`` (place and name) are no arguments.
+    """The mapping of an operation. Parameters among the ``credentials`` (place and name) do not become arguments.
 
     Raises CannotMapError.
     """
@@ -509,7 +509,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _constant(schema: Mapping[str, Any]) -> str | None:
-    """The only text that a schema allows, if there is one: it is no choice of the model."""
+    """The only text that a schema allows, if there is one: the model has nothing to choose."""
     values = schema.get("enum")
     if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str) and 0 < len(values[0]) <= 1024:
         return values[0]
