@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--name", default="dev", help="name of the local cluster")
     parser.add_argument("--once", action="store_true", help="show everything, then clean up at once")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.context:
             return _on_context(arguments.context, once=arguments.once)
