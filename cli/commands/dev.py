@@ -52,6 +52,10 @@ POLL = 0.1
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+class UnableError(Exception):
+    """The port cannot be listened on; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """``services`` are URLs by Service. ``environment`` may hold values of Secrets. ``kubectl`` is a command if
@@ -87,14 +91,14 @@ def run(options: Options, *, out: TextIO, err: TextIO) -> int:
     except files.UnreadableError as error:
         print(f"mcp-operator dev: {text.escape(str(error))}", file=err)
         return 2
-    except OSError as error:
-        print(f"mcp-operator dev: cannot listen on {options.host}:{options.port}: {error.strerror}", file=err)
+    except UnableError as error:
+        print(f"mcp-operator dev: {error}", file=err)
         return 2
     return 0
 
 
 async def serve(options: Options, stop: asyncio.Event, *, out: TextIO, err: TextIO) -> None:
-    """Serve until ``stop`` is set. Raises UnreadableError, and OSError if the port cannot be listened on."""
+    """Serve until ``stop`` is set. Raises UnreadableError, and UnableError."""
     with tempfile.TemporaryDirectory(prefix="mcp-operator-dev-") as folder:
         forwards = PortForwards(options.kubectl) if options.kubectl else None
         workspace = Workspace(options, Path(folder), out=out, forwards=forwards)
@@ -111,7 +115,11 @@ async def serve(options: Options, stop: asyncio.Event, *, out: TextIO, err: Text
             added=HEADERS,
         )
         listener = Listener(connections)
-        await listener.start(options.host, options.port)
+        try:
+            await listener.start(options.host, options.port)
+        except OSError as error:
+            message = f"cannot listen on {options.host}:{options.port}: {error.strerror}"
+            raise UnableError(message) from error
         host = options.host if is_local else "127.0.0.1"
         base = f"http://{f'[{host}]' if ':' in host else host}:{listener.port}"
         if not is_local:
