@@ -80,7 +80,9 @@ class Access:
 
     def allows_token(self, authorization: str | None) -> bool:
         """Whether a call is one of the page."""
-        return hmac.compare_digest((authorization or "").encode(), f"Bearer {self.token}".encode())
+        # What a client sent need not be UTF-8.
+        sent = (authorization or "").encode(errors="surrogateescape")
+        return hmac.compare_digest(sent, f"Bearer {self.token}".encode())
 
 
 class State(Protocol):

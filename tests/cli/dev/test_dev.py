@@ -309,6 +309,14 @@ def test_a_missing_folder_and_a_taken_port_exit_with_two(folder: Path, capsys: A
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("authorization", "allowed"),
+    [("Bearer t", True), ("Bearer u", False), ("t", False), ("", False), (None, False), ("Bearer \udcff", False)],
+)
+def test_only_the_page_has_the_token_of_the_run(authorization: str | None, allowed: bool) -> None:
+    assert Access("t").allows_token(authorization) is allowed
+
+
 @pytest.mark.parametrize("words", [["-"], [".", "--service", "shop/orders=http://example.com:80"]])
 def test_wrong_arguments_exit_with_two(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
