@@ -32,7 +32,6 @@ from runtime.http.client import HttpClient
 from runtime.http.endpoint import Endpoint
 from runtime.mcp.methods import Methods
 from runtime.state.limits import Buckets, Limiter, MemoryBuckets
-from runtime.state.redis import Redis, RedisBuckets, RedisSessions
 from runtime.state.sessions import MemorySessions, SessionStore
 from runtime.telemetry.access_log import AccessLog, write_to_stderr
 from runtime.telemetry.metrics import Metrics
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from runtime.app.catalog_store import Trust
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
-    from runtime.state.redis import Options
+    from runtime.state.redis import Options, Redis
 
 __all__ = ["Settings", "run"]
 
@@ -128,7 +127,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     # catalogs are left to it: a collection would stop the loop.
     gc.collect()
     gc.freeze()
-    redis = Redis(settings.redis, monotonic=time.monotonic, jitter=random.random) if settings.redis else None
+    redis = _connect(settings.redis) if settings.redis else None
     app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time)
     metrics.in_progress.set_function(lambda: float(app.in_progress))
     health = await probes.serve(
@@ -156,6 +155,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             await redis.close()
 
 
+def _connect(options: Options) -> Redis:
+    # Its driver is large, and most servers have no Redis.
+    from runtime.state.redis import Redis
+
+    return Redis(options, monotonic=time.monotonic, jitter=random.random)
+
+
 def _new_id() -> str:
     return secrets.token_urlsafe(24)
 
@@ -178,6 +184,8 @@ def _app(
     stores: dict[str, SessionStore] = {"Memory": MemorySessions(time.monotonic)}
     buckets: Buckets = MemoryBuckets(time.monotonic)
     if redis is not None:
+        from runtime.state.redis import RedisBuckets, RedisSessions
+
         stores["Redis"] = RedisSessions(redis, settings.key_prefix)
         buckets = RedisBuckets(redis, settings.key_prefix)
     limiter = Limiter(buckets, metrics.uncounted.inc)

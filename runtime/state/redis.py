@@ -249,13 +249,14 @@ class Redis:
 _CREATE = Script("""
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- First: a full Redis refuses it, but no write after one that only frees memory.
+redis.call('HSET', KEYS[1] .. ARGV[1], 'version', ARGV[2], 'client', KEYS[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 local excess = redis.call('ZCARD', KEYS[2]) - ARGV[4] + 1
 if excess > 0 then
   local gone = redis.call('ZPOPMIN', KEYS[2], excess)
   for i = 1, #gone, 2 do redis.call('DEL', KEYS[1] .. gone[i]) end
 end
-redis.call('HSET', KEYS[1] .. ARGV[1], 'version', ARGV[2], 'client', KEYS[2])
 redis.call('PEXPIRE', KEYS[1] .. ARGV[1], ARGV[3])
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])

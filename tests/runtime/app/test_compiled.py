@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from crd.published import catalogs
-from crd.published.entries import Http, Mcp, Pagination
+from crd.published.entries import Body, BodyField, Http, Mcp, Pagination
 from runtime.app import compiled as compiled_module
 from runtime.app.compiled import CompiledCatalog
 from runtime.backends.faults import CallError
+from runtime.backends.http_mapping import mapping
+from runtime.backends.http_mapping.values import Sources
 
 
 def compile_catalog(catalog: Any) -> CompiledCatalog:
@@ -203,3 +205,32 @@ def test_faults_of_the_schema_and_of_the_request_are_reported_together(catalog_o
         compiled.check_arguments(tool, {"id": "../x", "size": "big"})
 
     assert caught.value.message == '/size: must be an integer; /id: must not contain "/"'
+
+
+def test_the_value_of_one_caller_is_never_in_the_arguments_of_the_next(catalog_of: Any) -> None:
+    """Defaults that are objects or lists, and members of a body below an object, are copied for each call."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "filter": {"type": "object", "default": {"tags": ["a"]}, "properties": {"owner": {"type": "string"}}},
+            "ids": {"type": "array", "default": [1]},
+        },
+    }
+    fields = (BodyField("/query/filter", argument="filter"), BodyField("/query/ids", argument="ids"))
+    tool = dataclasses.replace(
+        catalog_of().tools[0], input_schema=schema, http=Http(body=Body("Fields", fields=fields))
+    )
+    compiled = CompiledCatalog.load(catalogs.dump(catalog_of(tools=(tool,))))
+    before = catalogs.dump(compiled.catalog)
+    served = compiled.tools[tool.name]
+    mapper = mapping.compile_tool(served)
+    bodies = []
+    for _ in range(2):
+        arguments = compiled.check_arguments(served, {})
+        bodies.append(mapper.map(Sources(arguments, {})).body)
+        arguments["filter"]["tags"].append("of the caller")
+        arguments["filter"]["owner"] = "of the caller"
+        arguments["ids"].append(2)
+
+    assert bodies == [b'{"query":{"filter":{"tags":["a"]},"ids":[1]}}'] * 2
+    assert catalogs.dump(compiled.catalog) == before
