@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from cli import graph
 from cli.check import report
-from cli.graph import rendering
 from crd import addresses
 from crd.finding import Level
 from crd.published.settings import CONFIG_MAPS, SECRETS
@@ -403,10 +403,12 @@ def _run_serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
     from crd.published import signature
     from runtime.app import program
     from runtime.app.catalog_store import Trust
-    from runtime.state.redis import Options
 
     redis = None
     if arguments.redis_host:
+        # Its driver is large.
+        from runtime.state.redis import Options
+
         redis = Options(
             host=arguments.redis_host,
             port=arguments.redis_port,
@@ -517,9 +519,7 @@ def _add_graph(commands: Commands) -> None:
     description = "Draw which MCPServer exposes what, and which Service answers: from files, a cluster, or both."
     parser = _add(commands, "graph", "draw which server exposes what", description, _EXIT_GRAPH)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files or folders, or - for standard input")
-    parser.add_argument(
-        "--format", choices=tuple(rendering.FORMATS), default="text", help="output format (default: text)"
-    )
+    parser.add_argument("--format", choices=graph.FORMATS, default="text", help="output format (default: text)")
     parser.add_argument("--live", action="store_true", help="draw the objects of a cluster, with the files applied")
     _add_kubeconfig_options(parser)
     parser.set_defaults(run=lambda arguments: _run_graph(parser, arguments))

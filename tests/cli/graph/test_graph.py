@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.commands import graph
+from cli.graph import FORMATS, rendering
 from tests.cli.samples import SERVER, SERVICE, files, tool
 
 RESOURCE = """\
@@ -94,3 +95,7 @@ def test_unreadable_objects_are_shown(tmp_path: Path) -> None:
 def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
     assert draw(files(tmp_path, a=SERVICE))[0] == 2
     assert "does not exist" in draw("/nowhere")[2]
+
+
+def test_the_formats_of_the_parser_are_those_that_are_rendered() -> None:
+    assert tuple(rendering.FORMATS) == FORMATS

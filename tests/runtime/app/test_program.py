@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import logging
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +217,11 @@ async def test_the_watch_loads_each_catalog_of_its_config_map(
     stop.set()
     await task
     assert seen["closed"]
+
+
+def test_a_pod_loads_what_it_needs_only() -> None:
+    """Models of the API and the driver of Redis are half of the memory of an idle pod, and of its time to start."""
+    code = "import sys, cli.__main__, runtime.app.program; print(sorted({'pydantic', 'redis'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout == "[]\n"
