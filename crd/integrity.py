@@ -206,8 +206,10 @@ def judge_relations(
     claims = _claims(change.old) | _claims(change.new)
     found = [*_combine(of_object.own, _relations(after, change.ref, touched, claims, judging=True))]
     if found:
-        # The old relations are computed only if there is something to compare; most changes have no findings.
-        known = set(_combine(of_object.former, _relations(before, change.ref, touched, claims, judging=True)))
+        # The old relations are computed only if there is something to compare; most changes have no findings. Each
+        # finding about a server names it.
+        named = touched & {ref for finding in found for ref in (finding.ref, *finding.related)}
+        known = set(_combine(of_object.former, _relations(before, change.ref, named, claims, judging=True)))
         found = [finding for finding in found if finding not in known]
         if len(of_object.former) == MAX_FAULTS:
             # Not all old faults are known, so new faults with the same reason cannot be distinguished from them.

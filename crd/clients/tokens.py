@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate", "of_schemas", "of_texts"]
 
+# In bytes of JSON.
+LARGE = 16 * 1024
 # The class of each byte: a lower-case letter, an upper-case letter, a digit, a space, a line end, other ASCII (p), or a
 # part of another character (x).
 _CLASSES = bytes(
@@ -27,9 +29,10 @@ _CLASSES = bytes(
     for byte in range(256)
 )  # fmt: skip
 # One class as x and everything else as a space, so that splitting finds the runs of the class.
-_LOWER, _UPPER, _DIGITS, _PUNCTUATION = (
-    _CLASSES.translate(bytes(ord("x" if byte == ord(kind) else " ") for byte in range(256))) for kind in "ludp"
+_LOWER, _UPPER, _PUNCTUATION = (
+    _CLASSES.translate(bytes(ord("x" if byte == ord(kind) else " ") for byte in range(256))) for kind in "lup"
 )
+_DIGITS = re.compile(rb"d{1,3}")
 _WORD, _NUMBER, _MARKS = 0.97, 1.19, 1.08
 # Long words are several tokens; a quote before a word is a part of its token.
 _SEQUENCES = (
@@ -68,7 +71,7 @@ def estimate(text: bytes) -> int:
     total = _WORD * words + _MARKS * len(text.translate(_PUNCTUATION).split())
     if b"d" in classes:
         # Up to three digits are one token.
-        total += _NUMBER * sum((len(run) + 2) // 3 for run in text.translate(_DIGITS).split())
+        total += _NUMBER * len(_DIGITS.findall(classes))
     for sequence, weight in _SEQUENCES:
         total += weight * classes.count(sequence)
     if not text.isascii():
@@ -91,10 +94,18 @@ def of_texts(name: str, title: str, description: str) -> int:
 def of_schemas(
     input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None, hints: Mapping[str, Any]
 ) -> int:
-    """The tokens of the schemas of a tool as they are listed, and of its annotations."""
-    listed = {"inputSchema": listing.listed(input_schema, of_arguments=True)}
+    """The tokens of the schemas of a tool as they are listed, and of its annotations.
+
+    A very large schema is estimated as it is written, because its listed form takes long to make.
+    """
+    listed = {"inputSchema": _listed(input_schema, of_arguments=True)}
     if output_schema:
-        listed["outputSchema"] = listing.listed(output_schema, of_arguments=False)
+        listed["outputSchema"] = _listed(output_schema, of_arguments=False)
     if hints:
         listed["annotations"] = dict(hints)
     return estimate(b'",' + orjson.dumps(listed)[1:])
+
+
+def _listed(schema: Mapping[str, Any], *, of_arguments: bool) -> Mapping[str, Any]:
+    is_large = len(orjson.dumps(schema, option=orjson.OPT_NON_STR_KEYS)) > LARGE
+    return schema if is_large else listing.listed(schema, of_arguments=of_arguments)

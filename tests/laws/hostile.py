@@ -460,6 +460,16 @@ STATES: dict[str, Callable[[int], tuple[list[Manifest], Manifest | None, Manifes
         None,
         tool(name="b"),
     ),
+    "tool: over the budgets of many servers": lambda count: (
+        [{**server(contextBudget=1), "metadata": {"name": f"s{n}", "namespace": "shop"}} for n in range(count)],
+        None,
+        tool(name="b"),
+    ),
+    "tool: over the budget of a server with many tools": lambda count: (
+        [server(contextBudget=1), *members(count)],
+        None,
+        tool(name="b"),
+    ),
 }
 
 # Changes of one member, whose cost must not depend on the other members.
