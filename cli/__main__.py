@@ -40,6 +40,7 @@ examples:
   kubectl kustomize overlays/production | mcp-operator check - --strict-refs
   mcp-operator check manifests/ --format json > baseline.json
   mcp-operator check manifests/ --baseline baseline.json --fail-on warning
+  mcp-operator check manifests/ --since origin/main
   mcp-operator check manifests/ --live --context staging
   mcp-operator check --explain DuplicateName
 """
@@ -469,6 +470,11 @@ def _add_check(commands: Commands) -> None:
         help="lowest level that fails the run (default: error)",
     )
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="ignore findings recorded in this report")
+    parser.add_argument(
+        "--since",
+        metavar="REF",
+        help="compare with a revision of Git, or a folder: what breaks callers, and what servers no longer serve",
+    )
     parser.add_argument("--live", action="store_true", help="validate together with a cluster, with dry-runs")
     _add_kubeconfig_options(parser)
     _add_file_options(parser)
@@ -491,6 +497,8 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         return error_pages.list_all(out=sys.stdout)
     if not arguments.paths:
         parser.error("the following arguments are required: PATH")
+    if arguments.since is not None and arguments.live:
+        parser.error("--since and --live cannot be used together")
     options = check.Options(
         paths=tuple(arguments.paths),
         format=arguments.format,
@@ -507,6 +515,8 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         exclude=tuple(arguments.exclude),
         namespace=arguments.namespace,
         openapi=arguments.openapi,
+        since=arguments.since,
+        environment={name: _read_environment(name, "") for name in ("PATH", "HOME")},
     )
     gc.disable()  # everything that is read lives to the end; collecting would take as long as validating
     try:

@@ -14,6 +14,7 @@ from crd.finding import Level, Reason, format_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from cli.changes.servers import ServerChange
     from crd.finding import Finding
     from crd.ref import Ref
 
@@ -88,12 +89,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The entries in the order of the files, and the objects and number of files that were validated."""
+    """The entries in the order of the files, and the objects and number of files that were validated.
+
+    ``changes`` are the differences that clients see, if two states were compared.
+    """
 
     entries: tuple[Entry, ...]
     objects: tuple[tuple[Subject, Place], ...]
     files: int
     compared: bool = False
+    changes: tuple[ServerChange, ...] = ()
 
     @classmethod
     def of(

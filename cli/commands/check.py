@@ -6,21 +6,24 @@ Exit codes: 0 no new finding at or above ``fail_on``; 1 at least one; 2 nothing 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cli.changes import servers, steps
 from cli.check import report
 from cli.check.formats import github, json_report, junit, sarif, text
-from cli.commands import error_pages, files, imports
+from cli.commands import error_pages, files, imports, revisions
 from cli.imports import drift
 from cli.imports.description import UnusableError
 from cli.manifests import acceptance, transaction, validation
 from crd.finding import Level, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import BinaryIO, TextIO
 
+    from cli.changes.servers import ServerChange
     from cli.check.report import Format, Identity, Report
     from cli.manifests.transaction import Transaction
     from crd.finding import Finding
@@ -34,7 +37,11 @@ class UnableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of the command. ``folder`` is the working directory, ``version`` that of the command."""
+    """The options of the command.
+
+    ``folder`` is the working directory, ``version`` that of the command. ``since`` is a folder or a revision of Git;
+    Git runs with PATH and HOME of ``environment``.
+    """
 
     paths: tuple[str, ...]
     format: Format = "text"
@@ -51,6 +58,8 @@ class Options:
     exclude: tuple[str, ...] = ()
     namespace: str = "default"
     openapi: Path | None = None
+    since: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
@@ -66,10 +75,17 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
             # The repository of an application may hold none. A folder without any such file is a mistake.
             print(f"mcp-operator check: {text.escape(message)}", file=err)
         verdict = _validate(options, sorted_)
-    except (UnableError, files.UnreadableError) as error:
+        changes: tuple[ServerChange, ...] = ()
+        if options.since is not None:
+            former = revisions.read(options.since, options.paths, options.exclude, options.environment)
+            before = transaction.sort_documents(former.documents, (), options.namespace)
+            taken = steps.findings(steps.steps(before, sorted_), verdict)
+            verdict = Verdict.of((*verdict, *taken))
+            changes = servers.compare(before, sorted_)
+    except (UnableError, files.UnreadableError, revisions.NoRevisionError) as error:
         print(f"mcp-operator check: {text.escape(str(error))}", file=err)
         return 2
-    found = build_report(sorted_, verdict, reading.files, known)
+    found = replace(build_report(sorted_, verdict, reading.files, known), changes=changes)
     out.write(_render(options, found))
     return 1 if found.fails(options.fail_on) else 0
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli.changes import rendering
 from cli.check.formats import text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cli.check.report import Entry, Report
 
 __all__ = ["render"]
@@ -15,6 +18,8 @@ __all__ = ["render"]
 def render(report: Report, *, folder: str, quiet: bool = False) -> str:
     """A line ``::error file=…,line=…,col=…,title=…::message`` for each finding; files relative to ``folder``."""
     lines = [_format_command(found, folder.rstrip("/") + "/") for found in report.new]
+    if report.changes:
+        lines.append(f"::notice title=Changes::{_escape_lines(rendering.describe(report.changes))}")
     return "".join(f"{line}\n" for line in ([*lines] if quiet else [*lines, str(report)]))
 
 
@@ -33,6 +38,10 @@ def _format_command(found: Entry, folder: str) -> str:
 def _escape_data(value: str) -> str:
     """Escape as the command parser of the runner expects it, after what a terminal would act on."""
     return text.escape(value).replace("%", "%25")
+
+
+def _escape_lines(lines: Iterable[str]) -> str:
+    return "%0A".join(map(_escape_data, lines))
 
 
 def _escape_property(value: str) -> str:

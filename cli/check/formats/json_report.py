@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cli.changes import rendering
 from cli.check.formats import text
 from cli.check.report import identity_of
 from crd.finding import Level
@@ -16,7 +17,7 @@ __all__ = ["read_baseline", "render"]
 
 
 def render(report: Report) -> str:
-    """``{"findings": […], "summary": {…}}``, with those of the baseline marked: it can be the next baseline."""
+    """``{"findings": […], "changes": […], "summary": {…}}``: it can be the next baseline, whose findings are marked."""
     summary = {
         "objects": len(report.objects),
         "files": report.files,
@@ -24,7 +25,11 @@ def render(report: Report) -> str:
         "warnings": report.count(Level.WARNING),
         "known": report.known,
     }
-    document = {"findings": [_finding(found) for found in report.entries], "summary": summary}
+    document = {
+        "findings": [_finding(found) for found in report.entries],
+        "changes": rendering.to_json(report.changes),
+        "summary": summary,
+    }
     return text.escape_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from cli.changes import rendering
 from crd.finding import Level
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ _UNPRINTABLE = re.compile(
 
 
 def render(report: Report, *, quiet: bool = False, colour: bool = False) -> str:
-    """The new findings in the order of the files, and, unless ``quiet``, the summary."""
+    """The new findings in the order of the files, what clients see, and, unless ``quiet``, the summary."""
     lines = [format_line(found, colour=colour) for found in report.new]
+    lines += map(escape, rendering.describe(report.changes))
     return "".join(f"{text}\n" for text in ([*lines] if quiet else [*lines, str(report)]))
 
 
