@@ -20,6 +20,8 @@ import uvloop
 
 from cli import graph
 from cli.check import report
+from cli.expectations import rendering as expectation_formats
+from cli.graph import rendering
 from crd import addresses
 from crd.finding import Level
 from crd.published.settings import CONFIG_MAPS, SECRETS
@@ -62,6 +64,21 @@ examples:
 
 Values of Secrets come from the files, --secret-file, and MCP_SECRET_<NAMESPACE>_<NAME>_<KEY>; the last one counts.
 They are never printed.
+"""
+_EXAMPLES_INIT = """\
+examples:
+  mcp-operator init
+  mcp-operator init shop-mcp
+"""
+_EXIT_TEST = """\
+exit codes:
+  0  all tests passed
+  1  a test failed
+  2  there is no test, or a file cannot be used
+
+examples:
+  mcp-operator test tests/
+  mcp-operator test tests/ --format junit > report.xml
 """
 _EXIT_GRAPH = """\
 exit codes:
@@ -153,6 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_registration(commands)
     _add_serve(commands)
     _add_check(commands)
+    _add_test(commands)
+    _add_init(commands)
     _add_graph(commands)
     _add_explain(commands)
     _add_dev(commands)
@@ -517,12 +536,49 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         openapi=arguments.openapi,
         since=arguments.since,
         environment={name: _read_environment(name, "") for name in ("PATH", "HOME")},
+        today=datetime.now(UTC).date(),  # noqa: TID251 -- an entry point
     )
     gc.disable()  # everything that is read lives to the end; collecting would take as long as validating
     try:
         return check.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
     finally:
         gc.enable()
+
+
+def _add_init(commands: Commands) -> None:
+    description = (
+        "Write a commented starter folder: a server, a tool, a prompt, a resource, a test and a workflow. "
+        "It overwrites nothing."
+    )
+    parser = _add(commands, "init", "write a starter folder", description, _EXAMPLES_INIT)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="folder (default: .)")
+    parser.set_defaults(run=_run_init)
+
+
+def _run_init(arguments: argparse.Namespace) -> int:
+    from cli.commands import starter
+
+    return starter.run(arguments.folder, out=sys.stdout, err=sys.stderr)
+
+
+def _add_test(commands: Commands) -> None:
+    description = "Run your own expectations: the verdict on a change, and the request that a call becomes. Offline."
+    parser = _add(commands, "test", "run your own expectations about manifests", description, _EXIT_TEST)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files, or folders with files *.test.yaml")
+    parser.add_argument(
+        "--format", choices=expectation_formats.FORMATS, default="text", help="format of the report (default: text)"
+    )
+    parser.add_argument(
+        "-n", "--namespace", default="default", help="namespace of objects that name none (default: default)"
+    )
+    parser.set_defaults(run=_run_test)
+
+
+def _run_test(arguments: argparse.Namespace) -> int:
+    from cli.commands import expectations
+
+    options = expectations.Options(tuple(arguments.paths), arguments.format, arguments.namespace)
+    return expectations.run(options, out=sys.stdout, err=sys.stderr)
 
 
 def _add_graph(commands: Commands) -> None:

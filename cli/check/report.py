@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cli.changes.servers import ServerChange
+    from cli.check.exemptions import Exemption
     from crd.finding import Finding
     from crd.ref import Ref
 
@@ -74,7 +75,10 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One finding. ``place`` is None for an object of the cluster; ``known`` marks findings of the baseline."""
+    """One finding. ``place`` is None for an object of the cluster; ``known`` marks findings of the baseline.
+
+    ``excepted`` marks warnings that the object excepts, see `cli.check.exemptions`.
+    """
 
     level: Level
     reason: Reason
@@ -85,13 +89,15 @@ class Entry:
     distinction: tuple[str, ...] = ()
     related: tuple[Related, ...] = ()
     known: bool = False
+    excepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """The entries in the order of the files, and the objects and number of files that were validated.
 
-    ``changes`` are the differences that clients see, if two states were compared.
+    ``changes`` are the differences that clients see, if two states were compared. ``exemptions`` are the exceptions of
+    the objects.
     """
 
     entries: tuple[Entry, ...]
@@ -99,6 +105,7 @@ class Report:
     files: int
     compared: bool = False
     changes: tuple[ServerChange, ...] = ()
+    exemptions: tuple[Exemption, ...] = ()
 
     @classmethod
     def of(
@@ -114,8 +121,8 @@ class Report:
 
     @property
     def new(self) -> tuple[Entry, ...]:
-        """The entries that are not in the baseline."""
-        return tuple(found for found in self.entries if not found.known)
+        """The entries that are neither in the baseline nor excepted."""
+        return tuple(found for found in self.entries if not found.known and not found.excepted)
 
     def count(self, level: Level) -> int:
         """How many new entries have this level."""
@@ -128,11 +135,13 @@ class Report:
     @property
     def known(self) -> int:
         """How many entries are in the baseline."""
-        return len(self.entries) - len(self.new)
+        return sum(found.known for found in self.entries)
 
     def __str__(self) -> str:
         counts = [format_count(self.count(level), level.value) for level in (Level.ERROR, Level.WARNING)]
         counts += [f"{self.known} known"] if self.compared else []
+        excepted = sum(found.excepted and not found.known for found in self.entries)
+        counts += [f"{excepted} excepted"] if excepted else []
         return f"{format_count(len(self.objects), 'object')} in {format_count(self.files, 'file')}: {', '.join(counts)}"
 
 

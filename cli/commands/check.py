@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from cli.changes import servers, steps
-from cli.check import report
+from cli.check import exemptions, report
 from cli.check.formats import github, json_report, junit, sarif, text
 from cli.commands import error_pages, files, imports, revisions
 from cli.imports import drift
@@ -40,7 +41,7 @@ class Options:
     """The options of the command.
 
     ``folder`` is the working directory, ``version`` that of the command. ``since`` is a folder or a revision of Git;
-    Git runs with PATH and HOME of ``environment``.
+    Git runs with PATH and HOME of ``environment``. ``today`` decides which exceptions have expired.
     """
 
     paths: tuple[str, ...]
@@ -60,6 +61,7 @@ class Options:
     openapi: Path | None = None
     since: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    today: date = date.min
 
 
 def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
@@ -86,6 +88,7 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
         print(f"mcp-operator check: {text.escape(str(error))}", file=err)
         return 2
     found = replace(build_report(sorted_, verdict, reading.files, known), changes=changes)
+    found = exemptions.apply(found, sorted_, options.today)
     out.write(_render(options, found))
     return 1 if found.fails(options.fail_on) else 0
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.published.entries import Tool
 
-__all__ = ["Options", "run"]
+__all__ = ["Options", "UnableError", "find", "run"]
 
 
 class UnableError(Exception):
@@ -68,7 +68,7 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
         arguments, claims = _parse("--args", options.arguments), _parse("--claims", options.claims)
         reading = files.read(options.paths, stdin)
         sorted_ = transaction.sort_documents(reading.documents, reading.faults, options.namespace)
-        found = _find(sorted_, options)
+        found = find(sorted_, options)
     except (UnableError, files.UnreadableError) as error:
         print(f"mcp-operator explain: {text.escape(str(error))}", file=err)
         return 2
@@ -104,7 +104,7 @@ def _parse(option: str, words: str) -> dict[str, Any]:
     return found
 
 
-def _find(sorted_: Transaction, options: Options) -> _Served:
+def find(sorted_: Transaction, options: Options) -> _Served:
     """The tool with the wanted name. Raises UnableError if there is none, or more than one object."""
     tools = [item for item in sorted_.objects if item.ref.kind is Kind.TOOL]
     wanted, where = options.tool, ", ".join(options.paths)

@@ -11,6 +11,7 @@ from cli.check.report import identity_of
 from crd.finding import Level
 
 if TYPE_CHECKING:
+    from cli.check.exemptions import Exemption
     from cli.check.report import Entry, Identity, Place, Related, Report, Subject
 
 __all__ = ["read_baseline", "render"]
@@ -27,6 +28,7 @@ def render(report: Report) -> str:
     }
     document = {
         "findings": [_finding(found) for found in report.entries],
+        "exceptions": [_exemption(found) for found in report.exemptions],
         "changes": rendering.to_json(report.changes),
         "summary": summary,
     }
@@ -63,6 +65,19 @@ def _finding(found: Entry) -> dict[str, Any]:
         **_place(found.place),
         "related": [_related(other) for other in found.related],
         "known": found.known,
+        "excepted": found.excepted,
+    }
+
+
+def _exemption(found: Exemption) -> dict[str, Any]:
+    return {
+        **_subject(found.subject),
+        **_place(found.place),
+        "reason": found.reason.value,
+        "until": found.until.isoformat(),
+        "why": found.why,
+        "expired": found.expired,
+        "warnings": found.uses,
     }
 
 

@@ -12,7 +12,7 @@ from crd.finding import Level
 if TYPE_CHECKING:
     from cli.check.report import Entry, Place, Report, Subject
 
-__all__ = ["render"]
+__all__ = ["render", "replace_illegal"]
 
 # XML 1.0, production 2: these characters are illegal even as escapes.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -37,23 +37,23 @@ def render(report: Report) -> str:
 
 
 def _add_case(suite: ET.Element, subject: Subject, file: str, place: Place | None, entries: list[Entry]) -> None:
-    attributes = {"classname": subject.kind or "document", "name": _replace_illegal(f"{subject} {file}".strip())}
+    attributes = {"classname": subject.kind or "document", "name": replace_illegal(f"{subject} {file}".strip())}
     if place is not None:
-        attributes |= {"file": _replace_illegal(place.file), "line": str(place.line)}
+        attributes |= {"file": replace_illegal(place.file), "line": str(place.line)}
     case = ET.SubElement(suite, "testcase", attributes)
     errors = [found for found in entries if found.level is Level.ERROR]
     warnings = [found for found in entries if found.level is Level.WARNING]
     if errors:
-        first = {"type": errors[0].reason.value, "message": _replace_illegal(errors[0].message)}
+        first = {"type": errors[0].reason.value, "message": replace_illegal(errors[0].message)}
         ET.SubElement(case, "failure", first).text = _join_lines(errors)
     if warnings:
         ET.SubElement(case, "system-out").text = _join_lines(warnings)
 
 
 def _join_lines(entries: list[Entry]) -> str:
-    return _replace_illegal("\n".join(text.format_line(found) for found in entries))
+    return replace_illegal("\n".join(text.format_line(found) for found in entries))
 
 
-def _replace_illegal(value: str) -> str:
+def replace_illegal(value: str) -> str:
     """The text with its control characters escaped, and other characters that XML cannot hold replaced."""
     return _ILLEGAL.sub("\ufffd", "\n".join(map(text.escape, value.split("\n"))))

@@ -9,6 +9,7 @@ from cli.changes import rendering
 from crd.finding import Level
 
 if TYPE_CHECKING:
+    from cli.check.exemptions import Exemption
     from cli.check.report import Entry, Report
 
 __all__ = ["escape", "escape_json", "format_line", "render"]
@@ -24,6 +25,7 @@ _UNPRINTABLE = re.compile(
 def render(report: Report, *, quiet: bool = False, colour: bool = False) -> str:
     """The new findings in the order of the files, what clients see, and, unless ``quiet``, the summary."""
     lines = [format_line(found, colour=colour) for found in report.new]
+    lines += map(_format_exemption, report.exemptions)
     lines += map(escape, rendering.describe(report.changes))
     return "".join(f"{text}\n" for text in ([*lines] if quiet else [*lines, str(report)]))
 
@@ -36,6 +38,14 @@ def format_line(found: Entry, *, colour: bool = False) -> str:
     path = f"{found.path}: " if found.path else ""
     subject = f" ({found.subject})" if found.subject.kind else ""
     return f"{escape(where)}: {level}: {escape(f'{found.reason}: {path}{found.message}{subject}')}"
+
+
+def _format_exemption(found: Exemption) -> str:
+    """``file:line:column: excepted until 2027-01-31: Reason: why (MCPTool shop/a): 2 warnings``."""
+    where = f"{found.place.file}:{found.place.line}:{found.place.column}" if found.place else "cluster"
+    state = "exception ended on" if found.expired else "excepted until"
+    uses = "" if found.expired else f": {found.uses} warning{'' if found.uses == 1 else 's'}"
+    return escape(f"{where}: {state} {found.until}: {found.reason}: {found.why} ({found.subject}){uses}")
 
 
 def escape(text: str) -> str:
