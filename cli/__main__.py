@@ -70,6 +70,16 @@ examples:
   mcp-operator init
   mcp-operator init shop-mcp
 """
+_EXIT_WHO_CAN = """\
+exit codes:
+  0  the tools are printed
+  1  with --credential: this client may call none of them
+  2  there is no such tool
+
+examples:
+  mcp-operator who-can manifests/
+  mcp-operator who-can manifests/ --tool list_orders --credential token --scopes "orders:read"
+"""
 _EXIT_TEST = """\
 exit codes:
   0  all tests passed
@@ -172,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_test(commands)
     _add_init(commands)
+    _add_who_can(commands)
     _add_graph(commands)
     _add_explain(commands)
     _add_dev(commands)
@@ -559,6 +570,37 @@ def _run_init(arguments: argparse.Namespace) -> int:
     from cli.commands import starter
 
     return starter.run(arguments.folder, out=sys.stdout, err=sys.stderr)
+
+
+def _add_who_can(commands: Commands) -> None:
+    description = "Show who may call which tool, by the authentication of the servers and the required scopes. Offline."
+    parser = _add(commands, "who-can", "show who may call which tool", description, _EXIT_WHO_CAN)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files or folders, or - for standard input")
+    parser.add_argument("--server", metavar="NAME", help="only this MCPServer, with or without its namespace")
+    parser.add_argument("--tool", metavar="NAME", help="only this tool: the name that clients see, or namespace/name")
+    parser.add_argument(
+        "--credential", choices=("none", "key", "token"), help="ask about a client with this credential, which is valid"
+    )
+    parser.add_argument("--scopes", default="", metavar="'A B'", help="the scopes of the client's token")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
+    parser.add_argument(
+        "-n", "--namespace", default="default", help="namespace of objects that name none (default: default)"
+    )
+    parser.set_defaults(run=lambda arguments: _run_who_can(parser, arguments))
+
+
+def _run_who_can(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from cli.commands import who_can
+    from cli.permissions.decisions import Principal
+
+    if arguments.scopes and arguments.credential != "token":
+        parser.error("--scopes needs --credential token")
+    credential = {"key": "API key"}.get(arguments.credential, arguments.credential)
+    principal = Principal(credential, frozenset(arguments.scopes.split())) if credential is not None else None
+    options = who_can.Options(
+        tuple(arguments.paths), principal, arguments.server, arguments.tool, arguments.output, arguments.namespace
+    )
+    return who_can.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
 
 
 def _add_test(commands: Commands) -> None:

@@ -92,7 +92,7 @@ def test_given_objects_are_there_before_the_change(folder: Path) -> None:
     metadata = "metadata: {name: %s, namespace: shop, labels: {app: shop}}"
     other = (
         f"{{apiVersion: mcp.example.com/v1alpha1, kind: MCPTool, {metadata}"
-         ", spec: {name: taken, service: {name: orders, port: 80}}}"
+        ", spec: {name: taken, service: {name: orders, port: 80}}}"
     )
     findings = "[DuplicateName, WeakDescription]"
     test = f"given: [{other % 'a'}], change: [{other % 'b'}], verdict: denied, findings: {findings}"

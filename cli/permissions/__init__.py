@@ -1,0 +1,1 @@
+"""PURE. Who may call which tool: what authentication and required scopes of the manifests allow."""
