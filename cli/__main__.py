@@ -21,7 +21,6 @@ import uvloop
 from cli import graph
 from cli.check import report
 from cli.expectations import rendering as expectation_formats
-from cli.graph import rendering
 from crd import addresses
 from crd.finding import Level
 from crd.published.settings import CONFIG_MAPS, SECRETS
@@ -79,6 +78,11 @@ exit codes:
 examples:
   mcp-operator who-can manifests/
   mcp-operator who-can manifests/ --tool list_orders --credential token --scopes "orders:read"
+"""
+_EXAMPLES_EXPORT = """\
+examples:
+  mcp-operator export server-json manifests/
+  mcp-operator export server-json manifests/ --server shop/main > server.json
 """
 _EXIT_TEST = """\
 exit codes:
@@ -183,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_test(commands)
     _add_init(commands)
     _add_who_can(commands)
+    _add_export(commands)
     _add_graph(commands)
     _add_explain(commands)
     _add_dev(commands)
@@ -601,6 +606,24 @@ def _run_who_can(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
         tuple(arguments.paths), principal, arguments.server, arguments.tool, arguments.output, arguments.namespace
     )
     return who_can.run(options, stdin=sys.stdin.buffer, out=sys.stdout, err=sys.stderr)
+
+
+def _add_export(commands: Commands) -> None:
+    description = "Print the servers of files in the format server.json of the MCP registry, for catalogs of services."
+    parser = _add(commands, "export", "print servers for catalogs of services", description, _EXAMPLES_EXPORT)
+    parser.add_argument("format", choices=("server-json",), help="server-json: the format of the MCP registry")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files or folders")
+    parser.add_argument("--server", metavar="NAME", help="only this MCPServer, with or without its namespace")
+    parser.add_argument(
+        "-n", "--namespace", default="default", help="namespace of objects that name none (default: default)"
+    )
+    parser.set_defaults(run=_run_export)
+
+
+def _run_export(arguments: argparse.Namespace) -> int:
+    from cli.commands import export
+
+    return export.run(arguments.paths, arguments.server, arguments.namespace, out=sys.stdout, err=sys.stderr)
 
 
 def _add_test(commands: Commands) -> None:

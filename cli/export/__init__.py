@@ -1,0 +1,1 @@
+"""PURE. Servers in the formats of other programs."""
