@@ -54,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds until what failed is started again, and between two looks at a directory.
 RESTART, POLL = 1.0, 5.0
+# Seconds until no Service leads here any more.
+LINGER = 5.0
 # What /statusz says at most; the controller reads 4 KiB.
 STATUS_BYTES = 3500
 
@@ -219,7 +221,7 @@ def _app(
 async def _drain(app: server.App, seconds: float) -> None:
     """Keep serving until the endpoints of the Service no longer list this pod, then until all requests are done."""
     deadline = time.monotonic() + seconds
-    await asyncio.sleep(min(5.0, seconds))
+    await asyncio.sleep(min(LINGER, seconds))
     while app.open_requests and time.monotonic() < deadline:  # noqa: ASYNC110 -- once per process, bounded by the deadline
         await asyncio.sleep(0.05)
 

@@ -34,9 +34,12 @@ class Backends:
         self.headers: list[dict[str, str]] = []
         self.statuses: list[int] = []
         self.port = 0
+        self.hold = asyncio.Event()
+        self.hold.set()
 
     async def handle(self, request: web.Request) -> web.Response:
         self.headers.append(dict(request.headers))
+        await self.hold.wait()
         code = self.statuses.pop(0) if self.statuses else 200
         secret = "planted-reply" if code == 200 else "planted-error"
         return web.json_response({"detail": secret}, status=code, headers={"X-Secret": secret})
@@ -118,9 +121,10 @@ async def process(
     (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(wanted))
     log: list[bytes] = []
     monkeypatch.setattr(program, "write_to_stderr", log.append)
+    monkeypatch.setattr(program, "LINGER", 0.0)
     port, health, stop = free_port(), free_port(), asyncio.Event()
     settings = program.Settings(
-        tmp_path, host="127.0.0.1", port=port, health_port=health, drain_seconds=0.0, allow_loopback=True,
+        tmp_path, host="127.0.0.1", port=port, health_port=health, drain_seconds=20.0, allow_loopback=True,
         secrets_dir=tmp_path / "secrets", config_maps_dir=tmp_path / "configmaps",
     )  # fmt: skip
     task = asyncio.create_task(program.run(settings, stop))
@@ -230,3 +234,20 @@ def test_what_statusz_says_fits_into_what_the_controller_reads() -> None:
     assert list(kept) == list(many)[: len(kept)]
     assert 50 < len(kept) < 1000
     assert len(orjson.dumps(kept)) <= program.STATUS_BYTES < pods.ANSWER_LIMIT - 200
+
+
+async def test_a_call_in_progress_ends_before_the_process_does(process: Process, backends: Backends) -> None:
+    backends.hold.clear()
+    call = asyncio.create_task(process.call("good"))
+    async with asyncio.timeout(10):
+        while not backends.headers:
+            await asyncio.sleep(0.01)
+    process.stop.set()
+    async with asyncio.timeout(10):
+        while (await status(f"{process.health}/readyz"))[1] != "draining\n":
+            await asyncio.sleep(0.01)
+    # New connections are still served: the Service may lead here for some time.
+    assert (await send(process.mcp, body=rpc("ping"), **{"MCP-Protocol-Version": "2025-11-25"}))[0] == 200
+    backends.hold.set()
+
+    assert "planted-reply" in json.dumps(await call)

@@ -20,6 +20,7 @@ from crd.published.entries import Backend, Http, HttpResource, Operation, Parame
 from crd.published.policy import Breaker, ForwardHeader, HeaderFrom, Policy, Response, Retries, Tls
 from crd.published.settings import Settings
 from runtime import mounted_files
+from runtime.auth.jwks import Fetcher
 from runtime.backends import resilience
 from runtime.backends.dispatch import Dispatcher
 from runtime.backends.faults import CallError, Fate
@@ -624,3 +625,43 @@ async def test_a_backend_that_speaks_mcp_is_called_again_by_the_policy(harness: 
     failures.append(CallError("unreachable", "no", is_transient=True))
     with pytest.raises(CallError, match="unreachable"):
         await harness.dispatcher.call(spoken, {}, CONTEXT)
+
+
+async def test_all_tools_of_a_host_share_its_limit_and_other_hosts_have_their_own() -> None:
+    bulkheads, breakers = Bulkheads(), Breakers(lambda: 0.0)
+    inside = [Protection(bulkheads, breakers, "host", f"tool {n}", 5, None, PER_HOST) for n in range(PER_HOST)]
+    for each in inside:
+        each.__enter__()
+
+    with pytest.raises(CallError, match=f"{PER_HOST} calls to this backend"):
+        Protection(bulkheads, breakers, "host", "tool of the same host", 5, None, PER_HOST).__enter__()
+    with Protection(bulkheads, breakers, "other", "tool of another host", 5, None, PER_HOST):
+        pass
+    for each in inside:
+        each.__exit__(None, None, None)
+    assert not bulkheads._in_progress
+
+
+async def test_a_backend_sets_no_cookie_for_the_next_caller(harness: Harness, service: Service) -> None:
+    service.answers = [lambda: web.json_response({}, headers={"Set-Cookie": "session=of-a-caller; Path=/"})]
+    for _ in range(2):
+        await harness.dispatcher.call(tool(service), {}, CONTEXT)
+
+    assert [each["headers"].get("Cookie") for each in service.seen] == [None, None]
+
+
+async def test_no_proxy_of_the_environment_is_used(
+    harness: Harness, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    await harness.dispatcher.call(tool(service), {}, CONTEXT)
+    fetched = await Fetcher(cluster_domain="cluster.local", allow_http=True, allow_loopback=True).fetch(
+        f"http://127.0.0.1:{service.port}/keys"
+    )
+
+    assert [each["path"] for each in service.seen] == [service.seen[0]["path"], "/keys"]
+    assert b"/keys" in fetched

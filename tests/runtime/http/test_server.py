@@ -569,3 +569,11 @@ async def test_a_client_that_leaves_cancels_its_call(replica: Any, replicas: Any
         "error_type": "",
     }
     assert replica.count("mcp_server_operation_duration_seconds_count", **wanted) == 1
+
+
+async def test_a_backend_is_called_in_the_era_of_the_client(replica: Any) -> None:
+    session = await session_of(replica)
+    await send(replica.mcp, body=rpc("tools/call", name="echo", arguments={}), **session)
+    await modern(replica.mcp, "tools/call", name="echo", arguments={})
+
+    assert [context.modern for context in replica.backends.contexts] == [False, True]
