@@ -91,7 +91,8 @@ def breaking_changes(ref: Ref, broken: Sequence[Break], servers: Sequence[Ref]) 
     more = f" and {len(servers) - NAMED} more" if len(servers) > NAMED else ""
     for path, what in broken:
         message = f"{what}, so MCPServer {named}{more} rejects calls that were valid before; "
-        optional = path[-1] == "required"
+        # A schema that is too complex to be compared has no path.
+        optional = path[-1:] == ("required",)
         repair = "make it optional or give it a default" if optional else "restore it or create a new tool"
         at = ("spec", "inputSchema", *path)
         yield Finding.of(

@@ -29,8 +29,8 @@ SMALL, LARGE = 15_000, 30_000
 GROWTH = 2.2
 # Below it, what every object costs is most of the count.
 FEW = 3000
-# No object of `LARGE` bytes needs more: 25 calls a byte.
-MOST = 750_000
+# No object of `LARGE` bytes needs more: 27 calls a byte.
+MOST = 800_000
 MEMBERS = 200
 
 
