@@ -156,19 +156,24 @@ class Schemas:
 
     def _collect(self, root: _Converted, level: int | None) -> dict[str, int] | None:
         """How often each reachable definition is used, down to a level of references; None if they are too many."""
-        uses: dict[str, int] = {}
+        reached: set[str] = set()
         nodes = root.nodes
         waiting = [(target, 1) for target in root.references]
         for target, at in waiting:
-            if level is not None and at > level:
+            if target in reached or (level is not None and at > level):
                 continue
-            uses[target] = uses.get(target, 0) + 1
-            if uses[target] == 1:
-                definition = self._definition(target)
-                nodes += definition.nodes
-                if nodes > MAX_NODES:
-                    return None
-                waiting += [(each, at + 1) for each in definition.references]
+            reached.add(target)
+            definition = self._definition(target)
+            nodes += definition.nodes
+            if nodes > MAX_NODES:
+                return None
+            waiting += [(each, at + 1) for each in definition.references]
+        # All references to what is reached are counted, those beyond the level as well: only a definition with a single
+        # one is written in place, so the result has no part twice, and a recursive one is never written in place.
+        uses = dict.fromkeys((target for target, _ in waiting if target in reached), 0)
+        for target in (*root.references, *(each for name in uses for each in self._definition(name).references)):
+            if target in uses:
+                uses[target] += 1
         return uses
 
     def _join(self, root: _Converted, uses: Mapping[str, int]) -> tuple[dict[str, Any], list[str]]:

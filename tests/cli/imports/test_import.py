@@ -254,6 +254,18 @@ def test_large_schemas_are_cut_and_accept_more() -> None:
     assert spec["inputSchema"]["properties"]["m7"] == {"type": "object"}
 
 
+def test_a_web_of_references_is_cut_and_not_unfolded() -> None:
+    """Each schema refers to all others, and they are too large together: written in place, they would never end."""
+    names = [f"S{index}" for index in range(12)]
+    members = {name: {"$ref": f"#/components/schemas/{name}"} for name in names}
+    fields = {f"f{index}": {"type": "string", "enum": ["x" * 60]} for index in range(20)}
+    components = {"schemas": {name: {"type": "object", "properties": {**members, **fields}} for name in names}}
+    spec = one(json_body({"$ref": "#/components/schemas/S0"}), method="post", components=components)
+
+    assert len(str(spec["inputSchema"])) < 20_000
+    assert {"S0", "S11", "f0"} <= spec["inputSchema"]["properties"].keys()
+
+
 def test_a_budget_takes_each_tag_in_turn() -> None:
     paths = {
         f"/{tag}/{number}": {"get": {"tags": [tag], "summary": "Reads a thing of the shop"}}
