@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from mcp import Client
 
 from scripts.localcluster import installation
@@ -52,15 +54,30 @@ def tool(name: str, **spec: Any) -> str:
     )
 
 
+def _refusal_after(cluster: Cluster, before: list[str], last: str) -> subprocess.CompletedProcess[str]:
+    """The answer to the last document of a file, once both webhooks know the others."""
+    for document in before:
+        cluster.run("apply", "-f", "-", stdin=document)
+    answers = []
+
+    def is_refused() -> bool:
+        answers.append(cluster.run("apply", "--dry-run=server", "-f", "-", stdin=last, check=False))
+        return answers[-1].returncode != 0
+
+    try:
+        installation.until("the last document is refused", is_refused, 30)
+    finally:
+        for document in before:
+            cluster.run("delete", "-f", "-", "--wait=false", stdin=document)
+    return answers[-1]
+
+
 @pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
 def test_an_invalid_example_is_refused_in_words_that_help(cluster: Cluster, file: Path) -> None:
     reason = file.stem.partition("--")[0]
 
-    done = cluster.run("apply", "-f", str(file), check=False)
-    for line in done.stdout.splitlines():
-        # What the refused object needs.
-        if line.endswith(" created"):
-            cluster.run("delete", "-n", "shop", line.split()[0], "--wait=false")
+    *before, last = (json.dumps(each) for each in yaml.safe_load_all(file.read_text()) if each)
+    done = _refusal_after(cluster, before, last) if before else cluster.run("apply", "-f", str(file), check=False)
 
     assert done.returncode != 0, done.stdout
     by_us = "denied the request" in done.stderr
