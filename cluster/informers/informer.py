@@ -57,6 +57,7 @@ MAX_READS = 200
 SLICE = 0.01
 
 _UNANSWERED = (TimeoutError, OSError, aiohttp.ClientError)
+DESCRIPTOR_IN_USE = "is used by transport"
 
 
 class Informer(Generic[T]):
@@ -237,6 +238,11 @@ class Informer(Generic[T]):
             self._version = None
             return End.LONG_EVENT
         except Exception as error:
+            if isinstance(error, RuntimeError) and DESCRIPTOR_IN_USE in str(error):
+                # uvloop does not connect with a descriptor of which it has not yet seen the former connection end.
+                logger.warning("watching %s: %s", plural, error)
+                self._doubtful = True
+                return End.UNREACHABLE
             logger.exception("watching %s failed; it is listed again", plural)
             self._fault = f"{type(error).__name__}: {error}"[:200]
             self._version = None

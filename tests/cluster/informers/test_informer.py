@@ -276,11 +276,12 @@ def test_an_exception_in_a_handler_leaves_the_change_to_be_told_again(
 def test_an_error_answer_is_tried_again_within_a_second(simulate: Any, api_type: Any, running: Any) -> None:
     async def main() -> None:
         api = api_type("a")
-        api.errors = [ApiError(500, "InternalError", "no"), ApiError(403, "Forbidden", "no"), TimeoutError()]
+        of_uvloop = RuntimeError("File descriptor 29 is used by transport <TCPTransport closed=False>")
+        api.errors = [ApiError(500, "InternalError", "no"), ApiError(403, "Forbidden", "no"), TimeoutError(), of_uvloop]
         async with running(api) as run:
-            await asyncio.sleep(3)
+            await asyncio.sleep(4)
             assert run.names == ["a"]
-            assert run.ends == ["unreachable"] * 3
+            assert run.ends == ["unreachable"] * 4
 
     simulate(main())
 
