@@ -32,6 +32,8 @@ BODY_BUDGET = 32 * 1024 * 1024
 MAX_HEAD = 64 * 1024
 # Requests that a client may send ahead of an answer on one connection. It is not read from while there are more.
 PIPELINED = 8
+# One read may hold thousands of short requests. A client that sends so many ahead is refused.
+MAX_PENDING = 64
 BACKLOG = 512
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
@@ -348,6 +350,8 @@ class Connection(asyncio.Protocol):
         if self._request is None:
             self._begin(request)
         else:
+            if len(self._pending) >= MAX_PENDING:
+                raise ValueError
             self._pending.append(request)
             if len(self._pending) > PIPELINED:
                 self._pause_reading()
@@ -439,7 +443,7 @@ class Connection(asyncio.Protocol):
     def _end(self, request: Request, *, close: bool) -> None:
         """Close the connection after an answer, or go on with its next request."""
         if close:
-            self._close(linger=not request.complete)
+            self._close(linger=self._discards or not request.complete)
         elif self._pending:
             following = self._pending.popleft()
             if len(self._pending) <= PIPELINED:
@@ -479,10 +483,19 @@ class Connection(asyncio.Protocol):
         """Answer what cannot be read as a request, and close."""
         if self._transport is None:
             return
-        if self._request is None:
-            response = Response(status, f"{message}\n".encode())
-            head = self._connections.head(response) + b"Content-Length: %d\r\nConnection: close\r\n\r\n"
-            self._transport.write(head % len(response.body) + response.body)
+        if self._request is not None and self._request.complete:
+            # What is being answered was sent in order. Nothing after it is.
+            self._discards = True
+            self._pending.clear()
+            self._request.keep_alive = False
+            return
+        if self._task is not None:
+            # Its body is what cannot be read.
+            self._task.cancel()
+            self._task = self._request = None
+        response = Response(status, f"{message}\n".encode())
+        head = self._connections.head(response) + b"Content-Length: %d\r\nConnection: close\r\n\r\n"
+        self._transport.write(head % len(response.body) + response.body)
         self._close(linger=True)
 
     def _continue(self) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import orjson
 
-from crd.schema.arguments import Arguments
+from crd.schema.arguments import Arguments, type_of
 from crd.schema.subschemas import SHAPES
 from crd.schema.validation import compile_schema
 
@@ -356,7 +356,7 @@ class _Comparison:
         if found is None:
             return None
         self._step(1 + len(found) // 10)
-        kept = [value for value in found if _type_of(value) == values.type]
+        kept = [value for value in found if type_of(value) == values.type]
         for part in values.parts:
             listed = _listed_values(part)
             if listed is not None and listed is not found:
@@ -940,23 +940,6 @@ def _stated(part: Any) -> frozenset[str]:
         names = frozenset(name for name in stated if isinstance(name, str))
         return names | {"integer"} if "number" in names else names
     return frozenset(_TYPES)
-
-
-def _type_of(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "integer" if value.is_integer() else "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-    return "object"
 
 
 def _lowest(values: _Values) -> tuple[Fraction | float, bool]:

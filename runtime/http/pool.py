@@ -24,8 +24,6 @@ __all__ = ["LateError", "Limits", "LostError", "MalformedError", "NotConnectedEr
 # Seconds. Shorter than the idle timeout of common servers, so that few requests meet a connection that is being closed.
 KEEP_ALIVE = 4.0
 MAX_HEAD = 64 * 1024
-# Bytes that are read ahead of the reader of a stream.
-READ_AHEAD = 256 * 1024
 
 
 class NotConnectedError(ConnectionError):

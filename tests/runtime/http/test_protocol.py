@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.connections import MAX_HEAD, PIPELINED, Connections, Deadlines, Listener
+from cluster.connections import MAX_HEAD, MAX_PENDING, PIPELINED, Connections, Deadlines, Listener
 from cluster.message import ClientGoneError, Request, Response
 
 Handle = Callable[[Request], Awaitable[Response]]
@@ -238,6 +238,72 @@ async def test_what_is_not_a_request_is_refused(sent: bytes, status: int) -> Non
 
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_requests_sent_ahead_have_a_limit() -> None:
+    release = asyncio.Event()
+    handled = 0
+
+    async def handle(_: Request) -> Response:
+        nonlocal handled
+        handled += 1
+        await release.wait()
+        return Response(200, b"done")
+
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.write(GET * 5000)
+        while not handled:
+            await asyncio.sleep(0)
+        connection = next(iter(server.connections._open))
+        async with asyncio.timeout(10):
+            while not connection._discards:
+                await asyncio.sleep(0)
+        assert len(connection._pending) <= MAX_PENDING
+        release.set()
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert handled == 1
+
+
+async def test_what_follows_a_request_does_not_cost_it_its_answer() -> None:
+    release, began = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: Request) -> Response:
+        began.set()
+        await release.wait()
+        return Response(200, b"done")
+
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.write(GET)
+        await began.wait()
+        writer.write(b"this is not HTTP\r\n\r\n")
+        connection = next(iter(server.connections._open))
+        async with asyncio.timeout(10):
+            while not connection._discards:
+                await asyncio.sleep(0)
+            release.set()
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"Connection: close" in answer
+    assert answer.endswith(b"done")
+
+
+async def test_a_body_that_cannot_be_read_is_refused() -> None:
+    async with Server(echo, Deadlines(linger=0.2)) as server:
+        reader, writer = await server.open()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0)
+        writer.write(b"zz\r\n")
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 async def test_a_handler_that_fails_is_a_500_and_the_connection_goes_on(caplog: pytest.LogCaptureFixture) -> None:
