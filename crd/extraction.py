@@ -54,11 +54,11 @@ def facts_of(
     unsupported: tuple[tuple[str, str, str], ...] = ()
     listed = 0
     if places and isinstance(spec, ToolSpec):
-        schemas = given.get("inputSchema", spec.input_schema), given.get("outputSchema")
-        unsupported = portability.unsupported(*schemas)
+        seen = portability.see(given.get("inputSchema", spec.input_schema), given.get("outputSchema"))
+        unsupported = seen.unsupported
         hints = spec.annotations.model_dump(by_alias=True, exclude_none=True) if spec.annotations else {}
         listed = tokens.of_texts(spec.name or ref.name, spec.title, spec.description)
-        listed += tokens.of_schemas(*schemas, hints)
+        listed += seen.tokens + tokens.of_annotations(hints)
     timeout = None if isinstance(spec, PromptSpec) else spec.timeout
     return MemberFact(
         ref,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from crd.clients import ecma
+from crd.clients import ecma, tokens
 from crd.clients.listing import listed
 from crd.clients.profiles import PROFILES, Limit, Loss
 from crd.finding import format_path, shorten
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from crd.clients.profiles import ClientName, Fact, Profile
     from crd.schema.subschemas import Path
 
-__all__ = ["Excess", "excesses", "name_excesses", "unsupported"]
+__all__ = ["Excess", "Seen", "excesses", "name_excesses", "see"]
 
 Fault = tuple["Path", str]
 Value = str | int | tuple[str, ...]
@@ -65,10 +65,22 @@ class _Tool(NamedTuple):
     outputs: list[tuple[Path, dict[str, Any]]]
 
 
-# The excesses of schemas by the digest of their text, because a review and the watch after it ask for the same; the
-# oldest entry is evicted first.
+class Seen(NamedTuple):
+    """What clients see in the schemas of a tool.
+
+    ``unsupported`` has each client whose limits are exceeded, with the field and the message of one excess. ``tokens``
+    are those of the schemas in a list of tools.
+    """
+
+    excesses: tuple[Excess, ...]
+    unsupported: tuple[tuple[ClientName, str, str], ...]
+    tokens: int
+
+
+# By the digest of the text of the schemas, because a review, the watch after it and each edit of another field ask for
+# the same; the oldest entry is evicted first.
 KEPT = 1024
-_KEPT: dict[bytes, tuple[Excess, ...]] = {}
+_KEPT: dict[bytes, Seen] = {}
 
 
 def excesses(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None) -> tuple[Excess, ...]:
@@ -76,41 +88,45 @@ def excesses(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] |
 
     Schemas that break a rule of `crd.rules.schemas` are read as far as they are schemas.
     """
+    return see(input_schema, output_schema).excesses
+
+
+def see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None) -> Seen:
+    """The schemas of a tool as clients see them, in the form of `crd.clients.listing`."""
     key = hashlib.blake2b(orjson.dumps((input_schema, output_schema)), digest_size=24).digest()
     known = _KEPT.get(key)
     if known is None:
-        inputs = listed(input_schema, of_arguments=True)
-        outputs = None if output_schema is None else listed(output_schema, of_arguments=False)
-        text = orjson.dumps((inputs, outputs))
-        tool, of_input, of_output = _Tool(inputs, [], []), ("spec", "inputSchema"), ("spec", "outputSchema")
-        for path, node in subschemas.walk(inputs):
-            if isinstance(node, dict):
-                tool.inputs.append(((*of_input, *path), node))
-        for path, node in subschemas.walk(outputs) if outputs is not None else ():
-            if isinstance(node, dict):
-                tool.outputs.append(((*of_output, *path), node))
-        found: dict[Fault, tuple[tuple[Profile, Fact], ...]] = {}
-        for limit, value, about, users in _SCHEMA_FACTS:
-            if not about or any(keyword in text for keyword in about):
-                for fault in islice(_CHECKS[limit](tool, value), MOST):
-                    found[fault] = (*found.get(fault, ()), *users)
-        known = tuple(_excess(*fault, users) for fault, users in found.items())
+        known = _see(input_schema, output_schema)
         if len(_KEPT) >= KEPT:
             _KEPT.pop(next(iter(_KEPT)), None)
         _KEPT[key] = known
     return known
 
 
-def unsupported(
-    input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None
-) -> tuple[tuple[ClientName, str, str], ...]:
-    """The clients whose limits the schemas of a tool exceed, each with the field and the message of one excess."""
-    found: dict[ClientName, tuple[ClientName, str, str]] = {}
-    for excess in excesses(input_schema, output_schema):
+def _see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None) -> Seen:
+    inputs = listed(input_schema, of_arguments=True)
+    outputs = None if output_schema is None else listed(output_schema, of_arguments=False)
+    text = orjson.dumps({"inputSchema": inputs, "outputSchema": outputs} if outputs else {"inputSchema": inputs})
+    tool, of_input, of_output = _Tool(inputs, [], []), ("spec", "inputSchema"), ("spec", "outputSchema")
+    for path, node in subschemas.walk(inputs):
+        if isinstance(node, dict):
+            tool.inputs.append(((*of_input, *path), node))
+    for path, node in subschemas.walk(outputs) if outputs is not None else ():
+        if isinstance(node, dict):
+            tool.outputs.append(((*of_output, *path), node))
+    faults: dict[Fault, tuple[tuple[Profile, Fact], ...]] = {}
+    for limit, value, about, users in _SCHEMA_FACTS:
+        if not about or any(keyword in text for keyword in about):
+            for fault in islice(_CHECKS[limit](tool, value), MOST):
+                faults[fault] = (*faults.get(fault, ()), *users)
+    found = tuple(_excess(*fault, users) for fault, users in faults.items())
+    unsupported: dict[ClientName, tuple[ClientName, str, str]] = {}
+    for excess in found:
         for client in excess.clients:
-            if client.name not in found:
-                found[client.name] = (client.name, sys.intern(format_path(excess.path)), sys.intern(excess.message))
-    return tuple(found.values())
+            if client.name not in unsupported:
+                field, message = sys.intern(format_path(excess.path)), sys.intern(excess.message)
+                unsupported[client.name] = (client.name, field, message)
+    return Seen(found, tuple(unsupported.values()), tokens.of_schemas(text))
 
 
 def name_excesses(name: str, path: Path) -> Iterator[Excess]:

@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from crd.clients import listing
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["estimate", "of_schemas", "of_texts"]
+__all__ = ["estimate", "of_annotations", "of_schemas", "of_texts"]
 
-# In bytes of JSON.
-LARGE = 16 * 1024
 # The class of each byte: a lower-case letter, an upper-case letter, a digit, a space, a line end, other ASCII (p), or a
 # part of another character (x).
 _CLASSES = bytes(
@@ -91,21 +87,12 @@ def of_texts(name: str, title: str, description: str) -> int:
     return estimate(orjson.dumps({key: text for key, text in listed.items() if text})[2:-2])
 
 
-def of_schemas(
-    input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None, hints: Mapping[str, Any]
-) -> int:
-    """The tokens of the schemas of a tool as they are listed, and of its annotations.
-
-    A very large schema is estimated as it is written, because its listed form takes long to make.
-    """
-    listed = {"inputSchema": _listed(input_schema, of_arguments=True)}
-    if output_schema:
-        listed["outputSchema"] = _listed(output_schema, of_arguments=False)
-    if hints:
-        listed["annotations"] = dict(hints)
-    return estimate(b'",' + orjson.dumps(listed)[1:])
+def of_schemas(members: bytes) -> int:
+    """The tokens of the schemas of a tool in a list of tools; ``members`` is an object with them, as JSON."""
+    return estimate(b'",' + members[1:])
 
 
-def _listed(schema: Mapping[str, Any], *, of_arguments: bool) -> Mapping[str, Any]:
-    is_large = len(orjson.dumps(schema, option=orjson.OPT_NON_STR_KEYS)) > LARGE
-    return schema if is_large else listing.listed(schema, of_arguments=of_arguments)
+def of_annotations(annotations: Mapping[str, Any]) -> int:
+    """The tokens of the annotations of a tool after its schemas in a list of tools."""
+    # The marks at the beginning are one token with those that end the schemas.
+    return estimate(orjson.dumps({"annotations": annotations})[1:]) - 1 if annotations else 0

@@ -161,9 +161,8 @@ async def _fill(transport: Any, stored: int, count: int) -> None:
 async def _register(transport: Any, bundle: bytes, ports: list[int]) -> None:
     for namespace, port in ((OURS, ports[0]), (ECHO, ports[2])):
         only = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
-        for manifest in configurations(
-            UrlTarget(f"https://127.0.0.1:{port}"), bundle, failure_policy="Fail", namespace="mcp-system", owner=None
-        ):
+        target = UrlTarget(f"https://127.0.0.1:{port}", f"https://127.0.0.1:{port}")
+        for manifest in configurations(target, bundle, failure_policy="Fail", namespace="mcp-system", owner=None):
             manifest["metadata"]["name"] += f"-{namespace}"
             for webhook in manifest["webhooks"]:
                 webhook["namespaceSelector"] = only

@@ -244,7 +244,7 @@ def test_the_facts_of_the_fast_reader_are_those_of_the_decoder() -> None:
 
 @pytest.mark.parametrize("schema", [{"properties": 1}, {"required": 1, "properties": []}, {"enum": 1, "items": [1]}])
 def test_a_schema_that_is_not_one_is_read_without_failing(schema: dict[str, Any]) -> None:
-    assert isinstance(portability.unsupported(schema, schema), tuple)
+    assert isinstance(portability.see(schema, schema).unsupported, tuple)
 
 
 def test_a_nested_value_that_is_too_deep_for_strict_mode() -> None:
@@ -252,7 +252,7 @@ def test_a_nested_value_that_is_too_deep_for_strict_mode() -> None:
     for _ in range(11):
         node = {"type": "object", "properties": {"a": node}, "required": ["a"], "additionalProperties": False}
 
-    found = {name: message for name, _, message in portability.unsupported(node, None)}
+    found = {name: message for name, _, message in portability.see(node, None).unsupported}
     assert "11 levels" in found["openai-strict"]
 
 
