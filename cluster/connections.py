@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections import deque
+from collections.abc import Mapping  # noqa: TC003 -- a NamedTuple evaluates its annotations
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
 
 from cluster.message import ClientGoneError, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["Bodies", "BodyEvictedError", "Connection", "Connections", "Deadlines", "Listener"]
 
@@ -37,6 +39,11 @@ MAX_PENDING = 64
 BACKLOG = 512
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
+# Heads that are remembered of one connection, and the bytes of the longest one.
+KNOWN_HEADS, KNOWN_HEAD = 4, 2048
+_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]{1,9})\r\n", re.IGNORECASE)
+# What changes how a request is read or answered.
+_UNUSUAL = frozenset({"expect", "te", "trailer", "transfer-encoding", "upgrade"})
 _TOO_LARGE = f"the headers must have at most {MAX_HEAD} bytes"
 
 
@@ -69,6 +76,19 @@ _NAMES = {
     )
     for name in (key, key.title(), key.replace("mcp", "MCP").title().replace("Mcp-P", "MCP-P"))
 }  # fmt: skip
+
+
+class _KnownHead(NamedTuple):
+    """A head that the parser has read: its bytes before and after the digits of its Content-Length, and what it says.
+
+    Most requests of a connection have the same head but for that number. Whatever else differs is left to the parser.
+    """
+
+    before: bytes
+    after: bytes
+    method: str
+    target: str
+    headers: Mapping[str, list[str]]
 
 
 class Connections:
@@ -193,6 +213,7 @@ class Connection(asyncio.Protocol):
         "_in_head",
         "_is_idle",
         "_is_paused",
+        "_known",
         "_loop",
         "_parser",
         "_pending",
@@ -231,6 +252,8 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._is_paused = False
         self._discards = False
+        # The one that was used last comes first.
+        self._known: list[_KnownHead] = []
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -246,6 +269,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._discards:
             return
+        is_first = self._request is None and self._receiving is None and not self._in_head
+        if is_first and self._known and self._begin_known(data):
+            return
         try:
             self._feed(data)
         except httptools.HttpParserError:
@@ -260,6 +286,46 @@ class Connection(asyncio.Protocol):
             self._unread += len(data)
             if self._unread > MAX_HEAD:
                 self._refuse(431, _TOO_LARGE)
+        elif is_first and self._request is not None and self._request.complete and not self._pending:
+            self._remember_head(data, self._request)
+
+    def _begin_known(self, data: bytes) -> bool:
+        """Begin the request that ``data`` is, if its head is known and its body is there. The parser is not needed."""
+        for index, known in enumerate(self._known):
+            if data.startswith(known.before):
+                start = len(known.before)
+                end = data.find(b"\r", start, start + 10)
+                if end > start and data.startswith(known.after, end) and (digits := data[start:end]).isdigit():
+                    body = data[end + len(known.after) :]
+                    if len(body) != int(digits):
+                        return False
+                    if index:
+                        self._known.insert(0, self._known.pop(index))
+                    request = Request(
+                        known.method,
+                        known.target,
+                        {**known.headers, "content-length": [digits.decode()]},
+                        self._remote,
+                    )
+                    request.put(body)
+                    self._is_idle = False
+                    self._connections.in_use(self)
+                    self._begin(request)
+                    return True
+        return False
+
+    def _remember_head(self, data: bytes, request: Request) -> None:
+        """Remember the head of a request that the parser has read from ``data``, which holds nothing else."""
+        end = data.find(b"\r\n\r\n", 0, KNOWN_HEAD) + 4
+        found = _LENGTH.search(data, 0, end) if end > 4 else None
+        if found is None or not request.keep_alive or request.version != "1.1":
+            return
+        sent = request.headers
+        is_alone = len(data) == end + int(found[1]) and sent.get("content-length") == [found[1].decode()]
+        is_usual = _UNUSUAL.isdisjoint(sent) and sent.get("connection") in (None, ["keep-alive"])
+        if is_alone and is_usual:
+            known = _KnownHead(data[: found.start(1)], data[found.end(1) : end], request.method, request.target, sent)
+            self._known = [known, *self._known[: KNOWN_HEADS - 1]]
 
     def _feed(self, data: bytes) -> None:
         while data:
@@ -376,10 +442,11 @@ class Connection(asyncio.Protocol):
         self._request = request
         # Its handler has deadlines of its own for the body, and for the answer.
         self._deadline = None
-        request.limit(self._pause_reading, self._resume_reading)
-        expects = request.headers.get("expect")
-        if expects is not None and expects[0].lower() == "100-continue":
-            request.on_receive = self._continue
+        if not request.complete:
+            request.limit(self._pause_reading, self._resume_reading)
+            expects = request.headers.get("expect")
+            if expects is not None and expects[0].lower() == "100-continue":
+                request.on_receive = self._continue
         self._task = self._loop.create_task(self._answer(request))
 
     async def _answer(self, request: Request) -> None:
@@ -547,14 +614,19 @@ class Bodies:
         self._held = 0
         self._deadlines: dict[object, asyncio.Timeout] = {}
 
+    @staticmethod
+    def whole(request: Request, limit: int) -> bytes | None:
+        """The body of a request that is complete; None if it has more than ``limit`` bytes."""
+        body = request.take()
+        return body if len(body) <= limit else None
+
     async def read(self, request: Request, limit: int) -> bytes | None:
         """The body; None if it has more than ``limit`` bytes.
 
         Raises TimeoutError if it is not there in time, BodyEvictedError, and ClientGoneError.
         """
         if request.complete:
-            whole = request.take()
-            return whole if len(whole) <= limit else None
+            return self.whole(request, limit)
         if (request.content_length or 0) > limit:
             return None
         key, body = object(), bytearray()

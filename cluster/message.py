@@ -43,6 +43,7 @@ class Request:
 
     def __init__(self, method: str, target: str, headers: Mapping[str, list[str]], remote: str = "") -> None:
         self.method = method
+        self.target = target
         self.path, _, self.query = target.partition("?")
         self.headers = headers
         self.remote = remote
@@ -71,6 +72,13 @@ class Request:
     def limit(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         """``pause`` is called when more than `READ_AHEAD` bytes wait for the handler, then ``resume``."""
         self._pause, self._resume = pause, resume
+
+    def put(self, body: bytes) -> None:
+        """The whole body is there, at once."""
+        if body:
+            self._chunks.append(body)
+            self._held = len(body)
+        self.complete = True
 
     def feed(self, chunk: bytes) -> None:
         """A part of the body is there."""

@@ -11,12 +11,16 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["MAX_BYTES", "list_keys", "read_key", "revision"]
+__all__ = ["MAX_BYTES", "Revisions", "list_keys", "read_key", "revision"]
 
 # A Secret holds 1 MiB in all.
 MAX_BYTES = 1024 * 1024
+# Seconds between two looks at an object. The kubelet takes longer to mount a change, and a look takes two system calls.
+LOOK = 0.1
+MAX_OBJECTS = 1024
 
 
 def list_keys(folder: Path, name: str) -> list[str]:
@@ -36,6 +40,29 @@ def revision(folder: Path, name: str) -> object:
         entries = ((entry.name, entry.stat()) for entry in os.scandir(_mount(folder, name)))
         return tuple(sorted((key, stat.st_mtime_ns, stat.st_size, stat.st_ino) for key, stat in entries))
     return target, link.st_mtime_ns, link.st_ino
+
+
+class Revisions:
+    """The `revision` of each object in a folder. With ``monotonic``, in seconds, it is looked at once in `LOOK`."""
+
+    def __init__(self, folder: Path, monotonic: Callable[[], float] | None = None) -> None:
+        self._folder = folder
+        self._monotonic = monotonic
+        # By name: until when it is not looked at again, and the revision.
+        self._known: dict[str, tuple[float, object]] = {}
+
+    def of(self, name: str) -> object:
+        """See `revision`. Raises OSError."""
+        if self._monotonic is None:
+            return revision(self._folder, name)
+        now, known = self._monotonic(), self._known.get(name)
+        if known is not None and now < known[0]:
+            return known[1]
+        found = revision(self._folder, name)
+        if name not in self._known and len(self._known) >= MAX_OBJECTS:
+            del self._known[next(iter(self._known))]
+        self._known[name] = (now + LOOK, found)
+        return found
 
 
 def read_key(folder: Path, name: str, key: str) -> bytes:

@@ -9,6 +9,8 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+
 from crd.published import loading
 from crd.published.entries import HttpResource, Operation
 from crd.published.loading import Loaded
@@ -69,7 +71,7 @@ class CompiledCatalog:
 
     ``rest_tools`` are the tools that have a REST path, by that path. ``pages`` holds the results of lists as bytes, by
     method, era (True: stateless) and cursor. ``server_info`` is the server as an MCP Implementation, in the stateless
-    era.
+    era; ``modern_meta`` the ``_meta`` of a result with nothing else in it.
     """
 
     catalog: Catalog
@@ -80,6 +82,7 @@ class CompiledCatalog:
     rest_tools: Mapping[str, Tool]
     pages: Mapping[tuple[str, bool, str | None], bytes]
     server_info: Mapping[str, str]
+    modern_meta: orjson.Fragment
     schemas: _Schemas
     _loaded: Loaded
     _texts: ToolTexts
@@ -115,6 +118,7 @@ class CompiledCatalog:
         sections = (catalog.tools, catalog.prompts, catalog.resources, catalog.http_resources, catalog.operations)
         pages = yield from lists.build_pages_in_steps(catalog, f"{loaded.digest} {view}", texts)
         tools = {tool.name: tool for tool in catalog.tools}
+        server_info = lists.implementation(catalog, eras.MODERN)
         yield
         return cls(
             catalog,
@@ -124,7 +128,8 @@ class CompiledCatalog:
             resources={resource.uri: resource for resource in catalog.resources},
             rest_tools={tool.ingress_path: tool for tool in catalog.tools if tool.ingress_path},
             pages=pages,
-            server_info=lists.implementation(catalog, eras.MODERN),
+            server_info=server_info,
+            modern_meta=orjson.Fragment(orjson.dumps({"io.modelcontextprotocol/serverInfo": server_info})),
             schemas=schemas,
             _loaded=loaded,
             _texts=texts,

@@ -108,7 +108,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     catalog_store = CatalogStore(
         apply, trust=settings.trust, on_rejection=lambda reason: metrics.rejected.labels(reason).inc()
     )
-    files = SecretFiles(settings.secrets_dir, settings.config_maps_dir)
+    files = SecretFiles(settings.secrets_dir, settings.config_maps_dir, time.monotonic)
     http = HttpClient(files, cluster_domain=settings.cluster_domain, allow_loopback=settings.allow_loopback)
     mcp = McpClient(http, new_id=_new_id)
     dispatcher = Dispatcher(
@@ -150,6 +150,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         if listener is not None:
             await listener.close(1.0)
+        # The lines of the last calls.
+        app.access_log.flush()
         await health.close()
         await mcp.close()
         await dispatcher.close()
@@ -196,7 +198,9 @@ def _app(
         allow_http=settings.jwks_over_http,
         allow_loopback=settings.allow_loopback,
     )
-    authenticator = Authenticator(settings.secrets_dir, KeySets(fetcher.fetch, time.monotonic), unix_time)
+    authenticator = Authenticator(
+        settings.secrets_dir, KeySets(fetcher.fetch, time.monotonic), unix_time, time.monotonic
+    )
 
     async def answer_rest(
         compiled: CompiledCatalog, request: Request, path: str, body: bytes, context: Context

@@ -30,7 +30,7 @@ class Attempts:
         # The time at which all attempts of an address are available again.
         self._restored: dict[str, float] = {}
         self._known: dict[bytes, None] = {}
-        self._hash_key = secrets.token_bytes(32)
+        self._hasher = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
 
     def wait(self, address: str, authorization: Sequence[str]) -> int | None:
         """Seconds that this address has to wait before these credentials are tried; None if it may try them now."""
@@ -56,5 +56,6 @@ class Attempts:
             del self._known[next(iter(self._known))]
 
     def _hash(self, authorization: Sequence[str]) -> bytes:
-        text = "\n".join(authorization).encode(errors="surrogatepass")
-        return hashlib.blake2b(text, key=self._hash_key, digest_size=32).digest()
+        hasher = self._hasher.copy()
+        hasher.update("\n".join(authorization).encode(errors="surrogatepass"))
+        return hasher.digest()

@@ -12,6 +12,7 @@ from runtime import mounted_files
 from runtime.auth import tokens
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
+from runtime.mounted_files import Revisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +30,11 @@ MAX_TOKENS, MAX_REMEMBERED = 4096, 8192
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``principal`` names the client. ``claims`` are those of its token."""
+    """``principal`` names the client. ``claims`` and ``scopes`` are those of its token."""
 
     principal: str = ""
     claims: Mapping[str, Any] = field(default_factory=dict)
+    scopes: frozenset[str] = frozenset()
 
 
 ANONYMOUS = Identity()
@@ -40,48 +42,68 @@ ANONYMOUS = Identity()
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A token that was verified with these keys by this policy. ``until`` is the Unix time at which it expires."""
+    """The client of a token that was verified with these keys by this policy. It expires at ``until`` (Unix time)."""
 
     keys: tuple[Mapping[str, Any], ...]
     policy: Jwt
-    claims: dict[str, Any]
+    identity: Identity
     until: float
 
 
 class Authenticator:
-    """``secrets`` is the folder of mounted Secrets. A rotated key applies at once.
+    """``secrets`` is the folder of mounted Secrets. ``now`` gives Unix time in seconds.
 
-    ``now`` gives Unix time in seconds.
+    With ``monotonic``, in seconds, a rotated key applies within `mounted_files.LOOK`; without it, at once.
     """
 
-    def __init__(self, secrets: Path, keys: KeySets, now: Callable[[], float]) -> None:
+    def __init__(
+        self, secrets: Path, keys: KeySets, now: Callable[[], float], monotonic: Callable[[], float] | None = None
+    ) -> None:
         self._secrets = secrets
+        self._revisions = Revisions(secrets, monotonic)
         self._keys = keys
         self._now = now
-        self._hash_key = secret_bytes.token_bytes(32)
+        self._hasher = hashlib.blake2b(key=secret_bytes.token_bytes(32), digest_size=32)
         # Of one Secret, which is all that a server has.
         self._key_set: tuple[tuple[str, object], tuple[Mapping[str, Any], ...]] | None = None
-        # By a keyed hash of the token, in the order of verification.
+        # By a keyed hash of the header, in the order of verification.
         self._verified: dict[bytes, _Verified] = {}
         self._api_keys: tuple[tuple[str, object], Mapping[bytes, tuple[bytes, str]]] | None = None
+
+    def recognize(self, auth: Auth, authorization: Sequence[str]) -> Identity | None:
+        """The client of a token that was verified before. None if a client must be authenticated.
+
+        A token that was verified is valid until it expires, as long as the keys and the policy are the same.
+        """
+        policy = auth.jwt
+        if auth.type != "JWT" or policy is None or len(authorization) != 1:
+            return None
+        known = self._verified.get(self._hash(authorization[0].encode(errors="surrogatepass")))
+        if known is None or self._now() >= known.until or known.policy != policy:
+            return None
+        keys = self._keys.cached(policy.jwks_url) if policy.jwks_url else self._read_key_set(policy.jwks_secret)
+        return known.identity if known.keys is keys else None
 
     async def authenticate(self, auth: Auth, authorization: Sequence[str]) -> Identity:
         """The client that sends these Authorization headers. Raises DeniedError, or KeysUnavailableError."""
         if auth.type == "None":
             return ANONYMOUS
+        known = self.recognize(auth, authorization)
+        if known is not None:
+            return known
         credential = _parse_bearer(authorization)
         if auth.type == "APIKey":
             return self._match_api_key(auth.api_key_secret, credential)
         if auth.jwt is None:
             raise KeysUnavailableError(f"auth.type of the catalog is {auth.type}, but auth.jwt is missing")
-        claims = await self._verify_token(auth.jwt, credential)
-        name = claims.get(auth.jwt.user_claim)
-        if not isinstance(name, str | int) or isinstance(name, bool) or name == "":
-            raise DeniedError(401, "invalid_token", f"the token has no user in claim {auth.jwt.user_claim}")
-        missing = [scope for scope in auth.jwt.required_scopes if scope not in tokens.scopes(claims)]
-        if missing:
-            raise DeniedError(403, "insufficient_scope", f"the token lacks the scope {' '.join(missing)}")
-        return Identity(str(name), claims)
+        digest = self._hash(authorization[0].encode())
+        self._verified.pop(digest, None)
+        verified = await self._verify_token(auth.jwt, credential)
+        if len(credential) <= MAX_REMEMBERED:
+            self._verified[digest] = verified
+            if len(self._verified) > MAX_TOKENS:
+                del self._verified[next(iter(self._verified))]
+        return verified.identity
 
     def _match_api_key(self, secret: str, credential: str) -> Identity:
         keys = self._hashed_keys(secret)
@@ -97,7 +119,7 @@ class Authenticator:
     def _hashed_keys(self, secret: str) -> Mapping[bytes, tuple[bytes, str]]:
         """The API keys of a Secret by their hash, each with the name of its client: read once per change."""
         try:
-            revision = mounted_files.revision(self._secrets, secret)
+            revision = self._revisions.of(secret)
         except OSError as error:
             raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
         cached = self._api_keys
@@ -111,22 +133,18 @@ class Authenticator:
         return cached[1]
 
     def _hash(self, value: bytes) -> bytes:
-        return hashlib.blake2b(value, key=self._hash_key, digest_size=32).digest()
+        hasher = self._hasher.copy()
+        hasher.update(value)
+        return hasher.digest()
 
-    async def _verify_token(self, policy: Jwt, token: str) -> dict[str, Any]:
-        """The claims of a token. An unknown key makes the issuer's key set be fetched again.
-
-        A token that was verified is valid until it expires, as long as the keys and the policy are the same.
-        """
-        digest, now = self._hash(token.encode()), self._now()
+    async def _verify_token(self, policy: Jwt, token: str) -> _Verified:
+        """The client of a token. An unknown key makes the issuer's key set be fetched again."""
+        now = self._now()
         try:
             if policy.jwks_url:
                 keys = await self._keys.keys(policy.jwks_url)
             else:
                 keys = self._read_key_set(policy.jwks_secret)
-            known = self._verified.get(digest)
-            if known is not None and known.keys is keys and known.policy == policy and now < known.until:
-                return known.claims
             try:
                 claims = tokens.verify(token, keys, policy, now)
             except tokens.UnknownKeyError:
@@ -135,19 +153,13 @@ class Authenticator:
                 keys = await self._keys.keys(policy.jwks_url, unknown=True)
                 claims = tokens.verify(token, keys, policy, now)
         except tokens.TokenError as error:
-            self._verified.pop(digest, None)
             raise DeniedError(401, "invalid_token", str(error)) from error
-        if len(token) <= MAX_REMEMBERED:
-            self._verified.pop(digest, None)
-            self._verified[digest] = _Verified(keys, policy, claims, claims["exp"] + tokens.LEEWAY)
-            if len(self._verified) > MAX_TOKENS:
-                del self._verified[next(iter(self._verified))]
-        return claims
+        return _Verified(keys, policy, _identify(claims, policy), claims["exp"] + tokens.LEEWAY)
 
     def _read_key_set(self, secret: str) -> tuple[Mapping[str, Any], ...]:
         """The keys in a Secret: read once per change."""
         try:
-            revision = mounted_files.revision(self._secrets, secret)
+            revision = self._revisions.of(secret)
         except OSError as error:
             raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
         cached = self._key_set
@@ -166,6 +178,18 @@ class Authenticator:
             return {key: mounted_files.read_key(self._secrets, secret, key) for key in keys}
         except OSError as error:
             raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
+
+
+def _identify(claims: Mapping[str, Any], policy: Jwt) -> Identity:
+    """The client that a valid token names. Raises DeniedError if it names none, or lacks a scope."""
+    name = claims.get(policy.user_claim)
+    if not isinstance(name, str | int) or isinstance(name, bool) or name == "":
+        raise DeniedError(401, "invalid_token", f"the token has no user in claim {policy.user_claim}")
+    scopes = tokens.scopes(claims)
+    missing = [scope for scope in policy.required_scopes if scope not in scopes]
+    if missing:
+        raise DeniedError(403, "insufficient_scope", f"the token lacks the scope {' '.join(missing)}")
+    return Identity(str(name), claims, scopes)
 
 
 def _parse_bearer(authorization: Sequence[str]) -> str:

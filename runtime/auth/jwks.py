@@ -67,6 +67,11 @@ class KeySets:
             raise KeysUnavailableError(f"no keys have been fetched from {url} yet")
         return cached.keys
 
+    def cached(self, url: str) -> tuple[Mapping[str, Any], ...] | None:
+        """The keys at a URL; None if they must be fetched first."""
+        cached = self._cache.get(url)
+        return None if cached is None or self._is_due(cached, unknown=False) else cached.keys
+
     def _is_due(self, cached: _CachedSet, *, unknown: bool) -> bool:
         now = self._monotonic()
         if cached.requested is not None and now - cached.requested < MIN_INTERVAL:

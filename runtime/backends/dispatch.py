@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import orjson
 
@@ -19,7 +18,7 @@ from runtime.http.exchange import Reply
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from crd.published.entries import Backend, HttpResource, Operation, Tool
+    from crd.published.entries import HttpResource, Operation, Tool
     from runtime.backends.http_mapping.mapping import Mapper
     from runtime.backends.secret_files import SecretFiles
     from runtime.http.client import HttpClient
@@ -33,6 +32,7 @@ BACKOFF, MAX_BACKOFF = 0.1, 2.0
 MAX_MAPPERS = 20_000
 MAX_HOSTS = 4096
 _NO_POLICY = Policy()
+T = TypeVar("T")
 
 
 class McpCaller(Protocol):
@@ -77,7 +77,8 @@ class Dispatcher:
         self._on_retry = on_retry
         # Of each host the last fault, what became of the request, and when.
         self._faults: dict[str, tuple[str, str, float]] = {}
-        self._mappers: dict[int, tuple[Tool, Mapper]] = {}
+        # By the identity of a tool.
+        self._mappers: dict[int, tuple[Tool, _Target, Mapper]] = {}
         self._bulkheads = Bulkheads()
         self._breakers = Breakers(monotonic, on_open)
         self._budget = RetryBudget(monotonic)
@@ -85,59 +86,34 @@ class Dispatcher:
     async def call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """The result of tools/call. ``arguments`` satisfy the listed inputSchema. Raises CallError, or RpcError."""
         if tool.mcp is not None:
-            source, host = f"tool {tool.source}", f"{tool.backend.host}:{tool.backend.port}"
-            context.record.backend = host
-            try:
-                with self._protect(source, host, tool.policy, context):
-                    return await self._call_mcp(tool, arguments, context, host)
-            except CallError as fault:
-                self._report(fault, host)
-                raise
-        reply = await self._send(self._tool_call(tool, arguments, context))
-        return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
 
-    async def _call_mcp(self, tool: Tool, arguments: Mapping[str, Any], context: Context, host: str) -> dict[str, Any]:
-        """The result of one of the attempts that the policy allows."""
-        policy, record = tool.policy, context.record
-        headers = self._policy_headers(policy, context)
-        deadline = self._monotonic() + _timeout(policy, context)
-        self._budget.record_call(host)
-        earlier = Fate.NOT_SENT
-        for attempt in range(policy.retries.attempts + 1):
-            started = self._monotonic()
-            try:
-                return await self._mcp.call(tool, arguments, context, headers, max(0.001, deadline - started))
-            except CallError as fault:
-                pause = self._pause_before_retry(fault, policy, host, attempt, deadline, idempotent=tool.idempotent)
-                if pause is None:
-                    raise faults.after_attempts(fault, earlier) from fault
-                earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
-                self._on_retry(fault)
-            finally:
-                record.backend_seconds += self._monotonic() - started
-            await self._sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+            def call_once(headers: tuple[Header, ...], timeout: float) -> Awaitable[dict[str, Any]]:
+                return self._mcp.call(tool, arguments, context, headers, timeout)
+
+            target = _target("tool", tool, tool.policy)
+            return await self._attempt(target, context, call_once, idempotent=tool.idempotent)
+        reply = await self._send(*self._tool_call(tool, arguments, context), context)
+        return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
 
     async def forward(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> Reply:
         """The backend's reply, whatever its status, for the REST path of a tool. Raises CallError."""
         if tool.mcp is not None:
             result = await self.call(tool, arguments, context)
             return Reply(200, {"content-type": "application/json"}, orjson.dumps(result))
-        return await self._send_for_any_status(self._tool_call(tool, arguments, context))
+        return await self._send_for_any_status(*self._tool_call(tool, arguments, context), context)
 
     async def read(self, resource: HttpResource, values: Mapping[str, str], context: Context) -> Reply:
         """The content of a resource, reduced by its ``select``. Raises CallError."""
         request = mapping.map_resource(resource, values, context.claims)
-        call = _BackendCall(f"resource {resource.source}", resource.backend, resource.policy, request, context)
-        return replies.select(await self._send(call), resource.policy.response)
+        target = _target("resource", resource, resource.policy)
+        return replies.select(await self._send(target, request, context), resource.policy.response)
 
     async def operate(
         self, operation: Operation, values: Mapping[str, str], body: bytes | None, context: Context
     ) -> Reply:
         """The backend's reply, whatever its status. Raises CallError."""
         request = mapping.map_operation(operation, values, body)
-        source = f"resource {operation.source}"
-        return await self._send_for_any_status(_BackendCall(source, operation.backend, _NO_POLICY, request, context))
+        return await self._send_for_any_status(_target("resource", operation, _NO_POLICY), request, context)
 
     def keep_tools(self, tools: Mapping[str, Tool]) -> None:
         """Forget the mappings of tools that are in the catalog no more."""
@@ -159,83 +135,108 @@ class Dispatcher:
         """Close the connections."""
         await self._http.close()
 
-    def _tool_call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> _BackendCall:
-        request = self._mapper(tool).map(Sources(arguments, context.claims))
+    def _tool_call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> tuple[_Target, Request]:
+        _, target, mapper = self._prepare(tool)
+        request = mapper.map(Sources(arguments, context.claims))
         if request.method in ("POST", "PATCH") and request.idempotent and tool.policy.retries.attempts:
             # One key for all attempts, so that the backend can recognise a repeated call.
             request = request._replace(headers=(*request.headers, ("Idempotency-Key", self._new_id())))
-        return _BackendCall(f"tool {tool.source}", tool.backend, tool.policy, request, context)
+        return target, request
 
-    def _mapper(self, tool: Tool) -> Mapper:
-        """The compiled mapping of a tool. A tool is known by its identity: another catalog has other tools."""
+    def _prepare(self, tool: Tool) -> tuple[Tool, _Target, Mapper]:
+        """Target and mapping of a tool. A tool is known by its identity: another catalog has other tools."""
         known = self._mappers.get(id(tool))
-        if known is not None and known[0] is tool:
-            return known[1]
-        if len(self._mappers) >= MAX_MAPPERS:
-            del self._mappers[next(iter(self._mappers))]
-        mapper = mapping.compile_tool(tool)
-        self._mappers[id(tool)] = (tool, mapper)
-        return mapper
+        if known is None or known[0] is not tool:
+            if len(self._mappers) >= MAX_MAPPERS:
+                del self._mappers[next(iter(self._mappers))]
+            known = self._mappers[id(tool)] = (tool, _target("tool", tool, tool.policy), mapping.compile_tool(tool))
+        return known
 
-    async def _send_for_any_status(self, call: _BackendCall) -> Reply:
+    async def _send_for_any_status(self, target: _Target, request: Request, context: Context) -> Reply:
         """Like `_send`, but a reply with an unexpected status is returned."""
+        unexpected: list[Reply] = []
         try:
-            return await self._send(call)
+            return await self._send(target, request, context, unexpected)
         except CallError:
-            if call.unexpected:
-                return call.unexpected[-1]
+            if unexpected:
+                return unexpected[-1]
             raise
 
-    async def _send(self, call: _BackendCall) -> Reply:
-        """The reply, if its status is expected. Raises CallError for anything else, after all attempts."""
-        policy = call.policy
-        # A header of the policy replaces a mapped one of the same name.
-        request, added = call.request, self._policy_headers(policy, call.context)
-        if added:
-            names = {name.lower() for name, _ in added}
-            mapped = [header for header in request.headers if header[0].lower() not in names]
-            request = request._replace(headers=(*mapped, *added))
-        deadline = self._monotonic() + _timeout(policy, call.context)
-        call.context.record.backend = host = f"{call.backend.host}:{call.backend.port}"
+    async def _send(
+        self, target: _Target, request: Request, context: Context, unexpected: list[Reply] | None = None
+    ) -> Reply:
+        """The reply, if its status is expected. Raises CallError for anything else, after all attempts.
+
+        ``unexpected`` collects the replies with an unexpected status.
+        """
+        policy, response, record = target.policy, target.policy.response, context.record
+
+        async def send_once(headers: tuple[Header, ...], timeout: float) -> Reply:
+            sent = request
+            if headers:
+                # A header of the policy replaces a mapped one of the same name.
+                names = {name.lower() for name, _ in headers}
+                mapped = [header for header in request.headers if header[0].lower() not in names]
+                sent = request._replace(headers=(*mapped, *headers))
+            record.attempts += 1
+            if request.body:
+                record.sent += len(request.body)
+            reply = await self._http.send(
+                sent,
+                timeout,
+                tls=policy.tls,
+                max_bytes=response.max_bytes or context.settings.max_response_bytes,
+                cut=response.on_too_large == "Truncate",
+                more=record.trace_headers(),
+            )
+            record.received += len(reply.body)
+            if not replies.is_expected(reply.status, response.expect_status):
+                if unexpected is not None:
+                    unexpected.append(reply)
+                raise faults.from_reply(reply, idempotent=request.idempotent)
+            if reply.broken:
+                raise faults.bad_response(reply.status, reply.broken, idempotent=request.idempotent)
+            return reply
+
+        return await self._attempt(target, context, send_once, idempotent=request.idempotent)
+
+    async def _attempt(
+        self,
+        target: _Target,
+        context: Context,
+        call_once: Callable[[tuple[Header, ...], float], Awaitable[T]],
+        *,
+        idempotent: bool,
+    ) -> T:
+        """What one of the attempts that the policy allows returns. Raises CallError if none succeeds.
+
+        ``call_once`` makes an attempt, with the headers of the policy and within so many seconds.
+        """
+        policy, host, record = target.policy, target.host, context.record
+        headers = self._policy_headers(policy, context)
+        deadline = self._monotonic() + _timeout(policy, context)
+        record.backend = host
         self._budget.record_call(host)
+        earlier, attempt = Fate.NOT_SENT, 0
         try:
-            with self._protect(call.source, host, policy, call.context):
-                return await self._attempt(call, request, host, deadline)
+            with self._protect(target, context):
+                while True:
+                    started = self._monotonic()
+                    try:
+                        return await call_once(headers, max(0.001, deadline - started))
+                    except CallError as fault:
+                        pause = self._pause_before_retry(fault, policy, host, attempt, deadline, idempotent=idempotent)
+                        if pause is None:
+                            raise faults.after_attempts(fault, earlier) from fault
+                        earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
+                        self._on_retry(fault)
+                    finally:
+                        record.backend_seconds += self._monotonic() - started
+                    attempt += 1
+                    await self._sleep(pause)
         except CallError as fault:
             self._report(fault, host)
             raise
-
-    async def _attempt(self, call: _BackendCall, request: Request, host: str, deadline: float) -> Reply:
-        """The reply to one of the attempts that the policy allows."""
-        policy, response = call.policy, call.policy.response
-        record = call.context.record
-        earlier = Fate.NOT_SENT
-        for attempt in range(policy.retries.attempts + 1):
-            record.attempts += 1
-            record.sent += len(request.body or b"")
-            started = self._monotonic()
-            try:
-                reply = await self._http.send(
-                    request,
-                    max(0.001, deadline - started),
-                    tls=policy.tls,
-                    max_bytes=response.max_bytes or call.context.settings.max_response_bytes,
-                    cut=response.on_too_large == "Truncate",
-                    more=record.trace_headers(),
-                )
-                record.received += len(reply.body)
-                return _accept(reply, call)
-            except CallError as fault:
-                idempotent = call.request.idempotent
-                pause = self._pause_before_retry(fault, policy, host, attempt, deadline, idempotent=idempotent)
-                if pause is None:
-                    raise faults.after_attempts(fault, earlier) from fault
-                earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
-                self._on_retry(fault)
-            finally:
-                record.backend_seconds += self._monotonic() - started
-            await self._sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
 
     def _pause_before_retry(
         self, fault: CallError, policy: Policy, host: str, attempt: int, deadline: float, *, idempotent: bool
@@ -258,10 +259,10 @@ class Dispatcher:
         if len(self._faults) > MAX_HOSTS:
             del self._faults[next(iter(self._faults))]
 
-    def _protect(self, source: str, host: str, policy: Policy, context: Context) -> Protection:
-        most = backend_share(context.settings.max_concurrent_requests)
+    def _protect(self, target: _Target, context: Context) -> Protection:
+        policy, most = target.policy, backend_share(context.settings.max_concurrent_requests)
         limit = min(policy.concurrency or PER_HOST, most)
-        return Protection(self._bulkheads, self._breakers, host, source, limit, policy.breaker, most)
+        return Protection(self._bulkheads, self._breakers, target.host, target.source, limit, policy.breaker, most)
 
     def _policy_headers(self, policy: Policy, context: Context) -> tuple[Header, ...]:
         """Headers from Secrets and ConfigMaps, and the forwarded headers of the client."""
@@ -281,26 +282,16 @@ class Dispatcher:
         return (*forwarded, *(self._files.header(source) for source in policy.headers_from))
 
 
-@dataclass(slots=True)
-class _BackendCall:
-    """One call with all its attempts. ``unexpected`` collects the replies with an unexpected status."""
+class _Target(NamedTuple):
+    """What a call is made to, under which policy: the name of the entry, and host and port of its backend."""
 
     source: str
-    backend: Backend
+    host: str
     policy: Policy
-    request: Request
-    context: Context
-    unexpected: list[Reply] = field(default_factory=list)
 
 
-def _accept(reply: Reply, call: _BackendCall) -> Reply:
-    """The reply, if its status is expected and its body complete. Raises CallError for any other."""
-    if not replies.is_expected(reply.status, call.policy.response.expect_status):
-        call.unexpected.append(reply)
-        raise faults.from_reply(reply, idempotent=call.request.idempotent)
-    if reply.broken:
-        raise faults.bad_response(reply.status, reply.broken, idempotent=call.request.idempotent)
-    return reply
+def _target(kind: str, entry: Tool | HttpResource | Operation, policy: Policy) -> _Target:
+    return _Target(f"{kind} {entry.source}", f"{entry.backend.host}:{entry.backend.port}", policy)
 
 
 def _timeout(policy: Policy, context: Context) -> float:

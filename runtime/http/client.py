@@ -99,7 +99,9 @@ class HttpClient:
         lines = "".join([f"{name}: {value}\r\n" for name, value in (*request.headers, *more)])
         head = f"{request.method} {target} HTTP/1.1\r\n{fixed}{lines}{length}\r\n".encode()
         try:
-            reply = await self._exchange(origin, head, request, timeout, Limits(max_bytes, cut, ends))
+            reply = await self._pool.exchange(
+                origin, head, request.body, timeout, Limits(max_bytes, cut, ends), idempotent=request.idempotent
+            )
         except NotConnectedError as error:
             raise faults.unreachable(str(error), is_transient=not error.is_permanent) from error
         except LateError as error:
@@ -116,15 +118,6 @@ class HttpClient:
             transient, idempotent = reply.is_incomplete, request.idempotent
             raise faults.bad_response(reply.status, what, is_transient=transient, idempotent=idempotent)
         return reply
-
-    async def _exchange(self, origin: Origin, head: bytes, request: Request, timeout: float, limits: Limits) -> Reply:
-        """One exchange; a second one if the backend had closed a kept connection just then (RFC 9110, 9.2.2)."""
-        try:
-            return await self._pool.exchange(origin, head, request.body, timeout, limits)
-        except LostError as error:
-            if not (error.is_stale and request.idempotent):
-                raise
-        return await self._pool.exchange(origin, head, request.body, timeout, limits)
 
     def _address(self, base: str) -> tuple[Origin, str]:
         """Where a URL leads to, and the headers that every request there has. Remembered."""

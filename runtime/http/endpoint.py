@@ -85,7 +85,7 @@ class Endpoint:
         if request.method != "POST":
             text = f"MCP messages are sent by POST; this endpoint has no stream for {request.method[:20]}\n"
             return responses.text_response(405, text, {"Allow": "POST, DELETE"})
-        if request.media_type != "application/json":
+        if request.header("content-type") != "application/json" and request.media_type != "application/json":
             return responses.text_response(415, "Content-Type must be application/json\n")
         try:
             body = numbers.loads(admitted.body)

@@ -64,13 +64,14 @@ class Reply(NamedTuple):
     @property
     def is_json(self) -> bool:
         """Whether the media type is ``*/json`` or ``*/*+json``."""
-        return self.media_type.endswith(("/json", "+json"))
+        return _parse_content_type(self.content_type[:_MAX_CONTENT_TYPE])[2]
 
 
 @lru_cache(maxsize=256)
-def _parse_content_type(value: str) -> tuple[str, str]:
-    """Media type and charset, in lower case. Backends send few different values."""
+def _parse_content_type(value: str) -> tuple[str, str, bool]:
+    """Media type and charset, in lower case, and whether that is JSON. Backends send few different values."""
     found = _MEDIA_TYPE.match(value)
     parameters = (parameter for parameter in _PARAMETER.finditer(value) if parameter[1].lower() == "charset")
     charset = next(((each[2] or each[3] or "").strip(" \t'").lower() for each in parameters), "")
-    return found[1].lower() if found else "", charset
+    media_type = found[1].lower() if found else ""
+    return media_type, charset, media_type.endswith(("/json", "+json"))

@@ -90,6 +90,10 @@ class _Exchange(asyncio.Protocol):
         self._limits = Limits(0)
         self._used = False
         self.idle_since = 0.0
+        # One timer serves the deadlines of many exchanges: it looks at the present one when it ends.
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -108,14 +112,34 @@ class _Exchange(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, head: bytes, body: bytes | None, limits: Limits) -> asyncio.Future[Reply]:
-        """Send a request. The future has its reply."""
+    def send(
+        self, head: bytes, body: bytes | None, limits: Limits, deadline: float, loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Future[Reply]:
+        """Send a request. The future has its reply. ``deadline`` is a time of the loop."""
         assert self._transport is not None
         self._begin()
         self._limits = limits
-        self._reply = reply = asyncio.get_running_loop().create_future()
+        self._reply = reply = loop.create_future()
+        self._deadline = deadline
+        if self._timer is None or deadline < self._rings:
+            self._set_timer(loop)
         self._transport.write(head + body if body else head)
         return reply
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = self._deadline
+        self._timer = loop.call_at(self._deadline, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._reply is None:
+            return
+        if loop.time() < self._deadline:
+            self._set_timer(loop)
+        else:
+            self._fail(LateError(self._status if self._status >= 200 else None))
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -124,10 +148,6 @@ class _Exchange(asyncio.Protocol):
 
     def _waits(self) -> bool:
         return self._reply is not None
-
-    def expire(self) -> None:
-        """The deadline has passed."""
-        self._fail(LateError(self._status if self._status >= 200 else None))
 
     # What the event loop calls.
 
@@ -161,6 +181,8 @@ class _Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
         if self._reply is None:
             self._pool.forget(self._origin, self)
             return
@@ -304,32 +326,42 @@ class Pool:
         self._idle: dict[Origin, list[_Exchange]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def exchange(self, origin: Origin, head: bytes, body: bytes | None, timeout: float, limits: Limits) -> Reply:
+    async def exchange(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes | None,
+        timeout: float,
+        limits: Limits,
+        *,
+        idempotent: bool = False,
+    ) -> Reply:
         """The reply to a request. ``head`` ends with the empty line.
 
+        If the backend closes a kept connection just then, an ``idempotent`` request is sent again (RFC 9110, 9.2.2).
         Raises NotConnectedError, LostError, LateError or MalformedError.
         """
         loop = asyncio.get_running_loop()
-        connection = self._take(origin, loop.time())
-        if connection is None:
-            started = loop.time()
+        deadline = loop.time() + timeout
+        while True:
+            connection = self._take(origin, loop.time())
+            if connection is None:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        connection = await self._connect(origin)
+                except TimeoutError as error:
+                    shown = max(0.1, round(timeout, 1))
+                    raise NotConnectedError(f"no connection to {origin.host} within {shown:g} s") from error
             try:
-                async with asyncio.timeout(timeout):
-                    connection = await self._connect(origin)
-            except TimeoutError as error:
-                shown = max(0.1, round(timeout, 1))
-                raise NotConnectedError(f"no connection to {origin.host} within {shown:g} s") from error
-            timeout -= loop.time() - started
-        reply = connection.send(head, body, limits)
-        timer = loop.call_later(timeout, connection.expire)
-        try:
-            return await reply
-        except asyncio.CancelledError:
-            # The reply to come belongs to nobody.
-            connection.abort()
-            raise
-        finally:
-            timer.cancel()
+                return await connection.send(head, body, limits, deadline, loop)
+            except asyncio.CancelledError:
+                # The reply to come belongs to nobody.
+                connection.abort()
+                raise
+            except LostError as error:
+                if not (error.is_stale and idempotent):
+                    raise
+                idempotent = False
 
     def keep(self, origin: Origin, connection: _Exchange) -> None:
         """Keep a connection for the next exchange."""

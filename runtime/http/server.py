@@ -7,9 +7,10 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from cluster.connections import Bodies, BodyEvictedError, Connections, Deadlines, Listener
-from cluster.message import ClientGoneError
-from runtime.auth import oauth_metadata, tokens
+from cluster.message import ClientGoneError, Response
+from runtime.auth import oauth_metadata
 from runtime.auth.attempts import Attempts
+from runtime.auth.authenticator import ANONYMOUS
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from runtime.http import client_address, origins, responses
@@ -22,9 +23,9 @@ from runtime.state.sessions import StoreUnavailableError
 from runtime.telemetry.call_record import CLIENT_GONE, CallRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from cluster.message import Request, Response
+    from cluster.message import Request
     from crd.published.settings import Settings
     from runtime.app.catalog_store import CatalogStore
     from runtime.app.compiled import CompiledCatalog
@@ -166,14 +167,12 @@ class App:
         origin = request.header("origin")
         if not origins.is_allowed(origin, settings.hosts, settings.allowed_origins):
             return responses.text_response(403, f'Origin "{origin}" is not allowed\n')
-        path = _endpoint_path(request.path, settings, self._endpoint.tolerated)
-        if len(path) > uri_templates.MAX_URI:
-            return responses.text_response(414, f"the path must have at most {uri_templates.MAX_URI} characters\n")
-        if path.startswith(oauth_metadata.WELL_KNOWN) and request.method == "GET":
-            return _resource_metadata(settings, request, path)
-        is_rest_path = path.startswith(settings.path_prefix + "/")
-        if not is_rest_path and path != settings.path_prefix:
-            return responses.text_response(404, f"not found; the MCP endpoint is {settings.path_prefix}\n")
+        path = request.path
+        if path != settings.path_prefix:
+            path = _endpoint_path(path, settings, self._endpoint.tolerated)
+            response = self._answer_elsewhere(settings, request, path)
+            if response is not None:
+                return response
         if request.method == "OPTIONS" and origin in settings.allowed_origins:
             requested = request.header("access-control-request-headers")
             return responses.empty_response(204, origins.preflight(requested))
@@ -182,19 +181,17 @@ class App:
             return responses.text_response(415, message, {"Accept-Encoding": "identity"})
         forwarded = request.values("x-forwarded-for")
         address = client_address.identify(request.remote, forwarded, settings.trusted_proxies)
-        authorization = request.values("authorization")
-        wait = self._attempts.wait(address, authorization)
-        if wait is not None and authorization and settings.auth.type != "None":
-            self._metrics.limited.labels("authentication").inc()
-            return responses.too_many_attempts(wait)
-        identity = await self._authenticate(settings, authorization, address)
-        compiled = compiled.visible_to(tokens.scopes(identity.claims) if compiled.scopes else frozenset())
+        identity = ANONYMOUS if settings.auth.type == "None" else await self._identify(settings, request, address)
+        if isinstance(identity, Response):
+            return identity
+        compiled = compiled.visible_to(identity.scopes)
         record.principal = identity.principal
         context = Context(
             record.request_id, identity.principal, identity.claims, request.headers, settings=settings, record=record
         )
         try:
-            body = await self._bodies.read(request, settings.max_request_bytes)
+            limit = settings.max_request_bytes
+            body = Bodies.whole(request, limit) if request.complete else await self._bodies.read(request, limit)
         except TimeoutError:
             return responses.text_response(408, "the body of the request did not arrive in time\n", close=True)
         except BodyEvictedError:
@@ -215,16 +212,34 @@ class App:
         finally:
             self.in_progress -= 1
 
-    async def _authenticate(self, settings: Settings, authorization: Sequence[str], address: str) -> Identity:
-        """The client of a request. Raises DeniedError, and counts it if there were credentials."""
+    @staticmethod
+    def _answer_elsewhere(settings: Settings, request: Request, path: str) -> Response | None:
+        """The answer to a path for which nobody needs credentials; None for the endpoint and REST paths."""
+        if len(path) > uri_templates.MAX_URI:
+            return responses.text_response(414, f"the path must have at most {uri_templates.MAX_URI} characters\n")
+        if path.startswith(oauth_metadata.WELL_KNOWN) and request.method == "GET":
+            return _resource_metadata(settings, request, path)
+        if path != settings.path_prefix and not path.startswith(settings.path_prefix + "/"):
+            return responses.text_response(404, f"not found; the MCP endpoint is {settings.path_prefix}\n")
+        return None
+
+    async def _identify(self, settings: Settings, request: Request, address: str) -> Identity | Response:
+        """The client of a request, or a refusal to try its credentials. Raises DeniedError, and counts wrong ones."""
+        authorization = request.values("authorization")
+        known = self._authenticator.recognize(settings.auth, authorization)
+        if known is not None:
+            return known
+        wait = self._attempts.wait(address, authorization) if authorization else None
+        if wait is not None:
+            self._metrics.limited.labels("authentication").inc()
+            return responses.too_many_attempts(wait)
         try:
             identity = await self._authenticator.authenticate(settings.auth, authorization)
         except DeniedError:
             if authorization:
                 self._attempts.record_failure(address, authorization)
             raise
-        if authorization and settings.auth.type != "None":
-            self._attempts.record_success(authorization)
+        self._attempts.record_success(authorization)
         return identity
 
     async def _answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest, path: str) -> Response:

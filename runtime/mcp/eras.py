@@ -201,6 +201,15 @@ def _check_modern(
         return Refusal(400, jsonrpc.INVALID_PARAMS, message, call.id)
     member = _NAME_MEMBER.get(call.method, "")
     name = call.params.get(member)
+    if (
+        version == MODERN
+        and call.method in METHODS
+        and headers.get("mcp-protocol-version") == [version]
+        and headers.get("mcp-method") == [call.method]
+        and (not isinstance(name, str) or (headers.get("mcp-name") == [name] and param_headers.is_plain(name)))
+    ):
+        # As nearly always: every header is sent once, with the value of the body.
+        return call
     expected = {"MCP-Protocol-Version": version, "Mcp-Method": call.method}
     if isinstance(name, str):
         expected["Mcp-Name"] = name

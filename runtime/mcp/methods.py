@@ -210,5 +210,6 @@ def _to_json(compiled: CompiledCatalog, call: Call, result: dict[str, Any]) -> b
     """The result as JSON, in the stateless era with the members that every result carries there."""
     if not call.modern:
         return orjson.dumps(result)
-    meta = {**result.get("_meta", {}), "io.modelcontextprotocol/serverInfo": compiled.server_info}
+    given = result.get("_meta")
+    meta = {**given, "io.modelcontextprotocol/serverInfo": compiled.server_info} if given else compiled.modern_meta
     return orjson.dumps({"resultType": "complete", **result, "_meta": meta})

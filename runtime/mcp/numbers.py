@@ -51,9 +51,10 @@ def canonical(value: Any, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, dict | list):
         if not depth:
             raise TooDeepError(f"must be nested at most {MAX_DEPTH} levels")
+        # Most values are strings, which stay as they are.
         if isinstance(value, dict):
-            return {name: canonical(child, depth - 1) for name, child in value.items()}
-        return [canonical(item, depth - 1) for item in value]
+            return {name: child if type(child) is str else canonical(child, depth - 1) for name, child in value.items()}
+        return [item if type(item) is str else canonical(item, depth - 1) for item in value]
     if isinstance(value, float) and value.is_integer():
         return _whole(int(value))
     if isinstance(value, Decimal) and value == value.to_integral_value():

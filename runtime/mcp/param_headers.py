@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runtime.http.exchange import Header
 
-__all__ = ["ParamHeader", "build", "decode", "encode", "find_mismatch", "of_schema"]
+__all__ = ["ParamHeader", "build", "decode", "encode", "find_mismatch", "is_plain", "of_schema"]
 
 _PREFIX, _SUFFIX = "=?base64?", "?="
 _PLAIN = re.compile(HEADER_VALUE)
@@ -92,6 +92,11 @@ def encode(value: str) -> str:
     if _PLAIN.fullmatch(value) and not value.startswith(_PREFIX):
         return value
     return f"{_PREFIX}{base64.b64encode(value.encode()).decode()}{_SUFFIX}"
+
+
+def is_plain(value: str) -> bool:
+    """Whether a header value is the string itself, and not its base64."""
+    return not value.startswith(_PREFIX)
 
 
 def decode(value: str) -> str | None:

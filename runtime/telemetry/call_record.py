@@ -26,6 +26,23 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[
 _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 
 
+class _Digits:
+    """Random hexadecimal digits. The system is asked for many at once: each question is a system call."""
+
+    def __init__(self) -> None:
+        self._drawn, self._at = "", 0
+
+    def take(self, number: int) -> str:
+        """So many digits, which nobody had before."""
+        if self._at + number > len(self._drawn):
+            self._drawn, self._at = token_hex(2048), 0
+        start, self._at = self._at, self._at + number
+        return self._drawn[start : self._at]
+
+
+_digits = _Digits()
+
+
 class CallRecord:
     """One call. ``tool`` is set for a tool of the catalog, ``modern`` for the era in which the client saw it.
 
@@ -76,8 +93,8 @@ class CallRecord:
     def next_span(self) -> str:
         """The traceparent of a request to a backend. A call without a trace begins one that is not sampled."""
         if not self.trace_id:
-            self.trace_id = token_hex(16)
-        return f"00-{self.trace_id}-{token_hex(8)}-{self._flags}"
+            self.trace_id = _digits.take(32)
+        return f"00-{self.trace_id}-{_digits.take(16)}-{self._flags}"
 
     def trace_headers(self) -> tuple[tuple[str, str], ...]:
         """The headers of a request to a backend by which it continues the trace."""

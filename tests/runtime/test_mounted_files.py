@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime import mounted_files
+from runtime.mounted_files import LOOK, Revisions
 
 
 @pytest.fixture
@@ -101,3 +102,40 @@ def test_what_is_missing_is_missing(secrets: Path) -> None:
         mounted_files.read_key(secrets, "token", "none")
     with pytest.raises(FileNotFoundError):
         mounted_files.list_keys(secrets, "none")
+
+
+def test_an_object_is_looked_at_once_in_a_while(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    look = mounted_files.revision
+    monkeypatch.setattr(mounted_files, "revision", lambda folder, name: (looks.append(name), look(folder, name))[1])
+    now = 100.0
+    revisions = Revisions(secrets, lambda: now)
+
+    first = revisions.of("token")
+    (secrets / "token" / "..2026_02").mkdir()
+    (secrets / "token" / "..data").unlink()
+    (secrets / "token" / "..data").symlink_to("..2026_02")
+    assert revisions.of("token") is first
+    now += LOOK
+    assert revisions.of("token") != first
+    assert looks == ["token", "token"]
+
+
+def test_what_is_missing_is_looked_for_each_time(secrets: Path) -> None:
+    revisions = Revisions(secrets, lambda: 0.0)
+    with pytest.raises(FileNotFoundError):
+        revisions.of("late")
+    (secrets / "late").mkdir()
+    (secrets / "late" / "key").write_bytes(b"there")
+
+    assert revisions.of("late")
+
+
+def test_the_objects_that_are_remembered_have_a_limit(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mounted_files, "MAX_OBJECTS", 2)
+    revisions = Revisions(secrets, lambda: 0.0)
+    for name in ("token", "beside", "token", "third"):
+        (secrets / name).mkdir(exist_ok=True)
+        revisions.of(name)
+
+    assert list(revisions._known) == ["beside", "third"]

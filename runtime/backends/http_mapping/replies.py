@@ -55,8 +55,10 @@ def tool_result(reply: Reply, tool: Tool, *, modern: bool, request_id: str) -> d
     as text.
     """
     policy = tool.policy.response
-    exposed = {name: reply.headers[name.lower()] for name in policy.headers if name.lower() in reply.headers}
-    meta = {"_meta": {HEADERS_META: exposed}} if exposed else {}
+    meta: dict[str, Any] = {}
+    if policy.headers:
+        exposed = {name: reply.headers[name.lower()] for name in policy.headers if name.lower() in reply.headers}
+        meta = {"_meta": {HEADERS_META: exposed}} if exposed else {}
     try:
         return {**_content(reply, tool, modern=modern), **meta}
     except _MismatchError as mismatch:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from dataclasses import dataclass
 from encodings.aliases import aliases
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from runtime.http.exchange import Reply
@@ -70,8 +69,7 @@ _JSON_STARTS = (b"{", b"[")
 _BLANK = re.compile(rb"[ \t\r\n\0]*+")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A body as text. ``note`` says what was lost or guessed; empty if nothing was."""
 
     content: str

@@ -19,6 +19,7 @@ from crd.published import catalogs
 from crd.published.entries import Backend, Http, Tool
 from crd.published.policy import Breaker, HeaderFrom, Policy, Response, Retries
 from runtime.app import program
+from runtime.telemetry import access_log
 from tests.runtime.app.test_program import free_port, status
 from tests.runtime.raw_http import rpc, send
 
@@ -251,3 +252,14 @@ async def test_a_call_in_progress_ends_before_the_process_does(process: Process,
     backends.hold.set()
 
     assert "planted-reply" in json.dumps(await call)
+
+
+async def test_the_last_lines_are_written_before_the_process_ends(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_log, "DELAY", 3600.0)
+    await process.call("good")
+
+    process.stop.set()
+
+    assert [line["tool"] for line in await process.lines(1)] == ["good"]

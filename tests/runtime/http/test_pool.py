@@ -316,3 +316,37 @@ async def test_a_kept_connection_that_the_backend_closed_is_stale_and_a_new_one_
     with pytest.raises(LostError) as raised:
         await reply_to(b"")
     assert not raised.value.is_stale
+
+
+async def test_each_exchange_of_a_connection_has_its_own_deadline() -> None:
+    class Slow(Backend):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
+            for pause in (0.0, 0.3, 60.0):
+                await reader.readuntil(b"\r\n\r\n")
+                await asyncio.sleep(pause)
+                writer.write(OK)
+
+    async with Slow() as backend:
+        # The timer is that of the first deadline, which the second reply outlives and the third does not reach.
+        await backend.ask(timeout=0.2)
+        await backend.ask(timeout=5.0)
+        with pytest.raises(LateError):
+            async with asyncio.timeout(4):
+                await backend.ask(timeout=0.05)
+        assert backend.connections == 1
+
+
+async def test_an_idempotent_request_is_sent_again_once_within_its_deadline() -> None:
+    class Closing(Backend):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+    async with Closing() as backend:
+        for expected in (1, 2, 3):
+            reply = await backend.pool.exchange(backend.origin, HEAD, None, 5.0, Limits(9), idempotent=True)
+            assert (reply.body, backend.connections) == (b"ok", expected)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, Self
 
+import httptools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.connections import MAX_HEAD, MAX_PENDING, PIPELINED, Connections, Deadlines, Listener
+from cluster import connections
+from cluster.connections import (
+    KNOWN_HEAD,
+    KNOWN_HEADS,
+    MAX_HEAD,
+    MAX_PENDING,
+    PIPELINED,
+    Connections,
+    Deadlines,
+    Listener,
+)
 from cluster.message import ClientGoneError, Request, Response
 
 Handle = Callable[[Request], Awaitable[Response]]
@@ -509,3 +522,116 @@ async def test_a_request_has_a_length_only_if_it_says_so() -> None:
     assert request.media_type == "application/json"
     assert Request("GET", "/", {}).content_length is None
     assert Request("GET", "/", {}).media_type == ""
+
+
+def post(body: bytes, *lines: bytes, length: bytes | None = None, name: bytes = b"Content-Length") -> bytes:
+    framing = b"%s: %s" % (name, b"%d" % len(body) if length is None else length)
+    return b"\r\n".join((b"POST /a?b=c HTTP/1.1", b"Host: x", b"X-One: 1", framing, *lines, b"", body))
+
+
+FIRST = post(b"first")
+CHUNKED = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+SECOND = [
+    (FIRST,),
+    (post(b""),),
+    (post(b"x" * 5000),),
+    (post(b"other", name=b"content-length"),),
+    (post(b"five5", length=b"05"),),
+    (post(b"five5", length=b"5 "),),
+    (post(b"five5", length=b"+5"),),
+    (post(b"five5", length=b"5x"),),
+    (post(b"five5", length=b""),),
+    (post(b"five5", length=b"5\r\nContent-Length: 5"),),
+    (post(b"five5", length=b"9999999999"),),
+    # Parts, and more than one request in one part.
+    (FIRST[:20], FIRST[20:]),
+    (FIRST[:-2], FIRST[-2:]),
+    (FIRST + FIRST,),
+    (FIRST + CHUNKED, FIRST),
+    (FIRST + FIRST[:-2], FIRST[-2:] + FIRST),
+    (FIRST + b"\r\n", FIRST),
+    (FIRST + b"garbage",),
+    (b"\r\n" + FIRST,),
+    # Other heads.
+    (post(b"more", b"X-Two: 2"), post(b"more2", b"X-Two: 2"), FIRST),
+    (CHUNKED, FIRST, CHUNKED),
+    (post(b"kept", b"Connection: keep-alive"), post(b"again", b"Connection: keep-alive"), FIRST),
+    (post(b"last", b"Connection: close"),),
+    (post(b"h2", b"Upgrade: h2c", b"Connection: Upgrade"), FIRST),
+    (FIRST.replace(b"POST", b"PUT"), FIRST.replace(b"/a?b=c", b"/d"), FIRST.replace(b"1.1", b"1.0")),
+    (FIRST.replace(b"Host: x\r\n", b"Host: x\r\nHost: y\r\n"),),
+]
+
+
+@pytest.mark.parametrize("parts", SECOND)
+async def test_a_known_head_is_read_as_the_parser_reads_it(
+    parts: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    async def handle(request: Request) -> Response:
+        body = await read_all(request)
+        seen.append((request.method, request.path, request.query, dict(request.headers), request.keep_alive, body))
+        return Response(200, body)
+
+    async def run() -> tuple[list[object], bytes]:
+        seen.clear()
+        async with Server(handle) as server:
+            reader, writer = await server.open()
+            for _ in range(2):
+                writer.write(FIRST)
+                assert (await answer_on(reader))[1] == b"first"
+            # After an answer the server may close, whatever is still to come.
+            with contextlib.suppress(OSError):
+                for part in parts:
+                    writer.write(part)
+                    await writer.drain()
+                    # The server reads each part alone.
+                    await asyncio.sleep(0.01)
+                writer.write_eof()
+            async with asyncio.timeout(10):
+                rest = await reader.read()
+            writer.close()
+        return list(seen), rest
+
+    quick = await run()
+    # No head is that short.
+    monkeypatch.setattr(connections, "KNOWN_HEAD", 0)
+    assert quick == await run()
+
+
+async def test_the_parser_reads_a_head_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[bytes] = []
+
+    class Counting:
+        def __init__(self, protocol: object) -> None:
+            self._parser = httptools.HttpRequestParser(protocol)
+
+        def feed_data(self, data: bytes) -> None:
+            fed.append(data)
+            self._parser.feed_data(data)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._parser, name)
+
+    monkeypatch.setattr(connections, "httptools", SimpleNamespace(**vars(httptools) | {"HttpRequestParser": Counting}))
+    tools = [post(b"1", b"Mcp-Name: %d" % number) for number in range(KNOWN_HEADS + 1)]
+    async with Server(echo) as server:
+        reader, writer = await server.open()
+        for request in (FIRST, FIRST, post(b"longer than that"), *tools, *tools):
+            writer.write(request)
+            await answer_on(reader)
+        writer.close()
+
+    # The last ones are known, and each new one takes the place of the oldest.
+    assert fed == [FIRST, *tools, *tools]
+
+
+async def test_long_heads_are_not_remembered() -> None:
+    async with Server(echo) as server:
+        reader, writer = await server.open()
+        writer.write(post(b"long", b"X-Long: " + b"x" * KNOWN_HEAD))
+        await answer_on(reader)
+        (connection,) = server.connections._open
+        assert connection._known == []
+        writer.close()

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.state import pipeline as module
-from runtime.state.pipeline import Pipeline
+from runtime.state.pipeline import Pipeline, pack
 
 
 def connect(port: int, timeout: float = 5.0) -> Pipeline:
@@ -105,7 +105,7 @@ async def test_answers_in_time_are_waited_for_however_long_the_row_is(redis: Any
     deadline = asyncio.get_running_loop().time() + 0.7
     while asyncio.get_running_loop().time() < deadline:
         await asyncio.gather(*(pipeline.execute("PING") for _ in range(20)))
-    assert pipeline._connected
+    assert pipeline._stream is not None
     await pipeline.close()
 
 
@@ -138,3 +138,29 @@ async def test_closing_fails_what_waits(redis: Any) -> None:
 
     with pytest.raises(RedisConnectionError):
         await waiting
+
+
+async def test_what_redis_says_without_being_asked_is_no_answer(redis: Any) -> None:
+    pipeline = connect(redis.port)
+    await pipeline.execute("CLIENT", "TRACKING", "ON")
+    await pipeline.execute("GET", "watched")
+    async with driver.Redis(port=redis.port) as other:
+        await other.set("watched", "changed")
+
+    assert [await pipeline.execute("ECHO", str(n)) for n in range(3)] == ["0", "1", "2"]
+    await pipeline.close()
+
+
+async def test_bytes_that_are_no_answer_end_the_connection(redis: Any) -> None:
+    pipeline = connect(redis.port)
+    await pipeline.execute("PING")
+    asked = pipeline.execute_packed(pack("BLPOP", "nothing", 0))
+
+    stream = pipeline._stream
+    assert stream is not None
+    stream.data_received(b"what is that\r\n")
+
+    with pytest.raises(RedisConnectionError, match="cannot be read"):
+        await asked
+    assert await pipeline.execute("ECHO", "again") == "again"
+    await pipeline.close()

@@ -1,0 +1,103 @@
+"""How long the event loop of a pod is held while another catalog is loaded, with 1,000 and 10,000 tools.
+
+Measured is the CPU time of the loop's thread between two turns: on a machine that others use as well, the clock would
+show their work, too. A catalog in which every tool is another one, and one in which a single tool is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import gzip
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import uvloop
+
+from crd.published import catalogs
+from crd.published.catalogs import Catalog
+from crd.published.entries import Backend, Http, ParameterEntry, Tool
+from runtime.app.catalog_store import CatalogStore
+from scripts.bench.process import Ticker
+
+BOUND = 0.020
+SIZES = (1000, 10_000)
+
+
+def tool(number: int, edition: int) -> Tool:
+    """One tool, of 1.5 KB."""
+    text = f"Edition {edition}. " + "Returns the order with its lines, its state and what is still to be shipped. " * 12
+    schema = {
+        "type": "object",
+        "properties": {
+            "order": {"type": "string", "pattern": "^[0-9]{1,10}$", "description": "Number of the order"},
+            "expand": {"type": "string", "enum": ["lines", "customer"]},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        },
+        "required": ["order"],
+        "additionalProperties": False,
+    }
+    name = f"get_order_{number}"
+    http = Http(path="/orders/{order}", query=(ParameterEntry("limit", argument="limit"),))
+    return Tool(name, f"shop/{name}", "GET", Backend("orders.shop.svc", 80, ""), schema, description=text, http=http)
+
+
+def config_map(catalog: Catalog) -> dict[str, Any]:
+    packed = gzip.compress(catalogs.dump(catalog), 1)
+    return {"binaryData": {catalogs.GZIP_FILE: base64.b64encode(packed).decode()}}
+
+
+async def swap(store: CatalogStore, item: dict[str, Any]) -> tuple[float, float]:
+    """The longest block, and the seconds until the catalog is in force."""
+    before, ticker = store.compiled, Ticker()
+    ticking = asyncio.create_task(ticker.run())
+    await asyncio.sleep(0.05)
+    ticker.longest = 0.0
+    started = time.perf_counter()
+    store.submit(item)
+    while store.compiled is before:  # noqa: ASYNC110 -- a benchmark
+        await asyncio.sleep(0.01)
+    took = time.perf_counter() - started
+    # The old one is freed.
+    del before
+    await asyncio.sleep(1.0)
+    ticking.cancel()
+    return ticker.longest, took
+
+
+async def measure(size: int) -> bool:
+    """Print the figures of one size. Whether the bound is held."""
+    gc.set_threshold(20_000, 50, 100)
+    store = CatalogStore()
+    tools = tuple(tool(number, 1) for number in range(size))
+    first = Catalog("shop/main", tools=tools)
+    changed = replace(first, tools=(*tools[: size // 2], tool(size // 2, 2), *tools[size // 2 + 1 :]))
+    others = Catalog("shop/main", tools=tuple(tool(number, 3) for number in range(size)))
+    items = {"one tool changes": config_map(changed), "all tools change": config_map(others)}
+    working = asyncio.create_task(store.work())
+    store.submit(config_map(first))
+    while store.compiled is None:  # noqa: ASYNC110 -- a benchmark
+        await asyncio.sleep(0.01)
+    gc.collect()
+    gc.freeze()
+    longest = 0.0
+    for what, item in items.items():
+        block, took = await swap(store, item)
+        longest = max(longest, block)
+        print(f"{size:6} tools, {what}: longest block {block * 1000:.1f} ms of CPU, in force after {took:.2f} s")
+    working.cancel()
+    return longest <= BOUND
+
+
+def main() -> int:
+    """Run the benchmark."""
+    held = [uvloop.run(measure(size)) for size in SIZES]
+    print(f"the longest block must be ≤ {BOUND * 1000:.0f} ms: {'yes' if all(held) else 'no'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
