@@ -12,6 +12,9 @@ FROM ${BASE}
 # The root file system is read-only at run time, so byte code is compiled now.
 RUN ["python3.14", "-c", "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('stdlib'), quiet=2)"]
 COPY --from=build /app /app
-ENV PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# `mcp-operator version` prints it: docker build --build-arg REVISION=$(git rev-parse HEAD) .
+ARG REVISION=
+LABEL org.opencontainers.image.revision=${REVISION}
+ENV PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MCP_OPERATOR_REVISION=${REVISION}
 USER 65532:65532
 ENTRYPOINT ["python3.14", "-m", "cli"]

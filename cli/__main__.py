@@ -26,7 +26,7 @@ from crd.finding import Level
 from crd.published.settings import CONFIG_MAPS, SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 __all__ = ["main"]
 
@@ -141,6 +141,17 @@ examples:
   mcp-operator serve --catalog-dir /etc/mcp/catalog --namespace shop --config-map main-mcp
   mcp-operator serve --catalog-dir ./catalog --host 127.0.0.1 --allow-loopback
 """
+_EXAMPLES_VERSION = """\
+examples:
+  mcp-operator version
+  mcp-operator version --json
+"""
+_EXAMPLES_COMPLETION = """\
+examples:
+  mcp-operator completion bash > ~/.local/share/bash-completion/completions/mcp-operator
+  mcp-operator completion zsh > ~/.zfunc/_mcp-operator
+  mcp-operator completion fish > ~/.config/fish/completions/mcp-operator.fish
+"""
 _EXAMPLES_GENERATE = """\
 examples:
   mcp-operator generate --root .
@@ -193,6 +204,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_dev(commands)
     _add_import(commands)
     _add_generate(commands)
+    _add_version(commands)
+    _add_completion(commands, parser)
     return parser
 
 
@@ -218,6 +231,45 @@ def _run_generate(arguments: argparse.Namespace) -> int:
     from cli.commands import generate
 
     return generate.run(arguments.root)
+
+
+def _add_version(commands: Commands) -> None:
+    description = "Print the version, the commit it was built from, and the digest of the schemas of all kinds."
+    parser = _add(commands, "version", "print the version", description, _EXAMPLES_VERSION)
+    parser.add_argument("--json", action="store_true", help="print an object")
+    parser.set_defaults(run=_run_version)
+
+
+def _run_version(arguments: argparse.Namespace) -> int:
+    from cli.commands import version
+
+    environment = dict(os.environ)  # noqa: TID251 -- the entry point reads the environment
+    return version.run(as_json=arguments.json, environment=environment, out=sys.stdout)
+
+
+def _add_completion(commands: Commands, whole: argparse.ArgumentParser) -> None:
+    description = "Print a script with which a shell completes the commands and options of mcp-operator."
+    parser = _add(commands, "completion", "print the completion script of a shell", description, _EXAMPLES_COMPLETION)
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
+    parser.set_defaults(run=lambda arguments: _run_completion(whole, arguments))
+
+
+def _run_completion(whole: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    import shtab
+
+    for action in _actions(whole):
+        if action.metavar in ("PATH", "FILE", "DIR"):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab reads this attribute
+    print(shtab.complete(whole, shell=arguments.shell))
+    return 0
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """The options and arguments of a parser and of its subcommands."""
+    for action in parser._actions:
+        yield action
+        for command in (action.choices or {}).values() if isinstance(action, argparse._SubParsersAction) else ():
+            yield from _actions(command)
 
 
 def _add_webhook(commands: Commands) -> None:

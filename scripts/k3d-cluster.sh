@@ -47,7 +47,7 @@ examples)
 build)
   need_docker
   need k3d
-  docker build --tag "$IMAGE" .
+  docker build --tag "$IMAGE" --build-arg "REVISION=$(git rev-parse HEAD)" .
   k3d image import --cluster "$CLUSTER" "$IMAGE"
   ;;
 deploy)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cli.commands.files import Reading
 
-__all__ = ["NoRevisionError", "read"]
+__all__ = ["NoRevisionError", "head", "read"]
 
 DEADLINE = 30.0
 MAX_LISTING = 32 * 1024 * 1024
@@ -69,6 +69,11 @@ def read(since: str, paths: Sequence[str], exclude: Sequence[str], environment: 
             for each in reading.documents
         )
         return replace(reading, documents=found)
+
+
+def head(folder: Path, environment: Mapping[str, str]) -> str:
+    """The commit that is checked out in a folder. Raises NoRevisionError."""
+    return _Git(folder, environment).text("rev-parse", "--verify", "HEAD")
 
 
 def _extract(since: str, path: str, folder: Path, environment: Mapping[str, str]) -> Path:
