@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cluster import objects, resources
+from controller import pinned
 from controller.cache import WORKLOADS, name_of
 from controller.planning.state import MemberState, Pod, ServerState
 from controller.workloads import children, network
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from controller.signing.keys import Keys
     from crd.compiler.compilation import Compilation
     from crd.manifest import Object
+    from crd.published.pins import Verdict
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
@@ -78,8 +80,13 @@ async def server_state(
     )
 
 
-def member_state(cache: Cache, ref: Ref, *, now: str) -> MemberState | None:
-    """The state of a tool, prompt or resource; None if it is gone, or has a deletionTimestamp."""
+def member_state(
+    cache: Cache, ref: Ref, verdicts: Mapping[Ref, Mapping[Ref, Verdict]], *, now: str
+) -> MemberState | None:
+    """The state of a tool, prompt or resource; None if it is gone, or has a deletionTimestamp.
+
+    ``verdicts`` has what the pods of each server found of its pinned tools.
+    """
     member = cache.member(ref)
     if member is None or member.going:
         return None
@@ -93,6 +100,7 @@ def member_state(cache: Cache, ref: Ref, *, now: str) -> MemberState | None:
         {server: known.serving for server in servers if (known := cache.server(server))},
         tuple(sorted(cache.deserted({backend.service for backend in fact.backends}))) if fact else (),
         now,
+        pinned.join(verdicts[server][ref] for server in servers if ref in verdicts.get(server, {})),
     )
 
 

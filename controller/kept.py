@@ -104,6 +104,7 @@ class ToolFacts:
     """What the status of a tool takes from its spec. ``path`` is the path of the Service and of the call.
 
     ``context_bytes`` and ``context_tokens`` are its size in a list of tools, as a server without a prefix lists it.
+    ``refuses_drift`` says that calls are refused when a pinned tool has drifted.
     """
 
     enabled: bool
@@ -112,6 +113,7 @@ class ToolFacts:
     schema_hash: str
     context_bytes: int = 0
     context_tokens: int = 0
+    refuses_drift: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +308,8 @@ def _tool_facts(item: Object, compiled: CompiledMember) -> ToolFacts | None:
     schemas = {"input": spec.input_schema, "output": spec.output_schema}
     schema_hash = hashlib.sha256(orjson.dumps(schemas, option=orjson.OPT_SORT_KEYS)).hexdigest()
     context = members.context_of(compiled)
-    return ToolFacts(spec.enabled, spec.service.scheme, path, f"sha256:{schema_hash}", *context)
+    refuses = spec.mcp is not None and spec.mcp.on_drift == "Refuse"
+    return ToolFacts(spec.enabled, spec.service.scheme, path, f"sha256:{schema_hash}", *context, refuses)
 
 
 def keep_server(raw: Manifest) -> KeptServer:

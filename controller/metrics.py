@@ -21,6 +21,11 @@ class Metrics:
         )
         self.queue = Gauge("mcp_operator_queue_depth", "Keys waiting for work.", registry=self.registry)
         self.writes = Counter("mcp_operator_writes", "Writes to the API.", ("action",), registry=self.registry)
+        self.drifted = Gauge(
+            "mcp_operator_drifted_tools",
+            "Pinned tools that their MCP server no longer lists as they were reviewed.",
+            registry=self.registry,
+        )
         self.watch_ends = Counter(
             "mcp_operator_watch_ends",
             "Rounds of list and watch that ended other than by the API server's closing a useful watch.",

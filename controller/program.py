@@ -148,6 +148,7 @@ async def _work(
             identity=settings.identity,
             now=utc,
             arguments=pod_arguments(settings),
+            jitter=random.random,
         )
         metrics.leader.set(1)
         leading = True

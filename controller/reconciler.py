@@ -13,10 +13,10 @@ import aiohttp
 
 from cluster import events, objects, resources
 from cluster.transport import ApiError
-from controller import gather
+from controller import gather, pinned
 from controller.kept import PublishedCatalog, hash_data
 from controller.planning.plan import Apply, Publish, Remove, Repair, Scale, plan_removal, plan_server, replacement
-from controller.pods import PodDigests
+from controller.pods import PodReports
 from controller.status import member as member_status
 from controller.status import server as server_status
 from controller.status import transitions
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from crd.compiler.compilation import Compilation, Steps
     from crd.facts import ServerFact
     from crd.manifest import Object
+    from crd.published.pins import Verdict
     from crd.snapshot import Snapshot
 
 __all__ = ["STATUS_MANAGER", "Reconciler"]
@@ -78,7 +79,7 @@ class Reconciler:
     """The work of one term as leader.
 
     ``queue`` holds the keys of work; ``image`` is for servers that name none. ``arguments`` are further ones of the
-    program in the pods.
+    program in the pods. ``jitter`` gives numbers from 0 to 1.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Reconciler:
         identity: str,
         now: Callable[[], datetime],
         arguments: tuple[str, ...] = (),
+        jitter: Callable[[], float] = lambda: 0.5,
     ) -> None:
         self._transport = transport
         self._cache = cache
@@ -104,10 +106,13 @@ class Reconciler:
         self._identity = identity
         self._now = now
         self._arguments = arguments
-        self._digests = PodDigests(pods, cache.pods, queue.add)
+        self._reports = PodReports(pods, cache.pods, queue.add, jitter)
         self._compilations: dict[Ref, Compilation] = {}
         # Members whose statuses depend on a catalog that was written, by server.
         self._affected: defaultdict[Ref, set[Ref]] = defaultdict(set)
+        # The pinned tools of each server in the order of the catalog with this digest, and the verdicts on them.
+        self._pinned: dict[Ref, tuple[str, tuple[Ref, ...]]] = {}
+        self._verdicts: dict[Ref, dict[Ref, Verdict]] = {}
         # When an object of a server was repaired last, by kind.
         self._repaired: dict[Ref, dict[str, datetime]] = {}
 
@@ -115,10 +120,13 @@ class Reconciler:
         """Work on everything, then on what changes, until cancelled; none of the work goes on afterwards."""
         for ref in self._cache.everything():
             self._queue.add(ref, resync=True)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._digests.run())
-            for _ in range(WORKERS):
-                group.create_task(self._work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reports.run())
+                for _ in range(WORKERS):
+                    group.create_task(self._work())
+        finally:
+            self._metrics.drifted.set(0)
 
     async def _work(self) -> None:
         while True:
@@ -151,7 +159,9 @@ class Reconciler:
             self._compilations.pop(ref, None)
             self._affected.pop(ref, None)
             self._repaired.pop(ref, None)
-            self._digests.forget(ref)
+            self._reports.forget(ref)
+            self._pinned.pop(ref, None)
+            self._learn(ref, {})
         if kept is None:
             return
         server, snapshot = kept.decode(), self._cache.snapshot
@@ -162,12 +172,12 @@ class Reconciler:
             server,
             snapshot,
             compilation,
-            self._digests.reported(ref),
+            self._reports.reported(ref),
             keys=self._keyring.keys,
             image=self._image,
             now=self._timestamp(),
             arguments=self._arguments,
-            is_behind=compilation is not None and self._digests.is_behind(ref, compilation.digest()),
+            is_behind=compilation is not None and self._reports.is_behind(ref, compilation.digest()),
         )
         if kept.going:
             for action in plan_removal(state).actions:
@@ -185,12 +195,60 @@ class Reconciler:
             raise
         if planned.blocked_by and planned.blocked_by[0] == "NameTaken":
             self._queue.add_after(ref, TAKEN_SECONDS)
-        if planned.digest:
-            self._digests.expect(ref, planned.digest)
+        if planned.digest and compilation is not None:
+            tools = self._pinned_tools(ref, planned.digest, compilation)
+            self._reports.expect(ref, planned.digest, pinned=bool(tools))
+            drifted = self._learn(ref, pinned.verdicts_of(self._reports.pins(ref), tools))
+            if drifted:
+                await self._tell_drift(kept, drifted)
             if not all(pod.asked for pod in state.pods):
                 # Their answers, or the lack of them, bring this key back within a second.
                 return
         await self._write_status(ref, kept.uid, server.raw.get("status"), server_status.status(state, planned))
+
+    def _pinned_tools(self, server: Ref, digest: str, compilation: Compilation) -> tuple[Ref, ...]:
+        """The pinned tools of the catalog with this digest, in its order."""
+        known = self._pinned.get(server)
+        if known is None or known[0] != digest:
+            known = self._pinned[server] = (digest, compilation.pinned())
+        return known[1]
+
+    def _learn(self, server: Ref, verdicts: dict[Ref, Verdict]) -> dict[Ref, Verdict]:
+        """Queue the tools whose verdict has changed, and return those that have drifted now.
+
+        A verdict that was written into a status before, by another leader perhaps, is none of these.
+        """
+        before = self._verdicts.pop(server, {})
+        if verdicts:
+            self._verdicts[server] = verdicts
+        changed = {ref for ref in {*before, *verdicts} if before.get(ref) != verdicts.get(ref)}
+        for ref in changed:
+            self._queue.add(ref)
+        if changed:
+            all_ = self._verdicts.values()
+            self._metrics.drifted.set(len({ref for each in all_ for ref, verdict in each.items() if verdict.is_drift}))
+        return {
+            ref: verdicts[ref] for ref in changed if ref in verdicts and verdicts[ref].is_drift and self._is_new(ref)
+        }
+
+    def _is_new(self, tool: Ref) -> bool:
+        member = self._cache.member(tool)
+        if member is None:
+            return False
+        conditions = member.status().get("conditions") or ()
+        return not any(each.get("type") == member_status.DRIFTED and each["status"] == "True" for each in conditions)
+
+    async def _tell_drift(self, server: KeptServer, drifted: dict[Ref, Verdict]) -> None:
+        await events.record(
+            self._transport,
+            server.ref,
+            server.uid,
+            reason=member_status.DRIFTED,
+            note=pinned.note_of(drifted),
+            now=self._now(),
+            reporter=self._identity,
+            warning=True,
+        )
 
     async def _write(self, action: Action, server: KeptServer, digest: str, compilation: Compilation | None) -> None:
         """Carry out one action for a server. With a catalog that is stored, its members come first."""
@@ -296,7 +354,7 @@ class Reconciler:
         )
 
     async def _reconcile_member(self, ref: Ref) -> None:
-        state = gather.member_state(self._cache, ref, now=self._timestamp())
+        state = gather.member_state(self._cache, ref, self._verdicts, now=self._timestamp())
         if state is not None:
             member = state.member
             await self._write_status(ref, member.uid, member.status(), member_status.status(state))

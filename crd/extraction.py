@@ -76,6 +76,7 @@ def facts_of(
         () if isinstance(spec, PromptSpec) or spec.http is None else token_claims(spec.http),
         unsupported,
         listed,
+        isinstance(spec, ToolSpec) and spec.mcp is not None and spec.mcp.pin is not None,
     )
 
 

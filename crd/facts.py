@@ -82,7 +82,8 @@ class MemberFact:
     ``token_claims`` the claims of the token that calls send.
     ``unsupported`` are the clients whose limits the schemas of a tool exceed, by `crd.clients.portability`: the name of
     the profile, the field, and what is wrong. ``tokens`` are those of a tool in a list of tools, by
-    `crd.clients.tokens`; 0 for everything that is not listed as a tool.
+    `crd.clients.tokens`; 0 for everything that is not listed as a tool. ``pinned`` says that a tool of another MCP
+    server has a pin (`crd.published.pins`).
     """
 
     ref: Ref
@@ -100,6 +101,7 @@ class MemberFact:
     token_claims: tuple[str, ...] = ()
     unsupported: tuple[tuple[str, str, str], ...] = ()
     tokens: int = 0
+    pinned: bool = False
 
     @property
     def served_name(self) -> str | None:

@@ -21,6 +21,7 @@ from cli.commands import imports
 from cli.imports import description, objects
 from cli.imports.description import UnusableError
 from cli.imports.outcomes import Why
+from cli.imports.selection import Placement
 from cli.manifests import transaction, validation
 from cli.manifests.documents import Document, Source
 from cli.manifests.nodes import Node
@@ -94,7 +95,7 @@ def try_one(run: Run, path: Path, name: str, *, through_files: bool) -> None:
     size = next(label for limit, label in SIZES if len(data) < limit)
     tally = run.sizes.setdefault(size, Tally())
     tally.descriptions += 1
-    settings = objects.Options(service="backend", port=8080, namespace="shop")
+    settings = objects.Options(Placement(service="backend", port=8080, namespace="shop"))
     try:
         found = objects.import_description(description.parse(data), settings)
     except UnusableError as error:

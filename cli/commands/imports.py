@@ -1,4 +1,4 @@
-"""``mcp-operator import openapi``: makes manifests from the description of an HTTP API.
+"""``mcp-operator import``: makes manifests from the description of an HTTP API, and writes those of any import.
 
 Exit codes: 0 the manifests are written; 1 they are written, but with conflicts or findings to look at; 2 nothing is
 written.
@@ -20,10 +20,10 @@ from cli.check.formats import text
 from cli.commands.contents import Contents, RefusedError
 from cli.imports import description, merging, objects, outcomes
 from cli.imports.description import UnusableError
-from cli.imports.objects import OPERATION_ANNOTATION
 from cli.manifests import documents, scalars, transaction, validation
 from cli.manifests.documents import Document, Fault, Source
 from crd.finding import format_path
+from crd.rules.texts import UNSAFE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from cli.imports.description import Description
     from cli.imports.merging import Merge
-    from cli.imports.objects import Imported
+    from cli.imports.selection import Imported
 
-__all__ = ["Options", "UnreadableError", "read_description", "run"]
+__all__ = ["Options", "Output", "Previous", "UnreadableError", "read_description", "run", "write"]
 
 STDIN = "-"
 _COMMENT = re.compile(r"(?:^|\s)#", re.MULTILINE)
@@ -41,13 +41,20 @@ _SEPARATOR = re.compile(r"^---[ \t]*(?:#.*)?\r?\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """Where an import is written. Without ``file``, the manifests are written to standard output."""
+
+    file: Path | None = None
+    report: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """The options of the command. Without ``output``, the manifests are written to standard output."""
+    """The options of ``import openapi``."""
 
     file: str
     objects: objects.Options
-    output: Path | None = None
-    report: Path | None = None
+    output: Output = Output()
 
 
 class UnreadableError(Exception):
@@ -58,38 +65,66 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
     """Write the manifests, tell what became of every operation, and return the exit code."""
     try:
         api = read_description(options.file, stdin)
-        previous = _Files.read(options.output) if options.output is not None else None
-        settings = replace(options.objects, names=previous.names if previous else ())
+        previous = Previous.read(options.output)
+        settings = replace(options.objects, names=objects.names_of(previous.base))
         made = objects.import_description(api, settings)
     except (UnreadableError, UnusableError) as error:
         print(f"mcp-operator import: {text.escape(str(error))}", file=err)
         return 2
+    return write(made, previous, options.output, options.objects.placement.namespace, out, err)
+
+
+def write(
+    made: Imported,
+    previous: Previous,
+    output: Output,
+    namespace: str,
+    out: TextIO,
+    err: TextIO,
+    *,
+    noun: str = "operation",
+    source: str = "the API",
+) -> int:
+    """Write the manifests, tell what became of every operation, and return the exit code.
+
+    ``noun`` and ``source`` are what was imported, and of what.
+    """
     try:
-        return _write_all(options, made, previous, out, err)
+        return _write_all(made, previous, output, namespace, out, err, noun, source)
     except OSError as error:
         print(f"mcp-operator import: cannot write {error.filename}: {error.strerror}", file=err)
         return 2
 
 
-def _write_all(options: Options, made: Imported, previous: _Files | None, out: TextIO, err: TextIO) -> int:
-    for line in outcomes.render_text(made.outcomes):
+def _write_all(
+    made: Imported,
+    previous: Previous,
+    output: Output,
+    namespace: str,
+    out: TextIO,
+    err: TextIO,
+    noun: str,
+    source: str,
+) -> int:
+    for line in outcomes.render_text(made.outcomes, noun):
         print(text.escape(line), file=err)
-    if options.report is not None:
-        _write(options.report, json.dumps(outcomes.render_json(made.outcomes), indent=2, ensure_ascii=False) + "\n")
-    if not made.objects:
-        print("mcp-operator import: no operation is imported, so nothing is written", file=err)
+    if output.report is not None:
+        report = json.dumps(outcomes.render_json(made.outcomes, noun), indent=2, ensure_ascii=False)
+        _write(output.report, text.escape_json(report) + "\n")
+    if not any(raw["kind"] != "MCPServer" for raw in made.objects):
+        print(f"mcp-operator import: no {noun} is imported, so nothing is written", file=err)
         return 2
-    for line in _tell_needs(options.objects.namespace, made.objects):
+    for line in _tell_needs(namespace, made.objects):
         print(text.escape(line), file=err)
     imported = "---\n".join(map(render, made.objects))
-    if previous is None or options.output is None:
+    if output.file is None:
         out.write(imported)
         return _tell_findings(imported, err)
-    merge = merging.merge(previous.base, [raw for raw, _ in previous.mine], made.objects)
+    merge = merging.merge(previous.base, [raw for raw, _ in previous.mine], made.objects, source)
     written = previous.render(merge)
     told = [*merge.told, *previous.tell_lost_comments(merge)]
-    _write(options.output, written)
-    _write(base_of(options.output), imported)
+    _write(output.file, written)
+    _write(base_of(output.file), imported)
     for line in (*told, *(f"conflict: {conflict}" for conflict in merge.conflicts)):
         print(text.escape(line), file=err)
     return max(_tell_findings(written, err), 1 if merge.conflicts else 0)
@@ -116,33 +151,25 @@ def base_of(output: Path) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
+class Previous:
     """The manifests as the user has them, each with its text, and what was imported last."""
 
-    mine: tuple[tuple[dict[str, Any], str], ...]
-    base: tuple[dict[str, Any], ...]
+    mine: tuple[tuple[dict[str, Any], str], ...] = ()
+    base: tuple[dict[str, Any], ...] = ()
 
     @classmethod
-    def read(cls, output: Path) -> _Files:
-        """Raises UnreadableError."""
-        mine = tuple(_read_objects(output))
-        base = tuple(raw for raw, _ in _read_objects(base_of(output)))
+    def read(cls, output: Output) -> Previous:
+        """Nothing, if the import is not written into a file. Raises UnreadableError."""
+        file = output.file
+        if file is None:
+            return cls()
+        mine = tuple(_read_objects(file))
+        base = tuple(raw for raw, _ in _read_objects(base_of(file)))
         if mine and not base:
             raise UnreadableError(
-                f"{output} exists, but {base_of(output).name} with the last import does not; name another file"
+                f"{file} exists, but {base_of(file).name} with the last import does not; name another file"
             )
         return cls(mine, base)
-
-    @property
-    def names(self) -> tuple[tuple[str, str, str], ...]:
-        """The names that operations have: operation, metadata.name, spec.name."""
-        found = []
-        for raw in self.base:
-            metadata, spec = raw.get("metadata", {}), raw.get("spec", {})
-            operation = metadata.get("annotations", {}).get(OPERATION_ANNOTATION)
-            if operation is not None:
-                found.append((operation, metadata["name"], spec.get("name", metadata["name"])))
-        return tuple(found)
 
     def render(self, merge: Merge) -> str:
         """The merged manifests. What did not change keeps its text, with its comments."""
@@ -237,7 +264,9 @@ class _Dumper(yaml.CSafeDumper):
 
 
 def _represent_text(dumper: yaml.CSafeDumper, data: str) -> yaml.Node:
-    style = None if "\n" in data or scalars.plain(data) == data else "'"
+    style = "|" if "\n" in data else None if scalars.plain(data) == data else "'"
+    if UNSAFE.search(data):
+        style = '"'  # see `render`
     return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
@@ -247,4 +276,5 @@ _Dumper.add_representer(str, _represent_text)
 def render(raw: dict[str, Any]) -> str:
     """An object as YAML."""
     written: str = yaml.dump(raw, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
-    return written
+    # Characters that nobody sees are in double quotes, where they can be written as escapes.
+    return UNSAFE.sub(lambda match: f"\\U{ord(match[0]):08x}", written)

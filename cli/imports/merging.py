@@ -48,8 +48,13 @@ def key_of(raw: Mapping[str, Any]) -> Key:
     return str(raw.get("kind")), str(metadata.get("namespace") or "default"), str(metadata.get("name"))
 
 
-def merge(base: Sequence[dict[str, Any]], mine: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> Merge:
-    """Merge the objects of an import into those that the user edited.
+def merge(
+    base: Sequence[dict[str, Any]],
+    mine: Sequence[dict[str, Any]],
+    new: Sequence[dict[str, Any]],
+    source: str = "the API",
+) -> Merge:
+    """Merge the objects of an import into those that the user edited. ``source`` is what was imported, in messages.
 
     - What only one side changed is taken from it; what both changed alike is kept.
     - What both changed in different ways stays as the user wrote it, and is a conflict.
@@ -69,10 +74,10 @@ def merge(base: Sequence[dict[str, Any]], mine: Sequence[dict[str, Any]], new: S
             if old is None:
                 objects.append(raw)  # the user's own
             elif old == raw:
-                told.append(f"removed: {_name(key)}: the API no longer has it")
+                told.append(f"removed: {_name(key)}: {source} no longer has it")
             else:
                 objects.append(raw)
-                conflicts.append(Conflict(key, "", "the API no longer has it, but you changed it; it is kept"))
+                conflicts.append(Conflict(key, "", f"{source} no longer has it, but you changed it; it is kept"))
             continue
         merged = _merge(old if old is not None else _ABSENT, raw, imported, key, (), conflicts)
         if merged != raw:

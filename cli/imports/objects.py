@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from cli.imports import replies, request, texts
+from cli.imports import replies, request, selection, texts
 from cli.imports.credentials import Schemes
 from cli.imports.outcomes import Outcome, Why
 from cli.imports.repairs import repair
 from cli.imports.request import CannotMapError
 from cli.imports.schemas import SCALARS, Schemas
-from crd.clients import listing, tokens
+from cli.imports.selection import Candidate
 from crd.ref import GROUP, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from cli.imports.credentials import Credentials
     from cli.imports.description import Description, Operation
     from cli.imports.request import Request
+    from cli.imports.selection import Imported, Placement
 
-__all__ = ["API_ANNOTATION", "OPERATION_ANNOTATION", "Imported", "Options", "import_description"]
+__all__ = ["API_ANNOTATION", "OPERATION_ANNOTATION", "Options", "import_description", "names_of"]
 
 # Where an object comes from: the title of the description, and the operation.
 API_ANNOTATION = f"{GROUP}/openapi-title"
@@ -49,13 +47,8 @@ class Options:
     ``names`` gives the names of operations that were imported before, so that they keep them.
     """
 
-    service: str
-    port: int | str
-    scheme: str = "http"
+    placement: Placement
     base_path: str | None = None
-    namespace: str = "default"
-    server: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     deprecated: bool = False
@@ -65,68 +58,26 @@ class Options:
     names: tuple[tuple[str, str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """The objects in the order of the description, and the outcome of every operation."""
-
-    objects: tuple[dict[str, Any], ...]
-    outcomes: tuple[Outcome, ...]
-
-
 def import_description(description: Description, options: Options) -> Imported:
     """The objects of a description. Raises UnusableError for too many operations."""
     importer = _Importer(description, options)
-    outcomes: list[Outcome] = []
-    made: dict[int, dict[str, Any]] = {}
-    tags: dict[int, str] = {}
-    for index, operation in enumerate(description.operations()):
+    made = []
+    for operation in description.operations():
         raw, outcome = importer.convert(operation)
-        outcomes.append(outcome)
-        tags[index] = operation.tags[0] if operation.tags else ""
-        if raw is not None:
-            made[index] = raw
-    if options.budget is not None:
-        chosen = select(outcomes, tags, options.budget)
-        for index in [*made]:
-            if index not in chosen:
-                del made[index]
-                outcomes[index] = replace(
-                    outcomes[index],
-                    why=Why.OVER_BUDGET,
-                    message=f"{outcomes[index].tokens} tokens do not fit into {options.budget}; name it with --include",
-                    kind="",
-                    notes=(),
-                )
-    objects = [made[index] for index in sorted(made)]
-    if options.server is not None:
-        objects.insert(0, _server(options, options.server))
-    return Imported(tuple(objects), tuple(outcomes))
+        group = operation.tags[0] if operation.tags else ""
+        made.append(Candidate(outcome, raw, group, _ORDER.get(operation.method, len(_ORDER))))
+    return selection.choose(made, options.placement, options.budget)
 
 
-def select(outcomes: Sequence[Outcome], tags: Mapping[int, str], budget: int) -> frozenset[int]:
-    """The tools that fit into a budget of tokens: in turn one of each tag, reads first, and of those the small first.
-
-    So every part of an API is there before one part is complete.
-    """
-    waiting: dict[str, list[int]] = {}
-    candidates = [index for index, each in enumerate(outcomes) if each.why is None]
-    for index in sorted(candidates, key=lambda index: (_rank(outcomes[index]), outcomes[index].tokens, index)):
-        waiting.setdefault(tags[index], []).append(index)
-    chosen: set[int] = set()
-    left = budget
-    while waiting:
-        for tag in [*waiting]:
-            index = waiting[tag].pop(0)
-            if outcomes[index].tokens <= left:
-                chosen.add(index)
-                left -= outcomes[index].tokens
-            if not waiting[tag]:
-                del waiting[tag]
-    return frozenset(chosen)
-
-
-def _rank(outcome: Outcome) -> int:
-    return _ORDER.get(outcome.operation.partition(" ")[0], len(_ORDER))
+def names_of(objects: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str, str], ...]:
+    """The names that operations had in an earlier import: operation, metadata.name, spec.name."""
+    found = []
+    for raw in objects:
+        metadata, spec = raw.get("metadata", {}), raw.get("spec", {})
+        operation = metadata.get("annotations", {}).get(OPERATION_ANNOTATION)
+        if operation is not None:
+            found.append((operation, metadata["name"], spec.get("name", metadata["name"])))
+    return tuple(found)
 
 
 class _Importer:
@@ -135,7 +86,7 @@ class _Importer:
         self._options = options
         self._inputs = Schemas(description, output=False)
         self._outputs = Schemas(description, output=True)
-        self._schemes = Schemes(description, options.secret or f"{options.service}-credentials")
+        self._schemes = Schemes(description, options.secret or f"{options.placement.service}-credentials")
         self._kept = {operation: (name, served) for operation, name, served in options.names}
         self._objects = {name for name, _ in self._kept.values()}
         self._served = {served for _, served in self._kept.values()}
@@ -166,7 +117,11 @@ class _Importer:
         self._served.add(served)
         self._uris.add(str(raw["spec"].get("uri") or raw["spec"].get("uriTemplate")))
         found = replace(
-            outcome, kind=raw["kind"], name=name, tokens=count_tokens(raw), notes=tuple(dict.fromkeys([*notes, *told]))
+            outcome,
+            kind=raw["kind"],
+            name=name,
+            tokens=selection.count_tokens(raw),
+            notes=tuple(dict.fromkeys([*notes, *told])),
         )
         return raw, found
 
@@ -175,9 +130,9 @@ class _Importer:
         if operation.method == "*" or (operation.faults and not operation.content):
             return Why.INVALID, operation.faults[0]
         known = (operation.id, operation.key, operation.path, texts.tool_name(operation), *operation.tags)
-        if self._options.include and not _matches(known, self._options.include):
+        if self._options.include and not selection.matches(known, self._options.include):
             return Why.EXCLUDED, "no --include names it"
-        if _matches(known, self._options.exclude):
+        if selection.matches(known, self._options.exclude):
             return Why.EXCLUDED, "an --exclude names it"
         if operation.method not in _METHODS:
             return Why.NOT_SUPPORTED, f"a tool has no method {operation.method}"
@@ -203,8 +158,8 @@ class _Importer:
             name = texts.unique(texts.object_name(served), self._objects, operation.key, "-")
         metadata: dict[str, Any] = {
             "name": name,
-            "namespace": self._options.namespace,
-            "labels": dict(_labels(self._options)),
+            "namespace": self._options.placement.namespace,
+            "labels": self._options.placement.all_labels,
             "annotations": {OPERATION_ANNOTATION: operation.key},
         }
         if self._description.title:
@@ -212,9 +167,10 @@ class _Importer:
         return metadata, served
 
     def _service(self, base: str) -> dict[str, Any]:
-        service: dict[str, Any] = {"name": self._options.service, "port": self._options.port}
-        if self._options.scheme != "http":
-            service["scheme"] = self._options.scheme
+        placement = self._options.placement
+        service: dict[str, Any] = {"name": placement.service, "port": placement.port}
+        if placement.scheme != "http":
+            service["scheme"] = placement.scheme
         if base != "/":
             service["path"] = base
         return service
@@ -273,7 +229,7 @@ class _Importer:
 
     def _resource(self, operation: Operation, mapped: Request, credentials: Credentials, base: str) -> dict[str, Any]:
         metadata, served = self._identity(operation)
-        scheme = re.sub(r"[^a-z0-9+.-]", "-", self._options.service)
+        scheme = re.sub(r"[^a-z0-9+.-]", "-", self._options.placement.service)
         scheme = scheme if scheme[0].isalpha() else f"api-{scheme}"
         path = _PLACEHOLDER.sub(lambda match: f"{{{'+' if match[2] else ''}{match[1]}}}", mapped.path)
         queried = [entry["argument"] for entry in mapped.query if "argument" in entry]
@@ -294,32 +250,3 @@ class _Importer:
         if headers:
             spec["headersFrom"] = headers
         return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "MCPResource", "metadata": metadata, "spec": spec}
-
-
-def count_tokens(raw: Mapping[str, Any]) -> int:
-    """The estimated number of tokens that a model reads of a tool; 0 for a resource, which it reads on demand."""
-    spec = raw["spec"]
-    if raw["kind"] != "MCPTool":
-        return 0
-    shown = {key: spec[key] for key in ("name", "title", "description", "annotations") if key in spec}
-    shown["inputSchema"] = listing.listed(spec["inputSchema"], of_arguments=True)
-    if "outputSchema" in spec:
-        shown["outputSchema"] = listing.listed(spec["outputSchema"], of_arguments=False)
-    return tokens.estimate(orjson.dumps(shown))
-
-
-def _labels(options: Options) -> Iterator[tuple[str, str]]:
-    yield from options.labels or ((f"{GROUP}/api", options.service),)
-
-
-def _server(options: Options, name: str) -> dict[str, Any]:
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": "MCPServer",
-        "metadata": {"name": name, "namespace": options.namespace},
-        "spec": {"toolSelector": {"matchLabels": dict(_labels(options))}},
-    }
-
-
-def _matches(known: Sequence[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(each, pattern) for each in known if each for pattern in patterns)

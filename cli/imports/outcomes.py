@@ -1,4 +1,4 @@
-"""PURE. What became of each operation of a description, and the report on it."""
+"""PURE. What became of each operation of a description, or tool of a server, and the report on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Outcome", "Why", "render_json", "render_text"]
 
 
 class Why(StrEnum):
-    """Why an operation is not imported."""
+    """Why an operation or a tool is not imported."""
 
     DEPRECATED = "Deprecated"
     EXCLUDED = "Excluded"
@@ -25,9 +25,9 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An operation, and the object that was made of it; or why none was made.
+    """An operation or a tool, and the object that was made of it; or why none was made.
 
-    ``notes`` are the parts of the operation that the object lacks or has in another form. ``tokens`` is the estimated
+    ``notes`` are the parts of it that the object lacks or has in another form. ``tokens`` is the estimated
     number of tokens that a model reads of a tool.
     """
 
@@ -46,7 +46,7 @@ class Outcome:
         return f"{self.operation} ({self.id})" if self.id else self.operation
 
 
-def render_text(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def render_text(outcomes: Sequence[Outcome], noun: str = "operation") -> Iterator[str]:
     """The lines for a terminal: what is not imported, the notes, and a summary. The same note is printed once."""
     for each in outcomes:
         if each.why is not None:
@@ -64,15 +64,15 @@ def render_text(outcomes: Sequence[Outcome]) -> Iterator[str]:
     reasons = Counter(each.why for each in outcomes if each.why is not None)
     rest = "; not imported: " + ", ".join(f"{count} {why}" for why, count in sorted(reasons.items())) if reasons else ""
     tokens = sum(each.tokens for each in made)
-    yield f"{len(outcomes)} operations: {counts}, about {tokens} tokens of context{rest}"
+    yield f"{len(outcomes)} {noun}s: {counts}, about {tokens} tokens of context{rest}"
 
 
-def render_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The report as JSON: every operation of the description, in order."""
+def render_json(outcomes: Sequence[Outcome], noun: str = "operation") -> dict[str, Any]:
+    """The report as JSON: every operation of the description, or tool of the server, in order."""
     return {
-        "operations": [
+        f"{noun}s": [
             {
-                "operation": each.operation,
+                noun: each.operation,
                 **({"operationId": each.id} if each.id else {}),
                 **({"kind": each.kind, "name": each.name, "tokens": each.tokens} if each.why is None else {}),
                 **({"reason": str(each.why), "message": each.message} if each.why is not None else {}),

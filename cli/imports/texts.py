@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
     from cli.imports.description import Operation
 
-__all__ = ["argument_name", "clean", "describe", "digest", "object_name", "shorten", "title_of", "tool_name", "unique"]
+__all__ = [
+    "argument_name",
+    "clean",
+    "describe",
+    "digest",
+    "object_name",
+    "served_name",
+    "shorten",
+    "title_of",
+    "tool_name",
+    "unique",
+]
 
 # In characters; a model reads every description of a server in every conversation.
 TOOL_LENGTH = 400
@@ -70,10 +81,15 @@ def describe(operation: Operation, api: str) -> str:
 def tool_name(operation: Operation) -> str:
     """The name that clients see: the operationId, else method and path."""
     given = operation.id or f"{operation.method.lower()} {operation.path}"
+    return served_name(given, operation.key, operation.method.lower())
+
+
+def served_name(given: str, identity: str = "", fallback: str = "tool") -> str:
+    """A name that clients accept, made of one that a source gives. ``identity`` tells it from a similar one."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", given).strip("_-")
     if not re.search(r"[A-Za-z0-9]", name):
-        name = f"{operation.method.lower()}_{digest(operation.key)}"
-    return _cut(name, operation.key)
+        name = f"{fallback}_{digest(identity or given)}"
+    return _cut(name, identity or given)
 
 
 def object_name(name: str) -> str:

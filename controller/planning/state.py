@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crd.compiler.compilation import Compilation
     from crd.facts import Claim
     from crd.manifest import Object
+    from crd.published.pins import Verdict
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
@@ -113,7 +114,8 @@ class MemberState:
     published yet.
     ``unmounted`` has, by server, the Secrets and ConfigMaps that the object reads and that not every pod of the server
     has mounted. ``serving`` has the state of each server, ``deserted`` the Services called that have no ready endpoint.
-    ``now`` is the time written into conditions.
+    ``now`` is the time written into conditions. ``verdict`` is what pods found of a pinned tool; None if none has
+    compared it with its pin.
     """
 
     member: KeptMember
@@ -123,3 +125,4 @@ class MemberState:
     serving: Mapping[Ref, ServerReadiness]
     deserted: tuple[Ref, ...]
     now: str
+    verdict: Verdict | None = None

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from crd.facts import Claim
     from crd.ref import Ref
 
-__all__ = ["status"]
+__all__ = ["DRIFTED", "status"]
+
+DRIFTED = "Drifted"
 
 _Served: TypeAlias = "tuple[Status, str, str]"
 _PENDING = "Pending"
@@ -42,8 +44,15 @@ def status(state: MemberState) -> Status:
             found |= {"contextBytes": member.tool.context_bytes, "contextTokens": member.tool.context_tokens}
     accepted = _accepted(findings, servers, disabled=_disabled(state))
     resolved = envelope.resolved(findings)
-    ready = _ready(state, accepted, resolved)
-    conditions = (accepted, resolved, *((ready,) if ready else ()), *_stalled(accepted))
+    drifted = _drifted(state)
+    ready = _ready(state, accepted, resolved, drifted)
+    conditions = (
+        accepted,
+        resolved,
+        *((ready,) if ready else ()),
+        *((drifted,) if drifted else ()),
+        *_stalled(accepted),
+    )
     return envelope.manifest_of(member.ref, member.generation, member.status(), found, conditions, state.now)
 
 
@@ -96,7 +105,32 @@ def _accepted(findings: Verdict, servers: Sequence[_Served], *, disabled: bool) 
     return Condition("Accepted", "True", "Accepted", f"served by {names}")
 
 
-def _ready(state: MemberState, accepted: Condition, resolved: Condition) -> Condition | None:
+def _drifted(state: MemberState) -> Condition | None:
+    """Whether a pinned tool is still what was reviewed; None for a tool without a pin, and for one that is not served.
+
+    What the pods found last stays while they cannot compare, for as long as the spec is the same.
+    """
+    fact, verdict = state.member.fact, state.verdict
+    if fact is None or not fact.pinned:
+        return None
+    if verdict is None:
+        for known in state.member.status().get("conditions") or ():
+            if known.get("type") == DRIFTED and known.get("observedGeneration") == state.member.generation:
+                return Condition(DRIFTED, known["status"], known["reason"], known["message"])
+        if not state.servers:
+            return None
+        return Condition(DRIFTED, "Unknown", "NotCompared", "no pod has compared the tool with its pin yet")
+    if not verdict.is_drift:
+        return Condition(DRIFTED, "False", "AsPinned", "the MCP server lists the tool as it was reviewed")
+    repair = "run mcp-operator import mcp again and review the difference"
+    if verdict.vanished:
+        return Condition(DRIFTED, "True", "Vanished", f"the MCP server no longer lists the tool; {repair}")
+    changed = ", ".join(verdict.changed)
+    message = f"the MCP server has changed {changed} of the tool since it was reviewed; {repair}"
+    return Condition(DRIFTED, "True", "Changed", message)
+
+
+def _ready(state: MemberState, accepted: Condition, resolved: Condition, drifted: Condition | None) -> Condition | None:
     """Whether clients can use it; None for what is not meant to be served now."""
     if accepted.status != "True":
         return Condition("Ready", "False", accepted.reason, accepted.message)
@@ -114,6 +148,9 @@ def _ready(state: MemberState, accepted: Condition, resolved: Condition) -> Cond
         names = ", ".join(map(str, missing))
         message = f"not every pod of {server} has mounted {names} yet; until then calls fail as misconfigured"
         return Condition("Ready", "False", _PENDING, message)
+    refuses = state.member.tool is not None and state.member.tool.refuses_drift
+    if refuses and drifted is not None and drifted.status == "True":
+        return Condition("Ready", "False", DRIFTED, f"calls are refused: {drifted.message}")
     if state.deserted:
         names = ", ".join(map(str, state.deserted))
         return Condition("Ready", "False", "NoEndpoints", f"{names} has no ready endpoint; calls fail until it has one")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from crd.clients import listing
 from crd.models import amounts, metadata
 from crd.models.resource import template_of
-from crd.published import entries, policy, settings
+from crd.published import entries, pins, policy, settings
 from crd.ref import Kind, Ref
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def tool(ref: Ref, name: str, spec: ToolSpec, snapshot: Snapshot, rest_path: str
         annotations=hints,
         output_schema=None if spec.output_schema is None else listing.listed(spec.output_schema, of_arguments=False),
         http=_http(spec.http),
-        mcp=entries.Mcp(mcp.path, mcp.tool_name or spec.name or ref.name, mcp.protocol, mcp.session) if mcp else None,
+        mcp=_mcp(mcp, spec.name or ref.name) if mcp else None,
         policy=_tool_policy(spec),
         rate_limit=_bucket(spec.rate_limit) if spec.rate_limit else None,
         ingress_path=rest_path,
@@ -187,6 +187,19 @@ def _http(source: http.Http | None) -> entries.Http:
         if pages
         else None,
     )
+
+
+def _mcp(source: http.Mcp, name: str) -> entries.Mcp:
+    found, pin = source.pin, None
+    if found is not None:
+        pin = pins.Pin(
+            found.title or "",
+            found.description or "",
+            found.input_schema,
+            found.output_schema or "",
+            found.annotations or "",
+        )
+    return entries.Mcp(source.path, source.tool_name or name, source.protocol, source.session, pin, source.on_drift)
 
 
 def _entries(source: Iterable[http.QueryEntry]) -> tuple[entries.ParameterEntry, ...]:

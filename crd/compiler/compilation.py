@@ -127,6 +127,14 @@ class Compilation:
         """The keys of a list's entries, in order; see `crd.compiler.members.PlacedEntry`."""
         return list(chunks.keys(self.sections.get(section, ())))
 
+    def pinned(self) -> tuple[Ref, ...]:
+        """The served tools with a pin, in the order of the catalog."""
+        if not any(member.placed and member.fact.pinned for member in self._members.values()):
+            return ()
+        prefix = len(self.prefix)
+        holders = (self.holders[Claim(Space.TOOL_NAME, key[prefix:])] for key in self.keys("tools"))
+        return tuple(ref for ref in holders if self._members[ref].fact.pinned)
+
     def published(self) -> Incumbents:
         """The incumbents after this compilation has been published."""
         return Incumbents(self.holders, self.prefix)

@@ -12,7 +12,7 @@ from crd.models.calls import HeaderName, PathTemplate, Pointer
 from crd.models.metadata import ATOMIC, Identifier, Model, Rule, distinct, list_map
 from crd.published.headers import FORBIDDEN_HEADERS
 
-__all__ = ["Body", "BodyField", "HeaderEntry", "Http", "Mcp", "Pagination", "QueryEntry", "Source"]
+__all__ = ["Body", "BodyField", "HeaderEntry", "Http", "Mcp", "Pagination", "Pin", "QueryEntry", "Source"]
 
 Argument = Annotated[str, Field(min_length=1, max_length=256)]
 Constant = Annotated[str, Field(max_length=1024)]
@@ -179,8 +179,32 @@ class Http(Model):
     pagination: Pagination | None = Field(None, description="How a long list is read page by page.")
 
 
+Digest = Annotated[str, Field(min_length=71, max_length=71, pattern=patterns.DIGEST)]
+
+
+class Pin(Model):
+    """Digests of what was reviewed of a tool of another MCP server; see `crd.published.pins`."""
+
+    title: Digest | None = Field(None, description="Digest of the title. Without it, the server listed none.")
+    description: Digest | None = Field(None, description="Digest of the description. Without it, there was none.")
+    input_schema: Digest = Field(description="Digest of the inputSchema.")
+    output_schema: Digest | None = Field(None, description="Digest of the outputSchema. Without it, there was none.")
+    annotations: Digest | None = Field(
+        None, description="Digest of the annotations. Without it, all had the defaults of MCP."
+    )
+
+
 class Mcp(Model):
     """The backend is an MCP server; arguments are passed on unchanged."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.onDrift == 'Report' || has(self.pin)",
+            "onDrift Refuse compares with a pin, and there is none; import the tool with mcp-operator import mcp, or "
+            "remove onDrift",
+            lambda mcp: mcp.on_drift == "Report" or mcp.pin is not None,
+        ),
+    )
 
     path: Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.SERVICE_PATH)] = Field(
         "/mcp", description="Path of the MCP endpoint."
@@ -195,4 +219,14 @@ class Mcp(Model):
         "PerCall",
         description="Sessions of a legacy backend. PerCall: one session for each call. Shared: one session "
         "for all calls.",
+    )
+    pin: Pin | None = Field(
+        None,
+        description="What was reviewed of the tool; written by mcp-operator import mcp. The pods compare it with what "
+        "the server lists, and the condition Drifted says what has changed.",
+    )
+    on_drift: Literal["Report", "Refuse"] = Field(
+        "Report",
+        description="What happens when the server lists the tool otherwise than it is pinned. Report: the condition "
+        "Drifted, a metric and an Event. Refuse: calls are refused, too.",
     )

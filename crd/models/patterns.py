@@ -11,6 +11,7 @@ from typing import Final
 __all__ = [
     "BASE64",
     "CIDR",
+    "DIGEST",
     "DURATION",
     "FILE_NAME",
     "HEADER_NAME",
@@ -69,6 +70,7 @@ HTTPS_URL: Final = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?$"
 WEB_URL: Final = r"^https?://[!-~]+$"
 ORIGIN: Final = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"
 CIDR: Final = r"^[0-9a-fA-F:.]+/[0-9]{1,3}$"
+DIGEST: Final = r"^sha256:[0-9a-f]{64}$"
 NAME_PREFIX: Final = r"^[A-Za-z0-9_.-]*$"
 
 MEANINGS: Final = {
@@ -98,5 +100,6 @@ MEANINGS: Final = {
     WEB_URL: "an http or https URL",
     ORIGIN: "an origin such as https://app.example.com",
     CIDR: "a CIDR block such as 10.0.0.0/8",
+    DIGEST: "sha256: and 64 hexadecimal digits, as mcp-operator import mcp writes them",
     NAME_PREFIX: 'a prefix of letters, digits, "_", "." and "-"',
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from crd.published.pins import Pin
 from crd.published.policy import Bucket, Policy
 
 __all__ = [
@@ -114,12 +115,17 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Mcp:
-    """A backend that is an MCP server. ``protocol`` is Auto, Modern or Legacy; ``session`` is PerCall or Shared."""
+    """A backend that is an MCP server. ``protocol`` is Auto, Modern or Legacy; ``session`` is PerCall or Shared.
+
+    ``pin`` is what was reviewed of the tool; ``on_drift`` is Report or Refuse.
+    """
 
     path: str
     tool: str
     protocol: str = "Auto"
     session: str = "PerCall"
+    pin: Pin | None = None
+    on_drift: str = "Report"
 
 
 @dataclass(frozen=True, slots=True)

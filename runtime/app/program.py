@@ -25,7 +25,9 @@ from runtime.app.catalog_store import CatalogStore
 from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import Fetcher, KeySets
 from runtime.backends.dispatch import Dispatcher
+from runtime.backends.mcp import pin_watch
 from runtime.backends.mcp.client import McpClient
+from runtime.backends.mcp.pin_watch import PinWatch
 from runtime.backends.secret_files import SecretFiles
 from runtime.http import responses, rest, server
 from runtime.http.client import HttpClient
@@ -58,6 +60,8 @@ RESTART, POLL = 1.0, 5.0
 LINGER = 5.0
 # What /statusz says at most; the controller reads 4 KiB.
 STATUS_BYTES = 3500
+# Of these, for the verdicts on pinned tools.
+PIN_ROOM = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class Settings:
 
     With ``trust`` the catalog must be signed. Backends are Services of ``cluster_domain``; ``allow_loopback`` adds
     loopback addresses, for local use. The keys of token issuers are fetched over https; with ``jwks_over_http`` those
-    of Services of the cluster over http, too.
+    of Services of the cluster over http, too. ``probe_seconds`` lie between two comparisons of pinned tools with the
+    list of their MCP server.
     """
 
     catalog_dir: Path
@@ -87,6 +92,7 @@ class Settings:
     trust: Trust | None = None
     cluster_domain: str = "cluster.local"
     jwks_over_http: bool = False
+    probe_seconds: float = pin_watch.INTERVAL
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -103,6 +109,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         metrics.tools.set(len(compiled.tools))
         metrics.keep_tools(compiled.tools)
         dispatcher.keep_tools(compiled.tools)
+        watch.keep(compiled.catalog.tools)
         logging.getLogger().setLevel(compiled.catalog.settings.log_level.upper())
 
     catalog_store = CatalogStore(
@@ -118,26 +125,30 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         monotonic=time.monotonic,
         jitter=random.random,
         new_id=_new_id,
+        verdict=lambda tool: watch.verdict(tool),
         on_fault=lambda fault: metrics.failed_calls.labels(fault.code, fault.fate).inc(),
         on_retry=lambda fault: metrics.retries.labels(fault.code).inc(),
         on_open=metrics.breakers_opened.inc,
     )
+    redis = _connect(settings.redis) if settings.redis else None
+    watch = _pin_watch(settings, mcp, files, redis, metrics)
     metrics.breakers.set_function(lambda: float(len(dispatcher.open_circuits())))
+    metrics.drifted.set_function(lambda: float(watch.drifted()))
     metrics.is_stale.set_function(lambda: float(catalog_store.error is not None))
     catalog_store.read(settings.catalog_dir)
     # The first catalog and the code live as long as the process. The garbage collector need not look at them. Later
     # catalogs are left to it: a collection would stop the loop.
     gc.collect()
     gc.freeze()
-    redis = _connect(settings.redis) if settings.redis else None
     app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time)
     metrics.in_progress.set_function(lambda: float(app.in_progress))
     health = await probes.serve(
-        _health(catalog_store, metrics, stop, dispatcher, redis), settings.host, settings.health_port
+        _health(catalog_store, metrics, stop, dispatcher, redis, watch), settings.host, settings.health_port
     )
     tasks = [
         asyncio.create_task(_supervise("the watch of the catalog", partial(_watch, settings, catalog_store), metrics)),
         asyncio.create_task(_supervise("the loading of the catalog", catalog_store.work, metrics)),
+        asyncio.create_task(_supervise("the comparison of pinned tools", watch.run, metrics)),
     ]
     listener: Listener | None = None
     try:
@@ -157,6 +168,25 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await dispatcher.close()
         if redis is not None:
             await redis.close()
+
+
+def _pin_watch(
+    settings: Settings, mcp: McpClient, files: SecretFiles, redis: Redis | None, metrics: Metrics
+) -> PinWatch:
+    shared = None
+    if redis is not None:
+        from runtime.state.redis import RedisVerdicts
+
+        shared = RedisVerdicts(redis, settings.key_prefix)
+    return PinWatch(
+        mcp,
+        lambda sources: tuple(files.header(source) for source in sources),
+        monotonic=time.monotonic,
+        jitter=random.random,
+        shared=shared,
+        interval=settings.probe_seconds,
+        on_probe=lambda result: metrics.probes.labels(result).inc(),
+    )
 
 
 def _connect(options: Options) -> Redis:
@@ -286,6 +316,7 @@ def _health(
     stop: asyncio.Event,
     dispatcher: Dispatcher | None = None,
     redis: Redis | None = None,
+    watch: PinWatch | None = None,
 ) -> dict[str, Page]:
     """Probes, metrics, and ``/statusz``: the catalog in force, by which the controller goes, and what is wrong."""
 
@@ -305,6 +336,9 @@ def _health(
             "error": catalog_store.error and catalog_store.error[:500],
             "redis": None if redis is None else redis.failure or "available",
         }
+        if watch is not None:
+            room = (STATUS_BYTES - len(orjson.dumps(status))) // 2
+            status["pins"] = watch.status(min(PIN_ROOM, room))
         if dispatcher is not None:
             # The controller reads a few kilobytes. What does not fit is counted.
             room = STATUS_BYTES - len(orjson.dumps(status))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from crd.published.entries import HttpResource, Operation, Tool
+    from crd.published.pins import Verdict
     from runtime.backends.http_mapping.mapping import Mapper
     from runtime.backends.secret_files import SecretFiles
     from runtime.http.client import HttpClient
@@ -48,6 +49,8 @@ class McpCaller(Protocol):
 class Dispatcher:
     """One per process. ``jitter`` gives numbers from 0 to 1, ``monotonic`` seconds, ``new_id`` unguessable ids.
 
+    ``verdict`` gives the last verdict on a pinned tool of another MCP server, None if there is none.
+
     ``on_fault`` is called with each fault that a call to a backend ends with, ``on_retry`` with each that is followed
     by another attempt, ``on_open`` when a circuit breaker opens.
     """
@@ -62,6 +65,7 @@ class Dispatcher:
         jitter: Callable[[], float],
         new_id: Callable[[], str],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        verdict: Callable[[Tool], Verdict | None] = lambda tool: None,
         on_fault: Callable[[CallError], None] = lambda fault: None,
         on_retry: Callable[[CallError], None] = lambda fault: None,
         on_open: Callable[[], None] = lambda: None,
@@ -73,6 +77,7 @@ class Dispatcher:
         self._jitter = jitter
         self._new_id = new_id
         self._sleep = sleep
+        self._verdict = verdict
         self._on_fault = on_fault
         self._on_retry = on_retry
         # Of each host the last fault, what became of the request, and when.
@@ -86,6 +91,7 @@ class Dispatcher:
     async def call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """The result of tools/call. ``arguments`` satisfy the listed inputSchema. Raises CallError, or RpcError."""
         if tool.mcp is not None:
+            self._refuse_drift(tool)
 
             def call_once(headers: tuple[Header, ...], timeout: float) -> Awaitable[dict[str, Any]]:
                 return self._mcp.call(tool, arguments, context, headers, timeout)
@@ -94,6 +100,12 @@ class Dispatcher:
             return await self._attempt(target, context, call_once, idempotent=tool.idempotent)
         reply = await self._send(*self._tool_call(tool, arguments, context), context)
         return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
+
+    def _refuse_drift(self, tool: Tool) -> None:
+        if tool.mcp is not None and tool.mcp.on_drift == "Refuse":
+            verdict = self._verdict(tool)
+            if verdict is not None and verdict.is_drift:
+                raise faults.drifted(str(verdict))
 
     async def forward(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> Reply:
         """The backend's reply, whatever its status, for the REST path of a tool. Raises CallError."""

@@ -28,6 +28,7 @@ __all__ = [
     "bad_response",
     "before_call",
     "disconnected",
+    "drifted",
     "from_reply",
     "retry_after",
     "timeout",
@@ -51,6 +52,7 @@ _HTTP_STATUS = {
     "invalid_arguments": 400,
     "invalid_request": 400,
     "misconfigured": 500,
+    "drifted": 502,
     "unavailable": 503,
     "unreachable": 502,
     "disconnected": 502,
@@ -176,6 +178,15 @@ def disconnected(what: str, *, idempotent: bool) -> CallError:
 def unreachable(what: str, *, is_transient: bool = True) -> CallError:
     """The fault for a request of which nothing was sent, because there was no connection."""
     return CallError("unreachable", f"{what}{_NOTHING_SENT}", Fate.NOT_SENT, is_transient)
+
+
+def drifted(verdict: str) -> CallError:
+    """The fault of a call of a pinned tool that is no longer what was reviewed."""
+    message = (
+        f"the MCP server of this tool no longer lists it as it was reviewed: {verdict}; calls are refused until an "
+        "administrator runs mcp-operator import mcp again and reviews the difference"
+    )
+    return CallError("drifted", f"{message}{_NOTHING_SENT}")
 
 
 def after_attempts(fault: CallError, earlier: Fate) -> CallError:

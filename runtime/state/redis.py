@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from runtime.state.limits import Charge
 
-__all__ = ["Options", "Redis", "RedisBuckets", "RedisSessions"]
+__all__ = ["Options", "Redis", "RedisBuckets", "RedisSessions", "RedisVerdicts"]
 
 TIMEOUT = 1.0
 CONNECTIONS = 64
@@ -334,3 +334,26 @@ class RedisBuckets:
             known = self._packed[id(charges)] = (charges, keys, numbers, packed)
         refused, wait = await self._redis.run_packed(_TAKE, *known[1:])
         return Verdict(charges[refused - 1].scope, wait) if refused else PASSED
+
+
+class RedisVerdicts:
+    """`runtime.backends.mcp.pin_watch.SharedVerdicts` of all replicas."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._redis = redis
+        self._prefix = f"{prefix}pins:"
+
+    async def claim(self, key: str, seconds: float) -> bool:
+        """See `SharedVerdicts.claim`."""
+        name, lasts = f"{self._prefix}{key}:probe", int(seconds * 1000)
+        return bool(await self._redis.run(lambda redis: redis.set(name, "1", nx=True, px=lasts)))
+
+    async def put(self, key: str, text: str, seconds: float) -> None:
+        """See `SharedVerdicts.put`."""
+        lasts = int(seconds * 1000)
+        await self._redis.run(lambda redis: redis.set(f"{self._prefix}{key}", text, px=lasts))
+
+    async def get(self, key: str) -> str | None:
+        """See `SharedVerdicts.get`."""
+        found = await self._redis.run(lambda redis: redis.get(f"{self._prefix}{key}"))
+        return found if isinstance(found, str) else None

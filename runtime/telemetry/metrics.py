@@ -151,6 +151,17 @@ class Metrics:
         self.unexpected = Counter(
             "mcp_server_unexpected_errors", "Requests that ended in an unexpected exception.", registry=self.registry
         )
+        self.drifted = Gauge(
+            "mcp_server_pinned_tools_drifted",
+            "Pinned tools that their MCP server no longer lists as they were reviewed.",
+            registry=self.registry,
+        )
+        self.probes = Counter(
+            "mcp_server_pin_probes",
+            "Comparisons of pinned tools with the list of their MCP server.",
+            ("result",),
+            registry=self.registry,
+        )
         self.limited = Counter(
             "mcp_server_rate_limited", "Requests rejected by a rate limit.", ("scope",), registry=self.registry
         )
@@ -178,7 +189,7 @@ class Metrics:
         )
         self.restarts = Counter(
             "mcp_server_task_restarts",
-            "How often the watch of the catalog, or the task that loads it, failed and was started again.",
+            "How often a task of the process, such as the watch of the catalog, failed and was started again.",
             registry=self.registry,
         )
         self.tools = Gauge("mcp_server_tools", "Tools in service.", registry=self.registry)

@@ -31,6 +31,7 @@ from cluster.workqueue import Workqueue
 from controller import program
 from controller.cache import Cache
 from controller.metrics import Metrics
+from controller.pods import PodReport
 from controller.reconciler import Reconciler
 from controller.signing.keyring import Keyring
 from scripts.bench.process import Ticker, status
@@ -67,10 +68,10 @@ class Synced:
 
     cache: Cache
 
-    async def digest(self, pod: KeptPod) -> str | None:
-        """See `PodReader.digest`."""
+    async def report(self, pod: KeptPod) -> PodReport | None:
+        """See `PodReader.report`."""
         published = self.cache.published(pod.server)
-        return published.digest if published else None
+        return PodReport(published.digest) if published else None
 
 
 async def measure(directory: Path, port: int, edits: str | None) -> None:

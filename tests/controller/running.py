@@ -12,6 +12,7 @@ from cluster.workqueue import Workqueue
 from controller.cache import Cache
 from controller.kept import KeptPod
 from controller.metrics import Metrics
+from controller.pods import PodReport
 from controller.reconciler import Reconciler
 from controller.signing.keyring import Keyring
 from crd.ref import Ref
@@ -23,17 +24,19 @@ LIFETIME = timedelta(hours=1)
 
 
 class Pods:
-    """A `PodReader`: every pod answers with ``digest`` after ``delay`` seconds, or not at all if it is None."""
+    """A `PodReader`: every pod answers with its digest after ``delay`` seconds, or not at all if it has none."""
 
     def __init__(self) -> None:
         self.digest_of: dict[str, str | None] = {}
+        self.pins = ""
         self.delay = 0.0
         self.asked: list[tuple[float, str]] = []
 
-    async def digest(self, pod: KeptPod) -> str | None:
+    async def report(self, pod: KeptPod) -> PodReport | None:
         self.asked.append((asyncio.get_running_loop().time(), pod.name))
         await asyncio.sleep(self.delay)
-        return self.digest_of.get(pod.name)
+        digest = self.digest_of.get(pod.name)
+        return PodReport(digest, self.pins) if digest is not None else None
 
 
 class Controller:

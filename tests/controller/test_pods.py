@@ -15,7 +15,7 @@ from aiohttp import web
 from cluster.transport import ApiError
 from controller import pods
 from controller.kept import KeptPod
-from controller.pods import DirectPods, PodDigests, ProxiedPods
+from controller.pods import DirectPods, PodReport, PodReports, ProxiedPods
 from crd.ref import Kind, Ref
 from tests.controller.running import Pods, run
 
@@ -26,7 +26,7 @@ def a_pod(name: str = "p", *, ready: bool = True, address: str = "127.0.0.1", on
     return KeptPod(MAIN, name, f"uid-{name}", ready, False, address, frozenset(), "uid-set", on_host)
 
 
-async def settled(digests: PodDigests, digest: str, seconds: float) -> None:
+async def settled(digests: PodReports, digest: str, seconds: float) -> None:
     """Expect a digest, and let time pass."""
     task = asyncio.create_task(digests.run())
     await asyncio.sleep(0)
@@ -47,7 +47,7 @@ async def test_a_pod_is_asked_directly(payload: Any, expected: str | None, aioht
     app.router.add_get("/statusz", answer)
     server = await aiohttp_server(app)
     async with aiohttp.ClientSession() as session:
-        assert await DirectPods(session, server.port).digest(a_pod()) == expected
+        assert await DirectPods(session, server.port).report(a_pod()) == (expected and PodReport(expected))
 
 
 def padded(size: int) -> bytes:
@@ -81,7 +81,7 @@ async def test_an_answer_is_short_plain_and_the_pods_own(
     app.router.add_get("/{path:.*}", reply)
     server = await aiohttp_server(app)
     async with aiohttp.ClientSession() as session:
-        assert await DirectPods(session, server.port).digest(a_pod()) == expected
+        assert await DirectPods(session, server.port).report(a_pod()) == (expected and PodReport(expected))
     assert asked == ["/statusz"]
 
 
@@ -102,21 +102,21 @@ async def test_an_answer_without_end_is_left(aiohttp_server: Any) -> None:
     app.router.add_get("/statusz", reply)
     server = await aiohttp_server(app)
     async with aiohttp.ClientSession() as session:
-        assert await DirectPods(session, server.port).digest(a_pod()) is None
+        assert await DirectPods(session, server.port).report(a_pod()) is None
     assert sent < 1 << 25
 
 
 @pytest.mark.parametrize("address", ["", "x y", "example/", "::zz"])
 async def test_an_address_that_is_none_is_not_called(address: str) -> None:
     async with aiohttp.ClientSession() as session:
-        assert await DirectPods(session).digest(a_pod(address=address)) is None
+        assert await DirectPods(session).report(a_pod(address=address)) is None
 
 
 def test_a_pod_on_the_network_of_its_node_is_not_asked() -> None:
     async def main() -> None:
         reader = Pods()
         found = [a_pod("p", on_host=True), a_pod("q")]
-        digests = PodDigests(reader, lambda _server: found, lambda _server: None)
+        digests = PodReports(reader, lambda _server: found, lambda _server: None)
         await settled(digests, "one", 0.1)
         assert {name for _, name in reader.asked} == {"q"}
 
@@ -125,7 +125,7 @@ def test_a_pod_on_the_network_of_its_node_is_not_asked() -> None:
 
 async def test_a_pod_that_cannot_be_reached_reports_nothing() -> None:
     async with aiohttp.ClientSession() as session:
-        assert await DirectPods(session).digest(a_pod(address="::1")) is None
+        assert await DirectPods(session).report(a_pod(address="::1")) is None
 
 
 @pytest.mark.parametrize(("fails", "expected"), [(False, "d"), (True, None)])
@@ -140,7 +140,7 @@ async def test_a_pod_is_asked_through_the_api_server(fails: bool, expected: str 
                 raise ApiError(503, "ServiceUnavailable", "no endpoints")
             return b'{"digest":"d"}'
 
-    assert await ProxiedPods(Api()).digest(a_pod()) == expected  # type: ignore[arg-type]
+    assert await ProxiedPods(Api()).report(a_pod()) == (expected and PodReport(expected))  # type: ignore[arg-type]
     assert asked == ["/api/v1/namespaces/shop/pods/p:9090/proxy/statusz"]
 
 
@@ -148,7 +148,7 @@ def test_pods_are_behind_when_they_have_had_time_to_load_what_is_expected() -> N
     async def main() -> None:
         reader, changed = Pods(), list[float]()
         loop = asyncio.get_running_loop()
-        digests = PodDigests(reader, lambda _server: [a_pod()], lambda _server: changed.append(loop.time()))
+        digests = PodReports(reader, lambda _server: [a_pod()], lambda _server: changed.append(loop.time()))
         task = asyncio.create_task(digests.run())
         await asyncio.sleep(0)
         digests.expect(MAIN, "one")
@@ -178,7 +178,7 @@ def test_pods_are_behind_when_they_have_had_time_to_load_what_is_expected() -> N
 def test_pods_are_asked_less_and_less_often_and_at_once_for_another_digest() -> None:
     async def main() -> None:
         reader, changed = Pods(), list[Ref]()
-        digests = PodDigests(reader, lambda _server: [a_pod(), a_pod("q", ready=False)], changed.append)
+        digests = PodReports(reader, lambda _server: [a_pod(), a_pod("q", ready=False)], changed.append)
         task = asyncio.create_task(digests.run())
         await asyncio.sleep(0)
         digests.expect(MAIN, "one")
@@ -212,7 +212,7 @@ def test_pods_are_asked_less_and_less_often_and_at_once_for_another_digest() -> 
 def test_a_server_that_is_gone_is_not_asked_any_longer() -> None:
     async def main() -> None:
         reader = Pods()
-        digests = PodDigests(reader, lambda _server: [a_pod()], lambda _server: None)
+        digests = PodReports(reader, lambda _server: [a_pod()], lambda _server: None)
         task = asyncio.create_task(digests.run())
         await asyncio.sleep(0)
         digests.expect(MAIN, "one")
@@ -230,7 +230,7 @@ def test_a_server_that_is_gone_is_not_asked_any_longer() -> None:
 def test_nobody_is_asked_before_the_term_begins_or_after_it_ends() -> None:
     async def main() -> None:
         reader = Pods()
-        digests = PodDigests(reader, lambda _server: [a_pod()], lambda _server: None)
+        digests = PodReports(reader, lambda _server: [a_pod()], lambda _server: None)
         digests.expect(MAIN, "one")
         await asyncio.sleep(5)
         assert reader.asked == []
@@ -240,5 +240,63 @@ def test_nobody_is_asked_before_the_term_begins_or_after_it_ends() -> None:
         digests.expect(MAIN, "two")
         await asyncio.sleep(100)
         assert len(reader.asked) == asked
+
+    run(main())
+
+
+def test_the_pods_of_a_server_with_pinned_tools_are_asked_on_and_on() -> None:
+    async def main() -> None:
+        reader, changed = Pods(), list[Ref]()
+        reader.digest_of["p"], reader.pins = "one", "A"
+        reports = PodReports(reader, lambda _server: [a_pod()], changed.append)
+        task = asyncio.create_task(reports.run())
+        await asyncio.sleep(0)
+        reports.expect(MAIN, "one", pinned=True)
+        await asyncio.sleep(60)
+        assert [*reports.pins(MAIN)] == ["A"]
+        assert changed == [MAIN]
+        assert 4 <= len(reader.asked) <= 6
+
+        reader.pins = "B"
+        await asyncio.sleep(pods.PIN_SECONDS)
+        assert [*reports.pins(MAIN)] == ["B"]
+        assert changed == [MAIN, MAIN]
+
+        # A pod that does not answer once takes nothing back.
+        reader.digest_of["p"] = None
+        await asyncio.sleep(60)
+        assert [*reports.pins(MAIN)] == ["B"]
+        assert reports.reported(MAIN) == {"uid-p": "one"}
+
+        # What is said of another catalog is not said of this one.
+        reports.expect(MAIN, "two", pinned=True)
+        assert [*reports.pins(MAIN)] == []
+
+        reader.digest_of["p"] = "two"
+        reports.expect(MAIN, "two")
+        await asyncio.sleep(60)
+        asked = len(reader.asked)
+        await asyncio.sleep(60)
+        assert len(reader.asked) == asked
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(main())
+
+
+def test_pods_that_have_yet_to_compare_new_pins_are_asked_soon() -> None:
+    async def main() -> None:
+        reader = Pods()
+        reader.digest_of["p"], reader.pins = "one", "?"
+        reports = PodReports(reader, lambda _server: [a_pod()], lambda _server: None)
+        task = asyncio.create_task(reports.run())
+        await asyncio.sleep(0)
+        reports.expect(MAIN, "one", pinned=True)
+        await asyncio.sleep(1)
+        reader.pins = "A"
+        await asyncio.sleep(2)
+        assert [*reports.pins(MAIN)] == ["A"]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     run(main())

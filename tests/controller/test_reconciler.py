@@ -599,3 +599,75 @@ def test_what_somebody_sets_in_an_object_is_taken_away_and_told_and_not_fought_o
             assert ports() == [80]
 
     run(main())
+
+
+PIN = {"inputSchema": f"sha256:{'0' * 64}"}
+
+
+def drift_events(api: FakeApi) -> list[tuple[str, str, str]]:
+    return [(e["regarding"]["kind"], e["type"], e["note"]) for e in api.events if e["reason"] == "Drifted"]
+
+
+def test_a_drifted_tool_is_told_once_whoever_leads() -> None:
+    async def main() -> None:
+        pods = Pods()
+        tools = [tool(name, mcp={"toolName": name, "pin": PIN}) for name in ("a", "b", "c")]
+        api = cluster_with(server(), *tools, tool("plain"), a_pod())
+        async with Controller(api, pods) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            pods.digest_of["p"], pods.pins = digest(api), "3A"
+            await asyncio.sleep(60)
+            assert [condition(api, "MCPTool", name, "Drifted") for name in "abc"] == [("False", "AsPinned")] * 3
+            assert drift_events(api) == []
+
+            # The description of the first, and the third is gone.
+            pods.pins = "CAx"
+            await asyncio.sleep(60)
+            assert condition(api, "MCPTool", "a", "Drifted") == ("True", "Changed")
+            assert condition(api, "MCPTool", "b", "Drifted") == ("False", "AsPinned")
+            assert condition(api, "MCPTool", "c", "Drifted") == ("True", "Vanished")
+            [(kind, level, note)] = drift_events(api)
+            assert (kind, level) == ("MCPServer", "Warning")
+            assert note.startswith("2 pinned tools are no longer listed as reviewed: a (changed: description); c (the")
+            assert controller.metrics.drifted._value.get() == 2
+
+            # Nobody can compare any longer: what was found last stays.
+            pods.pins = "3?"
+            await asyncio.sleep(60)
+            assert condition(api, "MCPTool", "a", "Drifted") == ("True", "Changed")
+            pods.pins = "CAx"
+            await asyncio.sleep(60)
+            assert len(drift_events(api)) == 1
+
+        async with Controller(api, pods) as controller:
+            controller.lead()
+            await asyncio.sleep(60)
+            assert len(drift_events(api)) == 1
+
+            pods.pins = "3A"
+            await asyncio.sleep(60)
+            assert condition(api, "MCPTool", "a", "Drifted") == ("False", "AsPinned")
+            assert controller.metrics.drifted._value.get() == 0
+        assert len(drift_events(api)) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("said", ["", "A", "4A", "3z", "\x1b[31m", "3", "2A?", "99999999999A"])
+def test_what_a_pod_says_is_believed_only_in_the_form_of_verdicts(said: str) -> None:
+    async def main() -> None:
+        pods = Pods()
+        tools = [tool(name, mcp={"toolName": name, "pin": PIN}) for name in ("a", "b", "c")]
+        api = cluster_with(server(), *tools, a_pod())
+        async with Controller(api, pods) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            pods.digest_of["p"], pods.pins = digest(api), said
+            await asyncio.sleep(60)
+        known = {"2A?": "False"}.get(said, "Unknown")
+        assert condition(api, "MCPTool", "a", "Drifted")[0] == known
+        assert condition(api, "MCPTool", "c", "Drifted")[0] == "Unknown"
+        assert drift_events(api) == []
+
+    run(main())

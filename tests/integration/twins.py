@@ -395,6 +395,12 @@ REFUSED = (
         "spec",
         "http and mcp are mutually exclusive; remove one of the two",
     ),
+    Refused(
+        "calls refused without a pin",
+        tool(mcp={"onDrift": "Refuse"}),
+        "spec.mcp",
+        "onDrift Refuse compares with a pin, and there is none",
+    ),
     Refused("TLS over http", tool(tls={}), "spec", "tls requires service.scheme https; set it or remove tls"),
     Refused("TLS for a resource over http", read(tls={}), "spec", "tls requires service.scheme https"),
     Refused("TLS for content", resource(content={"uri": "urn:a", "text": ""}, tls={}), "spec", "tls requires"),

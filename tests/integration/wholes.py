@@ -164,6 +164,7 @@ JWT = {
     "claimsSupported": ["email", "tenant"],
     "userClaim": "sub",
 }
+DIGEST = f"sha256:{'0' * 64}"
 SERVER = {
     "replicas": 2,
     "image": "registry.example.com/mcp:1",
@@ -234,7 +235,20 @@ WHOLES: tuple[tuple[Kind, dict[str, Any]], ...] = (
         Kind.TOOL,
         {
             "service": {**SERVICE, "port": "http"},
-            "mcp": {"path": "/mcp", "toolName": "t", "protocol": "Auto", "session": "Shared"},
+            "mcp": {
+                "path": "/mcp",
+                "toolName": "t",
+                "protocol": "Auto",
+                "session": "Shared",
+                "pin": {
+                    "title": DIGEST,
+                    "description": DIGEST,
+                    "inputSchema": DIGEST,
+                    "outputSchema": DIGEST,
+                    "annotations": DIGEST,
+                },
+                "onDrift": "Refuse",
+            },
         },
     ),
     (Kind.PROMPT, PROMPT),

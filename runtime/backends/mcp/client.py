@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import mapping
-from runtime.backends.mcp import mcp_wire
+from runtime.backends.mcp import mcp_wire, tool_pages
+from runtime.backends.mcp.tool_pages import Listing, ToolPages
 from runtime.http.exchange import Request
 from runtime.mcp import eras, jsonrpc
+from runtime.mcp.jsonrpc import RpcError
+from runtime.telemetry.call_record import CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -26,9 +29,8 @@ if TYPE_CHECKING:
     from crd.published.policy import Tls
     from runtime.http.exchange import Header, Reply
     from runtime.mcp.context import Context
-    from runtime.telemetry.call_record import CallRecord
 
-__all__ = ["HttpSender", "McpClient"]
+__all__ = ["HttpSender", "McpClient", "Target"]
 
 SESSION = "mcp-session-id"
 # Seconds that the end of a session may take after the result is there.
@@ -60,6 +62,16 @@ class HttpSender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """An MCP endpoint whose tools are listed, and with which credentials. ``protocol`` is Auto, Modern or Legacy."""
+
+    url: str
+    headers: tuple[Header, ...] = ()
+    tls: Tls | None = None
+    protocol: str = "Auto"
+
+
+@dataclass(frozen=True, slots=True)
 class _Peer:
     """A backend and the credentials with which one tool calls it, for the call of ``record``."""
 
@@ -83,6 +95,7 @@ class _Session:
 
     version: str
     identifier: str | None
+    capabilities: frozenset[str] = frozenset()
 
     @property
     def headers(self) -> tuple[Header, ...]:
@@ -112,6 +125,7 @@ class McpClient:
         self._new_id = new_id
         self._monotonic = monotonic
         self._eras: dict[str, tuple[bool, float]] = {}
+        self._offers: dict[str, frozenset[str]] = {}
         self._sessions: dict[str, _Session] = {}
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -154,12 +168,45 @@ class McpClient:
         except CallError as fault:
             raise fault if progress.is_called else faults.before_call(fault) from fault
         finally:
-            # The result is there, or will never be. Nobody waits for the end of the session.
-            if session is not None and session.identifier is not None and len(self._ending) < MAX_ENDING:
-                ending = asyncio.create_task(self._end(peer, session))
-                self._ending.add(ending)
-                ending.add_done_callback(self._ending.discard)
+            # The result is there, or will never be.
+            self._end_later(peer, session)
         return mcp_wire.tool_result(result, tool, modern=context.modern, request_id=context.request_id)
+
+    async def list_tools(self, target: Target, timeout: float) -> Listing:
+        """The tools that a server lists, as far as they arrive within ``timeout`` seconds and the bounds of a list."""
+        record = CallRecord(self._new_id())
+        peer = _Peer(target.url, target.headers, target.tls, timeout, tool_pages.MAX_PAGE_BYTES, record)
+        pages, fault, session = ToolPages(), "", None
+        try:
+            async with asyncio.timeout(timeout):
+                if target.protocol == "Modern" or (target.protocol == "Auto" and await self._detect_modern(peer)):
+                    headers = mcp_wire.modern_headers("tools/list")
+                else:
+                    session = await self._open(peer)
+                    headers = session.headers
+                cursor: str | None = ""
+                while cursor is not None:
+                    params: dict[str, Any] = {"cursor": cursor} if cursor else {}
+                    params = params if session is not None else mcp_wire.with_meta(params)
+                    identifier, reply = await self._post(peer, "tools/list", params, headers)
+                    cursor = pages.add(_result(identifier, reply, idempotent=True), len(reply.body))
+        except TimeoutError:
+            fault = f"timeout: the list did not end within {timeout:g} s"
+        except CallError as error:
+            fault = str(error)
+        except RpcError as error:
+            fault = f"the server answered with error {error.code}: {error.message}"
+        finally:
+            self._end_later(peer, session)
+        offers = session.capabilities if session else self._offers.get(peer.key, frozenset[str]())
+        return Listing(tuple(pages.tools), fault, offers)
+
+    def _end_later(self, peer: _Peer, session: _Session | None) -> None:
+        """End a session of one call. Nobody waits for it."""
+        if session is not None and session.identifier is not None and len(self._ending) < MAX_ENDING:
+            ending = asyncio.create_task(self._end(peer, session))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     async def _detect_modern(self, peer: _Peer) -> bool:
         """Whether a backend supports the stateless era. It is asked by ``server/discover``, by one call for all."""
@@ -175,6 +222,7 @@ class McpClient:
         if reply.status >= 500 or reply.status in (401, 403, 429):
             raise faults.from_reply(reply, idempotent=True)
         is_modern = mcp_wire.speaks_modern(reply)
+        _remember(self._offers, key, mcp_wire.capabilities_of(reply))
         _remember(self._eras, key, (is_modern, self._monotonic() + (MODERN_TTL if is_modern else LEGACY_TTL)))
         return is_modern
 
@@ -234,11 +282,12 @@ class McpClient:
 
     async def _open(self, peer: _Peer) -> _Session:
         identifier, reply = await self._post(peer, "initialize", mcp_wire.initialize_params(eras.LEGACY[0]), ())
-        version = _result(identifier, reply, idempotent=True).get("protocolVersion")
+        result = _result(identifier, reply, idempotent=True)
+        version = result.get("protocolVersion")
         if version not in eras.LEGACY:
             message = f"the backend speaks MCP version {str(version)[:40]}; supported are {', '.join(eras.SERVED)}"
             raise CallError("bad_response", message)
-        session = _Session(version, reply.headers.get(SESSION))
+        session = _Session(version, reply.headers.get(SESSION), mcp_wire.capabilities(result))
         await self._send(peer, "POST", jsonrpc.request(None, "notifications/initialized"), session.headers)
         return session
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ResponseWatch",
+    "capabilities",
+    "capabilities_of",
     "find_response",
     "initialize_params",
     "modern_headers",
@@ -37,6 +39,8 @@ _COMMON = frozenset(
     {jsonrpc.PARSE_ERROR, jsonrpc.INVALID_REQUEST, jsonrpc.METHOD_NOT_FOUND, jsonrpc.INVALID_PARAMS,
      jsonrpc.INTERNAL_ERROR}
 )  # fmt: skip
+# What a server may offer.
+_OFFERS = frozenset({"tools", "prompts", "resources"})
 # Members of a result that concern only the backend and this client.
 _HOP_MEMBERS = ("resultType", "ttlMs", "cacheScope")
 # What the content blocks of each type must have, as strings.
@@ -85,6 +89,17 @@ def speaks_modern(reply: Reply) -> bool:
         data = error.get("data")
         versions = data.get("supported") if isinstance(data, dict) else None
     return isinstance(versions, list) and eras.MODERN in versions
+
+
+def capabilities(result: Any) -> frozenset[str]:
+    """What a server offers, by its result of ``initialize`` or ``server/discover``."""
+    declared = result.get("capabilities") if isinstance(result, dict) else None
+    return _OFFERS & declared.keys() if isinstance(declared, dict) else frozenset()
+
+
+def capabilities_of(reply: Reply) -> frozenset[str]:
+    """What a server offers, by its reply to ``server/discover``."""
+    return next((capabilities(m["result"]) for m in _messages(reply) if "result" in m), frozenset())
 
 
 def find_response(reply: Reply, identifier: str) -> dict[str, Any] | None:

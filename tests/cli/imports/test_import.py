@@ -9,8 +9,9 @@ import pytest
 from cli.imports import description, objects
 from cli.imports.description import Description, UnusableError
 from cli.imports.outcomes import Why
+from cli.imports.selection import Placement
 
-OPTIONS = objects.Options(service="orders", port=8080, namespace="shop")
+OPTIONS = objects.Options(Placement(service="orders", port=8080, namespace="shop"))
 STRING = {"type": "string"}
 
 
@@ -275,7 +276,7 @@ def test_a_budget_takes_each_tag_in_turn() -> None:
     described = Description({"openapi": "3.1.0", "paths": paths})
     everything = objects.import_description(described, OPTIONS)
     cost = everything.outcomes[0].tokens
-    found = objects.import_description(described, objects.Options("orders", 8080, budget=cost * 4 + 2))
+    found = objects.import_description(described, objects.Options(Placement("orders", 8080), budget=cost * 4 + 2))
 
     assert [each.operation[5] for each in found.outcomes if each.why is None] == ["a", "a", "b", "b"]
     assert sum(each.why is Why.OVER_BUDGET for each in found.outcomes) == 14
@@ -296,7 +297,7 @@ def test_names_are_unique_and_short() -> None:
 
 
 def test_a_get_of_texts_can_be_a_resource() -> None:
-    options = objects.Options("orders", 8080, resources=True)
+    options = objects.Options(Placement("orders", 8080), resources=True)
     parameters = [{"name": "id", "in": "path", "required": True, "schema": STRING}, query("full", {"type": "boolean"})]
     found = objects.import_description(api({"parameters": parameters}, "/orders/{id}"), options)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from controller.planning.plan import Apply, Plan, Publish, Remove, Repair, Scale, plan_removal, replacement
-from controller.pods import digest_of
+from controller.pods import report_of
 from crd import manifest
 from crd.published import catalogs
 from tests.controller.states import carried_out, planned, prompt, resource, server, service, state, tool
@@ -441,10 +441,20 @@ def test_a_catalog_that_cannot_fit_is_not_published() -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "expected"), [(b'{"digest":"d"}', "d"), (b'{"digest":7}', None), (b"[]", None), (b"<", None)]
+    ("payload", "expected"),
+    [
+        (b'{"digest":"d"}', ("d", "")),
+        (b'{"digest":"d","pins":"2A"}', ("d", "2A")),
+        (b'{"digest":"d","pins":["A"]}', ("d", "")),
+        (b'{"digest":7}', None),
+        (b"[]", None),
+        (b"<", None),
+    ],
 )
-def test_a_pod_reports_its_digest_or_nothing(payload: bytes, expected: str | None) -> None:
-    assert digest_of(payload) == expected
+def test_a_pod_reports_its_digest_or_nothing(payload: bytes, expected: tuple[str, str] | None) -> None:
+    found = report_of(payload)
+
+    assert (found and (found.digest, found.pins)) == expected
 
 
 def test_what_a_server_with_a_deletion_timestamp_owns_is_removed_by_uid() -> None:

@@ -18,6 +18,7 @@ from crd.models.prompt import PromptStatus
 from crd.models.resource import ResourceStatus
 from crd.models.server import ServerStatus
 from crd.models.tool import ToolStatus
+from crd.published.pins import AS_PINNED, VANISHED, Verdict
 from crd.ref import Kind
 from crd.snapshot import Snapshot
 from tests.controller.states import (
@@ -390,6 +391,7 @@ def reported(
     serving_states: tuple[ServerReadiness, ...] = (),
     deserted: bool = False,
     budget: int | None = None,
+    verdict: Verdict | None = None,
 ) -> dict[str, Any]:
     names = [f"s{number}" for number in range(len(published))]
     more = {} if budget is None else {"contextBudget": budget}
@@ -402,7 +404,8 @@ def reported(
     member = kept.keep_member(dict(item.raw), None)
     states = dict(zip(refs, serving_states or (ServerReadiness.READY,) * len(refs), strict=True))
     without = (extraction.service_fact(services[0]).ref,) if deserted else ()
-    return checked(item, member_status.status(MemberState(member, snapshot, refs, missing, states, without, NOW)))
+    state = MemberState(member, snapshot, refs, missing, states, without, NOW, verdict)
+    return checked(item, member_status.status(state))
 
 
 def test_a_served_tool_is_ready_and_says_where_it_calls() -> None:
@@ -580,3 +583,52 @@ def test_a_served_name_is_reported_with_the_prefix_that_the_server_has_now() -> 
     found = reported(b, serving(a, b, item=given), prefix="x_")
 
     assert 'MCPTool shop/a serves "x_n" on MCPServer shop/s0' in message(found, "Accepted")
+
+
+DIGEST = f"sha256:{'0' * 64}"
+
+
+def pinned(*, refuse: bool = False, generation: int = 3, status: dict[str, Any] | None = None) -> manifest.Object:
+    mcp = {"toolName": "a", "pin": {"inputSchema": DIGEST}, **({"onDrift": "Refuse"} if refuse else {})}
+    raw = dict(tool("a", mcp=mcp).raw)
+    raw["metadata"] = {**raw["metadata"], "generation": generation}
+    return manifest.decode({**raw, "status": status or {}})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected", "text"),
+    [
+        (AS_PINNED, ("False", "AsPinned"), "as it was reviewed"),
+        (VANISHED, ("True", "Vanished"), "no longer lists the tool; run mcp-operator import mcp again"),
+        (Verdict(("description", "inputSchema")), ("True", "Changed"), "changed description, inputSchema of the tool"),
+        (None, ("Unknown", "NotCompared"), "no pod has compared"),
+    ],
+)
+def test_a_pinned_tool_says_whether_it_has_drifted(
+    verdict: Verdict | None, expected: tuple[str, str], text: str
+) -> None:
+    found = reported(pinned(), serving(pinned()), verdict=verdict)
+
+    assert conditions(found)["Drifted"] == expected
+    assert text in next(each["message"] for each in found["conditions"] if each["type"] == "Drifted")
+    assert conditions(found)["Ready"] == ("True", "Ready")
+
+
+def test_a_tool_without_a_pin_and_one_that_nobody_serves_say_nothing_of_drift() -> None:
+    assert "Drifted" not in conditions(reported(tool("a", mcp={}), serving(tool("a", mcp={}))))
+    assert "Drifted" not in conditions(reported(pinned()))
+
+
+def test_the_last_verdict_stays_while_nobody_compares_and_the_spec_is_the_same() -> None:
+    status = reported(pinned(), serving(pinned()), verdict=Verdict(("title",)))
+    same, other = pinned(status=status), pinned(status=status, generation=4)
+
+    assert conditions(reported(same, serving(same)))["Drifted"] == ("True", "Changed")
+    assert conditions(reported(other, serving(other)))["Drifted"] == ("Unknown", "NotCompared")
+
+
+def test_a_drifted_tool_whose_calls_are_refused_is_not_ready() -> None:
+    item = pinned(refuse=True)
+
+    assert conditions(reported(item, serving(item), verdict=VANISHED))["Ready"] == ("False", "Drifted")
+    assert conditions(reported(item, serving(item), verdict=AS_PINNED))["Ready"] == ("True", "Ready")

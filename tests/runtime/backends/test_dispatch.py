@@ -17,6 +17,7 @@ from aiohttp import web
 from certs import issuance as authorities
 from crd.published import entries
 from crd.published.entries import Backend, Http, HttpResource, Operation, Parameter, ParameterEntry, Tool
+from crd.published.pins import AS_PINNED, VANISHED, Pin, Verdict
 from crd.published.policy import Breaker, ForwardHeader, HeaderFrom, Policy, Response, Retries, Tls
 from crd.published.settings import Settings
 from runtime import mounted_files
@@ -81,10 +82,13 @@ class Harness:
         self.folder = folder
         self.now = 0.0
         self.slept: list[float] = []
+        self.verdict: Verdict | None = None
         files = SecretFiles(folder / "secrets", folder / "configmaps")
         self.upstream = HttpClient(files, allow_loopback=True)
         clock = {"monotonic": lambda: self.now, "jitter": lambda: 1.0, "sleep": self._sleep}
-        self.dispatcher = Dispatcher(files, self.upstream, Mcp(), new_id=lambda: "key", **clock)
+        self.dispatcher = Dispatcher(
+            files, self.upstream, Mcp(), new_id=lambda: "key", verdict=lambda _: self.verdict, **clock
+        )
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -665,3 +669,33 @@ async def test_no_proxy_of_the_environment_is_used(
 
     assert [each["path"] for each in service.seen] == [service.seen[0]["path"], "/keys"]
     assert b"/keys" in fetched
+
+
+DRIFTED = Verdict(("description", "inputSchema"))
+
+
+@pytest.mark.parametrize(
+    ("on_drift", "verdict", "is_refused"),
+    [
+        ("Refuse", DRIFTED, True),
+        ("Refuse", VANISHED, True),
+        ("Refuse", AS_PINNED, False),
+        ("Refuse", None, False),
+        ("Report", DRIFTED, False),
+    ],
+)
+async def test_a_drifted_tool_is_refused_if_it_says_so(
+    harness: Harness, service: Service, on_drift: str, verdict: Verdict | None, is_refused: bool
+) -> None:
+    given = replace(tool(service), mcp=entries.Mcp("/mcp", "get", pin=Pin(input_schema="x"), on_drift=on_drift))
+    harness.verdict = verdict
+
+    if not is_refused:
+        assert "structuredContent" in await harness.dispatcher.call(given, {}, CONTEXT)
+        return
+    with pytest.raises(CallError) as caught:
+        await harness.dispatcher.call(given, {}, CONTEXT)
+    fault = caught.value
+    assert (fault.code, fault.fate, fault.retryable, fault.http_status) == ("drifted", Fate.NOT_SENT, False, 502)
+    assert str(verdict) in fault.message
+    assert "runs mcp-operator import mcp again and reviews the difference; nothing was sent" in fault.message

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from runtime.state.redis import Options, Redis, RedisSessions
+from runtime.state.redis import Options, Redis, RedisSessions, RedisVerdicts
 from runtime.state.sessions import Session, StoreUnavailableError
 
 
@@ -198,3 +198,28 @@ async def test_a_forbidden_address_is_not_connected(
     # Not by the search list of the pod, which may lead to another namespace.
     assert set(asked) == {"redis.shop.svc.cluster.local." if host.endswith(".svc") else host}
     await connection.close()
+
+
+async def test_one_pod_claims_a_probe_and_all_read_what_it_found(redis: Any) -> None:
+    first, second = connect(redis.options()), connect(redis.options())
+    mine, others = RedisVerdicts(first, "x:"), RedisVerdicts(second, "x:")
+
+    assert [await mine.claim("k", 0.2), await others.claim("k", 0.2), await others.claim("other", 5)] == [
+        True,
+        False,
+        True,
+    ]
+    assert await others.get("k") is None
+    await mine.put("k", "2A?", 5)
+    assert await others.get("k") == "2A?"
+    await asyncio.sleep(0.25)
+    assert await others.claim("k", 5)
+    keys = await first.run(lambda client: client.keys("*"))
+    assert sorted(keys) == ["x:pins:k", "x:pins:k:probe", "x:pins:other:probe"]
+    assert await first.run(lambda client: client.pttl("x:pins:k")) > 0
+
+    redis.kill()
+    with pytest.raises(StoreUnavailableError):
+        await mine.claim("k", 5)
+    await first.close()
+    await second.close()

@@ -18,7 +18,7 @@ from crd.published.settings import Auth
 from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.mcp import client, mcp_wire
-from runtime.backends.mcp.client import McpClient
+from runtime.backends.mcp.client import McpClient, Target
 from runtime.backends.secret_files import SecretFiles
 from runtime.http.client import HttpClient
 from runtime.http.exchange import Reply, Request
@@ -551,3 +551,105 @@ def test_a_request_of_the_backend_is_not_the_response() -> None:
     assert not watch.ends(b'data: {"id": "1", "method": "ping"}\n\ndata: not json\n\ndata: []\n\n')
     assert not watch.ends(b'data: {"id": "2", "result": {}}\n\ndata: {"id": "1",\ndata: "result": {}}\n')
     assert watch.ends(b"\n")
+
+
+FIND = {"name": "find", "description": "Finds.", "inputSchema": {"type": "object"}}
+
+
+@pytest.mark.parametrize("protocol", ["Auto", "Modern", "Legacy"])
+@pytest.mark.parametrize("mode", ["Memory", "Stateless"])
+async def test_the_tools_of_our_own_server_are_listed_in_both_eras(
+    replicas: Any, catalog_of: Any, upstream: HttpClient, protocol: str, mode: str
+) -> None:
+    replica = await replicas.start(catalog_of(sessions=mode, page_size=3))
+    caller = McpClient(upstream, new_id=counter())
+
+    listing = await caller.list_tools(Target(f"{replica.url}/mcp", protocol=protocol), 5.0)
+    await caller.close()
+
+    assert listing.fault == ""
+    assert [found["name"] for found in listing.tools] == [entry.name for entry in catalog_of().tools]
+    if protocol != "Modern":
+        assert listing.capabilities == {"tools", "prompts", "resources"}
+
+
+class Pages:
+    """A scripted server that lists tools: ``answer`` makes the result for a cursor."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.methods: list[str] = []
+
+    async def send(self, request: Request, timeout: float, *, max_bytes: int = 0, **_: Any) -> Reply:
+        message = json.loads(request.body) if request.body else {}
+        self.methods.append(message.get("method", request.method))
+        headers = {"content-type": "application/json", "mcp-session-id": "s1"}
+        match message.get("method"):
+            case "initialize":
+                result: Any = {"protocolVersion": "2025-06-18", "capabilities": {"prompts": {}, "evil": {}}}
+            case "tools/list":
+                result = self.answer(message["params"].get("cursor"))
+                if isinstance(result, BaseException):
+                    raise result
+                if isinstance(result, int):
+                    return Reply(result)
+            case _:
+                return Reply(202)
+        key = "error" if "code" in result else "result"
+        return Reply(200, headers, json.dumps({"jsonrpc": "2.0", "id": message["id"], key: result}).encode())
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault", "count"),
+    [
+        (lambda _: {"tools": [FIND]}, "", 1),
+        (lambda _: {"tools": [FIND], "nextCursor": ""}, "", 1),
+        (lambda cursor: {"tools": [FIND], "nextCursor": str(int(cursor or 0) + 1)}, "more than 500 pages", 500),
+        (lambda _: {"tools": [FIND], "nextCursor": "x"}, "names the same next page again", 2),
+        (lambda _: {"tools": [FIND], "nextCursor": 7}, "/nextCursor of the server's list must be a string", 0),
+        (lambda _: {"tools": [FIND] * 10_001}, "lists more than 10000 tools", 10_000),
+        (lambda _: {"tools": {"a": FIND}}, "/tools of the server's list must be a list of objects", 0),
+        (lambda _: {"tools": [FIND, 7]}, "/tools of the server's list must be a list of objects", 0),
+        (lambda _: {}, "/tools of the server's list must be a list of objects", 0),
+        (lambda _: {"code": -32601, "message": "no"}, "the server answered with error -32601: no", 0),
+        (lambda _: 503, "upstream_error: the backend answered 503 Service Unavailable", 0),
+        (lambda cursor: {"tools": [FIND], "nextCursor": "2"} if cursor is None else 500, "upstream_error", 1),
+        (lambda _: CallError("unreachable", "gone"), "unreachable: gone", 0),
+    ],
+)
+async def test_what_a_server_lists_is_read_within_bounds(answer: Any, fault: str, count: int) -> None:
+    server = Pages(answer)
+    caller = McpClient(server, new_id=counter())
+
+    listing = await caller.list_tools(Target("http://b:80/mcp", protocol="Legacy"), 5.0)
+    await caller.close()
+
+    assert fault in listing.fault
+    assert bool(listing.fault) == bool(fault)
+    assert len(listing.tools) == count
+    assert listing.capabilities == {"prompts"}
+    assert (server.methods[0], server.methods[-1]) == ("initialize", "DELETE")
+
+
+async def test_large_pages_end_a_list() -> None:
+    large = {**FIND, "description": "x" * 1_500_000}
+    server = Pages(lambda cursor: {"tools": [large], "nextCursor": str(int(cursor or 0) + 1)})
+
+    listing = await McpClient(server, new_id=counter()).list_tools(Target("http://b:80/mcp", protocol="Legacy"), 5.0)
+
+    assert "larger than 8388608 bytes" in listing.fault
+    assert len(listing.tools) == 6
+
+
+async def test_one_timeout_covers_the_whole_list() -> None:
+    class Slow(Pages):
+        async def send(self, request: Request, timeout: float, **options: Any) -> Reply:
+            await asyncio.sleep(0.06)
+            return await super().send(request, timeout, **options)
+
+    server = Slow(lambda cursor: {"tools": [FIND], "nextCursor": str(int(cursor or 0) + 1)})
+
+    listing = await McpClient(server, new_id=counter()).list_tools(Target("http://b:80/mcp", protocol="Legacy"), 0.3)
+
+    assert listing.fault == "timeout: the list did not end within 0.3 s"
+    assert 1 <= len(listing.tools) <= 4
