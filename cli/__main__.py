@@ -404,6 +404,12 @@ def _add_controller(commands: Commands) -> None:
         action="store_true",
         help="let the pods fetch the keys of token issuers that are Services over http, too",
     )
+    parser.add_argument(
+        "--probe-seconds",
+        type=_interval,
+        default=60.0,
+        help="seconds between two comparisons of pinned tools with their MCP server, by the pods (default: 60)",
+    )
     parser.set_defaults(run=_run_controller)
 
 
@@ -424,6 +430,7 @@ def _run_controller(arguments: argparse.Namespace) -> int:
         pod_access=arguments.pod_access,
         cluster_domain=arguments.cluster_domain,
         jwks_over_http=arguments.jwks_over_http,
+        probe_seconds=arguments.probe_seconds,
         namespaces=arguments.namespaces,
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))

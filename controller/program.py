@@ -38,8 +38,9 @@ __all__ = ["Settings", "pod_arguments", "run"]
 
 logger = logging.getLogger(__name__)
 
-# That of the program in the pods, too.
+# Those of the program in the pods, too.
 DEFAULT_DOMAIN = "cluster.local"
+DEFAULT_PROBE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Settings:
 
     ``webhook_url`` is set where the webhook runs as a process, outside the cluster; ``webhook_next_url`` is where that
     process serves a certificate of the next CA, and ``ca_settling_seconds`` how long the proof of that CA has to hold.
-    ``cluster_domain`` and ``jwks_over_http`` are passed on to the pods of all servers. With ``namespaces``,
+    ``cluster_domain``, ``jwks_over_http`` and ``probe_seconds`` are passed on to the pods of all servers. With ``namespaces``,
     these are all that is watched, Roles there are enough, and an administrator installs the webhook configurations.
     """
 
@@ -70,6 +71,7 @@ class Settings:
     pod_access: Literal["direct", "proxy"] = "direct"
     cluster_domain: str = DEFAULT_DOMAIN
     jwks_over_http: bool = False
+    probe_seconds: float = DEFAULT_PROBE_SECONDS
     namespaces: tuple[str, ...] = ()
 
 
@@ -81,7 +83,9 @@ def utc() -> datetime:
 def pod_arguments(settings: Settings) -> tuple[str, ...]:
     """The arguments of the program in the pods that are the same for every server. Defaults are left out."""
     domain = () if settings.cluster_domain == DEFAULT_DOMAIN else ("--cluster-domain", settings.cluster_domain)
-    return (*domain, *(("--jwks-over-http",) if settings.jwks_over_http else ()))
+    seconds = settings.probe_seconds
+    probes = () if seconds == DEFAULT_PROBE_SECONDS else ("--probe-seconds", f"{seconds:g}")
+    return (*domain, *(("--jwks-over-http",) if settings.jwks_over_http else ()), *probes)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

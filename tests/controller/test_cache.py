@@ -225,7 +225,7 @@ def test_an_object_that_cannot_be_read_is_kept_to_be_told_so() -> None:
 
     seen.put(a_tool(version="2", method="FETCH"))
 
-    state = gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), now="now")
+    state = gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), {}, now="now")
     assert state is not None
     assert [finding.reason for finding in state.member.compiled.errors] == [Reason.INVALID_FIELD]
     assert state.servers == {}
@@ -335,7 +335,7 @@ def test_pods_that_come_and_go_concern_those_who_read_secrets() -> None:
 def test_a_member_knows_which_of_its_secrets_the_pods_lack(pods: Any, missing: Any) -> None:
     seen = Seen(server(), tool("a", **KEY), owned("Deployment"), replica_set(deployment="x"), *pods)
 
-    found = gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), now="now")
+    found = gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), {}, now="now")
 
     assert found is not None
     assert found.unmounted == ({MAIN: missing} if missing else {})
@@ -345,7 +345,7 @@ def test_a_member_knows_which_of_its_secrets_the_pods_lack(pods: Any, missing: A
 def test_what_is_gone_or_going_has_no_state(going: dict[str, Any]) -> None:
     seen = Seen(*([raw("MCPTool", "a", {"service": {"name": "o", "port": 1}}, **going)] if going else []))
 
-    assert gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), now="now") is None
+    assert gather.member_state(seen.cache, Ref(Kind.TOOL, "shop", "a"), {}, now="now") is None
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,9 @@ def options_of(command: str) -> set[str]:
 
 
 def test_the_pods_get_every_option_but_those_whose_default_is_right_for_a_pod() -> None:
-    settings = program.Settings("mcp-system", "me", cluster_domain="corp.example", jwks_over_http=True)
+    settings = program.Settings(
+        "mcp-system", "me", cluster_domain="corp.example", jwks_over_http=True, probe_seconds=30.0
+    )
     redis = {
         "serviceName": "redis", "db": 3, "credentialsSecretName": "login",
         "tls": {"enabled": True, "caSecretName": "ca"},
@@ -253,7 +255,7 @@ def test_the_pods_get_every_option_but_those_whose_default_is_right_for_a_pod() 
     assert options_of("serve") - given == {
         "--help", "--host", "--secrets-dir", "--config-maps-dir", "--allow-loopback",
     }  # fmt: skip
-    assert {"--cluster-domain", "--jwks-over-http"} <= options_of("controller")
+    assert {"--cluster-domain", "--jwks-over-http", "--probe-seconds"} <= options_of("controller")
     assert pod["containers"][0]["args"][-3:] == ["--cluster-domain", "corp.example", "--jwks-over-http"]
 
 
