@@ -49,8 +49,9 @@ class Settings:
 
     ``webhook_url`` is set where the webhook runs as a process, outside the cluster; ``webhook_next_url`` is where that
     process serves a certificate of the next CA, and ``ca_settling_seconds`` how long the proof of that CA has to hold.
-    ``cluster_domain``, ``jwks_over_http`` and ``probe_seconds`` are passed on to the pods of all servers. With ``namespaces``,
-    these are all that is watched, Roles there are enough, and an administrator installs the webhook configurations.
+    ``cluster_domain``, ``jwks_over_http`` and ``probe_seconds`` are passed on to the pods of all servers. With
+    ``namespaces``, these are all that is watched, Roles there are enough, and an administrator installs the webhook
+    configurations.
     """
 
     namespace: str

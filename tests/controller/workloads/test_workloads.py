@@ -256,7 +256,9 @@ def test_the_pods_get_every_option_but_those_whose_default_is_right_for_a_pod() 
         "--help", "--host", "--secrets-dir", "--config-maps-dir", "--allow-loopback",
     }  # fmt: skip
     assert {"--cluster-domain", "--jwks-over-http", "--probe-seconds"} <= options_of("controller")
-    assert pod["containers"][0]["args"][-3:] == ["--cluster-domain", "corp.example", "--jwks-over-http"]
+    assert pod["containers"][0]["args"][-5:] == [
+        "--cluster-domain", "corp.example", "--jwks-over-http", "--probe-seconds", "30",
+    ]  # fmt: skip
 
 
 def test_defaults_of_the_controller_change_no_pod() -> None:
