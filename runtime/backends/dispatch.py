@@ -11,7 +11,6 @@ from crd.published.policy import Policy
 from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import escaping, mapping, replies
-from runtime.backends.http_mapping.values import Sources
 from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, Protection, RetryBudget, backend_share
 from runtime.http.exchange import Reply
 
@@ -149,7 +148,7 @@ class Dispatcher:
 
     def _tool_call(self, tool: Tool, arguments: Mapping[str, Any], context: Context) -> tuple[_Target, Request]:
         _, target, mapper = self._prepare(tool)
-        request = mapper.map(Sources(arguments, context.claims))
+        request = mapper.map(arguments, context.claims)
         if request.method in ("POST", "PATCH") and request.idempotent and tool.policy.retries.attempts:
             # One key for all attempts, so that the backend can recognise a repeated call.
             request = request._replace(headers=(*request.headers, ("Idempotency-Key", self._new_id())))
@@ -225,8 +224,12 @@ class Dispatcher:
         ``call_once`` makes an attempt, with the headers of the policy and within so many seconds.
         """
         policy, host, record = target.policy, target.host, context.record
-        headers = self._policy_headers(policy, context)
-        deadline = self._monotonic() + _timeout(policy, context)
+        headers: tuple[Header, ...] = ()
+        if policy.headers_from or policy.forward_headers:
+            headers = self._policy_headers(policy, context)
+        limit = context.settings.request_timeout
+        # Seconds for the whole call: the entry's timeout, at most the server's.
+        deadline = self._monotonic() + min(policy.timeout or limit, limit)
         record.backend = host
         self._budget.record_call(host)
         earlier, attempt = Fate.NOT_SENT, 0
@@ -278,8 +281,6 @@ class Dispatcher:
 
     def _policy_headers(self, policy: Policy, context: Context) -> tuple[Header, ...]:
         """Headers from Secrets and ConfigMaps, and the forwarded headers of the client."""
-        if not policy.forward_headers and not policy.headers_from:
-            return ()
         forwarded = []
         for each in policy.forward_headers:
             sent = context.headers.get(each.name.lower())
@@ -304,12 +305,6 @@ class _Target(NamedTuple):
 
 def _target(kind: str, entry: Tool | HttpResource | Operation, policy: Policy) -> _Target:
     return _Target(f"{kind} {entry.source}", f"{entry.backend.host}:{entry.backend.port}", policy)
-
-
-def _timeout(policy: Policy, context: Context) -> float:
-    """Seconds for the whole call: the entry's timeout, at most the server's."""
-    limit = context.settings.request_timeout
-    return min(policy.timeout or limit, limit)
 
 
 def _retry_condition(fault: CallError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runtime.backends.faults import CallError, Fate
@@ -30,6 +31,7 @@ _NO_ANSWER = frozenset({"unreachable", "disconnected", "timeout"})
 _OVERLOADED = frozenset({502, 503, 504})
 
 
+@lru_cache(maxsize=16)
 def backend_share(requests: int) -> int:
     """How many calls to one backend may be in progress on a server that answers ``requests`` requests at once.
 
@@ -39,26 +41,30 @@ def backend_share(requests: int) -> int:
 
 
 class Bulkheads:
-    """Limits of concurrent calls, each by name."""
+    """Limits of concurrent calls, by host and by source. No host has the name of a source."""
 
     def __init__(self) -> None:
         self._in_progress: dict[str, int] = {}
 
-    def enter(self, name: str, limit: int) -> None:
-        """Count one call. Raises CallError ``unavailable`` if ``limit`` calls are in progress under this name."""
-        in_progress = self._in_progress.get(name, 0)
-        if in_progress >= limit:
-            message = f"{limit} calls to this backend are in progress, which is the limit; retry in 1 s"
+    def enter(self, host: str, most: int, source: str, limit: int) -> None:
+        """Count one call of a source to a host. Raises CallError ``unavailable`` if one of them is at its limit."""
+        counts = self._in_progress
+        of_host, of_source = counts.get(host, 0), counts.get(source, 0)
+        if of_host >= most or of_source >= limit:
+            reached = most if of_host >= most else limit
+            message = f"{reached} calls to this backend are in progress, which is the limit; retry in 1 s"
             raise CallError("unavailable", message, is_transient=True, retry_after=1)
-        self._in_progress[name] = in_progress + 1
+        counts[host], counts[source] = of_host + 1, of_source + 1
 
-    def leave(self, name: str) -> None:
+    def leave(self, host: str, source: str) -> None:
         """The call is over."""
-        in_progress = self._in_progress[name] - 1
-        if in_progress:
-            self._in_progress[name] = in_progress
-        else:
-            del self._in_progress[name]
+        counts = self._in_progress
+        for name in (host, source):
+            in_progress = counts[name] - 1
+            if in_progress:
+                counts[name] = in_progress
+            else:
+                del counts[name]
 
 
 @dataclass(slots=True)
@@ -166,27 +172,18 @@ class Protection:
         self._breaker = breaker
 
     def __enter__(self) -> None:
-        self._bulkheads.enter(self._host, self._host_limit)
-        try:
-            self._bulkheads.enter(self._source, self._limit)
-        except CallError:
-            self._bulkheads.leave(self._host)
-            raise
+        self._bulkheads.enter(self._host, self._host_limit, self._source, self._limit)
         if self._breaker is not None:
             try:
                 self._breakers.enter(self._source, self._breaker, self)
             except CallError:
-                self._leave()
+                self._bulkheads.leave(self._host, self._source)
                 raise
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        self._leave()
+        self._bulkheads.leave(self._host, self._source)
         if self._breaker is not None:
             self._breakers.leave(self._source, self._breaker, self, error)
-
-    def _leave(self) -> None:
-        self._bulkheads.leave(self._source)
-        self._bulkheads.leave(self._host)
 
 
 class RetryBudget:
@@ -202,7 +199,11 @@ class RetryBudget:
 
     def record_call(self, host: str) -> None:
         """Count a call."""
-        self._count(self._calls, host)
+        recent = self._calls.get(host)
+        if recent and recent[-1][0] == int(self._monotonic()):
+            recent[-1][1] += 1
+        else:
+            self._count(self._calls, host)
 
     def take(self, host: str) -> bool:
         """Whether a retry is allowed. If so, it is counted."""

@@ -36,6 +36,8 @@ SESSION = "Mcp-Session-Id"
 MAX_OPERATION = 128
 # Results of more bytes, such as long lists, are sent from where they are.
 MAX_COPIED = 16 * 1024
+# As nearly all clients write it.
+_JSON = ["application/json"]
 # The only version with JSON-RPC batches.
 BATCH_VERSION = "2025-03-26"
 MAX_BATCH = 50
@@ -85,7 +87,7 @@ class Endpoint:
         if request.method != "POST":
             text = f"MCP messages are sent by POST; this endpoint has no stream for {request.method[:20]}\n"
             return responses.text_response(405, text, {"Allow": "POST, DELETE"})
-        if request.header("content-type") != "application/json" and request.media_type != "application/json":
+        if request.headers.get("content-type") != _JSON and request.media_type != "application/json":
             return responses.text_response(415, "Content-Type must be application/json\n")
         try:
             body = numbers.loads(admitted.body)
@@ -136,11 +138,10 @@ class Endpoint:
             raise ValueError("a notification has no answer")
         name = call.params.get("name")
         tool = compiled.tools.get(name) if call.method == "tools/call" and isinstance(name, str) else None
-        if call.modern and tool is not None:
+        declared = compiled.param_headers(tool) if call.modern and tool is not None else ()
+        if declared:
             arguments = call.params.get("arguments")
-            header = param_headers.find_mismatch(
-                compiled.param_headers(tool), arguments if isinstance(arguments, dict) else {}, headers
-            )
+            header = param_headers.find_mismatch(declared, arguments if isinstance(arguments, dict) else {}, headers)
             if header is not None:
                 message = f"Header mismatch: {header} must be sent once, with the value of its argument"
                 return responses.rpc_error(call.id, jsonrpc.HEADER_MISMATCH, message, 400)
@@ -162,7 +163,7 @@ class Endpoint:
             result = await self._methods.answer(compiled, call, version, context)
             if len(result) > MAX_COPIED:
                 return Response(200, jsonrpc.result_head(call.id), responses.JSON, parts=(result, b"}"))
-            return responses.json_response(jsonrpc.result(call.id, result))
+            return Response(200, jsonrpc.result(call.id, result), responses.JSON)
         except RpcError as error:
             record.error_code = error.code
             return responses.json_response(jsonrpc.error(call.id, error.code, error.message, error.data))

@@ -59,12 +59,12 @@ class Reply(NamedTuple):
     @property
     def charset(self) -> str:
         """The parameter ``charset`` of Content-Type, in lower case; empty if absent."""
-        return _parse_content_type(self.content_type[:_MAX_CONTENT_TYPE])[1]
+        return _parse_content_type(self.headers.get("content-type", "")[:_MAX_CONTENT_TYPE])[1]
 
     @property
     def is_json(self) -> bool:
         """Whether the media type is ``*/json`` or ``*/*+json``."""
-        return _parse_content_type(self.content_type[:_MAX_CONTENT_TYPE])[2]
+        return _parse_content_type(self.headers.get("content-type", "")[:_MAX_CONTENT_TYPE])[2]
 
 
 @lru_cache(maxsize=256)

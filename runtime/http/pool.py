@@ -108,7 +108,6 @@ class _Exchange(asyncio.Protocol):
         self._ends: Callable[[bytes], bool] | None = None
         self._has_started = False
 
-    @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
@@ -268,8 +267,11 @@ class _Exchange(asyncio.Protocol):
         keep = self._transport is not None and self._parser.should_keep_alive()
         if self._inflater is not None and self._received and not self._inflater.eof:
             self._end(self._build(broken="the reply ends within its gzip", is_incomplete=True))
-        else:
-            self._end(self._build())
+        elif self._reply is not None:
+            future, self._reply = self._reply, None
+            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            if not future.done():
+                future.set_result(Reply(self._status, self._headers, body, received_at=self._pool.now()))
         if keep:
             self._used = True
             self._pool.keep(self._origin, self)
@@ -395,7 +397,7 @@ class Pool:
             connection = kept.pop()
             if not kept:
                 del self._idle[origin]
-            if connection.is_open:
+            if connection.is_open():
                 if now - connection.idle_since < KEEP_ALIVE:
                     return connection
                 connection.abort()

@@ -103,7 +103,8 @@ class App:
             return _closing(responses.service_unavailable("no catalog is loaded yet"))
         settings = compiled.catalog.settings
         record = CallRecord(request_id)
-        record.follow(request.headers)
+        if "traceparent" in request.headers:
+            record.follow(request.headers)
         self.open_requests += 1
         try:
             response = await self._route(compiled, request, record)
@@ -163,32 +164,25 @@ class App:
 
     async def _route(self, compiled: CompiledCatalog, request: Request, record: CallRecord) -> Response:
         """Check origin and path, authenticate the client, receive the body, then answer."""
-        settings = compiled.catalog.settings
-        origin = request.header("origin")
-        if not origins.is_allowed(origin, settings.hosts, settings.allowed_origins):
-            return responses.text_response(403, f'Origin "{origin}" is not allowed\n')
-        path = request.path
-        if path != settings.path_prefix:
+        settings, headers, path = compiled.catalog.settings, request.headers, request.path
+        if path != settings.path_prefix or "origin" in headers:
+            # Neither is usual.
             path = _endpoint_path(path, settings, self._endpoint.tolerated)
-            response = self._answer_elsewhere(settings, request, path)
+            response = _answer_early(settings, request, path)
             if response is not None:
                 return response
-        if request.method == "OPTIONS" and origin in settings.allowed_origins:
-            requested = request.header("access-control-request-headers")
-            return responses.empty_response(204, origins.preflight(requested))
-        if (request.header("content-encoding") or "identity").strip().lower() != "identity":
+        if "content-encoding" in headers and headers["content-encoding"][0].strip().lower() not in ("", "identity"):
             message = "a compressed body is not accepted; send it without Content-Encoding\n"
             return responses.text_response(415, message, {"Accept-Encoding": "identity"})
-        forwarded = request.values("x-forwarded-for")
+        forwarded = headers.get("x-forwarded-for", ())
         address = client_address.identify(request.remote, forwarded, settings.trusted_proxies)
         identity = ANONYMOUS if settings.auth.type == "None" else await self._identify(settings, request, address)
         if isinstance(identity, Response):
             return identity
-        compiled = compiled.visible_to(identity.scopes)
+        if compiled.scopes:
+            compiled = compiled.visible_to(identity.scopes)
         record.principal = identity.principal
-        context = Context(
-            record.request_id, identity.principal, identity.claims, request.headers, settings=settings, record=record
-        )
+        context = Context(record.request_id, identity.principal, identity.claims, headers, True, settings, record)
         try:
             limit = settings.max_request_bytes
             body = Bodies.whole(request, limit) if request.complete else await self._bodies.read(request, limit)
@@ -207,21 +201,12 @@ class App:
             return responses.service_unavailable(f"{self.in_progress} requests are in progress, which is the limit")
         self.in_progress += 1
         try:
-            client = limits.client_key(context.principal, address)
-            return await self._answer(compiled, AdmittedRequest(request, body, context, client), path)
+            admitted = AdmittedRequest(request, body, context, limits.client_key(context.principal, address))
+            if path == settings.path_prefix:
+                return await self._endpoint.answer(compiled, admitted)
+            return await self._answer_rest(compiled, admitted, path)
         finally:
             self.in_progress -= 1
-
-    @staticmethod
-    def _answer_elsewhere(settings: Settings, request: Request, path: str) -> Response | None:
-        """The answer to a path for which nobody needs credentials; None for the endpoint and REST paths."""
-        if len(path) > uri_templates.MAX_URI:
-            return responses.text_response(414, f"the path must have at most {uri_templates.MAX_URI} characters\n")
-        if path.startswith(oauth_metadata.WELL_KNOWN) and request.method == "GET":
-            return _resource_metadata(settings, request, path)
-        if path != settings.path_prefix and not path.startswith(settings.path_prefix + "/"):
-            return responses.text_response(404, f"not found; the MCP endpoint is {settings.path_prefix}\n")
-        return None
 
     async def _identify(self, settings: Settings, request: Request, address: str) -> Identity | Response:
         """The client of a request, or a refusal to try its credentials. Raises DeniedError, and counts wrong ones."""
@@ -242,11 +227,9 @@ class App:
         self._attempts.record_success(authorization)
         return identity
 
-    async def _answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest, path: str) -> Response:
-        """Answer a complete request of an authenticated client at the endpoint or at a REST path."""
+    async def _answer_rest(self, compiled: CompiledCatalog, admitted: AdmittedRequest, path: str) -> Response:
+        """Answer a complete request of an authenticated client at a REST path."""
         settings, request = compiled.catalog.settings, admitted.request
-        if path == settings.path_prefix:
-            return await self._endpoint.answer(compiled, admitted)
         request.operation = "rest"
         rest_path = path.removeprefix(settings.path_prefix)
         tool = compiled.rest_tools.get(rest_path) if request.method == "POST" else None
@@ -263,6 +246,23 @@ async def listen(app: App, host: str, port: int) -> Listener:
     listener = Listener(app.connections)
     await listener.start(host, port)
     return listener
+
+
+def _answer_early(settings: Settings, request: Request, path: str) -> Response | None:
+    """The answer to an origin that is not allowed, or for which no credentials are needed; else None."""
+    origin = request.header("origin")
+    if not origins.is_allowed(origin, settings.hosts, settings.allowed_origins):
+        return responses.text_response(403, f'Origin "{origin}" is not allowed\n')
+    if len(path) > uri_templates.MAX_URI:
+        return responses.text_response(414, f"the path must have at most {uri_templates.MAX_URI} characters\n")
+    if path.startswith(oauth_metadata.WELL_KNOWN) and request.method == "GET":
+        return _resource_metadata(settings, request, path)
+    if path != settings.path_prefix and not path.startswith(settings.path_prefix + "/"):
+        return responses.text_response(404, f"not found; the MCP endpoint is {settings.path_prefix}\n")
+    if request.method == "OPTIONS" and origin in settings.allowed_origins:
+        requested = request.header("access-control-request-headers")
+        return responses.empty_response(204, origins.preflight(requested))
+    return None
 
 
 def _endpoint_path(path: str, settings: Settings, tolerated: frozenset[Fault]) -> str:

@@ -82,11 +82,20 @@ class Completion:
         self._parts = Arguments(schema) if b'"default"' in orjson.dumps(schema) else None
         # By the identity of a part of the schema.
         self._known: dict[int, tuple[tuple[str, dict[str, Any], Mapping[str, Any] | None], ...]] = {}
+        # The defaults, if all of them are scalars at the top; None if they must be looked for.
+        self._flat = self._find_flat(self._parts) if self._parts is not None else None
 
     def complete(self, validator: Validator, arguments: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
         """The arguments with the defaults of absent properties, and their faults; None if they are valid."""
         if self._parts is None:
             return arguments, describe_faults(validator, arguments)
+        if self._flat is not None:
+            filled = dict(arguments)
+            for name, default in self._flat:
+                if name not in filled:
+                    filled[name] = default
+            if validator.is_valid(filled):
+                return filled, None
         added: list[Pointer] = []
         filled = self._fill(self._schema, arguments, (), added, frozenset(), MAX_DEPTH)
         faults = describe_faults(validator, filled)
@@ -99,6 +108,15 @@ class Completion:
         if faults is not None and validator.is_valid(arguments):
             return arguments, None
         return filled, faults
+
+    def _find_flat(self, parts: Arguments) -> tuple[tuple[str, Any], ...] | None:
+        flat = []
+        for name, child, given in self._properties(self._schema):
+            if parts.properties(child) or (given is not None and isinstance(given["default"], dict | list)):
+                return None
+            if given is not None:
+                flat.append((name, numbers.canonical(given["default"])))
+        return tuple(flat)
 
     def _properties(self, node: Mapping[str, Any]) -> tuple[tuple[str, dict[str, Any], Mapping[str, Any] | None], ...]:
         """The properties of an object's schema, each with its schema and the part of it that has a default."""

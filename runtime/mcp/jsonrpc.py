@@ -66,7 +66,7 @@ def request(identifier: str | None, method: str, params: Any = None) -> bytes:
 
 def result(identifier: str | int, payload: bytes) -> bytes:
     """A response. ``payload`` is the result as JSON."""
-    return result_head(identifier) + payload + b"}"
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (orjson.dumps(identifier), payload)
 
 
 def result_head(identifier: str | int) -> bytes:

@@ -164,7 +164,12 @@ class Limiter:
 
     async def admit(self, limits: Limits, client: str, tool: Tool | None) -> Verdict:
         """Charge a call. If the store is unavailable, ``onStoreFailure`` decides: Open passes, Closed raises."""
-        charges = self._charges(limits, client, tool)
+        known = self._known.get((client, tool.name if tool is not None else ""))
+        if known is not None and known[0] is limits and known[1] is tool:
+            # The same call of a client has the same charges until there is another catalog.
+            charges = known[2]
+        else:
+            charges = self._find_charges(limits, client, tool)
         if not charges:
             return PASSED
         try:
@@ -175,14 +180,9 @@ class Limiter:
                 raise
             return PASSED
 
-    def _charges(self, limits: Limits, client: str, tool: Tool | None) -> tuple[Charge, ...]:
-        """The charges of a call. The same call of a client has the same ones until there is another catalog."""
-        key = (client, tool.name if tool is not None else "")
-        known = self._known.get(key)
-        if known is not None and known[0] is limits and known[1] is tool:
-            return known[2]
+    def _find_charges(self, limits: Limits, client: str, tool: Tool | None) -> tuple[Charge, ...]:
         if len(self._known) >= MAX_KNOWN:
             del self._known[next(iter(self._known))]
         charges = charges_for(limits, client, tool)
-        self._known[key] = (limits, tool, charges)
+        self._known[client, tool.name if tool is not None else ""] = (limits, tool, charges)
         return charges

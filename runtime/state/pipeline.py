@@ -90,13 +90,10 @@ class Pipeline:
             answer.set_exception(RedisConnectionError(f"{MAX_WAITING} commands wait for an answer"))
             return answer
         self._waiting.append(answer)
-        if self._transport is not None:
-            # The event loop sends all that is written within one turn of it together.
-            self._transport.write(command)
-        else:
-            self._unsent.append(command)
-            if self._connecting is None:
-                self._connecting = self._loop.create_task(self._connect())
+        self._unsent.append(command)
+        if len(self._unsent) == 1:
+            # A later turn of the loop sends what is asked in this one, in one system call.
+            self._loop.call_soon(self._send)
         if self._timer is None:
             self._watch()
         return answer
@@ -138,6 +135,14 @@ class Pipeline:
         if stream is self._stream:
             self._fail(RedisConnectionError(reason))
 
+    def _send(self) -> None:
+        """Send what has been asked until now, over a new connection if there is none."""
+        if self._transport is not None:
+            self._transport.write(b"".join(self._unsent))
+            self._unsent.clear()
+        elif self._connecting is None and self._unsent:
+            self._connecting = self._loop.create_task(self._connect())
+
     async def _connect(self) -> None:
         """Make a connection, and send what has been asked until then."""
         try:
@@ -156,8 +161,7 @@ class Pipeline:
             self._connecting = None
             self._stream, self._transport = _Stream(self), writer.transport
             writer.transport.set_protocol(self._stream)
-            self._transport.writelines(self._unsent)
-            self._unsent.clear()
+            self._send()
 
     def _watch(self) -> None:
         """End the connection if nothing is answered for ``timeout`` seconds while something is asked."""

@@ -92,9 +92,10 @@ class CallRecord:
 
     def next_span(self) -> str:
         """The traceparent of a request to a backend. A call without a trace begins one that is not sampled."""
+        digits = _digits.take(16 if self.trace_id else 48)
         if not self.trace_id:
-            self.trace_id = _digits.take(32)
-        return f"00-{self.trace_id}-{_digits.take(16)}-{self._flags}"
+            self.trace_id = digits[16:]
+        return f"00-{self.trace_id}-{digits[:16]}-{self._flags}"
 
     def trace_headers(self) -> tuple[tuple[str, str], ...]:
         """The headers of a request to a backend by which it continues the trace."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from crd.published.entries import BodyField, ParameterEntry
 
 __all__ = [
+    "UNRESERVED",
+    "WORD",
     "FirstRefusal",
     "Refusals",
     "check_header",
@@ -33,8 +35,6 @@ __all__ = [
     "escape_literal",
     "escape_segment",
     "escape_segments",
-    "plain_segment",
-    "plain_value",
     "refuse",
     "to_ascii_json",
     "to_json",
@@ -48,8 +48,8 @@ MAX_HEADER = 4096
 _DECODINGS = 3
 _HEADER_VALUE = re.compile(HEADER_VALUE)
 # Most values: escaped they look the same (RFC 3986, section 2.3), and a word is a safe path segment.
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
-_WORD = re.compile(rf"[A-Za-z0-9_~-]{{1,{MAX_VALUE}}}")
+UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
+WORD = re.compile(rf"[A-Za-z0-9_~-]{{1,{MAX_VALUE}}}")
 _NOT_ASCII = re.compile(r"[^\x20-\x7E]")
 
 
@@ -126,7 +126,7 @@ def encode(name: str, value: str) -> bytes:
 
 def escape(name: str, value: str) -> str:
     """A name or value of a query: everything but unreserved characters as %XX."""
-    if _UNRESERVED.fullmatch(value):
+    if UNRESERVED.fullmatch(value):
         return value
     encode(name, value)
     return quote(value, safe="")
@@ -134,27 +134,13 @@ def escape(name: str, value: str) -> str:
 
 def escape_segment(name: str, value: str) -> str:
     """A path segment, or a part of one. Refuses what could leave the segment, even after repeated decoding."""
-    if _WORD.fullmatch(value):
+    if WORD.fullmatch(value):
         return value
     for form in _decodings(name, value):
         if "/" in form:
             raise refuse(name, 'must not contain "/"')
         _check_segment(name, form)
     return quote(value, safe="")
-
-
-def plain_value(value: Any) -> str | None:
-    """A value that is written in a query as it is; None if it must be looked at."""
-    if isinstance(value, str):
-        return value if _UNRESERVED.fullmatch(value) else None
-    return str(value) if type(value) is int else None
-
-
-def plain_segment(value: Any) -> str | None:
-    """A value that is written as a path segment as it is; None if it must be looked at."""
-    if isinstance(value, str):
-        return value if _WORD.fullmatch(value) else None
-    return str(value) if type(value) is int else None
 
 
 def escape_segments(name: str, value: str) -> str:

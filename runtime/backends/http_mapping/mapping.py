@@ -6,6 +6,7 @@ value that is unsafe at its position is refused before anything is sent.
 
 from __future__ import annotations
 
+import itertools
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ _NO_CLAIMS: dict[str, Any] = {}
 
 def map_tool(tool: Tool, arguments: Mapping[str, Any], claims: Mapping[str, Any] = _NO_CLAIMS) -> Request:
     """The request of a tool call. ``arguments`` satisfy the listed schema. Raises CallError for an unsafe argument."""
-    return compile_tool(tool).map(Sources(arguments, claims))
+    return compile_tool(tool).map(arguments, claims)
 
 
 def compile_tool(tool: Tool) -> Mapper:
@@ -67,7 +68,7 @@ def map_resource(
     resource: HttpResource, variables: Mapping[str, str], claims: Mapping[str, Any] = _NO_CLAIMS
 ) -> Request:
     """The GET that reads a resource. Raises CallError for an unsafe variable."""
-    return Mapper("GET", resource.backend, resource.http, idempotent=True).map(Sources(variables, claims))
+    return Mapper("GET", resource.backend, resource.http, idempotent=True).map(variables, claims)
 
 
 def map_operation(operation: Operation, parameters: Mapping[str, str], body: bytes | None = None) -> Request:
@@ -151,6 +152,7 @@ def base_url(backend: Backend) -> str:
 
 
 _FIRST = escaping.FirstRefusal()
+_is_word, _is_unreserved = escaping.WORD.fullmatch, escaping.UNRESERVED.fullmatch
 
 
 class Mapper:
@@ -165,20 +167,26 @@ class Mapper:
         self._path = tuple(_split_path(http.path)) if http.path else ()
         self._named = _named_arguments(http)
         self._mode = bodies.effective_mode(http.body, method)
-        self._prefix = base_url(backend) if backend.port else ""
-        # Query parameters whose usual values need no escaping: the argument and the escaped name.
-        self._query = tuple(_plain_parameter(entry) for entry in http.query)
+        # For most values, which need no escaping: the URL up to the first placeholder, each with the text after it, and
+        # the query parameters, each by its argument and its escaped name.
+        self._start = base_url(backend) if backend.port else ""
+        self._start += self._base.rstrip("/") + self._path[0][0] if self._path else self._base
+        self._plain_path = [(part[1], after[0]) for part, after in itertools.pairwise(self._path)]
+        query = [_plain_parameter(entry) for entry in http.query]
+        self._plain_query = [parameter for parameter in query if parameter is not None]
         has_plain_body = self._mode == "None" or (self._mode == "Arguments" and not http.body.content_type)
         stays_below = not http.path or http.path.startswith("/")
-        has_more = http.pagination is not None or http.headers or None in self._query
+        is_multi_segment = any(part[2] for part in self._path)
+        has_more = http.pagination is not None or http.headers or None in query or is_multi_segment or not backend.port
         self._is_plain = has_plain_body and stays_below and not has_more
 
-    def map(self, sources: Sources) -> Request:
+    def map(self, arguments: Mapping[str, Any], claims: Mapping[str, Any]) -> Request:
         """The request for one call. Raises CallError, for unsafe arguments with all of them."""
         if self._is_plain:
-            request = self._map_plain(sources.arguments)
+            request = self._map_plain(arguments)
             if request is not None:
                 return request
+        sources = Sources(arguments, claims)
         try:
             return self._map(sources, _FIRST)
         except CallError as fault:
@@ -186,23 +194,37 @@ class Mapper:
                 raise
         return self._map(sources, escaping.Refusals())
 
+    def _write_plain(self, arguments: Mapping[str, Any]) -> str | None:
+        """The URL, if no value in it needs to be escaped or refused."""
+        url = self._start
+        for name, literal in self._plain_path:
+            value = arguments.get(name)
+            if type(value) is str:
+                if _is_word(value) is None:
+                    return None
+                url += value + literal
+            elif type(value) is int:
+                url += f"{value}{literal}"
+            else:
+                return None
+        mark = "?"
+        for name, parameter in self._plain_query:
+            value = arguments.get(name)
+            if value is not None:
+                if type(value) is str:
+                    if _is_unreserved(value) is None:
+                        return None
+                elif type(value) is not int:
+                    return None
+                url += f"{mark}{parameter}={value}"
+                mark = "&"
+        return None if len(url) > MAX_URL or "%" in url or "/." in url else url
+
     def _map_plain(self, arguments: Mapping[str, Any]) -> Request | None:
         """The request, if no value needs to be escaped or refused. It is the same as that of `_map`."""
-        parts = [self._prefix, self._base.rstrip("/")] if self._path else [self._prefix, self._base]
-        for literal, name, is_multi_segment in self._path:
-            parts.append(literal)
-            if name:
-                text = escaping.plain_segment(arguments.get(name))
-                if text is None or is_multi_segment:
-                    return None
-                parts.append(text)
-        pairs = []
-        for parameter in self._query:
-            if parameter is not None and (value := arguments.get(parameter[0])) is not None:
-                text = escaping.plain_value(value)
-                if text is None:
-                    return None
-                pairs.append(f"{parameter[1]}={text}")
+        url = self._write_plain(arguments)
+        if url is None:
+            return None
         body: bytes | None = None
         headers: tuple[Header, ...] = ()
         if self._mode == "Arguments":
@@ -211,11 +233,6 @@ class Mapper:
             if len(body) > bodies.MAX_BODY:
                 return None
         elif not self._named.issuperset(arguments):
-            return None
-        if pairs:
-            parts += ("?", "&".join(pairs))
-        url = "".join(parts)
-        if len(url) > MAX_URL or not self._prefix or "%" in url or "/." in url:
             return None
         return Request(self._method, url, headers, body, self._idempotent)
 

@@ -29,6 +29,8 @@ def split(pointer: str) -> list[str]:
 
 def find(document: Any, pointer: str) -> Any:
     """The value at a pointer, or ABSENT."""
+    if not pointer:
+        return document
     for name in split(pointer):
         if isinstance(document, dict) and name in document:
             document = document[name]

@@ -14,7 +14,6 @@ from runtime.app import compiled as compiled_module
 from runtime.app.compiled import CompiledCatalog
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import mapping
-from runtime.backends.http_mapping.values import Sources
 
 
 def compile_catalog(catalog: Any) -> CompiledCatalog:
@@ -227,7 +226,7 @@ def test_the_value_of_one_caller_is_never_in_the_arguments_of_the_next(catalog_o
     bodies = []
     for _ in range(2):
         arguments = compiled.check_arguments(served, {})
-        bodies.append(mapper.map(Sources(arguments, {})).body)
+        bodies.append(mapper.map(arguments, {}).body)
         arguments["filter"]["tags"].append("of the caller")
         arguments["filter"]["owner"] = "of the caller"
         arguments["ids"].append(2)
