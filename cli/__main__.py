@@ -130,7 +130,6 @@ exit codes:
 examples:
   mcp-operator import openapi orders.yaml --service orders:8080 > tools.yaml
   mcp-operator import mcp http://127.0.0.1:3001/mcp --service github-mcp:3001 > tools.yaml
-  mcp-operator import openapi --help
 """
 _EXIT_IMPORT_OPENAPI = """\
 exit codes:
