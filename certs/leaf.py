@@ -12,15 +12,10 @@ import logging
 import ssl
 from typing import TYPE_CHECKING
 
-import aiohttp
-from cryptography import x509
-
 from certs import authority, issuance, secret
-from certs.acceptance import AcceptedKeys
 from certs.authority import Authority
+from certs.keeper import Keeper
 from certs.tls import HotContext
-from cluster import objects, resources
-from cluster.transport import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,13 +25,9 @@ if TYPE_CHECKING:
     from certs.authority import Pair
     from cluster.transport import Transport
 
-__all__ = ["Keeper", "names"]
+__all__ = ["SigningKeeper", "names"]
 
 logger = logging.getLogger(__name__)
-
-# The validity is checked by the wall clock, often: a machine that was suspended must not miss its renewal.
-INTERVAL = 10.0
-FIRST_INTERVAL = 0.5
 
 
 def names(service: str, namespace: str, extra: Sequence[str] = ()) -> tuple[str, ...]:
@@ -50,12 +41,8 @@ def names(service: str, namespace: str, extra: Sequence[str] = ()) -> tuple[str,
     )
 
 
-class Keeper:
-    """Holds the certificates in use. Reads one Secret, and the CA of clients if there is one; writes nothing.
-
-    ``context`` serves reviews, ``next_context`` the proof of the next CA; both are None until there is a CA. ``keys``
-    are the keys of the paths under which reviews are answered.
-    """
+class SigningKeeper(Keeper):
+    """Signs with the CA in the Secret ``name``, which holds the keys of the paths, too."""
 
     def __init__(
         self,
@@ -68,14 +55,8 @@ class Keeper:
         client_ca: Path | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._transport = transport
-        self._namespace = namespace
+        super().__init__(transport, namespace=namespace, now=now, client_ca=client_ca, sleep=sleep)
         self._name = name
-        self._now = now
-        self._client_ca = client_ca
-        self._clients: bytes | None = None
-        self._sleep = sleep
-        self.keys = AcceptedKeys()
         self._serving = _Leaf(hosts)
         self._proving = _Leaf(hosts)
         self._without_ca = False
@@ -90,30 +71,15 @@ class Keeper:
         """The TLS context whose certificate is signed by the next CA, if there is one."""
         return self._proving.context
 
-    async def first(self) -> tuple[HotContext, HotContext]:
-        """Both contexts, as soon as there is a CA, however long that takes."""
-        while True:
-            await self.renew()
-            if self.context is not None and self.next_context is not None:
-                return self.context, self.next_context
-            await self._sleep(FIRST_INTERVAL)
-
-    async def run(self) -> None:
-        """Renew until cancelled."""
-        while True:
-            await self._sleep(INTERVAL)
-            await self.renew()
-
     async def renew(self) -> None:
-        """Read the CA, and sign anew what has to be. Whatever fails is logged, and the certificates stay."""
+        """Read the CA, and sign anew what has to be."""
         try:
-            found = await objects.get(self._transport, resources.SECRETS, self._namespace, self._name)
-        except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
-            logger.warning("reading the CA in Secret %s/%s: %s", self._namespace, self._name, error)
+            found = await self._secret(self._name)
+        except OSError as error:
+            logger.warning("the CA: %s", error)
             return
         now = self._now()
-        if found is not None:
-            self.keys.update(secret.parse_keys(found), now)
+        self._take_keys(found)
         held = authority.repaired(secret.parse(found) or Authority(None), (), now)
         serving = held.current
         if serving is None and (self._serving.context is None or self._serving.is_due(now)):
@@ -125,25 +91,11 @@ class Keeper:
             what = "waiting for one" if self._serving.context is None else "the certificate in use stays"
             logger.warning("Secret %s/%s holds no CA that can sign: %s", self._namespace, self._name, what)
         self._without_ca = serving is None
-        self._read_clients()
-        if self._client_ca is not None and self._clients is None:
-            # Without their CA no client is trusted, so nothing is served.
+        if not self._knows_clients():
             return
         for leaf, signer in ((self._serving, serving), (self._proving, held.following or serving)):
             if signer is not None and leaf.renew(signer, now, self._clients):
                 logger.info("signed a certificate by CA %s", authority.fingerprint(signer.certificate)[:16])
-
-    def _read_clients(self) -> None:
-        """Read the CA of clients; what was read last stays if that fails."""
-        if self._client_ca is None:
-            return
-        try:
-            found = self._client_ca.read_bytes()
-            x509.load_pem_x509_certificates(found)
-        except (OSError, ValueError) as error:
-            logger.warning("reading the CA of clients in %s: %s", self._client_ca, error)
-        else:
-            self._clients = found
 
 
 class _Leaf:

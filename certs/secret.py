@@ -1,11 +1,12 @@
-"""PURE. The CA as it is stored in its Secret.
+"""PURE. The CA, and the keys of the paths, as they are stored in their Secret.
 
 ``tls.crt`` and ``tls.key`` are the current CA, ``next.crt`` and ``next.key`` the next one, ``previous.crt`` the
 certificates of replaced ones. ``signer`` is the fingerprint of the CA that may sign: a pair that somebody else puts in
 place of the current one does not match it, and signs nothing, because no API server trusts it yet.
 
 ``path.key``, ``path.next`` and ``path.previous`` are the keys of `certs.paths`, and ``path.created`` is the time when
-the current one was registered.
+the current one was registered. With certificates of cert-manager these are all that the Secret holds, and another one
+holds the certificate: ``tls.crt`` and ``tls.key``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from certs.paths import NO_KEYS, PathKeys
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["certificates", "manifest", "parse", "parse_keys"]
+__all__ = ["certificates", "keys_manifest", "manifest", "parse", "parse_keys", "parse_pair"]
 
 _KEY_NAMES = ("path.key", "path.next", "path.previous")
 _KEY = re.compile(rb"(?:[0-9a-f]{32})?")
@@ -42,6 +43,12 @@ def parse(secret: Mapping[str, Any] | None) -> Authority | None:
         following if following.certificate else None,
         certificates(parts.get("previous.crt", b"")),
     )
+
+
+def parse_pair(secret: Mapping[str, Any]) -> Pair:
+    """The certificate and key in a Secret of type ``kubernetes.io/tls``; empty for what is not there."""
+    parts = dict(_decoded(secret.get("data") or {}))
+    return Pair(parts.get("tls.crt", b""), parts.get("tls.key", b""))
 
 
 def parse_keys(secret: Mapping[str, Any] | None) -> PathKeys:
@@ -75,10 +82,25 @@ def manifest(
         parts |= {"next.crt": authority.following.certificate, "next.key": authority.following.key}
     if authority.previous:
         parts["previous.crt"] = b"".join(authority.previous)
+    return _manifest(namespace, name, "kubernetes.io/tls", parts | _encoded(keys), resource_version)
+
+
+def keys_manifest(keys: PathKeys, namespace: str, name: str, resource_version: str | None = None) -> dict[str, Any]:
+    """The Secret that holds these keys alone; with a resourceVersion, it replaces only that state of it."""
+    return _manifest(namespace, name, "Opaque", _encoded(keys), resource_version)
+
+
+def _encoded(keys: PathKeys) -> dict[str, bytes]:
     held = zip(_KEY_NAMES, (keys.current or None, keys.following, keys.previous), strict=True)
-    parts |= {name: key.encode() for name, key in held if key is not None}
+    parts = {name: key.encode() for name, key in held if key is not None}
     if keys.created is not None:
         parts["path.created"] = keys.created.isoformat().encode()
+    return parts
+
+
+def _manifest(
+    namespace: str, name: str, kind: str, parts: Mapping[str, bytes], resource_version: str | None
+) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "namespace": namespace,
         "name": name,
@@ -90,7 +112,7 @@ def manifest(
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata,
-        "type": "kubernetes.io/tls",
+        "type": kind,
         "data": {key: base64.b64encode(value).decode() for key, value in parts.items()},
     }
 

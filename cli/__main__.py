@@ -334,6 +334,11 @@ def _add_webhook(commands: Commands) -> None:
         help="Namespaced: only hosts that the Namespace lists in mcp.example.com/allowed-hosts (default: Any)",
     )
     parser.add_argument(
+        "--certificate-secret",
+        metavar="SECRET",
+        help="Secret with tls.crt and tls.key, such as cert-manager writes (default: certificates of an own CA)",
+    )
+    parser.add_argument(
         "--client-ca-file",
         type=Path,
         metavar="FILE",
@@ -370,6 +375,7 @@ def _run_webhook(arguments: argparse.Namespace) -> int:
         ingress_annotations=tuple(arguments.ingress_annotation),
         namespaced_hosts=arguments.ingress_hosts == "Namespaced",
         client_ca=arguments.client_ca_file,
+        certificate_secret=arguments.certificate_secret,
         client_names=tuple(arguments.client_name),
         namespaces=arguments.namespaces,
     )
@@ -398,6 +404,7 @@ def _add_controller(commands: Commands) -> None:
         default="cluster.local",
         help="DNS domain of the cluster, for the pods of all servers (default: cluster.local)",
     )
+    _add_injection(parser)
     parser.add_argument(
         "--jwks-over-http",
         action="store_true",
@@ -431,8 +438,18 @@ def _run_controller(arguments: argparse.Namespace) -> int:
         jwks_over_http=arguments.jwks_over_http,
         probe_seconds=arguments.probe_seconds,
         namespaces=arguments.namespaces,
+        inject_ca_from=arguments.inject_ca_from,
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
+
+
+def _add_injection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--inject-ca-from",
+        metavar="CERTIFICATE",
+        help="Certificate in the operator's namespace from which cert-manager writes the CA bundle into the webhook "
+        "configurations (default: the operator's own CA)",
+    )
 
 
 def _add_registration(commands: Commands) -> None:
@@ -456,6 +473,7 @@ def _add_registration(commands: Commands) -> None:
         default="Fail",
         help="what the API server does with a change while no webhook answers (default: Fail)",
     )
+    _add_injection(parser)
     parser.add_argument("--crds", action="store_true", help="print the CustomResourceDefinitions, too")
     _add_kubeconfig_options(parser)
     parser.set_defaults(run=_run_registration)
@@ -472,6 +490,7 @@ def _run_registration(arguments: argparse.Namespace) -> int:
         webhook_next_url=arguments.webhook_next_url,
         failure_policy=arguments.failure_policy,
         crds=arguments.crds,
+        inject_ca_from=arguments.inject_ca_from,
         context=arguments.context,
         kubeconfig=arguments.kubeconfig,
     )

@@ -20,7 +20,7 @@ from cluster.informers import informer
 from cluster.workqueue import Workqueue
 from controller.cache import Cache
 from controller.installation.installer import SETTLING, Installer
-from controller.installation.registration import ServiceTarget, UrlTarget
+from controller.installation.registration import Injected, ServiceTarget, UrlTarget
 from controller.metrics import Metrics
 from controller.pods import DirectPods, ProxiedPods
 from controller.reconciler import Reconciler
@@ -49,6 +49,8 @@ class Settings:
 
     ``webhook_url`` is set where the webhook runs as a process, outside the cluster; ``webhook_next_url`` is where that
     process serves a certificate of the next CA, and ``ca_settling_seconds`` how long the proof of that CA has to hold.
+    With ``inject_ca_from``, a Certificate of cert-manager in the operator's namespace, there is no CA of ours:
+    cert-manager writes the bundle into the configurations, and ``path_secret`` holds the keys of their paths.
     ``cluster_domain``, ``jwks_over_http`` and ``probe_seconds`` are passed on to the pods of all servers. With
     ``namespaces``, these are all that is watched, Roles there are enough, and an administrator installs the webhook
     configurations.
@@ -59,6 +61,8 @@ class Settings:
     runtime_image: str | None = None
     lease: str = "mcp-operator-controller"
     ca_secret: str = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
+    inject_ca_from: str | None = None
+    path_secret: str = "mcp-operator-path"  # noqa: S105 -- a name, not a secret
     keys_secret: str = "mcp-operator-catalog-keys"  # noqa: S105 -- a name, not a secret
     working_key_days: float = 90
     webhook_service: str = "mcp-operator-webhook"
@@ -129,6 +133,7 @@ async def _work(
         later=partial(queue.add, resync=True),
         keys=lambda: keyring.keys,
         clock=clock,
+        seconds=lambda: utc().timestamp(),
         count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc(),
         foreign=lambda plural: metrics.foreign.labels(plural).inc(),
         namespaces=settings.namespaces,
@@ -211,10 +216,13 @@ async def _run_forever(settings: Settings, transport: Transport, lead: Callable[
 
 def _installer(settings: Settings, transport: Transport, metrics: Metrics, clock: Clock) -> Installer:
     url = settings.webhook_url
+    certificate = settings.inject_ca_from
+    injected = Injected(settings.namespace, certificate) if certificate else None
     return Installer(
         transport,
         namespace=settings.namespace,
-        ca_secret=settings.ca_secret,
+        secret_name=settings.path_secret if injected else settings.ca_secret,
+        injected=injected,
         target=UrlTarget(url, settings.webhook_next_url or url)
         if url
         else ServiceTarget(settings.namespace, settings.webhook_service),

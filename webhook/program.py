@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiohttp import web
 
 from certs import leaf
+from certs.issued import IssuedKeeper
 from cluster import client, objects, resources
 from cluster.access import AccessReviews
 from cluster.clock import Clock
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
+    from certs.keeper import Keeper
     from certs.tls import HotContext
     from cluster.transport import Transport
     from webhook.rights import Mode
@@ -47,7 +49,10 @@ ENDING_SECONDS = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``hosts`` are further names the certificate holds; ``drain_seconds`` how long a leaving pod goes on serving.
+    """``ca_secret`` holds the CA that signs the certificates, and the keys of the paths. With ``certificate_secret``,
+    somebody else issues the certificate and writes it there, and ``path_secret`` holds the keys of the paths.
+
+    ``hosts`` are further names the certificate holds; ``drain_seconds`` how long a leaving pod goes on serving.
 
     On ``next_port`` the same application serves with a certificate of the next CA; without it, no CA can be proved.
     ``ingress_annotations`` are allowed beyond the built-in list. With ``namespaced_hosts``, an annotation of the
@@ -59,6 +64,8 @@ class Settings:
     namespace: str
     service: str = "mcp-operator-webhook"
     ca_secret: str = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
+    certificate_secret: str | None = None
+    path_secret: str = "mcp-operator-path"  # noqa: S105 -- a name, not a secret
     host: str = "0.0.0.0"  # noqa: S104 -- a pod's server
     port: int = 8443
     next_port: int | None = None
@@ -104,14 +111,7 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
     live = LiveSnapshot(time.monotonic)
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
     watched = watches.informers(transport, live, clock, metrics.watch_ended, settings.namespaces)
-    keeper = leaf.Keeper(
-        transport,
-        namespace=settings.namespace,
-        name=settings.ca_secret,
-        hosts=leaf.names(settings.service, settings.namespace, settings.hosts),
-        now=utc,
-        client_ca=settings.client_ca,
-    )
+    keeper = _keeper(settings, transport)
 
     def unready() -> str | None:
         return informers.unready([*watched.values()])
@@ -174,6 +174,26 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         await processes.stop()
         await ledgers.stop()
         await health.stop()
+
+
+def _keeper(settings: Settings, transport: Transport) -> Keeper:
+    if settings.certificate_secret is not None:
+        return IssuedKeeper(
+            transport,
+            namespace=settings.namespace,
+            name=settings.certificate_secret,
+            keys_name=settings.path_secret,
+            now=utc,
+            client_ca=settings.client_ca,
+        )
+    return leaf.SigningKeeper(
+        transport,
+        namespace=settings.namespace,
+        name=settings.ca_secret,
+        hosts=leaf.names(settings.service, settings.namespace, settings.hosts),
+        now=utc,
+        client_ca=settings.client_ca,
+    )
 
 
 async def _answer(

@@ -20,6 +20,7 @@ from cli.commands import live
 from cluster import objects, resources
 from cluster.transport import ApiError
 from controller.installation import registration
+from controller.installation.registration import Injected
 from crd.models import openapi
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "manifests", "run"]
 
 CA_SECRET = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
+PATH_SECRET = "mcp-operator-path"  # noqa: S105 -- a name, not a secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Options:
     webhook_next_url: str | None = None
     failure_policy: Literal["Fail", "Ignore"] = "Fail"
     crds: bool = False
+    inject_ca_from: str | None = None
     context: str | None = None
     kubeconfig: Path | None = None
 
@@ -55,9 +58,10 @@ def run(options: Options, *, out: TextIO, err: TextIO) -> int:
     except (ApiError, TimeoutError, OSError, aiohttp.ClientError, live.UnreachableError) as error:
         print(f"the CA cannot be read: {error}", file=err)
         return 2
-    if ca is None or ca.current is None:
-        place = f"{options.namespace}/{CA_SECRET}"
-        print(f"Secret {place} holds no CA; start the controller, which makes it, and try again", file=err)
+    if ca is None or not (keys.current if options.inject_ca_from else ca.current):
+        place = f"{options.namespace}/{_secret_name(options)}"
+        what = "key" if options.inject_ca_from else "CA"
+        print(f"Secret {place} holds no {what}; start the controller, which makes it, and try again", file=err)
         return 2
     made = manifests(options, ca, datetime.now(UTC), keys)  # noqa: TID251 -- an entry point
     yaml.dump_all(made, out, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
@@ -73,11 +77,12 @@ def manifests(options: Options, ca: Authority, now: datetime, keys: PathKeys = N
         else registration.ServiceTarget(options.namespace, options.service)
     )
     made = [openapi.definition(kind) for kind in openapi.KINDS] if options.crds else []
-    bundle = authority.bundle(ca, now)
+    injected = Injected(options.namespace, options.inject_ca_from) if options.inject_ca_from else None
+    bundle = b"" if injected else authority.bundle(ca, now)
     key = keys.current if keys.following is None else keys.following
     made += registration.configurations(
         target,
-        bundle,
+        injected or bundle,
         failure_policy=options.failure_policy,
         namespace=options.namespace,
         owner=None,
@@ -88,7 +93,7 @@ def manifests(options: Options, ca: Authority, now: datetime, keys: PathKeys = N
         certificate = bundle if ca.following is None else ca.following.certificate
         probe = registration.ca_probe(
             target,
-            certificate,
+            injected or certificate,
             fingerprint=registration.probe_label(certificate, key),
             namespace=options.namespace,
             owner=None,
@@ -101,8 +106,12 @@ def manifests(options: Options, ca: Authority, now: datetime, keys: PathKeys = N
 
 async def _read_secret(options: Options) -> tuple[Authority | None, PathKeys]:
     async with live.connect(options.context, options.kubeconfig) as transport:
-        found = await objects.get(transport, resources.SECRETS, options.namespace, CA_SECRET)
+        found = await objects.get(transport, resources.SECRETS, options.namespace, _secret_name(options))
         return secret.parse(found), secret.parse_keys(found)
+
+
+def _secret_name(options: Options) -> str:
+    return PATH_SECRET if options.inject_ca_from else CA_SECRET
 
 
 class _Plain(yaml.SafeDumper):

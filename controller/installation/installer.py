@@ -7,6 +7,9 @@ back with ``Ignore``, and goes to ``Fail`` only once a webhook refuses the canar
 
 The paths of the webhooks end in a key (`certs.paths`). While the canary is not refused, the API server may quote the
 URL to everybody who applies something, so the key is replaced.
+
+With certificates of cert-manager there is no CA of ours: cert-manager writes the bundle, and the Secret holds the keys
+of the paths alone.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from cluster.clock import Clock
     from cluster.resources import ResourceType
     from cluster.transport import Transport
-    from controller.installation.registration import ServiceTarget, UrlTarget
+    from controller.installation.registration import Injected, ServiceTarget, UrlTarget
     from controller.metrics import Metrics
 
 __all__ = ["SETTLING", "Installer"]
@@ -44,6 +47,7 @@ __all__ = ["SETTLING", "Installer"]
 logger = logging.getLogger(__name__)
 
 CA_NAME = "mcp-operator admission CA"
+NO_AUTHORITY = Authority(None)
 # Between two rounds in which nothing changed: in force; not in force; while a new CA is being proved.
 INTERVAL, FIRST_INTERVAL, PROVING_INTERVAL = 30.0, 1.0, 5.0
 # Between two rounds, however often the configurations change.
@@ -59,6 +63,8 @@ FAILURES_TO_REPORT = 2
 class Installer:
     """``namespace`` is the operator's own; with it, the configurations are garbage collected.
 
+    ``secret_name`` is the Secret of the CA and the keys of the paths; with ``injected``, of the keys alone.
+
     With ``namespaces``, the operator has Roles there and no rights on the configurations. An administrator installs
     what `mcp-operator registration` prints, and the installer keeps the CA and sends the canary to the first of them.
     """
@@ -68,7 +74,7 @@ class Installer:
         transport: Transport,
         *,
         namespace: str,
-        ca_secret: str,
+        secret_name: str,
         target: ServiceTarget | UrlTarget,
         identity: str,
         metrics: Metrics,
@@ -76,10 +82,11 @@ class Installer:
         clock: Clock,
         settling: timedelta = SETTLING,
         namespaces: tuple[str, ...] = (),
+        injected: Injected | None = None,
     ) -> None:
         self._transport = transport
         self._namespace = namespace
-        self._ca_secret = ca_secret
+        self._secret = secret_name
         self._target = target
         self._identity = identity
         self._metrics = metrics
@@ -87,6 +94,7 @@ class Installer:
         self._clock = clock
         self._settling = settling
         self._namespaces = namespaces
+        self._injected = injected
         self._changed = asyncio.Event()
         self._enforced = False
         self._not_refused: str | None = "the canary was not sent yet"
@@ -199,7 +207,7 @@ class Installer:
         watched: list[tuple[ResourceType, str | None, str]] = [
             (resources.VALIDATING_WEBHOOKS, None, registration.VALIDATING),
             (resources.MUTATING_WEBHOOKS, None, registration.MUTATING),
-            (resources.SECRETS, self._namespace, self._ca_secret),
+            (resources.SECRETS, self._namespace, self._secret),
         ]
         if self._namespaces:
             del watched[:2]
@@ -224,20 +232,13 @@ class Installer:
         Of two controllers that write at once, one reads what the other has written.
         """
         for _ in range(ATTEMPTS):
-            stored = await objects.get(self._transport, resources.SECRETS, self._namespace, self._ca_secret)
+            stored = await objects.get(self._transport, resources.SECRETS, self._namespace, self._secret)
             now = self._now()
-            parsed = secret.parse(stored) or Authority(None)
-            held = authority.repaired(parsed, secret.certificates(self._bundle or _bundle_in(validating)), now)
+            parsed = NO_AUTHORITY if self._injected else secret.parse(stored) or NO_AUTHORITY
+            trusted = () if self._injected else secret.certificates(self._bundle or _bundle_in(validating))
+            held = authority.repaired(parsed, trusted, now)
             proved = self._is_proved(held, secret.parse_keys(stored), now)
-            match authority.next_step(held, now, proved=proved):
-                case Step.CREATE:
-                    changed = Authority(issuance.authority(CA_NAME, now), None, held.previous)
-                case Step.INTRODUCE:
-                    changed = authority.introduced(held, issuance.authority(CA_NAME, now))
-                case Step.PROMOTE:
-                    changed = authority.promoted(held)
-                case Step.KEEP:
-                    changed = held
+            changed = held if self._injected else _next_authority(held, now, proved=proved)
             keys = self._next_keys(stored, validating, now, proved=proved)
             if changed != parsed or keys != secret.parse_keys(stored):
                 try:
@@ -246,14 +247,14 @@ class Installer:
                     if error.status != 409:
                         raise
                     continue
-                if held.current is None and changed.current is None:
+                if held.current is None and changed.current is None and not self._injected:
                     await self._report_secret("CARepaired", "no CA in it can sign; a new one is being proved")
             if keys.following is not None:
                 self._exposed = False
             self._keys = keys
             self._bundle = authority.bundle(changed, now)
             return changed
-        raise TimeoutError(f"Secret {self._namespace}/{self._ca_secret} was changed by others {ATTEMPTS} times")
+        raise TimeoutError(f"Secret {self._namespace}/{self._secret} was changed by others {ATTEMPTS} times")
 
     def _next_keys(
         self, stored: dict[str, Any] | None, validating: dict[str, Any] | None, now: datetime, *, proved: bool
@@ -277,21 +278,26 @@ class Installer:
         return paths.introduced(keys, issuance.path_key()) if self._exposed or is_due else keys
 
     async def _store(self, stored: dict[str, Any] | None, ca: Authority, keys: PathKeys) -> None:
-        made = secret.manifest(self._namespace, self._ca_secret, ca, keys=keys)
+        made = self._content(ca, keys)
         if stored is None:
             await objects.create(self._transport, made)
             return
         metadata = stored["metadata"]
         try:
-            written = secret.manifest(self._namespace, self._ca_secret, ca, metadata["resourceVersion"], keys)
-            await objects.replace(self._transport, written)
+            await objects.replace(self._transport, self._content(ca, keys, metadata["resourceVersion"]))
         except ApiError as error:
             if error.status != 422:
                 raise
             # Immutable, or of another type: only another Secret under this name can hold the CA.
             uid = str(metadata.get("uid") or "")
-            await objects.delete(self._transport, resources.SECRETS, self._namespace, self._ca_secret, uid=uid)
+            await objects.delete(self._transport, resources.SECRETS, self._namespace, self._secret, uid=uid)
             await objects.create(self._transport, made)
+
+    def _content(self, ca: Authority, keys: PathKeys, version: str | None = None) -> dict[str, Any]:
+        """The Secret as it should be."""
+        if self._injected:
+            return secret.keys_manifest(keys, self._namespace, self._secret, version)
+        return secret.manifest(self._namespace, self._secret, ca, version, keys)
 
     def _next_probe(self, ca: Authority) -> tuple[bytes, str] | None:
         """The CA and the key that a probe has to prove, if one of them is the next one."""
@@ -317,7 +323,7 @@ class Installer:
         policy: Literal["Ignore", "Fail"] = "Fail" if self._enforced else "Ignore"
         desired_validating, desired_mutating = registration.configurations(
             self._target,
-            self._bundle,
+            self._injected or self._bundle,
             failure_policy=policy,
             namespace=self._namespace,
             owner=owner,
@@ -340,11 +346,7 @@ class Installer:
             result = await objects.create(self._transport, desired)
         elif edits or (wrote != desired if stored is not None else registration.differences(found, desired)):
             # Not by server-side apply: that would leave in place what others have added.
-            labels = {**(found["metadata"].get("labels") or {}), **desired["metadata"]["labels"]}
-            metadata = {**found["metadata"], "labels": labels}
-            metadata.pop("managedFields", None)
-            metadata["ownerReferences"] = desired["metadata"].get("ownerReferences", [])
-            result = await objects.replace(self._transport, {**desired, "metadata": metadata})
+            result = await objects.replace(self._transport, registration.corrected(found, desired))
         else:
             self._written.setdefault(name, (desired, found))
             return
@@ -388,7 +390,7 @@ class Installer:
         certificate, key = found
         probe = registration.ca_probe(
             self._target,
-            certificate,
+            self._injected or certificate,
             fingerprint=registration.probe_label(certificate, key),
             namespace=self._namespace,
             owner=owner,
@@ -429,9 +431,9 @@ class Installer:
         await self._report(self._written[registration.VALIDATING][1], reason, note, warning=warning)
 
     async def _report_secret(self, reason: str, note: str) -> None:
-        logger.warning("Secret %s/%s: %s", self._namespace, self._ca_secret, note)
+        logger.warning("Secret %s/%s: %s", self._namespace, self._secret, note)
         kind = resources.SECRETS
-        metadata = {"namespace": self._namespace, "name": self._ca_secret}
+        metadata = {"namespace": self._namespace, "name": self._secret}
         about = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
         await self._report(about, reason, note, warning=True)
 
@@ -445,6 +447,19 @@ class Installer:
             reporter=self._identity,
             warning=warning,
         )
+
+
+def _next_authority(held: Authority, now: datetime, *, proved: bool) -> Authority:
+    """The CA after its next step."""
+    match authority.next_step(held, now, proved=proved):
+        case Step.CREATE:
+            return Authority(issuance.authority(CA_NAME, now), None, held.previous)
+        case Step.INTRODUCE:
+            return authority.introduced(held, issuance.authority(CA_NAME, now))
+        case Step.PROMOTE:
+            return authority.promoted(held)
+        case Step.KEEP:
+            return held
 
 
 def _probe(ca: Authority, keys: PathKeys, bundle: bytes) -> tuple[bytes, str] | None:

@@ -2,6 +2,7 @@
 
 The controller writes them and owns them. They are in no Kustomization, so that no GitOps tool reverts the CA bundle or
 the failure policy. Every field that the API server would default is set, so that any difference is somebody's edit.
+With certificates of cert-manager, the CA bundle is cert-manager's to write, and everything else is ours.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ __all__ = [
     "MUTATING",
     "VALIDATING",
     "VALIDATOR",
+    "Injected",
     "ServiceTarget",
     "UrlTarget",
     "ca_probe",
     "configurations",
+    "corrected",
     "differences",
     "name_in",
     "probe_label",
@@ -44,6 +47,9 @@ VALIDATOR = f"validate.{GROUP}"
 DELETION_NOTER = f"note-deletion.{GROUP}"
 MUTATOR = f"mutate.{GROUP}"
 CA_PROVER = f"ca-probe.{GROUP}"
+# By these, the cainjector of cert-manager writes the bundle; only one of them is ever set by us.
+INJECT_FROM = "cert-manager.io/inject-ca-from"
+_INJECTIONS = (INJECT_FROM, "cert-manager.io/inject-ca-from-secret", "cert-manager.io/inject-apiserver-ca")
 TIMEOUT_SECONDS = 5
 # A deletion waits no longer than this for a webhook that does not answer, and goes on without it.
 DELETION_TIMEOUT_SECONDS = 1
@@ -105,6 +111,14 @@ class UrlTarget:
         return {"url": self.next_base.rstrip("/") + path}
 
 
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """The CA bundle is written by cert-manager, from this Certificate."""
+
+    namespace: str
+    certificate: str
+
+
 def name_in(installation: str, name: str) -> str:
     """The name of a configuration of an installation for some namespaces; several of them may be in one cluster.
 
@@ -115,7 +129,7 @@ def name_in(installation: str, name: str) -> str:
 
 def configurations(
     target: ServiceTarget | UrlTarget,
-    ca_bundle: bytes,
+    trust: bytes | Injected,
     *,
     failure_policy: Literal["Ignore", "Fail"],
     namespace: str,
@@ -125,25 +139,25 @@ def configurations(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The validating and the mutating configuration. ``namespace`` is the operator's own, which is never asked about.
 
-    With ``namespaces`` only these are asked about, and the names of the configurations end in that of ``namespace``.
-    ``failure_policy`` is that of the validating webhook alone. Deletions have a webhook of their own that is always
-    ignored when it fails: nothing may refuse a deletion. ``owner`` is the cluster-scoped object whose deletion collects
-    both configurations. ``key`` is that of the paths.
+    ``trust`` is the CA bundle, or says who writes it. With ``namespaces`` only these are asked about, and the names of
+    the configurations end in that of ``namespace``. ``failure_policy`` is that of the validating webhook alone.
+    Deletions have a webhook of their own that is always ignored when it fails: nothing may refuse a deletion.
+    ``owner`` is the cluster-scoped object whose deletion collects both configurations. ``key`` is that of the paths.
     """
     validating = _webhook(
-        VALIDATOR, target.client(paths.with_key(paths.VALIDATE_PATH, key)), ca_bundle, failure_policy, namespace
+        VALIDATOR, target.client(paths.with_key(paths.VALIDATE_PATH, key)), trust, failure_policy, namespace
     )
     validating["rules"] = [_rule(_ALL, "CREATE", "UPDATE")]
     validating["matchConditions"] = [_NOT_BEING_DELETED, _CHANGED]
     # Changes in a namespace with a Strict server are recorded in a ledger; dry runs are not.
     validating["sideEffects"] = "NoneOnDryRun"
     deletions = _webhook(
-        DELETION_NOTER, target.client(paths.with_key(paths.NOTE_DELETION_PATH, key)), ca_bundle, "Ignore", namespace
+        DELETION_NOTER, target.client(paths.with_key(paths.NOTE_DELETION_PATH, key)), trust, "Ignore", namespace
     )
     deletions["rules"] = [_rule(_ALL, "DELETE")]
     deletions["sideEffects"] = "NoneOnDryRun"
     deletions["timeoutSeconds"] = DELETION_TIMEOUT_SECONDS
-    mutating = _webhook(MUTATOR, target.client(paths.with_key(paths.MUTATE_PATH, key)), ca_bundle, "Ignore", namespace)
+    mutating = _webhook(MUTATOR, target.client(paths.with_key(paths.MUTATE_PATH, key)), trust, "Ignore", namespace)
     mutating["rules"] = [_rule(_MEMBERS, "CREATE", "UPDATE")]
     mutating["matchConditions"] = [_NOT_BEING_DELETED, _SOMETHING_TO_DEFAULT]
     mutating["reinvocationPolicy"] = "IfNeeded"
@@ -154,14 +168,14 @@ def configurations(
             selected = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(namespaces)}
             webhook["namespaceSelector"] = {"matchExpressions": [selected]}
     return (
-        _configuration("ValidatingWebhookConfiguration", names[0], [validating, deletions], owner),
-        _configuration("MutatingWebhookConfiguration", names[1], [mutating], owner),
+        _configuration("ValidatingWebhookConfiguration", names[0], [validating, deletions], owner, trust),
+        _configuration("MutatingWebhookConfiguration", names[1], [mutating], owner, trust),
     )
 
 
 def ca_probe(
     target: ServiceTarget | UrlTarget,
-    ca: bytes,
+    trust: bytes | Injected,
     *,
     fingerprint: str,
     namespace: str,
@@ -173,15 +187,17 @@ def ca_probe(
     alone, and calls under that key.
 
     The other configurations leave that namespace out, so only a webhook that the API server reached through a
-    certificate of this very CA can refuse the object. ``fingerprint`` is the `probe_label` of CA and key.
+    certificate of this very CA can refuse the object. With an injected bundle, the key alone is proved. ``fingerprint``
+    is the `probe_label` of both.
     """
-    webhook = _webhook(CA_PROVER, target.next_client(paths.with_key(paths.VALIDATE_PATH, key)), ca, "Ignore", namespace)
+    client = target.next_client(paths.with_key(paths.VALIDATE_PATH, key))
+    webhook = _webhook(CA_PROVER, client, trust, "Ignore", namespace)
     webhook["rules"] = [_rule([Kind.PROMPT.plural], "CREATE")]
     webhook["sideEffects"] = "NoneOnDryRun"
     webhook["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     webhook["objectSelector"] = {"matchLabels": {CA_PROBE_LABEL: fingerprint}}
     webhook["matchConditions"] = [{"name": "ca-probe", "expression": f"object.metadata.name == '{CA_PROBE}'"}]
-    return _configuration("ValidatingWebhookConfiguration", name, [webhook], owner)
+    return _configuration("ValidatingWebhookConfiguration", name, [webhook], owner, trust)
 
 
 def probe_label(certificate: bytes, key: str = "") -> str:
@@ -196,15 +212,23 @@ def registered_key(configuration: Mapping[str, Any] | None) -> str | None:
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[str, ...]:
-    """The paths of the fields that differ from what they should be; additional labels and annotations are allowed."""
-    differing = []
+    """The paths of the fields that differ from what they should be; additional labels and annotations are allowed.
+
+    Not those that have the bundle injected; and where we have set that, the bundle may be any.
+    """
+    differing = [
+        f"metadata.annotations[{key}]"
+        for key in _INJECTIONS
+        if _annotations(found).get(key) != _annotations(expected).get(key)
+    ]
+    injected = INJECT_FROM in _annotations(expected)
     if found["metadata"].get("ownerReferences") != expected["metadata"].get("ownerReferences"):
         differing.append("metadata.ownerReferences")
     labels = found["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in expected["metadata"]["labels"].items()):
         differing.append("metadata.labels")
-    there = {webhook["name"]: webhook for webhook in found.get("webhooks") or ()}
-    wanted = {webhook["name"]: webhook for webhook in expected["webhooks"]}
+    there = {webhook["name"]: _compared(webhook, injected=injected) for webhook in found.get("webhooks") or ()}
+    wanted = {webhook["name"]: _compared(webhook, injected=injected) for webhook in expected["webhooks"]}
     for name in sorted({*there, *wanted}):
         if name not in there or name not in wanted:
             differing.append(f"webhooks[{name}]")
@@ -215,11 +239,45 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[
     return tuple(differing)
 
 
-def _webhook(name: str, client: dict[str, Any], ca_bundle: bytes, policy: str, namespace: str) -> dict[str, Any]:
+def _compared(webhook: Mapping[str, Any], *, injected: bool) -> Mapping[str, Any]:
+    if not injected:
+        return webhook
+    client = {key: value for key, value in (webhook.get("clientConfig") or {}).items() if key != "caBundle"}
+    return {**webhook, "clientConfig": client}
+
+
+def corrected(found: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, Any]:
+    """What to write in place of a configuration: as desired, with the labels and annotations that others have added.
+
+    Whoever decides the bundle is not among these. A bundle that is injected stays as it is.
+    """
+    labels = {**(found["metadata"].get("labels") or {}), **desired["metadata"]["labels"]}
+    added = {key: value for key, value in _annotations(found).items() if key not in _INJECTIONS}
+    metadata = {**found["metadata"], "labels": labels, "annotations": {**added, **_annotations(desired)}}
+    metadata.pop("managedFields", None)
+    metadata["ownerReferences"] = desired["metadata"].get("ownerReferences", [])
+    there = {webhook["name"]: webhook.get("clientConfig", {}) for webhook in found.get("webhooks") or ()}
+    webhooks = []
+    for webhook in desired["webhooks"]:
+        client = webhook["clientConfig"]
+        injected = there.get(webhook["name"], {}).get("caBundle")
+        if INJECT_FROM in _annotations(desired) and injected:
+            client = {**client, "caBundle": injected}
+        webhooks.append({**webhook, "clientConfig": client})
+    return {**desired, "metadata": metadata, "webhooks": webhooks}
+
+
+def _annotations(configuration: Mapping[str, Any]) -> Mapping[str, str]:
+    return configuration["metadata"].get("annotations") or {}
+
+
+def _webhook(name: str, client: dict[str, Any], trust: bytes | Injected, policy: str, namespace: str) -> dict[str, Any]:
     excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", namespace]}
     return {
         "name": name,
-        "clientConfig": {**client, "caBundle": base64.b64encode(ca_bundle).decode()},
+        "clientConfig": client
+        if isinstance(trust, Injected)
+        else {**client, "caBundle": base64.b64encode(trust).decode()},
         "admissionReviewVersions": ["v1"],
         "failurePolicy": policy,
         "matchPolicy": "Equivalent",
@@ -241,9 +299,15 @@ def _rule(plurals: list[str], *operations: str) -> dict[str, Any]:
 
 
 def _configuration(
-    kind: str, name: str, webhooks: list[dict[str, Any]], owner: Mapping[str, Any] | None
+    kind: str,
+    name: str,
+    webhooks: list[dict[str, Any]],
+    owner: Mapping[str, Any] | None,
+    trust: bytes | Injected,
 ) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": name, "labels": {"app.kubernetes.io/part-of": "mcp-operator"}}
+    if isinstance(trust, Injected):
+        metadata["annotations"] = {INJECT_FROM: f"{trust.namespace}/{trust.certificate}"}
     if owner is not None:
         metadata["ownerReferences"] = [dict(owner)]
     return {

@@ -13,6 +13,7 @@ from aiohttp import ClientConnectorError, ClientSession, TCPConnector, web
 from cryptography import x509
 
 from certs import issuance, leaf, secret, tls
+from certs import keeper as keeper_module
 from certs.authority import Authority, Pair
 from certs.paths import NO_KEYS, PathKeys
 from certs.tls import HotContext
@@ -49,9 +50,9 @@ class Clock:
         await asyncio.sleep(0)
 
 
-def keeper(api: Secrets, clock: Clock | None = None, client_ca: Path | None = None) -> leaf.Keeper:
+def keeper(api: Secrets, clock: Clock | None = None, client_ca: Path | None = None) -> leaf.SigningKeeper:
     clock = clock or Clock()
-    return leaf.Keeper(
+    return leaf.SigningKeeper(
         api,  # type: ignore[arg-type]
         namespace="ns",
         name="ca",
@@ -204,8 +205,8 @@ async def test_it_goes_on_renewing() -> None:
     await runner.cleanup()
 
     assert second != first
-    assert set(clock.slept) == {leaf.INTERVAL}
-    assert leaf.INTERVAL <= 60
+    assert set(clock.slept) == {keeper_module.INTERVAL}
+    assert keeper_module.INTERVAL <= 60
 
 
 async def test_the_next_ca_signs_what_is_served_for_its_proof_and_nothing_else() -> None:

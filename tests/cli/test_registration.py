@@ -71,6 +71,21 @@ def test_the_next_key_is_printed_and_has_a_configuration_that_proves_it() -> Non
     assert list(probe["webhooks"][0]["objectSelector"]["matchLabels"].values()) == [label]
 
 
+def test_with_cert_manager_the_bundle_is_left_to_it() -> None:
+    options = Options("mcp-shops", ("shop",), inject_ca_from="webhook")
+
+    made = registration.manifests(options, Authority(None), NOW, PathKeys("a" * 32, "b" * 32))
+
+    assert len(made) == 3
+    for each in made:
+        assert each["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": "mcp-shops/webhook"}
+        for webhook in each["webhooks"]:
+            assert "caBundle" not in webhook["clientConfig"]
+            assert webhook["clientConfig"]["service"]["path"].endswith("/" + "b" * 32)
+    label = configurations.probe_label(b"", "b" * 32)
+    assert list(made[2]["webhooks"][0]["objectSelector"]["matchLabels"].values()) == [label]
+
+
 def test_what_is_printed_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def read(_options: Options) -> tuple[Authority, PathKeys]:
         return Authority(CA), PathKeys("a" * 32)
@@ -99,6 +114,18 @@ def test_without_a_ca_nothing_is_printed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert err.getvalue() == (
         "Secret mcp-shops/mcp-operator-ca holds no CA; start the controller, which makes it, and try again\n"
     )
+
+
+def test_with_cert_manager_the_key_is_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read(_options: Options) -> tuple[Authority, PathKeys]:
+        return Authority(None), NO_KEYS
+
+    monkeypatch.setattr(registration, "_read_secret", read)
+    err = io.StringIO()
+
+    options = Options("mcp-shops", ("shop",), inject_ca_from="webhook")
+    assert registration.run(options, out=io.StringIO(), err=err) == 2
+    assert err.getvalue().startswith("Secret mcp-shops/mcp-operator-path holds no key; start the controller")
 
 
 def test_without_a_cluster_nothing_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,7 @@ class Operator:
         namespace: str = "mcp-system",
         namespaces: tuple[str, ...] = (),
         next_port: int | None = None,
+        inject_ca_from: str | None = None,
         **settings: Any,
     ) -> None:
         self.cluster = cluster
@@ -107,6 +108,7 @@ class Operator:
                 kubeconfig=controller_account,
                 pod_access="proxy",
                 ca_settling_seconds=SETTLING_SECONDS,
+                inject_ca_from=inject_ca_from,
             ),
         )
         self._threads: list[threading.Thread] = []
@@ -180,16 +182,17 @@ def installed(
     *namespaces: str,
     rights: Mode = "Warn",
     webhook_port: int | None = None,
+    roles: Path | None = None,
     **settings: Any,
 ) -> Iterator[Operator]:
     """Install the definitions, namespaces and both programs, and wait for the webhook; delete all of it afterwards.
 
-    ``rights`` and ``settings`` are those of the webhook.
+    ``rights`` and ``settings`` are those of the webhook. ``roles`` is a folder to apply instead of the base's.
     """
     installation.definitions(cluster)
     for namespace in ("mcp-system", *namespaces):
         cluster.run("create", "namespace", namespace, check=False)
-    cluster.run("apply", "-k", str(manifests / "base" / "rbac"))
+    cluster.run("apply", "-k", str(roles or manifests / "base" / "rbac"))
     found = Operator(cluster, "one", webhook_port or free_port(), rights, **settings)
     found.start()
     try:

@@ -56,6 +56,9 @@ USERS = [
     # May write servers, and nothing of what servers are made of.
     role("servers", {"apiGroups": ["mcp.example.com"], "resources": ["mcpservers"], "verbs": ["*"]}),
     bound("Role", "servers", "clerk"),
+    bound("Role", "servers", "warden"),
+    role("walls", {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create"]}),
+    bound("Role", "walls", "warden"),
 ]
 # A Service of the other namespace that exists, and nothing that allows calls to it.
 ABROAD = {
@@ -160,6 +163,8 @@ def test_an_author_may_write_tools_without_secrets_and_no_servers(cluster: Clust
         ("spec.resources", {"resources": {"requests": {"cpu": "64"}}}),
         ("spec.ingress", {"ingress": {"host": "bank.example.com"}}),
         ("spec.service.type", {"service": {"type": "LoadBalancer"}}),
+        ("spec.networkPolicy", {"networkPolicy": {"enabled": True}}),
+        ("spec.podDisruptionBudget", {"podDisruptionBudget": {"minAvailable": 1}}),
     ],
 )
 def test_a_server_is_no_way_around_the_rights_for_workloads(cluster: Cluster, field: str, spec: Any) -> None:
@@ -168,6 +173,23 @@ def test_a_server_is_no_way_around_the_rights_for_workloads(cluster: Cluster, fi
 
     for user in ("admin", "editor"):
         admitted(apply(cluster, server("deputy", **spec), user, dry_run=True))
+
+
+def test_each_right_is_asked_for_by_itself(cluster: Cluster) -> None:
+    """Whoever may create NetworkPolicies, and nothing else that a server is made of."""
+    both = {"networkPolicy": {"enabled": True}, "podDisruptionBudget": {"minAvailable": 1}}
+    said = refused(apply(cluster, server("walled", **both), "warden", dry_run=True), "WorkloadForbidden")
+    assert "spec.podDisruptionBudget" in said
+    assert "spec.networkPolicy" not in said
+    del both["podDisruptionBudget"]
+    admitted(apply(cluster, server("walled", **both), "warden"))
+
+    # A change of the policy asks again, and another change does not.
+    wider = {"networkPolicy": {"enabled": True, "ingressFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}}
+    refused(apply(cluster, server("walled", **wider), "clerk", dry_run=True), "WorkloadForbidden")
+    admitted(apply(cluster, server("walled", **both, config={"pageSize": 10}), "clerk", dry_run=True))
+    # What closes nothing opens nothing.
+    admitted(apply(cluster, server("open", networkPolicy={"enabled": False}), "clerk", dry_run=True))
 
 
 def test_whoever_may_write_servers_may_write_plain_ones(cluster: Cluster) -> None:

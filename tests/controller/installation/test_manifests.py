@@ -169,3 +169,33 @@ def test_until_somebody_names_the_api_servers_no_address_may_call_the_webhook() 
     webhook = next(yaml.safe_load_all(text))
 
     assert webhook["spec"]["ingress"][0]["from"] == [{"ipBlock": {"cidr": "192.0.2.1/32"}}]
+
+
+def test_with_cert_manager_the_arguments_name_what_it_makes_and_the_roles_allow_it() -> None:
+    folder = MANIFESTS / "components" / "cert-manager"
+    made = [each for each in yaml.safe_load_all((folder / "certificates.yaml").read_text()) if each]
+    certificates = {each["metadata"]["name"]: each["spec"] for each in made if each["kind"] == "Certificate"}
+    issuers = {each["metadata"]["name"] for each in made if each["kind"] == "Issuer"}
+    patches = yaml.safe_load((folder / "kustomization.yaml").read_text())["patches"]
+    patched = {(each["target"]["kind"], each["target"]["name"]): yaml.safe_load(each["patch"]) for each in patches}
+    (webhook,) = patched["Deployment", "mcp-operator-webhook"]
+    (controller,) = patched["Deployment", "mcp-operator-controller"]
+
+    name = controller["value"].removeprefix("--inject-ca-from=")
+    assert webhook["value"] == f"--certificate-secret={certificates[name]['secretName']}"
+    assert {each["issuerRef"]["name"] for each in certificates.values()} == issuers
+    (service,) = documents("webhook/service.yaml")
+    (namespace,) = documents("namespace.yaml")
+    assert f"{service['metadata']['name']}.{namespace['metadata']['name']}.svc" in certificates[name]["dnsNames"]
+
+    path = program.Settings("mcp-system", "one").path_secret
+    for account, read in (("webhook", {certificates[name]["secretName"], path}), ("controller", {path})):
+        guard, replaced = patched["Role", f"mcp-operator-{account}"]
+        for roles in (BASE / "rbac" / f"{account}.yaml", MANIFESTS / "namespaced" / "operator" / "rbac.yaml"):
+            found = [each for each in yaml.safe_load_all(roles.read_text()) if each]
+            (role,) = [e for e in found if (e["kind"], e["metadata"]["name"]) == ("Role", f"mcp-operator-{account}")]
+            rule = role["rules"][int(guard["path"].split("/")[2])]
+            assert rule["resources"] == ["secrets"]
+            assert rule["resourceNames"] == guard["value"] == ["mcp-operator-ca"]
+        assert guard["path"] == replaced["path"]
+        assert set(replaced["value"]) == read
