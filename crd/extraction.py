@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from crd import addresses, ways_in
 from crd.clients import portability, tokens
 from crd.facts import BackendRef, Claim, GrantFact, MemberFact, Mount, NameFact, ServerFact, ServiceFact, Space
 from crd.models import metadata as times
@@ -21,6 +22,7 @@ from crd.models.server import ServerSpec
 from crd.models.tool import ToolSpec
 from crd.published import catalogs
 from crd.ref import GROUP, Kind, Ref
+from crd.ways_in import WaysIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,11 +31,22 @@ if TYPE_CHECKING:
     from crd.models.calls import HeaderFrom, ServiceRef, Tls
     from crd.models.http import Http, Source
 
-__all__ = ["TEXTS", "claims", "facts_of", "facts_of_foreign", "service_fact", "sound_facts_of", "weight_of_texts"]
+__all__ = [
+    "TEXTS",
+    "claims",
+    "facts_of",
+    "facts_of_foreign",
+    "forbidden_endpoint",
+    "service_fact",
+    "sound_facts_of",
+    "weight_of_texts",
+]
 
 T = TypeVar("T")
 MemberSpec = ToolSpec | PromptSpec | ResourceSpec
 Path = tuple[str | int, ...]
+# No address, and no DNS name, is longer.
+_MAX_ADDRESS = 253
 # The members of a spec that `weight_of_texts` estimates.
 TEXTS = frozenset({"name", "title", "description"})
 
@@ -184,6 +197,35 @@ def facts_of_foreign(raw: Mapping[str, Any]) -> Fact | None:
     return None
 
 
+def forbidden_endpoint(raw: Mapping[str, Any]) -> tuple[Ref, str] | None:
+    """The Service of an EndpointSlice or of Endpoints, and an address there that must not be called, and why.
+
+    None for other kinds, without a Service, and if all addresses may be called.
+    """
+    metadata = _mapping(raw.get("metadata"))
+    match raw.get("apiVersion"), raw.get("kind"):
+        case str(version), "EndpointSlice" if version.startswith("discovery.k8s.io/"):
+            name = _mapping(metadata.get("labels")).get("kubernetes.io/service-name")
+            given = [_list(each.get("addresses")) for each in map(_mapping, _list(raw.get("endpoints")))]
+        case "v1", "Endpoints":
+            # Kubernetes makes EndpointSlices of them.
+            name = metadata.get("name")
+            given = [
+                [_mapping(address).get("ip") for address in _list(subset.get(member))]
+                for subset in map(_mapping, _list(raw.get("subsets")))
+                for member in ("addresses", "notReadyAddresses")
+            ]
+        case _:
+            return None
+    texts = [[str(address)[:_MAX_ADDRESS] for address in group] for group in given]
+    found = addresses.forbidden_endpoint(
+        {"addressType": raw.get("addressType"), "endpoints": [{"addresses": group} for group in texts]}
+    )
+    if not found or not isinstance(name, str) or not name:
+        return None
+    return Ref(Kind.SERVICE, str(metadata.get("namespace") or "default"), name), found
+
+
 def service_fact(raw: Mapping[str, Any]) -> ServiceFact:
     """The facts of a core/v1 Service."""
     metadata, spec = _mapping(raw.get("metadata")), _mapping(raw.get("spec"))
@@ -224,7 +266,7 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         prefix=spec.name_prefix,
         request_timeout=times.seconds(spec.config.request_timeout),
         limited=tuple(sorted(spec.rate_limits.tools)) if spec.rate_limits else (),
-        ingress_key=(spec.ingress.host, spec.ingress.path_prefix) if spec.ingress else None,
+        ways_in=_ways_in(spec),
         backends=(BackendRef(Ref(Kind.SERVICE, ref.namespace, redis.service_name), redis.port, ("spec", "redis")),)
         if redis
         else (),
@@ -239,6 +281,14 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         budget=spec.context_budget,
         prefix_tokens=tokens.estimate(spec.name_prefix.encode()),
     )
+
+
+def _ways_in(spec: ServerSpec) -> WaysIn | None:
+    if spec.ingress is None:
+        return None
+    prefix = spec.ingress.path_prefix
+    resource = spec.auth.resource if spec.auth and spec.auth.type == "JWT" else None
+    return WaysIn(spec.ingress.host, prefix, ways_in.metadata_path(resource, prefix))
 
 
 def _server_mounts(namespace: str, spec: ServerSpec) -> Iterator[Mount]:

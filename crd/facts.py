@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from crd.ref import Ref
     from crd.selector import Selector
+    from crd.ways_in import WaysIn
 
 __all__ = [
     "BackendRef",
@@ -122,7 +123,7 @@ class MemberFact:
 class ServerFact:
     """An MCPServer: its selectors, and its settings that affect the objects it selects.
 
-    ``limited`` are the served names in its rate limits. ``ingress_key`` is the host and path of its Ingress.
+    ``limited`` are the served names in its rate limits. ``ways_in`` are the host and paths of its Ingress.
     ``has_tokens``: its clients have tokens. ``scopes`` and ``token_claims`` are those that the tokens may have; None if
     that is not known. ``clients`` are the client profiles that its tools must fit. ``budget`` is how many tokens the
     list of its tools may have, ``prefix_tokens`` how many of them the prefix adds to each tool.
@@ -137,7 +138,7 @@ class ServerFact:
     prefix: str = ""
     request_timeout: float = 30.0
     limited: tuple[str, ...] = ()
-    ingress_key: tuple[str, str] | None = None
+    ways_in: WaysIn | None = None
     backends: tuple[BackendRef, ...] = ()
     mounts: tuple[Mount, ...] = ()
     uid: str = ""
@@ -168,7 +169,8 @@ class ServerFact:
 class ServiceFact:
     """A Service of the cluster: its type and its ports as ``(name, number)``.
 
-    ``forbidden`` is an address among its endpoints that must not be called, and why. Only the controller knows it.
+    ``forbidden`` is an address among its endpoints that must not be called, and why. The controller knows it, and
+    ``check`` does of the files.
     """
 
     ref: Ref

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from crd.selector import Selector
+    from crd.ways_in import Key, WaysIn
 
 __all__ = ["ServerView", "Snapshot"]
 
@@ -144,7 +145,7 @@ class Snapshot:
     _labelled: HashTrieMap[tuple[str, str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
     _namespaced: HashTrieMap[tuple[Kind, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
     _anchored: HashTrieMap[Anchor, Refs] = HashTrieMap()  # noqa: RUF009 -- as above
-    _by_ingress_key: HashTrieMap[tuple[str, str], Refs] = HashTrieMap()  # noqa: RUF009 -- as above
+    _by_way_in: HashTrieMap[Key, Refs] = HashTrieMap()  # noqa: RUF009 -- as above
     _unknown: frozenset[Kind] = frozenset()
     _views: HashTrieMap[Ref, ServerView] = HashTrieMap()  # noqa: RUF009 -- as above
     _late: Any = None
@@ -199,9 +200,9 @@ class Snapshot:
         grants = (self._facts.get(ref) for ref in self._namespaced.get((Kind.GRANT, service.namespace), _NONE))
         return any(isinstance(g, GrantFact) and g.allows(source.kind, source.namespace, service.name) for g in grants)
 
-    def servers_at(self, ingress_key: tuple[str, str]) -> Iterator[Ref]:
-        """The servers whose Ingress has this host and path."""
-        return iter(self._by_ingress_key.get(ingress_key, _NONE))
+    def servers_met(self, ways_in: WaysIn) -> set[Ref]:
+        """The servers whose Ingress may receive requests for this one, or the other way round."""
+        return {ref for key in ways_in.met for ref in self._by_way_in.get(key, _NONE)}
 
     def view(self, server: Ref) -> ServerView:
         """The view of a server; empty if the server does not exist."""
@@ -265,14 +266,10 @@ class Snapshot:
                 anchored = snapshot._anchored
                 for anchor in _anchors(fact):
                     anchored = _remove(anchored, anchor, ref)
-                by_ingress_key = (
-                    _remove(snapshot._by_ingress_key, fact.ingress_key, ref)
-                    if fact.ingress_key
-                    else snapshot._by_ingress_key
-                )
-                return snapshot._with(
-                    anchored=anchored, by_ingress_key=by_ingress_key, views=snapshot._views.discard(ref)
-                )
+                by_way_in = snapshot._by_way_in
+                for key in fact.ways_in.held if fact.ways_in else ():
+                    by_way_in = _remove(by_way_in, key, ref)
+                return snapshot._with(anchored=anchored, by_way_in=by_way_in, views=snapshot._views.discard(ref))
             case _:
                 return snapshot
 
@@ -314,7 +311,7 @@ class Snapshot:
             self._labelled,
             self._namespaced,
             self._anchored,
-            self._by_ingress_key,
+            self._by_way_in,
             self._unknown,
             known,
             (fact, self._late),
@@ -388,10 +385,10 @@ class Snapshot:
             anchored = _add(anchored, anchor, fact.ref)
         found = [self.selected(kind, fact.ref.namespace, fact.selector_of(kind)) for kind in MEMBER_KINDS]
         view = ServerView.of(fact.ref, [member for members in found for member in members])
-        by_ingress_key = (
-            _add(self._by_ingress_key, fact.ingress_key, fact.ref) if fact.ingress_key else self._by_ingress_key
-        )
-        return self._with(anchored=anchored, by_ingress_key=by_ingress_key, views=self._views.insert(fact.ref, view))
+        by_way_in = self._by_way_in
+        for key in fact.ways_in.held if fact.ways_in else ():
+            by_way_in = _add(by_way_in, key, fact.ref)
+        return self._with(anchored=anchored, by_way_in=by_way_in, views=self._views.insert(fact.ref, view))
 
     def _with(
         self,
@@ -400,7 +397,7 @@ class Snapshot:
         labelled: HashTrieMap[tuple[str, str, str], Refs] | None = None,
         namespaced: HashTrieMap[tuple[Kind, str], Refs] | None = None,
         anchored: HashTrieMap[Anchor, Refs] | None = None,
-        by_ingress_key: HashTrieMap[tuple[str, str], Refs] | None = None,
+        by_way_in: HashTrieMap[Key, Refs] | None = None,
         views: HashTrieMap[Ref, ServerView] | None = None,
     ) -> Snapshot:
         return Snapshot(
@@ -408,7 +405,7 @@ class Snapshot:
             self._labelled if labelled is None else labelled,
             self._namespaced if namespaced is None else namespaced,
             self._anchored if anchored is None else anchored,
-            self._by_ingress_key if by_ingress_key is None else by_ingress_key,
+            self._by_way_in if by_way_in is None else by_way_in,
             self._unknown,
             self._views if views is None else views,
             self._late,
@@ -418,7 +415,7 @@ class Snapshot:
 
 def _alike(one: ServerFact, other: ServerFact) -> bool:
     """Whether two states of a server select the same members and have the same index keys."""
-    return one.ingress_key == other.ingress_key and all(
+    return one.ways_in == other.ways_in and all(
         one.selector_of(kind) == other.selector_of(kind) for kind in MEMBER_KINDS
     )
 

@@ -6,22 +6,23 @@ Called by `cli.commands.check` and `cli.commands.graph`.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cli.check.report import Entry, Place, Related, Subject
 from crd import defaults, extraction, manifest
+from crd.facts import ServiceFact
 from crd.finding import Reason, format_path
 from crd.ref import GROUP, VERSION, Kind, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cli.manifests.documents import Document, Fault
     from crd.facts import Fact
     from crd.manifest import Object
 
-__all__ = ["BACKGROUND", "JUDGED", "Transaction", "decode", "locate", "sort_documents"]
+__all__ = ["BACKGROUND", "JUDGED", "Transaction", "decode", "forbid", "locate", "sort_documents"]
 
 JUDGED = (Kind.SERVER, Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 # Kinds that rules look up without validating them.
@@ -33,13 +34,18 @@ _MAX_QUOTED = 253
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """The content of all files. ``entries`` are findings of unusable documents; ``origins`` locate each object."""
+    """The content of all files. ``entries`` are findings of unusable documents; ``origins`` locate each object.
+
+    ``forbidden`` are Services with an endpoint in a file that must not be called, and why; those in a file are in
+    ``facts`` with it.
+    """
 
     objects: tuple[Object, ...]
     facts: tuple[Fact, ...]
     origins: Mapping[Ref, Document]
     namespaces: frozenset[str]
     entries: tuple[Entry, ...]
+    forbidden: Mapping[Ref, str] = field(default_factory=dict)
 
     def locate(self, ref: Ref, path: tuple[str | int, ...] = _NAME) -> Place | None:
         """The place of a field of an object; None for an object that is in no file."""
@@ -74,11 +80,19 @@ def sort_documents(
         sorting.add(document)
     return Transaction(
         tuple(sorting.objects.values()),
-        tuple(sorting.facts.values()),
+        tuple(forbid(sorting.facts.values(), sorting.forbidden)),
         sorting.origins,
         frozenset(sorting.namespaces),
         tuple(sorting.entries),
+        sorting.forbidden,
     )
+
+
+def forbid(facts: Iterable[Fact], forbidden: Mapping[Ref, str]) -> Iterator[Fact]:
+    """The facts, where Services have the endpoints that must not be called."""
+    for fact in facts:
+        found = forbidden.get(fact.ref)
+        yield replace(fact, forbidden=found) if found and isinstance(fact, ServiceFact) else fact
 
 
 def locate(document: Document, path: tuple[str | int, ...]) -> Place:
@@ -92,6 +106,7 @@ class _Sorting:
         self._decode = decode
         self.objects: dict[Ref, Object] = {}
         self.facts: dict[Ref, Fact] = {}
+        self.forbidden: dict[Ref, str] = {}
         self.origins: dict[Ref, Document] = {}
         self._first: dict[Ref, Document] = {}
         self.namespaces: set[str] = set()
@@ -102,6 +117,10 @@ class _Sorting:
         raw = self._in_namespace(document.raw)
         if kind is None:
             self._add_foreign(document)
+            endpoint = extraction.forbidden_endpoint(raw)
+            if endpoint is not None:
+                service, address = endpoint
+                self.forbidden[service] = min(address, self.forbidden.get(service, address))
         elif _name_of(raw) is None:
             self._report(document, _NAME, "metadata.name must be a non-empty string; add it")
         elif kind in BACKGROUND:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cli.manifests import transaction as transactions
 from crd import integrity
 from crd.finding import Finding, Level, Reason, Verdict
 from crd.integrity import Change
@@ -93,7 +94,8 @@ def apply_to_cluster(transaction: Transaction, cluster: ClusterState) -> tuple[S
             objects[item.ref] = replace(item, fact=fact)
         else:
             objects[item.ref] = item
-    background = _hide(Snapshot.of((*cluster.facts, *transaction.facts)), cluster)
+    facts = (*transactions.forbid(cluster.facts, transaction.forbidden), *transaction.facts)
+    background = _hide(Snapshot.of(facts), cluster)
     return _put(background, objects.values()), tuple(objects.values())
 
 

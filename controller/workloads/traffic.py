@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from controller.planning.state import workload_name
 from controller.workloads.inputs import labels, owned_object
+from crd import ways_in
 from crd.models import amounts
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ __all__ = ["has_ingress", "ingress", "service", "url"]
 
 # A stream may be idle for longer than the minute that proxies allow by default.
 IDLE_SECONDS = 3600
-# RFC 9728, section 3.1: the metadata of a resource is at the root of the host, followed by the path of the resource.
-METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 
 def service(inputs: Inputs) -> Manifest:
@@ -63,9 +61,8 @@ def ingress(inputs: Inputs) -> Manifest:
     paths = [{"path": desired.path_prefix, "pathType": "Prefix", "backend": backend}]
     auth = inputs.spec.auth
     if auth and auth.type == "JWT":
-        # The author's identifier may name another path than the endpoint has here, behind a proxy that rewrites it.
-        about = urlsplit(auth.resource).path.rstrip("/") if auth.resource else desired.path_prefix
-        paths.append({"path": f"{METADATA_PATH}{about}", "pathType": "Exact", "backend": backend})
+        about = ways_in.metadata_path(auth.resource, desired.path_prefix)
+        paths.append({"path": about, "pathType": "Exact", "backend": backend})
     body: Manifest = {"rules": [{"host": desired.host, "http": {"paths": paths}}]}
     if desired.class_name:
         body["ingressClassName"] = desired.class_name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from crd import ways_in
 from crd.facts import Claim, MemberFact, Space
 from crd.finding import Finding, Level, Reason
 from crd.models.access import ALWAYS_GIVEN
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 LONG, LONGEST = 64, 128
+# So many servers are named whose paths are in the way.
+MAX_TAKEN = 20
 # A catalog of more bytes has a finding.
 NOTED_WEIGHT = catalogs.LIMIT * 0.8
 _NAMES = (Space.TOOL_NAME, Space.PROMPT_NAME)
@@ -187,28 +190,49 @@ def _tool_names(server: ServerFact, claims: Collection[Claim]) -> Iterator[str]:
 
 
 def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool) -> Iterator[Finding]:
-    """Another server uses the host and path of this server's Ingress.
+    """Another server uses the host and path of this server's Ingress, or one of another namespace a path around it.
 
-    The oldest server keeps them and gets no finding, unless ``blame_always``.
+    Servers of one namespace may have paths within one another. Of two servers the older one keeps its paths and gets no
+    finding, unless ``blame_always``.
     """
-    if server.ingress_key is None:
+    mine = server.ways_in
+    if mine is None:
         return
-    facts = (snapshot.server(ref) for ref in snapshot.servers_at(server.ingress_key) if ref != server.ref)
-    others = sorted((fact for fact in facts if fact is not None), key=lambda fact: fact.seniority)
-    if others and (blame_always or others[0].seniority < server.seniority):
-        host, path = server.ingress_key
-        # Who uses the host in another namespace is not for everybody to know; audit annotations name it.
-        there = others[0].ref
-        other = there if there.namespace == server.ref.namespace else "an MCPServer of another namespace"
-        message = f"{other} already serves {host}{path}; change spec.ingress.host or spec.ingress.pathPrefix"
+    facts = (snapshot.server(ref) for ref in snapshot.servers_met(mine) if ref != server.ref)
+    met = [(fact, path) for fact in facts if fact is not None and (path := _met_at(server, fact))]
+    said: set[tuple[str, ...]] = set()
+    for other, path in sorted(met, key=lambda each: each[0].seniority):
+        theirs = other.ways_in
+        subject = tuple(sorted({f"{each.host}{each.prefix}" for each in (mine, theirs) if each}))
+        if subject in said or len(said) == MAX_TAKEN or not (blame_always or other.seniority < server.seniority):
+            continue
+        said.add(subject)
+        at = f"{mine.host}{path}"
+        if other.ref.namespace == server.ref.namespace:
+            what = f"{other.ref} already serves {at}"
+        else:
+            # Who uses the host in another namespace, and how, is not for everybody to know; audit annotations name it.
+            what = f"an MCPServer of another namespace already serves {at}, or a path above or below it"
+        repair = "spec.auth.resource" if path == mine.exact else "spec.ingress.pathPrefix"
+        message = f"{what}; change spec.ingress.host or {repair}"
         yield Finding.of(
             Reason.INGRESS_TAKEN,
             server.ref,
             message,
-            subject=server.ingress_key,
+            subject=subject,
             path=("spec", "ingress", "host"),
-            related=(others[0].ref,),
+            related=(other.ref,),
         )
+
+
+def _met_at(server: ServerFact, other: ServerFact) -> str:
+    """The path at which another server is in the way of a server; empty if it is not."""
+    mine, theirs = server.ways_in, other.ways_in
+    if mine is None or theirs is None:
+        return ""
+    if server.ref.namespace == other.ref.namespace:
+        return mine.prefix if (mine.host, mine.prefix) == (theirs.host, theirs.prefix) else ""
+    return ways_in.overlap(mine, theirs)
 
 
 def catalog_size(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:

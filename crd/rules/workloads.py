@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from crd import ways_in
 from crd.finding import Finding, Reason, shorten
 from crd.models.server import ServerSpec
 from crd.ref import GROUP
@@ -49,11 +50,16 @@ INGRESS_ANNOTATIONS = frozenset(
 # What ends a directive, a string or a block in the configuration of an Ingress controller, or begins another. Some
 # controllers write the values of annotations into their configuration as they are.
 _DIRECTIVE = re.compile(r"""[^ -~]|[;{}"'\\#$]""")
+# As `crd.models.patterns.PATH_PREFIX`, or none.
+_PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 _RESERVED_PREFIXES = ("kubernetes.io", "k8s.io", GROUP)
 
 
 def unsafe_workload(item: Object) -> Iterator[Finding]:
-    """Priority classes of the system, labels by which other Services select pods, and snippets of configuration."""
+    """Priority classes of the system, labels by which other Services select pods, and snippets of configuration.
+
+    Snippets may be in annotations, and in the path of the resource, which becomes a path of the Ingress.
+    """
     spec = item.spec
     if not isinstance(spec, ServerSpec):
         return
@@ -71,6 +77,13 @@ def unsafe_workload(item: Object) -> Iterator[Finding]:
                 f"of your own, such as example.com/{key.rpartition('/')[2]}"
             )
             yield Finding.of(Reason.UNSAFE_WORKLOAD, item.ref, message, path=("spec", "podTemplate", "labels", key))
+    resource = spec.auth.resource if spec.auth is not None and spec.ingress is not None else None
+    if resource is not None and not _PLAIN_PATH.fullmatch(path := ways_in.path_of(resource)):
+        message = (
+            f'the path {shorten(path)} becomes a path of the Ingress; use letters, digits, ".", "_", "~" and "-" '
+            'between single "/" only'
+        )
+        yield Finding.of(Reason.UNSAFE_WORKLOAD, item.ref, message, path=("spec", "auth", "resource"))
     for member, given in _annotations(spec):
         for key, value in given.items():
             unsafe = _DIRECTIVE.search(value) if member == "ingress" and key in INGRESS_ANNOTATIONS else None

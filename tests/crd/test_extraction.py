@@ -11,8 +11,10 @@ from crd.facts import BackendRef, Claim, Fact, GrantFact, MemberFact, Mount, Nam
 from crd.finding import format_path
 from crd.ref import Kind, Ref
 from crd.selector import Operator, Requirement, Selector
+from crd.ways_in import METADATA_PATH, WaysIn
 
 SERVICE = {"name": "orders", "port": 80}
+JWT = {"type": "JWT", "jwt": {"issuer": "https://i", "audiences": ["a"], "jwksURL": "https://i/keys"}}
 META = {"name": "a", "namespace": "shop", "uid": "u", "creationTimestamp": "2026-01-02T03:04:05Z"}
 
 
@@ -82,8 +84,18 @@ def test_a_server_that_says_nothing_more_than_whom_it_selects() -> None:
         ({"config": {"requestTimeout": "1m"}}, "request_timeout", 60.0),
         ({"rateLimits": {"tools": {"b": {"requests": 1}, "a": {"requests": 1}}}}, "limited", ("a", "b")),
         ({"rateLimits": {}}, "limited", ()),
-        ({"ingress": {"host": "h", "pathPrefix": "/x"}}, "ingress_key", ("h", "/x")),
-        ({"ingress": {"host": "h"}}, "ingress_key", ("h", "/mcp")),
+        ({"ingress": {"host": "h", "pathPrefix": "/x"}}, "ways_in", WaysIn("h", "/x", f"{METADATA_PATH}/x")),
+        ({"ingress": {"host": "h"}}, "ways_in", WaysIn("h", "/mcp", f"{METADATA_PATH}/mcp")),
+        (
+            {"ingress": {"host": "h"}, "auth": {**JWT, "resource": "https://h/x/"}},
+            "ways_in",
+            WaysIn("h", "/mcp", f"{METADATA_PATH}/x"),
+        ),
+        (
+            {"ingress": {"host": "h"}, "auth": {"resource": "https://h/x/"}},
+            "ways_in",
+            WaysIn("h", "/mcp", f"{METADATA_PATH}/mcp"),
+        ),
         (
             {"redis": {"serviceName": "r", "port": 7}},
             "backends",

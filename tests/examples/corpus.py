@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "manifests" / "examples"
-STATUS_ONLY = frozenset({Reason.ENDPOINT_FORBIDDEN, Reason.NAME_CONFLICT})
+STATUS_ONLY = frozenset({Reason.NAME_CONFLICT})
 """Reasons that only appear in a status, never in a review."""
-FILES_ONLY = frozenset({Reason.CATALOG_TOO_LARGE, Reason.DUPLICATE_OBJECT, Reason.INVALID_DOCUMENT})
-"""Reasons whose examples nobody applies: two are about files, and a snapshot that is too large takes many objects."""
+FILES_ONLY = frozenset(
+    {Reason.CATALOG_TOO_LARGE, Reason.DUPLICATE_OBJECT, Reason.ENDPOINT_FORBIDDEN, Reason.INVALID_DOCUMENT}
+)
+"""Reasons whose examples nobody applies: two are about files, a snapshot that is too large takes many objects, and
+endpoints are not reviewed."""
 
 RIGHTS_ONLY = frozenset({Reason.HOST_FORBIDDEN, Reason.SECRET_FORBIDDEN, Reason.WORKLOAD_FORBIDDEN})
 """Reasons that depend on who applies the object, and where."""

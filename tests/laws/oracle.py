@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crd.finding import Finding
+    from crd.ways_in import WaysIn
     from tests.laws.states import State
 
 REASONS = frozenset(
@@ -106,9 +107,29 @@ def _nothing(server: ServerFact, kinds: set[Kind]) -> Iterator[Breach]:
 
 
 def _ways_in(server: ServerFact, servers: list[ServerFact]) -> Iterator[Breach]:
-    elder = [s for s in servers if s.ingress_key == server.ingress_key and s.seniority < server.seniority]
-    if server.ingress_key is not None and elder:
-        yield Breach(Reason.INGRESS_TAKEN, server.ref, " ".join(server.ingress_key), Level.ERROR)
+    for other in servers:
+        if other.seniority < server.seniority and _meet(server, other):
+            both = {f"{each.ways_in.host}{each.ways_in.prefix}" for each in (server, other) if each.ways_in}
+            yield Breach(Reason.INGRESS_TAKEN, server.ref, " ".join(sorted(both)), Level.ERROR)
+
+
+def _meet(one: ServerFact, other: ServerFact) -> bool:
+    """Whether some request could go to either: tried with every path that one of them has."""
+    mine, theirs = one.ways_in, other.ways_in
+    if mine is None or theirs is None:
+        return False
+    if one.ref.namespace == other.ref.namespace:
+        return (mine.host, mine.prefix) == (theirs.host, theirs.prefix)
+    wide, narrow = sorted((mine.host, theirs.host), key=lambda host: not host.startswith("*."))
+    if wide != narrow and not (wide.startswith("*.") and narrow.split(".")[1:] == wide.split(".")[1:]):
+        return False
+    paths = [mine.prefix, theirs.prefix, *filter(None, (mine.exact, theirs.exact))]
+    return any(_leads(mine, path) and _leads(theirs, path) for path in paths)
+
+
+def _leads(ways: WaysIn, path: str) -> bool:
+    wanted = ways.prefix.split("/")
+    return path == ways.exact or path.split("/")[: len(wanted)] == wanted
 
 
 def _named(fact: MemberFact | ServerFact, state: State) -> Iterator[Breach]:

@@ -91,10 +91,16 @@ servers = st.fixed_dictionaries(
             },
         ),
         "ingress": st.fixed_dictionaries(
-            {"host": st.sampled_from(["a.example.com", "b.example.com"])},
-            optional={"pathPrefix": st.sampled_from(["/mcp", "/other"])},
+            {"host": st.sampled_from(["a.example.com", "b.example.com", "*.example.com"])},
+            optional={"pathPrefix": st.sampled_from(["/mcp", "/mcp/x", "/other", "/.well-known"])},
         ),
-        "auth": st.just({"type": "JWT", "jwt": {"issuer": "https://i", "audiences": ["a"], "jwksURL": "https://k"}}),
+        "auth": st.fixed_dictionaries(
+            {
+                "type": st.just("JWT"),
+                "jwt": st.just({"issuer": "https://i", "audiences": ["a"], "jwksURL": "https://k"}),
+            },
+            optional={"resource": st.sampled_from(["https://a.example.com/mcp/", "https://a.example.com"])},
+        ),
         "rateLimits": st.fixed_dictionaries(
             {"tools": st.dictionaries(st.sampled_from(["s", "x_s", "none"]), st.just({"requests": 1}), max_size=2)}
         ),

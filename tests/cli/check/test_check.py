@@ -93,6 +93,44 @@ def files_in(folder: Path, text: str) -> bool:
     return bool((folder / "more" / "secret.yaml").write_text(text))
 
 
+SLICE = """\
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: orders-1, namespace: shop, labels: {kubernetes.io/service-name: orders}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.7, 100.100.100.200]}]
+"""
+ENDPOINTS = """\
+apiVersion: v1
+kind: Endpoints
+metadata: {name: orders, namespace: shop}
+subsets: [{addresses: [{ip: 10.0.0.7}], notReadyAddresses: [{ip: 100.100.100.200}]}]
+"""
+
+
+@pytest.mark.parametrize("text", [SLICE, ENDPOINTS], ids=["EndpointSlice", "Endpoints"])
+def test_a_service_whose_endpoint_in_a_file_must_not_be_called_is_not_called(tmp_path: Path, text: str) -> None:
+    folder = files(tmp_path, a=described("a"), service=SERVICE, z=text)
+    (found,) = findings(folder)
+    assert (found["level"], found["reason"]) == ("error", "EndpointForbidden")
+    assert "Service shop/orders has the endpoint 100.100.100.200 (a metadata address)" in found["message"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SLICE.replace(", 100.100.100.200", ""),
+        SLICE.replace("namespace: shop", "namespace: other"),
+        SLICE.replace("name: orders}}", "name: others}}"),
+        SLICE.replace("[{addresses", "7 #"),
+        ENDPOINTS.replace("[{addresses", "7 #"),
+    ],
+    ids=["allowed", "namespace", "service", "no list", "no subsets"],
+)
+def test_other_endpoints_in_files_are_none_of_its(tmp_path: Path, text: str) -> None:
+    assert findings(files(tmp_path, a=described("a"), service=SERVICE, z=text)) == []
+
+
 GRANT = """\
 apiVersion: gateway.networking.k8s.io/v1beta1
 kind: ReferenceGrant

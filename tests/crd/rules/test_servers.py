@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crd import ways_in
 from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.finding import Level
 from crd.published import catalogs
@@ -14,6 +15,7 @@ from crd.ref import Kind, Ref
 from crd.rules import servers
 from crd.selector import Selector
 from crd.snapshot import Snapshot
+from crd.ways_in import WaysIn
 from tests.crd.rules.documents import SERVICE, broken, findings_of, prompt, resource, server, tool
 
 MAIN = Ref(Kind.SERVER, "shop", "main")
@@ -308,7 +310,15 @@ def test_a_limit_of_a_tool_that_is_not_served(limited: tuple[str, ...], prefix: 
     ]
 
 
-INGRESS_KEY = ("a.example.com", "/mcp")
+METADATA = "/.well-known/oauth-protected-resource"
+
+
+def at(host: str, prefix: str, resource: str | None = None) -> WaysIn:
+    """The ways in of a server at a path, whose resource has another path if that is given."""
+    return WaysIn(host, prefix, ways_in.metadata_path(resource and f"https://x{resource}", prefix))
+
+
+WAYS_IN = at("a.example.com", "/mcp")
 TAKEN = (
     "error IngressTaken: spec.ingress.host: MCPServer shop/{0} already serves "
     "a.example.com/mcp; change spec.ingress.host or spec.ingress.pathPrefix"
@@ -322,31 +332,72 @@ def find_taken(wanted: ServerFact, *others: ServerFact, blame_always: bool = Fal
 
 def test_an_ingress_belongs_to_the_eldest() -> None:
     elder, younger = (
-        fact("z", ingress_key=INGRESS_KEY, created="2026-01-01T00:00:00Z"),
-        fact("a", ingress_key=INGRESS_KEY, created="2026-02-01"),
+        fact("z", ways_in=WAYS_IN, created="2026-01-01T00:00:00Z"),
+        fact("a", ways_in=WAYS_IN, created="2026-02-01"),
     )
-    eldest = fact("m", ingress_key=INGRESS_KEY, created="2025-01-01T00:00:00Z")
+    eldest = fact("m", ways_in=WAYS_IN, created="2025-01-01T00:00:00Z")
     assert find_taken(younger, elder) == [TAKEN.format("z")]
     assert find_taken(elder, younger) == []
     assert find_taken(elder, younger, blame_always=True) == [TAKEN.format("a")]
     assert find_taken(younger, elder, eldest) == [TAKEN.format("m")]
-    assert find_taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=INGRESS_KEY)) == [TAKEN.format("a")]
-    assert find_taken(fact("a", ingress_key=INGRESS_KEY), fact("b", ingress_key=INGRESS_KEY)) == []
+    assert find_taken(fact("b", ways_in=WAYS_IN), fact("a", ways_in=WAYS_IN)) == [TAKEN.format("a")]
+    assert find_taken(fact("a", ways_in=WAYS_IN), fact("b", ways_in=WAYS_IN)) == []
 
 
-@pytest.mark.parametrize("key", [None, ("a.example.com", "/other"), ("b.example.com", "/mcp")])
-def test_another_way_in_is_free(key: tuple[str, str] | None) -> None:
-    assert find_taken(fact("b", ingress_key=key), fact("a", ingress_key=INGRESS_KEY), blame_always=True) == []
-    assert find_taken(fact("b", ingress_key=INGRESS_KEY), fact("a", ingress_key=key), blame_always=True) == []
+FREE = [None, at("a.example.com", "/other"), at("b.example.com", "/mcp"), at("a.example.com", "/mcp/b")]
+
+
+@pytest.mark.parametrize("other", FREE)
+def test_another_way_in_is_free(other: WaysIn | None) -> None:
+    assert find_taken(fact("b", ways_in=other), fact("a", ways_in=WAYS_IN), blame_always=True) == []
+    assert find_taken(fact("b", ways_in=WAYS_IN), fact("a", ways_in=other), blame_always=True) == []
 
 
 def test_an_ingress_of_another_namespace_is_taken_too_and_its_server_is_not_named() -> None:
-    abroad = replace(fact(ingress_key=INGRESS_KEY), ref=Ref(Kind.SERVER, "abroad", "main"))
-    assert find_taken(fact("a", ingress_key=INGRESS_KEY), abroad) == [
-        TAKEN.replace("MCPServer shop/{0}", "an MCPServer of another namespace")
+    abroad = replace(fact(ways_in=WAYS_IN), ref=Ref(Kind.SERVER, "abroad", "main"))
+    assert find_taken(fact("a", ways_in=WAYS_IN), abroad) == [
+        TAKEN.replace("MCPServer shop/{0}", "an MCPServer of another namespace").replace(
+            "/mcp;", "/mcp, or a path above or below it;"
+        )
     ]
-    (finding,) = servers.ingress_taken(Snapshot.of([abroad]), fact("a", ingress_key=INGRESS_KEY), blame_always=True)
-    assert (finding.subject, finding.related) == (INGRESS_KEY, (abroad.ref,))
+    (finding,) = servers.ingress_taken(Snapshot.of([abroad]), fact("a", ways_in=WAYS_IN), blame_always=True)
+    assert (finding.subject, finding.related) == (("a.example.com/mcp",), (abroad.ref,))
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "where"),
+    [
+        (at("a.example.com", "/a/b"), at("a.example.com", "/a"), "/a/b"),
+        (at("a.example.com", "/a"), at("a.example.com", "/a/b/c"), "/a"),
+        (at("a.example.com", "/a"), at("a.example.com", "/ab"), None),
+        (at("a.example.com", "/a/b"), at("a.example.com", "/a/c"), None),
+        (at("a.example.com", "/a/b"), at("b.example.com", "/a"), None),
+        # A wildcard covers one label.
+        (at("a.example.com", "/a"), at("*.example.com", "/a/b"), "/a"),
+        (at("*.example.com", "/a/b"), at("a.example.com", "/a"), "/a/b"),
+        (at("*.example.com", "/a"), at("*.example.com", "/a"), "/a"),
+        (at("x.a.example.com", "/a"), at("*.example.com", "/a"), None),
+        (at("*.a.example.com", "/a"), at("*.example.com", "/a"), None),
+        # Whoever answers for the metadata decides whom clients ask for tokens.
+        (at("a.example.com", "/x", "/mcp"), at("a.example.com", "/mcp", "/mcp"), METADATA),
+        (at("a.example.com", "/.well-known"), at("a.example.com", "/mcp", "/mcp"), "/.well-known"),
+        (at("a.example.com", "/x", "/mcp"), at("a.example.com", "/.well-known"), METADATA),
+        (at("a.example.com", "/x", "/x"), at("a.example.com", "/y", "/y"), None),
+        (at("a.example.com", "/x", "/"), at("a.example.com", "/y", "/y"), None),
+    ],
+)
+def test_of_another_namespace_no_path_is_above_or_below(mine: WaysIn, theirs: WaysIn, where: str | None) -> None:
+    abroad = replace(fact(ways_in=theirs), ref=Ref(Kind.SERVER, "abroad", "main"))
+    found = find_taken(fact("a", ways_in=mine), abroad, blame_always=True)
+
+    if where is None:
+        assert found == []
+    else:
+        (line,) = found
+        assert f"another namespace already serves {mine.host}{where}" in line
+    assert bool(found) == bool(ways_in.overlap(theirs, mine)), "it is the same for both"
+    near = fact("b", ways_in=theirs)
+    assert bool(find_taken(fact("a", ways_in=mine), near, blame_always=True)) == (mine == theirs)
 
 
 LIMIT = 900 * 1024

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from crd.finding import Reason
 from crd.integrity import Change
 from crd.rules import workloads
 from tests.crd.rules.documents import broken, findings_of, server, tool
@@ -123,3 +124,21 @@ def test_an_annotation_that_is_not_listed_is_refused_when_it_is_set() -> None:
 )
 def test_a_list_holds_keys_and_prefixes(key: str, listed: bool) -> None:
     assert workloads.is_listed(key, ("a.example.com/b", "c.example.com/*")) is listed
+
+
+JWT = {"type": "JWT", "jwt": {"issuer": "https://i", "audiences": ["a"], "jwksURL": "https://i/keys"}}
+
+
+@pytest.mark.parametrize(
+    "resource", ["https://h/x;}", 'http://h/x"y', "https://h/a{b}", "https://h/%0a", "https://[/a$", "https://h//a"]
+)
+def test_the_path_of_a_resource_that_becomes_one_of_the_ingress_is_plain(resource: str) -> None:
+    (found,) = workloads.unsafe_workload(server(ingress={"host": "h"}, auth={**JWT, "resource": resource}))
+
+    assert (found.reason, found.path) == (Reason.UNSAFE_WORKLOAD, ("spec", "auth", "resource"))
+    assert list(workloads.unsafe_workload(server(auth={**JWT, "resource": resource}))) == []
+
+
+@pytest.mark.parametrize("resource", ["https://h", "https://h/", "https://h/a/b.c/", "https://h:8/a?q={}", "https://["])
+def test_a_plain_path_of_a_resource_is_allowed(resource: str) -> None:
+    assert list(workloads.unsafe_workload(server(ingress={"host": "h"}, auth={**JWT, "resource": resource}))) == []
