@@ -22,6 +22,7 @@ from controller.planning.state import catalog_name, workload_name
 from controller.workloads import inputs
 from crd import extraction
 from crd.facts import GrantFact, ServerFact
+from crd.published import signature
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from controller.signing.keys import Keys
     from crd.compiler.compilation import Incumbents
     from crd.compiler.members import CompiledMember
-    from crd.published.signature import Stamp
+    from crd.published.signature import Order
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Cache:
     """``enqueue`` is called with every reference whose desired state, or whose existing one, an event has changed.
 
     ``later`` is called instead where one event may affect many references. ``keys`` gives the keys under which catalogs
-    are signed; the informers must not run before there are any.
+    are signed; the informers must not run before there are any. ``seconds`` is Unix time.
     ``foreign`` is called with the plural of every object seen that carries our labels and is not ours; it is ignored.
     With ``namespaces``, objects of other namespaces are not watched, and so do not exist.
     """
@@ -89,6 +90,7 @@ class Cache:
         *,
         keys: Callable[[], Keys],
         clock: Clock,
+        seconds: Callable[[], float],
         later: Callable[[Ref], None] | None = None,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
         foreign: Callable[[str], None] = lambda _plural: None,
@@ -100,6 +102,7 @@ class Cache:
         self._enqueue = enqueue
         self._enqueue_later = later or enqueue
         self._keys = keys
+        self._seconds = seconds
         self._changed: defaultdict[Ref, set[Ref]] = defaultdict(set)
         self._expected: dict[Ref, PublishedCatalog] = {}
         # The newest catalog of each server that counted, whatever was done to its ConfigMap afterwards.
@@ -268,16 +271,30 @@ class Cache:
         newest = self._of_present(server, self._newest.get(server))
         return newest.incumbents if newest else None
 
-    def highest_stamp(self, server: Ref) -> Stamp | None:
-        """The stamp that a new catalog of a server has to exceed, None for any."""
+    def highest_order(self, server: Ref) -> Order | None:
+        """The order that a new catalog of a server has to exceed, None for any."""
         found, newest = self._catalogs.get(server.namespace, catalog_name(server.name)), self._newest.get(server)
-        stamps = [stamp for stamp in (found and found.stamp, newest and newest.stamp) if stamp]
-        return max(stamps, default=None)
+        orders = [each.stamp.order for each in (found, newest) if each and each.stamp]
+        return max((*orders, *self._reported(server)), default=None)
+
+    def published_order(self, server: Ref) -> Order | None:
+        """The order of the newest catalog that is, or was, stored."""
+        published = self.published(server)
+        stored = [published.stamp.order] if published else []
+        return max((*stored, *self._reported(server)), default=None)
+
+    def _reported(self, server: Ref) -> list[Order]:
+        """The order of the newest catalog by the status of the server, which only grows."""
+        present = self.server(server)
+        order = signature.read_order(present.version, self._seconds()) if present else None
+        return [] if order is None else [order]
 
     def _of_present(self, server: Ref, published: PublishedCatalog | None) -> PublishedCatalog | None:
-        """A catalog, unless it belongs to a former MCPServer of the name."""
+        """A catalog, unless it belongs to a former MCPServer of the name, or is older than the status says."""
         present = self.server(server)
-        return published if published and present and present.uid == published.uid else None
+        if published is None or present is None or present.uid != published.uid:
+            return None
+        return published if all(order <= published.stamp.order for order in self._reported(server)) else None
 
     def expect(self, server: Ref, published: PublishedCatalog) -> None:
         """This catalog is about to be written; when the watch shows it, it need not be decoded."""
@@ -367,8 +384,8 @@ class Cache:
             if new is not None:
                 self._changed[ref].add(member)
         for each in (before, fact):
-            if isinstance(each, ServerFact) and each.ingress_key:
-                for neighbour in self.snapshot.servers_at(each.ingress_key):
+            if isinstance(each, ServerFact) and each.ways_in:
+                for neighbour in self.snapshot.servers_met(each.ways_in):
                     self._enqueue(neighbour)
 
     def _service_changed(self, _key: Key, old: KeptService | None, new: KeptService | None) -> None:

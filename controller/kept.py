@@ -148,7 +148,10 @@ class KeptMember:
 
 @dataclass(frozen=True, slots=True)
 class KeptServer:
-    """An MCPServer. ``fact`` is None if its spec cannot be read, or if it has a deletionTimestamp (``going``)."""
+    """An MCPServer. ``fact`` is None if its spec cannot be read, or if it has a deletionTimestamp (``going``).
+
+    ``version`` is that of the newest published catalog by its status.
+    """
 
     ref: Ref
     fact: ServerFact | None
@@ -157,6 +160,7 @@ class KeptServer:
     going: bool
     serving: ServerReadiness
     packed: bytes
+    version: str = ""
 
     def decode(self) -> Object:
         """The whole object."""
@@ -325,6 +329,7 @@ def keep_server(raw: Manifest) -> KeptServer:
         going,
         _serving(raw),
         pack(_without_version(raw)),
+        str((raw.get("status") or {}).get("catalogVersion") or ""),
     )
 
 

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from controller.cache import Cache
     from controller.kept import KeptServer
     from controller.metrics import Metrics
-    from controller.planning.plan import Action
+    from controller.planning.plan import Action, Plan
+    from controller.planning.state import ServerState
     from controller.pods import PodReader
     from controller.signing.keys import Keys
     from crd.compiler.compilation import Compilation, Steps
@@ -191,7 +192,7 @@ class Reconciler:
         except ApiError as error:
             if error.status in REFUSALS:
                 refused = replace(planned, blocked_by=("Refused", f"the API server refuses it: {error.message}"))
-                await self._write_status(ref, kept.uid, server.raw.get("status"), server_status.status(state, refused))
+                await self._write_server_status(kept, state, refused)
             raise
         if planned.blocked_by and planned.blocked_by[0] == "NameTaken":
             self._queue.add_after(ref, TAKEN_SECONDS)
@@ -204,7 +205,12 @@ class Reconciler:
             if not all(pod.asked for pod in state.pods):
                 # Their answers, or the lack of them, bring this key back within a second.
                 return
-        await self._write_status(ref, kept.uid, server.raw.get("status"), server_status.status(state, planned))
+        await self._write_server_status(kept, state, planned)
+
+    async def _write_server_status(self, kept: KeptServer, state: ServerState, plan: Plan) -> None:
+        """With the order of the newest catalog, below which a pod that starts loads none."""
+        desired = server_status.status(state, plan, self._cache.published_order(kept.ref))
+        await self._write_status(kept.ref, kept.uid, state.server.raw.get("status"), desired)
 
     def _pinned_tools(self, server: Ref, digest: str, compilation: Compilation) -> tuple[Ref, ...]:
         """The pinned tools of the catalog with this digest, in its order."""
@@ -280,12 +286,12 @@ class Reconciler:
     async def _publish(self, action: Publish, digest: str, compilation: Compilation) -> None:
         """Sign and write the catalog, and note the members that are served otherwise than before."""
         server, uid = compilation.server, action.manifest["metadata"]["ownerReferences"][0]["uid"]
-        highest = self._cache.highest_stamp(server)
-        if highest and highest.generation > self._keyring.keys.generation:
-            await self._keyring.reach(highest.generation)
+        generation, newest = self._cache.highest_order(server) or (0, 0)
+        if generation > self._keyring.keys.generation:
+            await self._keyring.reach(generation)
         keys = self._keyring.keys
         # The time, so that it also grows where nothing is stored, or where what is stored is not ours.
-        version = max(int(self._now().timestamp() * 1000), highest.version + 1 if highest else 1)
+        version = max(int(self._now().timestamp() * 1000), newest + 1)
         envelope = keys.sign(server_uid=uid, version=version, name=action.name, content=action.content)
         data = {**action.manifest.get("data", {}), signature.FILE: envelope}
         manifest = {**action.manifest, "data": data}

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from crd.published.settings import CATALOG_SUFFIX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,7 +32,7 @@ def workload_name(server: str) -> str:
 
 def catalog_name(server: str) -> str:
     """The name of the ConfigMap with a server's published catalog."""
-    return f"{server}-catalog"
+    return f"{server}{CATALOG_SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from controller.workloads.inputs import SERVER_LABEL
 from crd import integrity
 from crd.finding import Reason
 from crd.models.server import ServerSpec
+from crd.published import signature
 
 if TYPE_CHECKING:
     from controller.planning.plan import Plan
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from controller.status.envelope import Status
     from crd.compiler.compilation import Compilation
     from crd.finding import Verdict
+    from crd.published.signature import Order
 
 __all__ = ["status"]
 
@@ -62,8 +64,8 @@ class _Pods:
         return None
 
 
-def status(state: ServerState, plan: Plan) -> Status:
-    """The status, as a manifest to apply.
+def status(state: ServerState, plan: Plan, order: Order | None = None) -> Status:
+    """The status, as a manifest to apply. ``order`` is that of the newest published catalog.
 
     A condition that was True for the present generation of the spec stays True while pods load a new catalog, and
     while the Deployment replaces pods, as long as enough of them serve.
@@ -76,6 +78,8 @@ def status(state: ServerState, plan: Plan) -> Status:
         found |= {"url": traffic.url(ref.name, ref.namespace, spec), "catalogDigest": plan.digest}
         found |= {"selector": f"{SERVER_LABEL}={ref.name}"}
         found |= _contents(compilation)
+    if order is not None:
+        found["catalogVersion"] = signature.format_order(order)
     findings = integrity.standing(state.snapshot, state.server)
     accepted = _accepted(findings, compilation)
     of_members = (*compilation.unresolved, *compilation.rejected) if compilation else ()

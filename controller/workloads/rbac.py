@@ -1,4 +1,4 @@
-"""PURE. Who the pods are, and the one thing they may do at the API server: read their own catalog."""
+"""PURE. Who the pods are, and what they may do at the API server: read their own catalog, and its newest version."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from controller.planning.state import catalog_name, workload_name
 from controller.workloads.inputs import owned_object
+from crd.ref import GROUP, Kind
 
 if TYPE_CHECKING:
     from controller.workloads.inputs import Inputs, Manifest
@@ -33,14 +34,21 @@ def account(inputs: Inputs) -> Manifest:
 
 
 def role(inputs: Inputs) -> Manifest:
-    """Read one ConfigMap, by name; nothing else."""
-    rule = {
+    """Read one ConfigMap and one MCPServer, by name; nothing else."""
+    name = inputs.server.ref.name
+    catalog = {
         "apiGroups": [""],
         "resources": ["configmaps"],
-        "resourceNames": [catalog_name(inputs.server.ref.name)],
+        "resourceNames": [catalog_name(name)],
         "verbs": ["get", "list", "watch"],
     }
-    return owned_object(inputs, f"{RBAC}/v1", "Role", rules=[rule])
+    server = {
+        "apiGroups": [GROUP],
+        "resources": [Kind.SERVER.plural],
+        "resourceNames": [name],
+        "verbs": ["get"],
+    }
+    return owned_object(inputs, f"{RBAC}/v1", "Role", rules=[catalog, server])
 
 
 def binding(inputs: Inputs) -> Manifest:

@@ -270,6 +270,11 @@ class ServerStatus(Status):
     catalog_digest: Annotated[str, Field(max_length=80)] | None = Field(
         None, description="Digest of the published catalog."
     )
+    catalog_version: Annotated[str, Field(max_length=40)] | None = Field(
+        None,
+        description="Generation of the key and version of the newest published catalog. A pod that starts loads no "
+        "older one.",
+    )
     serving: ServedNames | None = Field(None, description="What the server serves; at most 200 entries of each kind.")
     context_bytes: int | None = Field(
         None, description="Size of the complete tool list, which a model reads, in bytes of JSON."

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 from crd.published.policy import Bucket
 
-__all__ = ["CONFIG_MAPS", "SECRETS", "Auth", "Info", "Jwt", "Limits", "Settings", "ToolLimit"]
+__all__ = ["CATALOG_SUFFIX", "CONFIG_MAPS", "SECRETS", "Auth", "Info", "Jwt", "Limits", "Settings", "ToolLimit"]
 
 # Mount points in the pods: SECRETS/<name>/<key> and CONFIG_MAPS/<name>/<key>.
 SECRETS = "/etc/mcp/secrets"
 CONFIG_MAPS = "/etc/mcp/configmaps"
+# The ConfigMap of a catalog is named like its MCPServer, followed by this.
+CATALOG_SUFFIX = "-catalog"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
 import orjson
 from cryptography.exceptions import InvalidSignature
@@ -42,11 +42,14 @@ __all__ = [
     "MAX_NUMBER",
     "Certificate",
     "Fault",
+    "Order",
     "Refusal",
     "Stamp",
     "certify",
     "decode_root",
     "encode_public",
+    "format_order",
+    "read_order",
     "read_stamp",
     "sign",
     "verify",
@@ -64,6 +67,11 @@ _CATALOG_CONTEXT = "mcp.example.com/catalog/v1"
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 64
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ORDER = re.compile(r"([1-9][0-9]{0,15})\.([1-9][0-9]{0,15})")
+# Clocks of nodes differ, and not by more.
+_AHEAD = 86_400
+# Generation and version of a catalog.
+Order: TypeAlias = "tuple[int, int]"
 
 
 class Fault(Enum):
@@ -96,6 +104,11 @@ class Stamp:
     generation: int
     version: int
     digest: str
+
+    @property
+    def order(self) -> Order:
+        """Generation and version."""
+        return self.generation, self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +168,11 @@ def verify(
     name: str,
     content: bytes,
     in_force: Stamp | None = None,
+    lowest: Order | None = None,
 ) -> Stamp | Refusal:
     """The stamp of a genuine catalog that may replace the one in force; else why it must not.
 
+    None below ``lowest`` may: a catalog of that order was published, as the reader knows from elsewhere.
     ``envelope`` is what stands under `FILE`, None if nothing does. ``root``, ``server_uid`` and ``in_force`` are the
     reader's own; ``name`` and ``content`` are the catalog as stored, as for `sign`. The catalog in force is accepted
     again. Takes time linear in the content, and reads neither an envelope nor a content over its limit.
@@ -182,9 +197,12 @@ def verify(
         message = f"the signature of the catalog is not valid for these bytes, version {parsed.version} and this server"
         return Refusal(Fault.BAD_SIGNATURE, message)
     stamp = Stamp(certificate.generation, parsed.version, digest)
+    if lowest is not None and stamp.order < lowest:
+        message = f"version {_show(stamp)} is older than version {format_order(lowest)}, which was published before"
+        return Refusal(Fault.OLD_VERSION, message)
     if in_force is None or stamp == in_force:
         return stamp
-    new, old = (stamp.generation, stamp.version), (in_force.generation, in_force.version)
+    new, old = stamp.order, in_force.order
     if new < old:
         message = f"version {_show(stamp)} is older than version {_show(in_force)}, which is in force"
         return Refusal(Fault.OLD_VERSION, message)
@@ -200,6 +218,25 @@ def read_stamp(envelope: str | bytes | None) -> tuple[int, int] | None:
     """
     parsed = None if envelope is None else _parse(envelope)
     return None if parsed is None or isinstance(parsed, Refusal) else (parsed.certificate.generation, parsed.version)
+
+
+def format_order(order: Order) -> str:
+    """The order of a catalog as the status of its MCPServer has it."""
+    return f"{order[0]}.{order[1]}"
+
+
+def read_order(text: object, seconds: float) -> Order | None:
+    """The order in a status; None for what `format_order` did not write at ``seconds`` of Unix time, or before.
+
+    The generation of a key, and the version of a catalog, follow the time when they were made. A forged status cannot
+    name an order that no catalog will ever have.
+    """
+    found = _ORDER.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    generation, version = int(found[1]), int(found[2])
+    latest = seconds + _AHEAD
+    return (generation, version) if generation <= latest and version <= latest * 1000 else None
 
 
 def encode_public(key: Ed25519PublicKey) -> str:
@@ -294,4 +331,4 @@ def _decode(value: object, size: int) -> bytes | None:
 
 
 def _show(stamp: Stamp) -> str:
-    return f"{stamp.generation}.{stamp.version}"
+    return format_order(stamp.order)

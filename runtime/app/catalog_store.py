@@ -1,8 +1,8 @@
 """The catalog in force: read from the mounted ConfigMap at start, then watched, and replaced as a whole.
 
 With a `Trust`, only catalogs that the controller signed for this server are loaded, and none that is older than the one
-in force; signatures are verified before anything is inflated. A catalog that cannot be read or is refused leaves the
-last good one in force and sets ``error``.
+in force or than the newest that is known to be published (`CatalogStore.require`). Signatures are verified before
+anything is inflated. A catalog that cannot be read or is refused leaves the last good one in force and sets ``error``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crd.published import catalogs, loading, signature
-from crd.published.signature import Refusal, Stamp
+from crd.published.signature import Fault, Refusal, Stamp
 from runtime.app.compiled import CompiledCatalog
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from crd.published.loading import Steps
+    from crd.published.signature import Order
 
 __all__ = ["CatalogStore", "Trust"]
 
@@ -71,9 +72,18 @@ class CatalogStore:
         self._trust = trust
         self._on_rejection = on_rejection
         self._stamp: Stamp | None = None
+        self._lowest: Order | None = None
         self._submitted: Steps[None] | None = None
         self._arrived = asyncio.Event()
         self._retiring: set[asyncio.Task[None]] = set()
+
+    def require(self, lowest: Order) -> None:
+        """Load no older catalog from now on, and serve none: one that is in force is given up."""
+        self._lowest = lowest
+        if self._stamp is not None and self._stamp.order < lowest:
+            shown = signature.format_order(self._stamp.order), signature.format_order(lowest)
+            self.compiled, self._stamp = None, None
+            self._reject(Fault.OLD_VERSION.value, "version {} is older than version {}".format(*shown))
 
     def read(self, directory: Path) -> None:
         """Load the catalog from a directory (a mounted ConfigMap), if there is one."""
@@ -172,6 +182,10 @@ class CatalogStore:
         except (ValueError, zlib.error, binascii.Error, OSError) as error:
             self._reject("invalid", f"{type(error).__name__}: {error}")
             return
+        if stamp is not None and self._lowest is not None and stamp.order < self._lowest:
+            # It was verified before that was known.
+            self._reject(Fault.OLD_VERSION.value, "a newer catalog was published before")
+            return
         self.error, self._stamp = None, stamp
         if is_new:
             self.compiled = compiled
@@ -188,6 +202,7 @@ class CatalogStore:
             name=name,
             content=stored,
             in_force=self._stamp,
+            lowest=self._lowest,
         )
 
     def _reject(self, reason: str, message: str) -> None:

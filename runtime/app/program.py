@@ -20,7 +20,8 @@ from cluster import probes, resources
 from cluster.clock import Clock
 from cluster.informers.informer import Informer
 from cluster.pod import PodTransport
-from crd.published.settings import CONFIG_MAPS, SECRETS
+from crd.published.settings import CATALOG_SUFFIX, CONFIG_MAPS, SECRETS
+from runtime.app import newest_version
 from runtime.app.catalog_store import CatalogStore
 from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import Fetcher, KeySets
@@ -58,6 +59,8 @@ logger = logging.getLogger(__name__)
 RESTART, POLL = 1.0, 5.0
 # Seconds until no Service leads here any more.
 LINGER = 5.0
+# Seconds to wait at start for the version of the newest catalog.
+ANSWER = 3.0
 # What /statusz says at most; the controller reads 4 KiB.
 STATUS_BYTES = 3500
 # Of these, for the verdicts on pinned tools.
@@ -135,6 +138,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     metrics.breakers.set_function(lambda: float(len(dispatcher.open_circuits())))
     metrics.drifted.set_function(lambda: float(watch.drifted()))
     metrics.is_stale.set_function(lambda: float(catalog_store.error is not None))
+    newest = asyncio.create_task(_require_newest(settings, catalog_store, unix_time))
+    # An API server that does not answer keeps no pod from starting.
+    await asyncio.wait((newest,), timeout=ANSWER)
     catalog_store.read(settings.catalog_dir)
     # The first catalog and the code live as long as the process. The garbage collector need not look at them. Later
     # catalogs are left to it: a collection would stop the loop.
@@ -146,6 +152,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         _health(catalog_store, metrics, stop, dispatcher, redis, watch), settings.host, settings.health_port
     )
     tasks = [
+        newest,
         asyncio.create_task(_supervise("the watch of the catalog", partial(_watch, settings, catalog_store), metrics)),
         asyncio.create_task(_supervise("the loading of the catalog", catalog_store.work, metrics)),
         asyncio.create_task(_supervise("the comparison of pinned tools", watch.run, metrics)),
@@ -293,6 +300,29 @@ async def _watch(settings: Settings, catalog_store: CatalogStore) -> None:
             field_selector=f"metadata.name={settings.config_map}",
             clock=Clock(time.monotonic, asyncio.sleep, random.random),
         ).run()
+    finally:
+        await transport.close()
+
+
+async def _require_newest(settings: Settings, catalog_store: CatalogStore, seconds: Callable[[], float]) -> None:
+    """Let no catalog be loaded that is older than the newest one by the status of the server."""
+    trust, name = settings.trust, settings.config_map
+    if trust is None or name is None or settings.api_host is None or settings.api_directory is None:
+        return
+    transport = PodTransport(settings.api_directory, settings.api_host, settings.api_port)
+    try:
+        lowest = await newest_version.learn(
+            transport,
+            namespace=settings.namespace,
+            server=name.removesuffix(CATALOG_SUFFIX),
+            uid=trust.server_uid,
+            seconds=seconds,
+        )
+        if lowest is not None:
+            catalog_store.require(lowest)
+    except Exception:
+        # Without it, the pod serves what it would have served before there was such a rule.
+        logger.exception("the newest version of the catalog cannot be learned")
     finally:
         await transport.close()
 

@@ -86,7 +86,9 @@ async def measure(directory: Path, port: int, edits: str | None) -> None:
 
     keyring = Keyring(transport, namespace="mcp-system", name="keys", lifetime=timedelta(days=90), now=now, clock=clock)
     await keyring.open()
-    cache = pods.cache = Cache(transport, queue.add, keys=lambda: keyring.keys, clock=clock)
+    cache = pods.cache = Cache(
+        transport, queue.add, keys=lambda: keyring.keys, clock=clock, seconds=lambda: now().timestamp()
+    )
     reconciler = Reconciler(
         transport, cache, queue, pods, metrics, keyring=keyring, image="operator:1", identity="bench", now=now
     )

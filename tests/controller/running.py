@@ -53,7 +53,12 @@ class Controller:
             api, namespace="mcp-system", name="keys", lifetime=LIFETIME, now=self.now, clock=clock, changed=self.resign
         )
         self.cache = Cache(
-            api, self.queue.add, keys=lambda: self.keyring.keys, clock=clock, foreign=self.foreign.append
+            api,
+            self.queue.add,
+            keys=lambda: self.keyring.keys,
+            clock=clock,
+            seconds=lambda: self.now().timestamp(),
+            foreign=self.foreign.append,
         )
         self.metrics = Metrics()
         self.term: asyncio.Task[None] | None = None

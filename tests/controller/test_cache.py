@@ -48,7 +48,7 @@ class Seen:
         self.version = 1
         self.specs: dict[Any, Any] = {}
         clock = Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5)
-        self.cache = Cache(FakeApi(), self.keys.append, keys=lambda: KEYS, clock=clock)
+        self.cache = Cache(FakeApi(), self.keys.append, keys=lambda: KEYS, clock=clock, seconds=lambda: 0.0)
         for item in items:
             self.put(item if isinstance(item, dict) else dict(item.raw))
         self.keys.clear()

@@ -150,6 +150,61 @@ def test_an_old_catalog_that_is_put_back_does_not_count() -> None:
     run(main())
 
 
+def reported(api: FakeApi) -> signature.Order:
+    found = api.get("MCPServer", "main")
+    assert found is not None
+    order = signature.read_order(found["status"]["catalogVersion"], START.timestamp())
+    assert order is not None
+    return order
+
+
+def test_the_status_names_the_newest_catalog_and_a_new_controller_takes_no_older_one() -> None:
+    """Somebody has put an old catalog back while no controller ran. The clock of the next one is behind."""
+
+    async def main() -> None:
+        api = cluster_with(server(), aged("young", 2025, name="n"))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            assert reported(api) == stamp(api, controller).order
+            old = config_map(api)["data"]
+            changed(api, "MCPTool", "young", name="m")
+            await asyncio.sleep(5)
+            before = stamp(api, controller)
+            assert reported(api) == before.order
+        await objects.replace(api, {**config_map(api), "data": old}, manager="mcp-operator")
+        async with Controller(api) as controller:
+            controller.now = lambda: START  # type: ignore[method-assign]
+            controller.lead()
+            await asyncio.sleep(5)
+            assert names(api) == [("m", "shop/young")]
+            assert reported(api) == stamp(api, controller).order > before.order
+            api.writes.clear()
+            await asyncio.sleep(60)
+            assert api.writes == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("forged", [f"{2**52}.{2**52}", "1.1", "x", ""])
+def test_a_forged_version_in_a_status_locks_nothing_out(forged: str) -> None:
+    async def main() -> None:
+        api = cluster_with(server(), tool("a"))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            found = api.get("MCPServer", "main")
+            assert found is not None
+            api.put({**found, "status": {**found["status"], "catalogVersion": forged}})
+            await asyncio.sleep(5)
+            changed(api, "MCPTool", "a", description="new")
+            await asyncio.sleep(5)
+            assert reported(api) == stamp(api, controller).order
+            assert stamp(api, controller).version < 2**50
+
+    run(main())
+
+
 def test_the_signature_of_another_server_does_not_count() -> None:
     async def main() -> None:
         api = cluster_with(server(), server("other"), tool("a"))
@@ -217,7 +272,9 @@ def test_a_new_working_key_signs_all_catalogs_and_rolls_no_pod() -> None:
             upkeep.cancel()
             assert stamp(api, controller).generation > before.generation
             assert arguments_of(api) == template
-            assert {(kind, name) for _, kind, name in api.writes} == {("Secret", "keys"), ("ConfigMap", "main-catalog")}
+            # The status names the version of the catalog.
+            written = {("Secret", "keys"), ("ConfigMap", "main-catalog"), ("MCPServer", "main")}
+            assert {(kind, name) for _, kind, name in api.writes} == written
 
     run(main())
 

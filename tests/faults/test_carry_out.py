@@ -138,7 +138,13 @@ class Process:
         self.transport = transport
         self._queue: Workqueue[Ref] = Workqueue()
         clock = Clock(time.monotonic, asyncio.sleep, random.random)
-        self._cache = Cache(transport, self._queue.add, keys=lambda: KEYS.keys, clock=clock)
+        self._cache = Cache(
+            transport,
+            self._queue.add,
+            keys=lambda: KEYS.keys,
+            clock=clock,
+            seconds=lambda: datetime.now(UTC).timestamp(),  # noqa: TID251
+        )
         self._tasks = [asyncio.create_task(each.run()) for each in self._cache.informers]
 
     async def lead(self) -> None:

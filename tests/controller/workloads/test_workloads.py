@@ -55,10 +55,11 @@ def test_the_pods_are_hardened() -> None:
     }  # fmt: skip
 
 
-def test_the_pods_may_read_their_own_catalog_and_nothing_else() -> None:
+def test_the_pods_may_read_their_own_catalog_and_server_and_nothing_else() -> None:
     assert built(server())["Role"]["rules"] == [
         {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["main-catalog"],
-         "verbs": ["get", "list", "watch"]}
+         "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["mcp.example.com"], "resources": ["mcpservers"], "resourceNames": ["main"], "verbs": ["get"]},
     ]  # fmt: skip
 
 

@@ -69,6 +69,45 @@ def test_signed_catalogs_are_served_as_their_version_grows(packed: bool) -> None
     assert (pod.served, pod.rejected, pod.store.error) == (["shop/a", "shop/b"], [], None)
 
 
+def test_a_pod_that_has_just_started_loads_none_older_than_the_newest_that_was_published() -> None:
+    pod = Pod()
+    pod.store.require((1, 2))
+
+    pod.store.put(config_map("shop/old", 1))
+    assert (pod.served, pod.rejected, pod.store.compiled) == ([], ["old_version"], None)
+    assert pod.store.error == "version 1.1 is older than version 1.2, which was published before"
+
+    pod.store.put(config_map("shop/new", 2))
+    assert (pod.served, pod.store.error) == (["shop/new"], None)
+
+
+def test_a_catalog_in_force_is_given_up_when_it_turns_out_to_be_old() -> None:
+    pod = Pod()
+    pod.store.put(config_map("shop/old", 1))
+
+    pod.store.require((1, 2))
+    assert (pod.store.compiled, pod.rejected) == (None, ["old_version"])
+    pod.store.put(config_map("shop/old", 1))
+    assert pod.store.compiled is None
+    pod.store.put(config_map("shop/newer", 3))
+
+    assert pod.served == ["shop/old", "shop/newer"]
+    pod.store.require((1, 2))
+    assert pod.store.compiled is not None
+
+
+async def test_a_catalog_that_turns_out_to_be_old_while_it_is_loaded_is_not_served() -> None:
+    pod = Pod()
+    steps = pod.store._put_steps(config_map("shop/old", 1))
+    next(steps)
+
+    pod.store.require((1, 2))
+    for _ in steps:
+        pass
+
+    assert (pod.served, pod.store.compiled) == ([], None)
+
+
 def test_an_old_catalog_that_is_put_back_is_refused_and_the_last_good_one_stays() -> None:
     pod = Pod()
     old = config_map("shop/old", 1)
