@@ -64,7 +64,7 @@ def facts_of(
     places: dict[Claim, Path] = {}
     for claim, place in claims(spec.name or ref.name, spec) if not deleting else ():
         places.setdefault(claim, place)
-    unsupported: tuple[tuple[str, str, str], ...] = ()
+    unsupported: tuple[tuple[str, Path, str], ...] = ()
     listed = 0
     if places and isinstance(spec, ToolSpec):
         seen = portability.see(given.get("inputSchema", spec.input_schema), given.get("outputSchema"))

@@ -82,7 +82,7 @@ class MemberFact:
     it makes no claims and another object may take its names. ``scopes`` are those that a client's token must have,
     ``token_claims`` the claims of the token that calls send.
     ``unsupported`` are the clients whose limits the schemas of a tool exceed, by `crd.clients.portability`: the name of
-    the profile, the field, and what is wrong. ``tokens`` are those of a tool in a list of tools, by
+    the profile, the path of the field, and what is wrong. ``tokens`` are those of a tool in a list of tools, by
     `crd.clients.tokens`; 0 for everything that is not listed as a tool. ``pinned`` says that a tool of another MCP
     server has a pin (`crd.published.pins`).
     """
@@ -100,7 +100,7 @@ class MemberFact:
     deleting: bool = False
     scopes: tuple[str, ...] = ()
     token_claims: tuple[str, ...] = ()
-    unsupported: tuple[tuple[str, str, str], ...] = ()
+    unsupported: tuple[tuple[str, tuple[str | int, ...], str], ...] = ()
     tokens: int = 0
     pinned: bool = False
 

@@ -400,8 +400,7 @@ def _attribute(change: Change, finding: Finding) -> Finding:
         if change.ref.kind is not Kind.SERVER:
             return replace(finding, ref=change.ref)
         if finding.reason is Reason.CLIENT_PORTABILITY:
-            message = f"{finding.ref} {finding.message}"
-            return replace(finding, ref=change.ref, path=("spec", "clients"), message=message, related=(finding.ref,))
+            return clients.blame_server(finding, change.ref)
         # The name of a member became too long because of the prefix of the server.
         return replace(finding, ref=change.ref, path=("spec", "naming", "prefix"))
     blamed = change.new.fact if change.new is not None else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from crd.clients.listing import WITHOUT_EFFECT
 from crd.clients.profiles import PROFILES
+from crd.clients.tolerances import TOLERANCES
 
 if TYPE_CHECKING:
     from crd.clients.profiles import Fact
@@ -43,7 +44,20 @@ def render_clients() -> str:
                 f"| {fact.limit.value} | {value} | {fact.loss.value} | {reported} | {fact.source} | {fact.date} |"
             )
         lines.append("")
-    return "\n".join(lines)
+    lines += [
+        "## Tolerated faults",
+        "",
+        "What clients do against the specification although their meaning is clear. A fault that is tolerated is read",
+        "as what the client means; any other is answered as the specification says. `spec.tolerances` of an MCPServer",
+        "has a switch for each.",
+        "",
+        "| switch | the client's fault | tolerated | source |",
+        "|---|---|---|---|",
+    ]
+    for each in TOLERANCES:
+        default = "by default" if each.by_default else "if switched on"
+        lines.append(f"| `{each.fault}` | {each.what} | {default} | {each.source} |")
+    return "\n".join([*lines, ""])
 
 
 def _value(fact: Fact) -> str:

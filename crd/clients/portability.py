@@ -9,6 +9,7 @@ import hashlib
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ import orjson
 from crd.clients import ecma, tokens
 from crd.clients.listing import listed
 from crd.clients.profiles import PROFILES, Limit, Loss
-from crd.finding import format_path, shorten
+from crd.finding import shorten
 from crd.schema import subschemas
 
 if TYPE_CHECKING:
@@ -58,22 +59,27 @@ class Excess:
 
 
 class _Tool(NamedTuple):
-    """The inputSchema of a tool as clients see it, and the nodes of both schemas with their paths in the spec."""
+    """The inputSchema of a tool as clients see it, and the nodes of both schemas with their paths in the spec.
+
+    ``numbers`` are the nodes of both as they are written, because a format is not listed in an outputSchema; none if no
+    large number can be among them.
+    """
 
     input_schema: dict[str, Any]
     inputs: list[tuple[Path, dict[str, Any]]]
     outputs: list[tuple[Path, dict[str, Any]]]
+    numbers: list[tuple[Path, dict[str, Any]]]
 
 
 class Seen(NamedTuple):
     """What clients see in the schemas of a tool.
 
-    ``unsupported`` has each client whose limits are exceeded, with the field and the message of one excess. ``tokens``
+    ``unsupported`` has each client whose limits are exceeded, with the path and the message of one excess. ``tokens``
     are those of the schemas in a list of tools.
     """
 
     excesses: tuple[Excess, ...]
-    unsupported: tuple[tuple[ClientName, str, str], ...]
+    unsupported: tuple[tuple[ClientName, Path, str], ...]
     tokens: int
 
 
@@ -93,40 +99,50 @@ def excesses(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] |
 
 def see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None) -> Seen:
     """The schemas of a tool as clients see them, in the form of `crd.clients.listing`."""
-    key = hashlib.blake2b(orjson.dumps((input_schema, output_schema)), digest_size=24).digest()
+    written = orjson.dumps((input_schema, output_schema))
+    key = hashlib.blake2b(written, digest_size=24).digest()
     known = _KEPT.get(key)
     if known is None:
-        known = _see(input_schema, output_schema)
+        known = _see(input_schema, output_schema, has_large_numbers=_MAY_BE_LARGE.search(written) is not None)
         if len(_KEPT) >= KEPT:
             _KEPT.pop(next(iter(_KEPT)), None)
         _KEPT[key] = known
     return known
 
 
-def _see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None) -> Seen:
+def _see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None, *, has_large_numbers: bool) -> Seen:
     inputs = listed(input_schema, of_arguments=True)
     outputs = None if output_schema is None else listed(output_schema, of_arguments=False)
     text = orjson.dumps({"inputSchema": inputs, "outputSchema": outputs} if outputs else {"inputSchema": inputs})
-    tool, of_input, of_output = _Tool(inputs, [], []), ("spec", "inputSchema"), ("spec", "outputSchema")
-    for path, node in subschemas.walk(inputs):
-        if isinstance(node, dict):
-            tool.inputs.append(((*of_input, *path), node))
-    for path, node in subschemas.walk(outputs) if outputs is not None else ():
-        if isinstance(node, dict):
-            tool.outputs.append(((*of_output, *path), node))
+    numbers: list[tuple[Path, dict[str, Any]]] = []
+    if has_large_numbers:
+        numbers = [*_nodes("inputSchema", input_schema), *_nodes("outputSchema", output_schema)]
+    tool = _Tool(inputs, [*_nodes("inputSchema", inputs)], [*_nodes("outputSchema", outputs)], numbers)
     faults: dict[Fault, tuple[tuple[Profile, Fact], ...]] = {}
     for limit, value, about, users in _SCHEMA_FACTS:
         if not about or any(keyword in text for keyword in about):
             for fault in islice(_CHECKS[limit](tool, value), MOST):
                 faults[fault] = (*faults.get(fault, ()), *users)
     found = tuple(_excess(*fault, users) for fault, users in faults.items())
-    unsupported: dict[ClientName, tuple[ClientName, str, str]] = {}
+    unsupported: dict[ClientName, tuple[ClientName, Path, str]] = {}
     for excess in found:
         for client in excess.clients:
             if client.name not in unsupported:
-                field, message = sys.intern(format_path(excess.path)), sys.intern(excess.message)
-                unsupported[client.name] = (client.name, field, message)
+                unsupported[client.name] = (client.name, _shared(excess.path), sys.intern(excess.message))
     return Seen(found, tuple(unsupported.values()), tokens.of_schemas(text))
+
+
+def _nodes(member: str, schema: Mapping[str, Any] | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The schemas in a schema of a tool that are objects, with their paths."""
+    for path, node in subschemas.walk(schema) if schema is not None else ():
+        if isinstance(node, dict):
+            yield ("spec", member, *path), node
+
+
+@lru_cache(maxsize=KEPT)
+def _shared(path: Path) -> Path:
+    """The path. Tools of one cluster have few different ones, and their facts stay in memory."""
+    return path
 
 
 def name_excesses(name: str, path: Path) -> Iterator[Excess]:
@@ -295,6 +311,56 @@ def _input_typed(tool: _Tool, _value: Value) -> Iterator[Fault]:
             yield (*path, "type") if "type" in node else path, message
 
 
+# What these formats allow (OpenAPI Format Registry). Others say nothing about the range of an integer.
+_FORMATS = {"int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1)}
+# What a schema contains that allows or names integers beyond 53 bits.
+_MAY_BE_LARGE = re.compile(rb'"u?int64"|[0-9]{16}|[0-9]e\+?[0-9]')
+
+
+def _integers(tool: _Tool, value: Value) -> Iterator[Fault]:
+    """One fault for each of the two schemas: an API with large numbers has many of them."""
+    most = int(str(value))
+    for member in ("inputSchema", "outputSchema"):
+        found = [
+            fault for path, node in tool.numbers if path[1] == member for fault in _large_integers(path, node, most)
+        ]
+        if found:
+            path, what = found[0]
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            message = f"{what}{more}, and clients in JavaScript round integers beyond ±{most}"
+            yield path, f"{message}; set minimum and maximum within these bounds, or use a string"
+
+
+def _large_integers(path: Path, node: Mapping[str, Any], most: int) -> Iterator[Fault]:
+    """The values and bounds of a node that are integers beyond a limit, each with its path."""
+    values = node.get("enum")
+    named = [((*path, keyword), node.get(keyword)) for keyword in ("default", "const")]
+    named += [((*path, "enum", index), each) for index, each in enumerate(values if isinstance(values, list) else ())]
+    # What is written with a fraction or an exponent is a double everywhere.
+    yield from ((at, f"{each} is named") for at, each in named if isinstance(each, int) and abs(each) > most)
+    stated = node.get("type")
+    types = stated if isinstance(stated, list) else [stated]
+    if "integer" in types and not {"enum", "const"} & node.keys():
+        beyond = [((*path, keyword), f"{bound} is allowed") for keyword, bound in _bounds(node) if abs(bound) > most]
+        yield from beyond[:1]
+
+
+def _bounds(node: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The least and the largest integer that a node allows, each with the keyword that says so, as far as one does."""
+    least, largest = _FORMATS.get(str(node.get("format")), (None, None))
+    lower = [("minimum", node.get("minimum"), 0), ("exclusiveMinimum", node.get("exclusiveMinimum"), 1)]
+    upper = [("maximum", node.get("maximum"), 0), ("exclusiveMaximum", node.get("exclusiveMaximum"), -1)]
+    for candidates, choose in (([*upper, ("format", largest, 0)], min), ([*lower, ("format", least, 0)], max)):
+        found = [
+            (bound + step, keyword)
+            for keyword, bound, step in candidates
+            if isinstance(bound, int | float) and not isinstance(bound, bool)
+        ]
+        if found:
+            bound, keyword = choose(found)
+            yield keyword, bound
+
+
 def _required_declared(tool: _Tool, _value: Value) -> Iterator[Fault]:
     names, required = tool.input_schema.get("properties"), tool.input_schema.get("required")
     # With additionalProperties false, no call is valid at all, which is a fault of its own.
@@ -335,6 +401,7 @@ _CHECKS: dict[Limit, Callable[[_Tool, Value], Iterator[Fault]]] = {
     Limit.ENUM_OF_STRINGS: _enum_of_strings,
     Limit.ALL_REQUIRED: _all_required,
     Limit.INPUT_TYPED: _input_typed,
+    Limit.INTEGERS: _integers,
     Limit.REQUIRED_DECLARED: _required_declared,
     Limit.OUTPUT_ECMA: _output_ecma,
     Limit.OUTPUT_PYTHON: _output_python,

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-__all__ = ["NAMES", "PROFILES", "ClientName", "Fact", "Limit", "Loss", "Profile", "profile"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["NAMED", "NAMES", "PROFILES", "ClientName", "Fact", "Limit", "Loss", "Profile"]
 
 ClientName = Literal[
     "typescript-sdk", "python-sdk", "anthropic", "openai", "openai-strict", "gemini", "cursor", "vscode"
@@ -29,6 +32,7 @@ class Limit(StrEnum):
     INPUT_PYTHON = "patterns of inputSchema compile with Python's re"
     INPUT_DEPTH = "objects and arrays in inputSchema nest at most so deep"
     INPUT_KEYWORDS = "none of these keywords is anywhere in inputSchema"
+    INTEGERS = "the schemas allow no integer with a larger absolute value, as far as they state a range"
     INPUT_TYPED = "every schema in inputSchema has one type"
     REQUIRED_DECLARED = "the required arguments are among the properties"
     ENUM_OF_STRINGS = "values of enum in inputSchema are strings"
@@ -45,6 +49,7 @@ class Loss(StrEnum):
     LIST = "every tool of the server"
     TOOL = "the tool"
     REQUEST = "every request that offers the tool"
+    DIGITS = "the last digits of such numbers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,13 @@ PROFILES: tuple[Profile, ...] = (
                 "u",
                 Loss.TOOL,
                 "JSON Schema 2020-12 Core, section 6.4; agents in JavaScript compile inputSchema with the same Ajv",
+                "2026-11-26",
+            ),
+            Fact(
+                Limit.INTEGERS,
+                2**53 - 1,
+                Loss.DIGITS,
+                "ECMA-262, section 6.1.6.1 (numbers are doubles), run in tests/clients; RFC 8259, section 6",
                 "2026-11-26",
             ),
         ),
@@ -260,10 +272,5 @@ PROFILES: tuple[Profile, ...] = (
         ),
     ),
 )
-_BY_NAME = {each.name: each for each in PROFILES}
+NAMED: Mapping[str, Profile] = {each.name: each for each in PROFILES}
 NAMES: tuple[ClientName, ...] = get_args(ClientName)
-
-
-def profile(name: ClientName) -> Profile:
-    """The profile of a name."""
-    return _BY_NAME[name]

@@ -46,6 +46,7 @@ def server_settings(spec: ServerSpec) -> settings.Settings:
         info=_info(spec),
         auth=_auth(spec),
         limits=_limits(spec),
+        tolerances=spec.tolerances.model_dump(by_alias=True, exclude_none=True) if spec.tolerances else {},
     )
 
 

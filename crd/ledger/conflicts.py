@@ -4,7 +4,8 @@
 changes before their caches show the other one. For Strict servers the webhook therefore records each admitted change in
 a ledger, by compare-and-swap, before it answers. A change is then compared with every state that another object may
 have: the one in the snapshot, and each of its intents. Against the contextBudget of a Strict server, each tool counts
-with the most tokens that it has in any of these states. Called by `webhook.ledger`.
+with the most tokens that it has in any of these states; the clients that it names must support each of them. Called by
+`webhook.ledger`.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from crd.finding import Finding, Verdict, format_path
 from crd.ledger import intent
 from crd.ledger.intent import KEEP, LEASE, Intent
 from crd.ref import Kind
-from crd.rules import budgets
+from crd.rules import budgets, clients
 from crd.rules.names import REASONS
 from crd.snapshot import MEMBER_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from crd.facts import Claim
+    from crd.facts import Claim, Fact
     from crd.integrity import Change
     from crd.manifest import Object
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
 __all__ = [
+    "Breach",
     "Clash",
     "Conflict",
-    "Excess",
     "Grant",
     "Intents",
     "concerns",
@@ -73,8 +74,8 @@ class Clash:
 
 
 @dataclass(frozen=True, slots=True)
-class Excess:
-    """Tools that a Strict server may come to list over its budget, as long as the intents in ``because`` count.
+class Breach:
+    """Tools that a Strict server must not list, over its budget or for its clients, as long as ``because`` counts.
 
     ``finding`` says so of the changed object.
     """
@@ -85,40 +86,41 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The change must not be admitted as long as these clashes and excesses exist."""
+    """The change must not be admitted as long as these clashes and breaches exist."""
 
     clashes: tuple[Clash, ...]
-    excesses: tuple[Excess, ...] = ()
+    breaches: tuple[Breach, ...] = ()
 
     def involved(self, changed: Ref) -> frozenset[Ref]:
         """The objects whose stored state decides whether the conflict exists, without the changed one."""
         of_clashes = (ref for clash in self.clashes for ref in (clash.server, *clash.claimants))
-        of_excesses = (entry.fact.ref for excess in self.excesses for entry in excess.because)
-        related = (ref for excess in self.excesses for ref in excess.finding.related)
-        return frozenset((*of_clashes, *of_excesses, *related)) - {changed}
+        of_breaches = (entry.fact.ref for breach in self.breaches for entry in breach.because)
+        related = (ref for breach in self.breaches for ref in breach.finding.related)
+        return frozenset((*of_clashes, *of_breaches, *related)) - {changed}
 
 
 def concerns(snapshot: Snapshot, change: Change) -> bool:
     """Whether a change of claims, selectors or budgets must be recorded, because a server of the namespace is Strict.
 
-    A tool that needs more tokens than before must be recorded only where a Strict server has a budget.
+    A tool that needs more tokens than before must be recorded only where a Strict server has a budget. One that another
+    client no longer supports is recorded wherever a server is Strict: the server may be about to name the client.
     """
     new, old = (item.fact if item is not None else None for item in (change.new, change.old))
     if new is None:
         return False
     if isinstance(new, ServerFact):
-        is_held = _is_binding(new) or _is_budgeted(new)
-        return is_held and (old is None or intent.essence(old) != intent.essence(new))
+        return _is_held(new) and (old is None or intent.essence(old) != intent.essence(new))
     if not new.claims:
         return False
-    if isinstance(old, MemberFact) and (old.labels, old.claims) == (new.labels, new.claims):
+    is_known = isinstance(old, MemberFact) and (old.labels, old.claims) == (new.labels, new.claims)
+    if isinstance(old, MemberFact) and is_known and _unsupported(new) <= _unsupported(old):
         return new.tokens > old.tokens and any(map(_is_budgeted, _servers(snapshot, new.ref.namespace)))
     return is_guarded(snapshot, new.ref.namespace)
 
 
 def is_guarded(snapshot: Snapshot, namespace: str) -> bool:
     """Whether a server of the namespace is Strict, so that changes in the namespace are recorded."""
-    return any(_is_binding(server) or _is_budgeted(server) for server in _servers(snapshot, namespace))
+    return any(map(_is_held, _servers(snapshot, namespace)))
 
 
 def _servers(snapshot: Snapshot, namespace: str) -> Iterator[ServerFact]:
@@ -152,9 +154,11 @@ def decide_all(
     outcomes: list[Conflict | None] = []
     for change, dry_run in changes:
         found = _find(snapshot, known, change)
-        excesses = () if found else tuple(_find_excesses(snapshot, known, change, dearer))
-        outcomes.append(Conflict(found, excesses) if found or excesses else None)
-        own = intent.of(change, now) if not (found or excesses or dry_run) else None
+        breaches: tuple[Breach, ...] = ()
+        if not found:
+            breaches = (*_find_excesses(snapshot, known, change, dearer), *_find_unsupported(known, change))
+        outcomes.append(Conflict(found, breaches) if found or breaches else None)
+        own = intent.of(change, now) if not (found or breaches or dry_run) else None
         if own is not None:
             known.record(own)
     return tuple(known.intents), outcomes
@@ -163,7 +167,8 @@ def decide_all(
 class _Known:
     """The intents of a ledger, and which of them may clash with a member: a change must not look at all of them.
 
-    ``servers`` are those of servers, ``tools`` those of tools that count against a budget.
+    ``servers`` are those of servers, ``members`` those of members, and ``tools`` of these the ones that count against a
+    budget.
     """
 
     def __init__(self, intents: Iterable[Intent]) -> None:
@@ -193,6 +198,7 @@ class _Known:
     def _fill(self, intents: Iterable[Intent]) -> None:
         self.intents: list[Intent] = []
         self.servers: list[Intent] = []
+        self.members: list[Intent] = []
         self.tools: list[Intent] = []
         self._by_claim: defaultdict[Claim, list[Intent]] = defaultdict(list)
         self._refs: set[Ref] = set()
@@ -205,6 +211,7 @@ class _Known:
         if isinstance(entry.fact, ServerFact):
             self.servers.append(entry)
         else:
+            self.members.append(entry)
             if entry.fact.tokens:
                 self.tools.append(entry)
             for claim in entry.fact.claims:
@@ -239,7 +246,7 @@ def findings(conflict: Conflict, change: Change, sightings: Mapping[Ref, Object 
     return Verdict.of(
         (
             *(_finding(clash, change, _is_pending(clash.because, sightings)) for clash in conflict.clashes),
-            *(_finding_of_excess(excess, _is_pending(excess.because, sightings)) for excess in conflict.excesses),
+            *(_finding_of_breach(breach, _is_pending(breach.because, sightings)) for breach in conflict.breaches),
         )
     )
 
@@ -265,12 +272,12 @@ def _finding(clash: Clash, change: Change, pending: bool) -> Finding:
     return Finding.of(REASONS[claim.space], change.ref, message, subject=subject, path=path, related=related)
 
 
-def _finding_of_excess(excess: Excess, pending: bool) -> Finding:
+def _finding_of_breach(breach: Breach, pending: bool) -> Finding:
     if not pending:
-        return excess.finding
-    names = ", ".join(dict.fromkeys(entry.fact.ref.name for entry in excess.because[:3]))
+        return breach.finding
+    names = ", ".join(dict.fromkeys(entry.fact.ref.name for entry in breach.because[:3]))
     note = f"; {names} is being admitted right now; retry in {LEASE:.0f} s if that write was not stored"
-    return replace(excess.finding, message=excess.finding.message + note)
+    return replace(breach.finding, message=breach.finding.message + note)
 
 
 def _is_pending(because: Intents, sightings: Mapping[Ref, Object | None]) -> bool:
@@ -292,9 +299,48 @@ def _is_budgeted(server: ServerFact) -> bool:
     return server.strict and server.budget is not None
 
 
+def _is_demanding(server: ServerFact) -> bool:
+    """Whether every tool that is admitted must be supported by the clients that the server names."""
+    return server.strict and bool(server.clients)
+
+
+def _is_held(server: ServerFact) -> bool:
+    """Whether changes around the server are recorded."""
+    return _is_binding(server) or _is_budgeted(server) or _is_demanding(server)
+
+
+def _unsupported(member: MemberFact) -> set[str]:
+    return {client for client, _, _ in member.unsupported}
+
+
+def _find_unsupported(known: _Known, change: Change) -> Iterator[Breach]:
+    """The tools and servers that are intended and may not come together, because of a client that the server names."""
+    new, old = (item.fact if item is not None else None for item in (change.new, change.old))
+    if isinstance(new, ServerFact):
+        if not _is_demanding(new):
+            return
+        for entry in known.members:
+            for finding in _on_server(new, entry.fact):
+                if finding not in _on_server(old, entry.fact):
+                    yield Breach(clients.blame_server(finding, new.ref), (entry,))
+    elif new is not None:
+        for entry in known.servers:
+            if isinstance(entry.fact, ServerFact) and _is_demanding(entry.fact):
+                for finding in _on_server(entry.fact, new):
+                    if finding not in _on_server(entry.fact, old):
+                        yield Breach(finding, (entry,))
+
+
+def _on_server(server: Fact | None, member: Fact | None) -> tuple[Finding, ...]:
+    """Why the clients that a server names cannot use a member; nothing if the server does not select it."""
+    if not isinstance(server, ServerFact) or not isinstance(member, MemberFact) or not _selects(server, member):
+        return ()
+    return (*clients.portability_on_server(server, member),)
+
+
 def _find_excesses(
     snapshot: Snapshot, known: _Known, change: Change, dearer: Collection[MemberFact]
-) -> Iterator[Excess]:
+) -> Iterator[Breach]:
     """The budgets of Strict servers that the change may exceed, or exceed by more than before."""
     fact = change.new.fact if change.new is not None else None
     if isinstance(fact, ServerFact):
@@ -326,7 +372,7 @@ def _find_excesses(
         if over and over > budgets.excess(before, before.server(server.ref), tools):
             causes = [entry for entry in entries if isinstance(entry.fact, MemberFact) and _selects(server, entry.fact)]
             finding = budgets.exceeded(after, server, fact.ref, over)
-            yield Excess(finding, (*because, *causes[:MAX_CAUSES]))
+            yield Breach(finding, (*because, *causes[:MAX_CAUSES]))
 
 
 def _same(one: Intent, other: Intent) -> bool:

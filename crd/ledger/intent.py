@@ -53,9 +53,11 @@ def of(change: Change, now: float) -> Intent | None:
 
 
 def essence(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
-    """The part of a fact that determines clashes; two states with the same essence clash with the same objects."""
+    """The part of a fact that determines conflicts; two states with one essence conflict with the same objects."""
     if isinstance(fact, MemberFact):
-        return MemberFact(fact.ref, fact.labels, "", "", fact.claims, (), tokens=fact.tokens)
+        # Which clients, and not why: a ledger must stay small.
+        unsupported = tuple((client, (), "") for client, _, _ in fact.unsupported)
+        return MemberFact(fact.ref, fact.labels, "", "", fact.claims, (), unsupported=unsupported, tokens=fact.tokens)
     return ServerFact(
         fact.ref,
         fact.selector,
@@ -65,6 +67,8 @@ def essence(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
         prefer_incumbent=fact.prefer_incumbent,
         budget=fact.budget,
         prefix_tokens=fact.prefix_tokens,
+        clients=fact.clients,
+        prefix=fact.prefix if fact.clients else "",
     )
 
 

@@ -175,12 +175,18 @@ def _plain(intent: Intent) -> dict[str, Any]:
         plain["landed"] = True
     if isinstance(fact, MemberFact):
         claims = [[claim.space.value, claim.value] for claim in fact.claims]
-        tokens = {"tokens": fact.tokens} if fact.tokens else {}
-        return {**plain, "labels": dict(fact.labels), "claims": claims, **tokens}
+        plain |= {"labels": dict(fact.labels), "claims": claims}
+        if fact.tokens:
+            plain["tokens"] = fact.tokens
+        if fact.unsupported:
+            plain["unsupported"] = [client for client, _, _ in fact.unsupported]
+        return plain
     selectors = [fact.selector, fact.prompt_selector, fact.resource_selector]
     strictness: dict[str, Any] = {"strict": fact.strict, "preferIncumbent": fact.prefer_incumbent}
     if fact.budget is not None:
         strictness |= {"budget": fact.budget, "prefixTokens": fact.prefix_tokens}
+    if fact.clients:
+        strictness |= {"clients": list(fact.clients), "prefix": fact.prefix}
     return {**plain, "selectors": [_plain_selector(s) if s else None for s in selectors], **strictness}
 
 
@@ -205,10 +211,14 @@ def _intent(raw: Any) -> Intent:
             prefer_incumbent=preferring,
             budget=raw.get("budget"),
             prefix_tokens=raw.get("prefixTokens", 0),
+            clients=tuple(raw.get("clients", ())),
+            prefix=raw.get("prefix", ""),
         )
     else:
         claims = tuple(Claim(Space(space), value) for space, value in raw["claims"])
-        fact = MemberFact(ref, dict(raw["labels"]), "", "", claims, (), tokens=raw.get("tokens", 0))
+        unsupported = tuple((client, (), "") for client in raw.get("unsupported", ()))
+        tokens = raw.get("tokens", 0)
+        fact = MemberFact(ref, dict(raw["labels"]), "", "", claims, (), unsupported=unsupported, tokens=tokens)
     return Intent(fact, raw["uid"], raw["base"], float(raw["at"]), bool(raw.get("landed")))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from crd.clients import tolerances
 from crd.clients.profiles import ClientName
+from crd.clients.tolerances import Fault
 from crd.finding import Reason
 from crd.models import patterns
 from crd.models.access import Auth, RateLimits
@@ -36,7 +38,17 @@ from crd.models.workload import (
     ServiceTemplate,
 )
 
-__all__ = ["SERVER_NAME", "SERVER_NAME_RULE", "Config", "Info", "Naming", "ServedNames", "ServerSpec", "ServerStatus"]
+__all__ = [
+    "SERVER_NAME",
+    "SERVER_NAME_RULE",
+    "Config",
+    "Info",
+    "Naming",
+    "ServedNames",
+    "ServerSpec",
+    "ServerStatus",
+    "Tolerances",
+]
 
 # Workloads are named after the server, such as the Service <name>-mcp; names of Services start with a letter.
 SERVER_NAME = re.compile(r"[a-z]([-a-z0-9]{0,53}[a-z0-9])?")
@@ -106,6 +118,23 @@ class Config(Model):
     page_size: Annotated[int, Field(ge=1, le=1000)] = Field(100, description="Number of entries per page of a list.")
     list_ttl: Duration = Field("60s", alias="listTTL", description="How long clients may cache a list.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level of the pods.")
+
+
+def _switch(fault: Fault) -> Any:
+    known = tolerances.of(fault)
+    return Field(
+        None, description=f"Whether it is tolerated that {known.what}. Defaults to {str(known.by_default).lower()}."
+    )
+
+
+class Tolerances(Model):
+    """Known faults of clients. A tolerated one is read as the client means it, any other as the specification says."""
+
+    null_member: bool | None = _switch(Fault.NULL_MEMBER)
+    repeated_header: bool | None = _switch(Fault.REPEATED_HEADER)
+    trailing_slash: bool | None = _switch(Fault.TRAILING_SLASH)
+    empty_cursor: bool | None = _switch(Fault.EMPTY_CURSOR)
+    legacy_version_header: bool | None = _switch(Fault.LEGACY_VERSION_HEADER)
 
 
 class ServerSpec(Model):
@@ -205,6 +234,9 @@ class ServerSpec(Model):
         description="Clients and model APIs that must be able to use every tool of the server. A tool that exceeds one "
         "of their known limits is refused; without this field, it is admitted with a warning if the limit is common.",
         json_schema_extra=SET,
+    )
+    tolerances: Tolerances | None = Field(
+        None, description="Switches for known faults of clients; docs/reference/clients.md has their sources."
     )
     context_budget: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
         None,

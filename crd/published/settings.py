@@ -83,7 +83,8 @@ class Settings:
     """Settings of the server. ``sessions`` is Redis, Memory or Stateless.
 
     Requests from web pages are accepted if their origin is one of ``hosts`` or ``allowed_origins``. X-Forwarded-For
-    counts as far as proxies in ``trusted_proxies`` (networks in CIDR notation) wrote it.
+    counts as far as proxies in ``trusted_proxies`` (networks in CIDR notation) wrote it. ``tolerances`` are the
+    switches of `crd.clients.tolerances` that are set.
     """
 
     path_prefix: str = "/mcp"
@@ -102,3 +103,4 @@ class Settings:
     info: Info = field(default_factory=Info)
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)
+    tolerances: dict[str, bool] = field(default_factory=dict)

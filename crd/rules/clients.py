@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from crd.clients import portability
+from crd.clients import portability, profiles
+from crd.facts import Space
 from crd.finding import Finding, Level, Reason
 from crd.models.tool import ToolSpec
 from crd.ref import Kind
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 
     from crd.facts import MemberFact, ServerFact
     from crd.manifest import Object
+    from crd.ref import Ref
 
-__all__ = ["portability_of_tool", "portability_on_server"]
+__all__ = ["blame_server", "portability_of_tool", "portability_on_server"]
 
 
 def portability_of_tool(item: Object) -> Iterator[Finding]:
@@ -41,22 +44,35 @@ def portability_of_tool(item: Object) -> Iterator[Finding]:
 
 
 def portability_on_server(server: ServerFact, member: MemberFact) -> Iterator[Finding]:
-    """Tools that exceed a limit of a client in the ``spec.clients`` of a server, by their schemas or served names."""
+    """Tools that exceed a limit of a client in the ``spec.clients`` of a server, by their schemas or served names.
+
+    Of an `crd.ledger.intent.essence` no more is known than which clients do not support the schemas.
+    """
     if not server.clients or member.ref.kind is not Kind.TOOL:
         return
-    found: dict[str, tuple[str, str]] = {client: (field, message) for client, field, message in member.unsupported}
-    if member.served_name is not None:
-        for excess in portability.name_excesses(f"{server.prefix}{member.served_name}", ("spec", "name")):
-            for client in excess.names:
-                found.setdefault(client, ("spec.name", excess.message))
+    found = {client: (path, message) for client, path, message in member.unsupported}
+    for claim in member.claims:
+        if claim.space is Space.TOOL_NAME:
+            for excess in portability.name_excesses(f"{server.prefix}{claim.value}", member.place(claim)):
+                for client in excess.names:
+                    found.setdefault(client, (excess.path, excess.message))
     for name in server.clients:
         if name in found:
-            field, message = found[name]
+            path, message = found[name]
+            told = message or f"its schemas exceed a limit of {profiles.NAMED[name].title}"
             yield Finding.of(
                 Reason.CLIENT_PORTABILITY,
                 member.ref,
-                f"{field}: {message} ({server.ref} names {name} in spec.clients)",
+                f"{told} ({server.ref} names {name} in spec.clients)",
                 subject=(server.ref.key, name),
+                path=path,
                 related=(server.ref,),
                 level=Level.ERROR,
             )
+
+
+def blame_server(finding: Finding, server: Ref) -> Finding:
+    """The finding about a tool on a server as one about the server, where that is what changes."""
+    where = f" {finding.field_path}" if finding.path else ""
+    message = f"{finding.ref}{where}: {finding.message}"
+    return replace(finding, ref=server, path=("spec", "clients"), message=message, related=(finding.ref,))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from crd.clients import tolerances
 from crd.published import loading
 from crd.published.entries import HttpResource, Operation
 from crd.published.loading import Loaded
@@ -23,6 +24,7 @@ from runtime.mcp.lists import ToolTexts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from crd.clients.tolerances import Fault
     from crd.published.catalogs import Catalog
     from crd.published.entries import InlineResource, Prompt, Tool
     from crd.published.loading import Steps
@@ -71,7 +73,8 @@ class CompiledCatalog:
 
     ``rest_tools`` are the tools that have a REST path, by that path. ``pages`` holds the results of lists as bytes, by
     method, era (True: stateless) and cursor. ``server_info`` is the server as an MCP Implementation, in the stateless
-    era; ``modern_meta`` the ``_meta`` of a result with nothing else in it.
+    era; ``modern_meta`` the ``_meta`` of a result with nothing else in it. ``tolerated`` are the faults of clients that
+    are read as what the client means.
     """
 
     catalog: Catalog
@@ -83,6 +86,7 @@ class CompiledCatalog:
     pages: Mapping[tuple[str, bool, str | None], bytes]
     server_info: Mapping[str, str]
     modern_meta: orjson.Fragment
+    tolerated: frozenset[Fault]
     schemas: _Schemas
     _loaded: Loaded
     _texts: ToolTexts
@@ -130,6 +134,7 @@ class CompiledCatalog:
             pages=pages,
             server_info=server_info,
             modern_meta=orjson.Fragment(orjson.dumps({"io.modelcontextprotocol/serverInfo": server_info})),
+            tolerated=tolerances.in_effect(catalog.settings.tolerances),
             schemas=schemas,
             _loaded=loaded,
             _texts=texts,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-import orjson
-
 from crd.published.policy import Policy
 from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import escaping, mapping, replies
 from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, Protection, RetryBudget, backend_share
 from runtime.http.exchange import Reply
+from runtime.mcp import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -110,7 +109,7 @@ class Dispatcher:
         """The backend's reply, whatever its status, for the REST path of a tool. Raises CallError."""
         if tool.mcp is not None:
             result = await self.call(tool, arguments, context)
-            return Reply(200, {"content-type": "application/json"}, orjson.dumps(result))
+            return Reply(200, {"content-type": "application/json"}, numbers.dumps(result))
         return await self._send_for_any_status(*self._tool_call(tool, arguments, context), context)
 
     async def read(self, resource: HttpResource, values: Mapping[str, str], context: Context) -> Reply:

@@ -11,7 +11,7 @@ import orjson
 
 from cluster.message import Response
 from runtime.http import responses
-from runtime.mcp import eras, jsonrpc, methods, numbers, param_headers, tolerances
+from runtime.mcp import eras, jsonrpc, methods, numbers, param_headers
 from runtime.mcp.eras import Call, Refusal
 from runtime.mcp.jsonrpc import RpcError
 from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
     from runtime.mcp.methods import Methods
-    from runtime.mcp.tolerances import Fault
     from runtime.state.limits import Limiter
     from runtime.telemetry.metrics import Metrics
 
@@ -53,10 +52,7 @@ class AdmittedRequest(NamedTuple):
 
 
 class Endpoint:
-    """``new_id`` makes session ids that cannot be guessed. ``stores`` holds session stores by session mode.
-
-    ``tolerated`` are the faults of clients that are read as what the client means.
-    """
+    """``new_id`` makes session ids that cannot be guessed. ``stores`` holds session stores by session mode."""
 
     def __init__(
         self,
@@ -65,7 +61,6 @@ class Endpoint:
         limiter: Limiter,
         metrics: Metrics,
         new_id: Callable[[], str],
-        tolerated: frozenset[Fault] = tolerances.DEFAULT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monotonic = monotonic
@@ -77,7 +72,6 @@ class Endpoint:
         self._limiter = limiter
         self._metrics = metrics
         self._new_id = new_id
-        self.tolerated = tolerated
 
     async def answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> Response:
         """Answer any request to the endpoint: a POST is a message, a DELETE ends a session."""
@@ -96,7 +90,7 @@ class Endpoint:
         headers = request.headers
         if isinstance(body, list):
             return await self._batch(compiled, admitted, body, headers)
-        call = eras.classify(body, headers, self.tolerated)
+        call = eras.classify(body, headers, compiled.tolerated)
         if isinstance(call, Refusal):
             return responses.json_response(call.body, call.status)
         request.identifier = call.id
@@ -115,7 +109,7 @@ class Endpoint:
         version = await self._resume_session(compiled, admitted, headers, call.id)
         if isinstance(version, Response):
             return version
-        session = eras.header(headers, SESSION, tolerated=self.tolerated) or ""
+        session = eras.header(headers, SESSION, tolerated=compiled.tolerated) or ""
         if call.id is None:
             if call.method == "notifications/cancelled":
                 self._cancel(admitted.context.principal, session, call.params.get("requestId"))
@@ -177,7 +171,7 @@ class Endpoint:
     ) -> Response:
         """Answer a JSON-RPC batch. Only `BATCH_VERSION` has batches."""
         admitted.request.operation = "batch"
-        calls = [eras.classify(item, headers, self.tolerated) for item in items[: MAX_BATCH + 1]]
+        calls = [eras.classify(item, headers, compiled.tolerated) for item in items[: MAX_BATCH + 1]]
         if not 0 < len(calls) <= MAX_BATCH:
             message = f"a batch must hold 1 to {MAX_BATCH} messages"
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
@@ -280,8 +274,8 @@ class Endpoint:
         ``identifier`` is the id of the message.
         """
         try:
-            version = eras.header(headers, "MCP-Protocol-Version", tolerated=self.tolerated) or eras.UNNAMED
-            session_id = eras.header(headers, SESSION, tolerated=self.tolerated)
+            version = eras.header(headers, "MCP-Protocol-Version", tolerated=compiled.tolerated) or eras.UNNAMED
+            session_id = eras.header(headers, SESSION, tolerated=compiled.tolerated)
         except eras.ConflictingHeaderError as error:
             return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, f"Header mismatch: {error}", 400)
         if version not in eras.LEGACY:
@@ -310,7 +304,7 @@ class Endpoint:
         if store is None:
             return responses.empty_response(405, {"Allow": "POST"})
         try:
-            session_id = eras.header(admitted.request.headers, SESSION, tolerated=self.tolerated)
+            session_id = eras.header(admitted.request.headers, SESSION, tolerated=compiled.tolerated)
         except eras.ConflictingHeaderError as error:
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, f"Header mismatch: {error}", 400)
         if session_id is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cluster.connections import Bodies, BodyEvictedError, Connections, Deadlines, Listener
 from cluster.message import ClientGoneError, Response
+from crd.clients.tolerances import Fault
 from runtime.auth import oauth_metadata
 from runtime.auth.attempts import Attempts
 from runtime.auth.authenticator import ANONYMOUS
@@ -17,7 +18,6 @@ from runtime.http import client_address, origins, responses
 from runtime.http.endpoint import AdmittedRequest
 from runtime.mcp import jsonrpc, uri_templates
 from runtime.mcp.context import Context
-from runtime.mcp.tolerances import Fault
 from runtime.state import limits
 from runtime.state.sessions import StoreUnavailableError
 from runtime.telemetry.call_record import CLIENT_GONE, CallRecord
@@ -167,7 +167,7 @@ class App:
         settings, headers, path = compiled.catalog.settings, request.headers, request.path
         if path != settings.path_prefix or "origin" in headers:
             # Neither is usual.
-            path = _endpoint_path(path, settings, self._endpoint.tolerated)
+            path = _endpoint_path(path, compiled)
             response = _answer_early(settings, request, path)
             if response is not None:
                 return response
@@ -265,10 +265,10 @@ def _answer_early(settings: Settings, request: Request, path: str) -> Response |
     return None
 
 
-def _endpoint_path(path: str, settings: Settings, tolerated: frozenset[Fault]) -> str:
+def _endpoint_path(path: str, compiled: CompiledCatalog) -> str:
     """The path of a request. The endpoint has a second one, with a slash, if that fault of clients is tolerated."""
-    is_tolerated = Fault.TRAILING_SLASH in tolerated and path == f"{settings.path_prefix}/"
-    return settings.path_prefix if is_tolerated else path
+    prefix = compiled.catalog.settings.path_prefix
+    return prefix if Fault.TRAILING_SLASH in compiled.tolerated and path == f"{prefix}/" else path
 
 
 def _closing(response: Response) -> Response:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runtime.mcp import jsonrpc, param_headers, tolerances
-from runtime.mcp.tolerances import Fault
+from crd.clients import tolerances
+from crd.clients.tolerances import Fault
+from runtime.mcp import jsonrpc, param_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

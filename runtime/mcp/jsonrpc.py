@@ -82,4 +82,4 @@ def error(identifier: str | int | None, code: int, message: str, data: Any = Non
     body["error"] = {"code": code, "message": message}
     if data is not None:
         body["error"]["data"] = data
-    return orjson.dumps(body)
+    return numbers.dumps(body)

@@ -13,7 +13,7 @@ from crd.published.entries import HttpResource
 from runtime.backends import faults
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import replies
-from runtime.mcp import eras, jsonrpc, lists, prompts, uri_templates
+from runtime.mcp import eras, jsonrpc, lists, numbers, prompts, uri_templates
 from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _caching(ttl_ms: int, call: Call) -> dict[str, Any]:
 def _to_json(compiled: CompiledCatalog, call: Call, result: dict[str, Any]) -> bytes:
     """The result as JSON, in the stateless era with the members that every result carries there."""
     if not call.modern:
-        return orjson.dumps(result)
+        return numbers.dumps(result)
     given = result.get("_meta")
     meta = {**given, "io.modelcontextprotocol/serverInfo": compiled.server_info} if given else compiled.modern_meta
-    return orjson.dumps({"resultType": "complete", **result, "_meta": meta})
+    return numbers.dumps({"resultType": "complete", **result, "_meta": meta})

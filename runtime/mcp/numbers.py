@@ -1,4 +1,4 @@
-"""PURE. Numbers of JSON without loss: every digit that a client sends reaches the backend.
+"""PURE. Numbers of JSON without loss: every digit that a client sends reaches the backend, and every one of a reply.
 
 `orjson` reads integers above 64 bits and long decimals as doubles. Those are read as `Decimal` here, which validators
 understand. A number without a fraction is an integer in JSON Schema however it is written, so it is written without
@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
-__all__ = ["MAX_DEPTH", "TooDeepError", "canonical", "dumps", "loads", "to_text"]
+__all__ = ["MAX_DEPTH", "TooDeepError", "canonical", "dumps", "loads", "loads_reply", "to_text"]
 
 # Nesting of arguments.
 MAX_DEPTH = 64
 # A double keeps 15 significant digits of every decimal. Longer numbers, and those with a large negative exponent, are
-# read again. Very long fractions stay doubles, so that the cost of a number is limited.
+# read again. Numbers of more digits, and with larger exponents, stay doubles, so that the cost of a number is limited.
 _LOSSY = re.compile(rb"[0-9][0-9.]{15}|[eE]-[0-9]{3}")
 MAX_DIGITS = 400
+# Stands for what is larger still: no number of a schema is as large.
+_BEYOND = Decimal(10**MAX_DIGITS)
 # Digits and points become "0", all else a space.
 _SHAPE = bytes(0x30 if chr(byte) in "0123456789." else 0x20 for byte in range(256))
 _LONG = b"0" * 16
 _LEAST, _MOST = -(2**63), 2**64 - 1
+_LARGEST = sys.float_info.max
 
 
 class TooDeepError(ValueError):
@@ -44,6 +48,28 @@ def loads(text: bytes) -> Any:
         return json.loads(text, parse_float=_read_decimal, parse_int=_read_integer)
     except RecursionError:
         return value  # too deep for arguments, which `canonical` refuses
+
+
+def loads_reply(text: str, *, exact: bool) -> Any:
+    """The value of a JSON document that may have numbers larger than a double. Raises orjson.JSONDecodeError.
+
+    Without ``exact`` the numbers of a document that has no such one are as `orjson` reads them. An integer of more than
+    `MAX_DIGITS` digits is an error, because clients in Python cannot read it. In place of a number with a larger
+    exponent there is another one, which no schema tells from it.
+    """
+    try:
+        return loads(text.encode()) if exact else orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "infinity" not in error.msg:
+            raise
+        try:
+            value = json.loads(
+                text, parse_float=_read_decimal, parse_int=_read_integer, parse_constant=_refuse_constant
+            )
+            dumps(value)  # `json` reads surrogates that nothing can write
+        except (ValueError, TypeError, RecursionError):
+            raise error from None
+        return value
 
 
 def canonical(value: Any, depth: int = MAX_DEPTH) -> Any:
@@ -73,15 +99,23 @@ def to_text(value: float | Decimal) -> str:
 
 
 def _read_integer(text: str) -> int | Decimal:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"an integer has more than {MAX_DIGITS} digits")
     return _whole(int(text))
 
 
 def _read_decimal(text: str) -> float | Decimal:
     number = float(text)
-    if len(text) > MAX_DIGITS:
-        return number
-    exact = Decimal(text)
-    return number if Decimal(repr(number)) == exact else exact
+    is_finite = abs(number) <= _LARGEST
+    if len(text) <= MAX_DIGITS:
+        exact = Decimal(text)
+        if abs(exact.adjusted()) <= MAX_DIGITS:
+            return number if is_finite and Decimal(repr(number)) == exact else exact
+    return number if is_finite else _BEYOND.copy_sign(Decimal(1 if number > 0 else -1))
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _whole(number: int) -> int | Decimal:

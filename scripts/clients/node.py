@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 from scripts.localcluster import packages, paths, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["Judge", "install", "run_sdk"]
+__all__ = ["Judge", "install", "use_servers"]
 
 HERE = Path(__file__).parent
 FILES = ("package.json", "package-lock.json", ".npmrc", "judge.mjs", "sdk.mjs")
@@ -93,9 +94,10 @@ class Judge:
         return count
 
 
-def run_sdk(url: str, calls: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What both TypeScript clients list at a URL, and the outcome of each call; see sdk.mjs."""
-    command = ["node", "sdk.mjs", url, json.dumps(calls)]
-    done = subprocess.run(command, cwd=install(), capture_output=True, text=True, check=True, timeout=60)
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
+def use_servers(plans: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What both TypeScript clients list of each server, and what fails when they use it as planned; see sdk.mjs."""
+    command = ["node", "sdk.mjs"]
+    directory, given = install(), json.dumps([*plans])
+    done = subprocess.run(command, cwd=directory, input=given, capture_output=True, text=True, check=True, timeout=300)
+    reports: list[dict[str, Any]] = json.loads(done.stdout)
+    return reports

@@ -210,6 +210,13 @@ SERVER = {
     },
     "clients": ["openai", "gemini"],
     "contextBudget": 2000,
+    "tolerances": {
+        "nullMember": True,
+        "repeatedHeader": False,
+        "trailingSlash": True,
+        "emptyCursor": False,
+        "legacyVersionHeader": True,
+    },
     "networkPolicy": {
         "enabled": True,
         "ingressFrom": [

@@ -1,15 +1,20 @@
-"""A server in this process, a backend and an official client, on loopback, for as many calls as a law makes."""
+"""A server in this process, a backend and official clients, on loopback, for as many calls as a law makes."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import threading
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
-import orjson
+import httpx2
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from crd.compiler import compilation
 from crd.published import catalogs
@@ -21,27 +26,53 @@ from tests.laws.requests import Received
 from tests.runtime.conftest import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
     from crd.manifest import Object
 
-__all__ = ["Bench", "published"]
+__all__ = ["API_KEY", "CLAIMS", "CREDENTIALS", "ISSUER", "Answer", "Bench", "published"]
+
+ISSUER, API_KEY = "https://issuer.example.com", "a-key-of-the-law"
+# The claims of the client's token; its scopes are among them.
+CLAIMS = {"sub": "ada", "tenant": "süd 7", "level": 7, "scope": "read write"}
+# What is mounted: the values of Secrets (``law``) and of a ConfigMap (``settings``), by key.
+CREDENTIALS = {("law", "key"): "s3cr=t", ("law", "other"): "0123456789", ("settings", "region"): "eu-1"}
+# A header that the client sends with every request.
+TENANT = "tenant-of-the-client"
+_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+class Answer(NamedTuple):
+    """What the backend answers."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
 
 
 def published(server: Object, members: Sequence[Object], port: int) -> Catalog:
     """The catalog that the controller would publish, with a backend on loopback."""
     facts = [item.fact for item in (server, *members) if item.fact is not None]
     found = compilation.compile_server(server, members, Snapshot.of(facts), None).catalog
-    tools = (
-        dataclasses.replace(tool, backend=dataclasses.replace(tool.backend, host="127.0.0.1", port=port))
-        for tool in found.tools
+
+    def moved(entry: Any) -> Any:
+        return dataclasses.replace(entry, backend=dataclasses.replace(entry.backend, host="127.0.0.1", port=port))
+
+    return dataclasses.replace(
+        found,
+        tools=tuple(map(moved, found.tools)),
+        http_resources=tuple(map(moved, found.http_resources)),
+        operations=tuple(map(moved, found.operations)),
     )
-    return dataclasses.replace(found, tools=tuple(tools))
 
 
 class Bench:
-    """Runs in a thread of its own, because hypothesis is synchronous. The backend answers with ``reply`` as JSON."""
+    """Runs in a thread of its own, because hypothesis is synchronous.
+
+    The backend records what it ``received`` and answers as ``answer`` says. ``client`` is of the stateless era,
+    ``legacy`` of the era of sessions.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -49,11 +80,13 @@ class Bench:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.received: list[Received] = []
-        self.reply: Any = {}
+        self.answer: Callable[[Received], Answer] = lambda received: Answer()
         self.port = 0
         self._stop = asyncio.Event()
         self._store: CatalogStore
+        self._http: httpx2.AsyncClient
         self.client: Client
+        self.legacy: Client
         self._ready = threading.Event()
         self._ended = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
         if not self._ready.wait(30):
@@ -62,7 +95,13 @@ class Bench:
     def do(self, action: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(action, self._loop).result(30)
 
-    def serve(self, wanted: Catalog) -> None:
+    def serve(self, wanted: Catalog, auth: str = "None") -> None:
+        """Serve a catalog; the client of the stateless era authenticates as its server wants it."""
+        credentials = {"APIKey": API_KEY, "JWT": self._token}.get(auth, "")
+        self._http.headers.pop("Authorization", None)
+        if credentials:
+            self._http.headers["Authorization"] = f"Bearer {credentials}"
+
         async def put() -> None:
             self._store.put({"data": {catalogs.FILE: catalogs.dump(wanted).decode()}})
             assert self._store.error is None, self._store.error
@@ -76,6 +115,32 @@ class Bench:
         self._thread.join(10)
         self._loop.close()
 
+    def _mount(self) -> program.Settings:
+        """The settings, with everything that a pod has mounted."""
+        key = jwt.algorithms.ECAlgorithm.to_jwk(_KEY.public_key(), as_dict=True)
+        secrets, config_maps = self._directory / "secrets", self._directory / "configmaps"
+        files = {
+            secrets / "keys" / "law": API_KEY,
+            secrets / "issuer" / "jwks.json": json.dumps({"keys": [{**key, "kid": "law", "alg": "ES256"}]}),
+        }
+        for (name, entry), value in CREDENTIALS.items():
+            files[(secrets if name == "law" else config_maps) / name / entry] = f"{value}\n"
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        claims = {"iss": ISSUER, "aud": "shop", "exp": 4_102_444_800, **CLAIMS}
+        self._token = jwt.encode(claims, _KEY, "ES256", headers={"kid": "law"})
+        return program.Settings(
+            self._directory,
+            host="127.0.0.1",
+            port=free_port(),
+            health_port=free_port(),
+            drain_seconds=0.0,
+            allow_loopback=True,
+            secrets_dir=secrets,
+            config_maps_dir=config_maps,
+        )
+
     async def _run(self) -> None:
         bench = self
 
@@ -86,25 +151,28 @@ class Bench:
 
         backend = await asyncio.start_server(self._answer, "127.0.0.1", 0, limit=2**22)
         self.port = backend.sockets[0].getsockname()[1]
-        port, health = free_port(), free_port()
-        settings = program.Settings(
-            self._directory, host="127.0.0.1", port=port, health_port=health, drain_seconds=0.0, allow_loopback=True
-        )
+        settings = self._mount()
         kept, program.CatalogStore = program.CatalogStore, Store  # type: ignore[misc]
         try:
             serving = asyncio.create_task(program.run(settings, self._stop))
             async with aiohttp.ClientSession() as session:
                 while True:
                     try:
-                        async with session.get(f"http://127.0.0.1:{health}/healthz"):
+                        async with session.get(f"http://127.0.0.1:{settings.health_port}/healthz"):
                             break
                     except aiohttp.ClientError:
                         await asyncio.sleep(0.01)
         finally:
             program.CatalogStore = kept  # type: ignore[misc]
         self._store.put({"data": {catalogs.FILE: catalogs.dump(Catalog("shop/main")).decode()}})
-        async with Client(f"http://127.0.0.1:{port}/mcp", cache=None) as client:
-            self.client = client
+        url = f"http://127.0.0.1:{settings.port}/mcp"
+        async with AsyncExitStack() as stack:
+            for member, mode in (("client", "auto"), ("legacy", "legacy")):
+                http = await stack.enter_async_context(httpx2.AsyncClient(headers={"X-Tenant": TENANT}, timeout=30))
+                if mode == "auto":
+                    self._http = http
+                opened = Client(streamable_http_client(url, http_client=http), cache=None, mode=mode)
+                setattr(self, member, await stack.enter_async_context(opened))
             self._ready.set()
             await self._stop.wait()
         await serving
@@ -118,12 +186,12 @@ class Bench:
                 headers = {name.lower(): value.strip() for name, _, value in (each.partition(":") for each in rest)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 method, target, _ = line.split(" ")
-                self.received.append(Received(method, target, headers, body))
-                text = orjson.dumps(self.reply)
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text)
-                    + text
-                )
+                received = Received(method, target, headers, body)
+                self.received.append(received)
+                status, content, given = self.answer(received)
+                lines = "".join(f"{name}: {value}\r\n" for name, value in given)
+                start = f"HTTP/1.1 {status} Status\r\n{lines}Content-Length: {len(content)}\r\n\r\n"
+                writer.write(start.encode("latin-1") + content)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()

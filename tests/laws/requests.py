@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Received", "differences", "equal", "with_defaults"]
 
 ABSENT = object()
+_NOTHING: Mapping[str, Any] = {}
 DELIMITERS = {"Comma": ",", "Space": " ", "Pipe": "|"}
 ENCODED = {"Comma": ",", "Space": "%20", "Pipe": "%7C"}
 
@@ -50,8 +51,10 @@ def with_defaults(schema: Mapping[str, Any], value: Any, root: Mapping[str, Any]
     return filled
 
 
-def differences(spec: Mapping[str, Any], given: Mapping[str, Any], received: Received) -> Iterator[str]:
-    """What a request lacks, or has too much, for these arguments with their defaults."""
+def differences(
+    spec: Mapping[str, Any], given: Mapping[str, Any], received: Received, claims: Mapping[str, Any] = _NOTHING
+) -> Iterator[str]:
+    """What a request lacks, or has too much, for these arguments with their defaults, and the claims of a token."""
     http = spec.get("http") or {}
     path, _, query = received.target.partition("?")
     if received.method != spec["method"]:
@@ -66,16 +69,34 @@ def differences(spec: Mapping[str, Any], given: Mapping[str, Any], received: Rec
     body = http.get("body")
     mode = body["mode"] if body else "Arguments" if spec["method"] in ("POST", "PUT", "PATCH") else "None"
     sources = [*http.get("query", ()), *http.get("headers", ()), *(body or {}).get("fields", ())]
-    named |= {_top(each["argument"]) for each in sources}
+    named |= {_top(each["argument"]) for each in sources if "argument" in each}
     named |= {_top(body["argument"])} if body and body.get("argument") else set()
+    pages = http.get("pagination") or {}
+    named |= {pages.get("cursorArgument", "cursor"), pages.get("sizeArgument")} if pages else set()
     left = {name: value for name, value in given.items() if name not in named}
-    pairs = [pair for each in http.get("query", ()) for pair in _pairs(each, _find(given, each["argument"]))]
+    pairs = [pair for each in http.get("query", ()) for pair in _pairs(each, _source(given, each, claims))]
+    pairs += _page_pairs(pages, given)
     if mode == "None":
         pairs += [pair for name, value in left.items() for pair in _pairs({"name": name}, value)]
     yield from _compare_query(pairs, query)
     for each in http.get("headers", ()):
-        yield from _compare_header(each, _find(given, each["argument"]), received.headers.get(each["name"].lower()))
-    yield from _compare_body(mode, body or {}, given, left, received)
+        yield from _compare_header(each, _source(given, each, claims), received.headers.get(each["name"].lower()))
+    yield from _compare_body(mode, body or {}, given, left, received, claims)
+
+
+def _source(given: Mapping[str, Any], entry: Mapping[str, Any], claims: Mapping[str, Any]) -> Any:
+    """The value of an entry: that of an argument, a constant, or a claim of the client's token."""
+    if "argument" in entry:
+        return _find(given, entry["argument"])
+    return entry["value"] if "value" in entry else claims[entry["claim"]]
+
+
+def _page_pairs(pages: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """The parameters of a paged tool: its cursor, and its page size, which is at most the largest one."""
+    if pages and (cursor := given.get(pages.get("cursorArgument", "cursor"))) is not None:
+        yield pages["parameter"], cursor, ""
+    if "sizeArgument" in pages and (size := given.get(pages["sizeArgument"])) is not None:
+        yield pages["sizeParameter"], min(size, pages["maxSize"]) if "maxSize" in pages else size, ""
 
 
 def _pairs(entry: Mapping[str, Any], value: Any) -> Iterator[tuple[str, Any, str]]:
@@ -133,11 +154,16 @@ def _compare_header(entry: Mapping[str, Any], value: Any, sent: str | None) -> I
 
 
 def _compare_body(
-    mode: str, body: Mapping[str, Any], given: Mapping[str, Any], left: Mapping[str, Any], received: Received
+    mode: str,
+    body: Mapping[str, Any],
+    given: Mapping[str, Any],
+    left: Mapping[str, Any],
+    received: Received,
+    claims: Mapping[str, Any],
 ) -> Iterator[str]:
     sent, media = received.body, received.headers.get("content-type", "")
     one = _find(given, body["argument"]) if body.get("argument") else ABSENT
-    fields = [(each["name"], _find(given, each["argument"])) for each in body.get("fields", ())]
+    fields = [(each["name"], _source(given, each, claims)) for each in body.get("fields", ())]
     match mode:
         case "None":
             wanted: Any = b""

@@ -21,7 +21,7 @@ from crd.ledger import conflicts, intent, page
 from crd.ledger.page import Page, Sighting
 from crd.manifest import Object
 from crd.ref import Kind, Ref
-from crd.rules import budgets, names
+from crd.rules import budgets, clients, names
 from crd.selector import Operator, Requirement, Selector
 from crd.snapshot import Snapshot
 
@@ -34,13 +34,15 @@ NOBODY = page.dump(Page())
 class State(NamedTuple):
     """An object as the model has it: a tool by its label and its name, or a server by the labels it selects.
 
-    ``tokens`` are those of the tool, or the budget of the server, which is 0 if it has none.
+    ``tokens`` are those of the tool, or the budget of the server, which is 0 if it has none. ``client`` is one that
+    cannot use the tool, or that the server names.
     """
 
     ref: Ref
     labels: tuple[str, ...]
     name: str = ""
     tokens: int = 0
+    client: str = ""
 
 
 class Stored(NamedTuple):
@@ -92,12 +94,12 @@ MAIN = ref(Kind.SERVER, "main")
 A, B, C = (ref(Kind.TOOL, name) for name in "abc")
 
 
-def tool(where: Ref, name: str, label: str = "in", tokens: int = 0) -> State:
-    return State(where, (label,), name, tokens)
+def tool(where: Ref, name: str, label: str = "in", tokens: int = 0, client: str = "") -> State:
+    return State(where, (label,), name, tokens, client)
 
 
-def server(*labels: str, budget: int = 0) -> State:
-    return State(MAIN, labels, tokens=budget)
+def server(*labels: str, budget: int = 0, client: str = "") -> State:
+    return State(MAIN, labels, tokens=budget, client=client)
 
 
 @cache
@@ -106,10 +108,14 @@ def item(state: State, uid: str, version: int | None) -> Object:
     fact: MemberFact | ServerFact
     if state.ref.kind is Kind.SERVER:
         wanted = Requirement("app", Operator.IN, frozenset(state.labels))
-        fact = ServerFact(state.ref, Selector((wanted,)), strict=True, uid=uid, budget=state.tokens or None)
+        named = (state.client,) if state.client else ()
+        selector, budget = Selector((wanted,)), state.tokens or None
+        fact = ServerFact(state.ref, selector, strict=True, uid=uid, budget=budget, clients=named)
     else:
         claims = (Claim(Space.TOOL_NAME, state.name),)
-        fact = MemberFact(state.ref, {"app": state.labels[0]}, uid, "", claims, (), tokens=state.tokens)
+        labels = {"app": state.labels[0]}
+        lacking = ((state.client, ("spec", "inputSchema"), "it is too deep"),) if state.client else ()
+        fact = MemberFact(state.ref, labels, uid, "", claims, (), unsupported=lacking, tokens=state.tokens)
     return Object(state.ref, {"metadata": metadata}, None, fact)
 
 
@@ -317,6 +323,15 @@ def exceeds_budget(stored: tuple[Stored, ...]) -> bool:
     return budgets.excess(there, there.server(MAIN)) > 0
 
 
+@cache
+def lists_unsupported(stored: tuple[Stored, ...]) -> bool:
+    there = snapshot(tuple((one.state.ref, one, 0) for one in stored))
+    main = there.server(MAIN)
+    assert main is not None
+    members = map(there.member, there.view(MAIN).members)
+    return any(True for member in members if member for _ in clients.portability_on_server(main, member))
+
+
 def create(replica: int, state: State) -> Write:
     return Write(replica, state.ref, state, creates=True)
 
@@ -500,3 +515,51 @@ def test_without_the_ledger_some_order_exceeds_a_budget(scenario: str) -> None:
     states = Model(*BUDGETS[scenario], keeping=False).explore()
 
     assert any(exceeds_budget(state.stored) for state in states)
+
+
+GEMINI = "gemini"
+CLIENTS = {
+    "a client that is named while a tool comes that it cannot use": (
+        [server("in")],
+        [update(0, server("in", client=GEMINI)), create(1, tool(A, "x", client=GEMINI))],
+    ),
+    "a client that is named while a tool becomes one that it cannot use": (
+        [server("in"), tool(A, "x")],
+        [update(0, server("in", client=GEMINI)), update(1, tool(A, "x", client=GEMINI))],
+    ),
+    "a client that is named while a label moves a tool under the server": (
+        [server("in"), tool(A, "x", "out", client=GEMINI)],
+        [update(0, server("in", client=GEMINI)), update(1, tool(A, "x", "in", client=GEMINI))],
+    ),
+    "a selector that widens while a tool comes": (
+        [server("in", client=GEMINI)],
+        [update(0, server("in", "out", client=GEMINI)), create(1, tool(A, "x", "out", client=GEMINI))],
+    ),
+    "a client that is no longer named, a tool that it cannot use, and the client again": (
+        [server("in", client=GEMINI)],
+        [update(0, server("in")), create(1, tool(A, "x", client=GEMINI)), update(1, server("in", client=GEMINI))],
+    ),
+    "a tool that is mended and spoilt while a client is named": (
+        [server("in"), tool(A, "x", client=GEMINI)],
+        [
+            update(0, tool(A, "x")),
+            update(1, tool(A, "x", client=GEMINI)),
+            update(0, server("in", client=GEMINI)),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("scenario", CLIENTS)
+def test_whatever_the_order_no_tool_is_stored_that_a_named_client_cannot_use(scenario: str) -> None:
+    states = Model(*CLIENTS[scenario]).explore()
+
+    assert [state for state in states if lists_unsupported(state.stored)] == []
+    assert any({review.phase for review in state.reviews} <= {"stored", "refused"} for state in states)
+
+
+@pytest.mark.parametrize("scenario", list(CLIENTS)[:4])
+def test_without_the_ledger_some_order_stores_a_tool_that_a_named_client_cannot_use(scenario: str) -> None:
+    states = Model(*CLIENTS[scenario], keeping=False).explore()
+
+    assert any(lists_unsupported(state.stored) for state in states)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Draft", "drafts", "features_of", "resolve", "values_of"]
+__all__ = ["Draft", "anything", "credentials", "drafts", "features_of", "plain", "resolve", "values_of"]
 
 NAMES = ("a", "b_2", "from", "x-y", "a b", "ü", "p/q", "m~n")
 PLAIN = ("a", "b_2", "from", "x-y")
@@ -119,7 +119,7 @@ def nodes(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
         node["type"] = [node["type"], "null"]
     if not draw(st.integers(0, 5)):
         right = values_of(node, node) if draw(st.integers(0, 3)) else anything
-        node["default"] = _plain(draw(right))
+        node["default"] = plain(draw(right))
     return node
 
 
@@ -136,18 +136,18 @@ def objects(draw: st.DrawFn, depth: int, names: tuple[str, ...] = NAMES, least: 
     return node
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value that an author can write: the API server stores no numbers beyond 64 bits."""
     if isinstance(value, dict):
-        return {name: _plain(child) for name, child in value.items()}
+        return {name: plain(child) for name, child in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return 7 if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 @st.composite
-def drafts(draw: st.DrawFn, name: str) -> Draft:
-    """A tool whose mapping suits its schema most of the time."""
+def drafts(draw: st.DrawFn, name: str, *, has_token: bool = False) -> Draft:
+    """A tool whose mapping suits its schema most of the time. ``has_token``: its callers have claims."""
     schema = draw(objects(2, least=1))
     arguments: dict[str, Any] = schema["properties"]
     if not draw(st.integers(0, 4)):
@@ -161,11 +161,92 @@ def drafts(draw: st.DrawFn, name: str) -> Draft:
         "method": method,
         "inputSchema": schema,
     }
-    if draw(st.integers(0, 3)):
-        spec["http"] = draw(mappings(schema, method))
     if draw(st.booleans()):
         spec["outputSchema"] = draw(objects(1))
+    if not draw(st.integers(0, 5)):
+        spec["service"]["path"] = "/"
+        spec["mcp"] = draw(mcp_settings())
+    else:
+        if draw(st.integers(0, 3)):
+            spec["http"] = draw(mappings(schema, method))
+        if not draw(st.integers(0, 3)):
+            spec.setdefault("http", {})["pagination"] = draw(paginations(schema))
+        if not draw(st.integers(0, 3)):
+            add_sources(draw, spec.setdefault("http", {}), ["value", "claim"] if has_token else ["value"])
+        if not draw(st.integers(0, 2)):
+            spec["response"] = draw(replies_of(spec))
+    if not draw(st.integers(0, 3)):
+        spec["headersFrom"] = draw(credentials())
+    if not draw(st.integers(0, 5)):
+        spec["forwardHeaders"] = [{"name": "X-Tenant"} | draw(st.sampled_from([{}, {"backendHeader": "X-Customer"}]))]
+    if has_token and draw(st.booleans()):
+        spec["requiredScopes"] = ["read"]
     return Draft(name, spec)
+
+
+@st.composite
+def mcp_settings(draw: st.DrawFn) -> dict[str, Any]:
+    """A backend that speaks MCP. Its path names its era, because a server remembers the era of each URL."""
+    era = draw(st.sampled_from(["modern", "legacy"]))
+    settings: dict[str, Any] = {"path": f"/{era}/mcp"}
+    protocol = draw(st.sampled_from(["Auto", era.capitalize()]))
+    settings |= {"protocol": protocol} if protocol != "Auto" or draw(st.booleans()) else {}
+    settings |= {"toolName": "remote"} if draw(st.booleans()) else {}
+    return settings | ({"session": "Shared"} if draw(st.booleans()) else {})
+
+
+@st.composite
+def paginations(draw: st.DrawFn, schema: dict[str, Any]) -> dict[str, Any]:
+    """A paged list; the argument of its size is added to the schema."""
+    pages: dict[str, Any] = {"parameter": draw(st.sampled_from(["after", "page[cursor]"]))}
+    pages |= draw(st.sampled_from([{"nextPointer": "/meta/next"}, {"nextPointer": "/next"}, {"nextLink": True}]))
+    pages |= {"cursorArgument": "page_token"} if draw(st.booleans()) else {}
+    if draw(st.booleans()):
+        schema["properties"]["size"] = {"type": draw(st.sampled_from(["integer", "number"])), "minimum": 1}
+        pages |= {"sizeArgument": "size", "sizeParameter": "limit"}
+        pages |= {"maxSize": draw(st.integers(1, 200))} if draw(st.booleans()) else {}
+    return pages
+
+
+def add_sources(draw: st.DrawFn, http: dict[str, Any], kinds: list[str]) -> None:
+    """Add entries whose values do not come from arguments."""
+    for place in draw(st.lists(st.sampled_from(["query", "headers", "fields"]), min_size=1, unique=True)):
+        kind = draw(st.sampled_from(kinds))
+        claim = st.sampled_from(["sub", "level"] if place == "headers" else ["sub", "tenant", "level"])
+        source = {kind: draw(claim if kind == "claim" else st.sampled_from(["a", "1", "x y", "true"]))}
+        if place == "fields" and "fields" in http.get("body", {}):
+            http["body"]["fields"].append({"name": "origin", **source})
+        elif place != "fields":
+            name = "origin" if place == "query" else "X-Origin"
+            http.setdefault(place, []).append({"name": name, **source})
+
+
+@st.composite
+def replies_of(draw: st.DrawFn, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """How the reply is read."""
+    found: dict[str, Any] = {}
+    if draw(st.booleans()):
+        found["select"] = draw(st.sampled_from(["/data", "/data/1", "/a~1b/ü", "/data/rows"]))
+    if not draw(st.integers(0, 2)):
+        found["format"] = draw(st.sampled_from(["Auto", "Json"]))
+    if not draw(st.integers(0, 2)):
+        found["headers"] = ["X-Total"]
+    if not draw(st.integers(0, 2)):
+        found["expectStatus"] = draw(st.sampled_from([["201"], ["2xx", "404"], ["200", "409"]]))
+    if "outputSchema" in spec and not draw(st.integers(0, 3)):
+        found["onSchemaMismatch"] = draw(st.sampled_from(["Observe", "Error"]))
+    return found
+
+
+@st.composite
+def credentials(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Headers from a Secret and a ConfigMap that are mounted; see `tests.laws.bench.CREDENTIALS`."""
+    known = [
+        {"name": "Authorization", "prefix": "Bearer ", "secretKeyRef": {"name": "law", "key": "key"}},
+        {"name": "X-Api-Key", "secretKeyRef": {"name": "law", "key": "other"}},
+        {"name": "X-Region", "configMapKeyRef": {"name": "settings", "key": "region"}},
+    ]
+    return draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique_by=lambda each: str(each["name"])))
 
 
 @st.composite
@@ -314,14 +395,28 @@ def features_of(draft: Draft, arguments: Mapping[str, Any]) -> set[str]:
     found.add("no http" if http is None else "http")
     for place in ("query", "headers"):
         found |= {f"{place} {each.get('style', 'Repeat')}" for each in (http or {}).get(place, ())}
-        found |= {"argument by pointer" for each in (http or {}).get(place, ()) if each["argument"].startswith("/")}
+        entries = (http or {}).get(place, ())
+        found |= {"argument by pointer" for each in entries if each.get("argument", "").startswith("/")}
+        found |= {f"{place} from a {kind}" for each in entries for kind in ("value", "claim") if kind in each}
         found |= {"omitEmpty false" for each in (http or {}).get(place, ()) if each.get("omitEmpty") is False}
     if "path" in (http or {}):
         found.add("path, several segments" if "+}" in http["path"] else "path")
     if "body" in (http or {}):
         found.add(f"body {http['body']['mode']}")
+        fields = http["body"].get("fields", ())
+        found |= {f"field from a {kind}" for each in fields for kind in ("value", "claim") if kind in each}
     if "outputSchema" in spec:
         found.add("outputSchema")
+    pages = (http or {}).get("pagination", {})
+    found |= {f"pagination: {member}" for member in pages}
+    found |= {f"response.{member}" for member in spec.get("response", ())}
+    for each in spec.get("headersFrom", ()):
+        found.add(f"headersFrom {'Secret' if 'secretKeyRef' in each else 'ConfigMap'}")
+    if "forwardHeaders" in spec:
+        found.add("forwardHeaders")
+    if "mcp" in spec:
+        mcp = spec["mcp"]
+        found |= {f"mcp {mcp.get('protocol', 'Auto')}", f"mcp session {mcp.get('session', 'PerCall')}"}
     text = repr(spec["inputSchema"])
     for word in (
         "$ref",

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from runtime.backends.http_mapping import pointers
+from runtime.mcp import numbers
 
 __all__ = ["render"]
 
@@ -21,8 +22,8 @@ _DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
 # What a number that a serializer could write with other digits contains; a text without it has none. Fifteen digits
 # survive a double (DBL_DIG). It may also match inside a string, which costs time only.
 _AT_RISK = re.compile(r"[0-9](?:[eE]|[0-9.]{15})|\.[0-9]*0(?![0-9])|0\.0000|-0(?![0-9.])")
-# What a number contains that a serializer wrote and that is not an exact integer.
-_IS_FLOAT = re.compile(r"[0-9][.e][0-9+-]")
+# What a number contains that a serializer wrote and that may have had other digits.
+_MAY_DIFFER = re.compile(r"[0-9][.eE][0-9+-]|[0-9]{19}|\b0\b")
 
 
 def render(text: str, value: Any, pointer: str) -> str:
@@ -30,10 +31,10 @@ def render(text: str, value: Any, pointer: str) -> str:
 
     Strings are written without needless escapes: a model reads ü more easily than \u00fc.
     """
-    written = orjson.dumps(value).decode()
+    written = numbers.dumps(value).decode()
     if written == text:
         return text
-    if not _AT_RISK.search(text) or (pointer and not _IS_FLOAT.search(written)):
+    if not _AT_RISK.search(text) or (pointer and not _MAY_DIFFER.search(written)):
         return written
     if not pointer and "\\" not in text:
         return "".join(_PIECE.findall(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -11,7 +12,7 @@ import orjson
 
 from runtime.backends import faults
 from runtime.backends.http_mapping import json_texts, links, pointers, texts
-from runtime.mcp import json_schema
+from runtime.mcp import json_schema, numbers
 
 if TYPE_CHECKING:
     from crd.published.entries import Pagination, Tool
@@ -176,8 +177,10 @@ def _truncated_text(reply: Reply) -> dict[str, Any]:
 
 
 def _json_content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
-    """The text has the digits of the backend; structuredContent has numbers as a double or 64 bits hold them."""
-    document, text = _parse(reply)
+    """Text and structuredContent, both with the digits of the backend."""
+    pages = tool.http.pagination
+    # Without a schema and without a cursor nothing depends on a digit, and to read all of them takes time.
+    document, text = _parse(reply, exact=tool.output_schema is not None or pages is not None)
     pointer = tool.policy.response.select
     value = pointers.find(document, pointer)
     if value is pointers.ABSENT:
@@ -185,15 +188,16 @@ def _json_content(reply: Reply, tool: Tool, *, modern: bool) -> dict[str, Any]:
     if tool.output_schema is not None:
         _check_output(tool.output_schema, value, "the reply does not match the outputSchema")
     selected = json_texts.render(text.content, value, pointer)
-    if tool.http.pagination is None:
-        structured = value if modern or isinstance(value, dict) else {"result": value}
+    exact = orjson.Fragment(selected)
+    if pages is None:
+        structured = exact if modern or isinstance(value, dict) else {"result": exact}
         return {"content": [{"type": "text", "text": selected}, *_notes(text)], "structuredContent": structured}
-    cursor = _next_cursor(tool.http.pagination, document, reply)
-    page = {"result": value} | ({"nextCursor": cursor} if cursor else {})
+    cursor = _next_cursor(pages, document, reply)
+    page = {"result": exact} | ({"nextCursor": cursor} if cursor else {})
     more = f',"nextCursor":{orjson.dumps(cursor).decode()}' if cursor else ""
     content = [{"type": "text", "text": f'{{"result":{selected}{more}}}'}, *_notes(text)]
     if cursor:
-        name = tool.http.pagination.cursor_argument
+        name = pages.cursor_argument
         declared = tool.input_schema.get("properties", {}).get(name)
         # nextCursor is a string; an author may have declared the argument as a number.
         is_number = isinstance(declared, dict) and declared.get("type") in ("integer", "number") and cursor.isdigit()
@@ -210,20 +214,23 @@ def _next_cursor(pages: Pagination, document: Any, reply: Reply) -> str | None:
         query = "" if target is None else target.partition("#")[0].partition("?")[2]
         return next((value for name, value in parse_qsl(query) if name == pages.parameter), None)
     cursor = pointers.find(document, pages.next_pointer)
-    if isinstance(cursor, bool) or not isinstance(cursor, str | int):
+    if isinstance(cursor, bool) or not isinstance(cursor, str | int | Decimal):
         return None
     return str(cursor) or None
 
 
-def _parse(reply: Reply) -> tuple[Any, Text]:
-    """The value of a JSON body, and its text. Raises _MismatchError."""
+def _parse(reply: Reply, *, exact: bool = False) -> tuple[Any, Text]:
+    """The value of a JSON body, and its text. Raises _MismatchError.
+
+    Numbers that a double rounds are `Decimal` if ``exact``, or if there is one that a double cannot hold at all.
+    """
     text = texts.decode(reply)
     try:
-        value = orjson.loads(text.content)
+        value = numbers.loads_reply(text.content, exact=exact)
     except orjson.JSONDecodeError as error:
         if "infinity" in error.msg:
             place = f"line {error.lineno} column {error.colno}"
-            raise _MismatchError(f"the reply has a number that is too large for a double: {place}") from error
+            raise _MismatchError(f"the reply has a number of more than {numbers.MAX_DIGITS} digits: {place}") from error
         raise _MismatchError(f"the reply is not valid JSON: {error}") from error
     # Fewer brackets cannot be nested deeper.
     brackets = reply.body.count(b"[") + reply.body.count(b"{")

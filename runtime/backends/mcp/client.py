@@ -153,14 +153,14 @@ class McpClient:
                 if mcp.protocol == "Modern" or (mcp.protocol == "Auto" and await self._detect_modern(peer)):
                     routing = mcp_wire.routing_headers(mcp.tool, tool.input_schema, arguments)
                     sent = mcp_wire.modern_headers("tools/call") + routing
-                    result = await self._call_tool(
+                    result, text = await self._call_tool(
                         peer, mcp_wire.with_meta(params, context.record.next_span()), sent, progress
                     )
                 elif mcp.session == "Shared":
-                    result = await self._call_in_shared_session(peer, params, progress)
+                    result, text = await self._call_in_shared_session(peer, params, progress)
                 else:
                     session = await self._open(peer)
-                    result = await self._call_tool(peer, params, session.headers, progress)
+                    result, text = await self._call_tool(peer, params, session.headers, progress)
         except TimeoutError as error:
             if not progress.is_called:
                 raise faults.before_call(faults.timeout(timeout, idempotent=True)) from error
@@ -170,7 +170,7 @@ class McpClient:
         finally:
             # The result is there, or will never be.
             self._end_later(peer, session)
-        return mcp_wire.tool_result(result, tool, modern=context.modern, request_id=context.request_id)
+        return mcp_wire.tool_result(result, tool, modern=context.modern, request_id=context.request_id, text=text)
 
     async def list_tools(self, target: Target, timeout: float) -> Listing:
         """The tools that a server lists, as far as they arrive within ``timeout`` seconds and the bounds of a list."""
@@ -189,7 +189,7 @@ class McpClient:
                     params: dict[str, Any] = {"cursor": cursor} if cursor else {}
                     params = params if session is not None else mcp_wire.with_meta(params)
                     identifier, reply = await self._post(peer, "tools/list", params, headers)
-                    cursor = pages.add(_result(identifier, reply, idempotent=True), len(reply.body))
+                    cursor = pages.add(_result(identifier, reply, idempotent=True)[0], len(reply.body))
         except TimeoutError:
             fault = f"timeout: the list did not end within {timeout:g} s"
         except CallError as error:
@@ -246,16 +246,16 @@ class McpClient:
 
     async def _call_tool(
         self, peer: _Peer, params: Mapping[str, Any], headers: tuple[Header, ...], progress: _Progress
-    ) -> dict[str, Any]:
-        """The result of tools/call. From here on a fault is one of the call itself."""
+    ) -> tuple[dict[str, Any], str]:
+        """The result of tools/call, and its text. From here on a fault is one of the call itself."""
         progress.is_called = True
         peer.record.attempts += 1
         posted = await self._post(peer, "tools/call", params, headers, idempotent=progress.idempotent)
-        return _result(*posted, idempotent=progress.idempotent)
+        return _result(*posted, idempotent=progress.idempotent, exact=True)
 
     async def _call_in_shared_session(
         self, peer: _Peer, params: Mapping[str, Any], progress: _Progress
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], str]:
         session = await self._share(peer, None)
         try:
             return await self._call_tool(peer, params, session.headers, progress)
@@ -282,7 +282,7 @@ class McpClient:
 
     async def _open(self, peer: _Peer) -> _Session:
         identifier, reply = await self._post(peer, "initialize", mcp_wire.initialize_params(eras.LEGACY[0]), ())
-        result = _result(identifier, reply, idempotent=True)
+        result, _ = _result(identifier, reply, idempotent=True)
         version = result.get("protocolVersion")
         if version not in eras.LEGACY:
             message = f"the backend speaks MCP version {str(version)[:40]}; supported are {', '.join(eras.SERVED)}"
@@ -341,18 +341,21 @@ def _remember(known: dict[str, T], key: str, value: T) -> None:
         del known[next(iter(known))]
 
 
-def _result(identifier: str, reply: Reply, *, idempotent: bool) -> dict[str, Any]:
-    """The result of request ``identifier``. Raises RpcError for a JSON-RPC error, CallError without a response."""
-    message = mcp_wire.find_response(reply, identifier)
-    error = message.get("error") if message else None
+def _result(identifier: str, reply: Reply, *, idempotent: bool, exact: bool = False) -> tuple[dict[str, Any], str]:
+    """The result of request ``identifier``, and the text of the message that holds it.
+
+    Raises RpcError for a JSON-RPC error, CallError without a response.
+    """
+    message, text = mcp_wire.find_response(reply, identifier, exact=exact) or ({}, "")
+    error = message.get("error")
     # A 404 means that the session has ended, whatever the body says.
     if isinstance(error, dict) and reply.status != 404:
         raise mcp_wire.translate_error(error)
     if not 200 <= reply.status < 300:
         raise faults.from_reply(reply, idempotent=idempotent)
-    result = message.get("result") if message else None
+    result = message.get("result")
     if not isinstance(result, dict):
         what = "the backend's reply contains no JSON-RPC result for the request"
         # In MCP a 2xx status says nothing about the request; the result would.
         raise CallError("bad_response", what, Fate.UNKNOWN, idempotent=idempotent, status=reply.status)
-    return result
+    return result, text

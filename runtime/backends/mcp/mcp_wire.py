@@ -9,8 +9,8 @@ import orjson
 from runtime import VERSION
 from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
-from runtime.backends.http_mapping import replies
-from runtime.mcp import eras, json_schema, jsonrpc, param_headers
+from runtime.backends.http_mapping import json_texts, replies
+from runtime.mcp import eras, json_schema, jsonrpc, numbers, param_headers
 from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def routing_headers(name: str, schema: Mapping[str, Any], arguments: Mapping[str
 
 def speaks_modern(reply: Reply) -> bool:
     """Whether a reply to ``server/discover`` comes from a server of the stateless era."""
-    message = next((m for m in _messages(reply) if "result" in m or "error" in m), {})
+    message = next((m for m, _ in _messages(reply) if "result" in m or "error" in m), {})
     result, error = message.get("result"), message.get("error")
     versions: Any = result.get("supportedVersions") if isinstance(result, dict) else None
     if isinstance(error, dict) and error.get("code") == jsonrpc.UNSUPPORTED_VERSION:
@@ -99,12 +99,15 @@ def capabilities(result: Any) -> frozenset[str]:
 
 def capabilities_of(reply: Reply) -> frozenset[str]:
     """What a server offers, by its reply to ``server/discover``."""
-    return next((capabilities(m["result"]) for m in _messages(reply) if "result" in m), frozenset())
+    return next((capabilities(m["result"]) for m, _ in _messages(reply) if "result" in m), frozenset())
 
 
-def find_response(reply: Reply, identifier: str) -> dict[str, Any] | None:
-    """The response to a request, or None. An error may lack its id."""
-    return next((message for message in _messages(reply) if _answers(message, identifier)), None)
+def find_response(reply: Reply, identifier: str, *, exact: bool = False) -> tuple[dict[str, Any], str] | None:
+    """The response to a request, and its text; or None. An error may lack its id.
+
+    With ``exact``, numbers that a double rounds are `Decimal`.
+    """
+    return next((found for found in _messages(reply, exact=exact) if _answers(found[0], identifier)), None)
 
 
 def translate_error(error: Mapping[str, Any]) -> RpcError:
@@ -117,8 +120,10 @@ def translate_error(error: Mapping[str, Any]) -> RpcError:
     return RpcError(jsonrpc.INTERNAL_ERROR, message, {"code": code})
 
 
-def tool_result(result: dict[str, Any], tool: Tool, *, modern: bool, request_id: str) -> dict[str, Any]:
+def tool_result(result: dict[str, Any], tool: Tool, *, modern: bool, request_id: str, text: str = "") -> dict[str, Any]:
     """A backend's result of tools/call for our client. Raises CallError for one that no client can use.
+
+    ``text`` is the message that holds the result: ``structuredContent`` keeps its digits.
 
     ``structuredContent`` is held to the tool's outputSchema. A result that does not match it becomes an ``isError``
     result with the backend's content; with onSchemaMismatch Observe, only its structuredContent is left out. In the era
@@ -151,8 +156,10 @@ def tool_result(result: dict[str, Any], tool: Tool, *, modern: bool, request_id:
                 fault = faults.bad_response(200, message, idempotent=tool.idempotent)
                 kept = {**replies.error_result(fault, request_id), "_meta": kept.get("_meta")}
                 content = [*kept["content"], *content]
-    if not modern and "structuredContent" in kept and not isinstance(kept["structuredContent"], dict):
-        kept["structuredContent"] = {"result": kept["structuredContent"]}
+    if "structuredContent" in kept:
+        value = kept["structuredContent"]
+        exact = orjson.Fragment(json_texts.render(text, value, "/result/structuredContent")) if text else value
+        kept["structuredContent"] = exact if modern or isinstance(value, dict) else {"result": exact}
     for block in content:
         _clean_meta(block)
         if isinstance(block.get("resource"), dict):
@@ -172,7 +179,7 @@ def _readable(block: dict[str, Any]) -> dict[str, Any]:
         contents = [resource[name] for name in ("text", "blob") if name in resource]
         if len(contents) == 1 and isinstance(contents[0], str):
             return block
-    return {"type": "text", "text": orjson.dumps(block).decode()}
+    return {"type": "text", "text": numbers.dumps(block).decode()}
 
 
 def _clean_meta(holder: dict[str, Any]) -> None:
@@ -211,8 +218,8 @@ class ResponseWatch:
 
     def _is_response(self, event: bytes) -> bool:
         try:
-            message = orjson.loads(event)
-        except orjson.JSONDecodeError:
+            message = numbers.loads_reply(event.decode(), exact=False)
+        except ValueError:
             return False
         return isinstance(message, dict) and _answers(message, self._identifier)
 
@@ -225,16 +232,17 @@ def _answers(message: dict[str, Any], identifier: str) -> bool:
     return message.get("id") == identifier or ("error" in message and message.get("id") is None)
 
 
-def _messages(reply: Reply) -> list[dict[str, Any]]:
-    """The JSON-RPC messages of a body or an event stream, in order. Anything else is ignored."""
-    messages: list[dict[str, Any]] = []
-    for text in _events(reply.body) if reply.media_type == "text/event-stream" else [reply.body]:
+def _messages(reply: Reply, *, exact: bool = False) -> list[tuple[dict[str, Any], str]]:
+    """The JSON-RPC messages of a body or an event stream, in order, and their texts. Anything else is ignored."""
+    messages: list[tuple[dict[str, Any], str]] = []
+    for data in _events(reply.body) if reply.media_type == "text/event-stream" else [reply.body]:
         try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            text = data.decode()
+            message = numbers.loads_reply(text, exact=exact)
+        except ValueError:
             continue
         if isinstance(message, dict):
-            messages.append(message)
+            messages.append((message, text))
     return messages
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from crd import manifest
 from crd.facts import MemberFact
-from crd.finding import Reason
+from crd.finding import Level, Reason
 from crd.integrity import Change
 from crd.ledger import conflicts, intent
 from crd.ledger.conflicts import Conflict, Grant
@@ -209,6 +209,66 @@ def test_a_state_that_a_tool_may_still_have_counts_against_the_budget() -> None:
     ],
 )
 def test_what_may_exceed_a_budget_is_recorded(there: Object, change: Change, is_recorded: bool) -> None:
+    assert conflicts.concerns(snapshot(there), change) == is_recorded
+
+
+CONST = {"inputSchema": {"type": "object", "properties": {"a": {"type": "string", "const": "x"}}}}
+WIDER = server("shop", "new", clients=["gemini"])
+SPOILT, FINE = tool("a", "one", **CONST), tool("a", "one")
+NAMING = server(version="1", clients=["gemini"])
+LENIENT = server(version="1", clients=["gemini"], integrity="Standard")
+
+
+@pytest.mark.parametrize(
+    ("there", "before", "change", "place"),
+    [
+        pytest.param([STRICT], [Change(NAMING.ref, STRICT, NAMING)], made(SPOILT), "tool", id="a tool that comes"),
+        pytest.param([STRICT], [made(SPOILT)], Change(NAMING.ref, STRICT, NAMING), "server", id="a client that comes"),
+        pytest.param(
+            [STRICT, FINE], [Change(NAMING.ref, STRICT, NAMING)], Change(FINE.ref, FINE, SPOILT), "tool", id="a schema"
+        ),
+        pytest.param([STRICT], [Change(NAMING.ref, STRICT, NAMING)], made(FINE), "", id="a tool that it can use"),
+        pytest.param([STRICT], [made(tool("a", "one", app="other", **CONST))], Change(NAMING.ref, STRICT, NAMING), "",
+                     id="one that the server does not select"),
+        pytest.param([STRICT], [Change(LENIENT.ref, STRICT, LENIENT)], made(SPOILT), "", id="standard"),
+        pytest.param([NAMING, FINE], [made(SPOILT)], Change(NAMING.ref, NAMING, WIDER), "", id="what was so before"),
+        pytest.param([STRICT], [made(tool("a", "x" * 50))],
+                     Change(NAMING.ref, STRICT, server(clients=["cursor"], naming={"prefix": "shop_"})),
+                     "server", id="a name that is too long with the prefix"),
+    ],
+)  # fmt: skip
+def test_a_change_keeps_to_the_clients_that_a_server_names(
+    there: list[Object], before: list[Change], change: Change, place: str
+) -> None:
+    outcome = conflicts.decide(snapshot(*there), noted(*before), change, NOW)
+
+    assert isinstance(outcome, Conflict) == bool(place)
+    if isinstance(outcome, Conflict):
+        (finding,) = conflicts.findings(outcome, change, {})
+        assert (finding.reason, finding.ref, finding.level) == (Reason.CLIENT_PORTABILITY, change.ref, Level.ERROR)
+        assert finding.field_path == ("spec.inputSchema.properties.a.const" if place == "tool" else "spec.clients")
+        assert f"retry in {LEASE:.0f} s" in finding.message
+        assert {one.ref for one in before} <= outcome.involved(change.ref)
+
+
+@pytest.mark.parametrize(
+    ("there", "change", "is_recorded"),
+    [
+        pytest.param(STRICT, Change(FINE.ref, FINE, SPOILT), True, id="a client less, wherever a server is Strict"),
+        pytest.param(LENIENT, Change(FINE.ref, FINE, SPOILT), False, id="nobody is Strict"),
+        pytest.param(STRICT, Change(FINE.ref, SPOILT, FINE), False, id="a client more"),
+        pytest.param(STRICT, Change(NAMING.ref, STRICT, NAMING), True, id="a client that is named"),
+        pytest.param(
+            PREFERRING,
+            Change(NAMING.ref, PREFERRING, server(clients=["gemini"], naming={"onConflict": "PreferIncumbent"})),
+            True,
+            id="also where names are not held",
+        ),
+    ],
+)
+def test_what_a_named_client_may_not_be_able_to_use_is_recorded(
+    there: Object, change: Change, is_recorded: bool
+) -> None:
     assert conflicts.concerns(snapshot(there), change) == is_recorded
 
 

@@ -121,12 +121,17 @@ def test_a_ledger_is_read_as_it_was_written() -> None:
         "promptSelector": {"matchLabels": {"a": "b"}},
         "resourceSelector": {"selectAll": True},
         "integrity": "Strict",
+        "contextBudget": 5000,
+        "clients": ["gemini", "cursor"],
+        "naming": {"prefix": "shop_"},
     }
     selecting, plain = (
         item("MCPServer", "main", spec),
         item("MCPServer", "other", {"toolSelector": {"selectAll": True}}),
     )
-    creations = tuple(noted(Change(each.ref, None, each)) for each in (selecting, plain))
+    schema = {"type": "object", "properties": {"a": {"const": "x"}}}
+    unusable = item("MCPTool", "b", {"service": {"name": "orders", "port": 80}, "inputSchema": schema})
+    creations = tuple(noted(Change(each.ref, None, each)) for each in (selecting, plain, unusable))
     written = Page((*creations, UPDATE, replace(CREATION, landed=True)), {Kind.TOOL: 7, Kind.SERVER: 3})
 
     assert page.load(page.dump(written)) == written

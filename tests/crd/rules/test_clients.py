@@ -135,6 +135,67 @@ def test_only_the_names_of_arguments_count_not_those_inside() -> None:
     assert judged(tool(inputSchema=of({"type": "object", "properties": {"filter[status]": {}}}))) == []
 
 
+INT64 = {"type": "integer", "format": "int64"}
+LIMIT = 2**53 - 1
+
+
+@pytest.mark.parametrize(
+    ("node", "place", "words"),
+    [
+        (INT64, "format", "9223372036854775807 is allowed"),
+        ({"type": "integer", "format": "uint64"}, "format", "18446744073709551615 is allowed"),
+        ({**INT64, "minimum": 0}, "format", "9223372036854775807 is allowed"),
+        ({**INT64, "maximum": LIMIT}, "format", "-9223372036854775808 is allowed"),
+        ({"type": ["integer", "null"], "maximum": 2**60}, "maximum", f"{2**60} is allowed"),
+        ({"type": "integer", "exclusiveMinimum": -(2**60)}, "exclusiveMinimum", f"{-(2**60) + 1} is allowed"),
+        ({"type": "integer", "maximum": 1e30}, "maximum", "1e+30 is allowed"),
+        ({"type": "integer", "default": 2**53}, "default", f"{2**53} is named"),
+        ({"const": -(2**53)}, "const", f"{-(2**53)} is named"),
+        ({"enum": [1, 2**53 + 1]}, "enum[1]", f"{2**53 + 1} is named"),
+    ],
+)
+@pytest.mark.parametrize("member", ["inputSchema", "outputSchema"])
+def test_an_integer_that_javascript_rounds_is_a_warning(node: Any, place: str, words: str, member: str) -> None:
+    found = [f for f in judged(tool(**{member: of(node)})) if "JavaScript" in f.message]
+
+    assert seen(*found) == [("ClientPortability", "warning", f"spec.{member}.properties.a.{place}")]
+    assert words in found[0].message
+    assert "lost in the official TypeScript SDK: the last digits" in found[0].message
+
+
+def test_a_schema_with_many_large_integers_draws_one_warning() -> None:
+    properties = {name: INT64 for name in "abc"}  # noqa: C420 -- a schema that is written three times
+    found = judged(tool(inputSchema={"type": "object", "properties": properties}))
+
+    assert len(found) == 1
+    assert "(and 2 more)" in found[0].message
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"type": "integer"},
+        {"type": "integer", "minimum": 0},
+        {"type": "integer", "format": "int32"},
+        {**INT64, "minimum": -LIMIT, "maximum": LIMIT},
+        {**INT64, "exclusiveMinimum": -LIMIT - 1, "exclusiveMaximum": LIMIT + 1},
+        {"type": "string", "format": "int64"},
+        {"type": "number", "maximum": 1e300},
+        {"type": "integer", "enum": [LIMIT], "format": "int64"},
+        {"type": "string", "default": "12345678901234567890"},
+        {"type": "integer", "default": True},
+    ],
+)
+def test_an_integer_within_53_bits_or_without_a_range_draws_nothing(node: Any) -> None:
+    assert [f for f in judged(tool(inputSchema=of(node), outputSchema=of(node))) if "JavaScript" in f.message] == []
+
+
+def test_a_server_that_names_the_typescript_sdk_refuses_integers_that_it_rounds() -> None:
+    found = judged(tool(inputSchema=of(INT64)), server("typescript-sdk"))
+
+    assert ("ClientPortability", "error", "spec.inputSchema.properties.a.format") in seen(*found)
+
+
 def test_a_required_argument_that_is_not_declared_is_a_warning() -> None:
     found = judged(tool(inputSchema={"type": "object", "required": ["b"], "properties": {"a": {"type": "string"}}}))
 
@@ -203,10 +264,11 @@ def test_a_server_that_names_a_client_refuses_the_tool_and_the_tool_is_refused(c
 
     (of_tool,) = [f for f in judged(bad, named) if f.level is Level.ERROR]
     assert (of_tool.reason, of_tool.ref) == (Reason.CLIENT_PORTABILITY, bad.ref)
+    assert of_tool.field_path.startswith("spec.name" if "name" in BAD[client] else "spec.inputSchema")
     assert f"names {client} in spec.clients" in of_tool.message
     (of_server,) = [f for f in judged(named, bad) if f.level is Level.ERROR]
     assert seen(of_server) == [("ClientPortability", "error", "spec.clients")]
-    assert str(bad.ref) in of_server.message
+    assert f"{bad.ref} {of_tool.field_path}: " in of_server.message
     assert [f for f in judged(bad, server()) if f.level is Level.ERROR] == []
 
 
@@ -219,7 +281,7 @@ def test_a_tool_within_all_limits_is_admitted(client: str) -> None:
 def test_the_name_counts_with_the_prefix_of_the_server() -> None:
     prefixed = server("openai", naming={"prefix": "shop."})
 
-    assert [f.level for f in judged(tool(**GOOD), prefixed)] == [Level.ERROR]
+    assert seen(*judged(tool(**GOOD), prefixed)) == [("ClientPortability", "error", "spec.name")]
 
 
 def test_a_server_does_not_lose_its_changes_to_a_tool_that_was_there() -> None:

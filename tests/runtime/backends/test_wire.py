@@ -109,7 +109,8 @@ Call = Callable[..., Any]
 def call(harness: Harness, backend: RawBackend) -> Call:
     async def send(*answers: bytes | None, method: str = "GET", **more: Any) -> dict[str, Any]:
         backend.answers = list(answers)
-        return await harness.dispatcher.call(tool(backend.port, method, **more), {}, CONTEXT)
+        result = await harness.dispatcher.call(tool(backend.port, method, **more), {}, CONTEXT)
+        return dict(json.loads(orjson.dumps(result)))  # as a client reads it
 
     return send
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 
+from crd.clients.tolerances import Fault
 from crd.published import catalogs
 from crd.published.policy import Bucket
 from crd.published.settings import Limits
@@ -452,10 +453,33 @@ async def test_the_endpoint_is_served_with_a_slash_at_the_end(replica: Any) -> N
     status, _, answer = await send(f"{replica.mcp}/", body={**INITIALIZE, "id": ""})
 
     assert (status, answer["id"]) == (200, "")
-    replica.app._endpoint.tolerated = frozenset()
-    assert (await send(f"{replica.mcp}/", body=INITIALIZE))[2]["path"] == "/"
     status, _, answer = await send(f"{replica.url}/", body=INITIALIZE)
     assert (status, answer) == (404, "not found; the MCP endpoint is /mcp\n")
+
+
+async def test_each_fault_of_clients_has_a_switch(replica: Any, catalog_of: Any) -> None:
+    _, headers, _ = await send(replica.mcp, body=INITIALIZE)
+    session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    version = {"MCP-Protocol-Version": "2025-11-25"}
+    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+    faulty: dict[Fault, tuple[str, dict[str, Any], dict[str, str]]] = {
+        Fault.NULL_MEMBER: (replica.mcp, {**ping, "params": None}, session),
+        Fault.REPEATED_HEADER: (replica.mcp, ping, {**session, "MCP-Protocol-Version": "2025-11-25, 2025-11-25"}),
+        Fault.TRAILING_SLASH: (f"{replica.mcp}/", ping, session),
+        Fault.EMPTY_CURSOR: (replica.mcp, rpc("tools/list", cursor=""), session),
+        Fault.LEGACY_VERSION_HEADER: (
+            replica.mcp,
+            rpc("tools/list", _meta=meta),
+            {"Mcp-Method": "tools/list", **version},
+        ),
+    }
+    for fault, (url, body, given) in faulty.items():
+        for is_tolerated in (True, False):
+            replica.serve(catalog_of(tolerances={fault.value: is_tolerated, "unknown": True}))
+            _, _, answer = await send(url, body=body, **given)
+            assert ("result" in answer) is is_tolerated, (fault, answer)
+    assert set(faulty) == set(Fault)
 
 
 async def test_the_oldest_transport_is_refused_in_words(replica: Any) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from runtime.mcp import eras, jsonrpc, tolerances
+from crd.clients import tolerances
+from crd.clients.tolerances import Fault
+from runtime.mcp import eras, jsonrpc
 from runtime.mcp.eras import MODERN, Call, Refusal
-from runtime.mcp.tolerances import Fault
 
 META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 

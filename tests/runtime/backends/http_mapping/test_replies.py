@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
+import orjson
 import pytest
 
 from crd.published.entries import Backend, Http, Pagination, Tool
@@ -24,7 +25,9 @@ def tool(
 
 
 def shaped(reply: Reply, given: Tool | None = None, *, modern: bool = True) -> dict[str, Any]:
-    return replies.tool_result(reply, given or tool(), modern=modern, request_id="r")
+    # As a client reads it.
+    result = replies.tool_result(reply, given or tool(), modern=modern, request_id="r")
+    return dict(json.loads(orjson.dumps(result)))
 
 
 def as_json(value: Any, **headers: str) -> Reply:
@@ -88,11 +91,70 @@ def test_json_that_lost_characters_says_so() -> None:
     ]
 
 
-def test_a_number_that_no_double_holds_is_not_called_invalid_json() -> None:
-    result = shaped(Reply(200, {"content-type": "application/json"}, b'{"a":1e400}'))
+def test_a_number_of_too_many_digits_is_not_called_invalid_json() -> None:
+    body = b'{"a":%s}' % (b"1" * 401)
+    result = shaped(Reply(200, {"content-type": "application/json"}, body))
 
-    assert "the reply has a number that is too large for a double: line 1 column" in result["content"][0]["text"]
-    assert result["content"][1]["text"] == '{"a":1e400}'
+    assert "the reply has a number of more than 400 digits: line 1 column" in result["content"][0]["text"]
+    assert result["content"][1]["text"] == body.decode()
+
+
+DIGITS = (
+    '{"n":115792089237316195423570985008687907853,"amount":12345678901234567.89,"price":1.10,"huge":1E400,"zero":-0,'
+    '"tiny":-1e-7,"int":1.0E+2,"id":9007199254740993}'
+)
+
+
+@pytest.mark.parametrize("output", [None, {"type": "object", "properties": {"n": {"type": "integer"}}}])
+@pytest.mark.parametrize("pointer", ["", "/data"])
+@pytest.mark.parametrize("modern", [True, False])
+def test_both_forms_of_a_result_have_the_digits_of_the_backend(output: Any, pointer: str, modern: bool) -> None:
+    given = tool(Response(select=pointer), output)
+    body = f'{{"data": {DIGITS}}}' if pointer else DIGITS.replace(",", " ,\n")
+    reply = Reply(200, {"content-type": "application/json"}, body.encode())
+
+    written = orjson.dumps(replies.tool_result(reply, given, modern=modern, request_id="r")).decode()
+
+    assert f'"structuredContent":{DIGITS}' in written
+    assert json.loads(written, parse_float=str, parse_int=str)["content"][0]["text"] == DIGITS
+
+
+def test_a_value_that_is_no_object_has_its_digits_too() -> None:
+    reply = Reply(200, {"content-type": "application/json"}, b'{"data": [1.10, 1E400]}')
+    given = tool(Response(select="/data"))
+
+    for modern, expected in ((True, "[1.10,1E400]"), (False, '{"result":[1.10,1E400]}')):
+        written = orjson.dumps(replies.tool_result(reply, given, modern=modern, request_id="r")).decode()
+        assert f'"structuredContent":{expected}' in written
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "is_valid"),
+    [
+        ("1E400", {"type": "integer"}, True),
+        ("1E999999999", {"type": "integer"}, True),
+        ("-1E999999999", {"type": "number", "minimum": 0}, False),
+        ("1E400", {"maximum": 1e308}, False),
+        ("115792089237316195423570985008687907853", {"multipleOf": 2}, False),
+        ("115792089237316195423570985008687907852", {"multipleOf": 2}, True),
+        ("9007199254740993", {"maximum": 9007199254740992}, False),
+        ("0.30000000000000004441", {"type": "integer"}, False),
+    ],
+)
+def test_an_output_schema_is_held_against_every_digit(value: str, schema: Any, is_valid: bool) -> None:
+    output = {"type": "object", "properties": {"a": schema}}
+    reply = Reply(200, {"content-type": "application/json"}, f'{{"a":{value}}}'.encode())
+
+    assert ("isError" not in shaped_text(reply, tool(output=output))) is is_valid
+
+
+@pytest.mark.parametrize("body", [b'{"a":1e400,"b":NaN}', b'{"a":1e400,"b":"\\ud800"}', b'{"a":1e400,}', b"[1e400"])
+def test_a_large_number_does_not_hide_what_is_no_json(body: bytes) -> None:
+    assert shaped(Reply(200, {"content-type": "application/json"}, body))["isError"]
+
+
+def shaped_text(reply: Reply, given: Tool) -> str:
+    return orjson.dumps(replies.tool_result(reply, given, modern=True, request_id="r")).decode()
 
 
 NUMBER = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -51,6 +52,11 @@ def counter() -> Any:
     return new_id
 
 
+def as_read(result: dict[str, Any]) -> dict[str, Any]:
+    """The result as a client reads it."""
+    return dict(json.loads(orjson.dumps(result)))
+
+
 @pytest.mark.parametrize("protocol", ["Auto", "Modern", "Legacy"])
 @pytest.mark.parametrize("session", ["PerCall", "Shared"])
 @pytest.mark.parametrize("mode", ["Memory", "Stateless"])
@@ -62,7 +68,8 @@ async def test_our_own_server_is_called_in_both_eras(
     caller = McpClient(upstream, new_id=counter())
 
     for _ in range(2):
-        result = await caller.call(tool(port, protocol=protocol, session=session), {"q": "x"}, CONTEXT, (), 5.0)
+        given = tool(port, protocol=protocol, session=session)
+        result = as_read(await caller.call(given, {"q": "x"}, CONTEXT, (), 5.0))
         assert result["structuredContent"]["arguments"] == {"q": "x"}
     assert result["_meta"] == {"x/y": 1}
 
@@ -75,7 +82,7 @@ async def test_arguments_with_x_mcp_header_are_sent_in_headers(
     schema = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
     given = tool(port, tool="region", protocol="Modern", schema=schema)
 
-    result = await McpClient(upstream, new_id=counter()).call(given, {"region": "süd"}, CONTEXT, (), 5.0)
+    result = as_read(await McpClient(upstream, new_id=counter()).call(given, {"region": "süd"}, CONTEXT, (), 5.0))
 
     assert result["structuredContent"]["arguments"]["region"] == "süd"
 
@@ -99,7 +106,7 @@ async def test_credentials_are_sent_and_a_401_does_not_select_the_legacy_era(
     port = int(replica.url.rpartition(":")[2])
     caller = McpClient(upstream, new_id=counter())
 
-    result = await caller.call(tool(port), {}, CONTEXT, (("Authorization", "Bearer k-1"),), 5.0)
+    result = as_read(await caller.call(tool(port), {}, CONTEXT, (("Authorization", "Bearer k-1"),), 5.0))
     with pytest.raises(CallError) as caught:
         await caller.call(tool(port), {}, CONTEXT, (("Authorization", "Bearer k-2"),), 5.0)
 
@@ -398,6 +405,32 @@ def test_a_backend_sets_no_meta_of_ours() -> None:
         assert received({"content": [{**TEXT, "_meta": odd}], "_meta": odd}) == {"content": [TEXT]}
     # Nor with a result that is replaced.
     assert received({"content": [TEXT], "_meta": meta}, schema=SCHEMA)["_meta"] == kept
+
+
+DIGITS = '{"n":115792089237316195423570985008687907853,"price":1.10,"huge":1E400,"zero":-0}'
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("schema", [None, {"type": "object", "properties": {"n": {"multipleOf": 2}}}])
+def test_structured_content_has_the_digits_of_the_backend(stream: bool, schema: Any) -> None:
+    text = f'{{"jsonrpc":"2.0","id":"a","result":{{"content":[],"structuredContent": {DIGITS}}}}}'
+    media, body = ("text/event-stream", f"data: {text}\n\n") if stream else ("application/json", text)
+    message = mcp_wire.find_response(Reply(200, {"content-type": media}, body.encode()), "a", exact=True)
+    assert message is not None
+    given = replace(tool(), output_schema=schema)
+
+    found = mcp_wire.tool_result(message[0]["result"], given, modern=True, request_id="r", text=message[1])
+
+    if schema is None:
+        assert orjson.dumps(found["structuredContent"]).decode() == DIGITS
+    else:
+        assert "must be a multiple of 2" in found["content"][0]["text"]
+
+
+def test_the_end_of_a_stream_is_found_behind_a_number_that_no_double_holds() -> None:
+    watch = mcp_wire.ResponseWatch("a")
+
+    assert watch.ends(b'data: {"jsonrpc":"2.0","id":"a","result":{"n":1E400}}\n\n')
 
 
 def test_a_result_that_no_client_can_use_is_a_bad_response() -> None:

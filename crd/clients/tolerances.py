@@ -1,25 +1,30 @@
 """PURE. Known faults of MCP clients, each with its source, and which of them are tolerated.
 
 A request with a fault of this table breaks the specification, but its meaning is clear. A tolerated fault is read as
-what the client means; any other request is answered as the specification says.
+what the client means; any other request is answered as the specification says. ``spec.tolerances`` of a server has a
+switch for each. Loads without pydantic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-__all__ = ["DEFAULT", "TOLERANCES", "Fault", "Tolerance"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT", "TOLERANCES", "Fault", "Tolerance", "in_effect", "of"]
 
 
 class Fault(StrEnum):
-    """What a client does wrong."""
+    """What a client does wrong, by the name of its switch."""
 
-    NULL_MEMBER = "NullMember"
-    REPEATED_HEADER = "RepeatedHeader"
-    TRAILING_SLASH = "TrailingSlash"
-    EMPTY_CURSOR = "EmptyCursor"
-    LEGACY_VERSION_HEADER = "LegacyVersionHeader"
+    NULL_MEMBER = "nullMember"
+    REPEATED_HEADER = "repeatedHeader"
+    TRAILING_SLASH = "trailingSlash"
+    EMPTY_CURSOR = "emptyCursor"
+    LEGACY_VERSION_HEADER = "legacyVersionHeader"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +73,14 @@ TOLERANCES = (
     ),
 )
 DEFAULT = frozenset(each.fault for each in TOLERANCES if each.by_default)
+_BY_FAULT = {each.fault: each for each in TOLERANCES}
+
+
+def of(fault: Fault) -> Tolerance:
+    """The tolerance of a fault."""
+    return _BY_FAULT[fault]
+
+
+def in_effect(switches: Mapping[str, bool]) -> frozenset[Fault]:
+    """The faults that are tolerated with these switches. A switch of another version has no effect here."""
+    return frozenset(each.fault for each in TOLERANCES if switches.get(each.fault, each.by_default))
