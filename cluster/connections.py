@@ -23,7 +23,7 @@ import httptools
 from cluster.message import ClientGoneError, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 __all__ = ["Bodies", "BodyEvictedError", "Connection", "Connections", "Deadlines", "Listener"]
 
@@ -94,8 +94,9 @@ class _KnownHead(NamedTuple):
 class Connections:
     """The open connections of a listener. ``handle`` answers a request; a raised exception becomes a 500.
 
-    ``added`` are headers that every response gets. ``now`` is the Unix time, for the Date header. ``on_abort`` is
-    called for each connection that is closed at the limit or a deadline.
+    ``answer_at_once`` answers a complete request if it can without waiting; else it returns None, and ``handle``
+    answers. ``added`` are headers that every response gets. ``now`` is the Unix time, for the Date header.
+    ``on_abort`` is called for each connection that is closed at the limit or a deadline.
     """
 
     def __init__(
@@ -106,8 +107,10 @@ class Connections:
         now: Callable[[], float],
         added: Mapping[str, str],
         on_abort: Callable[[], None] = lambda: None,
+        answer_at_once: Callable[[Request], Response | None] = lambda request: None,
     ) -> None:
         self.handle = handle
+        self.answer_at_once = answer_at_once
         self.deadlines = deadlines
         self.closing = False
         self.empty = asyncio.Event()
@@ -447,7 +450,19 @@ class Connection(asyncio.Protocol):
             expects = request.headers.get("expect")
             if expects is not None and expects[0].lower() == "100-continue":
                 request.on_receive = self._continue
+        else:
+            response = self._answer_at_once(request)
+            if response is not None:
+                self._respond(request, response)
+                return
         self._task = self._loop.create_task(self._answer(request))
+
+    def _answer_at_once(self, request: Request) -> Response | None:
+        try:
+            return self._connections.answer_at_once(request)
+        except Exception:
+            logger.exception("a request could not be answered at once")
+            return None
 
     async def _answer(self, request: Request) -> None:
         try:
@@ -457,38 +472,54 @@ class Connection(asyncio.Protocol):
         except Exception:
             logger.exception("a request failed")
             response = Response(500, b"the server failed; its log says how\n")
-        self._task = None if response.stream is None else self._task
+        if response.stream is None:
+            self._task = None
+            self._respond(request, response)
+            return
+        if self._transport is None:
+            return
+        close = await self._send_stream(request, response, response.stream, self._transport)
+        self._request = None
+        if self._transport is not None:
+            self._end(request, close=close)
+
+    def _head(self, request: Request, response: Response) -> tuple[bytes, bool]:
+        """The head of a response up to what tells its length, and whether the connection is closed after it."""
         close = response.close or not request.keep_alive or not request.complete or self._connections.closing
         head = self._connections.head(response)
         if close:
             head += b"Connection: close\r\n"
         elif request.version == "1.0":
             head += b"Connection: keep-alive\r\n"
+        return head, close
+
+    def _respond(self, request: Request, response: Response) -> None:
+        """Send a response that is there as a whole."""
+        head, close = self._head(request, response)
         if self._transport is None:
             return
-        if response.stream is None:
-            if response.status in _NO_BODY:
-                self._transport.write(head + b"\r\n")
-            else:
-                length = len(response.body) + (sum(map(len, response.parts)) if response.parts else 0)
-                head += b"Content-Length: %d\r\n\r\n" % length
-                if request.method == "HEAD":
-                    self._transport.write(head)
-                elif response.parts:
-                    self._transport.writelines((head + response.body, *response.parts))
-                else:
-                    self._transport.write(head + response.body)
+        if response.status in _NO_BODY:
+            self._transport.write(head + b"\r\n")
         else:
-            close = await self._send_stream(request, response, head, close=close)
+            head += b"Content-Length: %d\r\n\r\n" % response.size
+            if request.method == "HEAD":
+                self._transport.write(head)
+            elif response.parts:
+                self._transport.writelines((head + response.body, *response.parts))
+            else:
+                self._transport.write(head + response.body)
         self._request = None
-        if self._transport is not None:
-            self._end(request, close=close)
+        self._end(request, close=close)
 
-    async def _send_stream(self, request: Request, response: Response, head: bytes, *, close: bool) -> bool:
+    async def _send_stream(
+        self,
+        request: Request,
+        response: Response,
+        stream: AsyncGenerator[bytes, None],
+        transport: asyncio.Transport,
+    ) -> bool:
         """Send the parts of a response as they come. Returns whether the connection must be closed."""
-        stream, transport = response.stream, self._transport
-        assert stream is not None
-        assert transport is not None
+        head, close = self._head(request, response)
         is_chunked = request.version != "1.0"
         transport.write(head + (b"Transfer-Encoding: chunked\r\n\r\n" if is_chunked else b"\r\n"))
         try:

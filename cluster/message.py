@@ -98,6 +98,10 @@ class Request:
         if self._waiter is not None:
             self._wake()
 
+    def peek(self) -> bytes:
+        """The parts of the body that have arrived since the last call of `take`, which still returns them."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
     def take(self) -> bytes:
         """The parts of the body that have arrived since the last call."""
         chunks = self._chunks
@@ -146,3 +150,8 @@ class Response:
     close: bool = False
     parts: tuple[bytes, ...] = ()
     stream: AsyncGenerator[bytes, None] | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the body, if it is not a stream."""
+        return len(self.body) + (sum(map(len, self.parts)) if self.parts else 0)

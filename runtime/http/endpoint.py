@@ -11,7 +11,7 @@ import orjson
 
 from cluster.message import Response
 from runtime.http import responses
-from runtime.mcp import eras, jsonrpc, methods, numbers, param_headers
+from runtime.mcp import eras, jsonrpc, lists, methods, numbers, param_headers
 from runtime.mcp.eras import Call, Refusal
 from runtime.mcp.jsonrpc import RpcError
 from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
@@ -72,6 +72,22 @@ class Endpoint:
         self._limiter = limiter
         self._metrics = metrics
         self._new_id = new_id
+
+    def find_page(
+        self, compiled: CompiledCatalog, headers: Mapping[str, Sequence[str]], body: bytes
+    ) -> tuple[Call, bytes] | None:
+        """The call and its result, if it asks for a page of a list in the stateless era as it should; else None."""
+        if headers.get("content-type") != _JSON:
+            return None
+        try:
+            call = eras.classify(numbers.loads(body), headers, compiled.tolerated)
+        except orjson.JSONDecodeError:
+            return None
+        if isinstance(call, Refusal) or not call.modern or call.id is None or call.method not in lists.LISTS:
+            return None
+        cursor, meta = call.params.get("cursor"), call.params.get("_meta")
+        page = compiled.pages.get((call.method, True, cursor)) if cursor is None or isinstance(cursor, str) else None
+        return None if page is None or (isinstance(meta, dict) and "traceparent" in meta) else (call, page)
 
     async def answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> Response:
         """Answer any request to the endpoint: a POST is a message, a DELETE ends a session."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster.connections import Bodies, BodyEvictedError, Connections, Deadlines, Listener
 from cluster.message import ClientGoneError, Response
@@ -16,7 +16,7 @@ from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from runtime.http import client_address, origins, responses
 from runtime.http.endpoint import AdmittedRequest
-from runtime.mcp import jsonrpc, uri_templates
+from runtime.mcp import jsonrpc, lists, uri_templates
 from runtime.mcp.context import Context
 from runtime.state import limits
 from runtime.state.sessions import StoreUnavailableError
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _DEADLINES = Deadlines()
 _FAULTS_OF_CLIENTS = frozenset({"invalid_arguments", "invalid_request", "not_found", "rate_limited"})
+# Headers with which a request is not answered at once.
+_UNUSUAL = frozenset({"content-encoding", "origin", "traceparent"})
 # What a backend answers is data; a browser must not guess its type, nor run it with the rights of this origin.
 _SAFETY = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
@@ -89,11 +91,55 @@ class App:
         self._new_id = new_id
         self._monotonic = monotonic
         self._draining = draining
-        self.connections = Connections(self.handle, deadlines, now=now, added=_SAFETY, on_abort=metrics.closed.inc)
+        self.connections = Connections(
+            self.handle,
+            deadlines,
+            now=now,
+            added=_SAFETY,
+            on_abort=metrics.closed.inc,
+            answer_at_once=self.answer_at_once,
+        )
         self._bodies = Bodies(deadlines.body)
         self._attempts = Attempts(monotonic)
         self.open_requests = 0
         self.in_progress = 0
+
+    def answer_at_once(self, request: Request) -> Response | None:
+        """Answer a list in the stateless era if nothing has to be waited for, and nothing is unusual. Else None.
+
+        `handle` would answer the same. Lists are asked for often, and a task for each would cost as much as they do.
+        """
+        compiled, headers = self._catalog_store.compiled, request.headers
+        method = headers.get("mcp-method")
+        if compiled is None or method is None or method[0] not in lists.LISTS or not _UNUSUAL.isdisjoint(headers):
+            return None
+        settings = compiled.catalog.settings
+        is_limited = settings.limits.server is not None or settings.limits.per_client is not None
+        if is_limited or request.path != settings.path_prefix or request.method != "POST":
+            return None
+        identity = ANONYMOUS if settings.auth.type == "None" else self._recognize(settings, request)
+        body = request.peek()
+        is_full = self.in_progress >= settings.max_concurrent_requests or len(body) > settings.max_request_bytes
+        if identity is None or is_full or settings.allowed_origins or self._draining():
+            return None
+        started = self._monotonic()
+        compiled = compiled.visible_to(identity.scopes)
+        found = self._endpoint.find_page(compiled, headers, body)
+        if found is None:
+            return None
+        call, page = found
+        record = CallRecord(self._new_id())
+        record.principal, record.request_bytes = identity.principal, len(body)
+        request.operation = call.method
+        response = Response(200, jsonrpc.result_head(call.id or 0), responses.JSON, parts=(page, b"}"))
+        self._see(compiled, request, record, 200, response.size, self._monotonic() - started)
+        return response
+
+    def _recognize(self, settings: Settings, request: Request) -> Identity | None:
+        try:
+            return self._authenticator.recognize(settings.auth, request.values("authorization"))
+        except KeysUnavailableError:
+            return None
 
     async def handle(self, request: Request) -> Response:
         """Answer a request; then count and log it."""
@@ -130,7 +176,7 @@ class App:
         if settings.allowed_origins:
             response.headers.update(origins.cors(request.header("origin"), settings.allowed_origins))
         response.close = response.close or self._draining()
-        self._see(compiled, request, record, response.status, len(response.body), self._monotonic() - started)
+        self._see(compiled, request, record, response.status, response.size, self._monotonic() - started)
         return response
 
     def _see(
@@ -146,21 +192,8 @@ class App:
             is_warning = call.fault is not None and call.fault.code not in _FAULTS_OF_CLIENTS
             if not self.access_log.is_enabled(warning=is_warning):
                 continue
-            line = {
-                "requestId": record.request_id,
-                "method": request.method,
-                "operation": operation,
-                "status": status,
-                "ms": round((call.seconds or seconds) * 1000, 1),
-                "requestBytes": record.request_bytes,
-                "responseBytes": size,
-                **call.members(),
-            }
-            if record.principal:
-                line["principal"] = limits.hash_key(record.principal)
-            if call.tool is not None:
-                line["definition"] = compiled.definition(call.tool, modern=call.modern)
-            self.access_log.add(line, warning=is_warning)
+            seen = (compiled, request.method, operation, record, call, status, size, call.seconds or seconds)
+            self.access_log.add(_describe, seen, warning=is_warning)
 
     async def _route(self, compiled: CompiledCatalog, request: Request, record: CallRecord) -> Response:
         """Check origin and path, authenticate the client, receive the body, then answer."""
@@ -246,6 +279,34 @@ async def listen(app: App, host: str, port: int) -> Listener:
     listener = Listener(app.connections)
     await listener.start(host, port)
     return listener
+
+
+def _describe(
+    compiled: CompiledCatalog,
+    http_method: str,
+    operation: str,
+    record: CallRecord,
+    call: CallRecord,
+    status: int,
+    size: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """A line of the log. ``call`` is ``record``, or one call of a batch."""
+    line = {
+        "requestId": record.request_id,
+        "method": http_method,
+        "operation": operation,
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "requestBytes": record.request_bytes,
+        "responseBytes": size,
+        **call.members(),
+    }
+    if record.principal:
+        line["principal"] = limits.hash_key(record.principal)
+    if call.tool is not None:
+        line["definition"] = compiled.definition(call.tool, modern=call.modern)
+    return line
 
 
 def _answer_early(settings: Settings, request: Request, path: str) -> Response | None:

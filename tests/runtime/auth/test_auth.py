@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from cluster.message import Request
 from crd.published.policy import Bucket
 from crd.published.settings import Auth, Jwt, Limits
 from runtime import mounted_files
@@ -20,6 +21,7 @@ from runtime.auth import attempts, authenticator, jwks, oauth_metadata, tokens
 from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import KeySets, KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
+from tests.runtime.http.test_server import list_request
 from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
 
 NOW = 1_800_000_000
@@ -661,6 +663,21 @@ async def test_without_tokens_there_are_no_scopes(replicas: Any, catalog_of: Any
     assert (await modern(replica.mcp, "tools/list"))[2]["result"]["tools"] == []
     error = (await modern(replica.mcp, "tools/call", name="echo", arguments={}))[2]["error"]
     assert error["message"] == "Unknown tool: echo"
+
+
+async def test_a_list_at_once_is_that_of_a_token_which_was_verified(replicas: Any, scoped: Any) -> None:
+    def ask(scope: str) -> Request:
+        sent = {name.lower(): value for name, value in bearer(token(scope=scope)).items()}
+        return list_request(**sent)
+
+    assert scoped.app.answer_at_once(ask("a b")) is None
+    usual = {scope: await scoped.app.handle(ask(scope)) for scope in ("a b", "")}
+    for scope, answer in usual.items():
+        quick = scoped.app.answer_at_once(ask(scope))
+        assert b"".join((quick.body, *quick.parts)) == b"".join((answer.body, *answer.parts))
+    assert scoped.app.answer_at_once(list_request(authorization="Bearer x")) is None
+    replicas.now += 3600
+    assert scoped.app.answer_at_once(ask("a b")) is None
 
 
 class TokenIssuer:

@@ -635,3 +635,34 @@ async def test_long_heads_are_not_remembered() -> None:
         (connection,) = server.connections._open
         assert connection._known == []
         writer.close()
+
+
+async def test_what_can_be_answered_at_once_needs_no_task(caplog: pytest.LogCaptureFixture) -> None:
+    handled: list[str] = []
+
+    def answer_at_once(request: Request) -> Response | None:
+        if request.path == "/broken":
+            raise ValueError
+        return Response(200, b"at once ", parts=(request.peek(),)) if request.path == "/a" else None
+
+    async def handle(request: Request) -> Response:
+        handled.append(request.path)
+        return Response(200, b"later " + await read_all(request))
+
+    async with Server(handle) as server:
+        server.connections.answer_at_once = answer_at_once
+        reader, writer = await server.open()
+        # The first one is handled before its body is parsed.
+        for sent, answer in ((FIRST, b"later first"), (FIRST, b"at once first")):
+            writer.write(sent)
+            assert (await answer_on(reader))[1] == answer
+        writer.write(FIRST * 3)
+        assert [(await answer_on(reader))[1] for _ in range(3)] == [b"later first"] + [b"at once first"] * 2
+        for path in (b"/b", b"/broken"):
+            for _ in range(2):
+                writer.write(FIRST.replace(b"/a", path))
+                assert (await answer_on(reader))[1] == b"later first"
+        writer.close()
+
+    assert handled == ["/a", "/a", "/b", "/b", "/broken", "/broken"]
+    assert [record.message for record in caplog.records] == ["a request could not be answered at once"]

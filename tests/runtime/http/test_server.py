@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 
+from cluster.message import Request
 from crd.clients.tolerances import Fault
 from crd.published import catalogs
 from crd.published.policy import Bucket
-from crd.published.settings import Limits
+from crd.published.settings import Auth, Limits
 from runtime.mcp.eras import MODERN
 from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
 
@@ -601,3 +602,85 @@ async def test_a_backend_is_called_in_the_era_of_the_client(replica: Any) -> Non
     await modern(replica.mcp, "tools/call", name="echo", arguments={})
 
     assert [context.modern for context in replica.backends.contexts] == [False, True]
+
+
+def list_request(method: str = "tools/list", body: bytes | None = None, path: str = "/mcp", **headers: str) -> Request:
+    """A request that is there as a whole."""
+    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+    sent = {
+        "content-type": "application/json",
+        "mcp-protocol-version": MODERN,
+        "mcp-method": method,
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    found = Request("POST", path, {name: [value] for name, value in sent.items()}, "127.0.0.1")
+    found.put(json.dumps(rpc(method, 7, _meta=meta)).encode() if body is None else body)
+    return found
+
+
+TRACED = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+LISTED: list[tuple[bool, dict[str, Any], dict[str, Any]]] = [
+    (True, {}, {}),
+    (True, {}, {"method": "prompts/list"}),
+    (True, {}, {"method": "resources/list"}),
+    (True, {}, {"method": "resources/templates/list"}),
+    (True, {}, {"body": json.dumps(rpc("tools/list", 0, _meta=META)).encode()}),
+    (True, {"limits": Limits(tools=())}, {}),
+    (False, {"limits": Limits(server=Bucket(5, 60))}, {}),
+    (False, {"limits": Limits(per_client=Bucket(5, 60))}, {}),
+    (False, {"max_concurrent_requests": 0}, {}),
+    (False, {"max_request_bytes": 10}, {}),
+    (False, {"allowed_origins": ("https://a.example",)}, {"origin": "https://a.example"}),
+    (False, {"allowed_origins": ("https://a.example",)}, {}),
+    (False, {"auth": Auth("APIKey", api_key_secret="clients")}, {"authorization": "Bearer a"}),
+    (False, {}, {"origin": "https://b.example"}),
+    (False, {}, {"content_encoding": "gzip"}),
+    (False, {}, {"content_type": "text/plain"}),
+    (False, {}, {"path": "/mcp/"}),
+    (False, {}, {"path": "/other"}),
+    (False, {}, {"method": "tools/call"}),
+    (False, {}, {"mcp_method": "prompts/list", "body": list_request().peek()}),
+    (False, {}, {"mcp_protocol_version": "2025-11-25"}),
+    (False, {}, {"body": b"{"}),
+    (False, {}, {"body": b"[]"}),
+    (False, {}, {"body": json.dumps(rpc("tools/list", 7)).encode()}),
+    (False, {}, {"body": json.dumps(rpc("tools/list", None, _meta=META)).encode()}),
+    (False, {}, {"body": json.dumps(rpc("tools/list", 7, cursor="x", _meta=META)).encode()}),
+    (False, {}, {"body": json.dumps(rpc("tools/list", 7, cursor=1, _meta=META)).encode()}),
+    (False, {}, TRACED),
+    (False, {}, {"body": json.dumps(rpc("tools/list", 7, _meta=META | TRACED)).encode()}),
+]
+
+
+@pytest.mark.parametrize(("at_once", "changes", "sent"), LISTED)
+async def test_a_list_that_is_answered_at_once_is_the_list_of_everybody(
+    replicas: Any, catalog_of: Any, at_once: bool, changes: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    replica = await replicas.start(catalog_of(log_level="info", **changes))
+    logging.getLogger("access").setLevel(logging.INFO)
+
+    quick = replica.app.answer_at_once(list_request(**sent))
+    replica.app.access_log.flush()
+    seen = [json.loads(line) for line in b"".join(replicas.log).splitlines()]
+    replicas.log.clear()
+    assert (quick is not None, bool(seen)) == (at_once, at_once)
+    if quick is None:
+        return
+    usual = await replica.app.handle(list_request(**sent))
+    replica.app.access_log.flush()
+
+    assert b"".join((quick.body, *quick.parts)) == b"".join((usual.body, *usual.parts))
+    assert (quick.status, quick.content_type, quick.headers) == (usual.status, usual.content_type, usual.headers)
+    own = {"requestId", "ms"}
+    (again,) = [json.loads(line) for line in b"".join(replicas.log).splitlines()]
+    assert {n: v for n, v in seen[0].items() if n not in own} == {n: v for n, v in again.items() if n not in own}
+    wanted = {"http_request_method": "POST", "mcp_method_name": sent.get("method", "tools/list")}
+    more = {"http_response_status_code": "200", "error_type": ""}
+    assert replica.count("mcp_server_operation_duration_seconds_count", **wanted, **more) == 2
+
+
+async def test_a_pod_that_drains_answers_no_list_at_once(replica: Any) -> None:
+    replica.draining = True
+    assert replica.app.answer_at_once(list_request()) is None
+    assert (await replica.app.handle(list_request())).close

@@ -34,7 +34,7 @@ async def test_lines_are_written_together_and_in_order() -> None:
     log = AccessLog(written.append, lambda: 1_800_000_000.5)
 
     for number in range(3):
-        log.add({"requestId": str(number), "ms": 1.5})
+        log.add(dict, ({"requestId": str(number), "ms": 1.5},))
     assert written == []
     async with asyncio.timeout(10):
         while not written:
@@ -58,20 +58,20 @@ async def test_above_the_level_info_only_warnings_are_logged(level: logging.Logg
 
     assert not log.is_enabled()
     assert log.is_enabled(warning=True)
-    log.add({"requestId": "2"}, warning=True)
+    log.add(dict, ({"requestId": "2"},), warning=True)
     log.flush()
     assert [(line["requestId"], line["level"]) for line in lines(written)] == [("2", "warning")]
 
 
 async def test_what_waits_has_a_limit_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_log, "MAX_WAITING", 200)
+    monkeypatch.setattr(access_log, "MAX_WAITING", 3)
     written: list[bytes] = []
     log = AccessLog(written.append, lambda: 0.0)
 
     for number in range(20):
-        log.add({"requestId": str(number)})
+        log.add(dict, ({"requestId": str(number)},))
     log.flush()
-    log.add({"requestId": "later"})
+    log.add(dict, ({"requestId": "later"},))
     log.flush()
 
     found = lines(written)
