@@ -244,7 +244,8 @@ def _tell_needs(namespace: str, made: Sequence[dict[str, Any]]) -> Iterator[str]
 
 
 def _write(path: Path, content: str) -> None:
-    """Replace a file as a whole, so that an interrupted command leaves the old one."""
+    """Replace a file as a whole, so that an interrupted command leaves the old one. Its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -59,9 +59,10 @@ def shorten(text: str, length: int = FIELD_LENGTH) -> str:
 
 
 def title_of(operation: Operation) -> str:
-    """A short title: the summary if it is one."""
+    """A short title: the summary if it is one, and the description says more. A model reads both."""
     summary = clean(operation.content.get("summary"))
-    return summary if len(summary) <= 80 else ""
+    more = clean(operation.content.get("description"))
+    return summary if len(summary) <= 80 and more.rstrip(".").lower() not in ("", summary.rstrip(".").lower()) else ""
 
 
 def describe(operation: Operation, api: str) -> str:

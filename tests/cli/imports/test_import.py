@@ -321,3 +321,12 @@ def test_a_get_of_texts_can_be_a_resource() -> None:
 def test_what_is_not_a_description_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(UnusableError, match=message):
         description.parse(data)
+
+
+@pytest.mark.parametrize(
+    ("description", "title"), [("The newest comes first.", "List orders."), ("list orders", None), ("", None)]
+)
+def test_a_title_that_the_description_repeats_is_left_out(description: str, title: str | None) -> None:
+    operation = {"operationId": "a", "summary": "List orders.", "description": description, "responses": {}}
+
+    assert one(operation).get("title") == title

@@ -17,6 +17,7 @@ paths:
     get:
       operationId: listOrders
       summary: List the orders of the shop
+      description: The newest comes first.
       parameters: [{name: status, in: query, schema: {type: string}}]
     post:
       operationId: createOrder
@@ -137,3 +138,12 @@ def test_a_report_lists_every_operation(tmp_path: Path, capsys: Any, monkeypatch
     assert printed.out.count("kind: MCP") == 2
     assert "not imported: GET /orders (listOrders): Excluded: an --exclude names it" in printed.err
     assert '"imported": 1' in report.read_text()
+
+
+def test_the_folder_of_the_output_is_made(tmp_path: Path) -> None:
+    description = tmp_path / "api.yaml"
+    description.write_text(DESCRIPTION)
+    output = tmp_path / "new" / "shop" / "tools.yaml"
+
+    assert main(["import", "openapi", str(description), "--service", "orders:80", "--output", str(output)]) == 0
+    assert "listOrders" in output.read_text()
