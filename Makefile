@@ -1,6 +1,6 @@
 # On a fresh machine, `make run` runs the operator on a local cluster and `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help dev lock lint format check fix generate test test-fast test-long test-matrix mutation clients openapi bench run wheels release-check clean \
+.PHONY: help dev lock lint format check fix generate test test-fast test-long test-matrix mutation clients openapi bench docs run wheels release-check clean \
 	k3d-create k3d-crds k3d-redis k3d-examples k3d-build k3d-deploy k3d-delete kustomize-k3d kustomize-prod
 
 POE := .venv/bin/poe
@@ -60,6 +60,10 @@ bench: dev ## Run the benchmarks
 		case $$module in _*|fake_*|process) continue ;; esac; \
 		echo "== $$module"; .venv/bin/python -m scripts.bench.$$module; \
 	done
+
+docs: ## Write the documentation as a site to dist/site, and check its links
+	@scripts/dev.sh docs
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 test-matrix: dev ## Run the integration tests on every supported version of Kubernetes
 	@for version in $(KUBERNETES); do \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Create .venv with the locked dependencies. Poetry is installed into a virtual environment in the cache.
+# Create .venv with the locked dependencies; `docs` adds those of the site, `lock` resolves them anew. Poetry is installed into a virtual environment in the cache.
 set -eu
 cd "$(dirname "$0")/.."
 POETRY_VERSION=2.5.1
@@ -52,6 +52,11 @@ if [ ! -x .venv/bin/python ]; then
   "$python" -m venv .venv
 fi
 log=$(mktemp)
-"$tool/bin/poetry" sync --no-interaction >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; exit 1; }
+groups=""
+if [ "${1:-}" = docs ]; then
+  groups="--with=docs"
+fi
+# shellcheck disable=SC2086 -- no groups are no argument
+"$tool/bin/poetry" sync --no-interaction $groups >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; exit 1; }
 rm -f "$log"
 echo "dev: .venv is ready: .venv/bin/mcp-operator"

@@ -1,0 +1,35 @@
+"""The tutorial, with free ports instead of those that the page names."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+__all__ = ["LAPTOP", "environment", "text"]
+
+ROOT = Path(__file__).parents[2]
+LAPTOP = ("", "On a laptop")
+PORTS = ("19000", "18080", "18081")
+
+
+def text() -> str:
+    """The page."""
+    page = (ROOT / "docs" / "tutorial.md").read_text()
+    for port in PORTS:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            page = page.replace(port, str(server.getsockname()[1]))
+    return page
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """The environment of somebody who has just cloned the repository."""
+    path = os.environ["PATH"]  # noqa: TID251 -- the programs of this machine
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{path}",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PYTHONPATH": str(ROOT),
+        **more,
+    }
