@@ -425,6 +425,7 @@ def _run_controller(arguments: argparse.Namespace) -> int:
     settings = program.Settings(
         namespace=arguments.namespace,
         identity=arguments.identity,
+        pod=_read_environment("POD_NAME", "") or None,
         runtime_image=arguments.runtime_image,
         webhook_service=arguments.webhook_service,
         webhook_url=arguments.webhook_url,

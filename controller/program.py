@@ -19,6 +19,7 @@ from cluster.election import Election
 from cluster.informers import informer
 from cluster.workqueue import Workqueue
 from controller.cache import Cache
+from controller.installation.condition import STANDBY, PodCondition
 from controller.installation.installer import SETTLING, Installer
 from controller.installation.registration import Injected, ServiceTarget, UrlTarget
 from controller.metrics import Metrics
@@ -45,7 +46,9 @@ DEFAULT_PROBE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``runtime_image`` is the image of servers that name none; without it, that of this very pod.
+    """``pod`` is the name of this pod, which shows whether admission is in force; None outside a cluster.
+
+    ``runtime_image`` is the image of servers that name none; without it, that of this very pod.
 
     ``webhook_url`` is set where the webhook runs as a process, outside the cluster; ``webhook_next_url`` is where that
     process serves a certificate of the next CA, and ``ca_settling_seconds`` how long the proof of that CA has to hold.
@@ -58,6 +61,7 @@ class Settings:
 
     namespace: str
     identity: str
+    pod: str | None = None
     runtime_image: str | None = None
     lease: str = "mcp-operator-controller"
     ca_secret: str = "mcp-operator-ca"  # noqa: S105 -- a name, not a secret
@@ -187,6 +191,16 @@ async def _work(
         await asyncio.gather(*(each.run() for each in cache.informers), cache.endpoints.run(), upkeep)
 
     tasks = [asyncio.create_task(watch()), asyncio.create_task(_run_forever(settings, transport, lead))]
+    if settings.pod is not None:
+        condition = PodCondition(
+            transport,
+            namespace=settings.namespace,
+            name=settings.pod,
+            state=lambda: installer.state if installer else STANDBY,
+            now=utc,
+            clock=clock,
+        )
+        tasks.append(asyncio.create_task(condition.run()))
     try:
         await stop.wait()
     finally:

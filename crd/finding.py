@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BREAKING_SCHEMA_CHANGE = "BreakingSchemaChange"
     CATALOG_TOO_LARGE = "CatalogTooLarge"
     CLIENT_PORTABILITY = "ClientPortability"
+    CONFUSABLE_TOOLS = "ConfusableTools"
     CONTEXT_BUDGET_EXCEEDED = "ContextBudgetExceeded"
     CONTRADICTORY_HINT = "ContradictoryHint"
     CONTRADICTORY_VALUE = "ContradictoryValue"
@@ -55,6 +56,7 @@ class Reason(StrEnum):
     INVALID_SELECTOR = "InvalidSelector"
     INVALID_URI = "InvalidURI"
     INVALID_URI_TEMPLATE = "InvalidURITemplate"
+    LARGE_REPLY = "LargeReply"
     LONG_NAME = "LongName"
     LONG_TIMEOUT = "LongTimeout"
     NAME_CONFLICT = "NameConflict"
@@ -72,6 +74,7 @@ class Reason(StrEnum):
     SERVICE_PORT_MISSING = "ServicePortMissing"
     UNAVAILABLE_CLAIM = "UnavailableClaim"
     UNDECLARED_PLACEHOLDER = "UndeclaredPlaceholder"
+    UNDESCRIBED_ARGUMENT = "UndescribedArgument"
     UNKNOWN_FIELD = "UnknownField"
     UNMAPPED_ARGUMENT = "UnmappedArgument"
     UNREACHABLE_SCOPES = "UnreachableScopes"
@@ -96,10 +99,12 @@ _WARNINGS = frozenset(
     {
         Reason.BREAKING_SCHEMA_CHANGE,
         Reason.CLIENT_PORTABILITY,
+        Reason.CONFUSABLE_TOOLS,
         Reason.CONTRADICTORY_HINT,
         Reason.CONTRADICTORY_VALUE,
         Reason.INEFFECTIVE_KEYWORD,
         Reason.INSECURE_TLS,
+        Reason.LARGE_REPLY,
         Reason.LONG_NAME,
         Reason.LONG_TIMEOUT,
         Reason.POLICY_MATCHES_NOTHING,
@@ -109,6 +114,7 @@ _WARNINGS = frozenset(
         Reason.SERVICE_MISSING,
         Reason.SERVICE_PORT_MISSING,
         Reason.UNAVAILABLE_CLAIM,
+        Reason.UNDESCRIBED_ARGUMENT,
         Reason.UNREACHABLE_SCOPES,
         Reason.UNSATISFIABLE_SCHEMA,
         Reason.UNUSED_VARIABLE,

@@ -39,8 +39,13 @@ delete)
   k3d cluster delete "$CLUSTER"
   ;;
 crds) kube apply -k manifests/base/crds ;;
-redis) kube apply -k manifests/overlays/k3d/shop ;;
+redis)
+  kube apply -f manifests/examples/valid/00-namespace.yaml
+  kube apply -k manifests/overlays/k3d/shop
+  ;;
 examples)
+  kube apply -f manifests/examples/valid/00-namespace.yaml
+  kube apply -k manifests/overlays/k3d/shop
   kube apply -k manifests/overlays/k3d/backend
   kube apply -f manifests/examples/valid
   ;;

@@ -18,13 +18,13 @@ from crd.integrity import Change, ObjectFindings
 from crd.manifest import Object
 from crd.ref import Kind, Ref
 from crd.rules import workloads
+from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from crd.access import Demand
     from crd.facts import ServerFact
-    from crd.snapshot import Snapshot
     from webhook.object_cache import ObjectCache
     from webhook.review import Review
 
@@ -38,6 +38,7 @@ __all__ = [
     "judge_object",
     "preview_deletion",
     "ref_of",
+    "refusal_of_unsound",
     "with_findings",
     "without_manifests",
     "worded_as_pending",
@@ -203,6 +204,25 @@ def defaulting_patch(review: Review) -> list[dict[str, Any]]:
         return []
     patch: list[dict[str, Any]] = jsonpatch.make_patch(dict(review.new), defaults.set_defaults(review.new)).patch
     return patch
+
+
+def refusal_of_unsound(review: Review) -> Decision | None:
+    """The refusal of an object that its schema refuses; None for every other one.
+
+    The API server asks the mutating webhook before it looks at the schema, and the validating one only if the schema
+    has nothing against the object. So whoever applies it learns here of all its faults at once.
+    """
+    if review.new is None or is_being_deleted(review):
+        return None
+    try:
+        new = manifest.decode(review.new)
+        if not new.problems:
+            return None
+        change = Change(new.ref, manifest.decode(review.old) if review.old is not None else None, new)
+    except ValueError:
+        return None  # without a name; the API server says so itself
+    decision = decide(Snapshot(), (), JudgedObject(change, integrity.judge_object(change), ()))
+    return None if decision.allowed else decision
 
 
 def _reduced(item: Object | None) -> Object | None:

@@ -212,9 +212,16 @@ class Hook:
         return response
 
     async def _mutate(self, _request: web.BaseRequest, body: Body) -> tuple[int, bytes]:
-        """Fill in derived defaults. It reads no other object, so it is answered also while nothing can be judged."""
+        """Fill in derived defaults, or refuse what the schema will refuse, with all that the rules find.
+
+        It reads no other object, so it is answered also while nothing can be judged.
+        """
         asked = review.parse(body.content)
         with self.metrics.latency_of("mutate").time():
+            if is_small(body.content) and not (self._slow and self._is_slow(asked.namespace)):
+                refusal = admit.refusal_of_unsound(asked)
+                if refusal is not None:
+                    return 200, self._answer(asked, refusal, "mutate")
             self.metrics.count_review("mutate", asked.kind, asked.operation, allowed=True)
             return 200, review.allowed(asked.uid, patch=admit.defaulting_patch(asked))
 
@@ -298,12 +305,12 @@ class Hook:
             self._note_slow(asked.namespace)
         return judged
 
-    def _answer(self, asked: Review, decision: Decision) -> bytes:
+    def _answer(self, asked: Review, decision: Decision, webhook: str = "validate") -> bytes:
         findings = decision.verdict.findings
         for finding in findings:
             self.metrics.count_finding(asked.kind, finding.reason, finding.level)
         allowed = not findings or decision.verdict.allowed
-        self.metrics.count_review("validate", asked.kind, asked.operation, allowed=allowed)
+        self.metrics.count_review(webhook, asked.kind, asked.operation, allowed=allowed)
         if not findings:
             return review.allowed(asked.uid, warnings=decision.warnings, audit=admit.ALLOWED)
         return answer(asked.uid, decision)

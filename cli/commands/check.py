@@ -106,7 +106,8 @@ def _validate(options: Options, sorted_: Transaction) -> Verdict:
         verdict = validation.add_rejections(known, rejections)
     else:
         verdict = validation.validate_alone(sorted_)
-    verdict = Verdict.of((*add_faults_of_metadata(sorted_, verdict), *_find_drift(options, sorted_)))
+    further = (*validation.find_advice(sorted_), *_find_drift(options, sorted_))
+    verdict = Verdict.of((*add_faults_of_metadata(sorted_, verdict), *further))
     return validation.make_references_strict(verdict) if options.strict_refs else verdict
 
 

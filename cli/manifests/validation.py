@@ -13,6 +13,7 @@ from cli.manifests import transaction as transactions
 from crd import integrity
 from crd.finding import Finding, Level, Reason, Verdict
 from crd.integrity import Change
+from crd.rules import advice
 from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "Rejection",
     "add_rejections",
     "apply_to_cluster",
+    "find_advice",
     "make_references_strict",
     "validate_alone",
     "validate_objects",
@@ -63,6 +65,12 @@ class Rejection:
 def validate_alone(transaction: Transaction) -> Verdict:
     """The findings of the files as one transaction on an empty cluster."""
     return integrity.survey(Snapshot.of(transaction.facts), transaction.objects)
+
+
+def find_advice(transaction: Transaction) -> tuple[Finding, ...]:
+    """What would make the tools of the files easier to use for a model."""
+    snapshot = _put(Snapshot.of(transaction.facts), transaction.objects)
+    return (*advice.advise(snapshot, transaction.objects),)
 
 
 def validate_with_cluster(transaction: Transaction, cluster: ClusterState) -> Verdict:

@@ -30,6 +30,7 @@ from cluster import events, objects, resources
 from cluster.informers.informer import Informer
 from cluster.transport import ApiError
 from controller.installation import canary, registration
+from controller.installation.condition import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +99,9 @@ class Installer:
         self._changed = asyncio.Event()
         self._enforced = False
         self._not_refused: str | None = "the canary was not sent yet"
+        # Of canaries in a row that were not refused; and whether one was refused before.
         self._failures = 0
+        self._proved = False
         self._bundle = b""
         self._written: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         # The label of the probe of the next CA and the next key, and since when every probe succeeded.
@@ -121,6 +124,15 @@ class Installer:
         if self._namespaces and self._next_waits:
             return "the next CA or path is not installed yet; install the output of mcp-operator registration again"
         return None
+
+    @property
+    def state(self) -> State | None:
+        """What the condition of the pod should say; None while that is not known, or after a single failure."""
+        if self._not_refused is None:
+            return State(holds=True, reason="CanaryRefused", message="the webhook refuses the canary")
+        if self._failures < (FAILURES_TO_REPORT if self._proved else 1):
+            return None
+        return State(holds=False, reason="CanaryNotRefused", message=self.trouble or "")
 
     async def run(self) -> None:
         """Install, prove, renew and repair, until cancelled."""
@@ -156,11 +168,10 @@ class Installer:
         ca = await self._keep_secret(None)
         manifest = canary.known_bad(self._namespaces[0])
         self._not_refused = await canary.failure(self._transport, manifest, registration.VALIDATOR)
+        self._count_canary()
         if self._not_refused is None:
-            self._metrics.canary.set(self._now().timestamp())
             self._registered = self._keys.current
         else:
-            self._metrics.canary_failures.inc()
             self._exposed |= self._enforced and canary.CALL_FAILED in self._not_refused
         self._enforced = self._not_refused is None
         self._note_use()
@@ -359,22 +370,27 @@ class Installer:
 
     async def _send_canary(self) -> None:
         self._not_refused = await canary.failure(self._transport, canary.KNOWN_BAD, registration.VALIDATOR)
-        reported = self._failures >= FAILURES_TO_REPORT
+        reported = self._enforced and self._failures >= FAILURES_TO_REPORT
+        self._count_canary()
         if self._not_refused is None:
-            self._failures = 0
-            self._metrics.canary.set(self._now().timestamp())
             if reported:
                 await self._report_validating("CanaryRefused", "the webhook refuses the canary again", warning=False)
             return
-        self._metrics.canary_failures.inc()
         if not self._enforced:
             return
         self._exposed |= canary.CALL_FAILED in self._not_refused
-        self._failures += 1
         if self._failures == FAILURES_TO_REPORT:
             note = f"the webhook does not refuse the canary: {self._not_refused}"
             logger.warning(note)
             await self._report_validating("CanaryNotRefused", note, warning=True)
+
+    def _count_canary(self) -> None:
+        if self._not_refused is None:
+            self._failures, self._proved = 0, True
+            self._metrics.canary.set(self._now().timestamp())
+        else:
+            self._failures += 1
+            self._metrics.canary_failures.inc()
 
     async def _prove(self, ca: Authority, owner: dict[str, Any] | None) -> None:
         """Have an API server use the next CA and the next key, and nothing but these, to reach the webhook."""

@@ -69,10 +69,10 @@ _CHANGED = {
     "|| object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({}) "
     "|| object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({})",
 }
-# A webhook that is not called costs nothing.
-_SOMETHING_TO_DEFAULT = {
-    "name": "something-to-default",
-    "expression": "has(object.spec) && (!has(object.spec.name) "
+# What may lack a default, or be what the schema refuses. A webhook that is not called costs nothing.
+_SPEC_TO_READ = {
+    "name": "spec-to-read",
+    "expression": f"has(object.spec) && (request.operation != 'UPDATE' || {_SPEC_CHANGED} || !has(object.spec.name) "
     "|| (has(object.spec.service) && !has(object.spec.service.namespace)))",
 }
 
@@ -158,8 +158,8 @@ def configurations(
     deletions["sideEffects"] = "NoneOnDryRun"
     deletions["timeoutSeconds"] = DELETION_TIMEOUT_SECONDS
     mutating = _webhook(MUTATOR, target.client(paths.with_key(paths.MUTATE_PATH, key)), trust, "Ignore", namespace)
-    mutating["rules"] = [_rule(_MEMBERS, "CREATE", "UPDATE")]
-    mutating["matchConditions"] = [_NOT_BEING_DELETED, _SOMETHING_TO_DEFAULT]
+    mutating["rules"] = [_rule(_ALL, "CREATE", "UPDATE")]
+    mutating["matchConditions"] = [_NOT_BEING_DELETED, _SPEC_TO_READ]
     mutating["reinvocationPolicy"] = "IfNeeded"
     names = [VALIDATING, MUTATING]
     if namespaces:

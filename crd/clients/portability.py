@@ -362,18 +362,14 @@ def _bounds(node: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _required_declared(tool: _Tool, _value: Value) -> Iterator[Fault]:
-    names, required = tool.input_schema.get("properties"), tool.input_schema.get("required")
-    # With additionalProperties false, no call is valid at all, which is a fault of its own.
-    if (
-        not isinstance(names, dict)
-        or not isinstance(required, list)
-        or not tool.input_schema.get("additionalProperties", True)
-    ):
-        return
-    missing = [name for name in required if name not in names]
-    if missing:
-        message = f"{shorten(str(missing[0]))} is required but not among the properties; declare it"
-        yield ("spec", "inputSchema", "required"), message
+    for path, node in tool.inputs:
+        names, required = node.get("properties"), node.get("required")
+        # With additionalProperties false, no value is valid at all, which is a fault of its own.
+        if isinstance(names, dict) and isinstance(required, list) and node.get("additionalProperties", True):
+            missing = [name for name in required if isinstance(name, str) and name not in names]
+            if missing:
+                message = f"{shorten(str(missing[0]))} is required but not among the properties; declare it"
+                yield (*path, "required"), message
 
 
 def _all_required(tool: _Tool, _value: Value) -> Iterator[Fault]:

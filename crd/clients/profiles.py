@@ -34,7 +34,7 @@ class Limit(StrEnum):
     INPUT_KEYWORDS = "none of these keywords is anywhere in inputSchema"
     INTEGERS = "the schemas allow no integer with a larger absolute value, as far as they state a range"
     INPUT_TYPED = "every schema in inputSchema has one type"
-    REQUIRED_DECLARED = "the required arguments are among the properties"
+    REQUIRED_DECLARED = "what an object requires is among its properties"
     ENUM_OF_STRINGS = "values of enum in inputSchema are strings"
     ALL_REQUIRED = "every property is required and additionalProperties is false"
     OUTPUT_ECMA = "patterns of outputSchema are regular expressions of ECMA-262 with the u flag"

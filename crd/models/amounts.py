@@ -18,9 +18,12 @@ _QUANTITY = r"[0-9]+([.][0-9]+)?([KMGTPE]i|[numkMGTPE])?"
 _SHARE = "[0-9]{1,2}%|100%"
 
 
-def _int_or_string(cel: str, message: str, check: Callable[[int | str], int | str]) -> Any:
-    """An integer or a string, checked by a CEL rule and by the same rule in Python."""
-    validation = {"rule": cel, "message": message}
+def _int_or_string(cel: str, message: str, check: Callable[[int | str], int | str], quoting: str) -> Any:
+    """An integer or a string, checked by a CEL rule and by the same rule in Python.
+
+    ``quoting`` is a CEL expression of the message of the latter.
+    """
+    validation = {"rule": cel, "message": message, "messageExpression": quoting}
     extra: dict[str, Any] = {
         "x-kubernetes-int-or-string": True,
         "maxLength": 63,
@@ -70,25 +73,40 @@ def _share(value: int | str) -> int | str:
     return value
 
 
+def _quoting(words_of_numbers: str, words_of_texts: str) -> str:
+    """The CEL expression of a message that quotes the number or the text."""
+    return f"""type(self) == int ? '{words_of_numbers}, got ' + string(self) : '{words_of_texts}, got "' + self + '"'"""
+
+
 Port = _int_or_string(
     f"type(self) == int ? self >= 1 && self <= 65535 : self.matches('^{_PORT_NAME}$') && self.matches('[a-z]')",
     "must be a port number from 1 to 65535 or a port name with a letter",
     _port,
+    "type(self) == int ? 'must be a port number from 1 to 65535, got ' + string(self) : self.matches('^[0-9]+$') ? "
+    "'must be a number or a port name with a letter, got \"' + self + '\"; remove the quotes' : "
+    '\'must be a port name of lower-case letters, digits and "-", with at least one letter and at most 63 characters, '
+    "got \"' + self + '\"'",
 )
 Size = _int_or_string(
     f"type(self) == int ? self >= 1 && self <= {_MAX_SIZE} : self.matches('^({_SIZE})$')",
     "must be a number of bytes or a size up to 9999Ki or 16Mi",
     _size,
+    _quoting(
+        f"must be from 1 to {_MAX_SIZE} bytes (16Mi)",
+        "must be a number of bytes or a size up to 9999Ki or 16Mi",
+    ),
 )
 Quantity = _int_or_string(
     f"type(self) == int ? self >= 0 : self.matches('^{_QUANTITY}$')",
     "must be a quantity such as 250m, 1.5 or 256Mi",
     _quantity,
+    _quoting("must be ≥ 0", "must be a quantity such as 250m, 1.5 or 256Mi"),
 )
 Share = _int_or_string(
     f"type(self) == int ? self >= 0 && self <= 100 : self.matches('^({_SHARE})$')",
     "must be a number of pods from 0 to 100 or a percentage such as 50%",
     _share,
+    _quoting(*("must be a number of pods from 0 to 100 or a percentage such as 50%",) * 2),
 )
 
 _UNITS = {"Ki": 1024, "Mi": 1024 * 1024}

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from crd.finding import Reason
-from crd.models import patterns
+from crd.models import cel, patterns
 from crd.models.amounts import Port, Size
 from crd.models.metadata import SET, Duration, LabelName, Model, ObjectName, Rule, distinct, list_map, seconds
 from crd.published.headers import FORBIDDEN_HEADERS
@@ -52,8 +52,11 @@ Timeout = Annotated[
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
-                    "rule": "duration(self) >= duration('100ms') && duration(self) <= duration('10m')",
+                    # duration() fails for other texts, and for durations that CEL cannot represent.
+                    "rule": f"!self.matches({cel.string(patterns.DURATION)}) || (!self.matches('[1-9][0-9]{{6}}') && "
+                    "duration(self) >= duration('100ms') && duration(self) <= duration('10m'))",
                     "message": "must be from 100ms to 10m",
+                    "messageExpression": f"'must be from 100ms to 10m, got ' + {cel.QUOTED}",
                 }
             ]
         }
@@ -102,6 +105,7 @@ class HeaderFrom(Model):
             "this header is set by the MCP server itself; remove it",
             reason=Reason.UNSAFE_HEADER,
             at=("name",),
+            quoting="""'"' + self.name + '" is set by the MCP server itself; remove it'""",
         ),
     )
 
@@ -122,12 +126,14 @@ class ForwardHeader(Model):
             "this header must not be forwarded; remove it",
             reason=Reason.UNSAFE_HEADER,
             at=("name",),
+            quoting="""'"' + self.name + '" must not be forwarded; remove it'""",
         ),
         Rule(
             f"!has(self.backendHeader) || !self.backendHeader.lowerAscii().matches('{FORBIDDEN_HEADERS}')",
             "this header must not be set from a client header; choose another name",
             reason=Reason.UNSAFE_HEADER,
             at=("backendHeader",),
+            quoting="""'"' + self.backendHeader + '" must not be set from a client header; choose another name'""",
         ),
     )
 

@@ -71,6 +71,8 @@ class HeaderEntry(QueryEntry):
             "this header must not be set by a mapping; remove it or, for credentials, use headersFrom",
             reason=Reason.UNSAFE_HEADER,
             at=("name",),
+            quoting="""'"' + self.name + '" must not be set by a mapping; """
+            "remove it or, for credentials, use headersFrom'",
         ),
     )
 

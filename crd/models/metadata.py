@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from crd.finding import Reason
-from crd.models import patterns
+from crd.models import cel, patterns
 
 __all__ = [
     "ATOMIC",
@@ -46,7 +46,7 @@ class Rule:
 
     ``holds`` takes the model and gives the same result as ``cel``; a test sends the same objects through both. Without
     ``holds``, the Python side is a rule in `crd.rules`, whose message can quote the value. ``at`` is the path of the
-    field to report, below the model.
+    field to report, below the model. ``quoting`` is a CEL expression of the message with the value.
     """
 
     cel: str
@@ -54,6 +54,7 @@ class Rule:
     holds: Callable[[Any], bool] | None = None
     reason: Reason = Reason.INVALID_FIELD
     at: tuple[str, ...] = ()
+    quoting: str = ""
 
     @property
     def validation(self) -> dict[str, str]:
@@ -61,7 +62,16 @@ class Rule:
         path = {"fieldPath": "".join(f".{step}" for step in self.at)} if self.at else {}
         # The API server accepts only its own reasons, so the message begins with ours.
         reason = "" if self.reason is Reason.INVALID_FIELD else f"{self.reason}: "
-        return {"rule": self.cel, "message": f"{reason}{self.message}", **path}
+        quoting = {"messageExpression": f"{cel.string(reason)} + {self.quoting}"} if self.quoting else {}
+        # With the default, FieldValueInvalid, the message would stand where the value is expected: the value of an
+        # object is not printed.
+        return {
+            "rule": self.cel,
+            "message": f"{reason}{self.message}",
+            **quoting,
+            "reason": "FieldValueForbidden",
+            **path,
+        }
 
 
 class UnsoundError(Exception):

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from crd.finding import Reason
-from crd.models import patterns
+from crd.models import cel, patterns
 from crd.models.prompt import PromptSpec, PromptStatus
 from crd.models.resource import ResourceSpec, ResourceStatus
 from crd.models.server import SERVER_NAME, SERVER_NAME_RULE, ServerSpec, ServerStatus
@@ -100,7 +100,7 @@ def definition(kind: Kind) -> dict[str, Any]:
         "storage": True,
         "subresources": {"status": {}, **_SCALE.get(kind, {})},
         "additionalPrinterColumns": _COLUMNS[kind],
-        "schema": {"openAPIV3Schema": _drop_list_defaults(schema(kind))},
+        "schema": {"openAPIV3Schema": _stored(schema(kind))},
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -117,6 +117,10 @@ def schema(kind: Kind) -> dict[str, Any]:
     name_rule = {
         "rule": f"self.metadata.name.matches('^{SERVER_NAME.pattern}$')",
         "message": f"{Reason.INVALID_NAME}: {SERVER_NAME_RULE}",
+        "messageExpression": f"{cel.string(f'{Reason.INVALID_NAME}: {SERVER_NAME_RULE}, got ')} + "
+        + cel.QUOTED.replace("self", "self.metadata.name"),
+        "reason": "FieldValueForbidden",
+        "fieldPath": ".metadata.name",
     }
     return {
         **({"x-kubernetes-validations": [name_rule]} if kind is Kind.SERVER else {}),
@@ -133,6 +137,15 @@ def schema(kind: Kind) -> dict[str, Any]:
     }
 
 
+def _stored(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema as it is stored in the CRD."""
+    made = _drop_list_defaults(_say_in_words(node))
+    if "x-kubernetes-validations" in made:
+        # A rule can only point to a field that the schema names.
+        made["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
+    return made
+
+
 def _drop_list_defaults(node: Mapping[str, Any], *, item: bool = False) -> dict[str, Any]:
     """The schema without defaults inside of lists, as it is stored in the CRD.
 
@@ -147,6 +160,29 @@ def _drop_list_defaults(node: Mapping[str, Any], *, item: bool = False) -> dict[
     for inner in ("items", "additionalProperties"):
         if isinstance(node.get(inner), dict):
             result[inner] = _drop_list_defaults(node[inner], item=item or inner == "items")
+    return result
+
+
+def _say_in_words(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with CEL rules for patterns, as it is stored in the CRD.
+
+    The API server answers to a pattern that a value does not match with the pattern, and checks no rule of the object.
+    `schema` keeps the patterns, for readers that know no CEL.
+    """
+    result = dict(node)
+    pattern = result.get("pattern")
+    if pattern is not None and pattern not in _COSTLY:
+        del result["pattern"]
+        # In CEL, a string of the format byte is the decoded bytes.
+        if result.get("format") == "byte":
+            del result["format"]
+        rule = cel.matching(pattern, patterns.MEANINGS[pattern])
+        result["x-kubernetes-validations"] = [rule, *result.get("x-kubernetes-validations", ())]
+    if "properties" in node:
+        result["properties"] = {name: _say_in_words(child) for name, child in node["properties"].items()}
+    for inner in ("items", "additionalProperties"):
+        if isinstance(node.get(inner), dict):
+            result[inner] = _say_in_words(node[inner])
     return result
 
 
@@ -186,8 +222,14 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
 def _map_with_key_rule(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     """A map whose keys have a pattern. Structural schemas do not allow one for keys, so a CEL rule checks it."""
     ((pattern, value),) = node["patternProperties"].items()
-    message = f"every key must be {patterns.MEANINGS[pattern]}"
-    rule = {"rule": f"self.all(k, k.matches('{pattern}'))", "message": message}
+    matches = f"k.matches({cel.string(pattern)})"
+    meaning = f"every key must be {patterns.MEANINGS[pattern]}"
+    rule = {
+        "rule": f"self.all(k, {matches})",
+        "message": meaning,
+        "messageExpression": f"""{cel.string(f'{meaning}, got "')} + self.filter(k, !{matches})[0] + '"'""",
+        "reason": "FieldValueForbidden",
+    }
     rules = [*node.get("x-kubernetes-validations", ()), rule]
     return {"additionalProperties": _structural(value, definitions), "x-kubernetes-validations": rules}
 
@@ -203,6 +245,8 @@ def _is_significant(default: object) -> bool:
     return default not in (None, "", [], {}) and default is not False
 
 
+# Labels in the affinity of a pod: thousands of them may be in one object, more than the API server evaluates rules for.
+_COSTLY = frozenset({patterns.LABEL_KEY, patterns.LABEL_VALUE})
 _KEPT = (
     "type",
     "description",

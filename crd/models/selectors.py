@@ -7,12 +7,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from crd.finding import Reason
-from crd.models import patterns
+from crd.models import cel, patterns
 from crd.models.metadata import ATOMIC, Model, Rule
 from crd.selector import Operator, Requirement, Selector
 
 __all__ = ["LabelSelector", "SelectorRequirement"]
 
+_IS_KEY, _IS_VALUE = (f".matches({cel.string(each)})" for each in (patterns.LABEL_KEY, patterns.LABEL_VALUE))
+_NO_KEY = "is not a valid label key; use name or domain/name"
+_NO_VALUE = 'is not a valid label value; use letters, digits, "-", "_" and "."'
 Key = Annotated[str, Field(min_length=1, max_length=317)]
 Value = Annotated[str, Field(max_length=63)]
 
@@ -26,17 +29,23 @@ class SelectorRequirement(Model):
             "!has(self.values) || size(self.values) == 0",
             "operators In and NotIn require at least one value; Exists and DoesNotExist take none",
             reason=Reason.INVALID_SELECTOR,
+            at=("values",),
+            quoting="'operator ' + self.operator + (self.operator in ['In', 'NotIn'] ? "
+            "' requires at least one value; add one' : ' takes no values; remove them')",
         ),
         Rule(
-            f"self.key.matches('{patterns.LABEL_KEY}')",
-            "not a valid label key; use name or domain/name",
+            f"self.key{_IS_KEY}",
+            f"the key {_NO_KEY}",
             reason=Reason.INVALID_SELECTOR,
             at=("key",),
+            quoting=f"""'"' + self.key + '" {_NO_KEY}'""",
         ),
         Rule(
-            f"!has(self.values) || self.values.all(v, v.matches('{patterns.LABEL_VALUE}'))",
-            "not a valid label value; use letters, digits, '-', '_' and '.'",
+            f"!has(self.values) || self.values.all(v, v{_IS_VALUE})",
+            f"a value {_NO_VALUE}",
             reason=Reason.INVALID_SELECTOR,
+            at=("values",),
+            quoting=f"""'"' + self.values.filter(v, !v{_IS_VALUE})[0] + '" {_NO_VALUE}'""",
         ),
     )
 
@@ -69,11 +78,19 @@ class LabelSelector(Model):
             reason=Reason.INVALID_SELECTOR,
         ),
         Rule(
-            f"!has(self.matchLabels) || self.matchLabels.all(k, k.matches('{patterns.LABEL_KEY}') && "
-            f"self.matchLabels[k].matches('{patterns.LABEL_VALUE}'))",
-            "not a valid label key or value; write keys as name or domain/name, "
-            "values with letters, digits, '-', '_' and '.'",
+            f"!has(self.matchLabels) || self.matchLabels.all(k, k{_IS_KEY})",
+            f"a key {_NO_KEY}",
             reason=Reason.INVALID_SELECTOR,
+            at=("matchLabels",),
+            quoting=f"""'"' + self.matchLabels.filter(k, !k{_IS_KEY})[0] + '" {_NO_KEY}'""",
+        ),
+        Rule(
+            f"!has(self.matchLabels) || self.matchLabels.all(k, self.matchLabels[k]{_IS_VALUE})",
+            f"a value {_NO_VALUE}",
+            reason=Reason.INVALID_SELECTOR,
+            at=("matchLabels",),
+            quoting=f"""'"' + self.matchLabels[self.matchLabels.filter(k, !self.matchLabels[k]{_IS_VALUE})[0]] """
+            f"""+ '" {_NO_VALUE}'""",
         ),
     )
 

@@ -54,10 +54,12 @@ class ToolSpec(MemberSpec):
         Rule(
             "!has(self.retries) || self.retries.attempts == 0 || self.method in ['GET', 'PUT', 'DELETE'] || "
             "(has(self.annotations) && has(self.annotations.idempotentHint) && self.annotations.idempotentHint)",
-            "a retried request of this method may take effect twice; remove retries or, if the backend handles "
+            "a retried request of this method may take effect twice; remove spec.retries or, if the backend handles "
             "repeated requests, set annotations.idempotentHint to true",
             reason=Reason.UNSAFE_RETRY,
             at=("retries",),
+            quoting="'a retried ' + self.method + ' request may take effect twice; remove spec.retries or, if the "
+            "backend handles repeated requests, set annotations.idempotentHint to true'",
         ),
     )
 

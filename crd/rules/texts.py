@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from crd.clients import tokens
 from crd.finding import Finding, Reason, format_path
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec
@@ -46,8 +47,9 @@ def weak_description(item: Object) -> Iterator[Finding]:
         yield Finding.of(Reason.WEAK_DESCRIPTION, item.ref, message, path=("spec", "description"))
     elif len(text.encode()) > LONGEST:
         message = (
-            f"the description has {len(text.encode())} bytes, more than {LONGEST}, which a model reads in every "
-            "conversation; describe arguments in inputSchema and leave the rest to the documentation"
+            f"the description has {len(text.encode())} bytes, more than {LONGEST}, or about "
+            f"{tokens.estimate(text.encode())} tokens, which a model reads in every conversation; describe arguments "
+            "in inputSchema and leave the rest to the documentation"
         )
         yield Finding.of(Reason.WEAK_DESCRIPTION, item.ref, message, path=("spec", "description"))
 

@@ -20,13 +20,15 @@ SECONDS = 180
 
 
 def install(cluster: Cluster) -> None:
-    """Deploy the operator with ``overlays/dev`` and wait until admission is in force."""
+    """Deploy the operator with ``overlays/dev``, and a Redis, and wait until admission is in force."""
     for name, archive in (("operator", images.operator()), ("Redis", images.redis())):
         with progress.step(f"loading the image of the {name}"):
             cluster.load_image(archive)
     with progress.step("deploying the operator (manifests/base/crds, manifests/overlays/dev)"):
         definitions(cluster)
         cluster.run("apply", "-k", str(MANIFESTS / "overlays" / "dev"))
+        cluster.run("apply", "-f", str(MANIFESTS / "examples" / "valid" / "00-namespace.yaml"))
+        cluster.run("apply", "-k", str(MANIFESTS / "overlays" / "dev" / "shop"))
         for deployment in ("mcp-operator-webhook", "mcp-operator-controller"):
             cluster.run("-n", "mcp-system", "rollout", "status", f"deployment/{deployment}", f"--timeout={SECONDS}s")
         until("admission is in force", lambda: failure_policy(cluster) == "Fail")

@@ -81,6 +81,38 @@ def test_a_lost_operator_blocks_nothing_and_can_be_installed_again(cluster: Clus
     assert asyncio.run(call())
 
 
+def uids(cluster: Cluster, *words: str) -> set[str]:
+    found = json.loads(cluster.run("get", *words, "-o", "json").stdout)["items"]
+    return {each["metadata"]["uid"] for each in found}
+
+
+def test_who_uninstalls_the_operator_keeps_definitions_objects_namespaces_and_what_serves(cluster: Cluster) -> None:
+    """The command of docs/operations/README.md."""
+    kept = (("crd",), ("mcp", "-A"), ("deployments,services,configmaps", "-n", "shop"), ("namespace", "shop"))
+    before = [uids(cluster, *words) for words in kept]
+    address = cluster.run("-n", "shop", "get", "service", "main-mcp", "-o", "jsonpath={.spec.clusterIP}").stdout
+
+    async def call() -> bool:
+        async with Client(f"http://{address}/mcp") as client:
+            return not (await client.call_tool("search_orders", {"status": "open"})).is_error
+
+    cluster.run("delete", "-k", str(installation.MANIFESTS / "overlays" / "dev"), "--timeout=120s")
+
+    installation.until("the webhook configurations are gone", lambda: not registered(cluster), SECONDS)
+    assert [uids(cluster, *words) for words in kept] == before
+    assert all(before)
+    left = cluster.run("get", "clusterroles,clusterrolebindings", "-l", "app.kubernetes.io/part-of=mcp-operator")
+    assert left.stdout == ""
+    assert asyncio.run(call())
+    # And whoever wants nothing of it any more says so.
+    prompt_left = {**prompt("left"), "metadata": {"name": "left", "namespace": "shop"}}
+    cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(prompt_left))
+
+    installation.install(cluster)
+    installation.until("its pods are the new ones", lambda: _settled(cluster), 120)
+    assert asyncio.run(call())
+
+
 def _settled(cluster: Cluster) -> bool:
     server = json.loads(cluster.run("-n", "shop", "get", "mcpserver", "main", "-o", "json").stdout)
     conditions = {each["type"]: each["status"] for each in server["status"]["conditions"]}

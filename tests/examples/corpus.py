@@ -2,8 +2,8 @@
 
 ``valid`` is what stands: the shop of the local cluster at its top, a folder for every other set. A file of ``invalid``
 or ``warnings`` is applied on top of it, document by document; a document of an object that stands is a change of it. A
-file of ``files`` is for ``mcp-operator check`` alone: nobody applies it. A file of ``forbidden`` is refused to a user
-who has no rights but on our kinds.
+file of ``files`` or ``advice`` is for ``mcp-operator check`` alone: nobody applies it. A file of ``forbidden`` is
+refused to a user who has no rights but on our kinds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from crd import access, defaults, extraction, integrity, manifest
 from crd.finding import Level, Reason
 from crd.integrity import Change
 from crd.models import openapi
+from crd.rules import advice
 from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ FILES_ONLY = frozenset(
 """Reasons whose examples nobody applies: two are about files, a snapshot that is too large takes many objects, and
 endpoints are not reviewed."""
 
+ADVICE = advice.REASONS
+"""Reasons of warnings that only ``mcp-operator check`` gives."""
+
 RIGHTS_ONLY = frozenset({Reason.HOST_FORBIDDEN, Reason.SECRET_FORBIDDEN, Reason.WORKLOAD_FORBIDDEN})
 """Reasons that depend on who applies the object, and where."""
 
@@ -48,6 +52,8 @@ def folder_of(reason: Reason) -> str:
     """The folder of the examples of a reason."""
     if reason in FILES_ONLY:
         return "files"
+    if reason in ADVICE:
+        return "advice"
     if reason in RIGHTS_ONLY:
         return "forbidden"
     return "invalid" if reason.level is Level.ERROR else "warnings"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -65,9 +66,26 @@ def test_check_reports_the_reason_of_a_file(file: Path, capsys: pytest.CaptureFi
     assert f"error: {corpus.reason_of(file)}: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("file", corpus.files("advice"), ids=lambda file: file.stem)
+def test_check_advises_and_an_apply_says_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = corpus.reason_of(file)
+
+    assert command.main(["check", str(file), "--format", "json"]) == 0
+    assert {each["reason"] for each in json.loads(capsys.readouterr().out)["findings"]} == {reason}
+    judged = [integrity.find_own(item) for item in corpus.objects(file)]
+    assert [finding for found in judged for finding in found] == []
+
+
+@pytest.mark.parametrize("folder", ["valid", "backend"])
+def test_check_has_no_advice_about_the_valid_examples(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["check", str(corpus.EXAMPLES / folder), "--format", "json"])
+
+    assert {each["reason"] for each in json.loads(capsys.readouterr().out)["findings"]} & corpus.ADVICE == set()
+
+
 @pytest.mark.parametrize(
     "file",
-    [file for folder in ("invalid", "forbidden", "warnings", "files") for file in corpus.files(folder)],
+    [file for folder in ("invalid", "forbidden", "warnings", "advice", "files") for file in corpus.files(folder)],
     ids=lambda f: f.stem,
 )
 def test_an_example_starts_with_an_explanation(file: Path) -> None:

@@ -70,12 +70,12 @@ def test_a_page_links_existing_examples(reason: Reason) -> None:
     assert all(file.exists() for file in linked)
 
 
-@pytest.mark.parametrize("reason", [reason for reason in SHOWN if reason not in corpus.FILES_ONLY])
+@pytest.mark.parametrize("reason", [reason for reason in SHOWN if reason not in corpus.FILES_ONLY | corpus.ADVICE])
 def test_a_page_shows_the_message_of_its_example(reason: Reason) -> None:
     assert message_of(reason) in [str(finding) for finding in corpus.verdict(example_of(reason))]
 
 
-@pytest.mark.parametrize("reason", sorted(corpus.FILES_ONLY))
+@pytest.mark.parametrize("reason", sorted(corpus.FILES_ONLY | corpus.ADVICE))
 def test_a_page_shows_the_message_of_check(
     reason: Reason, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from scripts.localcluster import Cluster
 
-__all__ = ["contains", "of_the_api_server", "of_the_models", "of_the_rules", "plain"]
+__all__ = ["contains", "of_the_api_server", "of_the_models", "of_the_rules", "plain", "words"]
 
 _REFUSED = re.compile(r'"([^"]+)" is invalid: (.*?)(?=\nError from server|\Z)', re.DOTALL)
 _FIELD = re.compile(
@@ -62,6 +62,11 @@ def of_the_rules(document: dict[str, Any], before: dict[str, Any] | None = None)
     old, new = (manifest.decode(each) if each else None for each in (before, document))
     assert new is not None
     return {finding.field_path for finding in integrity.judge(Snapshot(), Change(new.ref, old, new)).errors}
+
+
+def words(document: dict[str, Any]) -> list[str]:
+    """What ``check`` and the webhook say of the document by itself."""
+    return [finding.message for finding in integrity.find_own(manifest.decode(document)) if finding.level == "error"]
 
 
 def contains(fields: set[str], place: str) -> bool:

@@ -100,6 +100,7 @@ class Operator:
                 namespace=namespace,
                 namespaces=namespaces,
                 identity=name,
+                pod=name if (namespace, namespaces) == ("mcp-system", ()) else None,
                 runtime_image="localhost/none",
                 webhook_url=f"https://127.0.0.1:{webhook_port}",
                 webhook_next_url=f"https://127.0.0.1:{self.ports['webhook-next']}",

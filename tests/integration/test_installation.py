@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controller.installation import registration
+from controller.installation import condition, registration
 from scripts.localcluster import installation
 from tests.integration import programs
 from tests.integration.applies import Applies, ca_now
@@ -132,6 +132,38 @@ def test_whoever_does_not_know_the_path_gets_nothing(operator: Operator) -> None
     for path in ("/validate", "/mutate", "/note-deletion", f"/note-deletion/{'0' * 32}"):
         assert operator.http("webhook", path, body) == (404, b"there is nothing here\n")
     assert operator.http("webhook", f"/validate/{operator.key()}", body)[0] == 400
+
+
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "one"},
+    "spec": {
+        "containers": [{"name": "controller", "image": "localhost/none"}],
+        "readinessGates": [{"conditionType": condition.TYPE}],
+    },
+}
+
+
+def test_a_pod_of_the_controller_says_whether_admission_is_in_force(operator: Operator) -> None:
+    """With the rights of the controller; nobody runs the pod."""
+    cluster = operator.cluster
+    cluster.run("-n", "mcp-system", "create", "-f", "-", stdin=json.dumps(POD))
+    wait = ("-n", "mcp-system", "wait", "pod/one", "--timeout=60s")
+    try:
+        cluster.run(*wait, f"--for=condition={condition.TYPE}")
+        operator.stop_webhook()
+        try:
+            cluster.run(*wait, f"--for=condition={condition.TYPE}=False")
+            said = get(cluster, "pod", "one", "-n", "mcp-system")["status"]["conditions"]
+            (found,) = [each for each in said if each["type"] == condition.TYPE]
+            assert found["reason"] == "CanaryNotRefused"
+            assert "connection refused" in found["message"]
+        finally:
+            operator.start_webhook()
+        cluster.run(*wait, f"--for=condition={condition.TYPE}")
+    finally:
+        cluster.run("-n", "mcp-system", "delete", "pod", "one", "--now")
 
 
 def test_an_author_sees_the_path_in_an_outage_and_it_is_of_no_use_afterwards(operator: Operator) -> None:

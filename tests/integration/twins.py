@@ -21,7 +21,7 @@ ENTRY = "set exactly one of argument, value and claim"
 
 @dataclass(frozen=True)
 class Refused:
-    """A document, the field that is named, and the words of the API server."""
+    """A document, the field that is named, and words of the rule, which has no value to quote."""
 
     what: str
     document: dict[str, Any]
@@ -308,34 +308,40 @@ REFUSED = (
         "selectAll: true and conditions are mutually exclusive",
     ),
     Refused(
-        "a label key that is none", selecting(matchLabels={"-a": "b"}), "spec.toolSelector", "not a valid label key"
+        "a label key that is none",
+        selecting(matchLabels={"-a": "b"}),
+        "spec.toolSelector.matchLabels",
+        "is not a valid label key",
     ),
     Refused(
-        "a label value that is none", selecting(matchLabels={"a": "-"}), "spec.toolSelector", "not a valid label key"
+        "a label value that is none",
+        selecting(matchLabels={"a": "-"}),
+        "spec.toolSelector.matchLabels",
+        "is not a valid label value",
     ),
     Refused(
         "In without values",
         expression("In"),
-        "spec.toolSelector.matchExpressions[0]",
+        "spec.toolSelector.matchExpressions[0].values",
         "operators In and NotIn require at least one value; Exists and DoesNotExist take none",
     ),
     Refused(
         "Exists with a value",
         expression("Exists", "a"),
-        "spec.toolSelector.matchExpressions[0]",
+        "spec.toolSelector.matchExpressions[0].values",
         "operators In and NotIn require at least one value; Exists and DoesNotExist take none",
     ),
     Refused(
         "a key of an expression that is none",
         expression("Exists", key="a b"),
         "spec.toolSelector.matchExpressions[0].key",
-        "not a valid label key; use name or domain/name",
+        "the key is not a valid label key; use name or domain/name",
     ),
     Refused(
         "a value of an expression that is none",
         expression("In", "a", "b c"),
-        "spec.toolSelector.matchExpressions[0]",
-        "not a valid label value; use letters, digits, '-', '_' and '.'",
+        "spec.toolSelector.matchExpressions[0].values",
+        'is not a valid label value; use letters, digits, "-", "_" and "."',
     ),
     *(
         Refused(what, document, "spec.auth", "set apiKey with type APIKey, jwt with type JWT")
@@ -410,7 +416,7 @@ REFUSED = (
             tool(retries=TWICE, **fields),
             "spec.retries",
             (
-                "a retried request of this method may take effect twice; remove retries or, if the "
+                "a retried request of this method may take effect twice; remove spec.retries or, if the "
                 "backend handles repeated requests, set annotations.idempotentHint to true"
             ),
         )

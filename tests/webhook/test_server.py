@@ -209,10 +209,35 @@ async def test_defaults_come_as_a_patch_of_just_them(hook_client: Any) -> None:
 
 
 @pytest.mark.parametrize("spec", [None, 7, [], {"service": "text"}, {"service": {}, "name": {}}])
-async def test_what_is_broken_gets_no_failure_from_mutate(hook_client: Any, spec: Any) -> None:
+async def test_what_is_broken_is_refused_by_mutate_and_fails_nothing(hook_client: Any, spec: Any) -> None:
     status, response = await ask(hook_client, Setup(Api()), review({**tool("a"), "spec": spec}), "/mutate")
 
     assert status == 200
+    assert not response["allowed"]
+    assert response["status"]["reason"] == "InvalidField"
+
+
+async def test_what_the_schema_will_refuse_is_refused_with_all_other_faults(hook_client: Any) -> None:
+    faulty = tool("a")
+    faulty["spec"] |= {"timeout": "1d", "method": "GET", "http": {"path": "/{nothing}"}}
+
+    _, response = await ask(hook_client, Setup(Api()), review(faulty), "/mutate")
+    _, validated = await ask(hook_client, Setup(Api()), review(faulty))
+
+    assert {cause["reason"] for cause in response["status"]["details"]["causes"]} == {
+        "InvalidField",
+        "UndeclaredPlaceholder",
+    }
+    assert response["status"] == validated["status"]
+
+
+async def test_mutate_lets_pass_a_fault_that_was_there_before(hook_client: Any) -> None:
+    old = tool("a")
+    old["spec"]["timeout"] = "1d"
+    new = {**old, "spec": {**old["spec"], "title": "A"}}
+
+    _, response = await ask(hook_client, Setup(Api()), review(new, old, "UPDATE"), "/mutate")
+
     assert response["allowed"]
 
 

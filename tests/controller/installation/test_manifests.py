@@ -14,6 +14,7 @@ from controller import program
 from controller.cache import WORKLOADS
 from controller.installation import registration
 from controller.installation.registration import ServiceTarget
+from crd.manifest import OURS
 from webhook import watches
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
@@ -73,12 +74,26 @@ def test_nobody_may_read_a_secret_but_that_of_the_ca() -> None:
         assert allows(path, resources.SECRETS, "get", name="mcp-operator-ca", role="Role")
 
 
-def test_who_deletes_the_operator_keeps_the_definitions_and_objects() -> None:
-    kustomizations = [BASE / "kustomization.yaml", *(MANIFESTS / "overlays").glob("*/kustomization.yaml")]
+def built(folder: Path) -> list[dict[str, Any]]:
+    """The documents that a kustomization and those below it contain; names as in their files."""
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    found: list[dict[str, Any]] = []
+    for name in (*kustomization.get("resources", ()), *kustomization.get("components", ())):
+        path = (folder / name).resolve()
+        found += built(path) if path.is_dir() else [each for each in yaml.safe_load_all(path.read_text()) if each]
+    return found
 
-    assert len(kustomizations) > 3
-    for file in kustomizations:
-        assert not [path for path in yaml.safe_load(file.read_text())["resources"] if "crds" in path]
+
+OVERLAYS = sorted(file.parent for file in (MANIFESTS / "overlays").rglob("kustomization.yaml"))
+
+
+@pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda folder: folder.relative_to(MANIFESTS).as_posix())
+def test_who_deletes_an_overlay_keeps_definitions_objects_and_namespaces_of_their_own(folder: Path) -> None:
+    documents = built(folder)
+
+    assert documents
+    assert {each["kind"] for each in documents}.isdisjoint({"CustomResourceDefinition", *OURS})
+    assert {each["metadata"]["name"] for each in documents if each["kind"] == "Namespace"} <= {"mcp-system"}
 
 
 @pytest.mark.parametrize("verb", ["get", "update", "delete"])

@@ -202,6 +202,17 @@ def test_a_required_argument_that_is_not_declared_is_a_warning() -> None:
     assert ("ClientPortability", "warning", "spec.inputSchema.required") in seen(*found)
 
 
+@pytest.mark.parametrize("properties", [{}, {"properties": {"c": {"type": "string"}}}])
+def test_what_a_nested_object_requires_is_declared_in_it(properties: dict[str, Any]) -> None:
+    nested = {"type": "object", "required": ["b"], **properties}
+
+    assert seen(*judged(tool(inputSchema=of(nested)))) == [
+        ("ClientPortability", "warning", "spec.inputSchema.properties.a.required")
+    ]
+    alternatives = {"type": "object", "anyOf": [{"required": ["c"]}], "properties": {"c": {"type": "string"}}}
+    assert judged(tool(inputSchema=of(alternatives))) == []
+
+
 def test_an_enum_of_numbers_is_a_warning() -> None:
     assert seen(*judged(tool(inputSchema=of({"enum": [1, 2]})))) == [
         ("ClientPortability", "warning", "spec.inputSchema.properties.a.enum")
