@@ -44,8 +44,8 @@ test: dev ## Run all checks and tests: unit, integration (control plane), e2e (n
 test-long: dev ## Run the tests that take minutes
 	@$(POE) test-long
 
-mutation: dev ## Run mutation tests and write docs/mutation.md; PATTERN='certs.*' limits them (takes hours without)
-	@.venv/bin/python -m scripts.mutation $(PATTERN)
+mutation: dev ## Run mutation tests and write docs/mutation.md; ARGS='--sample 300 certs' limits them (takes hours without)
+	@.venv/bin/python -m scripts.mutation $(ARGS)
 
 clients: dev ## Try thousands of generated tools with the official SDKs and write docs/clients.md (takes minutes)
 	@.venv/bin/python -m scripts.clients

@@ -94,8 +94,8 @@ class SigningKeeper(Keeper):
         if not self._knows_clients():
             return
         for leaf, signer in ((self._serving, serving), (self._proving, held.following or serving)):
-            if signer is not None and leaf.renew(signer, now, self._clients):
-                logger.info("signed a certificate by CA %s", authority.fingerprint(signer.certificate)[:16])
+            if signer is not None:
+                leaf.renew(signer, now, self._clients)
 
 
 class _Leaf:
@@ -112,10 +112,10 @@ class _Leaf:
         """Whether half of the certificate's life is over, or there is none."""
         return self._pair is None or authority.renewal_due(self._pair.certificate, now, 1 / 2)
 
-    def renew(self, signer: Pair, now: datetime, client_ca: bytes | None) -> bool:
-        """Sign anew, if the CA or that of clients has changed or the certificate is due; whether that was so."""
+    def renew(self, signer: Pair, now: datetime, client_ca: bytes | None) -> None:
+        """Sign anew, if the CA or that of clients has changed or the certificate is due."""
         if signer == self._signer and client_ca == self._client_ca and not self.is_due(now):
-            return False
+            return
         try:
             pair = issuance.leaf(signer, self._hosts, now)
             if self.context is None:
@@ -126,6 +126,6 @@ class _Leaf:
             logger.warning(
                 "the certificate in use stays, because the CA cannot sign, or that of clients is none: %s", error
             )
-            return False
+            return
         self._signer, self._client_ca, self._pair = signer, client_ca, pair
-        return True
+        logger.info("signed a certificate by CA %s", authority.fingerprint(signer.certificate)[:16])

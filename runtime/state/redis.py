@@ -172,7 +172,6 @@ class Redis:
         }
         pool = driver.ConnectionPool(
             socket_timeout=timeout,
-            health_check_interval=15,
             max_connections=CONNECTIONS,
             # One retry: a pooled connection may have been closed by a restart of Redis.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from certs import authority, issuance, secret
 from certs.authority import Authority, Pair, Step
+from certs.paths import PathKeys
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CA = issuance.authority("one", NOW)
@@ -29,6 +30,7 @@ ED25519 = ed25519.Ed25519PrivateKey.generate().private_bytes(
         pytest.param(Authority(CA, NEXT), 251, False, Step.KEEP, id="the next one is not proved"),
         pytest.param(Authority(CA, NEXT), 251, True, Step.PROMOTE, id="the next one is proved"),
         pytest.param(Authority(CA, NEXT), 350, False, Step.KEEP, id="not proved, and time is left"),
+        pytest.param(Authority(CA, NEXT), 351, False, Step.PROMOTE, id="not proved, and two weeks are left"),
         pytest.param(Authority(CA, NEXT), 352, False, Step.PROMOTE, id="not proved, and the current one ends soon"),
         pytest.param(Authority(None, None, (CA.certificate,)), 1, False, Step.INTRODUCE, id="the key is lost"),
         pytest.param(Authority(None, NEXT, (CA.certificate,)), 251, False, Step.KEEP, id="a replacement is not proved"),
@@ -57,6 +59,31 @@ def test_a_pair_that_cannot_sign_leaves_its_certificate_in_the_bundle(damaged: P
     assert authority.bundle(held, NOW) == CA.certificate
 
 
+def test_a_next_ca_that_cannot_sign_stays_trusted_as_well() -> None:
+    held = authority.repaired(Authority(CA, Pair(NEXT.certificate, b"")), (), NOW + timedelta(days=250))
+
+    assert held == Authority(CA, None, (NEXT.certificate,))
+
+
+def test_a_certificate_is_valid_from_its_first_moment_to_the_one_before_its_last() -> None:
+    begin, end = NOW - issuance.BACKDATE, NOW + authority.LIFETIME
+    moment = timedelta(seconds=1)
+
+    assert [authority.is_valid(CA.certificate, each) for each in (begin - moment, begin, end - moment, end)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    assert [authority.can_sign(CA, each) for each in (begin - moment, begin)] == [False, True]
+
+
+def test_a_certificate_is_due_when_two_thirds_of_its_life_are_over_or_another_share() -> None:
+    begin = NOW - issuance.BACKDATE
+    period = NOW + authority.LIFETIME - begin
+
+    assert authority.renewal_due(CA.certificate, begin + period * (2 / 3))
+    assert not authority.renewal_due(CA.certificate, begin + period * (2 / 3) - timedelta(seconds=1))
+    assert authority.renewal_due(CA.certificate, begin + period / 4, 1 / 4)
+
+
 def test_a_leaf_is_not_a_ca() -> None:
     assert not authority.can_sign(issuance.leaf(CA, ["hook"], NOW), NOW)
 
@@ -81,6 +108,9 @@ def test_a_bounded_number_of_replaced_cas_stays_trusted() -> None:
 
     assert len(held.previous) == authority.MAX_PREVIOUS
     assert CA.certificate not in held.previous
+    assert authority.repaired(held, (), NOW).previous == held.previous
+    more = Authority(held.current, None, (*held.previous, CA.certificate))
+    assert authority.repaired(more, (), NOW).previous == held.previous
 
 
 def test_the_bundle_holds_the_current_the_next_and_the_previous_ca() -> None:
@@ -91,8 +121,12 @@ def test_the_bundle_holds_the_current_the_next_and_the_previous_ca() -> None:
     assert authority.bundle(authority.promoted(Authority(CA, NEXT)), NOW + timedelta(days=400)) == NEXT.certificate
 
 
+def test_a_next_ca_takes_the_place_of_none() -> None:
+    assert authority.promoted(Authority(None, NEXT, (CA.certificate,))) == Authority(NEXT, None, (CA.certificate,))
+
+
 def test_nothing_is_promoted_without_a_next_one() -> None:
-    with pytest.raises(ValueError, match="no next CA"):
+    with pytest.raises(ValueError, match=r"^there is no next CA to promote$"):
         authority.promoted(Authority(CA))
 
 
@@ -127,6 +161,53 @@ def test_a_secret_without_a_pair_holds_no_ca(data: object) -> None:
     assert secret.parse(None) is None
 
 
+def test_what_is_damaged_in_a_secret_does_not_hide_the_rest() -> None:
+    stored = secret.manifest("ns", "name", Authority(CA, NEXT))["data"]
+
+    assert secret.parse({"data": {"other": 7, "next": "!", **stored}}) == Authority(CA, NEXT)
+    assert secret.parse({"data": {**stored, "next.crt": f"!{stored['next.crt']}"}}) == Authority(CA)
+    without = {name: value for name, value in stored.items() if not name.endswith(".key")}
+    assert secret.parse({"data": without}) == Authority(Pair(CA.certificate, b""), Pair(NEXT.certificate, b""))
+    signer = base64.b64encode(b"\xff").decode()
+    assert secret.parse({"data": {**stored, "signer": signer}}) == Authority(None, NEXT)
+    assert secret.parse({"data": {"signer": signer}}) == Authority(None)
+
+
+def test_while_nothing_can_sign_both_entries_of_tls_are_empty() -> None:
+    assert secret.manifest("ns", "name", Authority(None))["data"] == {"tls.crt": "", "tls.key": ""}
+
+
+def test_the_certificates_of_a_bundle_are_told_apart() -> None:
+    bundle = CA.certificate.rstrip() + b"\n\n# words\n" + NEXT.certificate.rstrip()
+
+    assert secret.certificates(bundle) == (CA.certificate, NEXT.certificate)
+
+
+def test_the_secret_of_the_ca_is_one_of_tls() -> None:
+    keys = PathKeys("a" * 32, "b" * 32, "c" * 32, NOW)
+    stored = secret.manifest("ns", "name", Authority(CA, NEXT, (OTHER.certificate, CA.certificate)), keys=keys)
+    data = {name: base64.b64decode(value).decode() for name, value in stored.pop("data").items()}
+
+    assert stored == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": "ns", "name": "name", "labels": {"app.kubernetes.io/part-of": "mcp-operator"}},
+        "type": "kubernetes.io/tls",
+    }
+    assert data == {
+        "tls.crt": CA.certificate.decode(),
+        "tls.key": CA.key.decode(),
+        "signer": x509.load_pem_x509_certificate(CA.certificate).fingerprint(hashes.SHA256()).hex(),
+        "next.crt": NEXT.certificate.decode(),
+        "next.key": NEXT.key.decode(),
+        "previous.crt": (OTHER.certificate + CA.certificate).decode(),
+        "path.key": "a" * 32,
+        "path.next": "b" * 32,
+        "path.previous": "c" * 32,
+        "path.created": "2026-01-01T00:00:00+00:00",
+    }
+
+
 def test_a_pair_that_somebody_else_put_in_place_does_not_sign() -> None:
     stored = secret.manifest("ns", "name", Authority(CA))
     other = secret.manifest("ns", "name", Authority(OTHER))
@@ -147,8 +228,12 @@ def test_a_leaf_is_for_servers_and_names_its_hosts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pair", "error"), [(Pair(CA.certificate, ED25519), TypeError), (Pair(CA.certificate, OTHER.key), ValueError)]
+    ("pair", "error", "message"),
+    [
+        (Pair(CA.certificate, ED25519), TypeError, "is a Ed25519PrivateKey, not an ECDSA key"),
+        (Pair(CA.certificate, OTHER.key), ValueError, "does not belong to its certificate"),
+    ],
 )
-def test_a_ca_that_cannot_sign_signs_no_leaf(pair: Pair, error: type[Exception]) -> None:
-    with pytest.raises(error, match="the CA's key"):
+def test_a_ca_that_cannot_sign_signs_no_leaf(pair: Pair, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^the CA's key {message}$"):
         issuance.leaf(pair, ["hook"], NOW)

@@ -30,7 +30,8 @@ class Secrets:
         self.keys = NO_KEYS
         self.broken = False
 
-    async def request(self, *_: Any, **__: Any) -> dict[str, Any]:
+    async def request(self, _method: str, path: str, **_: Any) -> dict[str, Any]:
+        assert path == "/api/v1/namespaces/ns/secrets/ca"
         if self.broken:
             raise ApiError(500, "InternalError", "no")
         if self.held is None:
@@ -95,12 +96,13 @@ async def served(context: HotContext) -> tuple[web.AppRunner, int]:
 
 
 async def test_it_waits_for_a_ca_and_signs_with_it() -> None:
-    api = Secrets()
-    keeping = keeper(api)
+    api, clock = Secrets(), Clock()
+    keeping = keeper(api, clock)
     waiting = asyncio.create_task(keeping.first())
     for _ in range(5):
         await asyncio.sleep(0)
     assert not waiting.done()
+    assert set(clock.slept) == {keeper_module.FIRST_INTERVAL}
 
     api.held = Authority(ONE)
 
@@ -243,6 +245,22 @@ async def test_while_no_ca_can_sign_what_is_served_stays_and_a_new_replica_uses_
     await other.cleanup()
 
 
+async def test_while_no_ca_can_sign_the_next_one_signs_what_is_due() -> None:
+    api, clock = Secrets(), Clock()
+    early = issuance.authority("early", NOW - issuance.LEAF_LIFETIME)
+    clock.now = NOW - issuance.LEAF_LIFETIME * 0.6
+    api.held = Authority(early)
+    keeping = keeper(api, clock)
+    runner, port = await served((await keeping.first())[0])
+    api.held = Authority(None, TWO, (early.certificate,))
+
+    clock.now = NOW
+    await keeping.renew()
+
+    assert await trusted(port, TWO)
+    await runner.cleanup()
+
+
 def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_stays() -> None:
     good, other = issuance.leaf(ONE, ["localhost"], NOW), issuance.leaf(ONE, ["localhost"], NOW)
     context = HotContext(good)
@@ -300,7 +318,7 @@ async def test_the_ca_of_clients_is_read_again_and_trouble_changes_nothing(tmp_p
         damage()
         await keeping.renew()
         assert [await answer(port, pair) for pair in pairs] == [b"", OK]
-    file.write_bytes(one.ca_file.read_bytes() + two.ca_file.read_bytes())
+    file.write_bytes("# Autorité de l'équipe\n".encode() + one.ca_file.read_bytes() + two.ca_file.read_bytes())
     await keeping.renew()
     assert [await answer(port, pair) for pair in pairs] == [OK, OK]
     await runner.cleanup()

@@ -18,6 +18,7 @@ ONE, TWO, THREE = (issuance.path_key() for _ in range(3))
 
 def test_a_key_is_random_and_fits_into_the_path_of_a_webhook() -> None:
     assert len({issuance.path_key() for _ in range(100)}) == 100
+    assert len(issuance.path_key()) == 32
     assert paths.key_in({"url": f"https://10.0.0.1:8443{paths.with_key(paths.VALIDATE_PATH, ONE)}"}) == ONE
     assert paths.key_in({"service": {"path": paths.with_key(paths.MUTATE_PATH, ONE)}}) == ONE
 
@@ -60,7 +61,7 @@ def test_the_next_key_becomes_current_and_the_current_one_previous() -> None:
     assert keys.accepted == {ONE, TWO}
     assert paths.promoted(keys, later) == PathKeys(TWO, None, ONE, later)
     assert paths.retired(paths.promoted(keys, later)) == PathKeys(TWO, created=later)
-    with pytest.raises(ValueError, match="no next key"):
+    with pytest.raises(ValueError, match=r"^there is no next key to promote$"):
         paths.promoted(PathKeys(ONE), NOW)
 
 
@@ -79,7 +80,11 @@ def test_a_secret_gives_back_the_keys_that_were_put_in(keys: PathKeys) -> None:
     assert secret.parse_keys(secret.manifest("ns", "ca", Authority(None), keys=keys)) == keys
 
 
-@pytest.mark.parametrize("text", [b"", b"short", ONE.upper().encode(), b"../" + ONE.encode(), b"\xff" * 32])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"short", ONE.upper().encode(), b"../" + ONE.encode(), b"\xff" * 32],
+    ids=["empty", "short", "upper case", "a path", "bytes"],
+)
 def test_what_is_not_a_key_in_a_secret_is_no_key(text: bytes) -> None:
     stored = secret.manifest("ns", "ca", Authority(None), keys=PathKeys(ONE))
     stored["data"] |= dict.fromkeys(("path.key", "path.next", "path.created"), base64.b64encode(text).decode())

@@ -1,23 +1,55 @@
-"""The summary of mutation tests."""
+"""The mutation tests: their page is current, what they name exists, and a run is summed up as it was."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+import ast
+from typing import Any
 
-from scripts import mutation
+import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from scripts.mutation import outcome
+from scripts.mutation.__main__ import BUDGET
+from scripts.mutation.outcome import Change, Outcome
+
+NAMED = outcome.named()
 
 
-def test_outcomes_are_counted_by_package(tmp_path: Path) -> None:
-    codes = {"a": 1, "b": 0, "c": 33, "d": None, "e": -24, "f": 36}
-    for file, found in (("certs/paths.py.meta", codes), ("crd/rules/names.py.meta", {"g": 1}), ("cli/x.py.meta", {})):
-        path = tmp_path / file
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"exit_code_by_key": found}))
+def test_the_page_is_current() -> None:
+    assert outcome.PAGE.read_text() == outcome.render(outcome.load(), outcome.reasons(), BUDGET)
 
-    page = mutation.render(mutation.summarise(tmp_path))
 
-    assert page.endswith("|---|---|---|---|---|\n| `certs` | 5 | 3 | 1 | 1 |\n| `crd.rules` | 1 | 1 | 0 | 0 |\n")
+@pytest.mark.parametrize("mutation", NAMED, ids=[each["name"] for each in NAMED])
+def test_a_named_mutation_can_be_made_and_its_test_exists(mutation: dict[str, Any]) -> None:
+    """`python -m scripts.mutation --named` makes it, and sees the test fail."""
+    file, _, test = mutation["test"].partition("::")
+    tree = ast.parse((outcome.ROOT / file).read_text())
+
+    assert (outcome.ROOT / mutation["file"]).read_text().count(mutation["before"]) == 1
+    assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_a_reason_belongs_to_a_survivor() -> None:
+    found = {change for each in outcome.load().values() for change in (*each.survivors, *each.untested)}
+
+    assert set(outcome.reasons()) - found == set()
+
+
+def test_the_page_shows_the_share_of_a_sample_with_its_interval_and_every_survivor() -> None:
+    left, other = Change("certs.paths.is_due", "a | b", "a"), Change("certs.paths.is_due", "`a`", "")
+    outcomes = {
+        "certs": Outcome(
+            mutants=455, excluded=9, run=100, killed=98, timeouts=3, seed=7, survivors=[left], untested=[other]
+        ),
+        "webhook": Outcome(mutants=10, excluded=0, run=10, killed=10, timeouts=0),
+    }
+
+    page = outcome.render(outcomes, {left: "It is as well."}, BUDGET)
+
+    assert "| `certs` | 455 | 9 | 100, seed 7 | 98 | 3 | 1 | 1 | 98.0% | 93.0% to 99.4% |\n" in page
+    assert "| `webhook` | 10 | 0 | all | 10 | 0 | 0 | 0 | 100.0% |  |\n" in page
+    assert "| `certs.paths.is_due` | `a \\| b` | `a` | It is as well. |\n" in page
+    assert (
+        "| `certs.paths.is_due` | `` `a` `` | ` ` | No reason: a test is missing. No test reaches the function. |"
+        in page
+    )
+    assert page.endswith("### `webhook`\n\nNone.\n")

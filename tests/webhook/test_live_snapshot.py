@@ -204,6 +204,18 @@ def test_a_read_shows_what_cannot_be_stored_any_more(row: Any) -> None:
     assert served(live) == expected
 
 
+def test_a_write_counts_for_as_long_as_the_api_server_may_store_it() -> None:
+    """It gives up on a request after 60 s (--request-timeout), and its answer takes some time."""
+    clock = Clock()
+    live = LiveSnapshot(clock)
+    live.expect(update("new", "5"))
+    clock.now += 62.0
+
+    live.resolve(REF, manifest.decode(raw("old", "u", "5")), live.now())
+
+    assert served(live) == "new"
+
+
 def test_a_read_that_was_begun_before_the_write_was_admitted_says_nothing_of_it() -> None:
     clock = Clock()
     live = LiveSnapshot(clock)

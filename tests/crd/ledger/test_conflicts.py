@@ -425,3 +425,11 @@ def test_nothing_is_intended_by_what_cannot_be_read() -> None:
     assert intent.of(made(replace(tool("a"), fact=None)), NOW) is None
     granted = conflicts.decide(snapshot(STRICT), (), made(replace(tool("a"), fact=None)), NOW)
     assert granted == Grant(())
+
+
+def test_a_write_may_land_for_as_long_as_the_api_server_may_store_it() -> None:
+    """It gives up on a request after 60 s (--request-timeout); clocks of two replicas differ by some seconds."""
+    (entry,) = noted(made(tool("a", uid="1")), at=NOW - 75)
+
+    assert intent.can_land(entry, None, NOW)
+    assert not intent.can_land(entry, None, NOW + 3600)

@@ -1,0 +1,1 @@
+"""Mutation tests: whether the tests notice when the code is changed."""
