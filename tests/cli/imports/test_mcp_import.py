@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import sys
@@ -282,12 +283,15 @@ class Endpoint:
     def __init__(self) -> None:
         self.seen: list[dict[str, str]] = []
         self.status = 200
+        self.trickle = ""
         self.port = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(dict(request.headers))
+        if self.trickle:
+            return await self._trickle(request)
         if self.status not in (200, 400):
             return web.Response(status=self.status, headers={"Location": "http://127.0.0.1:1/"})
         if self.status == 400:
@@ -297,6 +301,16 @@ class Endpoint:
         message = await request.json()
         result: dict[str, Any] = {"supportedVersions": ["2026-07-28"], "tools": [FIND, CANCEL]}
         return web.json_response({"jsonrpc": "2.0", "id": message["id"], "result": result})
+
+    async def _trickle(self, request: web.Request) -> web.StreamResponse:
+        """An answer without end: of comments in a stream, or of bytes."""
+        response = web.StreamResponse(headers={"Content-Type": self.trickle})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while not self._end.is_set():
+                await response.write(b": ping\n\n" * (1 if "event" in self.trickle else 100_000))
+                await asyncio.sleep(0.02)
+        return response
 
     async def _serve(self) -> None:
         app = web.Application()
@@ -371,6 +385,20 @@ def test_a_url_is_asked_with_headers_that_are_shown_nowhere(
 def test_a_url_that_does_not_answer_as_expected_is_told(endpoint: Endpoint, status: int, message: str) -> None:
     endpoint.status = status
     code, out, err = run(f"http://127.0.0.1:{endpoint.port}/mcp/v1", "--service", "orders:8080")
+
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("application/json", "the reply is larger than 2097152 bytes"), ("text/event-stream", "timeout: ")],
+)
+def test_an_answer_without_end_is_left(endpoint: Endpoint, content: str, message: str) -> None:
+    endpoint.trickle = content
+    seconds = "30" if "json" in content else "1"
+    url = f"http://127.0.0.1:{endpoint.port}/mcp/v1"
+    code, out, err = run(url, "--service", "orders:8080", "--timeout", seconds)
 
     assert (code, out) == (2, "")
     assert message in err
