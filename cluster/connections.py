@@ -2,7 +2,8 @@
 
 A connection *waits* until a request of its client is there as a whole, and again after the answer. At the limit, a new
 connection replaces the one that has waited longest, so open connections that send nothing, or send slowly, keep nobody
-out. `Connection` speaks HTTP/1.1 (RFC 9112) with the parser of Node.js.
+out. Those whose clients a handler has recognised (`Request.is_recognised`) are replaced only if there are no others.
+`Connection` speaks HTTP/1.1 (RFC 9112) with the parser of Node.js.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import socket
 from collections import deque
 from collections.abc import Mapping  # noqa: TC003 -- a NamedTuple evaluates its annotations
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ import httptools
 from cluster.message import ClientGoneError, Request, Response
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
 __all__ = ["Bodies", "BodyEvictedError", "Connection", "Connections", "Deadlines", "Listener"]
@@ -37,6 +40,13 @@ PIPELINED = 8
 # One read may hold thousands of short requests. A client that sends so many ahead is refused.
 MAX_PENDING = 64
 BACKLOG = 512
+# TLS handshakes at once, and seconds for one. At the limit, a new one replaces the oldest.
+HANDSHAKES = 256
+HANDSHAKE_SECONDS = 5.0
+# Seconds for which a client may leave the end of a TLS connection unanswered.
+TLS_SHUTDOWN_SECONDS = 2.0
+# Seconds until the next attempt where no connection could be accepted, as without free file descriptors.
+ACCEPT_PAUSE = 0.1
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
 # Heads that are remembered of one connection, and the bytes of the longest one.
@@ -51,7 +61,8 @@ _TOO_LARGE = f"the headers must have at most {MAX_HEAD} bytes"
 class Deadlines:
     """All in seconds, except ``connections``, their highest number.
 
-    ``headers``: from the first byte of a request, or from the start of a connection, to the end of the headers.
+    ``headers``: from the first byte of a request to the end of the headers. ``first``: from the start of a connection
+    to the first byte; without it, the headers of the first request have ``headers`` seconds from there.
     ``body``: for the body. ``idle``: between an answer and the headers of the next request; longer than the 60 s after
     which common proxies close a connection. ``write``: for which a client may leave a full buffer unread. ``linger``:
     for which the rest of a request is read and dropped after a refusal, so that the client can read the answer.
@@ -63,6 +74,7 @@ class Deadlines:
     write: float = 30.0
     linger: float = 2.0
     connections: int = 1000
+    first: float | None = None
 
 
 # The names of the headers that most requests have, as clients write them.
@@ -119,7 +131,8 @@ class Connections:
         self._on_abort = on_abort
         self._added = "".join(f"{name}: {value}\r\n" for name, value in added.items())
         self._open: set[Connection] = set()
-        # In the order in which they began to wait.
+        # In the order in which they began to wait: those of clients that were recognised, and all others.
+        self._recognised: dict[Connection, None] = {}
         self._waiting: dict[Connection, None] = {}
         self._second = -1
         self._heads: dict[tuple[int, str], bytes] = {}
@@ -134,7 +147,7 @@ class Connections:
     def opened(self, connection: Connection) -> None:
         """Count a new connection, at the limit instead of another one."""
         if len(self._open) >= self.deadlines.connections:
-            oldest = next(iter(self._waiting), connection)
+            oldest = next(iter(self._waiting), None) or next(iter(self._recognised), connection)
             self.abort(oldest)
             self.lost(oldest)
             if oldest is connection:
@@ -148,7 +161,7 @@ class Connections:
         self._open.discard(connection)
         if not self._open:
             self.empty.set()
-        self._waiting.pop(connection, None)
+        self.in_use(connection)
 
     def abort(self, connection: Connection) -> None:
         """Close a connection at once."""
@@ -158,18 +171,27 @@ class Connections:
     def in_use(self, connection: Connection) -> None:
         """A whole request is there: the connection does not wait until it is answered."""
         self._waiting.pop(connection, None)
+        self._recognised.pop(connection, None)
 
     def waits(self, connection: Connection) -> None:
         """The connection waits for a request."""
         if connection in self._open:
-            self._waiting.pop(connection, None)
-            self._waiting[connection] = None
+            self.in_use(connection)
+            waiting = self._recognised if connection.is_recognised else self._waiting
+            waiting[connection] = None
 
     def close_waiting(self) -> None:
         """Close the connections on which nothing is in progress, and let the others end with their answer."""
         self.closing = True
         for connection in list(self._open):
             connection.close_if_idle()
+
+    def close_quiet(self, seconds: float) -> None:
+        """Close the connections on which nothing is in progress, and nothing has come for so many seconds."""
+        latest = asyncio.get_running_loop().time() - seconds
+        for connection in [*self._waiting, *self._recognised]:
+            if connection.heard_at <= latest and connection.is_between_requests:
+                connection.close_if_idle()
 
     def abort_all(self) -> None:
         """Close every connection at once."""
@@ -205,7 +227,11 @@ def _one_line(value: str) -> str:
 
 
 class Connection(asyncio.Protocol):
-    """One connection. Its requests are answered one after the other."""
+    """One connection. Its requests are answered one after the other.
+
+    ``heard_at`` is when bytes last came, by the clock of the event loop. ``is_recognised``: a handler has recognised
+    the client by one of its requests.
+    """
 
     __slots__ = (
         "_connections",
@@ -230,11 +256,15 @@ class Connection(asyncio.Protocol):
         "_unparsed",
         "_unread",
         "_writable",
+        "heard_at",
+        "is_recognised",
     )
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
+        self.is_recognised = False
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._remote = ""
@@ -267,12 +297,26 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._remote = str(peer[0]) if isinstance(peer, tuple) else ""
         self._connections.opened(self)
-        self._expire_in(self._connections.deadlines.headers)
+        deadlines = self._connections.deadlines
+        self._is_idle = deadlines.first is not None
+        self._expire_in(deadlines.headers if deadlines.first is None else deadlines.first)
+
+    @property
+    def is_between_requests(self) -> bool:
+        """Whether nothing of a request has come that is not answered, and the client has read the answers."""
+        return (
+            self._request is None
+            and self._writable is None
+            and self._receiving is None
+            and not (self._in_head or self._discards or self._pending)
+            and self._transport is not None
+        )
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = self._loop.time()
         if self._discards:
             return
-        is_first = self._request is None and self._receiving is None and not self._in_head
+        is_first = self.is_between_requests
         if is_first and self._known and self._begin_known(data):
             return
         try:
@@ -362,6 +406,8 @@ class Connection(asyncio.Protocol):
             self._writable = None
         if self._request is not None:
             self._deadline = None
+        elif self._pending:
+            self._begin_next()
         else:
             self._expire_in(self._connections.deadlines.idle)
 
@@ -416,7 +462,7 @@ class Connection(asyncio.Protocol):
         self._target, self._headers, self._head_size, self._unread = b"", {}, 0, 0
         self._in_head = self._is_idle = False
         self._receiving = request
-        if self._request is None:
+        if self._request is None and self._writable is None:
             self._begin(request)
         else:
             if len(self._pending) >= MAX_PENDING:
@@ -508,8 +554,22 @@ class Connection(asyncio.Protocol):
                 self._transport.writelines((head + response.body, *response.parts))
             else:
                 self._transport.write(head + response.body)
+        self.is_recognised = self.is_recognised or request.is_recognised
         self._request = None
         self._end(request, close=close)
+
+    def answer_at_once(self, answer: bytes) -> None:
+        """Send the answer to a request that came between requests as a whole, and that the parser has not seen.
+
+        Its client is recognised.
+        """
+        assert self._transport is not None
+        self.heard_at = self._loop.time()
+        self.is_recognised = True
+        self._is_idle = True
+        self._connections.waits(self)
+        self._expire_in(self._connections.deadlines.idle)
+        self._transport.write(answer)
 
     async def _send_stream(
         self,
@@ -543,16 +603,21 @@ class Connection(asyncio.Protocol):
         if close:
             self._close(linger=self._discards or not request.complete)
         elif self._pending:
-            following = self._pending.popleft()
-            if len(self._pending) <= PIPELINED:
-                self._resume_reading()
-            self._begin(following)
+            # A client that does not read gets no further answers.
+            if self._writable is None:
+                self._begin_next()
         else:
             self._connections.waits(self)
             self._is_idle = not self._in_head
             if self._writable is None:
                 deadlines = self._connections.deadlines
                 self._expire_in(deadlines.headers if self._in_head else deadlines.idle)
+
+    def _begin_next(self) -> None:
+        following = self._pending.popleft()
+        if len(self._pending) <= PIPELINED:
+            self._resume_reading()
+        self._begin(following)
 
     def _close(self, *, linger: bool) -> None:
         """Close; with ``linger``, what the client still sends is read first, or it might never see the answer."""
@@ -693,23 +758,76 @@ class Listener:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        # In the order in which they began.
+        self._handshakes: dict[asyncio.Task[None], None] = {}
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return 0 if self._server is None else int(self._server.sockets[0].getsockname()[1])
+        listening = self._server.sockets[0] if self._server is not None else self._socket
+        return 0 if listening is None else int(listening.getsockname()[1])
 
-    async def start(self, host: str, port: int) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen; on any free port if ``port`` is 0."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connections.make, host, port, backlog=BACKLOG, reuse_address=True)
+        if tls is None:
+            make = self._connections.make
+            self._server = await loop.create_server(make, host, port, backlog=BACKLOG, reuse_address=True)
+            return
+        # A server of asyncio neither counts nor ends connections within their handshake.
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        self._socket.setblocking(False)
+        self._accepting = loop.create_task(self._accept(self._socket, tls))
+
+    async def stop_accepting(self) -> None:
+        """Stop listening. Connections stay, and so do handshakes."""
+        if self._server is not None:
+            self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
 
     async def close(self, timeout: float = 1.0) -> None:
         """Stop listening, wait ``timeout`` seconds for the answers in progress, and close all connections."""
-        if self._server is not None:
-            self._server.close()
+        await self.stop_accepting()
+        for handshake in [*self._handshakes]:
+            handshake.cancel()
         self._connections.close_waiting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._connections.empty.wait()
         self._connections.abort_all()
+
+    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                logger.warning("no connection could be accepted: %s", error)
+                await asyncio.sleep(ACCEPT_PAUSE)
+                continue
+            if len(self._handshakes) >= HANDSHAKES:
+                oldest = next(iter(self._handshakes))
+                self._handshakes.pop(oldest)
+                oldest.cancel()
+            handshake = loop.create_task(self._shake_hands(accepted, tls))
+            self._handshakes[handshake] = None
+            handshake.add_done_callback(lambda task: self._handshakes.pop(task, None))
+
+    async def _shake_hands(self, accepted: socket.socket, tls: ssl.SSLContext) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._connections.make,
+                accepted,
+                ssl=tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=TLS_SHUTDOWN_SECONDS,
+            )
+        except OSError as error:
+            logger.debug("a TLS handshake failed: %s", error)

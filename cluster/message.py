@@ -24,6 +24,7 @@ class Request:
 
     ``path`` and ``query`` are as they were sent. The body arrives while the request is handled already.
 
+    Whoever handles it sets ``is_recognised`` if only a client that is meant to use this port can have sent it.
     ``operation`` and ``identifier`` are set by whoever finds out what is asked for: a name for logs and metrics, and
     the id of its message.
     """
@@ -35,6 +36,7 @@ class Request:
     identifier: str | int | None = None
     complete = False
     gone = False
+    is_recognised = False
     on_receive: Callable[[], None] | None = None
     _held = 0
     _waiter: asyncio.Future[None] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from rpds import HashTrieMap, HashTrieSet
@@ -32,6 +32,8 @@ Anchor: TypeAlias = "tuple[Kind, str, str | None, str | None]"
 
 # So many members are indexed together at most.
 LATE = 256
+# For so many sets of labels it is remembered which servers select them, if they are of so many labels at most.
+CHOSEN, CHOSEN_LABELS = 1024, 16
 MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
 
@@ -150,13 +152,17 @@ class Snapshot:
     _views: HashTrieMap[Ref, ServerView] = HashTrieMap()  # noqa: RUF009 -- as above
     _late: Any = None
     _late_count: int = 0
+    _chosen: dict[tuple[Any, ...], tuple[Ref, ...]] = field(default_factory=dict, compare=False)
+    """What `selecting` answered. Snapshots with the same servers and selectors share it."""
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same facts."""
         if not isinstance(other, Snapshot):
             return NotImplemented
         return all(
-            getattr(self._indexed(), field.name) == getattr(other._indexed(), field.name) for field in fields(self)
+            getattr(self._indexed(), each.name) == getattr(other._indexed(), each.name)
+            for each in fields(self)
+            if each.compare
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -273,12 +279,23 @@ class Snapshot:
             case _:
                 return snapshot
 
-    def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
+    def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> tuple[Ref, ...]:
         """The servers of a namespace that select members of a kind with these labels, in no particular order."""
+        chosen, key = self._chosen, (kind, namespace, *labels.items())
+        found = chosen.get(key)
+        if found is None:
+            found = tuple(self._select(kind, namespace, labels))
+            if len(labels) <= CHOSEN_LABELS:
+                if len(chosen) >= CHOSEN:
+                    chosen.clear()
+                chosen[key] = found
+        return found
+
+    def _select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
         anchored = self._anchored
         anchors: list[Anchor] = [(kind, namespace, None, None)]
-        for key, value in labels.items():
-            anchors += ((kind, namespace, key, value), (kind, namespace, key, None))
+        for label, value in labels.items():
+            anchors += ((kind, namespace, label, value), (kind, namespace, label, None))
         for anchor in anchors:
             for ref in anchored.get(anchor, ()):
                 server = self.server(ref)
@@ -316,6 +333,7 @@ class Snapshot:
             known,
             (fact, self._late),
             self._late_count + 1,
+            self._chosen,
         )
         return put if put._late_count < LATE else put._indexed()
 
@@ -410,6 +428,8 @@ class Snapshot:
             self._views if views is None else views,
             self._late,
             self._late_count,
+            # Each change of a selector changes the anchors too, as they are removed and added again.
+            self._chosen if anchored is None else {},
         )
 
 

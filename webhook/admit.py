@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import jsonpatch
-
 from crd import access, defaults, fields, impact, integrity, manifest
 from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, Verdict
@@ -48,6 +46,7 @@ __all__ = [
 WARNING_LENGTH = 256
 ALLOWED = {"verdict": "allowed"}
 """The audit annotations of a decision without findings."""
+_NO_FINDINGS: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +104,17 @@ class Decision:
         return {**notes, "related": ", ".join(others)} if others else notes
 
 
-def judge_object(review: Review, cache: ObjectCache) -> JudgedObject:
-    """Judge the object without any other. Raises ValueError if the review is not about a named object of our kinds."""
-    new, own = cache.judge(review.new) if review.new is not None else (None, ())
+def judge_object(
+    review: Review, cache: ObjectCache, may_take_long: Callable[[], bool] = lambda: True
+) -> JudgedObject | None:
+    """Judge the object without any other; None if the cache does not know it and ``may_take_long`` denies it.
+
+    Raises ValueError if the review is not about a named object of our kinds.
+    """
+    found = cache.judge(review.new, may_take_long) if review.new is not None else (None, _NO_FINDINGS)
+    if found is None:
+        return None
+    new, own = found
     old = cache.decode(review.old) if review.old is not None else None
     known = new or old
     if known is None:
@@ -148,6 +155,8 @@ def decide(
         joined = integrity.join(snapshot, new, judged.findings.own)
         if joined is not None:
             after, verdict = joined
+            if not verdict.findings and not judged.warnings:
+                return Decision(change, verdict, (), after)
             lines = (*map(str, verdict.warnings), *judged.warnings)
             return Decision(change, verdict, tuple(map(_cut, dict.fromkeys(lines))), after)
     placed = integrity.place(snapshot, change)
@@ -200,13 +209,11 @@ def preview_deletion(snapshot: Snapshot, ref: Ref) -> tuple[str, ...]:
 
 def defaulting_patch(review: Review) -> list[dict[str, Any]]:
     """The JSON Patch that fills in derived defaults; empty for a deletion and for what is structurally broken."""
-    if review.new is None:
-        return []
-    patch: list[dict[str, Any]] = jsonpatch.make_patch(dict(review.new), defaults.set_defaults(review.new)).patch
-    return patch
+    found = defaults.missing(review.new) if review.new is not None else ()
+    return [{"op": "add", "path": f"/{'/'.join(path)}", "value": value} for path, value in found]
 
 
-def refusal_of_unsound(review: Review) -> Decision | None:
+def refusal_of_unsound(review: Review, cache: ObjectCache) -> Decision | None:
     """The refusal of an object that its schema refuses; None for every other one.
 
     The API server asks the mutating webhook before it looks at the schema, and the validating one only if the schema
@@ -215,9 +222,9 @@ def refusal_of_unsound(review: Review) -> Decision | None:
     if review.new is None or is_being_deleted(review):
         return None
     try:
-        new = manifest.decode(review.new)
-        if not new.problems:
+        if cache.fact_of(review.new) is not None:
             return None
+        new = manifest.decode(review.new)
         change = Change(new.ref, manifest.decode(review.old) if review.old is not None else None, new)
     except ValueError:
         return None  # without a name; the API server says so itself

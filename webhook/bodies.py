@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from cluster.message import Request
 
 __all__ = ["BODY_LIMIT", "Bodies", "Body", "RefusedError", "uid_of"]
 
@@ -72,31 +72,34 @@ class Bodies:
         self._read_seconds = read_seconds
         self._shares: dict[bytes, _Share] = {}
 
-    async def read(self, request: web.BaseRequest, body: Body) -> None:
+    async def read(self, request: Request, body: Body) -> None:
         """Read the body of a request to its end. Whatever happens, the caller must `release` it.
 
         Raises RefusedError: 413 for one that is too large, 429 while too much is held, 408 if it arrives too slowly.
+        Raises ClientGoneError.
         """
         if (request.content_length or 0) > BODY_LIMIT:
             raise RefusedError(413, _TOO_LARGE)
-        stream, deadline = request.content, 0.0
+        deadline, is_whole = 0.0, False
         parts: list[bytes] = []
-        while body.share is None or not stream.at_eof():
-            if stream.is_eof():
-                parts.append(stream.read_nowait())
+        while not is_whole:
+            if request.complete:
+                parts.append(request.take())
+                is_whole = True
             else:
                 deadline = deadline or asyncio.get_running_loop().time() + self._read_seconds
                 try:
                     async with asyncio.timeout_at(deadline):
-                        parts.append(await stream.readany())
+                        parts.append(await request.receive())
                 except TimeoutError as error:
                     raise RefusedError(408, f"the body took more than {self._read_seconds:.0f} s") from error
+                is_whole = not parts[-1]
             size = len(parts[-1])
             body.size += size
             self.size += size
             if body.share is not None:
                 body.share.size += size
-            elif body.size >= HEAD or stream.at_eof():
+            elif body.size >= HEAD or is_whole:
                 found = _NAMESPACE.search(b"".join(parts), 0, HEAD)
                 body.namespace = found[1] if found else b""
                 body.share = self._shares.setdefault(body.namespace, _Share())
@@ -112,6 +115,7 @@ class Bodies:
                     429, f"the reviews in progress take too much memory{_LATER}", uid_of(b"".join(parts))
                 )
         body.content = b"".join(parts)
+        assert body.share is not None
         body.share.complete += 1
         body.complete = True
         self.complete += 1

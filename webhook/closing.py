@@ -11,12 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from webhook.connection import Connection
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container
+    from collections.abc import Awaitable, Callable
 
-    from aiohttp import web
+    from cluster.connections import Connections
 
 __all__ = ["INTERVAL", "close_waiting", "until_closed"]
 
@@ -25,31 +23,22 @@ INTERVAL = 0.25
 
 
 async def close_waiting(
-    server: web.Server,
-    busy: Container[web.RequestHandler],
-    quiet: Callable[[], float | None],
-    sleep: Callable[[float], Awaitable[None]],
+    connections: Connections, quiet: Callable[[], float | None], sleep: Callable[[float], Awaitable[None]]
 ) -> None:
     """Close connections that wait for a request, until cancelled.
 
-    ``busy`` are those with a request in progress. ``quiet`` says for how many seconds nothing must have come from the
-    others; None if none is to be closed now.
+    ``quiet`` says for how many seconds nothing must have come from them; None if none is to be closed now.
     """
-    now = asyncio.get_running_loop().time
     while True:
         await sleep(INTERVAL)
         seconds = quiet()
         if seconds is not None:
-            for connection in server.connections:
-                # Bytes that have just come may be a request that no handler has seen yet.
-                heard_at = connection.heard_at if isinstance(connection, Connection) else now()
-                if connection not in busy and now() - heard_at >= seconds:
-                    connection.force_close()
+            connections.close_quiet(seconds)
 
 
-async def until_closed(server: web.Server, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+async def until_closed(connections: Connections, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
     """Wait until all connections are closed, or for so many seconds."""
     now = asyncio.get_running_loop().time
     end = now() + seconds
-    while server.connections and now() < end:
+    while len(connections) and now() < end:
         await sleep(INTERVAL / 5)

@@ -1,8 +1,8 @@
-"""A connection of aiohttp's server that answers the usual request of an API server without aiohttp's machinery.
+"""The connections of API servers. The usual request is answered without the machinery that others need.
 
-A review that needs no waiting is answered as soon as its last byte is there: without a task, a stream, a request and a
-response object, which together cost several times as much as TLS. Every other request, and every one that is not
-written as an API server writes it, goes to aiohttp with the very bytes that arrived.
+A review that needs no waiting is answered as soon as its last byte is there, without a parser, a task, a request and a
+response. Every other request, and every one that is not written as an API server writes it, or that does not arrive as
+a whole, is read by `cluster.connections`.
 """
 
 from __future__ import annotations
@@ -12,31 +12,27 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiohttp import web
-from aiohttp.helpers import rfc822_formatted_time
-
 from certs import tls
+from cluster import connections
+from cluster.message import Response
 from webhook.object_processes import SMALL
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["Answer", "Connection", "Server"]
+__all__ = ["Answer", "Connection", "Connections"]
 
 logger = logging.getLogger(__name__)
 
-# aiohttp refuses longer heads; the head of an API server has less than 500 bytes.
-MAX_HEAD = 8190
-# A longer body cannot be judged at once, and aiohttp's handler counts its bytes while it arrives.
+# The head of an API server has less than 500 bytes.
+MAX_HEAD = 2048
+# A longer body cannot be judged at once.
 MAX_BODY = SMALL
-# The types of what the handler answers are known, so the head of an answer is, but for its length and the time.
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: %d\r\nDate: %s\r\n"
-    b"Server: mcp-operator\r\n\r\n"
-)
+# The status and the type of what is answered at once.
+_OK = Response(content_type="application/json")
 _REQUEST = re.compile(rb"POST (/[!-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[ \t]*[ -~]*\r\n)+)\r\n")
-# Whatever else a header changes of how a request is read or answered is aiohttp's.
+# Whatever else a header changes of how a request is read or answered is for the parser.
 _OTHERS = frozenset(
     {b"transfer-encoding", b"connection", b"expect", b"upgrade", b"content-encoding", b"trailer", b"te"}
 )
@@ -75,122 +71,52 @@ def read_head(head: bytes) -> Head | None:
     return Head(path, query, int(length))
 
 
-class Connection(web.RequestHandler):
-    """One connection. After a request that is not plain, aiohttp reads it for good: it alone knows where that ends.
+class Connection(connections.Connection):
+    """One connection."""
 
-    ``heard_at`` is when bytes last came, by the clock of the event loop.
-    """
+    __slots__ = ("_owner",)
 
-    __slots__ = ("_allowed", "_answer", "_arrived", "_busy", "_owed", "_plain", "_size", "heard_at")
-
-    def __init__(self, manager: Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
-        super().__init__(manager, loop=loop, **options)
-        self._answer = manager.answer
-        self._busy = manager.busy
-        self._allowed = manager.client_names
-        self.heard_at = loop.time()
-        self._plain = True
-        # How many bytes of the request that aiohttp has will still arrive.
-        self._owed = 0
-        # The bytes of a request that is not complete, and of how many bytes it will be once its head is known.
-        self._arrived = bytearray()
-        self._size = 0
+    def __init__(self, owner: Connections) -> None:
+        super().__init__(owner)
+        self._owner = owner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Close the connection of a client whose certificate has no name that is allowed."""
         super().connection_made(transport)
-        allowed = self._allowed
+        allowed = self._owner.client_names
         if allowed and tls.names(transport.get_extra_info("peercert")).isdisjoint(allowed):
             logger.warning(
                 "a client was turned away: its certificate has none of the names %s", ", ".join(sorted(allowed))
             )
-            self.force_close()
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Answer a plain request that is complete, and give others to aiohttp."""
-        self.heard_at = self._loop.time()
-        self._plain = self._plain and (not self._owed or len(data) <= self._owed)
-        # aiohttp itself calls this without data, to go on with what it holds.
-        if self._owed or not self._plain or not data or self._close or self._force_close:
-            self._owed = max(0, self._owed - len(data))
-            super().data_received(data)
-            return
-        if self._arrived:
-            self._arrived += data
-            if len(self._arrived) < self._size:
-                return
-            data = bytes(self._arrived)
-        end = data.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
-        if end == 3 and len(data) < MAX_HEAD:
-            self._collect(data, 0)
-            return
-        head = read_head(data[:end]) if end > 3 else None
-        # A request that another one follows at once is not plain either.
-        if head is None or len(data) > end + head.length:
-            self._plain = False
-            self._give(data)
-        elif head.length > MAX_BODY:
-            self._owed = end + head.length - len(data)
-            self._give(data)
-        elif len(data) < end + head.length:
-            self._collect(data, end + head.length)
-        else:
-            # aiohttp has answered every request that it was given.
-            waiter = self._waiter
-            idle = not self._request_count or (waiter is not None and not waiter.done() and not self._messages)
-            answer = self._answer(head.path, head.query, data[end:]) if idle else None
-            if answer is None or self.transport is None:
-                self._give(data)
-                return
-            if self._arrived:
-                self._forget()
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            self.transport.write(_HEAD % (len(answer), rfc822_formatted_time().encode()) + answer)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget what arrived."""
-        self._forget()
-        super().connection_lost(exc)
-
-    def _collect(self, data: bytes, size: int) -> None:
-        """Wait for the rest of a request."""
-        if not self._arrived:
-            self._arrived += data
-            self._busy.add(self)
-        self._size = size
-
-    def _give(self, data: bytes) -> None:
-        """Give aiohttp what has arrived."""
-        self._forget()
+        """Answer a plain request that is there as a whole, and let others be parsed."""
+        if self.is_between_requests:
+            end = data.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
+            head = read_head(data[:end]) if end > 3 else None
+            # A request that another one follows at once is not plain either.
+            if head is not None and head.length <= MAX_BODY and len(data) == end + head.length:
+                answer = self._owner.answer(head.path, head.query, data[end:])
+                if answer is not None:
+                    self.answer_at_once(self._owner.head(_OK) + b"Content-Length: %d\r\n\r\n" % len(answer) + answer)
+                    return
         super().data_received(data)
 
-    def _forget(self) -> None:
-        self._arrived.clear()
-        self._size = 0
-        self._busy.discard(self)
 
+class Connections(connections.Connections):
+    """With ``answer`` for requests that can be answered at once.
 
-class Server(web.Server):
-    """aiohttp's low-level server, with ``answer`` for requests that can be answered at once.
-
-    ``busy`` holds, among others, the connections on which a request has begun to arrive. If there are ``client_names``,
-    the certificate of a client must have one of them.
+    If there are ``client_names``, the certificate of a client must have one of them.
     """
 
     def __init__(
-        self,
-        handler: Any,
-        *,
-        answer: Answer,
-        busy: set[Any],
-        client_names: frozenset[str] = frozenset(),
-        **options: Any,
+        self, *arguments: Any, answer: Answer, client_names: frozenset[str] = frozenset(), **options: Any
     ) -> None:
-        super().__init__(handler, **options)
+        super().__init__(*arguments, added={}, **options)
         self.answer = answer
-        self.busy = busy
         self.client_names = client_names
 
-    def __call__(self) -> Connection:
+    def make(self) -> Connection:
         """The protocol of a new connection."""
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return Connection(self)

@@ -160,6 +160,9 @@ class _Writer:
         self._jitter = jitter
         # What was written last is what stands, unless another replica wrote.
         self._stored: _Stored | None = None
+        # The version that was written or read last, and whether another replica has written since.
+        self._version: str | None = None
+        self._is_shared = False
         self._waiting: list[_Reservation] = []
         self._withdrawn: deque[Intent] = deque(maxlen=NOTES)
         self._marked: deque[str] = deque(maxlen=NOTES)
@@ -232,7 +235,8 @@ class _Writer:
 
     async def _commit(self, batch: list[_Reservation], withdrawn: list[Intent], marked: list[str]) -> bool:
         """Answer the batch by a ledger that is known to stand; whether it had to be written."""
-        remembered = self._stored
+        # While other replicas write too, what was written last is seldom what stands, and the attempt would be refused.
+        remembered = None if self._is_shared else self._stored
         while True:
             stored = remembered or await self._read()
             self._stored = None
@@ -305,8 +309,11 @@ class _Writer:
         found = await objects.get(self._transport, resources.CONFIG_MAPS, self._home, name)
         if found is None:
             return _Stored(None, Page())
+        version = found["metadata"]["resourceVersion"]
+        self._is_shared = self._version not in (None, version)
+        self._version = version
         try:
-            return _Stored(found["metadata"]["resourceVersion"], _unpacked(found))
+            return _Stored(version, _unpacked(found))
         except (ValueError, OSError, EOFError, zlib.error) as error:
             raise LedgerError(f"ConfigMap {self._home}/{name} is not a ledger ({error}); delete it") from error
 
@@ -323,7 +330,8 @@ class _Writer:
             if error.status == 409 or (error.status == 404 and stored.version is not None):
                 return False
             raise
-        self._stored = _Stored(answer["metadata"]["resourceVersion"], after)
+        self._version = answer["metadata"]["resourceVersion"]
+        self._stored = _Stored(self._version, after)
         return True
 
 

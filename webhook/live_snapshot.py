@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cluster.informers import versions
-from crd import extraction, manifest
 from crd.facts import MemberFact, ServerFact
 from crd.ledger import intent
+from crd.ledger.intent import Intent
 from crd.ledger.page import Sighting
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from cluster.informers.versions import Version
     from crd.facts import Fact
     from crd.integrity import Change
-    from crd.ledger.intent import Intent
     from crd.manifest import Object
 
 T = TypeVar("T")
@@ -34,7 +33,6 @@ __all__ = [
     "KEEP_SECONDS",
     "LANDING_SECONDS",
     "LiveSnapshot",
-    "fact_of",
 ]
 
 # How long an admitted write can still be stored: the API server gives up on a request after 60 s.
@@ -50,10 +48,17 @@ ARRIVED = 200
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """An admitted write of which nobody has shown what became of it."""
+    """An admitted write of which nobody has shown what became of it. The others are as in an `Intent`."""
 
     fact: MemberFact | ServerFact
-    intent: Intent
+    uid: str
+    base: str
+    at: float
+
+    @property
+    def intent(self) -> Intent:
+        """It as it stands in a ledger."""
+        return Intent(intent.essence(self.fact), self.uid, self.base, self.at)
 
 
 class LiveSnapshot:
@@ -77,7 +82,7 @@ class LiveSnapshot:
         """The snapshot as of now."""
         while self._pending:
             ref, pending = next(iter(self._pending.items()))
-            if len(self._pending) <= PENDING and self._monotonic() - pending[-1].intent.at <= KEEP_SECONDS:
+            if len(self._pending) <= PENDING and self._monotonic() - pending[-1].at <= KEEP_SECONDS:
                 break
             self._settle(ref, [])
         return self._snapshot
@@ -88,6 +93,8 @@ class LiveSnapshot:
 
     def alternatives(self, namespace: str) -> list[MemberFact | ServerFact]:
         """Further states that objects may turn out to have: of a namespace, and of servers anywhere."""
+        if not self._alternatives:
+            return []
         found = (self._alternatives.get(where) for where in ("", namespace))
         return [fact for by_ref in found if by_ref for facts in by_ref.values() for fact in facts]
 
@@ -97,45 +104,46 @@ class LiveSnapshot:
 
     def expect(self, change: Change, placed: tuple[Snapshot, Snapshot] | None = None) -> None:
         """This write was admitted. ``placed`` is `current` without and with it, where that is known already."""
-        entry = intent.of(change, self._monotonic())
-        if change.new is None or change.new.fact is None or entry is None:
+        new, old, ref = change.new, change.old, change.ref
+        if new is None or new.fact is None:
             return
-        ref = change.ref
+        base = str(old.metadata.get("resourceVersion") or "") if old is not None else ""
+        entry = _Pending(new.fact, str(new.metadata.get("uid") or ""), base, self._monotonic())
         pending = self._pending.pop(ref, [])
         if not pending:
             snapshot = self._snapshot
             shown = self._shown[ref] = snapshot.get(ref)
             if shown is None and placed is not None and placed[0] is snapshot:
                 # The common case, a new object: the snapshot with it was made to judge it.
-                self._pending[ref] = [_Pending(change.new.fact, entry)]
+                self._pending[ref] = [entry]
                 self._settled = placed[1]
                 return
         # A retry of the same write takes the place of the former one; others may land before it.
-        others = [one for one in pending if not _repeats(one.intent, entry)]
-        self._settle(ref, [*others, _Pending(change.new.fact, entry)])
+        others = [one for one in pending if not _repeats(one, entry)]
+        self._settle(ref, [*others, entry])
 
     def note_stored(self, ref: Ref, uid: str, resource_version: str) -> None:
         """An object of this uid is stored at this version, as a review of its deletion says."""
         version = _version(resource_version)
         pending = self._pending.get(ref, [])
-        decided = [one for one in pending if _was_decided(one.intent, version, uid)]
+        decided = [one for one in pending if _was_decided(one, version, uid)]
         if decided:
             self._show(ref, decided[-1].fact, [one for one in pending if one not in decided])
 
     def pending_since(self, ref: Ref) -> float | None:
         """Seconds since the last write of an object was admitted that nobody has seen stored; None without one."""
         pending = self._pending.get(ref)
-        return self._monotonic() - pending[-1].intent.at if pending else None
+        return self._monotonic() - pending[-1].at if pending else None
 
     def observe(self, ref: Ref, fact: Fact, version: Version | None = None, uid: str = "") -> None:
         """The informers have this state now."""
         self._remember(ref, Sighting(version, uid))
-        self._show(ref, fact, [one for one in self._pending.get(ref, ()) if not _was_decided(one.intent, version, uid)])
+        self._show(ref, fact, [one for one in self._pending.get(ref, ()) if not _was_decided(one, version, uid)])
 
     def observe_deletion(self, ref: Ref, version: Version | None = None, uid: str = "") -> None:
         """The informers have nothing now where the object of this uid was."""
         self._remember(ref, Sighting(version, uid))
-        self._show(ref, None, [one for one in self._pending.get(ref, ()) if not _was_ended(one.intent, version, uid)])
+        self._show(ref, None, [one for one in self._pending.get(ref, ()) if not _was_ended(one, version, uid)])
 
     def resolve(self, ref: Ref, stored: Object | None, begun: float) -> None:
         """A read that was ``begun`` at this time found this, None where there is no object.
@@ -144,7 +152,7 @@ class LiveSnapshot:
         """
         now = self._monotonic()
         pending = self._pending.get(ref, [])
-        remaining = [one for one in pending if one.intent.at > begun or _may_land(one.intent, stored, now)]
+        remaining = [one for one in pending if one.at > begun or _may_land(one, stored, now)]
         if len(remaining) < len(pending):
             self._settle(ref, remaining)
 
@@ -194,7 +202,7 @@ class LiveSnapshot:
         shown = self._shown[ref]
         states = [*([shown] if isinstance(shown, MemberFact | ServerFact) else ()), *(one.fact for one in remaining)]
         # A creation where there is an object has to wait until that is gone: it is the less likely state.
-        first = states.pop() if remaining[-1].intent.base or shown is None else states.pop(0)
+        first = states.pop() if remaining[-1].base or shown is None else states.pop(0)
         known = [_without_tokens(first)]
         others, dearer = [], []
         for fact in states:
@@ -232,16 +240,18 @@ def _without_tokens(fact: MemberFact | ServerFact) -> MemberFact | ServerFact:
     return replace(essence, tokens=0) if isinstance(essence, MemberFact) else essence
 
 
-def _repeats(one: Intent, other: Intent) -> bool:
-    return (one.fact, one.base) == (other.fact, other.base) and (one.uid == other.uid or not one.base)
+def _repeats(one: _Pending, other: _Pending) -> bool:
+    if one.base != other.base or (one.base and one.uid != other.uid):
+        return False
+    return intent.essence(one.fact) == intent.essence(other.fact)
 
 
-def _may_land(entry: Intent, stored: Object | None, now: float) -> bool:
+def _may_land(entry: _Pending, stored: Object | None, now: float) -> bool:
     """Whether a write may still be stored on this state. A creation is refused for good where there is an object."""
-    return intent.can_land(entry, stored, now, LANDING_SECONDS) and (bool(entry.base) or stored is None)
+    return intent.can_land(entry.intent, stored, now, LANDING_SECONDS) and (bool(entry.base) or stored is None)
 
 
-def _was_decided(entry: Intent, version: Version | None, uid: str) -> bool:
+def _was_decided(entry: _Pending, version: Version | None, uid: str) -> bool:
     """Whether a write has been stored, or cannot be any more, once its object was seen at this version."""
     if entry.base:
         base = _version(entry.base)
@@ -249,7 +259,7 @@ def _was_decided(entry: Intent, version: Version | None, uid: str) -> bool:
     return not entry.uid or entry.uid == uid
 
 
-def _was_ended(entry: Intent, version: Version | None, uid: str) -> bool:
+def _was_ended(entry: _Pending, version: Version | None, uid: str) -> bool:
     """Whether a write was stored, or cannot be any more, once this uid was seen deleted at this version."""
     if entry.base:
         base = _version(entry.base)
@@ -259,8 +269,3 @@ def _was_ended(entry: Intent, version: Version | None, uid: str) -> bool:
 
 def _version(text: str) -> Version | None:
     return versions.parse(text) if text else None
-
-
-def fact_of(kind: Kind, item: dict[str, Any]) -> Fact | None:
-    """The facts of a stored object; None if its spec cannot be read."""
-    return manifest.fact_of(item) if kind in manifest.OURS else extraction.facts_of_foreign(item)

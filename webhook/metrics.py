@@ -50,6 +50,11 @@ class Metrics:
             "Slow judgements on the event loop; after two, other processes judge the namespace for 10 s.",
             registry=self.registry,
         )
+        self.connections_closed = Counter(
+            "mcp_operator_admission_connections_closed",
+            "Connections closed at the limit of their number or at a deadline.",
+            registry=self.registry,
+        )
         self.panics = Counter(
             "mcp_operator_admission_panics", "Reviews that met a bug of ours.", registry=self.registry
         )

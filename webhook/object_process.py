@@ -37,14 +37,10 @@ def answer(body: bytes) -> tuple[Review, JudgedObject | None] | str:
     """The review without its objects, and its object's judgement, if it needs one; or what makes the body unfit."""
     try:
         asked = review.parse(body)
-        judged = (
-            None
-            if admit.is_being_deleted(asked)
-            else admit.without_manifests(admit.judge_object(asked, ObjectCache(0)))
-        )
+        judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, ObjectCache(0))
     except ValueError as error:
         return str(error)
-    return replace(asked, new=None, old=None), judged
+    return replace(asked, new=None, old=None), admit.without_manifests(judged) if judged is not None else None
 
 
 def main() -> None:

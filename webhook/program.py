@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aiohttp import web
-
 from certs import leaf
 from certs.issued import IssuedKeeper
 from cluster import client, objects, resources
 from cluster.access import AccessReviews
 from cluster.clock import Clock
+from cluster.connections import Listener
 from cluster.informers import informer as informers
 from webhook import closing, watches
 from webhook.health import Health
 from webhook.ledger import Ledgers
 from webhook.live_snapshot import LiveSnapshot
 from webhook.metrics import Metrics
+from webhook.object_cache import ObjectCache
 from webhook.object_processes import ObjectProcesses
 from webhook.reader import Reader
 from webhook.reviewer import Reviewer
@@ -110,7 +110,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _serve(settings: Settings, transport: Transport, metrics: Metrics, stop: asyncio.Event) -> None:
     live = LiveSnapshot(time.monotonic)
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
-    watched = watches.informers(transport, live, clock, metrics.watch_ended, settings.namespaces)
+    cache = ObjectCache()
+    watched = watches.informers(transport, live, clock, metrics.watch_ended, settings.namespaces, cache.fact_of)
     keeper = _keeper(settings, transport)
 
     def unready() -> str | None:
@@ -154,6 +155,7 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         accepts=keeper.keys.accepts,
         client_names=settings.client_names,
         namespaces=settings.namespaces,
+        cache=cache,
     )
     health = Health(metrics.registry, out_of_service, time.monotonic)
     health.start(settings.host, settings.health_port)
@@ -208,26 +210,23 @@ async def _answer(
     From then on every answer closes its connection, and those that wait are closed early, while a new one still finds
     the port open. At the end nothing is accepted any more, and what is in progress is completed.
     """
-    server = hook.server()
-    runner = web.ServerRunner(server, shutdown_timeout=ENDING_SECONDS)
-    await runner.setup()
-    closes = asyncio.create_task(hook.close_waiting(server, asyncio.sleep))
+    connections = hook.connections()
+    closes = asyncio.create_task(hook.close_waiting(connections, asyncio.sleep))
+    listeners: list[Listener] = []
     try:
-        serving, proving = contexts
-        sites = [web.TCPSite(runner, settings.host, settings.port, ssl_context=serving.outer)]
-        if settings.next_port is not None:
-            sites.append(web.TCPSite(runner, settings.host, settings.next_port, ssl_context=proving.outer))
-        for site in sites:
-            await site.start()
+        for port, context in zip((settings.port, settings.next_port), contexts, strict=True):
+            if port is not None:
+                listeners.append(Listener(connections))
+                await listeners[-1].start(settings.host, port, context.outer)
         listening.set()
         await stop.wait()
         await asyncio.sleep(settings.drain_seconds)
-        for site in sites:
-            await site.stop()
-        await closing.until_closed(server, ENDING_SECONDS, asyncio.sleep)
+        for listener in listeners:
+            await listener.stop_accepting()
+        await closing.until_closed(connections, ENDING_SECONDS, asyncio.sleep)
     finally:
         closes.cancel()
-        await runner.cleanup()
+        await asyncio.gather(*(listener.close(ENDING_SECONDS) for listener in listeners))
 
 
 async def _unless(stop: asyncio.Event, wanted: Coroutine[Any, Any, T]) -> T | None:

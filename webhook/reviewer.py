@@ -69,27 +69,33 @@ class Reviewer:
             judged = await self._rights.judge(judged, requester, deadline)
         read: set[Ref] = set()
         reserved = False
-        while True:
-            snapshot = live.current
-            decision = admit.decide(snapshot, live.alternatives(namespace), judged, partial(live.dearer, namespace))
-            if not decision.allowed:
-                unread = decision.blamed - read
-                if not unread:
-                    if reserved:
-                        self._ledgers.withdraw(change)
-                    return admit.worded_as_pending(decision, live.pending_since, live_snapshot.LANDING_SECONDS)
-                read |= unread
-                async with asyncio.timeout_at(deadline):
-                    await self._read(unread, decision)
-            elif not reserved and conflicts.concerns(snapshot, change):
-                verdict = await self._reserve(change, deadline, dry_run=dry_run)
-                if not verdict.allowed:
-                    return admit.with_findings(decision, verdict)
-                reserved = not dry_run
-                if dry_run or live.current is snapshot:
+        try:
+            while True:
+                snapshot = live.current
+                decision = admit.decide(snapshot, live.alternatives(namespace), judged, partial(live.dearer, namespace))
+                if not decision.allowed:
+                    unread = decision.blamed - read
+                    if not unread:
+                        if reserved:
+                            self._ledgers.withdraw(change)
+                        return admit.worded_as_pending(decision, live.pending_since, live_snapshot.LANDING_SECONDS)
+                    read |= unread
+                    async with asyncio.timeout_at(deadline):
+                        await self._read(unread, decision)
+                elif not reserved and conflicts.concerns(snapshot, change):
+                    verdict = await self._reserve(change, deadline, dry_run=dry_run)
+                    if not verdict.allowed:
+                        return admit.with_findings(decision, verdict)
+                    reserved = not dry_run
+                    if dry_run or live.current is snapshot:
+                        break
+                else:
                     break
-            else:
-                break
+        except BaseException:
+            # The change is not admitted after all.
+            if reserved:
+                self._ledgers.withdraw(change)
+            raise
         if not dry_run:
             live.expect(change, (snapshot, decision.after))
         return decision

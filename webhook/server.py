@@ -2,8 +2,8 @@
 
 What cannot be judged is answered with 5xx, so that the failure policy decides. Deletions are always allowed, and
 defaults need no other object: both are answered also while the snapshot is not ready, as in an outage of the API
-server. Before it is ready for the first time, nothing listens. This is aiohttp's low-level server: a router,
-middlewares and a request of its own cost more than a judgement. Nor does it see most reviews: see `webhook.connection`.
+server. Before it is ready for the first time, nothing listens. `webhook.connection` answers most reviews without a task
+of their own.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from certs import paths
+from cluster.connections import Deadlines
+from cluster.message import Response
 from webhook import admit, closing, connection, cpu_time, review
 from webhook.bodies import Bodies, Body, RefusedError, uid_of
 from webhook.ledger import LedgerError
@@ -30,9 +30,9 @@ from webhook.rights import UnansweredError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aiohttp.web_protocol import RequestHandler
-
+    from cluster.message import Request
     from webhook.admit import Decision, JudgedObject
+    from webhook.connection import Connections
     from webhook.metrics import Metrics
     from webhook.object_processes import ObjectProcesses
     from webhook.review import Review
@@ -46,10 +46,10 @@ DEFAULT_TIMEOUT = 5.0
 MARGIN = 0.3
 # Reviews in progress, in all and of one namespace.
 MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_NAMESPACE = 256, 128
-# What of a body waits in a connection until it is read and counted.
-READ_BUFFER = 64 * 1024
-# For so long the rest of a body that was refused is received and dropped, so that its sender reads the answer.
-LINGERING_SECONDS = 1.0
+# An API server writes a request at once, and gives up a connection that it has not used for 90 s: it must be the one to
+# close it, since a request may be on its way. `Bodies` has the deadline of a body.
+DEADLINES = Deadlines(headers=5.0, first=120.0, idle=120.0, write=5.0, linger=1.0, connections=512)
+JSON = "application/json"
 # Seconds without a byte after which a connection is closed. What comes while nothing can be judged is refused anyway.
 QUIET_UNREADY, QUIET_DRAINING = 0.02, 0.5
 # A namespace of which two objects took this much CPU time on the event loop is judged in other processes for a while.
@@ -66,7 +66,8 @@ class Hook:
     With ``client_names``, the certificate of the client must have one of them.
     ``accepts`` says whether the key in a path is one under which the API server calls; without it, paths have no key.
 
-    With ``namespaces``, a review of another one fails: nothing of it is watched, so it cannot be judged.
+    With ``namespaces``, a review of another one fails: nothing of it is watched, so it cannot be judged. ``cache`` may
+    be shared with what reads the watches.
     """
 
     def __init__(
@@ -83,6 +84,8 @@ class Hook:
         max_in_flight: int = MAX_IN_FLIGHT,
         max_in_flight_of_namespace: int = MAX_IN_FLIGHT_OF_NAMESPACE,
         namespaces: tuple[str, ...] = (),
+        deadlines: Deadlines = DEADLINES,
+        cache: ObjectCache | None = None,
     ) -> None:
         self.metrics = metrics
         self._reviewer = reviewer
@@ -95,35 +98,35 @@ class Hook:
         self._max_in_flight = max_in_flight
         self._max_in_flight_of_namespace = max_in_flight_of_namespace
         self._namespaces = namespaces
-        self._busy: set[RequestHandler] = set()
+        self._deadlines = deadlines
         metrics.in_flight.set_function(lambda: self._bodies.complete)
-        self._cache = ObjectCache()
+        self._cache = cache or ObjectCache()
         # Until when: namespaces of which one object was slow, and of which several were.
         self._suspected: OrderedDict[str, float] = OrderedDict()
         self._slow: OrderedDict[str, float] = OrderedDict()
-        self._latency = metrics.latency_of("validate")
-        self._paths: dict[str, Callable[[web.BaseRequest, Body], Awaitable[tuple[int, bytes]]]] = {
+        self._latency, self._mutate_latency = map(metrics.latency_of, ("validate", "mutate"))
+        self._at_once: dict[str, Callable[[bytes], bytes | None]] = {
+            paths.VALIDATE_PATH.removeprefix("/"): self._validate_at_once,
+            paths.MUTATE_PATH.removeprefix("/"): self._fill_in,
+        }
+        self._paths: dict[str, Callable[[Request, Body], Awaitable[tuple[int, bytes]]]] = {
             paths.VALIDATE_PATH: self._validate,
             paths.MUTATE_PATH: self._mutate,
             paths.NOTE_DELETION_PATH: self._note_deletion,
         }
 
-    def server(self) -> connection.Server:
-        """The server, to be put behind a site."""
-        loop = asyncio.get_running_loop()
-        return connection.Server(
+    def connections(self) -> connection.Connections:
+        """The connections of its port."""
+        return connection.Connections(
             self.handle,
+            self._deadlines,
             answer=self.answer_at_once,
-            busy=self._busy,
             client_names=self._client_names,
-            request_factory=partial(_request, loop),
-            access_log=None,
-            auto_decompress=False,
-            read_bufsize=READ_BUFFER,
-            lingering_time=LINGERING_SECONDS,
+            now=time.time,  # noqa: TID251 -- for the Date header
+            on_abort=self.metrics.connections_closed.inc,
         )
 
-    async def close_waiting(self, server: web.Server, sleep: Callable[[float], Awaitable[None]]) -> None:
+    async def close_waiting(self, open_: Connections, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Close the connections that wait for a request while this replica cannot judge, or is about to end.
 
         A pod that is not ready, or is being deleted, gets no new connections, but a Service leaves those that exist.
@@ -136,7 +139,7 @@ class Hook:
                 return QUIET_UNREADY
             return QUIET_DRAINING if self._draining() else None
 
-        await closing.close_waiting(server, self._busy, quiet, sleep)
+        await closing.close_waiting(open_, quiet, sleep)
 
     def answer_at_once(self, path: str, query: str, body: bytes) -> bytes | None:
         """The answer to a plain request that takes no waiting and has status 200; None if it is for `handle`.
@@ -144,88 +147,86 @@ class Hook:
         Of a request that it leaves to `handle` it remembers nothing but what the rules found in the object.
         """
         place, _, key = path[1:].partition("/")
-        if f"/{place}" != paths.VALIDATE_PATH or not self._accepts(key):
+        answer = self._at_once.get(place)
+        if answer is None or self._draining() or not self._accepts(key):
             return None
-        if self._draining() or self._unready() is not None or not is_small(body):
-            return None
-        if self._bodies.complete >= self._max_in_flight:
-            return None
-        started = time.perf_counter()
         try:
-            asked = review.parse(body)
-            if asked.operation is Operation.DELETE or (self._slow and self._is_slow(asked.namespace)):
-                return None
-            judged = self._judge_object(asked)
-            if judged is None or (self._namespaces and asked.namespace not in self._namespaces):
-                return None
-            decision = self._reviewer.validate_at_once(judged, dry_run=asked.dry_run)
+            return answer(body)
         except Exception:  # noqa: BLE001 -- `handle` meets it again, and answers and reports it
             return None
+
+    def _validate_at_once(self, body: bytes) -> bytes | None:
+        if self._unready() is not None or self._bodies.complete >= self._max_in_flight:
+            return None
+        started = time.perf_counter()
+        asked = review.parse(body)
+        if asked.operation is Operation.DELETE or (self._slow and self._is_slow(asked.namespace)):
+            return None
+        if self._namespaces and asked.namespace not in self._namespaces:
+            return None
+        # Whatever was judged before takes little time, and so does what is small.
+        judged = self._judge_object(asked, lambda: is_small(body))
+        decision = self._reviewer.validate_at_once(judged, dry_run=asked.dry_run) if judged is not None else None
         if decision is None:
             return None
         text = self._answer(asked, decision)
         self._latency.observe(time.perf_counter() - started)
         return text
 
-    async def handle(self, request: web.BaseRequest) -> web.Response:
-        """Answer one request."""
+    async def handle(self, request: Request) -> Response:
+        """Answer one request. Raises ClientGoneError."""
         place, _, key = request.path[1:].partition("/")
         judge = self._paths.get(f"/{place}")
         if judge is None or not self._accepts(key):
-            return web.Response(status=404, text="there is nothing here\n")
+            return Response(404, b"there is nothing here\n")
+        request.is_recognised = True
         if request.method != "POST":
-            return web.Response(status=405, text="send a POST\n", headers={"Allow": "POST"})
-        if request.content_type != "application/json":
-            return web.Response(status=415, text="send application/json\n")
-        if "Content-Encoding" in request.headers:
-            return web.Response(status=415, text="send it without encoding\n", headers={"Accept-Encoding": "identity"})
-        self._busy.add(request.protocol)
+            return Response(405, b"send a POST\n", headers={"Allow": "POST"})
+        if request.media_type != JSON:
+            return Response(415, b"send application/json\n")
+        if "content-encoding" in request.headers:
+            return Response(415, b"send it without encoding\n", headers={"Accept-Encoding": "identity"})
         body = Body()
         try:
             await self._bodies.read(request, body)
             status, text = await judge(request, body)
         except review.InvalidReviewError as error:
-            return web.Response(status=400, text=f"{error}\n")
+            return Response(400, f"{error}\n".encode())
         except RefusedError as error:
             return self._refuse(request, error)
         finally:
             self._bodies.release(body)
-            self._busy.discard(request.protocol)
-        response = web.Response(body=text, status=status, content_type="application/json")
-        if status == 503 or self._draining():
-            # The API server keeps its connections; closing this one lets it open the next elsewhere.
-            response.force_close()
-            response.headers["Connection"] = "close"
-        return response
+        # The API server keeps its connections; closing this one lets it open the next elsewhere.
+        return Response(status, text, JSON, close=status == 503 or self._draining())
 
-    def _refuse(self, request: web.BaseRequest, error: RefusedError) -> web.Response:
+    def _refuse(self, request: Request, error: RefusedError) -> Response:
         """Answer a request whose body was not read to its end, and close the connection."""
-        response = web.Response(status=error.status, text=f"{error}\n")
         if error.status == 429:
             self.metrics.shed.inc()
             if error.uid and request.path.startswith(paths.VALIDATE_PATH):
                 # A denial: of an HTTP status the API server says that calling the webhook failed.
                 denial = review.denied(error.uid, str(error), code=429, reason="TooManyRequests")
-                response = web.Response(body=denial, content_type="application/json")
-        response.force_close()
-        response.headers["Connection"] = "close"
-        return response
+                return Response(200, denial, JSON, close=True)
+        return Response(error.status, f"{error}\n".encode(), close=True)
 
-    async def _mutate(self, _request: web.BaseRequest, body: Body) -> tuple[int, bytes]:
+    async def _mutate(self, _request: Request, body: Body) -> tuple[int, bytes]:
+        return 200, self._fill_in(body.content)
+
+    def _fill_in(self, body: bytes) -> bytes:
         """Fill in derived defaults, or refuse what the schema will refuse, with all that the rules find.
 
         It reads no other object, so it is answered also while nothing can be judged.
         """
-        asked = review.parse(body.content)
-        with self.metrics.latency_of("mutate").time():
-            if is_small(body.content) and not (self._slow and self._is_slow(asked.namespace)):
-                refusal = admit.refusal_of_unsound(asked)
+        asked = review.parse(body)
+        with self._mutate_latency.time():
+            if is_small(body) and not (self._slow and self._is_slow(asked.namespace)):
+                refusal = admit.refusal_of_unsound(asked, self._cache)
                 if refusal is not None:
-                    return 200, self._answer(asked, refusal, "mutate")
+                    return self._answer(asked, refusal, "mutate")
             self.metrics.count_review("mutate", asked.kind, asked.operation, allowed=True)
-            return 200, review.allowed(asked.uid, patch=admit.defaulting_patch(asked))
+            return review.allowed(asked.uid, patch=admit.defaulting_patch(asked))
 
-    async def _note_deletion(self, _request: web.BaseRequest, body: Body) -> tuple[int, bytes]:
+    async def _note_deletion(self, _request: Request, body: Body) -> tuple[int, bytes]:
         return self._allow_deletion(review.parse(body.content))
 
     def _allow_deletion(self, asked: Review) -> tuple[int, bytes]:
@@ -239,7 +240,7 @@ class Hook:
         self.metrics.count_review("note-deletion", asked.kind, asked.operation, allowed=True)
         return 200, review.allowed(asked.uid, warnings=warnings)
 
-    async def _validate(self, request: web.BaseRequest, whole: Body) -> tuple[int, bytes]:
+    async def _validate(self, request: Request, whole: Body) -> tuple[int, bytes]:
         body = whole.content
         asked = review.parse(body) if is_small(body) or _DELETE.search(body, 0, 4096) else None
         if asked is not None and asked.operation is Operation.DELETE:
@@ -255,7 +256,7 @@ class Hook:
             return 200, review.denied(uid, busy, code=429, reason="TooManyRequests")
         try:
             with self.metrics.latency_of("validate").time():
-                deadline = asyncio.get_running_loop().time() + _seconds(request.query_string)
+                deadline = asyncio.get_running_loop().time() + _seconds(request.query)
                 return await self._judge(asked, body, deadline)
         except review.InvalidReviewError:
             raise
@@ -297,10 +298,10 @@ class Hook:
         decision = await self._reviewer.validate(judged, deadline, requester=asked.requester, dry_run=asked.dry_run)
         return 200, self._answer(asked, decision)
 
-    def _judge_object(self, asked: Review) -> JudgedObject | None:
-        """The judgement of the object alone; None if it need not be judged."""
+    def _judge_object(self, asked: Review, may_take_long: Callable[[], bool] = lambda: True) -> JudgedObject | None:
+        """The judgement of the object alone; None if it need not be judged, or takes long and must not."""
         started = cpu_time.seconds()
-        judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache)
+        judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache, may_take_long)
         if cpu_time.seconds() - started > SLOW_CPU_SECONDS:
             self._note_slow(asked.namespace)
         return judged
@@ -363,7 +364,3 @@ def _seconds(query: str) -> float:
     except ValueError:
         seconds = DEFAULT_TIMEOUT
     return max(0.05, seconds - MARGIN)
-
-
-def _request(loop: asyncio.AbstractEventLoop, message, payload, protocol: RequestHandler, writer, task):  # type: ignore[no-untyped-def]
-    return web.BaseRequest(message, payload, protocol, writer, task, loop)

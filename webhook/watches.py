@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster import resources
 from cluster.informers.scope import make_informer
+from crd import extraction, manifest
 from crd.ref import Kind, Ref
-from webhook import live_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cluster.clock import Clock
+    from cluster.informers.informer import Manifest
     from cluster.informers.scope import ScopedInformer
     from cluster.informers.store import Key
     from cluster.transport import Transport
-    from crd.facts import Fact
+    from crd.facts import Fact, MemberFact, ServerFact
     from webhook.live_snapshot import LiveSnapshot
 
 __all__ = ["WATCHED", "informers"]
@@ -38,27 +38,33 @@ def informers(
     clock: Clock,
     count: Callable[[str, str], None],
     namespaces: tuple[str, ...] = (),
+    fact_of: Callable[[Manifest], MemberFact | ServerFact | None] = manifest.fact_of,
 ) -> dict[Kind, ScopedInformer[Fact]]:
     """An informer for each kind, to be run by the caller. ``count`` as for an `Informer`.
 
-    With ``namespaces``, only these are watched.
+    With ``namespaces``, only these are watched. ``fact_of`` gives the facts of an object of our kinds.
     """
-    return {kind: _informer(transport, kind, live, clock, count, namespaces) for kind in WATCHED}
+
+    def keep_of(kind: Kind) -> Callable[[Manifest], Fact | None]:
+        # An object whose spec cannot be read, because it was stored under an older schema, has no facts.
+        return fact_of if kind in manifest.OURS else extraction.facts_of_foreign
+
+    return {kind: _informer(transport, kind, keep_of(kind), live, clock, count, namespaces) for kind in WATCHED}
 
 
 def _informer(
     transport: Transport,
     kind: Kind,
+    keep: Callable[[Manifest], Fact | None],
     live: LiveSnapshot,
     clock: Clock,
     count: Callable[[str, str], None],
     namespaces: tuple[str, ...],
 ) -> ScopedInformer[Fact]:
-    # An object whose spec cannot be read, because it was stored under an older schema, has no facts.
     informer: ScopedInformer[Fact] = make_informer(
         transport,
         WATCHED[kind],
-        partial(live_snapshot.fact_of, kind),
+        keep,
         clock=clock,
         optional=kind is Kind.GRANT,
         count=count,

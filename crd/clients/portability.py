@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from crd.clients.profiles import ClientName, Fact, Profile
     from crd.schema.subschemas import Path
 
-__all__ = ["Excess", "Seen", "excesses", "name_excesses", "see"]
+__all__ = ["PORTABLE_NAME", "Excess", "Seen", "excesses", "name_excesses", "see"]
 
+# No client has a limit that such a name exceeds.
+PORTABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,47}")
 Fault = tuple["Path", str]
 Value = str | int | tuple[str, ...]
 # The maximum number of names in a message.
@@ -116,11 +118,12 @@ def _see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | Non
     text = orjson.dumps({"inputSchema": inputs, "outputSchema": outputs} if outputs else {"inputSchema": inputs})
     numbers: list[tuple[Path, dict[str, Any]]] = []
     if has_large_numbers:
-        numbers = [*_nodes("inputSchema", input_schema), *_nodes("outputSchema", output_schema)]
-    tool = _Tool(inputs, [*_nodes("inputSchema", inputs)], [*_nodes("outputSchema", outputs)], numbers)
+        numbers = _nodes("inputSchema", input_schema) + _nodes("outputSchema", output_schema)
+    present = [keyword for keyword in _KEYWORDS if keyword in text]
+    tool = _Tool(inputs, _nodes("inputSchema", inputs), _nodes("outputSchema", outputs), numbers)
     faults: dict[Fault, tuple[tuple[Profile, Fact], ...]] = {}
     for limit, value, about, users in _SCHEMA_FACTS:
-        if not about or any(keyword in text for keyword in about):
+        if not about or not about.isdisjoint(present):
             for fault in islice(_CHECKS[limit](tool, value), MOST):
                 faults[fault] = (*faults.get(fault, ()), *users)
     found = tuple(_excess(*fault, users) for fault, users in faults.items())
@@ -132,11 +135,12 @@ def _see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | Non
     return Seen(found, tuple(unsupported.values()), tokens.of_schemas(text))
 
 
-def _nodes(member: str, schema: Mapping[str, Any] | None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The schemas in a schema of a tool that are objects, with their paths."""
-    for path, node in subschemas.walk(schema) if schema is not None else ():
-        if isinstance(node, dict):
-            yield ("spec", member, *path), node
+def _nodes(member: str, schema: Mapping[str, Any] | None) -> list[tuple[Path, dict[str, Any]]]:
+    """The schemas in a schema of a tool that are objects, with their paths; in the order of `subschemas.walk`."""
+    found: list[tuple[Path, dict[str, Any]]] = [(("spec", member), schema)] if isinstance(schema, dict) else []
+    for path, node in found:
+        found += [((*path, *step), child) for step, child in subschemas.children(node) if isinstance(child, dict)]
+    return found
 
 
 @lru_cache(maxsize=KEPT)
@@ -147,6 +151,8 @@ def _shared(path: Path) -> Path:
 
 def name_excesses(name: str, path: Path) -> Iterator[Excess]:
     """The limits that the name of a tool exceeds; ``path`` is the field that gives it."""
+    if PORTABLE_NAME.fullmatch(name):
+        return
     for limit, value, _, users in _NAME_FACTS:
         if limit is Limit.TOOL_NAME_LENGTH:
             if len(name) > int(str(value)):
@@ -421,7 +427,7 @@ _ABOUT: dict[Limit, tuple[bytes, ...]] = {
 
 def _by_limit(
     limits: Collection[Limit],
-) -> tuple[tuple[Limit, Value, tuple[bytes, ...], tuple[tuple[Profile, Fact], ...]], ...]:
+) -> tuple[tuple[Limit, Value, frozenset[bytes], tuple[tuple[Profile, Fact], ...]], ...]:
     """The facts about these limits, grouped by limit and value, so that each check runs once.
 
     The third member are texts without one of which a schema is within the limit; none if that cannot be said.
@@ -435,9 +441,10 @@ def _by_limit(
     for (limit, value), users in found.items():
         keywords = value if isinstance(value, tuple) and limit in (Limit.ROOT_KEYWORDS, Limit.INPUT_KEYWORDS) else ()
         about = _ABOUT.get(limit) or tuple(b'"%s"' % keyword.encode() for keyword in keywords)
-        groups.append((limit, value, about, tuple(users)))
+        groups.append((limit, value, frozenset(about), tuple(users)))
     return tuple(groups)
 
 
 _SCHEMA_FACTS = _by_limit(_CHECKS)
+_KEYWORDS = sorted({keyword for _, _, about, _ in _SCHEMA_FACTS for keyword in about})
 _NAME_FACTS = _by_limit((Limit.TOOL_NAME, Limit.TOOL_NAME_LENGTH))

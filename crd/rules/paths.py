@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -65,8 +66,14 @@ def _positions(path: str) -> dict[str, Constraint]:
     return found
 
 
-def literal_faults(path: str) -> Iterator[Fault]:
+# Of so many paths it is remembered what is wrong: the tools of one Service often have the same.
+@lru_cache(maxsize=256)
+def literal_faults(path: str) -> tuple[Fault, ...]:
     """The faults of the literal text and the structure of a path, whatever the arguments are."""
+    return tuple(_literal_faults(path))
+
+
+def _literal_faults(path: str) -> Iterator[Fault]:
     for segment in path.split("/")[1:]:
         if "{" not in segment:
             yield from _check_literal(segment, unquote(segment))

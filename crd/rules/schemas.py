@@ -58,7 +58,7 @@ def invalid_schema(item: Object) -> Iterator[Finding]:
         paged = spec.http is not None and spec.http.pagination is not None
         if member == "inputSchema" or not paged:
             yield from _root(item.ref, member, schema)
-        for reason, path, message in _faults(orjson.dumps(schema), member == "inputSchema"):
+        for reason, path, message in _faults(schema, of_arguments=member == "inputSchema"):
             # An exceeded limit is the same fault whatever the amount, so only the path distinguishes it.
             at = ("spec", member, *path)
             shown = at if reason is not Reason.SCHEMA_TOO_LARGE else at[:2]
@@ -67,7 +67,7 @@ def invalid_schema(item: Object) -> Iterator[Finding]:
 
 def wrong_defaults(schema: dict[str, Any]) -> frozenset[str]:
     """The top-level arguments whose default is not valid by their own schema."""
-    faults = _faults(orjson.dumps(schema), of_arguments=True)
+    faults = _faults(schema, of_arguments=True)
     return frozenset(
         str(path[1])
         for reason, path, _ in faults
@@ -113,13 +113,12 @@ def _root(ref: Ref, member: str, schema: dict[str, Any]) -> Iterator[Finding]:
         yield Finding.of(Reason.INVALID_SCHEMA, ref, message, path=("spec", member, "type"))
 
 
-def _faults(text: bytes, of_arguments: bool) -> tuple[Fault, ...]:
+def _faults(schema: dict[str, Any], *, of_arguments: bool) -> tuple[Fault, ...]:
     """All faults of a schema; cached, because most changes of a tool do not change the schema."""
-    key = hashlib.blake2b(text, digest_size=24).digest(), of_arguments
+    key = hashlib.blake2b(orjson.dumps(schema), digest_size=24).digest(), of_arguments
     known = _KEPT.get(key)
     if known is not None:
         return known
-    schema = orjson.loads(text)
     found = () if plain.is_plain(schema) else _find_faults(schema, of_arguments)
     if len(found) <= KEPT_FAULTS:
         if len(_KEPT) >= KEPT_SCHEMAS:

@@ -30,6 +30,7 @@ from certs import issuance
 from certs.tls import HotContext
 from cluster.access import AccessReviews
 from cluster.clock import Clock
+from cluster.connections import Listener
 from scripts import benchmark
 from webhook import program, watches
 from webhook.ledger import Ledgers
@@ -84,19 +85,26 @@ async def serve(what: str) -> None:
     if what == "webhook":
         program.spare_collector()
         processes.start()
-    runner: web.BaseRunner[Any] = webhook(processes) if what == "webhook" else echo()
-    await runner.setup()
     ca = issuance.authority("bench", datetime.now(UTC))  # noqa: TID251 -- a benchmark's own clock
     pair = issuance.leaf(ca, ("127.0.0.1",), datetime.now(UTC))  # noqa: TID251 -- as above
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=HotContext(pair).outer)
-    await site.start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await runner.cleanup()
+    tls = HotContext(pair).outer
+    if what == "webhook":
+        listener = Listener(webhook(processes).connections())
+        await listener.start("127.0.0.1", 0, tls)
+        print(listener.port, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        await listener.close()
+    else:
+        runner = echo()
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        print(runner.addresses[0][1], flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        await runner.cleanup()
     await processes.stop()
 
 
-def webhook(processes: ObjectProcesses) -> web.BaseRunner[Any]:
+def webhook(processes: ObjectProcesses) -> Hook:
     """The webhook, in whose snapshot stand a thousand tools of twenty servers."""
     live = LiveSnapshot(time.monotonic)
     for fact in benchmark.build_snapshot(WORLD):
@@ -108,11 +116,10 @@ def webhook(processes: ObjectProcesses) -> web.BaseRunner[Any]:
     ledgers = Ledgers(absent, live, reader, "mcp-system", now=time.monotonic, jitter=lambda: 0.5)
     rights = RequesterRights(AccessReviews(absent, now=time.monotonic))
     reviewer = Reviewer(live, reader, ledgers, rights)
-    hook = Hook(reviewer, processes, Metrics(), unready=lambda: None, draining=lambda: False)
-    return web.ServerRunner(hook.server())
+    return Hook(reviewer, processes, Metrics(), unready=lambda: None, draining=lambda: False)
 
 
-def echo() -> web.BaseRunner[Any]:
+def echo() -> web.AppRunner:
     """An aiohttp application that gives back what it gets."""
 
     async def answer(request: web.Request) -> web.Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -10,6 +12,10 @@ from hypothesis import strategies as st
 
 from crd import integrity, manifest, rewording
 from crd.clients import portability
+from crd.facts import BackendRef, Claim, MemberFact, Mount, Space
+from crd.manifest import Object
+from crd.models.tool import ToolSpec
+from crd.ref import Kind, Ref
 from tests.laws import states
 
 PLAIN = {"type": "object", "properties": {"id": {"type": "string"}}}
@@ -70,18 +76,38 @@ def test_a_reworded_tool_equals_the_decoded_one_and_has_no_findings(metadata: An
     raw = tool(metadata, spec)
     assert rewording.key_of(raw) == rewording.key_of(plain)
 
-    found = rewording.reword(known, raw)
+    base = rewording.base_of(known.fact, plain["spec"])
+    assert base is not None
+    found = rewording.reword(base, raw)
 
     event("recognized" if found else "not recognized")
     if found is not None:
-        assert found == manifest.decode(raw)
-        assert found.fact == manifest.fact_of(raw)
-        assert tuple(integrity.find_own(found)) == ()
+        decoded = manifest.decode(raw)
+        assert isinstance(known.spec, ToolSpec)
+        assert decoded == Object(found.ref, raw, rewording.reword_spec(known.spec, raw["spec"]), found)
+        assert found == manifest.fact_of(raw)
+        assert tuple(integrity.find_own(decoded)) == ()
 
 
-@given(st.from_regex(rewording._PORTABLE_NAME, fullmatch=True))
+@states.THOROUGH
+@given(metadata, specs, specs)
+def test_the_facts_are_the_same_whatever_the_rules_find(metadata: Any, spec: Any, other: Any) -> None:
+    """The base may have any texts: none, unsafe ones, and others that are not plain."""
+    rest = {key: value for key, value in spec.items() if key not in ("name", "title", "description")}
+    own = {key: other[key] for key in ("name", "title", "description") if key in other}
+    base = rewording.base_of(manifest.fact_of(tool({"name": "known", "namespace": "one"}, {**rest, **own})), own)
+    found = rewording.reword(base, tool(metadata, spec)) if base is not None else None
+
+    event("recognized" if found else "not recognized")
+    if found is not None:
+        assert found == manifest.fact_of(tool(metadata, spec))
+
+
+@given(st.from_regex(portability.PORTABLE_NAME, fullmatch=True))
 def test_a_portable_name_exceeds_no_limit_of_any_client(name: str) -> None:
-    assert [*portability.name_excesses(name, ())] == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portability, "PORTABLE_NAME", re.compile("(?!)"))
+        assert [*portability.name_excesses(name, ())] == []
 
 
 def test_a_tool_with_other_texts_is_recognized() -> None:
@@ -90,10 +116,12 @@ def test_a_tool_with_other_texts_is_recognized() -> None:
     other = {**spec, "name": "find", "title": "", "description": LONG * 2, "ingressPath": "/a"}
     raw = tool({"name": "b", "namespace": "one", "labels": {"app": "x"}, "uid": "u"}, other)
 
-    found = rewording.reword(known, raw)
+    base = rewording.base_of(known.fact, {**spec, "ingressPath": "/a"})
+    assert base is not None
+    found = rewording.reword(base, raw)
 
-    assert found == manifest.decode(raw)
     assert found is not None
+    assert found == manifest.decode(raw).fact
     assert found.labels == {"app": "x"}
 
 
@@ -116,3 +144,25 @@ BASE = tool({"name": "a", "namespace": "one"}, {"service": {"name": "orders", "p
 def test_any_other_difference_makes_another_tool(other: Any) -> None:
     assert rewording.key_of(other) != rewording.key_of(BASE)
     assert rewording.key_of(BASE) == rewording.key_of({**BASE, "status": {"x": 1}})
+
+
+def test_what_is_not_in_the_texts_is_kept() -> None:
+    """Whatever field of the facts: each has a value here that it has not by default."""
+    backend = BackendRef(Ref(Kind.SERVICE, "one", "orders"), 80, ("spec", "service"))
+    mount = Mount(Ref(Kind.SECRET, "one", "key"), ("spec", "headersFrom"))
+    known = MemberFact(
+        Ref(Kind.TOOL, "one", "a"), {"app": "x"}, "u", "2026", (Claim(Space.TOOL_NAME, "a"),), (backend,),
+        (("spec", "name"),), (mount,), 10_000, 2.0, False, ("read",), ("sub",), (("openai", "spec", "too deep"),),
+        10_000, True,
+    )  # fmt: skip
+    assert all(getattr(known, each.name) != each.default for each in fields(known) if each.name != "deleting")
+    raw = tool({"name": "b", "namespace": "one"}, {"description": LONG})
+    base = rewording.base_of(known, {"name": "a", "description": LONG})
+    assert base is not None
+
+    found = rewording.reword(base, raw)
+
+    assert found is not None
+    texts_ = {"ref", "labels", "uid", "created", "claims", "weight", "tokens"}
+    for each in fields(known):
+        assert each.name in texts_ or getattr(found, each.name) == getattr(known, each.name), each.name

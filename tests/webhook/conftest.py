@@ -6,30 +6,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import BaseTestServer, TestClient
-from aiohttp.web import ServerRunner
+from aiohttp import ClientSession
 
+from cluster.connections import Listener
 from webhook.server import Hook
-
-
-class HookServer(BaseTestServer):  # type: ignore[type-arg, unused-ignore]
-    def __init__(self, hook: Hook) -> None:
-        super().__init__()
-        self._hook = hook
-
-    async def _make_runner(self, **_: Any) -> ServerRunner:
-        return ServerRunner(self._hook.server())
 
 
 @pytest.fixture
 async def hook_client() -> AsyncIterator[Any]:
-    clients: list[Any] = []
+    clients: list[ClientSession] = []
+    listeners: list[Listener] = []
 
-    async def connect(hook: Hook) -> Any:
-        clients.append(TestClient(HookServer(hook)))
-        await clients[-1].start_server()
+    async def connect(hook: Hook) -> ClientSession:
+        listeners.append(Listener(hook.connections()))
+        await listeners[-1].start("127.0.0.1", 0)
+        clients.append(ClientSession(f"http://127.0.0.1:{listeners[-1].port}"))
         return clients[-1]
 
     yield connect
     for client in clients:
         await client.close()
+    for listener in listeners:
+        await listener.close()

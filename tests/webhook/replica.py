@@ -78,6 +78,7 @@ class Replica:
         asked = review.Review("u", operation, new["kind"], "shop", new["metadata"]["name"], new, old)
         deadline = asyncio.get_running_loop().time() + seconds
         judged = admit.judge_object(asked, ObjectCache())
+        assert judged is not None
         return await self.reviewer.validate(judged, deadline, requester=requester, dry_run=dry_run)
 
     async def delete(self, old: dict[str, Any], *, dry_run: bool = False) -> tuple[str, ...]:

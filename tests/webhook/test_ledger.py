@@ -128,6 +128,54 @@ async def test_alone_a_replica_writes_once_for_a_change_and_reads_once_for_all()
     assert api.calls == [f"GET {LEDGER}", f"POST {LEDGER}", f"PUT {LEDGER}", f"PUT {LEDGER}"]
 
 
+async def test_while_another_replica_writes_too_the_ledger_is_read_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt by what was written last would be refused, and then it would be read all the same."""
+    monkeypatch.setattr(ledger, "GATHER", 0.0)
+    api = Api(server())
+    one, two = Replica(api, server()), Replica(api, server())
+    numbers = iter(range(20))
+
+    async def calls_of(replica: Replica) -> list[str]:
+        before = len(api.calls)
+        number = next(numbers)
+        assert (await asked(replica, tool(f"t{number}", f"get_{number}")))["allowed"]
+        await replica.idle()
+        return [call.partition(" ")[0] for call in api.calls[before:]]
+
+    for replica in (one, two, one, two):
+        await calls_of(replica)
+    assert [await calls_of(replica) for replica in (one, two, one)] == [["GET", "PUT"]] * 3
+    # Alone again.
+    assert [await calls_of(one) for _ in range(3)] == [["GET", "PUT"], ["PUT"], ["PUT"]]
+
+
+async def test_a_change_that_is_given_up_after_it_was_noted_is_withdrawn() -> None:
+    """The snapshot moved meanwhile, and what it now blames is being read when the client goes."""
+    waits = asyncio.Event()
+
+    class Slow(Api):
+        async def request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+            if method == "GET" and path.endswith("/late"):
+                waits.set()
+                await asyncio.Event().wait()
+            answer = await super().request(method, path, **more)
+            if method == "POST":
+                replica.show(tool("late"))
+            return answer
+
+    api = Slow(server())
+    replica = Replica(api, server())
+    task = asyncio.create_task(asked(replica, tool("a")))
+    await waits.wait()
+    assert len(json.loads(api.items[LEDGER]["data"][ledger.PLAIN])["intents"]) == 1
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await replica.idle()
+
+    assert json.loads(api.items[LEDGER]["data"][ledger.PLAIN])["intents"] == []
+
+
 async def test_where_nobody_is_strict_nothing_is_read_or_written() -> None:
     api = Api()
     replica = Replica(api, server("Standard"))

@@ -37,8 +37,8 @@ def test_a_dry_run_and_the_change_itself_are_decoded_once(decoded: list[str]) ->
     cache = ObjectCache()
     stored = tool(uid="u", resourceVersion="5", creationTimestamp="2026-01-01T00:00:00Z", generation=3)
 
-    first, findings = cache.judge(tool())
-    again, same = cache.judge(stored)
+    first, findings = judged(cache, tool())
+    again, same = judged(cache, stored)
 
     assert decoded == ["a"]
     assert findings == same == tuple(integrity.find_own(first))
@@ -80,3 +80,58 @@ def test_what_cannot_be_read_is_kept_as_well(decoded: list[str]) -> None:
     assert cache.decode({**tool(), "spec": deep}).problems
     with pytest.raises(ValueError, match="not a named object"):
         cache.decode({**tool(), "metadata": None})
+
+
+def test_the_facts_of_a_tool_with_other_texts_need_no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    fact_of = manifest.fact_of
+
+    def count(raw: Any) -> Any:
+        read.append(raw["metadata"]["name"])
+        return fact_of(raw)
+
+    monkeypatch.setattr("webhook.object_cache.manifest.fact_of", count)
+    cache = ObjectCache()
+    items = [described(name, uid=f"uid-{name}", labels={"app": name}) for name in ("a", "b", "c")]
+
+    assert [cache.fact_of(item) for item in items] == [fact_of(item) for item in items]
+    assert read == ["a"]
+    # Another schema, or a text that is not plain, is read; so is what has no facts.
+    for other in (tool("d"), described("e", description="\u200b" + LONG), {**described("f"), "spec": 7}):
+        assert cache.fact_of(other) == fact_of(other)
+    assert read == ["a", "d", "e", "f"]
+
+
+def test_what_the_watches_showed_is_not_judged_yet(decoded: list[str]) -> None:
+    cache = ObjectCache()
+    cache.fact_of(described("a"))
+
+    assert cache.judge(described("b"), lambda: False) is None
+    assert cache.judge(described("b")) == (decode(described("b")), ())
+    assert cache.judge(described("c"), lambda: False) == (decode(described("c")), ())
+    assert decoded == ["b"]
+
+
+def test_a_tool_with_the_content_of_a_faulty_one_is_judged(decoded: list[str]) -> None:
+    cache = ObjectCache()
+    faulty = [described(name, schema="array") for name in ("a", "b")]
+    first, second = judged(cache, faulty[0])[1], judged(cache, faulty[1])[1]
+
+    assert cache.judge(described("c", schema="array"), lambda: False) is None
+    assert [finding.reason for finding in first] == [finding.reason for finding in second]
+    assert first
+    assert decoded == ["a", "b"]
+
+
+def judged(cache: ObjectCache, raw: Any) -> Any:
+    found = cache.judge(raw)
+    assert found is not None
+    return found
+
+
+LONG = "Returns one order of the shop by its number."
+
+
+def described(name: str, description: str = LONG, schema: str = "object", **metadata: Any) -> dict[str, Any]:
+    item = tool(name, **metadata)
+    return {**item, "spec": {**item["spec"], "description": description, "inputSchema": {"type": schema}}}

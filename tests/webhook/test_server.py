@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from aiohttp import ClientError, ClientSession, TCPConnector, web
+from aiohttp import ClientError, ClientSession, TCPConnector
 
 from certs import issuance
 from certs.acceptance import AcceptedKeys
 from certs.paths import PathKeys
 from certs.tls import HotContext
+from cluster.connections import Listener
 from cluster.transport import ApiError
 from scripts.localcluster.certificates import Authority as Clients
 from tests.webhook.replica import Replica
 from webhook import closing
-from webhook.connection import Connection
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
 from webhook.server import Hook
@@ -347,6 +347,28 @@ async def test_defaults_need_no_snapshot(hook_client: Any) -> None:
     assert (status, response["allowed"], response["patchType"]) == (200, True, "JSONPatch")
 
 
+def test_defaults_are_answered_at_once_also_while_nothing_can_be_judged() -> None:
+    setup = Setup(Api())
+    setup.unready = "not synced: mcptools"
+    body = json.dumps(review({**tool("a"), "spec": {"service": {"name": "orders", "port": 80}}})).encode()
+
+    answer = setup.hook.answer_at_once("/mutate", "timeout=5s", body)
+
+    assert answer is not None
+    patch = json.loads(base64.b64decode(json.loads(answer)["response"]["patch"]))
+    assert patch == [
+        {"op": "add", "path": "/spec/name", "value": "a"},
+        {"op": "add", "path": "/spec/service/namespace", "value": "shop"},
+    ]
+    counted = {"webhook": "mutate", "kind": "MCPTool", "operation": "CREATE", "verdict": "allowed"}
+    registry = setup.hook.metrics.registry
+    assert registry.get_sample_value("mcp_operator_admission_reviews_total", counted) == 1
+    # What has another status, or must close the connection, takes the long way.
+    assert setup.hook.answer_at_once("/mutate", "", b"{}") is None
+    setup.draining = True
+    assert setup.hook.answer_at_once("/mutate", "", body) is None
+
+
 async def test_a_503_closes_the_connection(hook_client: Any) -> None:
     setup = Setup(Api())
     setup.unready = "not synced: mcptools"
@@ -421,20 +443,19 @@ async def test_a_certificate_of_the_right_ca_needs_the_right_name_too(
     clients, ca = Clients(tmp_path), issuance.authority("ca", NOW)
     setup = Setup(Api(), client_names=("kube-apiserver",))
     served = HotContext(issuance.leaf(ca, ["localhost"], NOW), clients.ca_file.read_bytes())
-    runner = web.ServerRunner(setup.hook.server())
-    await runner.setup()
-    await web.TCPSite(runner, "localhost", 0, ssl_context=served.outer).start()
+    listener = Listener(setup.hook.connections())
+    await listener.start("127.0.0.1", 0, served.outer)
     context = ssl.create_default_context(cadata=ca.certificate.decode())
     context.load_cert_chain(*clients.issue("client", name))
 
     async with ClientSession(connector=TCPConnector(ssl=context)) as session:
-        url = f"https://localhost:{runner.addresses[0][1]}/mutate"
+        url = f"https://localhost:{listener.port}/mutate"
         try:
             async with session.post(url, json=review(tool("a"))) as answer:
                 status = answer.status
         except ClientError:
             status = 0
-    await runner.cleanup()
+    await listener.close()
 
     assert status == (200 if answered else 0)
     assert ("has none of the names kube-apiserver" in caplog.text) != answered
@@ -449,7 +470,7 @@ class Served:
     def __init__(self) -> None:
         self.setup = Setup(Api())
         self.looks = 0
-        self.server = self.setup.hook.server()
+        self.connections = self.setup.hook.connections()
         self.body = json.dumps(review(tool("a"))).encode()
         self.head = HEAD % len(self.body)
 
@@ -467,16 +488,30 @@ class Served:
             self.looks += 1
             await asyncio.sleep(0)
 
-        self._runner = web.ServerRunner(self.server)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = self._runner.addresses[0][1]
-        self._closing = asyncio.create_task(self.setup.hook.close_waiting(self.server, sleep))
+        self._listener = Listener(self.connections)
+        await self._listener.start("127.0.0.1", 0)
+        self.port = self._listener.port
+        self._closing = asyncio.create_task(self.setup.hook.close_waiting(self.connections, sleep))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.cancel()
-        await self._runner.cleanup()
+        await self._listener.close()
+
+
+@pytest.mark.parametrize(("path", "recognised"), [("/validate", True), ("/mutate", True), ("/elsewhere", False)])
+@pytest.mark.parametrize("size", [0, 40_000], ids=["answered at once", "handled"])
+async def test_a_client_is_recognised_by_the_path(path: str, recognised: bool, size: int) -> None:
+    """At the limit of connections, others give way before it."""
+    async with asyncio.timeout(30), Served() as served:
+        body = json.dumps(review(None, tool("a", annotations={"note": "x" * size}), "DELETE")).encode()
+        reader, writer = await served.connect()
+        writer.write(HEAD.replace(b"/mutate", path.encode()) % len(body) + body)
+        await reader.readuntil(b"\r\n\r\n")
+        (connection,) = served.connections._open
+        assert connection.is_recognised == recognised
+        assert bool(served.connections._recognised) == recognised
+        writer.close()
 
 
 async def test_connections_that_wait_are_closed_while_nothing_can_be_judged() -> None:
@@ -489,7 +524,7 @@ async def test_connections_that_wait_are_closed_while_nothing_can_be_judged() ->
             assert (await idle.readuntil(b"}}")).startswith(b"HTTP/1.1 200")
             await served.look()
         slow_writer.write(served.head)
-        while len(served.setup.hook._busy) != 1:
+        while all(each.is_between_requests for each in served.connections._open):
             await asyncio.sleep(0)
         served.setup.unready = "a watch is silent"
         assert await idle.read() == b""
@@ -499,7 +534,6 @@ async def test_connections_that_wait_are_closed_while_nothing_can_be_judged() ->
         idle_writer.close()
         slow_writer.close()
     assert answer.startswith(b"HTTP/1.1 200")
-    assert not served.setup.hook._busy
 
 
 async def test_in_the_drain_a_connection_is_closed_when_nothing_has_come_for_a_while(
@@ -510,23 +544,22 @@ async def test_in_the_drain_a_connection_is_closed_when_nothing_has_come_for_a_w
         silent, silent_writer = await served.connect()
         part, part_writer = await served.connect()
         part_writer.write(served.head[:20])
-        while len(served.server.connections) < 2:
+        while len(served.connections) < 2 or all(each.is_between_requests for each in served.connections._open):
             await asyncio.sleep(0)
         served.setup.draining = True
         await served.look()
-        assert len(served.server.connections) == 2, "bytes that are on their way would be lost"
+        assert len(served.connections) == 2, "bytes that are on their way would be lost"
 
-        first = served.server.connections[0]
-        assert isinstance(first, Connection)
-        first.heard_at -= 3600.0
+        for each in served.connections._open:
+            each.heard_at -= 3600.0
         assert await silent.read() == b""
         # The request that had begun is answered, and the answer says that it is the last.
         part_writer.write(served.head[20:] + served.body)
         answer = await part.read()
         silent_writer.close()
         part_writer.close()
-        await closing.until_closed(served.server, 30, asyncio.sleep)
-        assert served.server.connections == []
+        await closing.until_closed(served.connections, 30, asyncio.sleep)
+        assert len(served.connections) == 0
 
     head, _, _ = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
@@ -536,7 +569,7 @@ async def test_in_the_drain_a_connection_is_closed_when_nothing_has_come_for_a_w
 async def test_the_end_of_the_drain_waits_for_what_is_in_progress_and_not_for_ever() -> None:
     async with asyncio.timeout(30), Served() as served:
         _, writer = await served.connect()
-        while not served.server.connections:
+        while not len(served.connections):
             await asyncio.sleep(0)
         waits: list[float] = []
 
@@ -544,7 +577,7 @@ async def test_the_end_of_the_drain_waits_for_what_is_in_progress_and_not_for_ev
             waits.append(seconds)
             await asyncio.sleep(0)
 
-        await closing.until_closed(served.server, 0.05, sleep)
+        await closing.until_closed(served.connections, 0.05, sleep)
         assert len(waits) > 1
-        assert len(served.server.connections) == 1
+        assert len(served.connections) == 1
         writer.close()

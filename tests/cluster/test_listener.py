@@ -1,0 +1,132 @@
+"""A port with TLS: what a handshake may take, and how many there may be."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from certs import issuance
+from certs.tls import HotContext
+from cluster import connections
+from cluster.connections import Connections, Deadlines, Listener
+from cluster.message import Request, Response
+
+NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machine
+CA = issuance.authority("ca", NOW)
+TRUSTING = ssl.create_default_context(cadata=CA.certificate.decode())
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def handle(_: Request) -> Response:
+    return Response(200, b"ok")
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[Listener, Connections]]:
+    open_ = Connections(handle, Deadlines(), now=lambda: 0.0, added={})
+    listener = Listener(open_)
+    await listener.start("127.0.0.1", 0, HotContext(issuance.leaf(CA, ["localhost"], NOW)).outer)
+    try:
+        async with asyncio.timeout(30):
+            yield listener, open_
+    finally:
+        await listener.close(0.0)
+
+
+async def ask(listener: Listener) -> bytes:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", listener.port, ssl=TRUSTING, server_hostname="localhost"
+    )
+    writer.write(GET)
+    answer = await reader.readuntil(b"ok")
+    writer.close()
+    return answer
+
+
+async def closed(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.001)
+
+
+async def test_requests_are_answered_over_tls() -> None:
+    async with listening() as (listener, open_):
+        assert (await ask(listener)).startswith(b"HTTP/1.1 200")
+        assert (await ask(listener)).startswith(b"HTTP/1.1 200")
+        await until(lambda: not len(open_))
+        assert listener._handshakes == {}
+
+
+async def test_a_handshake_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 0.05)
+    async with listening() as (listener, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"\x16\x03")
+        assert await closed(reader)
+        await until(lambda: not listener._handshakes)
+        writer.close()
+
+
+async def test_handshakes_that_do_not_end_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKES", 4)
+    async with listening() as (listener, _):
+        held = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(10)]
+        for reader, _ in held[:6]:
+            assert await closed(reader)
+        assert len(listener._handshakes) == 4
+
+        assert (await ask(listener)).startswith(b"HTTP/1.1 200")
+        for _, writer in held:
+            writer.close()
+
+
+async def test_what_is_no_handshake_ends_its_own_connection_alone() -> None:
+    async with listening() as (listener, open_):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(GET)
+        await closed(reader)
+        writer.close()
+        assert (await ask(listener)).startswith(b"HTTP/1.1 200")
+        await until(lambda: not len(open_))
+
+
+async def test_a_failure_to_accept_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ACCEPT_PAUSE", 0.0)
+    loop = asyncio.get_running_loop()
+    accept, failures = loop.sock_accept, [OSError(24, "Too many open files")]
+
+    async def accept_or_fail(listening: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await accept(listening)
+
+    monkeypatch.setattr(loop, "sock_accept", accept_or_fail)
+    async with listening() as (listener, _):
+        assert (await ask(listener)).startswith(b"HTTP/1.1 200")
+        assert failures == []
+
+
+async def test_after_the_end_nobody_is_accepted_and_who_is_there_is_answered() -> None:
+    async with listening() as (listener, _):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", listener.port, ssl=TRUSTING, server_hostname="localhost"
+        )
+        port = listener.port
+        await listener.stop_accepting()
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        writer.close()
