@@ -27,10 +27,6 @@ REASONS = frozenset({Reason.CONFUSABLE_TOOLS, Reason.LARGE_REPLY, Reason.UNDESCR
 # So many tokens of one result popular agents accept, and at least so many bytes of text are a token.
 MAX_TOKENS, BYTES_OF_A_TOKEN = 25_000, 4
 MAX_BYTES = MAX_TOKENS * BYTES_OF_A_TOKEN
-# Arguments by which a caller says how much it wants, without "_", "-" and capitals.
-_SIZES = frozenset(
-    {"limit", "pagesize", "perpage", "size", "count", "top", "first", "last", "maxresults", "rows", "take", "n"}
-)
 _NAMED = 5
 # References that are followed to a description.
 _MAX_STEPS = 8
@@ -122,24 +118,45 @@ def _large_reply(item: Object, of_servers: int | None) -> Iterator[Finding]:
                 f"{MAX_TOKENS} of one result; lower maxBytes to {MAX_BYTES // 1024}Ki, or reply page by page"
             )
             yield Finding.of(Reason.LARGE_REPLY, item.ref, message, path=("spec", "response", "maxBytes"))
-    elif of_servers is not None and of_servers > MAX_BYTES and _is_unlimited(spec):
-        message = (
-            f"a reply is a list of any length, up to {of_servers} bytes or about {of_servers // BYTES_OF_A_TOKEN} "
-            f"tokens, and agents take at most {MAX_TOKENS} of one result; set http.pagination, offer an argument limit "
-            f"with a maximum, or set response.maxBytes to {MAX_BYTES // 1024}Ki"
-        )
-        yield Finding.of(Reason.LARGE_REPLY, item.ref, message, path=("spec", "outputSchema"))
+    elif of_servers is not None and of_servers > MAX_BYTES:
+        size = _least_size_of_a_full_list(spec)
+        if size > MAX_BYTES:
+            message = (
+                f"a full list has at least {size} bytes, about {size // BYTES_OF_A_TOKEN} tokens, and agents take at "
+                f"most {MAX_TOKENS} of one result; lower maxItems or http.pagination.maxSize, or set "
+                f"response.maxBytes to {MAX_BYTES // 1024}Ki"
+            )
+            yield Finding.of(Reason.LARGE_REPLY, item.ref, message, path=("spec", "outputSchema"))
 
 
-def _is_unlimited(spec: ToolSpec) -> bool:
-    """Whether the reply is, or has as a member, a list that nothing limits."""
-    if not spec.output_schema or (spec.http is not None and spec.http.pagination is not None):
-        return False
-    arguments = spec.input_schema.get("properties")
-    for name, child in arguments.items() if isinstance(arguments, dict) else ():
-        plain = str(name).lower().replace("_", "").replace("-", "")
-        if plain in _SIZES and isinstance(child, dict) and ("maximum" in child or "default" in child):
-            return False
-    members = spec.output_schema.get("properties")
-    nodes = [spec.output_schema, *(members.values() if isinstance(members, dict) else ())]
-    return any(isinstance(node, dict) and node.get("type") == "array" and "maxItems" not in node for node in nodes)
+def _least_size_of_a_full_list(spec: ToolSpec) -> int:
+    """The bytes of the longest list that the outputSchema or the size of a page allows; 0 if nothing says how long."""
+    schema = spec.output_schema or {}
+    pages = spec.http.pagination if spec.http is not None else None
+    members = schema.get("properties")
+    found = 0
+    for node in (schema, *(members.values() if isinstance(members, dict) else ())):
+        if isinstance(node, dict) and node.get("type") == "array":
+            count = pages.max_size if pages is not None else node.get("maxItems")
+            if type(count) is int:
+                found = max(found, count * (_least_size(node.get("items"), _MAX_STEPS) + 1))
+    return found
+
+
+def _least_size(schema: Any, steps: int) -> int:
+    """The bytes of the shortest JSON text of a schema, as far as its plainest keywords say."""
+    if not isinstance(schema, dict) or not steps:
+        return 1
+    match schema.get("type"):
+        case "object":
+            members, required = schema.get("properties"), schema.get("required")
+            names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+            known = members if isinstance(members, dict) else {}
+            sizes = [len(name) + 3 + _least_size(known.get(name), steps - 1) for name in names]
+            return 2 + sum(sizes) + max(0, len(sizes) - 1)
+        case "string":
+            length = schema.get("minLength")
+            return 2 + (length if type(length) is int else 0)
+        case "array" | "boolean":
+            return 2
+    return 1

@@ -86,29 +86,44 @@ def test_two_tools_of_a_server_that_a_search_confuses() -> None:
     assert advised(one, off, server()) == []
 
 
-LIST = {"type": "object", "properties": {"orders": {"type": "array", "items": {}}}}
+ORDER = {
+    "type": "object",
+    "required": ["number", "lines"],
+    "properties": {"number": {"type": "string", "minLength": 30}, "lines": {"type": "array"}},
+}
+# 55 bytes each, with the comma.
+ORDERS = {"type": "array", "items": ORDER, "maxItems": 2000}
+LIST = {"type": "object", "properties": {"orders": ORDERS}}
+PAGED = {"pagination": {"parameter": "page", "nextPointer": "/next", "maxSize": 2000}}
 
 
-@pytest.mark.parametrize("schema", [LIST, {"type": "array", "items": {}}])
-def test_a_list_of_any_length(schema: Any) -> None:
-    ((reason, path, message),) = advised(tool(outputSchema=schema), server())
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"outputSchema": LIST},
+        {"outputSchema": ORDERS},
+        {"outputSchema": {"type": "array", "items": ORDER}, "http": PAGED, "method": "GET"},
+    ],
+)
+def test_a_list_that_is_too_long_when_it_is_full(spec: Any) -> None:
+    ((reason, path, message),) = advised(tool(**spec), server())
 
     assert (reason, path) == (Reason.LARGE_REPLY, "spec.outputSchema")
-    assert "up to 1048576 bytes or about 262144 tokens" in message
+    assert message.startswith("a full list has at least 110000 bytes, about 27500 tokens")
 
 
 @pytest.mark.parametrize(
     "spec",
     [
         {"response": {"maxBytes": "64Ki"}},
-        {"http": {"pagination": {"parameter": "page", "nextPointer": "/next"}}, "method": "GET"},
-        arguments(page_size={"description": "Orders at most.", "type": "integer", "maximum": 100}),
+        {"http": {"pagination": {**PAGED["pagination"], "maxSize": 100}}, "method": "GET"},
         {"response": {"format": "Binary"}},
-        {"outputSchema": {"type": "array", "maxItems": 10}},
+        {"outputSchema": {**ORDERS, "maxItems": 1800}},
+        {"outputSchema": {"type": "array", "items": ORDER}},
         {"outputSchema": {"type": "object"}},
     ],
 )
-def test_a_reply_that_something_limits(spec: Any) -> None:
+def test_a_reply_of_which_nothing_says_that_it_is_long(spec: Any) -> None:
     assert advised(tool(**{"outputSchema": LIST, **spec}), server()) == []
 
 
