@@ -39,7 +39,7 @@ __all__ = [
 MAX_RETRY_AFTER = 999_999
 MAX_LOCATION = 1024
 _NOTHING_SENT = "; nothing was sent"
-_SECONDS = re.compile("[0-9]+")
+_SECONDS = re.compile(r"([0-9]+)(?:\.0*|(\.0*[1-9][0-9]*))?")
 # The three forms of a date (RFC 9110, section 5.6.7). Only the last one lacks the zone, which is GMT, too.
 _DATE = re.compile(
     r"[A-Z][a-z]{2}, (?P<d>\d\d) (?P<m>[A-Z][a-z]{2}) (?P<y>\d{4}) (?P<t>\d\d:\d\d:\d\d) (?:GMT|UTC|[+-]0000)"
@@ -207,11 +207,14 @@ def before_call(fault: CallError) -> CallError:
 def retry_after(reply: Reply) -> int | None:
     """Seconds of Retry-After, whether it is a number or a date (RFC 9110, section 10.2.3), at most `MAX_RETRY_AFTER`.
 
-    A date is compared with the backend's own clock, if it sent the header Date. None for anything else.
+    A date is compared with the backend's own clock, if it sent the header Date. A fraction, which the RFC does not have
+    and some backends send, is rounded up. None for anything else.
     """
     value = reply.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        return min(int(value), MAX_RETRY_AFTER) if len(value) <= 6 else MAX_RETRY_AFTER
+    found = _SECONDS.fullmatch(value)
+    if found is not None:
+        whole = int(found[1]) if len(found[1]) <= 6 else MAX_RETRY_AFTER
+        return min(whole + (found[2] is not None), MAX_RETRY_AFTER)
     until = _parse_date(value)
     if until is None:
         return None

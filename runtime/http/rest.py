@@ -53,7 +53,8 @@ async def answer(
         return responses.json_response(fault.to_json(context.request_id).encode(), fault.http_status)
     except RpcError as error:
         return _error(400, error.message)
-    return _error(404, f"no tool, prompt or operation answers {request.method} {path}")
+    endpoint = compiled.catalog.settings.path_prefix
+    return _error(404, f"no tool, prompt or operation answers {request.method} {path}; the MCP endpoint is {endpoint}")
 
 
 def _parse_arguments(body: bytes) -> dict[str, Any]:

@@ -106,7 +106,8 @@ def header(
         raise ConflictingHeaderError(f"{name} must be sent once")
     if Fault.REPEATED_HEADER not in tolerated or lines == [expected]:
         return lines[0]
-    values = sorted({value for line in lines for value in _split(line, expected)})
+    # Empty elements of a list are ignored (RFC 9110, section 5.6.1.2).
+    values = sorted({value for line in lines for value in _split(line, expected)} - {""}) or [""]
     if len(values) > 1:
         quoted = ", ".join(f'"{value[:80]}"' for value in values[:4])
         raise ConflictingHeaderError(f"{name} is sent with different values: {quoted}")

@@ -82,6 +82,7 @@ class Bench:
         self.received: list[Received] = []
         self.answer: Callable[[Received], Answer] = lambda received: Answer()
         self.port = 0
+        self.url = ""
         self._stop = asyncio.Event()
         self._store: CatalogStore
         self._http: httpx2.AsyncClient
@@ -165,7 +166,7 @@ class Bench:
         finally:
             program.CatalogStore = kept  # type: ignore[misc]
         self._store.put({"data": {catalogs.FILE: catalogs.dump(Catalog("shop/main")).decode()}})
-        url = f"http://127.0.0.1:{settings.port}/mcp"
+        self.url = url = f"http://127.0.0.1:{settings.port}/mcp"
         async with AsyncExitStack() as stack:
             for member, mode in (("client", "auto"), ("legacy", "legacy")):
                 http = await stack.enter_async_context(httpx2.AsyncClient(headers={"X-Tenant": TENANT}, timeout=30))
