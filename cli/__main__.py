@@ -135,7 +135,7 @@ _EXIT_IMPORT_OPENAPI = """\
 exit codes:
   0  the manifests are written
   1  the manifests are written, but a conflict or a finding needs a look
-  2  nothing is written: wrong arguments, no such file, not an OpenAPI 3 description, no operation left
+  2  nothing is written: wrong arguments, no such file, not such a description, no operation left
 
 examples:
   mcp-operator import openapi orders.yaml --service orders:8080 > tools.yaml
@@ -890,7 +890,7 @@ def _add_import(commands: Commands) -> None:
 
 
 def _add_import_openapi(formats: Commands) -> None:
-    description = "Make an MCPTool from each operation of an OpenAPI 3.0 or 3.1 description."
+    description = "Make an MCPTool from each operation of an OpenAPI 3.0 or 3.1 or Swagger 2.0 description."
     parser = _add(formats, "openapi", "from an OpenAPI description", description, _EXIT_IMPORT_OPENAPI)
     parser.add_argument("file", metavar="FILE", help="the description in JSON or YAML, or - for standard input")
     parser.add_argument(

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
+from cli.imports import swagger
 from cli.manifests import yaml_nodes
 from cli.manifests.nodes import Broken
 
@@ -76,15 +77,15 @@ class Description:
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         """Raises UnusableError for another version, or another kind of document."""
-        self.content = content
         if "swagger" in content:
-            raise UnusableError(
-                f"Swagger {content['swagger']} is not OpenAPI 3; convert the file to OpenAPI 3.0 or 3.1 first"
-            )
+            if str(content["swagger"]) != "2.0":
+                raise UnusableError(f'must be OpenAPI 3.0 or 3.1, or Swagger 2.0, got swagger: "{content["swagger"]}"')
+            content = swagger.modernize(content)
+        self.content = content
         version = content.get("openapi")
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             given = f'openapi: "{version}"' if version is not None else "no member openapi"
-            raise UnusableError(f"must be OpenAPI 3.0 or 3.1, got {given}")
+            raise UnusableError(f"must be OpenAPI 3.0 or 3.1, or Swagger 2.0, got {given}")
         self.is_3_0 = version.startswith("3.0")
         if not isinstance(content.get("paths", {}), dict):
             raise UnusableError("paths must be an object of paths")

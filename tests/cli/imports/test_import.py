@@ -308,7 +308,6 @@ def test_a_get_of_texts_can_be_a_resource() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"swagger: '2.0'", "Swagger 2.0 is not OpenAPI 3"),
         (b"openapi: 4.0.0", "must be OpenAPI 3.0 or 3.1"),
         (b"[]", "must hold one object"),
         (b"a: [", "line 1"),
