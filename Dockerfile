@@ -6,7 +6,7 @@ ARG BASE=python:3.14-slim-trixie@sha256:51dafde81dbdb6ebde285137a295cf18a47ca952
 FROM ${BASE} AS build
 COPY dist/wheels /wheels
 # pip runs from its own wheel, so the base image needs neither pip nor a shell.
-RUN ["python3.14", "-c", "import glob, runpy, sys; sys.path.insert(0, glob.glob('/wheels/pip-*.whl')[0]); sys.argv = ['pip', 'install', '--no-index', '--find-links=/wheels', '--target=/app', '--no-warn-script-location', '--root-user-action=ignore', 'mcp-operator']; runpy.run_module('pip', run_name='__main__')"]
+RUN ["python3.14", "-c", "import glob, runpy, sys; sys.path.insert(0, glob.glob('/wheels/pip-*.whl')[0]); sys.argv = ['pip', 'install', '--no-index', '--find-links=/wheels', '--target=/app', '--no-warn-script-location', '--root-user-action=ignore', 'mcp-operator[otlp]']; runpy.run_module('pip', run_name='__main__')"]
 
 FROM ${BASE}
 # The root file system is read-only at run time, so byte code is compiled now.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import importlib.util
 import io
 import json
 import logging
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from cli.commands.mcp_imports import Source
+    from runtime.state.redis_servers import Options
 
 __all__ = ["main"]
 
@@ -514,6 +516,15 @@ def _add_serve(commands: Commands) -> None:
     parser.add_argument("--redis-host", help="Redis for sessions and rate limits (default: kept in memory)")
     parser.add_argument("--redis-port", type=int, default=6379, help="port of Redis (default: 6379)")
     parser.add_argument("--redis-db", type=int, default=0, help="database number of Redis (default: 0)")
+    parser.add_argument("--redis-cluster", action="store_true", help="the host leads to the nodes of a Redis Cluster")
+    parser.add_argument(
+        "--redis-sentinel-host", help="host of the Sentinels that know the master (default: no Sentinel)"
+    )
+    parser.add_argument("--redis-sentinel-port", type=int, default=26379, help="port of the Sentinels (default: 26379)")
+    parser.add_argument("--redis-sentinel-master", metavar="NAME", help="name of the master, as the Sentinels know it")
+    parser.add_argument(
+        "--redis-sentinel-credentials-dir", type=Path, help="folder with the files username and password, for Sentinels"
+    )
     parser.add_argument("--redis-tls", action="store_true", help="connect to Redis with TLS and verify its certificate")
     parser.add_argument(
         "--redis-ca-file", type=Path, help="CA bundle that signed the certificate of Redis (default: system)"
@@ -551,21 +562,7 @@ def _run_serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
     from runtime.app import program
     from runtime.app.catalog_store import Trust
 
-    redis = None
-    if arguments.redis_host:
-        # Its driver is large.
-        from runtime.state.redis import Options
-
-        redis = Options(
-            host=arguments.redis_host,
-            port=arguments.redis_port,
-            db=arguments.redis_db,
-            tls=arguments.redis_tls,
-            ca_file=arguments.redis_ca_file,
-            credentials=arguments.redis_credentials_dir,
-            cluster_domain=arguments.cluster_domain,
-            allow_loopback=arguments.allow_loopback,
-        )
+    redis = _redis_options(parser, arguments) if arguments.redis_host else None
     if bool(arguments.catalog_root) != bool(arguments.server_uid):
         parser.error("--catalog-root and --server-uid must be given together")
     trust = None
@@ -594,8 +591,59 @@ def _run_serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         cluster_domain=arguments.cluster_domain,
         jwks_over_http=arguments.jwks_over_http,
         probe_seconds=arguments.probe_seconds,
+        traces=_exports_traces(),
     )
     return _serve_until_signal(lambda stop: program.run(settings, stop))
+
+
+def _exports_traces() -> bool:
+    """Whether the standard variables of OpenTelemetry ask for traces over OTLP/HTTP."""
+    endpoint = _read_environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
+    is_off = (
+        _read_environment("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        or _read_environment("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
+    )
+    if is_off or not (endpoint or _read_environment("OTEL_EXPORTER_OTLP_ENDPOINT", "")):
+        return False
+    common = _read_environment("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    protocol = _read_environment("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", common)
+    if protocol != "http/protobuf":
+        logging.getLogger(__name__).warning("no traces are exported: %s is not http/protobuf", protocol)
+        return False
+    if importlib.util.find_spec("opentelemetry.exporter") is None:
+        logging.getLogger(__name__).warning("no traces are exported: mcp-operator[otlp] is not installed")
+        return False
+    return True
+
+
+def _redis_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Options:
+    # Its driver is large.
+    from runtime.state import redis_servers
+
+    if bool(arguments.redis_sentinel_host) != bool(arguments.redis_sentinel_master):
+        parser.error("--redis-sentinel-host and --redis-sentinel-master must be given together")
+    if arguments.redis_cluster and (arguments.redis_sentinel_host or arguments.redis_db):
+        parser.error("--redis-cluster excludes --redis-sentinel-host and --redis-db")
+    sentinels = None
+    if arguments.redis_sentinel_host:
+        sentinels = redis_servers.Sentinels(
+            arguments.redis_sentinel_host,
+            arguments.redis_sentinel_master,
+            arguments.redis_sentinel_port,
+            arguments.redis_sentinel_credentials_dir,
+        )
+    return redis_servers.Options(
+        host=arguments.redis_host,
+        port=arguments.redis_port,
+        db=arguments.redis_db,
+        tls=arguments.redis_tls,
+        ca_file=arguments.redis_ca_file,
+        credentials=arguments.redis_credentials_dir,
+        sentinels=sentinels,
+        is_cluster=arguments.redis_cluster,
+        cluster_domain=arguments.cluster_domain,
+        allow_loopback=arguments.allow_loopback,
+    )
 
 
 def _add_check(commands: Commands) -> None:

@@ -254,7 +254,6 @@ def _grant(ref: Ref, spec: Mapping[str, Any]) -> GrantFact:
 
 def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFact:
     prompts, resources = spec.prompt_selector, spec.resource_selector
-    redis = spec.redis
     jwt = spec.auth.jwt if spec.auth and spec.auth.type == "JWT" else None
     return ServerFact(
         ref,
@@ -267,9 +266,7 @@ def _server(ref: Ref, metadata: Mapping[str, Any], spec: ServerSpec) -> ServerFa
         request_timeout=times.seconds(spec.config.request_timeout),
         limited=tuple(sorted(spec.rate_limits.tools)) if spec.rate_limits else (),
         ways_in=_ways_in(spec),
-        backends=(BackendRef(Ref(Kind.SERVICE, ref.namespace, redis.service_name), redis.port, ("spec", "redis")),)
-        if redis
-        else (),
+        backends=tuple(_server_backends(ref.namespace, spec)),
         mounts=tuple(_server_mounts(ref.namespace, spec)),
         uid=str(metadata.get("uid") or ""),
         created=str(metadata.get("creationTimestamp") or ""),
@@ -291,11 +288,26 @@ def _ways_in(spec: ServerSpec) -> WaysIn | None:
     return WaysIn(spec.ingress.host, prefix, ways_in.metadata_path(resource, prefix))
 
 
+def _server_backends(namespace: str, spec: ServerSpec) -> Iterator[BackendRef]:
+    redis = spec.redis
+    if redis:
+        yield BackendRef(Ref(Kind.SERVICE, namespace, redis.service_name), redis.port, ("spec", "redis"))
+        if sentinel := redis.sentinel:
+            service = Ref(Kind.SERVICE, namespace, sentinel.service_name or redis.service_name)
+            yield BackendRef(service, sentinel.port, ("spec", "redis", "sentinel"))
+    if spec.telemetry and (traces := spec.telemetry.traces):
+        yield BackendRef(
+            Ref(Kind.SERVICE, namespace, traces.service_name), traces.port, ("spec", "telemetry", "traces")
+        )
+
+
 def _server_mounts(namespace: str, spec: ServerSpec) -> Iterator[Mount]:
     named: list[tuple[str | None, Path]] = []
     if spec.redis:
         named.append((spec.redis.credentials_secret_name, ("redis", "credentialsSecretName")))
         named.append((spec.redis.tls.ca_secret_name if spec.redis.tls else None, ("redis", "tls", "caSecretName")))
+        if sentinel := spec.redis.sentinel:
+            named.append((sentinel.credentials_secret_name, ("redis", "sentinel", "credentialsSecretName")))
     if spec.auth and spec.auth.api_key:
         named.append((spec.auth.api_key.secret_name, ("auth", "apiKey", "secretName")))
     if spec.auth and spec.auth.jwt:

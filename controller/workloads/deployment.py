@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from controller.workloads.inputs import Inputs, Manifest
     from crd.models.server import ServerSpec
     from crd.models.state import Redis
+    from crd.models.telemetry import Traces
 
 __all__ = ["HEALTH_PORT", "PORT", "deployment"]
 
@@ -95,9 +96,26 @@ def _container(inputs: Inputs) -> Manifest:
             *mounts.volume_mounts(inputs.mounts),
         ],
     }
+    if spec.telemetry and spec.telemetry.traces:
+        container["env"] = _trace_environment(inputs, spec.telemetry.traces)
     if spec.image_pull_policy:
         container["imagePullPolicy"] = spec.image_pull_policy
     return container
+
+
+def _trace_environment(inputs: Inputs, traces: Traces) -> list[Manifest]:
+    """The variables by which the SDKs of OpenTelemetry are configured."""
+    ref = inputs.server.ref
+    values = {
+        "OTEL_SERVICE_NAME": ref.name,
+        "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={ref.namespace},k8s.namespace.name={ref.namespace},"
+        "service.instance.id=$(POD_NAME),k8s.pod.name=$(POD_NAME)",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{traces.service_name}.{ref.namespace}.svc:{traces.port}/v1/traces",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": traces.sample_ratio,
+    }
+    pod = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
+    return [pod, *({"name": name, "value": value} for name, value in values.items())]
 
 
 def _resources(spec: ServerSpec) -> Manifest:
@@ -132,6 +150,14 @@ def _redis(redis: Redis, namespace: str, key_prefix: str) -> list[str]:
     words = ["--redis-host", f"{redis.service_name}.{namespace}.svc", "--redis-port", str(redis.port)]
     if redis.db:
         words += ["--redis-db", str(redis.db)]
+    if redis.mode == "Cluster":
+        words.append("--redis-cluster")
+    if sentinel := redis.sentinel:
+        host = f"{sentinel.service_name or redis.service_name}.{namespace}.svc"
+        words += ["--redis-sentinel-host", host, "--redis-sentinel-port", str(sentinel.port)]
+        words += ["--redis-sentinel-master", sentinel.master_name]
+        if sentinel.credentials_secret_name:
+            words += ["--redis-sentinel-credentials-dir", mounts.secret_path(sentinel.credentials_secret_name)]
     if redis.tls and redis.tls.enabled:
         words.append("--redis-tls")
         if redis.tls.ca_secret_name:

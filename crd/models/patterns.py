@@ -71,6 +71,7 @@ WEB_URL: Final = r"^https?://[!-~]+$"
 ORIGIN: Final = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"
 CIDR: Final = r"^[0-9a-fA-F:.]+/[0-9]{1,3}$"
 DIGEST: Final = r"^sha256:[0-9a-f]{64}$"
+RATIO: Final = r"^(0([.][0-9]{1,6})?|1([.]0{1,6})?)$"
 NAME_PREFIX: Final = r"^[A-Za-z0-9_.-]*$"
 
 MEANINGS: Final = {
@@ -101,5 +102,6 @@ MEANINGS: Final = {
     ORIGIN: "an origin such as https://app.example.com",
     CIDR: "a CIDR block such as 10.0.0.0/8",
     DIGEST: "sha256: and 64 hexadecimal digits, as mcp-operator import mcp writes them",
+    RATIO: "a number from 0 to 1, such as 0.05",
     NAME_PREFIX: 'a prefix of letters, digits, "_", "." and "-"',
 }

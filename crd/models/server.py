@@ -27,6 +27,7 @@ from crd.models.metadata import (
 )
 from crd.models.selectors import LabelSelector
 from crd.models.state import Redis, Sessions
+from crd.models.telemetry import Telemetry
 from crd.models.workload import (
     Autoscaling,
     DisruptionBudget,
@@ -243,6 +244,7 @@ class ServerSpec(Model):
         description="How many tokens the list of tools may have, which a model reads first. A change "
         "that would bring the estimate over it is refused. See contextTokens in the status of the server and of tools.",
     )
+    telemetry: Telemetry | None = Field(None, description="What the pods tell of their calls, beside log and metrics.")
     network_policy: NetworkPolicy | None = Field(None, description="Creates a NetworkPolicy for the pods.")
     pod_disruption_budget: DisruptionBudget | None = Field(
         None, description="Creates a PodDisruptionBudget if the server can have more than one pod."

@@ -11,12 +11,16 @@ from crd.facts import MemberFact
 from crd.finding import Finding, Reason, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from crd.facts import BackendRef, ServerFact
     from crd.snapshot import Snapshot
 
 __all__ = ["backends", "mounts"]
+
+
+# What fails of a server without the Service, by the field of the spec that names it.
+_EFFECTS: Mapping[str | int, str] = {"redis": "sessions and rate limits fail", "telemetry": "traces are lost"}
 
 
 def backends(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
@@ -40,7 +44,7 @@ def _check_backend(snapshot: Snapshot, fact: MemberFact | ServerFact, backend: B
         return  # whatever else could be said would tell what exists in the other namespace
     service = snapshot.service(backend.service)
     if service is None:
-        what = "calls fail" if isinstance(fact, MemberFact) else "sessions and rate limits fail"
+        what = "calls fail" if isinstance(fact, MemberFact) else _EFFECTS[backend.path[1]]
         message = f"{backend.service} does not exist, so {what}; create it or correct {format_path(backend.path)}"
         yield Finding.of(
             Reason.SERVICE_MISSING, fact.ref, message, subject=subject, path=at, related=(backend.service,)

@@ -47,8 +47,12 @@ if TYPE_CHECKING:
     from cluster.probes import Page
     from runtime.app.catalog_store import Trust
     from runtime.app.compiled import CompiledCatalog
+    from runtime.backends.mcp.client import Eras
     from runtime.mcp.context import Context
-    from runtime.state.redis import Options, Redis
+    from runtime.state.redis import Redis
+    from runtime.state.redis_servers import Options
+    from runtime.telemetry.call_record import Tracer
+    from runtime.telemetry.traces import Traces
 
 __all__ = ["Settings", "run"]
 
@@ -61,6 +65,8 @@ RESTART, POLL = 1.0, 5.0
 LINGER = 5.0
 # Seconds to wait at start for the version of the newest catalog.
 ANSWER = 3.0
+# Seconds for which the last spans may be sent: at least, and at most.
+FLUSH = 1.0, 5.0
 # What /statusz says at most; the controller reads 4 KiB.
 STATUS_BYTES = 3500
 # Of these, for the verdicts on pinned tools.
@@ -74,7 +80,7 @@ class Settings:
     With ``trust`` the catalog must be signed. Backends are Services of ``cluster_domain``; ``allow_loopback`` adds
     loopback addresses, for local use. The keys of token issuers are fetched over https; with ``jwks_over_http`` those
     of Services of the cluster over http, too. ``probe_seconds`` lie between two comparisons of pinned tools with the
-    list of their MCP server.
+    list of their MCP server. With ``traces``, spans are exported as the environment says.
     """
 
     catalog_dir: Path
@@ -96,6 +102,7 @@ class Settings:
     cluster_domain: str = "cluster.local"
     jwks_over_http: bool = False
     probe_seconds: float = pin_watch.INTERVAL
+    traces: bool = False
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -120,7 +127,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )
     files = SecretFiles(settings.secrets_dir, settings.config_maps_dir, time.monotonic)
     http = HttpClient(files, cluster_domain=settings.cluster_domain, allow_loopback=settings.allow_loopback)
-    mcp = McpClient(http, new_id=_new_id)
+    redis = _connect(settings.redis) if settings.redis else None
+    mcp = McpClient(http, new_id=_new_id, eras=_shared_eras(redis, settings.key_prefix))
     dispatcher = Dispatcher(
         files,
         http,
@@ -133,7 +141,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         on_retry=lambda fault: metrics.retries.labels(fault.code).inc(),
         on_open=metrics.breakers_opened.inc,
     )
-    redis = _connect(settings.redis) if settings.redis else None
     watch = _pin_watch(settings, mcp, files, redis, metrics)
     metrics.breakers.set_function(lambda: float(len(dispatcher.open_circuits())))
     metrics.drifted.set_function(lambda: float(watch.drifted()))
@@ -146,7 +153,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     # catalogs are left to it: a collection would stop the loop.
     gc.collect()
     gc.freeze()
-    app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time)
+    traces = _export_traces(settings, metrics, unix_time) if settings.traces else None
+    app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time, traces)
     metrics.in_progress.set_function(lambda: float(app.in_progress))
     health = await probes.serve(
         _health(catalog_store, metrics, stop, dispatcher, redis, watch), settings.host, settings.health_port
@@ -161,7 +169,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     try:
         listener = await server.listen(app, settings.host, settings.port)
         await stop.wait()
+        deadline = time.monotonic() + settings.drain_seconds
         await _drain(app, settings.drain_seconds)
+        if traces is not None:
+            # Of the time that is left, and a little at least.
+            left = min(FLUSH[1], max(FLUSH[0], deadline - time.monotonic()))
+            await asyncio.to_thread(traces.close, left)
     finally:
         for task in tasks:
             task.cancel()
@@ -203,6 +216,24 @@ def _connect(options: Options) -> Redis:
     return Redis(options, monotonic=time.monotonic, jitter=random.random)
 
 
+def _shared_eras(redis: Redis | None, prefix: str) -> Eras | None:
+    if redis is None:
+        return None
+    from runtime.state.redis_eras import RedisEras
+
+    return RedisEras(redis, prefix)
+
+
+def _export_traces(settings: Settings, metrics: Metrics, unix_time: Callable[[], float]) -> Traces:
+    # The SDK is large, and most servers export nothing.
+    from runtime.telemetry.traces import Traces
+
+    def count(outcome: str, number: int) -> None:
+        metrics.spans.labels(outcome).inc(number)
+
+    return Traces(count, now=unix_time, monotonic=time.monotonic, cluster_domain=settings.cluster_domain)
+
+
 def _new_id() -> str:
     return secrets.token_urlsafe(24)
 
@@ -221,6 +252,7 @@ def _app(
     metrics: Metrics,
     stop: asyncio.Event,
     unix_time: Callable[[], float],
+    tracer: Tracer | None = None,
 ) -> server.App:
     stores: dict[str, SessionStore] = {"Memory": MemorySessions(time.monotonic)}
     buckets: Buckets = MemoryBuckets(time.monotonic)
@@ -256,6 +288,7 @@ def _app(
         monotonic=time.monotonic,
         now=unix_time,
         draining=stop.is_set,
+        tracer=tracer,
     )
 
 

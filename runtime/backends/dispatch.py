@@ -12,6 +12,8 @@ from runtime.backends.http_mapping import escaping, mapping, replies
 from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, Protection, RetryBudget, backend_share
 from runtime.http.exchange import Reply
 from runtime.mcp import numbers
+from runtime.mcp.jsonrpc import RpcError
+from runtime.telemetry.call_record import TOOL_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from runtime.http.client import HttpClient
     from runtime.http.exchange import Header, Request
     from runtime.mcp.context import Context
+    from runtime.telemetry.call_record import CallRecord
+
+    CallOnce = Callable[[tuple[Header, ...], float], Awaitable["T"]]
 
 __all__ = ["Dispatcher", "McpCaller"]
 
@@ -95,7 +100,7 @@ class Dispatcher:
                 return self._mcp.call(tool, arguments, context, headers, timeout)
 
             target = _target("tool", tool, tool.policy)
-            return await self._attempt(target, context, call_once, idempotent=tool.idempotent)
+            return await self._attempt(target, context, call_once, "tools/call", idempotent=tool.idempotent)
         reply = await self._send(*self._tool_call(tool, arguments, context), context)
         return replies.tool_result(reply, tool, modern=context.modern, request_id=context.request_id)
 
@@ -208,21 +213,24 @@ class Dispatcher:
                 raise faults.bad_response(reply.status, reply.broken, idempotent=request.idempotent)
             return reply
 
-        return await self._attempt(target, context, send_once, idempotent=request.idempotent)
+        return await self._attempt(target, context, send_once, request.method, idempotent=request.idempotent)
 
     async def _attempt(
         self,
         target: _Target,
         context: Context,
-        call_once: Callable[[tuple[Header, ...], float], Awaitable[T]],
+        call_once: CallOnce[T],
+        method: str,
         *,
         idempotent: bool,
     ) -> T:
         """What one of the attempts that the policy allows returns. Raises CallError if none succeeds.
 
-        ``call_once`` makes an attempt, with the headers of the policy and within so many seconds.
+        ``call_once`` makes an attempt, with the headers of the policy and within so many seconds. ``method`` names it.
         """
         policy, host, record = target.policy, target.host, context.record
+        if record.tracer is not None:
+            call_once = self._trace(call_once, record, method)
         headers: tuple[Header, ...] = ()
         if policy.headers_from or policy.forward_headers:
             headers = self._policy_headers(policy, context)
@@ -251,6 +259,29 @@ class Dispatcher:
         except CallError as fault:
             self._report(fault, host)
             raise
+
+    def _trace(self, call_once: CallOnce[T], record: CallRecord, method: str) -> CallOnce[T]:
+        """The same, remembered as an attempt by the record of the call."""
+
+        async def traced(headers: tuple[Header, ...], timeout: float) -> T:
+            started, status, error = self._monotonic(), None, "cancelled"
+            record.begin_attempt()
+            try:
+                result = await call_once(headers, timeout)
+            except RpcError as answer:
+                error = str(answer.code)
+                raise
+            except CallError as fault:
+                status, error = fault.status, fault.code
+                raise
+            else:
+                status = result.status if isinstance(result, Reply) else None
+                error = TOOL_ERROR if isinstance(result, dict) and result.get("isError") else ""
+                return result
+            finally:
+                record.end_attempt((started, self._monotonic()), method, status, error)
+
+        return traced
 
     def _pause_before_retry(
         self, fault: CallError, policy: Policy, host: str, attempt: int, deadline: float, *, idempotent: bool

@@ -246,6 +246,7 @@ class Endpoint:
     ) -> bytes:
         """Answer a call of a batch, which has a record of its own."""
         whole, record = admitted.context.record, CallRecord(admitted.context.request_id)
+        record.tracer = whole.tracer
         record.follow(headers)
         record.operation = _operation(call)
         whole.calls = (*whole.calls, record)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runtime.http.endpoint import Endpoint
     from runtime.state.limits import Limiter
     from runtime.telemetry.access_log import AccessLog
+    from runtime.telemetry.call_record import Tracer
     from runtime.telemetry.metrics import Metrics
 
 __all__ = ["App", "RestHandler", "listen"]
@@ -80,6 +81,7 @@ class App:
         now: Callable[[], float],
         draining: Callable[[], bool],
         deadlines: Deadlines = _DEADLINES,
+        tracer: Tracer | None = None,
     ) -> None:
         self._catalog_store = catalog_store
         self._authenticator = authenticator
@@ -91,6 +93,7 @@ class App:
         self._new_id = new_id
         self._monotonic = monotonic
         self._draining = draining
+        self._tracer = tracer
         self.connections = Connections(
             self.handle,
             deadlines,
@@ -129,6 +132,8 @@ class App:
             return None
         call, page = found
         record = CallRecord(self._new_id())
+        if self._tracer is not None:
+            record.tracer = self._tracer
         record.principal, record.request_bytes = identity.principal, len(body)
         request.operation = call.method
         response = Response(200, jsonrpc.result_head(call.id or 0), responses.JSON, parts=(page, b"}"))
@@ -149,6 +154,8 @@ class App:
             return _closing(responses.service_unavailable("no catalog is loaded yet"))
         settings = compiled.catalog.settings
         record = CallRecord(request_id)
+        if self._tracer is not None:
+            record.tracer = self._tracer
         if "traceparent" in request.headers:
             record.follow(request.headers)
         self.open_requests += 1
@@ -187,6 +194,10 @@ class App:
             self._metrics.observe(request.method, "batch", status, seconds, record)
         for call in record.calls or (record,):
             operation = call.operation if record.calls else request.operation
+            if call.tracer is not None:
+                call.operation = operation
+                call.begin_span()
+                call.tracer.export(call, operation, request.method, status, call.seconds or seconds)
             self._metrics.observe(request.method, operation, status, call.seconds or seconds, call)
             # The client cannot help it.
             is_warning = call.fault is not None and call.fault.code not in _FAULTS_OF_CLIENTS

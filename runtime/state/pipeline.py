@@ -17,7 +17,7 @@ from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
+    from redis.asyncio.connection import Connection
 
 __all__ = ["Pipeline", "pack"]
 
@@ -30,6 +30,9 @@ def pack(*words: str | float) -> bytes:
     """A command as Redis reads it."""
     packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]
     return packed
+
+
+_ASKING = pack("ASKING")
 
 
 class _Stream(asyncio.Protocol):
@@ -63,7 +66,7 @@ class _Stream(asyncio.Protocol):
 class Pipeline:
     """``timeout`` is in seconds: for connecting, and from sending a command to its answer."""
 
-    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
+    def __init__(self, connection: Connection, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
         self._unsent: list[bytes] = []
@@ -97,6 +100,26 @@ class Pipeline:
         if self._timer is None:
             self._watch()
         return answer
+
+    def execute_asking(self, command: bytes) -> asyncio.Future[Any]:
+        """Like `execute_packed`, of a node of a cluster that is taking over the slot."""
+        # Its failure is that of the command, too.
+        self.execute_packed(_ASKING).add_done_callback(lambda done: done.cancelled() or done.exception())
+        return self.execute_packed(command)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._transport is not None
+
+    @property
+    def host(self) -> str:
+        """The address to which the last connection was made."""
+        return str(self._connection.host)
+
+    def end_connection(self, reason: str) -> None:
+        """Give up the connection. What waits for an answer fails."""
+        self._fail(RedisConnectionError(reason))
 
     async def close(self) -> None:
         """Close the connection. What waits for an answer fails."""

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import redis.asyncio as driver
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.credentials import CredentialProvider
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+)
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from crd import addresses
 from runtime.state import limits
 from runtime.state.limits import PASSED, Verdict
 from runtime.state.pipeline import Pipeline, pack
+from runtime.state.redis_servers import Node, Servers
 from runtime.state.sessions import PER_CLIENT, Session, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from runtime.state.limits import Charge
+    from runtime.state.redis_servers import Options, Resolve
 
-__all__ = ["Options", "Redis", "RedisBuckets", "RedisSessions", "RedisVerdicts"]
+__all__ = ["Redis", "RedisBuckets", "RedisSessions", "RedisVerdicts", "Script"]
 
-TIMEOUT = 1.0
-CONNECTIONS = 64
+# Seconds: for an answer, and about how long no other server is looked for again.
+TIMEOUT, RECONNECT = 1.0, 0.1
+# How often a command is sent on to another server, and to how many servers there are connections.
+MAX_REDIRECTS, MAX_NODES = 5, 16
+# Answers of a server that is not the master any more, or lost its cluster.
+_LOST = (ReadOnlyError, ClusterDownError, MasterDownError)
 
 
 class Script:
@@ -70,81 +75,13 @@ end
 return {0, 0}
 """)
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to connect. Without ``ca_file``, TLS trusts the certificate authorities of the system.
-
-    ``credentials`` is a folder (a mounted Secret) with the files ``password`` and, optionally, ``username``. They are
-    read for every connection, so a rotated password applies to the next one.
-    A host that is a Service of ``cluster_domain`` is resolved by its absolute name. Addresses that
-    `crd.addresses` forbids are not connected; ``allow_loopback`` allows loopback addresses.
-    """
-
-    host: str
-    port: int = 6379
-    db: int = 0
-    tls: bool = False
-    ca_file: Path | None = None
-    credentials: Path | None = None
-    cluster_domain: str = "cluster.local"
-    allow_loopback: bool = False
-
-
-class _MountedCredentials(CredentialProvider):
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """See `CredentialProvider`."""
-        username, password = self._folder / "username", (self._folder / "password").read_text().strip()
-        name = username.read_text().strip() if username.is_file() else ""
-        return (name, password) if name else (password,)
-
-
-class _GuardedConnection(driver.Connection):
-    """Connects to the address that was checked, so no other answer of the resolver can take its place."""
-
-    guarded: Options
-    _address = ""
-
-    async def _connect(self) -> None:
-        host = self.host
-        if addresses.is_service(host, self.guarded.cluster_domain):
-            host = addresses.absolute_name(host, self.guarded.cluster_domain)
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self.socket_connect_timeout):
-            found = await loop.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
-        for index, (*_, address) in enumerate(found):
-            self._address = str(address[0])
-            fault = addresses.find_fault(self._address, allow_loopback=self.guarded.allow_loopback)
-            if fault is not None:
-                raise RedisConnectionError(f"{self._address} is {fault}, which must not be called")
-            try:
-                await super()._connect()  # type: ignore[no-untyped-call]
-            except OSError:
-                if index == len(found) - 1:
-                    raise
-            else:
-                return
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        given = {**super()._connection_arguments(), "host": self._address}
-        # The certificate is that of the name.
-        return {**given, "server_hostname": self.host} if "ssl" in given else given
-
-
-class _GuardedTlsConnection(_GuardedConnection, driver.SSLConnection):
-    """The same with TLS."""
-
 
 class Redis:
-    """A connection pool. Connections are made at first use, and again after a failure.
+    """A Redis: a server, the master that Sentinels name, or the node of a cluster that has the slot of our keys.
 
-    A refused connection costs no time, but a timeout does. So after a timeout all commands fail at once for about
-    ``timeout`` seconds. ``monotonic`` gives seconds, ``jitter`` a number from 0 to 1.
+    A connection is made at first use, and again after a failure. All commands fail at once for about ``timeout``
+    seconds after a timeout, and for a short time when another server has to be found. ``monotonic`` gives seconds,
+    ``jitter`` a number from 0 to 1.
     """
 
     def __init__(
@@ -154,94 +91,135 @@ class Redis:
         monotonic: Callable[[], float],
         jitter: Callable[[], float],
         timeout: float = TIMEOUT,
+        resolve: Resolve | None = None,
     ) -> None:
-        security: dict[str, Any] = {"ssl_check_hostname": True} if options.tls else {}
-        if options.ca_file is not None and options.tls:
-            security["ssl_ca_certs"] = str(options.ca_file)
-        if options.credentials is not None:
-            security["credential_provider"] = _MountedCredentials(options.credentials)
-        kind = _GuardedTlsConnection if options.tls else _GuardedConnection
-        target = {
-            "connection_class": type(kind.__name__, (kind,), {"guarded": options}),
-            "host": options.host,
-            "port": options.port,
-            "db": options.db,
-            "socket_connect_timeout": timeout,
-            "decode_responses": True,
-            **security,
-        }
-        pool = driver.ConnectionPool(
-            socket_timeout=timeout,
-            max_connections=CONNECTIONS,
-            # One retry: a pooled connection may have been closed by a restart of Redis.
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-            **target,
-        )
-        self._client = driver.Redis.from_pool(pool)
-        # The pipeline has deadlines of its own, and sees at once when Redis closes the connection.
-        single = driver.ConnectionPool(socket_timeout=None, retry=Retry(NoBackoff(), 0), **target)
-        self._pipeline = Pipeline(single.make_connection(), timeout)  # type: ignore[no-untyped-call]
+        self._servers = Servers(options, timeout, resolve) if resolve else Servers(options, timeout)
+        # By node; None is where the options lead to: in a cluster, to any of its nodes.
+        self._pipelines: dict[Node | None, Pipeline] = {None: Pipeline(self._servers.connection(), timeout)}
+        self._pipeline = self._pipelines[None]
+        self._closing: set[asyncio.Task[None]] = set()
+        self.is_cluster = options.is_cluster
+        self._has_others = options.is_cluster or options.sentinels is not None
         self._monotonic = monotonic
         self._jitter = jitter
         self._timeout = timeout
-        self._suspended_until = 0.0
+        self._suspended_until, self._suspended_for = 0.0, ""
         # What the last command failed with; None if it succeeded, or if there was none.
         self.failure: str | None = None
-        self._connections = asyncio.Semaphore(CONNECTIONS)
-
-    async def run(self, command: Callable[[driver.Redis], Awaitable[T]]) -> T:
-        """The result of a command. Raises StoreUnavailableError; at once, if Redis has just timed out."""
-        try:
-            # Wait for a free connection, so that a burst of calls does not count as a failure of Redis.
-            async with self._connections:
-                self._check_suspension()
-                result = await command(self._client)
-        except (RedisTimeoutError, TimeoutError) as error:
-            raise self._suspend() from error
-        except (RedisError, OSError) as error:
-            raise self._fail(error) from error
-        self.failure = None
-        return result
 
     async def run_script(self, script: Script, keys: Sequence[str], values: Sequence[str | int]) -> Any:
-        """The result of a script, which is loaded into Redis when it is not there. Raises like `run`."""
+        """The result of a script, which is loaded into Redis when it is not there.
+
+        Raises StoreUnavailableError; at once, if Redis has just failed. In a cluster, all keys have the same hash tag.
+        """
         return await self.run_packed(script, keys, values, pack("EVALSHA", script.digest, len(keys), *keys, *values))
 
-    async def run_packed(self, script: Script, keys: Sequence[str], values: Sequence[str | int], packed: bytes) -> Any:
+    async def run(self, *words: str | int) -> Any:
+        """The answer to a command. Raises like `run_script`."""
+        return await self.run_packed(None, (), (), pack(*words))
+
+    async def run_packed(
+        self, script: Script | None, keys: Sequence[str], values: Sequence[str | int], packed: bytes
+    ) -> Any:
         """Like `run_script`. ``packed`` is the command that runs the script by its digest."""
         self._check_suspension()
+        pipeline = self._pipeline
         try:
-            try:
-                result = await self._pipeline.execute_packed(packed)
-            except NoScriptError:
-                result = await self._pipeline.execute("EVAL", script.text, len(keys), *keys, *values)
-        except RedisTimeoutError as error:
-            raise self._suspend() from error
+            result = await pipeline.execute_packed(packed)
+        except (NoScriptError, AskError) as error:
+            full = pack("EVAL", script.text, len(keys), *keys, *values) if script is not None else packed
+            result = await self._run_elsewhere(error, pipeline, packed, full)
         except (RedisError, OSError) as error:
-            raise self._fail(error) from error
+            raise self._fail(error, pipeline) from error
         self.failure = None
         return result
 
-    def _fail(self, error: Exception) -> StoreUnavailableError:
+    def prefixed(self, prefix: str) -> str:
+        """The prefix of all keys of a server. In a cluster it is a hash tag, as all keys have to be in one slot."""
+        return f"{{{prefix}}}" if self.is_cluster else prefix
+
+    async def _run_elsewhere(self, error: RedisError, pipeline: Pipeline, packed: bytes, full: bytes) -> Any:
+        """The result of a command that was not run: the server lacks the script, or another one has the slot."""
+        asking = False
+        for _ in range(MAX_REDIRECTS):
+            if not isinstance(error, AskError):
+                packed = full
+            elif self.is_cluster:
+                pipeline = self._find_pipeline(pipeline, error)
+                # MOVED: from now on. ASK: for this command, while the slot is being moved.
+                asking = not isinstance(error, MovedError)
+                if not asking:
+                    self._pipeline = pipeline
+            else:
+                break
+            try:
+                if asking:
+                    return await pipeline.execute_asking(packed)
+                return await pipeline.execute_packed(packed)
+            except (NoScriptError, AskError) as another:
+                error = another
+            except (RedisError, OSError) as another:
+                raise self._fail(another, pipeline) from another
+        raise self._fail(error, pipeline)
+
+    def _fail(self, error: Exception, pipeline: Pipeline) -> StoreUnavailableError:
+        """Give up a server that cannot be used, and say what is wrong."""
         self.failure = type(error).__name__
-        return StoreUnavailableError(f"Redis: {type(error).__name__}: {error}")
+        if isinstance(error, RedisTimeoutError):
+            self._leave(pipeline)
+            pause = self._suspend(self._timeout, "timed out")
+            return StoreUnavailableError(
+                f"Redis did not answer within {self._timeout:g} s; retrying in {_shown(pause):g} s"
+            )
+        is_lost = isinstance(error, _LOST)
+        if is_lost:
+            pipeline.end_connection("the server cannot be used any more")
+        if not pipeline.is_connected:
+            self._leave(pipeline)
+            # A refused connection costs no time. To find another server takes some.
+            if is_lost or self._has_others:
+                self._suspend(RECONNECT, f"failed ({self.failure})")
+        hint = "" if self.is_cluster or not isinstance(error, AskError) else " (the server belongs to a Redis Cluster)"
+        return StoreUnavailableError(f"Redis: {self.failure}: {error}{hint}")
+
+    def _find_pipeline(self, asked: Pipeline, error: AskError) -> Pipeline:
+        """The pipeline to the node that a redirection names."""
+        # Without a host, it is that of the server which answered.
+        node = Node(error.host or asked.host, error.port)
+        pipeline = self._pipelines.get(node)
+        if pipeline is None:
+            pipeline = self._pipelines[node] = Pipeline(self._servers.connection(node), self._timeout)
+            if len(self._pipelines) > MAX_NODES:
+                in_use = (self._pipelines[None], self._pipeline, asked, pipeline)
+                oldest = next(each for each, found in self._pipelines.items() if found not in in_use)
+                task = asyncio.create_task(self._pipelines.pop(oldest).close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+        return pipeline
+
+    def _leave(self, pipeline: Pipeline) -> None:
+        """Of a cluster, ask any node next time which one has the slot."""
+        if pipeline is self._pipeline:
+            self._pipeline = self._pipelines[None]
 
     def _check_suspension(self) -> None:
         remaining = self._suspended_until - self._monotonic()
         if remaining > 0:
-            raise StoreUnavailableError(f"Redis timed out; retrying in {max(0.1, round(remaining, 1)):g} s")
+            raise StoreUnavailableError(f"Redis {self._suspended_for}; retrying in {_shown(remaining):g} s")
 
-    def _suspend(self) -> StoreUnavailableError:
-        pause = self._timeout * (0.5 + self._jitter())
-        self._suspended_until = self._monotonic() + pause
-        self.failure = "TimeoutError"
-        shown = max(0.1, round(pause, 1))
-        return StoreUnavailableError(f"Redis did not answer within {self._timeout:g} s; retrying in {shown:g} s")
+    def _suspend(self, seconds: float, why: str) -> float:
+        """Let commands fail for about this time. Returns how long."""
+        pause = seconds * (0.5 + self._jitter())
+        self._suspended_until, self._suspended_for = self._monotonic() + pause, why
+        return pause
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._pipeline.close()
-        await self._client.aclose()
+        await asyncio.gather(*(pipeline.close() for pipeline in self._pipelines.values()), *self._closing)
+
+
+def _shown(seconds: float) -> float:
+    return max(0.1, round(seconds, 1))
 
 
 # KEYS: the prefix of the session's key, the client's set. ARGV: identifier, version, ttl in ms, sessions per client.
@@ -260,6 +238,8 @@ redis.call('PEXPIRE', KEYS[1] .. ARGV[1], ARGV[3])
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 """)
+# KEYS: the session. Returns the number of deleted ones.
+_END = Script("return redis.call('DEL', KEYS[1])")
 # KEYS: the session. ARGV: identifier, ttl in ms. Returns the version.
 _USE = Script("""
 local clock = redis.call('TIME')
@@ -283,7 +263,7 @@ class RedisSessions:
 
     def __init__(self, redis: Redis, prefix: str, per_client: int = PER_CLIENT) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self._prefix = redis.prefixed(prefix)
         self._per_client = per_client
 
     async def create(self, identifier: str, session: Session, ttl: float, *, client: str) -> None:
@@ -304,7 +284,7 @@ class RedisSessions:
 
     async def end(self, identifier: str, principal: str) -> bool:
         """See `SessionStore.end`."""
-        return bool(await self._redis.run(lambda redis: redis.delete(self._key(identifier, principal))))
+        return bool(await self._redis.run_script(_END, [self._key(identifier, principal)], []))
 
     def _key(self, identifier: str, principal: str) -> str:
         """The key of a session. It contains the principal, so that no other principal finds the session."""
@@ -318,7 +298,7 @@ class RedisBuckets:
         self._redis = redis
         # By the identity of the charges of a call, which are remembered as one object.
         self._packed: dict[int, tuple[Sequence[Charge], list[str], list[int], bytes]] = {}
-        # A hash tag: all buckets of a call lie in one slot of a Redis Cluster.
+        # A hash tag: all buckets of a call are in one slot of a cluster.
         self._tag = f"{{{prefix}}}"
 
     async def take(self, charges: Sequence[Charge]) -> Verdict:
@@ -340,19 +320,18 @@ class RedisVerdicts:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
-        self._prefix = f"{prefix}pins:"
+        self._prefix = f"{redis.prefixed(prefix)}pins:"
 
     async def claim(self, key: str, seconds: float) -> bool:
         """See `SharedVerdicts.claim`."""
         name, lasts = f"{self._prefix}{key}:probe", int(seconds * 1000)
-        return bool(await self._redis.run(lambda redis: redis.set(name, "1", nx=True, px=lasts)))
+        return bool(await self._redis.run("SET", name, "1", "NX", "PX", lasts))
 
     async def put(self, key: str, text: str, seconds: float) -> None:
         """See `SharedVerdicts.put`."""
-        lasts = int(seconds * 1000)
-        await self._redis.run(lambda redis: redis.set(f"{self._prefix}{key}", text, px=lasts))
+        await self._redis.run("SET", f"{self._prefix}{key}", text, "PX", int(seconds * 1000))
 
     async def get(self, key: str) -> str | None:
         """See `SharedVerdicts.get`."""
-        found = await self._redis.run(lambda redis: redis.get(f"{self._prefix}{key}"))
+        found = await self._redis.run("GET", f"{self._prefix}{key}")
         return found if isinstance(found, str) else None

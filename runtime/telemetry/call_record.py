@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from crd.published.entries import Tool
     from runtime.backends.faults import CallError
 
-__all__ = ["CLIENT_GONE", "TOOL_ERROR", "CallRecord"]
+__all__ = ["CLIENT_GONE", "TOOL_ERROR", "Attempt", "CallRecord", "Tracer"]
 
 # The value of error.type for a result with isError, as the OpenTelemetry conventions name it.
 TOOL_ERROR = "tool_error"
 # The status of a request whose client left before it was answered. It is logged and counted, and sent to nobody.
 CLIENT_GONE = 499
 # W3C Trace Context, section 3.2: version, trace id, parent id, flags. A later version may have more.
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 
 
@@ -43,13 +43,41 @@ class _Digits:
 _digits = _Digits()
 
 
+class Attempt(NamedTuple):
+    """A request to a backend, as a span. ``method`` is that of HTTP, or tools/call for one that speaks MCP.
+
+    ``started`` and ``ended`` are by the monotonic clock; ``number`` counts from 0.
+    """
+
+    span_id: str
+    number: int
+    method: str
+    backend: str
+    started: float
+    ended: float
+    status: int | None
+    error: str
+
+
+class Tracer(Protocol):
+    """Exports the spans of calls. See `runtime.telemetry.traces.Traces`."""
+
+    def samples(self, trace_id: str, parent_id: str, flags: str, state: str, name: str) -> bool:
+        """Whether a trace is exported."""
+        ...
+
+    def export(self, record: CallRecord, operation: str, http_method: str, status: int, seconds: float) -> None:
+        """Export the spans of a call that is over."""
+        ...
+
+
 class CallRecord:
     """One call. ``tool`` is set for a tool of the catalog, ``modern`` for the era in which the client saw it.
 
     ``fault`` is what the client was told. ``error_code`` is that of a JSON-RPC error. ``backend_seconds`` is the time
     for which backends were waited for, in all ``attempts``; ``sent`` and ``received`` are the bytes of their bodies,
     ``request_bytes`` those of the client's. ``calls`` are the records of a batch, each with its ``operation`` and
-    ``seconds``.
+    ``seconds``. With a ``tracer``, a call whose trace is sampled has a span, and one for each attempt.
     """
 
     # A call leaves most of them as they are.
@@ -69,6 +97,12 @@ class CallRecord:
     error_code: int | None = None
     trace_id = ""
     calls: tuple[CallRecord, ...] = ()
+    tracer: Tracer | None = None
+    span_id = ""
+    parent_id = ""
+    is_sampled = False
+    spans: tuple[Attempt, ...] = ()
+    _attempt_span = ""
     _flags = "00"
     _state = ""
 
@@ -85,13 +119,39 @@ class CallRecord:
     def join_trace(self, parent: str) -> bool:
         """Continue the trace of a traceparent. Whether it is one."""
         found = _TRACEPARENT.fullmatch(parent)
-        if found is None or (found[3] and parent.startswith("00")):
+        if found is None or (found[4] and parent.startswith("00")):
             return False
-        self.trace_id, self._flags, self._state = found[1], found[2], ""
+        self.trace_id, self.parent_id, self._flags, self._state = found[1], found[2], found[3], ""
         return True
 
+    def begin_span(self) -> None:
+        """With a tracer, decide whether the trace is sampled; once."""
+        if self.tracer is None or self.span_id:
+            return
+        if not self.trace_id:
+            self.trace_id = _digits.take(32)
+        self.span_id = _digits.take(16)
+        self.is_sampled = self.tracer.samples(self.trace_id, self.parent_id, self._flags, self._state, self.operation)
+        self._flags = "01" if self.is_sampled else "00"
+
+    def begin_attempt(self) -> None:
+        """A request to a backend begins, which continues the trace with a span of its own."""
+        self.begin_span()
+        if self.is_sampled:
+            self._attempt_span = _digits.take(16)
+
+    def end_attempt(self, times: tuple[float, float], method: str, status: int | None, error: str) -> None:
+        """It has ended. ``times`` are when it began and when it ended."""
+        if self._attempt_span:
+            attempt = Attempt(self._attempt_span, len(self.spans), method, self.backend, *times, status, error)
+            self.spans, self._attempt_span = (*self.spans, attempt), ""
+
     def next_span(self) -> str:
-        """The traceparent of a request to a backend. A call without a trace begins one that is not sampled."""
+        """The traceparent of a request to a backend. Without a tracer, a new trace is not sampled."""
+        if self.tracer is not None:
+            self.begin_span()
+            if self._attempt_span:
+                return f"00-{self.trace_id}-{self._attempt_span}-{self._flags}"
         digits = _digits.take(16 if self.trace_id else 48)
         if not self.trace_id:
             self.trace_id = digits[16:]

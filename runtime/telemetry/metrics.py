@@ -192,6 +192,12 @@ class Metrics:
             "How often a task of the process, such as the watch of the catalog, failed and was started again.",
             registry=self.registry,
         )
+        self.spans = Counter(
+            "mcp_server_spans",
+            "Spans of sampled traces: exported, failed (the collector took them not), or dropped before a full queue.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.tools = Gauge("mcp_server_tools", "Tools in service.", registry=self.registry)
 
     def observe(self, http_method: str, operation: str, status: int, seconds: float, call: CallRecord) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scripts.localcluster import binaries, paths, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["locked_requirements", "wheelhouse"]
 
 PYTHON = "3.14"
+# Of the image.
+EXTRAS = ("otlp",)
+# Poetry's condition of a package that only extras need.
+_EXTRA = re.compile(r'(?: and )?extra == "([a-z]+)"')
 
 
 def wheelhouse() -> list[Path]:
@@ -20,8 +29,8 @@ def wheelhouse() -> list[Path]:
     return [*_dependencies(), _project()]
 
 
-def locked_requirements(lock: Path) -> list[str]:
-    """The production dependencies of the lock file, as requirements with hashes."""
+def locked_requirements(lock: Path, extras: Collection[str] = ()) -> list[str]:
+    """The production dependencies of the lock file with these extras, as requirements with hashes."""
     packages = tomllib.loads(lock.read_text())["package"]
     lines = []
     for package in packages:
@@ -29,13 +38,17 @@ def locked_requirements(lock: Path) -> list[str]:
             continue
         markers = package.get("markers")
         condition = markers.get("main", "") if isinstance(markers, dict) else (markers or "")
+        if wanted := _EXTRA.search(condition):
+            if wanted[1] not in extras:
+                continue
+            condition = _EXTRA.sub("", condition)
         hashes = " ".join(f"--hash={file['hash']}" for file in package["files"])
         lines.append(f"{package['name']}=={package['version']}{f' ; {condition}' if condition else ''} {hashes}")
     return lines
 
 
 def _dependencies() -> list[Path]:
-    requirements = locked_requirements(paths.ROOT / "poetry.lock")
+    requirements = locked_requirements(paths.ROOT / "poetry.lock", EXTRAS)
     directory = paths.cache() / f"wheels-{PYTHON}-{paths.fingerprint(*(line.encode() for line in requirements))}"
     if not directory.exists():
         with binaries.locked("wheels"), progress.step("fetching the wheels of the image"):

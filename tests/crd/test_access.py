@@ -49,15 +49,19 @@ def test_a_new_object_demands_every_secret_and_config_map_that_it_names() -> Non
 
 def test_every_secret_of_a_server_is_demanded() -> None:
     new = server(
-        redis={"serviceName": "redis", "credentialsSecretName": "r", "tls": {"enabled": True, "caSecretName": "c"}},
+        redis={
+            "serviceName": "redis", "credentialsSecretName": "r", "tls": {"enabled": True, "caSecretName": "c"},
+            "mode": "Sentinel", "sentinel": {"masterName": "m", "credentialsSecretName": "s"},
+        },
         auth={"type": "APIKey", "apiKey": {"secretName": "a"}},
         ingress={"host": "a.example.com", "tlsSecretName": "t"},
         imagePullSecrets=[{"name": "p"}],
-    )
+    )  # fmt: skip
 
     assert [text for text in asked(new) if "secrets" in text] == [
         "spec.redis.credentialsSecretName: get secrets r or use secrets r",
         "spec.redis.tls.caSecretName: get secrets c or use secrets c",
+        "spec.redis.sentinel.credentialsSecretName: get secrets s or use secrets s",
         "spec.auth.apiKey.secretName: get secrets a or use secrets a",
         "spec.ingress.tlsSecretName: get secrets t or use secrets t",
         "spec.imagePullSecrets[0].name: get secrets p or use secrets p",

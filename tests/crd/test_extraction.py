@@ -101,6 +101,34 @@ def test_a_server_that_says_nothing_more_than_whom_it_selects() -> None:
             "backends",
             (BackendRef(Ref(Kind.SERVICE, "shop", "r"), 7, ("spec", "redis")),),
         ),
+        (
+            {"redis": {"serviceName": "r", "mode": "Sentinel", "sentinel": {"masterName": "m"}}},
+            "backends",
+            (
+                BackendRef(Ref(Kind.SERVICE, "shop", "r"), 6379, ("spec", "redis")),
+                BackendRef(Ref(Kind.SERVICE, "shop", "r"), 26379, ("spec", "redis", "sentinel")),
+            ),
+        ),
+        (
+            {
+                "redis": {
+                    "serviceName": "r",
+                    "mode": "Sentinel",
+                    "sentinel": {"masterName": "m", "serviceName": "s", "port": 5},
+                },
+            },
+            "backends",
+            (
+                BackendRef(Ref(Kind.SERVICE, "shop", "r"), 6379, ("spec", "redis")),
+                BackendRef(Ref(Kind.SERVICE, "shop", "s"), 5, ("spec", "redis", "sentinel")),
+            ),
+        ),
+        (
+            {"telemetry": {"traces": {"serviceName": "c"}}},
+            "backends",
+            (BackendRef(Ref(Kind.SERVICE, "shop", "c"), 4318, ("spec", "telemetry", "traces")),),
+        ),
+        ({"telemetry": {}}, "backends", ()),
         ({"promptSelector": {"selectAll": True}}, "prompt_selector", Selector(select_all=True)),
         (
             {"resourceSelector": {"matchLabels": {"a": "b"}}},
@@ -146,6 +174,16 @@ JWT = {"issuer": "https://i", "audiences": ["a"]}
                 ("Secret shop/c", "spec.redis.credentialsSecretName"),
                 ("Secret shop/ca", "spec.redis.tls.caSecretName"),
             ],
+        ),
+        (
+            {
+                "redis": {
+                    "serviceName": "r",
+                    "mode": "Sentinel",
+                    "sentinel": {"masterName": "m", "credentialsSecretName": "s"},
+                },
+            },
+            [("Secret shop/s", "spec.redis.sentinel.credentialsSecretName")],
         ),
         (
             {"auth": {"type": "APIKey", "apiKey": {"secretName": "k"}}},

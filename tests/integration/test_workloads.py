@@ -31,8 +31,10 @@ WISHES: dict[str, dict[str, Any]] = {
         "redis": {
             "serviceName": "redis", "port": 6380, "db": 2, "tls": {"enabled": True, "caSecretName": "ca.pem"},
             "credentialsSecretName": "login", "keyPrefix": "x:",
+            "mode": "Sentinel", "sentinel": {"masterName": "m", "credentialsSecretName": "login"},
         },
     },
+    "seen": {"telemetry": {"traces": {"serviceName": "collector", "sampleRatio": "1"}}},
     "exposed": {
         "service": {"type": "LoadBalancer", "port": 8443, "annotations": {"a": "b"}},
         "ingress": {"host": "a.example.com", "className": "nginx", "tlsSecretName": "t", "annotations": {"c": "d"}},

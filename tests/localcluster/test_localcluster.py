@@ -130,6 +130,17 @@ def test_only_what_production_needs_goes_into_the_image() -> None:
     assert all("--hash=sha256:" in line for line in lines)
 
 
+def test_the_image_has_the_extra_for_traces_and_others_need_not() -> None:
+    lock = paths.ROOT / "poetry.lock"
+    plain, image = set(wheels.locked_requirements(lock)), set(wheels.locked_requirements(lock, wheels.EXTRAS))
+
+    assert plain < image
+    assert {"opentelemetry-sdk", "opentelemetry-proto", "protobuf", "requests"} <= {
+        line.partition("==")[0] for line in image - plain
+    }
+    assert not [line for line in image if "extra" in line]
+
+
 def test_another_version_of_kubernetes_changes_every_module_of_it(tmp_path: Path) -> None:
     module = tmp_path / "go.mod"
     module.write_text((paths.SOURCES / "kubernetes" / "go.mod").read_text())

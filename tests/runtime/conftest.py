@@ -39,8 +39,9 @@ from runtime.http.exchange import Reply
 from runtime.mcp.jsonrpc import RpcError
 from runtime.mcp.methods import Methods
 from runtime.state.limits import Buckets, Limiter, MemoryBuckets
-from runtime.state.redis import Options, RedisBuckets, RedisSessions
 from runtime.state.redis import Redis as Connection
+from runtime.state.redis import RedisBuckets, RedisSessions
+from runtime.state.redis_servers import Options
 from runtime.state.sessions import MemorySessions
 from runtime.telemetry.access_log import AccessLog
 from runtime.telemetry.metrics import Metrics
@@ -62,20 +63,26 @@ def free_port() -> int:
 
 
 class Redis:
-    """A redis-server for one test. ``more`` are further command-line arguments."""
+    """A redis-server for one test. ``more`` are further command-line arguments. ``resolve`` as in `Servers`."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.more: list[str] = []
+    resolve: Any = None
+
+    def __init__(self, *more: str, port: int = 0, address: str = "127.0.0.1") -> None:
+        self.port = port or free_port()
+        self.address = address
+        self.more = list(more)
         self.start()
 
     def start(self) -> None:
-        command = [shutil.which("redis-server") or "", "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"]
-        self.process = subprocess.Popen([*command, *self.more], stdout=subprocess.DEVNULL)
+        # Before all options: the file of a Sentinel.
+        file = self.more[:1] if self.more and not self.more[0].startswith("--") else []
+        own = ["--port", str(self.port), "--save", "", "--bind", self.address]
+        command = [shutil.which("redis-server") or "", *file, *own, *self.more[len(file) :]]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                if probe.connect_ex((self.address, self.port)) == 0:
                     return
             time.sleep(0.02)
         raise RuntimeError("redis-server does not answer")
@@ -282,7 +289,8 @@ class Replicas:
         stores: dict[str, Any] = {"Memory": MemorySessions(time.monotonic)}
         buckets: Buckets = MemoryBuckets(time.monotonic)
         if redis is not None:
-            connection = Connection(redis.options(), monotonic=time.monotonic, jitter=lambda: 0.0)
+            clock, options = time.monotonic, redis.options()
+            connection = Connection(options, monotonic=clock, jitter=lambda: 0.0, resolve=redis.resolve)
             stores["Redis"], buckets = RedisSessions(connection, "test:"), RedisBuckets(connection, "test:")
             self._open.append(connection.close)
         limiter = Limiter(buckets, metrics.uncounted.inc)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runtime.http.exchange import Header, Reply
     from runtime.mcp.context import Context
 
-__all__ = ["HttpSender", "McpClient", "Target"]
+__all__ = ["Eras", "HttpSender", "McpClient", "Target"]
 
 SESSION = "mcp-session-id"
 # Seconds that the end of a session may take after the result is there.
@@ -61,6 +61,25 @@ class HttpSender(Protocol):
         ...
 
 
+class Eras(Protocol):
+    """The eras of backends that all replicas of the server know. Nothing is raised if they cannot be reached."""
+
+    async def find(self, name: str) -> tuple[bool, float] | None:
+        """Whether a backend supports the stateless era, and for how many seconds that holds.
+
+        None: the caller is to ask the backend, and then to call `put` or `give_up`.
+        """
+        ...
+
+    async def put(self, name: str, *, is_modern: bool, seconds: float) -> None:
+        """Tell all others."""
+        ...
+
+    async def give_up(self, name: str) -> None:
+        """The backend did not say it. Others may ask."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """An MCP endpoint whose tools are listed, and with which credentials. ``protocol`` is Auto, Modern or Legacy."""
@@ -73,7 +92,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
-    """A backend and the credentials with which one tool calls it, for the call of ``record``."""
+    """A backend and the credentials with which one tool calls it, for the call of ``record``.
+
+    ``source`` says where the credentials come from; empty for a listing.
+    """
 
     url: str
     headers: tuple[Header, ...]
@@ -81,6 +103,7 @@ class _Peer:
     timeout: float
     max_bytes: int
     record: CallRecord
+    source: str = ""
 
     @property
     def key(self) -> str:
@@ -113,15 +136,21 @@ class _Progress:
 
 
 class McpClient:
-    """``new_id`` makes request ids. ``monotonic`` gives seconds.
+    """``new_id`` makes request ids. ``monotonic`` gives seconds. ``eras`` is what other replicas know, if they tell.
 
     Eras are remembered for a time, shared sessions until the backend knows them no more.
     """
 
     def __init__(
-        self, http: HttpSender, *, new_id: Callable[[], str], monotonic: Callable[[], float] = time.monotonic
+        self,
+        http: HttpSender,
+        *,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float] = time.monotonic,
+        eras: Eras | None = None,
     ) -> None:
         self._http = http
+        self._shared_eras = eras
         self._new_id = new_id
         self._monotonic = monotonic
         self._eras: dict[str, tuple[bool, float]] = {}
@@ -142,9 +171,9 @@ class McpClient:
         if mcp is None:
             raise ValueError(f"the backend of tool {tool.source} does not speak MCP")
         max_bytes = tool.policy.response.max_bytes or context.settings.max_response_bytes
-        peer = _Peer(
-            mapping.base_url(tool.backend) + mcp.path, headers, tool.policy.tls, timeout, max_bytes, context.record
-        )
+        policy, url = tool.policy, mapping.base_url(tool.backend) + mcp.path
+        source = f"{url} {policy.headers_from!r} {policy.forward_headers!r}"
+        peer = _Peer(url, headers, policy.tls, timeout, max_bytes, context.record, source)
         params = {"name": mcp.tool, "arguments": dict(arguments)}
         progress = _Progress(tool.idempotent)
         session: _Session | None = None
@@ -212,19 +241,37 @@ class McpClient:
         """Whether a backend supports the stateless era. It is asked by ``server/discover``, by one call for all."""
         key = peer.key
         known = self._eras.get(key)
-        if known is not None and known[1] > self._monotonic():
+        # A listing needs to know what the server offers, too.
+        is_enough = bool(peer.source) or key in self._offers
+        if is_enough and known is not None and known[1] > self._monotonic():
             return known[0]
         return await self._once(f"era {key}", lambda: self._ask_era(peer, key))
 
     async def _ask_era(self, peer: _Peer, key: str) -> bool:
+        name, shared = peer.source, self._shared_eras if peer.source else None
+        known = await shared.find(name) if shared is not None else None
+        if known is not None:
+            is_modern, seconds = known
+        else:
+            try:
+                is_modern = await self._discover(peer)
+            except BaseException:
+                if shared is not None:
+                    await shared.give_up(name)
+                raise
+            seconds = MODERN_TTL if is_modern else LEGACY_TTL
+            if shared is not None:
+                await shared.put(name, is_modern=is_modern, seconds=seconds)
+        _remember(self._eras, key, (is_modern, self._monotonic() + seconds))
+        return is_modern
+
+    async def _discover(self, peer: _Peer) -> bool:
         params, headers = mcp_wire.with_meta({}), mcp_wire.modern_headers("server/discover")
         _, reply = await self._post(peer, "server/discover", params, headers)
         if reply.status >= 500 or reply.status in (401, 403, 429):
             raise faults.from_reply(reply, idempotent=True)
-        is_modern = mcp_wire.speaks_modern(reply)
-        _remember(self._offers, key, mcp_wire.capabilities_of(reply))
-        _remember(self._eras, key, (is_modern, self._monotonic() + (MODERN_TTL if is_modern else LEGACY_TTL)))
-        return is_modern
+        _remember(self._offers, peer.key, mcp_wire.capabilities_of(reply))
+        return mcp_wire.speaks_modern(reply)
 
     async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of what is done once for all that ask while it is being done.

@@ -189,7 +189,8 @@ def test_what_served_objects_and_the_server_read_is_mounted_in_order() -> None:
     service = {"name": "orders", "port": "http", "scheme": "https"}
     given = server(
         redis={"serviceName": "redis", "tls": {"enabled": True, "caSecretName": "redis-ca"},
-               "credentialsSecretName": "login"},
+               "credentialsSecretName": "login",
+               "mode": "Sentinel", "sentinel": {"masterName": "m", "credentialsSecretName": "sentinels"}},
         auth={"type": "APIKey", "apiKey": {"secretName": "keys"}},
         ingress={"host": "a.example.com", "tlsSecretName": "certificate"},
     )  # fmt: skip
@@ -200,7 +201,7 @@ def test_what_served_objects_and_the_server_read_is_mounted_in_order() -> None:
     )
 
     assert mounted(after(given, *members)) == [
-        "tenants", "a-key", "b-key", "backend-ca", "keys", "login", "redis-ca",
+        "tenants", "a-key", "b-key", "backend-ca", "keys", "login", "redis-ca", "sentinels",
     ]  # fmt: skip
 
 
@@ -263,6 +264,19 @@ def test_the_policy_opens_the_way_to_redis_and_to_backends_and_follows_their_ser
     peers = [rule["to"][0]["podSelector"]["matchLabels"]["app"] for rule in _egress(before) if "to" in rule]
     assert peers == ["orders", "redis"]
     assert kinds(planned(state(given, tool("a"), existing=before, services=moved))) == [("Apply", "NetworkPolicy")]
+
+
+def test_the_policy_opens_the_way_to_sentinels() -> None:
+    sentinel = {"masterName": "m", "serviceName": "sentinels"}
+    given = server(
+        networkPolicy={"enabled": True}, redis={"serviceName": "redis", "mode": "Sentinel", "sentinel": sentinel}
+    )
+    services = (service("redis", ports=[{"port": 6379}]), service("sentinels", ports=[{"port": 26379}]))
+
+    rules = [rule for rule in _egress(after(given, services=services)) if "to" in rule]
+
+    opened = {rule["to"][0]["podSelector"]["matchLabels"]["app"]: rule["ports"][0]["port"] for rule in rules}
+    assert opened == {"redis": 6379, "sentinels": 26379}
 
 
 def _egress(existing: dict[str, Any]) -> list[dict[str, Any]]:

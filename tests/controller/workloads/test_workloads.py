@@ -205,6 +205,24 @@ def test_without_redis_the_pods_are_told_nothing_of_it() -> None:
              "--key-prefix", "mcp:shop:main:"],
         ),
         (
+            {"mode": "Cluster"},
+            ["--redis-host", "redis.shop.svc", "--redis-port", "6379", "--redis-cluster",
+             "--key-prefix", "mcp:shop:main:"],
+        ),
+        (
+            {"mode": "Sentinel", "sentinel": {"masterName": "m"}},
+            ["--redis-host", "redis.shop.svc", "--redis-port", "6379",
+             "--redis-sentinel-host", "redis.shop.svc", "--redis-sentinel-port", "26379",
+             "--redis-sentinel-master", "m", "--key-prefix", "mcp:shop:main:"],
+        ),
+        (
+            {"mode": "Sentinel",
+             "sentinel": {"masterName": "m", "serviceName": "s", "port": 1, "credentialsSecretName": "login"}},
+            ["--redis-host", "redis.shop.svc", "--redis-port", "6379",
+             "--redis-sentinel-host", "s.shop.svc", "--redis-sentinel-port", "1", "--redis-sentinel-master", "m",
+             "--redis-sentinel-credentials-dir", "/etc/mcp/secrets/login", "--key-prefix", "mcp:shop:main:"],
+        ),
+        (
             {"tls": {"enabled": False}},
             ["--redis-host", "redis.shop.svc", "--redis-port", "6379", "--key-prefix", "mcp:shop:main:"],
         ),
@@ -214,6 +232,27 @@ def test_where_redis_is_stands_in_the_arguments(redis: dict[str, Any], expected:
     assert words(redis={"serviceName": "redis", **redis})[17:] == expected
 
 
+def test_a_collector_of_traces_stands_in_the_variables_of_opentelemetry() -> None:
+    assert "env" not in pod_of(built(server()))["containers"][0]
+    assert "env" not in pod_of(built(server(telemetry={})))["containers"][0]
+    traces = {"serviceName": "collector", "port": 4319, "sampleRatio": "0.25"}
+
+    env = pod_of(built(server(telemetry={"traces": traces})))["containers"][0]["env"]
+
+    assert env[0]["valueFrom"] == {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
+    attributes = (
+        "service.namespace=shop,k8s.namespace.name=shop,service.instance.id=$(POD_NAME),k8s.pod.name=$(POD_NAME)"
+    )
+    assert [(each["name"], each.get("value")) for each in env] == [
+        ("POD_NAME", None),
+        ("OTEL_SERVICE_NAME", "main"),
+        ("OTEL_RESOURCE_ATTRIBUTES", attributes),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector.shop.svc:4319/v1/traces"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+    ]
+
+
 def test_the_program_in_the_pods_reads_every_argument_by_its_exact_name() -> None:
     parser = cli_program._parser()
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
@@ -221,6 +260,8 @@ def test_the_program_in_the_pods_reads_every_argument_by_its_exact_name() -> Non
         redis={
             "serviceName": "redis", "port": 6380, "db": 3, "keyPrefix": "own:", "credentialsSecretName": "login",
             "tls": {"enabled": True, "caSecretName": "ca"},
+            "mode": "Sentinel",
+            "sentinel": {"masterName": "m", "serviceName": "s", "port": 5, "credentialsSecretName": "guards"},
         }
     )  # fmt: skip
 
@@ -232,6 +273,8 @@ def test_the_program_in_the_pods_reads_every_argument_by_its_exact_name() -> Non
     assert (read.redis_host, read.redis_port, read.redis_db, read.redis_tls) == ("redis.shop.svc", 6380, 3, True)
     assert read.redis_ca_file == Path("/etc/mcp/secrets/ca/ca.crt")
     assert read.redis_credentials_dir == Path("/etc/mcp/secrets/login")
+    assert (read.redis_sentinel_host, read.redis_sentinel_port, read.redis_sentinel_master) == ("s.shop.svc", 5, "m")
+    assert read.redis_sentinel_credentials_dir == Path("/etc/mcp/secrets/guards")
     assert read.key_prefix == "own:"
     assert (read.namespace, read.config_map, read.catalog_dir) == ("shop", "main-catalog", Path("/etc/mcp/catalog"))
     assert (read.port, read.health_port, read.drain_seconds) == (8080, 9090, 27.0)
@@ -249,9 +292,11 @@ def test_the_pods_get_every_option_but_those_whose_default_is_right_for_a_pod() 
     redis = {
         "serviceName": "redis", "db": 3, "credentialsSecretName": "login",
         "tls": {"enabled": True, "caSecretName": "ca"},
+        "mode": "Sentinel", "sentinel": {"masterName": "m", "credentialsSecretName": "guards"},
     }  # fmt: skip
     pod = pod_of(built(server(redis=redis), arguments=program.pod_arguments(settings)))
-    given = {word for word in pod["containers"][0]["args"] if word.startswith("--")}
+    cluster = words(redis={"serviceName": "redis", "mode": "Cluster"})
+    given = {word for word in (*pod["containers"][0]["args"], *cluster) if word.startswith("--")}
 
     assert options_of("serve") - given == {
         "--help", "--host", "--secrets-dir", "--config-maps-dir", "--allow-loopback",

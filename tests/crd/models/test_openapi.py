@@ -151,6 +151,10 @@ def test_every_column_shows_a_field_that_there_is(kind: Kind) -> None:
     [
         (Kind.SERVER, ".spec.redis.port", 6379),
         (Kind.SERVER, ".spec.redis.db", 0),
+        (Kind.SERVER, ".spec.redis.mode", "Standalone"),
+        (Kind.SERVER, ".spec.telemetry.traces.port", 4318),
+        (Kind.SERVER, ".spec.telemetry.traces.sampleRatio", "0.1"),
+        (Kind.SERVER, ".spec.redis.sentinel.port", 26379),
         (Kind.SERVER, ".spec.autoscaling.minReplicas", 1),
         (Kind.SERVER, ".spec.podDisruptionBudget.minAvailable", 1),
         (Kind.SERVER, ".spec.config.maxRequestBytes", "1Mi"),

@@ -54,6 +54,13 @@ def test_a_service_that_is_not_there() -> None:
             "fail; create it or correct spec.service"
         )
     ]
+    collector = BackendRef(Ref(Kind.SERVICE, "shop", "c"), 4318, ("spec", "telemetry", "traces"))
+    assert lines(server(backends=(collector,))) == [
+        (
+            "warning ServiceMissing: spec.telemetry.traces: Service shop/c does not exist, so traces are lost; "
+            "create it or correct spec.telemetry.traces"
+        )
+    ]
     redis = BackendRef(Ref(Kind.SERVICE, "shop", "redis"), 6379, ("spec", "redis"))
     assert lines(server(backends=(redis,))) == [
         (

@@ -220,8 +220,9 @@ async def test_the_watch_loads_each_catalog_of_its_config_map(
 
 
 def test_a_pod_loads_what_it_needs_only() -> None:
-    """Models of the API and the driver of Redis are half of the memory of an idle pod, and of its time to start."""
-    code = "import sys, cli.__main__, runtime.app.program; print(sorted({'pydantic', 'redis'} & set(sys.modules)))"
+    """Models of the API, the driver of Redis and OpenTelemetry would be most of the memory of an idle pod."""
+    code = "import sys, cli.__main__, runtime.app.program\n"
+    code += "print(sorted({'pydantic', 'redis', 'opentelemetry', 'requests'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout == "[]\n"

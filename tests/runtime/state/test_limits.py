@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+import redis.asyncio as driver
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -180,7 +181,7 @@ async def test_redis_and_memory_decide_alike(redis: Any) -> None:
         if choice.random() < 0.1:
             passed = choice.randint(0, 6 * 3600)
             clock.now += passed
-            await _age(connection, passed * 1000)
+            await _age(redis.port, passed * 1000)
 
         mine, other = await ours.take(wanted), await theirs.take(wanted)
 
@@ -189,22 +190,20 @@ async def test_redis_and_memory_decide_alike(redis: Any) -> None:
     await connection.close()
 
 
-async def _age(connection: Redis, milliseconds: int) -> None:
+async def _age(port: int, milliseconds: int) -> None:
     """Move the stored times back, as if this much time had passed."""
-
-    async def older(client: Any) -> None:
+    async with driver.Redis(port=port) as client:
         for key in await client.keys("{x:}limit:*"):
             await client.hincrby(key, "at", -milliseconds)
-
-    await connection.run(older)
 
 
 async def test_keys_in_redis_expire(redis: Any) -> None:
     connection = connect(redis)
     await RedisBuckets(connection, "x:").take([charge(Bucket(2, 10, 4))])
 
-    (key,) = await connection.run(lambda client: client.keys("*"))
-    left = await connection.run(lambda client: client.pttl(key))
+    async with driver.Redis(port=redis.port, decode_responses=True) as client:
+        (key,) = await client.keys("*")
+        left = await client.pttl(key)
 
     assert key == "{x:}limit:a"
     assert 0 < left <= 6000
