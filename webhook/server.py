@@ -53,9 +53,10 @@ JSON = "application/json"
 # Seconds without a byte after which a connection is closed. What comes while nothing can be judged is refused anyway.
 QUIET_UNREADY, QUIET_DRAINING = 0.02, 0.5
 # A namespace of which two objects took this much CPU time on the event loop is judged in other processes for a while.
-# A single one may have been the first that needed a module or a cache.
+# A single one may have been the first that needed a module or a cache. Whoever sends such objects without end delays
+# the others by two of them in this time.
 SLOW_CPU_SECONDS = 0.01
-SLOW_FOR_SECONDS = 10.0
+SLOW_FOR_SECONDS = 60.0
 SLOW_NAMESPACES = 1024
 _DELETE = re.compile(rb'"operation": ?"DELETE"')
 

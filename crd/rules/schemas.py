@@ -44,6 +44,8 @@ Break = tuple["Path", str]
 # The faults of schemas by the digest of their text; the oldest entry is evicted first.
 KEPT_SCHEMAS, KEPT_FAULTS = 4096, 10
 _KEPT: dict[tuple[bytes, bool], tuple[Fault, ...]] = {}
+# The last one with more faults than that: several rules ask for them within one judgement.
+_LAST: dict[tuple[bytes, bool], tuple[Fault, ...]] = {}
 _META = compile_schema({"$ref": DIALECT})
 
 
@@ -116,7 +118,7 @@ def _root(ref: Ref, member: str, schema: dict[str, Any]) -> Iterator[Finding]:
 def _faults(schema: dict[str, Any], *, of_arguments: bool) -> tuple[Fault, ...]:
     """All faults of a schema; cached, because most changes of a tool do not change the schema."""
     key = hashlib.blake2b(orjson.dumps(schema), digest_size=24).digest(), of_arguments
-    known = _KEPT.get(key)
+    known = _KEPT.get(key, _LAST.get(key))
     if known is not None:
         return known
     found = () if plain.is_plain(schema) else _find_faults(schema, of_arguments)
@@ -124,6 +126,9 @@ def _faults(schema: dict[str, Any], *, of_arguments: bool) -> tuple[Fault, ...]:
         if len(_KEPT) >= KEPT_SCHEMAS:
             _KEPT.pop(next(iter(_KEPT)), None)
         _KEPT[key] = found
+    else:
+        _LAST.clear()
+        _LAST[key] = found
     return found
 
 

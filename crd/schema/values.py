@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["contradictions"]
 
 MAX_VALUES = 256
-# Bytes of a value times the schemas that apply to it, for all values together.
-MAX_COST = 32 * 1024
+# Bytes of a value times the schemas that apply to it, for all values together. Each value is tried with each schema,
+# however small it is: that costs as much as so many bytes.
+MAX_COST, COST_OF_VALUE = 32 * 1024, 16
 _ID = "urn:mcp:schema"
 
 
@@ -54,7 +55,7 @@ def contradictions(schema: Mapping[str, Any], graph: Graph) -> Iterator[tuple[Pa
     for each in _values(nodes):
         # The parts of a list or an object may be validated against more schemas than the whole.
         schemas = most if isinstance(each.value, list | dict) and each.value else sizes[each.owner]
-        cost += len(orjson.dumps(each.value)) * schemas
+        cost += (len(orjson.dumps(each.value)) + COST_OF_VALUE) * schemas
         if len(tried) == MAX_VALUES or cost > MAX_COST:
             break
         tried.append(each)

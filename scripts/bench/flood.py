@@ -1,7 +1,7 @@
 """Plain reviews beside a flood of hostile ones: ``python -m scripts.bench.flood``.
 
-One webhook process. One connection sends plain reviews at a steady pace; in every other round, others send as fast as
-they are answered what was made to be expensive (tests/laws/hostile.py), from a namespace of their own. Prints the
+One webhook process. One connection sends plain reviews at a steady pace. In every other round, another process sends,
+as fast as it is answered, what was made to be expensive (tests/laws/hostile.py), from another namespace. Prints the
 latency of the plain reviews without and with the flood, and the ratio of the 99th percentiles.
 """
 
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from scripts.bench import webhook
@@ -69,43 +72,62 @@ def exchange(connection: ssl.SSLSocket, request: bytes) -> int:
     return int(head.split()[1])
 
 
-class Flood:
-    """Senders of hostile reviews, while `running`."""
+def send(port: int) -> None:
+    """Send hostile reviews over several connections until standard input closes, and print the statuses as JSON."""
+    # They stand for API servers on other machines, which take no time from the webhook.
+    os.nice(10)
+    requests, statuses, running = hostile_requests(), Counter[int](), threading.Event()
+    running.set()
 
-    def __init__(self, port: int, requests: list[bytes]) -> None:
-        self.statuses: dict[int, int] = {}
+    def send_share(share: list[bytes]) -> None:
+        connection = connect(port)
+        while running.is_set():
+            for request in share:
+                if not running.is_set():
+                    break
+                try:
+                    statuses[exchange(connection, request)] += 1
+                except (ConnectionError, OSError):
+                    connection = connect(port)
+        connection.close()
+
+    threads = [
+        threading.Thread(target=send_share, args=(requests[number::SENDERS],), daemon=True) for number in range(SENDERS)
+    ]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    running.clear()
+    for thread in threads:
+        thread.join(timeout=30)
+    print(json.dumps(statuses), flush=True)
+
+
+class Flood:
+    """A process that sends hostile reviews: in this one, the threads would delay the clock of the measurement."""
+
+    def __init__(self, port: int) -> None:
+        self.statuses: Counter[str] = Counter()
         self._port = port
-        self._requests = requests
-        self._running = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Send."""
-        self._running.set()
-        for number in range(SENDERS):
-            share = self._requests[number::SENDERS]
-            self._threads.append(threading.Thread(target=self._send, args=(share,), daemon=True))
-            self._threads[-1].start()
+        command = (sys.executable, "-m", "scripts.bench.flood", "--send", str(self._port))
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
 
     def stop(self) -> None:
         """Send no more, and wait for the answers."""
-        self._running.clear()
-        for thread in self._threads:
-            thread.join(timeout=30)
-        self._threads.clear()
-
-    def _send(self, share: list[bytes]) -> None:
-        connection = connect(self._port)
-        while self._running.is_set():
-            for request in share:
-                if not self._running.is_set():
-                    break
-                try:
-                    status = exchange(connection, request)
-                    self.statuses[status] = self.statuses.get(status, 0) + 1
-                except (ConnectionError, OSError):
-                    connection = connect(self._port)
-        connection.close()
+        assert self._process is not None
+        statuses, _ = self._process.communicate(timeout=60)
+        self.statuses.update(json.loads(statuses))
 
 
 def measure(connection: ssl.SSLSocket, numbers: Iterator[int]) -> list[float]:
@@ -129,9 +151,14 @@ def percentile(values: list[float], percent: int) -> float:
 
 def main() -> int:
     """Run the benchmark."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--send", type=int, metavar="PORT", help="send hostile reviews to this port")
+    options = parser.parse_args()
+    if options.send:
+        send(options.send)
+        return 0
     server = webhook.Server("webhook")
-    flood = Flood(server.port, hostile_requests())
+    flood = Flood(server.port)
     numbers = iter(range(10**9))
     latencies: dict[bool, list[float]] = {False: [], True: []}
     measure(server.connections[0], numbers)

@@ -11,4 +11,5 @@ from crd.schema import patterns
 @pytest.fixture(autouse=True)
 def _nothing_is_kept() -> None:
     schemas._KEPT.clear()
+    schemas._LAST.clear()
     patterns._fault.cache_clear()

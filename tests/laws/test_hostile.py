@@ -41,6 +41,7 @@ def snapshot(raws: Sequence[Manifest]) -> Snapshot:
 def judge(state: Snapshot, old: Manifest | None, new: Manifest | None) -> Verdict:
     """All that the webhook does with a review, and nothing remembered from before."""
     schemas._KEPT.clear()
+    schemas._LAST.clear()
     patterns._fault.cache_clear()
     before = manifest.decode(old) if old is not None else None
     after = manifest.decode(new) if new is not None else None

@@ -133,6 +133,10 @@ def test_no_more_than_the_limits_are_tried() -> None:
 
     assert len(found(many)) == values.MAX_VALUES
     assert found(of({"type": "integer", "default": "x" * values.MAX_COST})) == []
+    # A small value costs as much as the schemas that it is tried with.
+    alternatives = [{"type": "integer", "minimum": each} for each in range(100)]
+    tried = found({"type": "object", "anyOf": alternatives, "examples": ["x"] * 250})
+    assert len(tried) == values.MAX_COST // ((len('"x"') + values.COST_OF_VALUE) * 101)
 
 
 def test_the_values_of_a_reference_that_is_not_a_uri_are_not_tried() -> None:
