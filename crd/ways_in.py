@@ -73,7 +73,7 @@ def metadata_path(resource: str | None, prefix: str) -> str:
 
 
 def path_of(url: str) -> str:
-    """The path of an http or https URL; of no text it raises an exception, as `urllib.parse` does of ``https://[``."""
+    """The path of an http or https URL; empty for any other text. It raises no exception, as `urllib.parse` does."""
     found = _URL.match(url)
     return found[1] if found else ""
 

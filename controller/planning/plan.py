@@ -198,10 +198,12 @@ def _publish(
     }
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
     if stored is not None:
-        if state.stored_digest == digest and covers(stored, manifest):
+        is_frozen = bool(stored.get("immutable"))
+        if state.stored_digest == digest and covers(stored, manifest) and not is_frozen:
             return
-        if state.data_is_foreign:
-            # A field that does not change keeps its manager, so that a replacement would not make it ours.
+        if state.data_is_foreign or is_frozen:
+            # A field that does not change keeps its manager, so that a replacement would not make it ours. One that
+            # somebody has made immutable cannot be replaced at all.
             yield Remove(stored)
         else:
             metadata["resourceVersion"] = stored["metadata"]["resourceVersion"]

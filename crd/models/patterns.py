@@ -67,7 +67,11 @@ LABEL_KEY: Final = (
 LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 KEY_PREFIX: Final = r"^[A-Za-z0-9:._-]+$"
 HTTPS_URL: Final = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?$"
-WEB_URL: Final = r"^https?://[!-~]+$"
+# With a host name and a port that exist: a URL that nobody can parse would be found out where it is used.
+WEB_URL: Final = (
+    r"^https?://[A-Za-z0-9._-]+"
+    r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?#][!-~]*)?$"
+)
 ORIGIN: Final = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"
 CIDR: Final = r"^[0-9a-fA-F:.]+/[0-9]{1,3}$"
 DIGEST: Final = r"^sha256:[0-9a-f]{64}$"
@@ -98,7 +102,7 @@ MEANINGS: Final = {
     LABEL_VALUE: 'a label value of letters, digits, "-", "_" and ".", starting and ending with a letter or digit',
     KEY_PREFIX: 'a prefix of letters, digits, ":", ".", "_" and "-"',
     HTTPS_URL: "an https URL",
-    WEB_URL: "an http or https URL",
+    WEB_URL: "an http or https URL with a host name",
     ORIGIN: "an origin such as https://app.example.com",
     CIDR: "a CIDR block such as 10.0.0.0/8",
     DIGEST: "sha256: and 64 hexadecimal digits, as mcp-operator import mcp writes them",

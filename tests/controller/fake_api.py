@@ -110,6 +110,8 @@ class FakeApi:
         if method == "PUT":
             if body["metadata"].get("resourceVersion") not in (None, metadata["resourceVersion"]):
                 raise ApiError(409, "Conflict", "the object has been modified")
+            if known.get("immutable"):
+                raise ApiError(422, "Invalid", "field is immutable when `immutable` is set")
             replaced = {**body, "metadata": {**body["metadata"], "uid": metadata["uid"]}}
             manager = (query or {}).get("fieldManager", "python")
             return self._store(collection, _managed(known, replaced, manager), "MODIFIED")

@@ -150,6 +150,30 @@ def test_an_old_catalog_that_is_put_back_does_not_count() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_catalog_that_somebody_makes_immutable_is_made_anew(is_old: bool) -> None:
+    """Otherwise it would stay as it is, and no later catalog could be published."""
+
+    async def main() -> None:
+        api = cluster_with(server(), tool("a", name="n"))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            old = config_map(api)["data"]
+            changed(api, "MCPTool", "a", name="m")
+            await asyncio.sleep(5)
+            frozen = {**config_map(api), "immutable": True, **({"data": old} if is_old else {})}
+            await objects.replace(api, frozen, manager="mcp-operator")
+            await asyncio.sleep(5)
+            assert "immutable" not in config_map(api)
+            assert [name for name, _ in names(api)] == ["m"]
+            changed(api, "MCPTool", "a", name="o")
+            await asyncio.sleep(5)
+            assert [name for name, _ in names(api)] == ["o"]
+
+    run(main())
+
+
 def reported(api: FakeApi) -> signature.Order:
     found = api.get("MCPServer", "main")
     assert found is not None

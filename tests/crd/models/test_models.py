@@ -302,3 +302,29 @@ def test_a_selector_as_a_decision_procedure() -> None:
 
 def test_a_selector_for_everything() -> None:
     assert LabelSelector(select_all=True).selector() == Selector(select_all=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("https://a", True),
+        ("http://keys.shop.svc:8080/a?b=c", True),
+        ("https://a:65535/", True),
+        # The controller and the pods parse it, and urllib refuses these.
+        ("https://[/a", False),
+        ("https://[::::1]/a", False),
+        ("https://a:65536/", False),
+        ("https://a:0/", False),
+        ("https:///a", False),
+        ("https://a b/", False),
+    ],
+)
+@pytest.mark.parametrize("field", ["jwksURL", "issuer", "resource"])
+def test_a_url_has_a_host_and_a_port_that_exist(field: str, url: str, accepted: bool) -> None:
+    auth = copy.deepcopy(AROUND["auth"])
+    (auth if field == "resource" else auth["jwt"])[field] = url
+    if accepted:
+        server(auth=auth)
+    else:
+        with pytest.raises(ValidationError, match="string_pattern_mismatch"):
+            server(auth=auth)
