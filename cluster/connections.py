@@ -253,6 +253,7 @@ class Connection(asyncio.Protocol):
         "_task",
         "_timer",
         "_transport",
+        "_unbegun",
         "_unparsed",
         "_unread",
         "_writable",
@@ -280,6 +281,8 @@ class Connection(asyncio.Protocol):
         # The request whose body is arriving, the one that is being answered, and those that wait for that.
         self._receiving: Request | None = None
         self._request: Request | None = None
+        # The same, until all bytes that came with its head are read.
+        self._unbegun: Request | None = None
         self._pending: deque[Request] = deque()
         self._task: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -323,8 +326,13 @@ class Connection(asyncio.Protocol):
             self._feed(data)
         except httptools.HttpParserError:
             too_large = self._head_size > MAX_HEAD
+            self._begin_read()
             self._refuse(431 if too_large else 400, _TOO_LARGE if too_large else "the request is malformed")
             return
+        request = self._unbegun
+        if is_first and request is not None and request.complete and not self._pending and not self._in_head:
+            self._remember_head(data, request)
+        self._begin_read()
         if self._in_head:
             if self._is_idle:
                 self._is_idle = False
@@ -333,8 +341,6 @@ class Connection(asyncio.Protocol):
             self._unread += len(data)
             if self._unread > MAX_HEAD:
                 self._refuse(431, _TOO_LARGE)
-        elif is_first and self._request is not None and self._request.complete and not self._pending:
-            self._remember_head(data, self._request)
 
     def _begin_known(self, data: bytes) -> bool:
         """Begin the request that ``data`` is, if its head is known and its body is there. The parser is not needed."""
@@ -463,7 +469,7 @@ class Connection(asyncio.Protocol):
         self._in_head = self._is_idle = False
         self._receiving = request
         if self._request is None and self._writable is None:
-            self._begin(request)
+            self._request = self._unbegun = request
         else:
             if len(self._pending) >= MAX_PENDING:
                 raise ValueError
@@ -486,6 +492,12 @@ class Connection(asyncio.Protocol):
             self._connections.in_use(self)
 
     # The life of a request.
+
+    def _begin_read(self) -> None:
+        """Begin the request whose head was read."""
+        request, self._unbegun = self._unbegun, None
+        if request is not None:
+            self._begin(request)
 
     def _begin(self, request: Request) -> None:
         self._request = request

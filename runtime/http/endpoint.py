@@ -80,7 +80,8 @@ class Endpoint:
         if headers.get("content-type") != _JSON:
             return None
         try:
-            call = eras.classify(numbers.loads(body), headers, compiled.tolerated)
+            # Of its numbers only the id counts. One that is not exact is none here, and is left to `answer`.
+            call = eras.classify(orjson.loads(body), headers, compiled.tolerated)
         except orjson.JSONDecodeError:
             return None
         if isinstance(call, Refusal) or not call.modern or call.id is None or call.method not in lists.LISTS:
