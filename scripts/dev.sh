@@ -57,6 +57,6 @@ if [ "${1:-}" = docs ]; then
   groups="--with=docs"
 fi
 # shellcheck disable=SC2086 -- no groups are no argument
-"$tool/bin/poetry" sync --no-interaction $groups >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; exit 1; }
+"$tool/bin/poetry" sync --no-interaction --extras otlp $groups >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; exit 1; }
 rm -f "$log"
 echo "dev: .venv is ready: .venv/bin/mcp-operator"
