@@ -43,16 +43,13 @@ def namespaced() -> Iterator[Cluster]:
             if each["kind"] == "Deployment":
                 each["spec"]["template"]["spec"]["containers"][0]["image"] = "localhost/mcp-operator:dev"
         apply(cluster, *manifests)
-        for name in ("controller", "webhook"):
-            cluster.run(
-                "-n",
-                OPERATOR,
-                "rollout",
-                "status",
-                f"deployment/mcp-operator-{name}",
-                f"--timeout={installation.SECONDS}s",
-            )
+        rolled_out(cluster, "webhook")
         yield cluster
+
+
+def rolled_out(cluster: Cluster, name: str) -> None:
+    deployment, timeout = f"deployment/mcp-operator-{name}", f"--timeout={installation.SECONDS}s"
+    cluster.run("-n", OPERATOR, "rollout", "status", deployment, timeout)
 
 
 def apply(cluster: Cluster, *items: dict[str, Any]) -> None:
@@ -98,6 +95,8 @@ def test_the_shipped_roles_are_enough_to_run_a_server_and_reach_no_other_namespa
     assert main([*words, "--kubeconfig", str(cluster.kubeconfig)]) == 0
     cluster.run("apply", "-f", "-", stdin=capsys.readouterr().out)
     installation.until("reviews of shop are answered", lambda: "UndeclaredPlaceholder" in refusal(cluster, "shop"), 60)
+    # The controller that leads is ready when its canary is refused.
+    rolled_out(cluster, "controller")
 
     apply(cluster, *greeting(FREE), *greeting("shop"))
     cluster.run("-n", "shop", "wait", "mcpserver/main", "--for=condition=Ready", "--timeout=120s")

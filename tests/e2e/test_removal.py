@@ -88,7 +88,12 @@ def uids(cluster: Cluster, *words: str) -> set[str]:
 
 def test_who_uninstalls_the_operator_keeps_definitions_objects_namespaces_and_what_serves(cluster: Cluster) -> None:
     """The command of docs/operations/README.md."""
-    kept = (("crd",), ("mcp", "-A"), ("deployments,services,configmaps", "-n", "shop"), ("namespace", "shop"))
+    kept = (
+        ("crd",),
+        ("mcp", "-A"),
+        ("deployments,services,configmaps", "-n", "shop"),
+        ("namespaces", "--field-selector=metadata.name=shop"),
+    )
     before = [uids(cluster, *words) for words in kept]
     address = cluster.run("-n", "shop", "get", "service", "main-mcp", "-o", "jsonpath={.spec.clusterIP}").stdout
 
@@ -104,9 +109,8 @@ def test_who_uninstalls_the_operator_keeps_definitions_objects_namespaces_and_wh
     left = cluster.run("get", "clusterroles,clusterrolebindings", "-l", "app.kubernetes.io/part-of=mcp-operator")
     assert left.stdout == ""
     assert asyncio.run(call())
-    # And whoever wants nothing of it any more says so.
-    prompt_left = {**prompt("left"), "metadata": {"name": "left", "namespace": "shop"}}
-    cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(prompt_left))
+    further = {**prompt("further"), "metadata": {"name": "further", "namespace": "shop"}}
+    cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(further))
 
     installation.install(cluster)
     installation.until("its pods are the new ones", lambda: _settled(cluster), 120)
