@@ -241,18 +241,20 @@ def _exceeded_budgets(
             named += 1
 
 
-def survey(snapshot: Snapshot, objects: Iterable[Object]) -> Verdict:
-    """All faults of these objects if they are applied together."""
+def survey(
+    snapshot: Snapshot, objects: Iterable[Object], own: Callable[[Object], Iterable[Finding]] | None = None
+) -> Verdict:
+    """All faults of these objects if they are applied together. ``own`` may remember what `find_own` returned."""
     items = tuple(objects)
     for item in items:
         snapshot = _place(snapshot, item.ref, item)
-    return Verdict.of(finding for item in items for finding in standing(snapshot, item))
+    return Verdict.of(finding for item in items for finding in standing(snapshot, item, own))
 
 
-def standing(snapshot: Snapshot, item: Object) -> Verdict:
-    """All faults of a stored object: its own, and the conflicts that it loses."""
+def standing(snapshot: Snapshot, item: Object, own: Callable[[Object], Iterable[Finding]] | None = None) -> Verdict:
+    """All faults of a stored object: its own, and the conflicts that it loses. ``own`` as in `survey`."""
     related = relations(snapshot, item.fact) if item.fact is not None else ()
-    return Verdict.of(_combine(find_own(item), related)).first()
+    return Verdict.of(_combine((own or find_own)(item), related)).first()
 
 
 def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:

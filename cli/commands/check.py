@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.changes import servers, steps
 from cli.check import exemptions, report
@@ -20,7 +20,7 @@ from cli.manifests import acceptance, transaction, validation
 from crd.finding import Level, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from typing import BinaryIO, TextIO
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cli.check.report import Format, Identity, Report
     from cli.manifests.transaction import Transaction
     from crd.finding import Finding
+    from crd.ref import Ref
 
 __all__ = ["Options", "add_faults_of_metadata", "build_report", "run"]
 
@@ -111,13 +112,16 @@ def _validate(options: Options, sorted_: Transaction) -> Verdict:
     return validation.make_references_strict(verdict) if options.strict_refs else verdict
 
 
-def add_faults_of_metadata(sorted_: Transaction, verdict: Verdict) -> Verdict:
-    """The verdict, and what the API server would refuse in the metadata of any object."""
-    refused = (
-        finding
-        for item in sorted_.objects
-        for finding in acceptance.find_faults(item.ref, sorted_.origins[item.ref].raw)
-    )
+def add_faults_of_metadata(
+    sorted_: Transaction,
+    verdict: Verdict,
+    find: Callable[[Ref, Mapping[str, Any]], Iterable[Finding]] = acceptance.find_faults,
+) -> Verdict:
+    """The verdict, and what the API server would refuse in the metadata of any object.
+
+    ``find`` may remember what `acceptance.find_faults` returned.
+    """
+    refused = (finding for item in sorted_.objects for finding in find(item.ref, sorted_.origins[item.ref].raw))
     return Verdict.of((*verdict, *refused))
 
 

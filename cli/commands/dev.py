@@ -28,8 +28,9 @@ from cli.dev.router import HEADERS, Access, Router
 from cli.dev.secret_values import Redaction
 from cli.dev.servers import Servers
 from cli.explain.rehearsal import rehearse
-from cli.manifests import compilations, documents, transaction, validation
+from cli.manifests import acceptance, compilations, documents, transaction, validation
 from cluster.connections import Connections, Deadlines, Listener
+from crd import integrity
 from crd.facts import NameFact
 from crd.ref import Kind, Ref
 from runtime.backends.faults import CallError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from cli.dev.secret_values import Item
     from cli.manifests.documents import Document, Fault
     from cli.manifests.transaction import Transaction
+    from crd.finding import Finding
     from crd.manifest import Object
 
 __all__ = ["Options", "Workspace", "run", "serve"]
@@ -223,7 +225,8 @@ class Workspace:
         given = (NameFact(ref) for ref in {item.ref for item in values} - {fact.ref for fact in sorted_.facts})
         facts = targets.complete((*sorted_.facts, *given), options.services, compilations.backends_of(sorted_.objects))
         sorted_ = replace(sorted_, facts=tuple(facts))
-        verdict = check.add_faults_of_metadata(sorted_, validation.validate_alone(sorted_))
+        verdict = validation.validate_alone(sorted_, self._find_own)
+        verdict = check.add_faults_of_metadata(sorted_, verdict, self._find_faults)
         entries = check.build_report(sorted_, verdict, found.files, None).entries
         plan = planning.plan(
             self.plan, sorted_, entries, origins=options.origins, open_to_all=options.open_to_all, memo=self._memo
@@ -243,8 +246,18 @@ class Workspace:
 
     def _decode(self, document: Document, raw: Mapping[str, Any]) -> Object:
         """See `cli.manifests.transaction.decode`."""
-        key = (id(document.raw), raw["metadata"]["name"])
+        # A saved file is parsed as a whole, but most of its objects are as they were.
+        metadata = raw["metadata"]
+        key = (document.source.name, raw.get("kind"), metadata.get("namespace"), metadata["name"])
         return self._memo.get(key, document.raw, lambda: transaction.decode(document, raw))
+
+    def _find_own(self, item: Object) -> tuple[Finding, ...]:
+        """See `crd.integrity.find_own`."""
+        return self._memo.get(("own", id(item)), item, lambda: tuple(integrity.find_own(item)))
+
+    def _find_faults(self, ref: Ref, raw: Mapping[str, Any]) -> tuple[Finding, ...]:
+        """See `cli.manifests.acceptance.find_faults`."""
+        return self._memo.get(("metadata", ref), raw, lambda: tuple(acceptance.find_faults(ref, raw)))
 
     def _values(self, document: Document, messages: list[str]) -> dict[Item, bytes]:
         raw = document.raw

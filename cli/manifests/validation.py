@@ -17,7 +17,7 @@ from crd.rules import advice
 from crd.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cli.manifests.transaction import Transaction
     from crd.facts import Fact
@@ -62,9 +62,11 @@ class Rejection:
     message: str
 
 
-def validate_alone(transaction: Transaction) -> Verdict:
-    """The findings of the files as one transaction on an empty cluster."""
-    return integrity.survey(Snapshot.of(transaction.facts), transaction.objects)
+def validate_alone(
+    transaction: Transaction, own: Callable[[Object], Iterable[Finding]] = integrity.find_own
+) -> Verdict:
+    """The findings of the files as one transaction on an empty cluster. ``own`` as in `integrity.survey`."""
+    return integrity.survey(Snapshot.of(transaction.facts), transaction.objects, own)
 
 
 def find_advice(transaction: Transaction) -> tuple[Finding, ...]:
