@@ -98,6 +98,13 @@ class Pod:
         _, _, answer = await raw_http.modern(f"http://127.0.0.1:{self.port}/mcp", method, **params)
         return json.dumps(answer)
 
+    async def lists(self) -> str:
+        """The tools that clients of both eras list."""
+        url = f"http://127.0.0.1:{self.port}/mcp"
+        _, _, legacy = await raw_http.send(url, body=raw_http.rpc("tools/list"))
+        assert "result" in legacy
+        return json.dumps(legacy) + await self.ask("tools/list")
+
     async def until(self, verdicts: str) -> None:
         async with asyncio.timeout(15):
             while (await self.statusz())["pins"] != verdicts:
@@ -105,7 +112,7 @@ class Pod:
 
 
 async def start(directory: Path, *tools: Tool, **more: Any) -> tuple[asyncio.Event, asyncio.Task[None], Pod]:
-    payload = catalogs.dump(Catalog("shop/main", Settings(), tools=tools))
+    payload = catalogs.dump(Catalog("shop/main", Settings(sessions="Stateless"), tools=tools))
     (directory / catalogs.FILE).write_bytes(payload)
     pod, stop = Pod(free_port(), free_port()), asyncio.Event()
     settings = program.Settings(
@@ -129,7 +136,7 @@ async def test_a_change_of_the_server_is_reported_refused_and_never_listed(
     server, port = backing
     stop, task, pod = await start(tmp_path, pinned(port, FIND, "Refuse"), pinned(port, SAVE, "Report"))
     await pod.until("2A")
-    before = await pod.ask("tools/list")
+    before = await pod.lists()
     assert "Finds an order" in before
 
     for tool in (
@@ -140,7 +147,7 @@ async def test_a_change_of_the_server_is_reported_refused_and_never_listed(
         server.tools = [tool, SAVE, {**SAVE, "name": MARK}]
         expected = str(pins.encode([pins.compare(pins.pin_of(FIND), [tool]), pins.AS_PINNED], 100))
         await pod.until(expected)
-        listed = await pod.ask("tools/list")
+        listed = await pod.lists()
         assert listed == before
         assert MARK not in listed + json.dumps(await pod.statusz())
     assert await pod.metric("mcp_server_pinned_tools_drifted") == 1
