@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from crd import manifest
-from crd.models import openapi
+from crd.models import cel, openapi, patterns
 from crd.ref import Kind
 
 if TYPE_CHECKING:
@@ -270,3 +270,27 @@ def test_what_the_model_refuses_the_schema_refuses_too_or_a_rule_in_it(_what: st
     if jsonschema_rs.Draft202012Validator(schema).is_valid(document):
         for problem in manifest.decode(document).problems:
             assert validated(schema, problem.path), problem.path
+
+
+@pytest.mark.parametrize("kind", openapi.KINDS)
+def test_the_stored_definition_says_in_words_what_the_schema_says_by_a_pattern(kind: Kind) -> None:
+    (version,) = openapi.definition(kind)["spec"]["versions"]
+    stored = dict(nodes(version["schema"]["openAPIV3Schema"], kind))
+    for path, node in nodes(openapi.schema(kind), kind):
+        pattern = node.get("pattern")
+        if pattern in (None, patterns.LABEL_KEY, patterns.LABEL_VALUE):
+            continue
+        meaning = patterns.MEANINGS[pattern]
+        rule, *_ = stored[path]["x-kubernetes-validations"]
+        assert "pattern" not in stored[path], path
+        assert rule["message"] == f"must be {meaning}"
+        assert cel.string(f"must be {meaning}, got ") in rule["messageExpression"]
+        assert cel.string(pattern) in rule["rule"]
+
+
+@pytest.mark.parametrize("kind", openapi.KINDS)
+def test_a_rule_about_an_object_prints_no_value(kind: Kind) -> None:
+    for path, node in nodes(openapi.schema(kind), kind):
+        if node.get("type") == "object":
+            reasons = {rule.get("reason") for rule in node.get("x-kubernetes-validations", ())}
+            assert reasons <= {"FieldValueForbidden"}, path
