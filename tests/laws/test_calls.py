@@ -319,7 +319,9 @@ def check_prompt(
 
 def check_resource(bench: Bench, client: Client, draft: ResourceDraft, data: st.DataObject) -> None:
     """Read the resource; of a template, one that matches it."""
-    values = data.draw(draft.arguments(), label="variables")
+    drawn = data.draw(draft.arguments(), label="variables")
+    # The variables of a query are sent in the order of the template.
+    values = {name: drawn[name] for name in (*draft.segments, draft.rest, *draft.query) if name in drawn}
     uri = draft.expand(values)
     value = data.draw(tools.anything, label="content")
     text = written(value, data.draw(st.randoms(use_true_random=False)))
