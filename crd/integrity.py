@@ -126,6 +126,9 @@ class ObjectFindings:
     breaks: tuple[schemas.Break, ...]
 
 
+_FAULTLESS = ObjectFindings((), (), (), ())
+
+
 def judge(snapshot: Snapshot, change: Change) -> Verdict:
     """The faults that a change introduces: the first hundred findings, and the number of further ones.
 
@@ -138,6 +141,8 @@ def judge(snapshot: Snapshot, change: Change) -> Verdict:
 def judge_object(change: Change, own: tuple[Finding, ...] | None = None) -> ObjectFindings:
     """The part of `judge` that depends only on the object. ``own`` are the results of `find_own`, if known."""
     own = (*find_own(change.new),) if own is None else own
+    if not own and change.old is None:
+        return _FAULTLESS
     # The old faults are needed for comparison only; for a server they also determine which relations are reported.
     former = (*find_own(change.old),) if own or change.ref.kind is Kind.SERVER else ()
     if change.old is None or change.new is None:
@@ -176,9 +181,11 @@ def join(snapshot: Snapshot, fact: MemberFact, own: Collection[Finding] = ()) ->
             or fact.token_claims
             or fact.timeout > server.request_timeout
             or view.weight + fact.weight > servers.NOTED_WEIGHT
-            or any(claim in view.claimants for claim in fact.claims)
         ):
             return None
+        for claim in fact.claims:
+            if claim in view.claimants:
+                return None
         views[name] = view.with_member(fact)
     found = [*own, *references.backends(snapshot, fact), *references.mounts(snapshot, fact)]
     if not found:

@@ -32,7 +32,7 @@ Anchor: TypeAlias = "tuple[Kind, str, str | None, str | None]"
 
 # So many members are indexed together at most.
 LATE = 256
-# For so many sets of labels it is remembered which servers select them, if they are of so many labels at most.
+# So many answers about servers are remembered, those about labels if there are so many at most.
 CHOSEN, CHOSEN_LABELS = 1024, 16
 MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
@@ -88,9 +88,12 @@ class ServerView:
         """The view with an additional member."""
         claimants = self.claimants
         for claim in fact.claims:
-            refs = claimants.get(claim, ())
-            at = bisect_left(refs, fact.ref)
-            claimants = claimants.insert(claim, (*refs[:at], fact.ref, *refs[at:]))
+            refs = claimants.get(claim)
+            if refs:
+                at = bisect_left(refs, fact.ref)
+                claimants = claimants.insert(claim, (*refs[:at], fact.ref, *refs[at:]))
+            else:
+                claimants = claimants.insert(claim, (fact.ref,))
         return self._count(self.members.insert(fact.ref), claimants, fact, 1)
 
     def without_member(self, fact: MemberFact) -> ServerView:
@@ -152,8 +155,8 @@ class Snapshot:
     _views: HashTrieMap[Ref, ServerView] = HashTrieMap()  # noqa: RUF009 -- as above
     _late: Any = None
     _late_count: int = 0
-    _chosen: dict[tuple[Any, ...], tuple[Ref, ...]] = field(default_factory=dict, compare=False)
-    """What `selecting` answered. Snapshots with the same servers and selectors share it."""
+    _of_servers: dict[tuple[Any, ...], tuple[Any, ...]] = field(default_factory=dict, compare=False)
+    """What `selecting` and `servers` answered. Snapshots with the same servers share it."""
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same facts."""
@@ -233,7 +236,7 @@ class Snapshot:
         if isinstance(known, MemberFact) and isinstance(fact, MemberFact) and known.labels == fact.labels:
             return self._change_member(known, fact)
         if isinstance(known, ServerFact) and isinstance(fact, ServerFact) and _alike(known, fact):
-            return self._with(facts=self._facts.insert(fact.ref, fact))
+            return self._with(facts=self._facts.insert(fact.ref, fact), has_other_servers=True)
         snapshot = self._indexed() if known is None else self.drop(fact.ref)
         if isinstance(fact, MemberFact):
             names = snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels)
@@ -275,21 +278,34 @@ class Snapshot:
                 by_way_in = snapshot._by_way_in
                 for key in fact.ways_in.held if fact.ways_in else ():
                     by_way_in = _remove(by_way_in, key, ref)
-                return snapshot._with(anchored=anchored, by_way_in=by_way_in, views=snapshot._views.discard(ref))
+                views = snapshot._views.discard(ref)
+                return snapshot._with(anchored=anchored, by_way_in=by_way_in, views=views, has_other_servers=True)
             case _:
                 return snapshot
 
     def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> tuple[Ref, ...]:
         """The servers of a namespace that select members of a kind with these labels, in no particular order."""
-        chosen, key = self._chosen, (kind, namespace, *labels.items())
-        found = chosen.get(key)
+        key = (kind, namespace, *labels.items())
+        found = self._of_servers.get(key)
         if found is None:
             found = tuple(self._select(kind, namespace, labels))
             if len(labels) <= CHOSEN_LABELS:
-                if len(chosen) >= CHOSEN:
-                    chosen.clear()
-                chosen[key] = found
+                self._remember(key, found)
         return found
+
+    def servers(self, namespace: str) -> tuple[ServerFact, ...]:
+        """The servers of a namespace, in no particular order."""
+        found = self._of_servers.get((namespace,))
+        if found is None:
+            servers = map(self.server, self.refs(Kind.SERVER, namespace))
+            found = tuple(server for server in servers if server is not None)
+            self._remember((namespace,), found)
+        return found
+
+    def _remember(self, key: tuple[Any, ...], found: tuple[Any, ...]) -> None:
+        if len(self._of_servers) >= CHOSEN:
+            self._of_servers.clear()
+        self._of_servers[key] = found
 
     def _select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
         anchored = self._anchored
@@ -333,7 +349,7 @@ class Snapshot:
             known,
             (fact, self._late),
             self._late_count + 1,
-            self._chosen,
+            self._of_servers,
         )
         return put if put._late_count < LATE else put._indexed()
 
@@ -406,7 +422,8 @@ class Snapshot:
         by_way_in = self._by_way_in
         for key in fact.ways_in.held if fact.ways_in else ():
             by_way_in = _add(by_way_in, key, fact.ref)
-        return self._with(anchored=anchored, by_way_in=by_way_in, views=self._views.insert(fact.ref, view))
+        views = self._views.insert(fact.ref, view)
+        return self._with(anchored=anchored, by_way_in=by_way_in, views=views, has_other_servers=True)
 
     def _with(
         self,
@@ -417,6 +434,7 @@ class Snapshot:
         anchored: HashTrieMap[Anchor, Refs] | None = None,
         by_way_in: HashTrieMap[Key, Refs] | None = None,
         views: HashTrieMap[Ref, ServerView] | None = None,
+        has_other_servers: bool = False,
     ) -> Snapshot:
         return Snapshot(
             self._facts if facts is None else facts,
@@ -428,8 +446,7 @@ class Snapshot:
             self._views if views is None else views,
             self._late,
             self._late_count,
-            # Each change of a selector changes the anchors too, as they are removed and added again.
-            self._chosen if anchored is None else {},
+            {} if has_other_servers else self._of_servers,
         )
 
 

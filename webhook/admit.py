@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from webhook.review import Review
 
 __all__ = [
-    "ALLOWED",
     "Decision",
     "JudgedObject",
     "decide",
@@ -44,8 +43,6 @@ __all__ = [
 
 # kubectl and the API server cut longer warnings.
 WARNING_LENGTH = 256
-ALLOWED = {"verdict": "allowed"}
-"""The audit annotations of a decision without findings."""
 _NO_FINDINGS: tuple[Finding, ...] = ()
 
 
@@ -111,10 +108,12 @@ def judge_object(
 
     Raises ValueError if the review is not about a named object of our kinds.
     """
-    found = cache.judge(review.new, may_take_long) if review.new is not None else (None, _NO_FINDINGS)
-    if found is None:
-        return None
-    new, own = found
+    new, own = None, _NO_FINDINGS
+    if review.new is not None:
+        found = cache.judge(review.new, may_take_long, is_compared=review.old is not None)
+        if found is None:
+            return None
+        new, own = found
     old = cache.decode(review.old) if review.old is not None else None
     known = new or old
     if known is None:

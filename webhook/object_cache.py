@@ -53,14 +53,14 @@ class ObjectCache:
         self._free = limit
 
     def judge(
-        self, raw: Mapping[str, Any], may_take_long: Callable[[], bool] = lambda: True
+        self, raw: Mapping[str, Any], may_take_long: Callable[[], bool] = lambda: True, *, is_compared: bool = True
     ) -> tuple[Object, tuple[Finding, ...]] | None:
         """The object, and what the rules find; None if it would have to be judged and ``may_take_long`` denies it.
 
-        Raises ValueError as `manifest.decode`.
+        If it ``is_compared`` with no other state, it may have no spec. Raises ValueError as `manifest.decode`.
         """
         key = rewording.key_of(raw)
-        reworded = self._recall(key, raw)
+        reworded = self._recall(key, raw, with_spec=is_compared)
         if reworded is not None:
             return reworded, ()
         if not may_take_long():
@@ -75,7 +75,7 @@ class ObjectCache:
 
     def decode(self, raw: Mapping[str, Any]) -> Object:
         """The object. Raises ValueError as `manifest.decode`."""
-        return self._recall(rewording.key_of(raw), raw) or self._find(raw)[1]
+        return self._recall(rewording.key_of(raw), raw, with_spec=True) or self._find(raw)[1]
 
     def fact_of(self, raw: Mapping[str, Any]) -> MemberFact | ServerFact | None:
         """The same as `manifest.fact_of`, in less time for a tool that differs in its texts alone from another one.
@@ -95,7 +95,7 @@ class ObjectCache:
             self._keep(key, _Entry(None, len(key), None, base))
         return found
 
-    def _recall(self, key: bytes | None, raw: Mapping[str, Any]) -> Object | None:
+    def _recall(self, key: bytes | None, raw: Mapping[str, Any], *, with_spec: bool) -> Object | None:
         """The object if it differs in its texts alone from one in which no rule found anything: nor does one in it."""
         entry = self._entries.get(key) if key is not None else None
         if entry is None or entry.base is None or entry.item is None or entry.findings or key is None:
@@ -104,7 +104,7 @@ class ObjectCache:
         fact, spec = rewording.reword(entry.base, raw), entry.item.spec
         if fact is None or not isinstance(spec, ToolSpec):
             return None
-        return Object(fact.ref, raw, rewording.reword_spec(spec, raw["spec"]), fact)
+        return Object(fact.ref, raw, rewording.reword_spec(spec, raw["spec"]) if with_spec else None, fact)
 
     def _keep(self, key: bytes, entry: _Entry) -> None:
         former = self._entries.pop(key, None)

@@ -14,7 +14,7 @@ from crd.access import Requester
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["InvalidReviewError", "Operation", "Review", "allowed", "denied", "failed", "parse"]
+__all__ = ["ALLOWED", "InvalidReviewError", "Operation", "Review", "allowed", "denied", "failed", "parse"]
 
 API_VERSION = "admission.k8s.io/v1"
 # The API server limits what a user is: a client certificate or token of a few KiB. Groups are never cut, because a
@@ -35,6 +35,13 @@ class Operation(StrEnum):
     DELETE = "DELETE"
 
 
+ALLOWED = {"verdict": "allowed"}
+"""The audit annotations of a decision without findings."""
+# The answer with these alone, which is the most frequent one.
+_ALLOWED = (
+    b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%s,"allowed":true,'
+    b'"auditAnnotations":{"verdict":"allowed"}}}'
+)
 _OPERATIONS: dict[Any, Operation] = {operation.value: operation for operation in Operation}
 
 
@@ -94,6 +101,8 @@ def allowed(
     audit: Mapping[str, str] | None = None,
 ) -> bytes:
     """Yes, perhaps with warnings, a JSON Patch (RFC 6902) and audit annotations."""
+    if not warnings and not patch and audit == ALLOWED:
+        return _ALLOWED % orjson.dumps(uid)
     response: dict[str, Any] = {"uid": uid, "allowed": True}
     if patch:
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(orjson.dumps(list(patch))).decode()}

@@ -314,7 +314,7 @@ class Hook:
         allowed = not findings or decision.verdict.allowed
         self.metrics.count_review(webhook, asked.kind, asked.operation, allowed=allowed)
         if not findings:
-            return review.allowed(asked.uid, warnings=decision.warnings, audit=admit.ALLOWED)
+            return review.allowed(asked.uid, warnings=decision.warnings, audit=review.ALLOWED)
         return answer(asked.uid, decision)
 
     def _is_slow(self, namespace: str) -> bool:

@@ -61,10 +61,10 @@ def estimate(text: bytes) -> int:
     """The number of tokens of a UTF-8 text, such as the JSON of a tool list. Linear in its length."""
     classes = text.translate(_CLASSES)
     # A word has small letters or capitals, or one capital before small letters.
-    words = len(text.translate(_LOWER).split()) - (classes.count(b"ul") - classes.count(b"uul"))
+    words = _runs(text.translate(_LOWER))
     if b"u" in classes:
-        words += len(text.translate(_UPPER).split())
-    total = _WORD * words + _MARKS * len(text.translate(_PUNCTUATION).split())
+        words += _runs(text.translate(_UPPER)) - (classes.count(b"ul") - classes.count(b"uul"))
+    total = _WORD * words + _MARKS * _runs(text.translate(_PUNCTUATION))
     if b"d" in classes:
         # Up to three digits are one token.
         total += _NUMBER * len(_DIGITS.findall(classes))
@@ -74,6 +74,11 @@ def estimate(text: bytes) -> int:
         decoded = text.decode(errors="replace")
         total += sum(weight * len(pattern.findall(decoded)) for pattern, weight in _COMPILED)
     return max(1, round(total)) if text else 0
+
+
+def _runs(text: bytes) -> int:
+    """How many runs of x there are between spaces."""
+    return text.count(b" x") + text.startswith(b"x")
 
 
 def of_texts(name: str, title: str, description: str) -> int:

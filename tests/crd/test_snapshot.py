@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crd.facts import Claim, Fact, MemberFact, ServerFact, ServiceFact, Space
@@ -122,3 +124,21 @@ def test_an_operation_that_moves_is_told_where_it_is_now() -> None:
 @pytest.mark.parametrize(("port", "number"), [(80, 80), ("http", 80), ("grpc", None), (81, None)])
 def test_a_port_of_a_service(port: int | str, number: int | None) -> None:
     assert ORDERS.port_number(port) == number
+
+
+def test_answers_about_servers_follow_their_changes() -> None:
+    """They are remembered as long as no server changes."""
+    found, strict, everything = server(APP), replace(server(APP), strict=True), server(select_all=True)
+    labels = {"app": "shop"}
+    known = Snapshot().put(found)
+    assert known.servers("shop") == (found,)
+    assert known.selecting(Kind.TOOL, "shop", labels) == (found.ref,)
+    assert known.put(strict).servers("shop") == (strict,)
+    assert known.drop(found.ref).servers("shop") == ()
+    assert known.drop(found.ref).selecting(Kind.TOOL, "shop", labels) == ()
+    assert known.selecting(Kind.TOOL, "shop", {}) == ()
+    assert known.put(everything).selecting(Kind.TOOL, "shop", {}) == (found.ref,)
+    empty = known.drop(found.ref)
+    assert empty.servers("shop") == ()
+    assert empty.put(found).servers("shop") == (found,)
+    assert known.servers("shop") == (found,)

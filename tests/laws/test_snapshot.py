@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 steps = st.lists(st.tuples(states.objects(), st.sampled_from(["put", "put", "drop"])), max_size=20)
 
 
-def after(steps: list[tuple[Object, str]]) -> tuple[Snapshot, dict[Ref, Fact]]:
-    """The snapshot after the steps, and the facts that it should contain."""
+def after(steps: list[tuple[Object, str]], labels: dict[str, str] | None = None) -> tuple[Snapshot, dict[Ref, Fact]]:
+    """The snapshot after the steps, and the facts that it should contain. Before each, it is asked for servers."""
     snapshot, facts = Snapshot(), {}
     for item, step in steps:
+        for namespace in ("one", "two") if labels is not None else ():
+            snapshot.servers(namespace)
+            for kind in MEMBER_KINDS:
+                snapshot.selecting(kind, namespace, labels or {})
         if step == "put" and item.fact is not None:
             snapshot, facts[item.ref] = snapshot.put(item.fact), item.fact
         else:
@@ -41,7 +45,7 @@ def test_the_order_of_changes_does_not_matter(steps: list[tuple[Object, str]]) -
 @states.QUICK
 @given(steps, states.labels)
 def test_every_answer_equals_a_full_scan(steps: list[tuple[Object, str]], labels: dict[str, str]) -> None:
-    snapshot, facts = after(steps)
+    snapshot, facts = after(steps, labels)
     members = [fact for fact in facts.values() if isinstance(fact, MemberFact)]
     servers = [fact for fact in facts.values() if isinstance(fact, ServerFact)]
     for server in servers:
@@ -63,6 +67,9 @@ def test_every_answer_equals_a_full_scan(steps: list[tuple[Object, str]], labels
             assert view.count(kind) == len(refs)
         assert view.weight == sum(member.weight for member in selected)
     for namespace in ("one", "two"):
+        assert {server.ref: server for server in snapshot.servers(namespace)} == {
+            server.ref: server for server in servers if server.ref.namespace == namespace
+        }
         for kind in MEMBER_KINDS:
             there = (server for server in servers if server.ref.namespace == namespace)
             expected = {server.ref for server in there if server.selector_of(kind).matches(labels)}

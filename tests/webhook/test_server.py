@@ -24,6 +24,7 @@ from tests.webhook.replica import Replica
 from webhook import closing
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
+from webhook.review import ALLOWED, allowed
 from webhook.server import Hook
 
 NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machine
@@ -367,6 +368,19 @@ def test_defaults_are_answered_at_once_also_while_nothing_can_be_judged() -> Non
     assert setup.hook.answer_at_once("/mutate", "", b"{}") is None
     setup.draining = True
     assert setup.hook.answer_at_once("/mutate", "", body) is None
+
+
+@pytest.mark.parametrize("uid", ["u-1", '"\\\u00fc%s'])
+def test_the_most_frequent_answer_is_written_as_every_other_one(uid: str) -> None:
+    written = parse_and_allow(uid, audit=ALLOWED)
+    rendered = parse_and_allow(uid, audit=ALLOWED, warnings=("one",))
+
+    assert rendered["response"].pop("warnings") == ["one"]
+    assert written == rendered
+
+
+def parse_and_allow(uid: str, **more: Any) -> Any:
+    return json.loads(allowed(uid, **more))
 
 
 async def test_a_503_closes_the_connection(hook_client: Any) -> None:
