@@ -79,12 +79,12 @@ class Object:
 
 def kind_of(raw: Mapping[str, Any]) -> Kind | None:
     """The kind of a manifest, if it is one of ours or one that they refer to; otherwise None."""
-    match raw.get("apiVersion"), raw.get("kind"):
-        case str(version), "ReferenceGrant" if version.startswith("gateway.networking.k8s.io/"):
-            return Kind.GRANT
-        case str(version), str(kind):
-            return _KINDS.get((version, kind))
-    return None
+    version, kind = raw.get("apiVersion"), raw.get("kind")
+    if not isinstance(version, str) or not isinstance(kind, str):
+        return None
+    if kind == "ReferenceGrant" and version.startswith("gateway.networking.k8s.io/"):
+        return Kind.GRANT
+    return _KINDS.get((version, kind))
 
 
 def decode(raw: Mapping[str, Any]) -> Object:

@@ -8,6 +8,7 @@ of several tools is within 5 % of the tokenizer, one short tool within 15 %; tes
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate", "of_annotations", "of_schemas", "of_texts"]
 
+# So many texts of tools are remembered.
+KEPT = 512
 # The class of each byte: a lower-case letter, an upper-case letter, a digit, a space, a line end, other ASCII (p), or a
 # part of another character (x).
 _CLASSES = bytes(
@@ -81,6 +84,8 @@ def _runs(text: bytes) -> int:
     return text.count(b" x") + text.startswith(b"x")
 
 
+# A review, the watch after it and the next edit ask for the same.
+@lru_cache(maxsize=KEPT)
 def of_texts(name: str, title: str, description: str) -> int:
     """The tokens of the name and the texts of a tool in a list of tools.
 
