@@ -559,7 +559,7 @@ class Connection(asyncio.Protocol):
         if response.status in _NO_BODY:
             self._transport.write(head + b"\r\n")
         else:
-            head += b"Content-Length: %d\r\n\r\n" % response.size
+            head += b"Content-Length: %d\r\n\r\n" % (response.size if response.parts else len(response.body))
             if request.method == "HEAD":
                 self._transport.write(head)
             elif response.parts:

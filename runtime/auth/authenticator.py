@@ -71,23 +71,23 @@ class Authenticator:
         self._api_keys: tuple[tuple[str, object], Mapping[bytes, tuple[bytes, str]]] | None = None
 
     def recognize(self, auth: Auth, authorization: Sequence[str]) -> Identity | None:
-        """The client of a token that was verified before. None if a client must be authenticated.
+        """The client, without authentication or of a token that was verified before; None if it must be authenticated.
 
         A token that was verified is valid until it expires, as long as the keys and the policy are the same.
         """
+        if auth.type == "None":
+            return ANONYMOUS
         policy = auth.jwt
         if auth.type != "JWT" or policy is None or len(authorization) != 1:
             return None
         known = self._verified.get(self._hash(authorization[0].encode(errors="surrogatepass")))
-        if known is None or self._now() >= known.until or known.policy != policy:
+        if known is None or self._now() >= known.until or (known.policy is not policy and known.policy != policy):
             return None
         keys = self._keys.cached(policy.jwks_url) if policy.jwks_url else self._read_key_set(policy.jwks_secret)
         return known.identity if known.keys is keys else None
 
     async def authenticate(self, auth: Auth, authorization: Sequence[str]) -> Identity:
         """The client that sends these Authorization headers. Raises DeniedError, or KeysUnavailableError."""
-        if auth.type == "None":
-            return ANONYMOUS
         known = self.recognize(auth, authorization)
         if known is not None:
             return known

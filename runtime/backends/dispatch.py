@@ -10,7 +10,7 @@ from runtime.backends import faults
 from runtime.backends.faults import CallError, Fate
 from runtime.backends.http_mapping import escaping, mapping, replies
 from runtime.backends.resilience import PER_HOST, Breakers, Bulkheads, Protection, RetryBudget, backend_share
-from runtime.http.exchange import Reply
+from runtime.http.exchange import Reply, Request
 from runtime.mcp import numbers
 from runtime.mcp.jsonrpc import RpcError
 from runtime.telemetry.call_record import TOOL_ERROR
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runtime.backends.http_mapping.mapping import Mapper
     from runtime.backends.secret_files import SecretFiles
     from runtime.http.client import HttpClient
-    from runtime.http.exchange import Header, Request
+    from runtime.http.exchange import Header
     from runtime.mcp.context import Context
     from runtime.telemetry.call_record import CallRecord
 
@@ -189,10 +189,12 @@ class Dispatcher:
         async def send_once(headers: tuple[Header, ...], timeout: float) -> Reply:
             sent = request
             if headers:
-                # A header of the policy replaces a mapped one of the same name.
-                names = {name.lower() for name, _ in headers}
-                mapped = [header for header in request.headers if header[0].lower() not in names]
-                sent = request._replace(headers=(*mapped, *headers))
+                mapped: tuple[Header, ...] = ()
+                if request.headers:
+                    # A header of the policy replaces a mapped one of the same name.
+                    names = {name.lower() for name, _ in headers}
+                    mapped = tuple(header for header in request.headers if header[0].lower() not in names)
+                sent = Request(request.method, request.url, mapped + headers, request.body, request.idempotent)
             record.attempts += 1
             if request.body:
                 record.sent += len(request.body)
@@ -311,7 +313,7 @@ class Dispatcher:
 
     def _policy_headers(self, policy: Policy, context: Context) -> tuple[Header, ...]:
         """Headers from Secrets and ConfigMaps, and the forwarded headers of the client."""
-        forwarded = []
+        forwarded: list[Header] = []
         for each in policy.forward_headers:
             sent = context.headers.get(each.name.lower())
             if sent is not None:
@@ -322,7 +324,7 @@ class Dispatcher:
                     rule = fault.message.partition(": ")[2]
                     message = f"the header {each.name} of the client's request {rule}"
                     raise CallError("invalid_request", message) from fault
-        return (*forwarded, *(self._files.header(source) for source in policy.headers_from))
+        return (*forwarded, *[self._files.header(source) for source in policy.headers_from])
 
 
 class _Target(NamedTuple):

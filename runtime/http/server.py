@@ -11,7 +11,6 @@ from cluster.message import ClientGoneError, Response
 from crd.clients.tolerances import Fault
 from runtime.auth import oauth_metadata
 from runtime.auth.attempts import Attempts
-from runtime.auth.authenticator import ANONYMOUS
 from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from runtime.http import client_address, origins, responses
@@ -23,7 +22,7 @@ from runtime.state.sessions import StoreUnavailableError
 from runtime.telemetry.call_record import CLIENT_GONE, CallRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cluster.message import Request
     from crd.published.settings import Settings
@@ -120,7 +119,7 @@ class App:
         is_limited = settings.limits.server is not None or settings.limits.per_client is not None
         if is_limited or request.path != settings.path_prefix or request.method != "POST":
             return None
-        identity = ANONYMOUS if settings.auth.type == "None" else self._recognize(settings, request)
+        identity = self._recognize(settings, request)
         body = request.peek()
         is_full = self.in_progress >= settings.max_concurrent_requests or len(body) > settings.max_request_bytes
         if identity is None or is_full or settings.allowed_origins or self._draining():
@@ -183,7 +182,8 @@ class App:
         if settings.allowed_origins:
             response.headers.update(origins.cors(request.header("origin"), settings.allowed_origins))
         response.close = response.close or self._draining()
-        self._see(compiled, request, record, response.status, response.size, self._monotonic() - started)
+        size = response.size if response.parts else len(response.body)
+        self._see(compiled, request, record, response.status, size, self._monotonic() - started)
         return response
 
     def _see(
@@ -220,9 +220,12 @@ class App:
             return responses.text_response(415, message, {"Accept-Encoding": "identity"})
         forwarded = headers.get("x-forwarded-for", ())
         address = client_address.identify(request.remote, forwarded, settings.trusted_proxies)
-        identity = ANONYMOUS if settings.auth.type == "None" else await self._identify(settings, request, address)
-        if isinstance(identity, Response):
-            return identity
+        identity = self._authenticator.recognize(settings.auth, headers.get("authorization", ()))
+        if identity is None:
+            found = await self._identify(settings, headers.get("authorization", ()), address)
+            if isinstance(found, Response):
+                return found
+            identity = found
         if compiled.scopes:
             compiled = compiled.visible_to(identity.scopes)
         record.principal = identity.principal
@@ -252,12 +255,8 @@ class App:
         finally:
             self.in_progress -= 1
 
-    async def _identify(self, settings: Settings, request: Request, address: str) -> Identity | Response:
+    async def _identify(self, settings: Settings, authorization: Sequence[str], address: str) -> Identity | Response:
         """The client of a request, or a refusal to try its credentials. Raises DeniedError, and counts wrong ones."""
-        authorization = request.values("authorization")
-        known = self._authenticator.recognize(settings.auth, authorization)
-        if known is not None:
-            return known
         wait = self._attempts.wait(address, authorization) if authorization else None
         if wait is not None:
             self._metrics.limited.labels("authentication").inc()

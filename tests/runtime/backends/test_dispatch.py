@@ -33,6 +33,7 @@ from runtime.http.client import HttpClient
 from runtime.http.exchange import Reply
 from runtime.mcp.context import Context
 from runtime.mcp.jsonrpc import RpcError
+from runtime.mounted_files import LOOK
 
 CONTEXT = Context("r-1", settings=Settings(request_timeout=5.0, max_response_bytes=4096))
 
@@ -701,3 +702,19 @@ async def test_a_drifted_tool_is_refused_if_it_says_so(
     assert (fault.code, fault.fate, fault.retryable, fault.http_status) == ("drifted", Fate.NOT_SENT, False, 502)
     assert str(verdict) in fault.message
     assert "runs mcp-operator import mcp again and reviews the difference; nothing was sent" in fault.message
+
+
+def test_a_header_of_a_secret_is_made_again_when_it_may_have_changed(tmp_path: Path) -> None:
+    now, source = 100.0, HeaderFrom("X-Key", "Secret", "crm", "token", "Key ")
+    files = SecretFiles(tmp_path, tmp_path, lambda: now)
+    (tmp_path / "crm").mkdir()
+    (tmp_path / "crm" / "token").write_text("one")
+    assert files.header(source) == ("X-Key", "Key one")
+
+    (tmp_path / "crm" / "token").write_text("other")
+    assert files.header(source) == ("X-Key", "Key one")
+    now += 2 * LOOK
+    assert files.header(source) == ("X-Key", "Key other")
+    # Another source may be at the address of one that is gone.
+    files._headers[id(source)] = (HeaderFrom("X-Other", "Secret", "crm", "token"), now + LOOK, ("X-Other", "wrong"))
+    assert files.header(source) == ("X-Key", "Key other")
