@@ -135,4 +135,4 @@ def reword_spec(spec: ToolSpec, given: Mapping[str, Any]) -> ToolSpec:
 
 
 def _is_plain(text: str) -> bool:
-    return text.isascii() and not texts.UNSAFE.search(text)
+    return text.isascii() and (text.isprintable() or not texts.UNSAFE.search(text))
