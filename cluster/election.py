@@ -60,7 +60,6 @@ class Election:
         timing: Timing | None = None,
         unique: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
-        self.leading = False
         self._transport = transport
         self._namespace = namespace
         self._name = name
@@ -79,7 +78,6 @@ class Election:
         while not await self._tried(self._timing.deadline):  # noqa: ASYNC110 -- the event would be in another process
             await asyncio.sleep(self._timing.retry)
         logger.info("leading as %s", self._identity)
-        self.leading = True
         work = asyncio.ensure_future(lead())
         renewal = asyncio.ensure_future(self._renew_until_lost())
         try:
@@ -89,7 +87,6 @@ class Election:
             try:
                 await _ended(work)
             finally:
-                self.leading = False
                 await _ended(renewal)
                 if not lost:
                     with contextlib.suppress(ApiError, TimeoutError, OSError, aiohttp.ClientError):

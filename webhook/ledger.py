@@ -353,7 +353,7 @@ def _packed(home: str, namespace: str, after: Page) -> dict[str, Any]:
     }
     if len(text) <= READABLE:
         return {**manifest, "data": {PLAIN: text.decode()}}
-    small = gzip.compress(text, compresslevel=1, mtime=0)
+    small = gzip.compress(text, compresslevel=1)
     if len(text) > TEXT_LIMIT or len(small) > LIMIT or len(after.intents) > MAX_INTENTS:
         count, seconds = len(after.intents), intent.KEEP
         raise LedgerError(

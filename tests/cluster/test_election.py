@@ -286,3 +286,25 @@ def test_a_lease_held_by_a_dead_leader_is_taken_after_its_time(play: Any) -> Non
         await heir.stop()
 
     play(main)
+
+
+def test_the_lease_counts_its_holders_and_says_since_when_it_is_held(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first")
+        await watch([first], 1)
+        assert api.lease is not None
+        taken = dict(api.lease["spec"])
+        assert (taken["leaseTransitions"], taken["leaseDurationSeconds"]) == (0, round(TIMING.lease))
+        assert taken["acquireTime"] == taken["renewTime"] == NOW.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        await watch([first], 30)
+        assert api.lease["spec"]["leaseTransitions"] == 0
+        await first.stop()
+        assert (api.lease["spec"]["holderIdentity"], api.lease["spec"]["leaseDurationSeconds"]) == ("", 1)
+
+        second = Candidate(api, "second")
+        await watch([second], 30)
+        assert api.lease["spec"]["leaseTransitions"] == 1
+        await second.stop()
+
+    play(main)

@@ -97,3 +97,30 @@ async def test_an_event_that_cannot_be_written_is_forgotten(error: Exception) ->
     await record(api)
 
     assert api.events == {}
+
+
+@pytest.mark.parametrize("namespace", ["shop", ""])
+async def test_an_event_says_what_it_is_about(namespace: str) -> None:
+    api = Api()
+    metadata = {"name": "main", "uid": "u"} | ({"namespace": namespace} if namespace else {})
+    about = {"apiVersion": "v1", "kind": "Thing", "metadata": metadata}
+
+    await events.record_about(api, about, reason="Unready", note="n" * 2000, now=NOW, reporter="one")  # type: ignore[arg-type]
+
+    ((name, event),) = api.events.items()
+    assert event == {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"namespace": namespace or "default", "name": name},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "type": "Normal",
+        "reason": "Unready",
+        "note": "n" * 1024,
+        "action": "Reconcile",
+        "reportingController": "mcp.example.com/controller",
+        "reportingInstance": "one",
+        "regarding": {"apiVersion": "v1", "kind": "Thing", "namespace": namespace, "name": "main", "uid": "u"},
+    }
+    other = {**about, "metadata": {**metadata, "uid": "another"}}
+    await events.record_about(api, other, reason="Unready", note="n" * 2000, now=NOW, reporter="one")  # type: ignore[arg-type]
+    assert len(api.events) == 2

@@ -48,6 +48,23 @@ async def test_server_side_apply_names_its_manager(script: Any) -> None:
     assert api.asked[0][:3] == ("PATCH", f"{LABELS}/a/status", {"fieldManager": "m", "force": "true"})
 
 
+async def test_each_verb_has_its_path_and_says_who_writes(script: Any) -> None:
+    api = script([{}, {}, {}, {}])
+    item = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "a"}}
+
+    await objects.create(api, item)
+    await objects.create(api, item, manager="m", dry_run=True)
+    await objects.replace(api, item)
+    await objects.replace(api, item, manager="m")
+
+    assert api.asked == [
+        ("POST", LABELS, {}, item),
+        ("POST", LABELS, {"dryRun": "All", "fieldManager": "m"}, item),
+        ("PUT", f"{LABELS}/a", {}, item),
+        ("PUT", f"{LABELS}/a", {"fieldManager": "m"}, item),
+    ]
+
+
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [

@@ -35,6 +35,15 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
             return await endless(request)
         if request.path == "/bomb":
             return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
+        if request.path == "/away":
+            return web.Response(status=302, headers={"Location": "/a"})
+        if request.path == "/long":
+            stream = web.StreamResponse()
+            await stream.prepare(request)
+            for part in (b"one ", b"two ", b"three"):
+                await stream.write(part)
+                await asyncio.sleep(0.01)
+            return stream
         if request.path == "/held":
             response = web.StreamResponse()
             await response.prepare(request)
@@ -81,6 +90,15 @@ async def test_an_answer_with_a_limit_is_not_read_beyond_it(api: PodTransport, p
     with pytest.raises(LongAnswerError):
         await api.fetch(path, query={}, timeout=5, limit=4096)
     assert b'"query"' in await api.fetch("/a", query={}, timeout=5, limit=4096)
+
+
+async def test_an_answer_with_a_limit_is_read_whole_and_leads_nowhere_else(api: PodTransport) -> None:
+    """A pod answers through the API server: it must not send the controller to another page of it."""
+    assert await api.fetch("/long", query={}, timeout=5, limit=13) == b"one two three"
+    with pytest.raises(LongAnswerError):
+        await api.fetch("/long", query={}, timeout=5, limit=12)
+    assert b'"query"' not in await api.fetch("/away", query={}, timeout=5, limit=4096)
+    assert b'"query"' in await api.fetch("/away", query={}, timeout=5)
 
 
 async def test_a_watch_gives_events(api: PodTransport) -> None:

@@ -125,7 +125,9 @@ async def test_a_request_with_a_body_is_refused_without_reading_it(port: Any, pa
     hostile = await port(linger=0.05)
     head = b"GET /" + path + b" HTTP/1.1\r\nHost: x\r\n"
 
-    assert b" 413 " in (await end_of(await hostile.open(head + body))).partition(b"\r\n")[0]
+    answer = await end_of(await hostile.open(head + body))
+    assert b" 413 " in answer.partition(b"\r\n")[0]
+    assert answer.endswith(b"a request to this port has no body\n")
 
 
 async def test_requests_at_once_are_limited(port: Any) -> None:
@@ -156,3 +158,5 @@ async def test_other_pages_and_methods_are_refused_in_words(port: Any) -> None:
     assert await hostile.get("/") == (404, "there is no such page; there are /healthz, /readyz, /metrics\n")
     assert await hostile.get("/healthz", "DELETE") == (405, "send a GET\n")
     assert await hostile.get("/healthz", "HEAD") == (200, "")
+    refused = await end_of(await hostile.open(b"DELETE /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    assert b"\r\nAllow: GET, HEAD\r\n" in refused

@@ -8,7 +8,7 @@ import pytest
 
 from controller import kept
 from controller.planning.state import Rollout, ServerReadiness
-from tests.controller.states import endpoint_slice, raw
+from tests.controller.states import endpoint_slice, raw, tool
 
 LABELS = {"mcp.example.com/server": "main"}
 
@@ -150,3 +150,26 @@ def test_whether_a_server_serves(conditions: list[dict[str, Any]], expected: Ser
 def test_an_endpoint_whose_state_is_unknown_counts_as_ready(ready: bool | None, expected: bool) -> None:
     assert (kept.keep_readiness(endpoint_slice(ready=ready)) is not None) is expected
     assert kept.keep_readiness({**endpoint_slice(), "endpoints": None}) is None
+
+
+def test_a_service_keeps_what_an_address_and_a_policy_are_made_of() -> None:
+    spec = {"clusterIP": "10.0.0.1", "ports": [{"port": 80}], "selector": {"app": "x"}, "type": "ClusterIP"}
+    raw = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "shop"},
+        "spec": {**spec, "externalName": "x"},
+    }  # fmt: skip
+
+    assert kept.unpack(kept.keep_service(raw).packed) == {"spec": spec}
+
+
+def test_the_schemas_of_a_tool_are_told_apart() -> None:
+    """What one lists as input is not what another lists as output."""
+
+    def schemas(**spec: object) -> str:
+        item = tool("a", **spec)
+        facts = kept.keep_member(item.raw, None).tool
+        assert facts is not None
+        return facts.schema_hash
+
+    shape = {"type": "object", "properties": {"x": {"type": "string"}}}
+    assert len({schemas(), schemas(inputSchema=shape), schemas(outputSchema=shape)}) == 3

@@ -11,6 +11,7 @@ import pytest
 
 from cluster import objects
 from cluster.transport import ApiError
+from crd.compiler import compilation
 from crd.published import catalogs, signature
 from tests.controller.fake_api import FakeApi
 from tests.controller.running import Controller, Pods, run
@@ -148,6 +149,29 @@ def test_an_edit_costs_the_catalog_and_the_edited_objects_status() -> None:
     run(main())
 
 
+def test_an_edit_is_compiled_into_what_was_compiled_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    advance, before = compilation.advance, []
+
+    def note(known: Any, *more: Any) -> Any:
+        before.append(known)
+        return advance(known, *more)
+
+    async def main() -> None:
+        api = cluster_with(server(), tool("a"))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            made = len(before)
+            changed(api, "MCPTool", "a", description="new")
+            await asyncio.sleep(5)
+        assert before[0] is None
+        assert len(before) > made
+        assert None not in before[made:]
+
+    monkeypatch.setattr(compilation, "advance", note)
+    run(main())
+
+
 def test_a_name_that_comes_free_goes_to_the_next_and_both_are_told() -> None:
     async def main() -> None:
         api = cluster_with(server(), tool("a", name="n"), tool("b", name="n"), tool("c"))
@@ -256,7 +280,7 @@ def test_a_failed_reconcile_is_tried_again_later_each_time() -> None:
             if method == "POST" and "configmaps" in path:
                 attempts.append(asyncio.get_running_loop().time())
                 if len(attempts) < 6:
-                    raise ApiError(500, "InternalError", "etcd has no leader")
+                    raise RuntimeError("a bug") if len(attempts) == 2 else ApiError(500, "InternalError", "no leader")
 
         api.before = fail
         async with Controller(api) as controller:
@@ -266,6 +290,7 @@ def test_a_failed_reconcile_is_tried_again_later_each_time() -> None:
         assert len(attempts) == 6
         assert all(later >= 1.5 * sooner for sooner, later in itertools.pairwise(waits))
         assert published(api).tools
+        assert [controller.count("MCPServer", result) for result in ("error", "bug", "conflict")] == [4, 1, 0]
 
     run(main())
 
@@ -587,7 +612,8 @@ def test_what_somebody_sets_in_an_object_is_taken_away_and_told_and_not_fought_o
             await asyncio.sleep(1)
             assert ports() == [80]
             (event,) = api.events
-            assert (event["reason"], event["regarding"]["kind"]) == ("Repaired", "MCPServer")
+            assert (event["reason"], event["type"]) == ("Repaired", "Warning")
+            assert (event["regarding"]["kind"], event["reportingInstance"]) == ("MCPServer", "me")
             assert "kubectl-edit" in event["note"]
 
             for _ in range(20):

@@ -60,6 +60,20 @@ async def test_a_loop_that_hangs_is_not_alive_and_a_judgement_is_no_hang() -> No
     reporting.cancel()
 
 
+async def test_the_kubelet_restarts_a_process_whose_loop_hangs() -> None:
+    now = [100.0]
+    health = Health(CollectorRegistry(), lambda: None, lambda: now[0])
+    health.report()
+    port = free_port()
+    health.start("127.0.0.1", port)
+    try:
+        assert get(port, "/healthz")[0] == 200
+        now[0] += HUNG_SECONDS + 1
+        assert get(port, "/healthz") == (503, "the event loop has not run for 6 s\n")
+    finally:
+        await health.stop()
+
+
 async def test_a_port_that_is_taken_is_an_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

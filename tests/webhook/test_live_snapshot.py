@@ -239,6 +239,17 @@ def test_a_review_of_a_deletion_shows_that_its_object_was_stored() -> None:
     assert (served(live), live.pending_since(REF)) == ("get", None)
 
 
+def test_a_review_of_a_deletion_leaves_a_write_that_may_still_be_stored() -> None:
+    live = LiveSnapshot(Clock())
+    live.expect(creation("get"))
+    live.expect(update("new", "7"))
+
+    live.note_stored(REF, "u", "6")
+    show(live, "get", 6)
+
+    assert (served(live), others(live)) == ("new", ["get"])
+
+
 def test_facts_that_are_shown_one_after_the_other_are_seen_together() -> None:
     live = LiveSnapshot(Clock())
     empty = live.current

@@ -269,3 +269,64 @@ async def test_a_namespace_with_slow_objects_is_judged_elsewhere_for_a_while(
     cpu = iter([0.0, 0.0])
     await ask("later", "one")
     assert len(judged) == 1
+
+
+GRANT = {
+    "apiVersion": "gateway.networking.k8s.io/v1beta1",
+    "kind": "ReferenceGrant",
+    "metadata": {"name": "shop", "namespace": "other", "uid": "g", "resourceVersion": "1"},
+    "spec": {
+        "from": [{"group": "mcp.example.com", "kind": "MCPTool", "namespace": "shop"}],
+        "to": [{"group": "", "kind": "Service"}],
+    },
+}
+
+
+class Granting:
+    """An API server that has a grant which the watch has not shown yet."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.paths: list[str] = []
+
+    async def request(self, _method: str, path: str, **_: Any) -> dict[str, Any]:
+        self.paths.append(path)
+        if path.endswith("/services/orders"):
+            return dict(copy.deepcopy(ORDERS))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {"items": copy.deepcopy(self.answer)}
+
+
+ORDERS = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "orders", "namespace": "other", "uid": "s", "resourceVersion": "1"},
+    "spec": {"ports": [{"port": 80}], "clusterIP": "10.0.0.1", "selector": {"app": "orders"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "allowed", "logged"),
+    [
+        ([GRANT], True, False),
+        ([], False, False),
+        (ApiError(404, "NotFound", "no such resource"), False, False),
+        (ApiError(500, "InternalError", "no"), False, True),
+        (TimeoutError(), False, True),
+    ],
+    ids=["granted", "not granted", "not installed", "broken", "late"],
+)
+async def test_a_grant_that_came_a_moment_earlier_is_read(
+    answer: Any, allowed: bool, logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = Granting(answer)
+    replica = Replica(api, ORDERS)
+    asking = tool("a")
+    asking["spec"]["service"]["namespace"] = "other"
+
+    decision = await replica.judge(asking)
+
+    assert decision.allowed is allowed
+    assert "/apis/gateway.networking.k8s.io/v1beta1/namespaces/other/referencegrants" in api.paths
+    assert ("reading the ReferenceGrants of other before a denial" in caplog.text) is logged

@@ -13,11 +13,12 @@ from cluster.transport import ApiError
 from crd.access import Requester
 from tests.webhook.replica import Replica
 from tests.webhook.test_server import review, tool
-from webhook import object_process
+from webhook import admit, object_process
 from webhook import review as reviews
 from webhook.metrics import Metrics
+from webhook.object_cache import ObjectCache
 from webhook.object_processes import ObjectProcesses
-from webhook.rights import Mode, UnansweredError
+from webhook.rights import Mode, RequesterRights, UnansweredError
 from webhook.server import Hook
 
 
@@ -266,3 +267,23 @@ def test_the_user_is_read_whole_also_in_another_process() -> None:
     assert result is not None
     assert [demand.path[1] for demand in result.demands] == ["headersFrom"]
     assert reviews.parse(json.dumps(review(tool("a"))).encode()).requester == Requester()
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(4.0, 2.0), (-1.0, 0.0)])
+async def test_half_of_the_time_there_is_goes_into_the_questions(seconds: float, expected: float) -> None:
+    class Reviews:
+        timeout = -1.0
+
+        async def meets(self, _who: Any, _demand: Any, timeout: float) -> bool:
+            self.timeout = timeout
+            return True
+
+    asked = Reviews()
+    new = with_secrets("keys")
+    one = reviews.Review("u", reviews.Operation.CREATE, new["kind"], "shop", new["metadata"]["name"], new, None)
+    judged = admit.judge_object(one, ObjectCache())
+    deadline = asyncio.get_running_loop().time() + seconds
+
+    await RequesterRights(asked).judge(judged, Requester("jane"), deadline)  # type: ignore[arg-type]
+
+    assert asked.timeout == pytest.approx(expected, abs=0.1)

@@ -395,6 +395,44 @@ async def test_a_503_closes_the_connection(hook_client: Any) -> None:
     assert setup.connection is None  # type: ignore[attr-defined]
 
 
+async def test_a_plain_review_is_answered_at_once_and_no_other() -> None:
+    setup = Setup(Api(), SERVER)
+    at_once = setup.hook.answer_at_once
+
+    answer = at_once("/validate", "", json.dumps(review(tool("a"))).encode())
+    assert answer is not None
+    response = json.loads(answer)["response"]
+    assert (response["uid"], response["allowed"]) == ("u-1", True)
+    assert response["auditAnnotations"] == {"verdict": "allowed", "reasons": "ServiceMissing,WeakDescription"}
+    for path, body in (
+        ("/elsewhere", review(tool("b", "put"))),
+        ("/validate/key", review(tool("b", "put"))),
+        ("/validate", review(tool("b", "get"))),
+        ("/validate", review(None, tool("a"), "DELETE")),
+        ("/validate", review(tool("b", "put", annotations={"note": "x" * 100_000}))),
+    ):
+        assert at_once(path, "", json.dumps(body).encode()) is None
+    setup.draining = True
+    assert at_once("/validate", "", json.dumps(review(tool("b", "put"))).encode()) is None
+    setup.draining, setup.unready = False, "not synced"
+    assert at_once("/validate", "", json.dumps(review(tool("b", "put"))).encode()) is None
+
+
+async def test_a_large_object_loses_its_finalizer(hook_client: Any) -> None:
+    setup = Setup(Api(), SERVER)
+    large = {**tool("a", **DYING), "spec": {**tool("a")["spec"], "description": "x" * 100_000}}
+    after = {**large, "metadata": {**large["metadata"], "finalizers": []}}
+    setup.processes.start()
+
+    status, response = await ask(hook_client, setup, review(after, large, "UPDATE"), params={"timeout": "30s"})
+    await setup.processes.stop()
+
+    assert (status, response) == (200, {"uid": "u-1", "allowed": True})
+    labels = 'kind="MCPTool",operation="UPDATE",verdict="allowed",webhook="validate"'
+    assert labels.encode() in metrics(setup)
+    assert all(task.done() for task in setup.processes._tasks)
+
+
 DYING = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/hold"]}
 
 

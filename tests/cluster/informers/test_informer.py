@@ -225,14 +225,15 @@ def test_watches_that_end_at_once_back_off_and_are_replaced_by_lists(
     simulate(main())
 
 
+@pytest.mark.parametrize("error", [KeyError("bug"), RuntimeError("bug"), ValueError("a file is used by transport")])
 def test_an_exception_in_keep_is_counted_and_makes_it_unready_until_a_list_succeeds(
-    simulate: Any, api_type: Any, running: Any
+    simulate: Any, api_type: Any, running: Any, error: Exception
 ) -> None:
     broken: set[str] = set()
 
     def keep(manifest: dict[str, Any]) -> str:
         if manifest["metadata"]["name"] in broken:
-            raise KeyError("bug")
+            raise error
         return str(manifest["metadata"]["name"])
 
     async def main() -> None:
@@ -241,7 +242,7 @@ def test_an_exception_in_keep_is_counted_and_makes_it_unready_until_a_list_succe
             broken.add("b")
             api.put("b")
             await asyncio.sleep(0.3)
-            assert run.informer.unready() == "watching mcptools failed: KeyError: 'bug'"
+            assert run.informer.unready() == f"watching mcptools failed: {type(error).__name__}: {error}"
             assert set(run.ends) == {"failed"}
             broken.clear()
             await asyncio.sleep(60)
@@ -614,5 +615,51 @@ def test_an_event_that_is_too_long_is_counted_and_replaced_by_a_list(
             assert run.ends == ["unreachable", "long_event"]
             assert len(api.asks("METADATA")) == 1
             assert run.refusals == []
+
+    simulate(main())
+
+
+def test_a_watch_that_the_api_server_closes_is_counted_only_if_it_was_of_no_use(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api) as run:
+            await asyncio.sleep(1000)
+            assert len(api.asks("WATCH")) >= 2
+            assert run.ends == []
+
+        api = api_type("a")
+        api.ends = 5
+        async with running(api) as run:
+            await asyncio.sleep(60)
+            assert run.ends == ["finished"] * 5
+
+    simulate(main())
+
+
+def test_after_three_fruitless_watches_it_lists_again(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        api.ends = 4
+        async with running(api):
+            await asyncio.sleep(60)
+            asked = [verb for _, verb, _ in api.asked]
+        assert asked[:6] == ["LIST", "WATCH", "WATCH", "WATCH", "METADATA", "WATCH"]
+
+    simulate(main())
+
+
+def test_one_event_makes_a_watch_useful(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api):
+            for number in range(6):
+                api.put(f"b{number}")
+                await asyncio.sleep(0.1)
+                api.cut()
+                await asyncio.sleep(0.1)
+            # Each connection that broke was opened again at once.
+            assert len(api.asks("WATCH")) == 7
 
     simulate(main())

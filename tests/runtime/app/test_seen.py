@@ -243,13 +243,16 @@ async def test_a_call_in_progress_ends_before_the_process_does(process: Process,
     async with asyncio.timeout(10):
         while not backends.headers:
             await asyncio.sleep(0.01)
-    process.stop.set()
-    async with asyncio.timeout(10):
-        while (await status(f"{process.health}/readyz"))[1] != "draining\n":
-            await asyncio.sleep(0.01)
-    # New connections are still served: the Service may lead here for some time.
-    assert (await send(process.mcp, body=rpc("ping"), **{"MCP-Protocol-Version": "2025-11-25"}))[0] == 200
-    backends.hold.set()
+    try:
+        process.stop.set()
+        async with asyncio.timeout(10):
+            while (await status(f"{process.health}/readyz"))[1] != "draining\n":
+                await asyncio.sleep(0.01)
+        # New connections are still served: the Service may lead here for some time.
+        assert (await send(process.mcp, body=rpc("ping"), **{"MCP-Protocol-Version": "2025-11-25"}))[0] == 200
+    finally:
+        # The backend would keep the end of this test waiting.
+        backends.hold.set()
 
     assert "planted-reply" in json.dumps(await call)
 
