@@ -350,3 +350,9 @@ async def test_an_idempotent_request_is_sent_again_once_within_its_deadline() ->
         for expected in (1, 2, 3):
             reply = await backend.pool.exchange(backend.origin, HEAD, None, 5.0, Limits(9), idempotent=True)
             assert (reply.body, backend.connections) == (b"ok", expected)
+
+    async with Closing() as backend:
+        await asyncio.gather(backend.ask(), backend.ask())
+        # Both connections that are tried are closed.
+        with pytest.raises(LostError):
+            await backend.pool.exchange(backend.origin, HEAD, None, 5.0, Limits(9), idempotent=True)

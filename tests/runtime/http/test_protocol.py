@@ -672,3 +672,28 @@ async def test_what_can_be_answered_at_once_needs_no_task(caplog: pytest.LogCapt
 
     assert handled == ["/a", "/b", "/b", "/broken", "/broken"]
     assert [record.message for record in caplog.records] == ["a request could not be answered at once"] * 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Expect: 100-continue",
+        b"TE: trailers",
+        b"Trailer: x",
+        b"Upgrade: h2c",
+        b"Connection: keep-alive, x",
+    ],
+)
+async def test_heads_that_change_how_a_request_is_read_are_not_remembered(line: bytes) -> None:
+    async with Server(echo) as server:
+        reader, writer = await server.open()
+        writer.write(post(b"body", line))
+        while (await answer_on(reader))[1] != b"POST /a body":
+            # 100 Continue
+            pass
+        (connection,) = server.connections._open
+        assert connection._known == []
+        writer.write(FIRST)
+        assert (await answer_on(reader))[1] == b"POST /a first"
+        assert len(connection._known) == 1
+        writer.close()

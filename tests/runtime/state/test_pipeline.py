@@ -141,13 +141,16 @@ async def test_closing_fails_what_waits(redis: Any) -> None:
 
 
 async def test_what_redis_says_without_being_asked_is_no_answer(redis: Any) -> None:
-    pipeline = connect(redis.port)
+    client = driver.Redis(host="127.0.0.1", port=redis.port, socket_timeout=None, decode_responses=True, protocol=3)
+    pipeline = Pipeline(client.connection_pool.make_connection(), 5.0)  # type: ignore[no-untyped-call]
     await pipeline.execute("CLIENT", "TRACKING", "ON")
     await pipeline.execute("GET", "watched")
+    stream = pipeline._stream
     async with driver.Redis(port=redis.port) as other:
         await other.set("watched", "changed")
 
     assert [await pipeline.execute("ECHO", str(n)) for n in range(3)] == ["0", "1", "2"]
+    assert pipeline._stream is stream
     await pipeline.close()
 
 
