@@ -1,9 +1,10 @@
 """One bad backend among ten at full load: what the callers of the other nine notice.
 
 The server runs on one core, load and backends on the other. Calls go to ten tools in turn, at fixed times whatever the
-answers do (an open loop), at 0.7 of the rate that the server can answer. In each round the tenth tool has another
+answers do (an open loop), at half of the rate that the server can answer. In each round the tenth tool has another
 backend: a good one, a dead one, one that does not answer, and one that sends a byte of its answer at a time. Rounds
-alternate. Prints p99 of the nine, and its ratio to that of the rounds in which all are good.
+alternate. Prints p99 of the nine and the CPU time of the server for a call, and their ratios to those of the rounds in
+which all are good. On a machine that does other work, only the CPU time says something.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from scripts.bench.runtime import BackendProtocol, Process, free_port, message, 
 
 GOOD = 9
 KINDS = ("good", "dead", "slow", "dripping")
-ROUNDS, SECONDS, SHARE = 5, 4.0, 0.7
+ROUNDS, SECONDS, SHARE = 5, 4.0, 0.5
 # Of a call to the tenth tool, in seconds.
 TIMEOUT = 1.0
 SCHEMA = {"type": "object", "properties": {"q": {"type": "string", "maxLength": 64}}}
@@ -91,15 +92,15 @@ def call(number: int, name: str) -> bytes:
     return message(number, "tools/call", name=name, arguments={"q": str(number)})
 
 
-async def measure_round(process: Process, kind: str, rate: float) -> float:
-    """The p99 of the calls to the nine, in seconds."""
+async def measure_round(process: Process, kind: str, rate: float) -> tuple[float, float]:
+    """The p99 of the calls to the nine, and the CPU time of the server for each call to any, in seconds."""
     took: list[float] = []
     rest: list[float] = []
     loop = asyncio.get_running_loop()
     # A connection that waits for the tenth backend is not for others.
     clients: dict[bool, list[runtime.OpenClient]] = {True: [], False: []}
     names = cycle([*(f"tool_{number}" for number in range(GOOD)), kind])
-    started = time.perf_counter()
+    started, used = time.perf_counter(), process.cpu_seconds()
     for number in range(int(rate * SECONDS)):
         due = started + number / rate
         if (pause := due - time.perf_counter()) > 0:
@@ -119,7 +120,7 @@ async def measure_round(process: Process, kind: str, rate: float) -> float:
     if len(took) < expected - GOOD - 1:
         raise RuntimeError(f"{expected - len(took)} of {expected} calls to the nine were not answered ({kind})")
     took.sort()
-    return took[int(len(took) * 0.99)]
+    return took[int(len(took) * 0.99)], (process.cpu_seconds() - used) / int(rate * SECONDS)
 
 
 def main() -> int:
@@ -142,7 +143,7 @@ def main() -> int:
             for _ in range(3):
                 uvloop.run(runtime.run_round(server, [call(number, "tool_0") for number in range(runtime.CALLS)]))
             rate = SHARE * max(server.rates)
-            found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+            found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
             for _ in range(options.rounds):
                 for kind in KINDS:
                     found[kind].append(uvloop.run(measure_round(server, kind, rate)))
@@ -150,10 +151,13 @@ def main() -> int:
         for process in (backends, *([server.process] if server else [])):
             process.kill()
             process.wait()
-    p99 = {kind: statistics.median(seconds) for kind, seconds in found.items()}
+    p99 = {kind: statistics.median(each[0] for each in rounds) for kind, rounds in found.items()}
+    cpu = {kind: statistics.median(each[1] for each in rounds) for kind, rounds in found.items()}
     for kind in KINDS:
-        ratio = f", {p99[kind] / p99['good']:.2f} of that (must be ≤ 1.2)" if kind != "good" else ""
-        print(f"tenth backend {kind:9} at {rate:.0f} calls/s: p99 of the other nine {p99[kind] * 1000:.2f} ms{ratio}")
+        shown = f"p99 of the other nine {p99[kind] * 1000:.2f} ms, {cpu[kind] * 1e6:.0f} µs CPU a call"
+        ratios = f"{p99[kind] / p99['good']:.2f} (must be ≤ 1.2) and {cpu[kind] / cpu['good']:.2f}"
+        ratio = f"; {ratios} of those with a good one"
+        print(f"tenth backend {kind:9} at {rate:.0f} calls/s: {shown}{ratio if kind != 'good' else ''}")
     return 0
 
 

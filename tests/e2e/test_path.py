@@ -6,16 +6,13 @@ import asyncio
 import json
 import subprocess
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 import yaml
 from mcp import Client
 
-from runtime.mcp.eras import MODERN
 from scripts.localcluster import installation
 
 if TYPE_CHECKING:
@@ -153,40 +150,6 @@ async def test_a_session_goes_on_when_the_pod_that_began_it_is_deleted(shop: Clu
             await asyncio.sleep(1)
             result = await client.call_tool("search_orders", {"status": "open"})
             assert not result.is_error
-
-
-async def test_no_call_is_lost_while_all_pods_are_replaced_or_deleted(shop: Cluster) -> None:
-    outcomes, stop = Counter[str](), asyncio.Event()
-    clients = [asyncio.create_task(call_until(address(shop), outcomes, stop)) for _ in range(8)]
-    try:
-        shop.run("-n", "shop", "rollout", "restart", "deployment/main-mcp")
-        await asyncio.to_thread(shop.run, "-n", "shop", "rollout", "status", "deployment/main-mcp", "--timeout=180s")
-        for victim in pods(shop):
-            await asyncio.to_thread(shop.run, "-n", "shop", "delete", "pod", victim["metadata"]["name"])
-            await asyncio.to_thread(installation.until, "two pods are ready", lambda: ready(shop) == 2)
-        async with asyncio.timeout(180):
-            while outcomes.total() < 10_000:
-                await asyncio.sleep(0.1)
-    finally:
-        stop.set()
-        await asyncio.gather(*clients)
-    assert list(outcomes) == ["answered"]
-
-
-async def call_until(url: str, outcomes: Counter[str], stop: asyncio.Event) -> None:
-    """Calls over a kept connection, one after the other; outcomes by their kind."""
-    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
-    params = {"name": "search_orders", "arguments": {"status": "open"}, "_meta": meta}
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "search_orders"}
-    async with aiohttp.ClientSession(headers=headers) as session:
-        while not stop.is_set():
-            try:
-                async with session.post(url, json=message) as answer:
-                    result = (await answer.json())["result"]
-                    outcomes["error" if result.get("isError") else "answered"] += 1
-            except (aiohttp.ClientError, KeyError, ValueError) as error:
-                outcomes[f"lost: {error!r}"] += 1
 
 
 def ready(cluster: Cluster) -> int:
