@@ -210,6 +210,28 @@ def test_the_status_names_the_newest_catalog_and_a_new_controller_takes_no_older
     run(main())
 
 
+def test_an_old_catalog_gives_no_name_back_after_a_restart() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), aged("young", 2026, name="n"))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            old = config_map(api)["data"]
+            api.remove("MCPTool", "shop", "young")
+            api.put(aged("elder", 2025, name="n"))
+            await asyncio.sleep(5)
+            assert names(api) == [("n", "shop/elder")]
+            api.put(aged("young", 2026, name="n"))
+            await asyncio.sleep(5)
+        await objects.replace(api, {**config_map(api), "data": old}, manager="mcp-operator")
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            assert names(api) == [("n", "shop/elder")]
+
+    run(main())
+
+
 @pytest.mark.parametrize("forged", [f"{2**52}.{2**52}", "1.1", "x", ""])
 def test_a_forged_version_in_a_status_locks_nothing_out(forged: str) -> None:
     async def main() -> None:
