@@ -32,7 +32,7 @@ _NO_METADATA: dict[str, Any] = {}
 # Names, labels and texts that no rule has anything to say about. Others may be in order too; they are decoded.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _OBJECT_NAME = re.compile(r"[a-z0-9.-]{1,253}")
-_LONGEST_TITLE, _LONGEST_DESCRIPTION = 256, 2048
+_LONGEST_TITLE = 256
 
 
 def key_of(raw: Mapping[str, Any]) -> bytes | None:
@@ -93,7 +93,7 @@ def reword(base: Base, raw: Mapping[str, Any]) -> MemberFact | None:
         return None
     if type(title) is not str or (title and (len(title) > _LONGEST_TITLE or not _is_plain(title))):
         return None
-    if type(description) is not str or len(description) > _LONGEST_DESCRIPTION or not _is_plain(description):
+    if type(description) is not str or len(description) > texts.LONGEST or not _is_plain(description):
         return None
     served = name or own
     if len(served) > 64 or any(portability.name_excesses(served, ())):

@@ -31,7 +31,7 @@ MAX_HEAD = 2048
 MAX_BODY = SMALL
 # The status and the type of what is answered at once.
 _OK = Response(content_type="application/json")
-_REQUEST = re.compile(rb"POST (/[!-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[ \t]*[ -~]*\r\n)+)\r\n")
+_REQUEST = re.compile(rb"POST (/[!-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[\t -~]*\r\n)+)\r\n")
 # Whatever else a header changes of how a request is read or answered is for the parser.
 _OTHERS = frozenset(
     {b"transfer-encoding", b"connection", b"expect", b"upgrade", b"content-encoding", b"trailer", b"te"}

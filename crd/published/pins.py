@@ -36,7 +36,7 @@ __all__ = [
 # The members of a tool that clients and models go by. Others, such as _meta and icons, may change at any time.
 PARTS = ("title", "description", "inputSchema", "outputSchema", "annotations")
 # A part that is deeper, in levels, or larger, in bytes, is not read, and so never as pinned.
-MAX_DEPTH, MAX_BYTES = 64, 256 * 1024
+MAX_DEPTH, MAX_BYTES = 64, 64 * 1024
 UNREADABLE = "unreadable"
 # Lists whose order means nothing in JSON Schema.
 _SETS = frozenset({"required", "enum", "type"})
@@ -115,9 +115,9 @@ def pin_of(tool: Mapping[str, Any]) -> Pin:
     )
 
 
-def compare(pin: Pin, listed: Iterable[Mapping[str, Any]]) -> Verdict:
-    """The verdict on a pin. ``listed`` are the entries of the tool's name; of several, each must be as pinned."""
-    found = [pin_of(tool).digests for tool in listed]
+def compare(pin: Pin, listed: Iterable[Pin]) -> Verdict:
+    """The verdict on a pin. ``listed`` are those of the entries of the tool's name; of several, each must be equal."""
+    found = [each.digests for each in listed]
     if not found:
         return VANISHED
     changed = (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from crd.manifest import Object
 
-__all__ = ["SHORTEST", "UNSAFE", "contradictory_hints", "unsafe_texts", "weak_description"]
+__all__ = ["LONGEST", "SHORTEST", "UNSAFE", "contradictory_hints", "unsafe_texts", "weak_description"]
 
 Path = tuple[str | int, ...]
 

@@ -135,7 +135,8 @@ class App:
             record.tracer = self._tracer
         record.principal, record.request_bytes = identity.principal, len(body)
         request.operation = call.method
-        response = Response(200, jsonrpc.result_head(call.id or 0), responses.JSON, parts=(page, b"}"))
+        head = jsonrpc.result_head("" if call.id is None else call.id)
+        response = Response(200, head, responses.JSON, parts=(page, b"}"))
         self._see(compiled, request, record, 200, response.size, self._monotonic() - started)
         return response
 

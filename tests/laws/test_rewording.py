@@ -24,7 +24,20 @@ EXCEEDING = {"type": "object", "properties": {f"p{number}": {"type": "string"} f
 LONG = "Returns one order of the shop by its number."
 texts = st.one_of(
     st.sampled_from(
-        [LONG, "short", "", "a\u200bb" + LONG, LONG + "\n", "ü" + LONG, "\x07" + LONG, "d" * 3000, 7, None]
+        [
+            LONG,
+            "short",
+            "",
+            "a\u200bb" + LONG,
+            LONG + "\n",
+            "ü" + LONG,
+            "\x07" + LONG,
+            "d" * 1024,
+            "d" * 1025,
+            "d" * 3000,
+            7,
+            None,
+        ]
     ),
     st.text(max_size=40),
 )

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from crd import integrity, manifest
+from crd.finding import Reason
+from crd.rules import texts
 from webhook.object_cache import ObjectCache
 
 decode = manifest.decode
@@ -135,3 +137,11 @@ LONG = "Returns one order of the shop by its number."
 def described(name: str, description: str = LONG, schema: str = "object", **metadata: Any) -> dict[str, Any]:
     item = tool(name, **metadata)
     return {**item, "spec": {**item["spec"], "description": description, "inputSchema": {"type": schema}}}
+
+
+def test_a_description_that_is_too_long_is_found_in_a_tool_with_the_content_of_a_good_one() -> None:
+    cache = ObjectCache()
+    assert judged(cache, described("a"))[1] == ()
+    assert judged(cache, described("b", LONG + "." * (texts.LONGEST - len(LONG))))[1] == ()
+    (found,) = judged(cache, described("c", LONG + "." * (texts.LONGEST - len(LONG) + 1)))[1]
+    assert found.reason is Reason.WEAK_DESCRIPTION

@@ -94,7 +94,8 @@ class Target:
 class _Peer:
     """A backend and the credentials with which one tool calls it, for the call of ``record``.
 
-    ``source`` says where the credentials come from; empty for a listing.
+    ``source`` says where the credentials come from; empty for a listing. What a backend says of itself is shared with
+    other replicas only if ``is_shared``: not where the client's headers are part of the question.
     """
 
     url: str
@@ -104,6 +105,7 @@ class _Peer:
     max_bytes: int
     record: CallRecord
     source: str = ""
+    is_shared: bool = False
 
     @property
     def key(self) -> str:
@@ -172,8 +174,8 @@ class McpClient:
             raise ValueError(f"the backend of tool {tool.source} does not speak MCP")
         max_bytes = tool.policy.response.max_bytes or context.settings.max_response_bytes
         policy, url = tool.policy, mapping.base_url(tool.backend) + mcp.path
-        source = f"{url} {policy.headers_from!r} {policy.forward_headers!r}"
-        peer = _Peer(url, headers, policy.tls, timeout, max_bytes, context.record, source)
+        source, is_shared = f"{url} {policy.headers_from!r}", not policy.forward_headers
+        peer = _Peer(url, headers, policy.tls, timeout, max_bytes, context.record, source, is_shared)
         params = {"name": mcp.tool, "arguments": dict(arguments)}
         progress = _Progress(tool.idempotent)
         session: _Session | None = None
@@ -248,7 +250,7 @@ class McpClient:
         return await self._once(f"era {key}", lambda: self._ask_era(peer, key))
 
     async def _ask_era(self, peer: _Peer, key: str) -> bool:
-        name, shared = peer.source, self._shared_eras if peer.source else None
+        name, shared = peer.source, self._shared_eras if peer.is_shared else None
         known = await shared.find(name) if shared is not None else None
         if known is not None:
             is_modern, seconds = known

@@ -12,7 +12,7 @@ import hashlib
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from crd.published import pins
 from runtime.backends.faults import CallError
@@ -21,7 +21,7 @@ from runtime.backends.mcp.client import Target
 from runtime.state.sessions import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from crd.published.entries import Backend, Tool
     from crd.published.pins import Pin, Verdict
@@ -219,16 +219,17 @@ class PinWatch:
         url = mapping.base_url(endpoint.backend) + endpoint.path
         listing = await self._lister.list_tools(Target(url, headers, endpoint.tls, endpoint.protocol), TIMEOUT)
         wanted = {each.tool for each in group.pinned}
-        listed: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        listed: defaultdict[str, set[Pin]] = defaultdict(set)
         for tool in listing.tools:
             name = tool.get("name")
             if isinstance(name, str) and name in wanted:
-                listed[name].append(tool)
+                # One name may have many entries, and each of them may be large: calls are answered in between.
+                listed[name].add(pins.pin_of(tool))
+                await asyncio.sleep(0)
         found: list[Verdict | None] = []
         for each in group.pinned:
             there = listed.get(each.tool, ())
             found.append(None if listing.fault and not there else pins.compare(each.pin, there))
-            await asyncio.sleep(0)  # a list may be long, and calls are answered meanwhile
         self._learn(group, found)
         if listing.fault:
             self._failed(endpoint, listing.fault)

@@ -53,7 +53,7 @@ def schema(**parts: Any) -> dict[str, Any]:
 )
 def test_what_means_the_same_has_one_pin(same: dict[str, Any]) -> None:
     assert pins.pin_of(same) == pins.pin_of(TOOL)
-    assert pins.compare(pins.pin_of(TOOL), [same]) == AS_PINNED
+    assert pins.compare(pins.pin_of(TOOL), [pins.pin_of(same)]) == AS_PINNED
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ def test_what_means_the_same_has_one_pin(same: dict[str, Any]) -> None:
     ],
 )
 def test_what_has_changed_is_named(other: dict[str, Any], parts: tuple[str, ...]) -> None:
-    assert pins.compare(pins.pin_of(TOOL), [other]) == Verdict(parts)
+    assert pins.compare(pins.pin_of(TOOL), [pins.pin_of(other)]) == Verdict(parts)
 
 
 def test_a_tool_that_is_listed_no_more_has_vanished_and_one_of_two_of_a_name_may_have_changed() -> None:
     pin = pins.pin_of(TOOL)
 
     assert pins.compare(pin, []) == VANISHED
-    assert pins.compare(pin, [TOOL, changed(title="Found")]) == Verdict(("title",))
-    assert pins.compare(pin, [TOOL, TOOL]) == AS_PINNED
+    assert pins.compare(pin, [pin, pins.pin_of(changed(title="Found"))]) == Verdict(("title",))
+    assert pins.compare(pin, [pin, pin]) == AS_PINNED
 
 
 def test_a_part_that_is_too_deep_or_too_large_is_not_as_pinned() -> None:
@@ -99,7 +99,7 @@ def test_a_part_that_is_too_deep_or_too_large_is_not_as_pinned() -> None:
 
     for hostile in (deep, large, {"default": deep}, {"items": [deep]}):
         assert pins.pin_of(changed(inputSchema=hostile)).input_schema == UNREADABLE
-        assert pins.compare(pins.pin_of(TOOL), [changed(inputSchema=hostile)]) == Verdict(("inputSchema",))
+        assert pins.compare(pins.pin_of(TOOL), [pins.pin_of(changed(inputSchema=hostile))]) == Verdict(("inputSchema",))
 
 
 CHANGES = st.sets(st.sampled_from(PARTS)).map(lambda found: Verdict(tuple(part for part in PARTS if part in found)))

@@ -145,7 +145,7 @@ async def test_a_change_of_the_server_is_reported_refused_and_never_listed(
         {**FIND, "inputSchema": {"type": "object", "properties": {MARK: {"type": "string"}}}},
     ):
         server.tools = [tool, SAVE, {**SAVE, "name": MARK}]
-        expected = str(pins.encode([pins.compare(pins.pin_of(FIND), [tool]), pins.AS_PINNED], 100))
+        expected = str(pins.encode([pins.compare(pins.pin_of(FIND), [pins.pin_of(tool)]), pins.AS_PINNED], 100))
         await pod.until(expected)
         listed = await pod.lists()
         assert listed == before

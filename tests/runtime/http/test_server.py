@@ -626,6 +626,7 @@ LISTED: list[tuple[bool, dict[str, Any], dict[str, Any]]] = [
     (True, {}, {"method": "resources/list"}),
     (True, {}, {"method": "resources/templates/list"}),
     (True, {}, {"body": json.dumps(rpc("tools/list", 0, _meta=META)).encode()}),
+    (True, {}, {"body": json.dumps(rpc("tools/list", "", _meta=META)).encode()}),
     (True, {"limits": Limits(tools=())}, {}),
     (False, {"limits": Limits(server=Bucket(5, 60))}, {}),
     (False, {"limits": Limits(per_client=Bucket(5, 60))}, {}),

@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio as driver
 
 from crd.published.entries import Backend, Mcp, Tool
-from crd.published.policy import HeaderFrom, Policy
+from crd.published.policy import ForwardHeader, HeaderFrom, Policy
 from runtime.backends.faults import CallError
 from runtime.backends.mcp.client import LEGACY_TTL, MODERN_TTL, McpClient
 from runtime.http.exchange import Reply, Request
@@ -20,6 +20,7 @@ from runtime.state.redis import Redis
 from runtime.state.redis_eras import RedisEras
 
 SECRET = HeaderFrom("Authorization", "Secret", "crm", "token")
+FORWARDED = ForwardHeader("Authorization", "Authorization")
 JSON = {"content-type": "application/json"}
 
 
@@ -123,6 +124,20 @@ async def test_other_credentials_and_other_servers_are_asked_for_themselves(redi
         stored = await client.keys("*")
     assert len(stored) == 3
     for connection, _ in (first, other):
+        await connection.close()
+
+
+async def test_a_client_whose_headers_are_sent_on_says_nothing_to_other_clients(redis: Any) -> None:
+    """One header may lead to a backend of another era, or to none."""
+    server = Server(404, 200)
+    first, second = replica(redis, server), replica(redis, server)
+    wanted = tool(forward_headers=(FORWARDED,))
+    await call(first[1], wanted, token="of one client")
+    await call(second[1], wanted, token="of another client")
+    assert server.asked == 2
+    async with driver.Redis(port=redis.port) as client:
+        assert not await client.keys("*")
+    for connection, _ in (first, second):
         await connection.close()
 
 

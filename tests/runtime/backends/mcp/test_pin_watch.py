@@ -125,6 +125,35 @@ def test_a_change_is_told_by_the_next_probe_and_so_is_its_end() -> None:
     run(main())
 
 
+def test_calls_are_answered_between_the_entries_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, seen = [0], list[int]()
+    pin_of = pins.pin_of
+
+    def note_turn(tool: Any) -> Any:
+        seen.append(turns[0])
+        return pin_of(tool)
+
+    async def count() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        server = Server()
+        watched = [a_tool(), a_tool(secret="s")]
+        server.tools["http://b:80/mcp"] = [LISTED] * 50
+        watch = watch_of(server, *watched)
+        monkeypatch.setattr(pins, "pin_of", note_turn)
+        visit = asyncio.create_task(watch._compare(*next(iter(watch._groups.items()))))
+        counting = asyncio.create_task(count())
+        await visit
+        counting.cancel()
+        assert len(seen) == len(set(seen)) == 50
+        assert watch.drifted() == 0
+
+    run(main())
+
+
 @pytest.mark.parametrize("drifted", [False, True])
 def test_a_probe_that_fails_is_no_drift_and_takes_nothing_back(drifted: bool) -> None:
     async def main() -> None:
