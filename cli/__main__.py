@@ -1012,7 +1012,9 @@ def _add_import_mcp(formats: Commands) -> None:
 
 
 def _add_import_options(parser: argparse.ArgumentParser, what: str, secret: str) -> None:
-    parser.add_argument("-n", "--namespace", default="default", help="namespace of the objects (default: default)")
+    parser.add_argument(
+        "-n", "--namespace", default="default", type=_namespace_name, help="namespace of the objects (default: default)"
+    )
     parser.add_argument(
         "--server", metavar="NAME", help="write an MCPServer of this name, too, which selects the tools"
     )
@@ -1027,7 +1029,7 @@ def _add_import_options(parser: argparse.ArgumentParser, what: str, secret: str)
     for name, verb in (("--include", "import only"), ("--exclude", "leave out")):
         parser.add_argument(name, action="append", default=[], metavar="GLOB", help=f"{verb} {what}; may be repeated")
     parser.add_argument(
-        "--budget", type=int, metavar="TOKENS", help="select tools that cost a model at most this many tokens"
+        "--budget", type=_tokens, metavar="TOKENS", help="select tools that cost a model at most this many tokens"
     )
     parser.add_argument("--secret", metavar="NAME", help=f"Secret with the {secret} (default: <Service>-credentials)")
     parser.add_argument(
@@ -1154,7 +1156,24 @@ def _service(text: str) -> tuple[str, int | str]:
     name, _, port = text.partition(":")
     if not addresses.is_label(name) or not addresses.is_label(port):
         raise argparse.ArgumentTypeError(f'must be NAME:PORT such as orders:8080, got "{text}"')
+    if port.isdecimal() and not 1 <= int(port) <= 65535:
+        raise argparse.ArgumentTypeError(f"the port must be a number from 1 to 65535, got {port}")
     return name, int(port) if port.isdecimal() else port
+
+
+def _namespace_name(text: str) -> str:
+    """The name of a namespace: a DNS label."""
+    if not addresses.is_label(text):
+        raise argparse.ArgumentTypeError(
+            f'must be lower-case letters, digits and "-", starting and ending with a letter or digit, got "{text}"'
+        )
+    return text
+
+
+def _tokens(text: str) -> int:
+    if not text.isdecimal() or not int(text[:9]):
+        raise argparse.ArgumentTypeError(f'must be a number of tokens such as 4000, got "{text}"')
+    return int(text[:9])
 
 
 def _interval(text: str) -> float:

@@ -13,6 +13,7 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_TREE_BYTES = 512 * 1024 * 1024
 _PIECE = 1024 * 1024
 _KINDS = (
+    (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),

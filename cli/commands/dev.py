@@ -36,7 +36,7 @@ from crd.ref import Kind, Ref
 from runtime.backends.faults import CallError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import TextIO
 
     from cli.check.report import Entry
@@ -151,6 +151,10 @@ async def serve(options: Options, stop: asyncio.Event, *, out: TextIO, err: Text
                 await forwards.close()
 
 
+def _option(service: Ref) -> str:
+    return f"--service {service.key}=http://127.0.0.1:PORT"
+
+
 def _stamps(options: Options) -> dict[str, tuple[int, int, int]]:
     return {**files.stamps(options.secret_files), **files.stamps(options.paths, options.exclude)}
 
@@ -238,7 +242,17 @@ class Workspace:
         )  # fmt: skip
         texts = {document.source.name: document.source.text for document in found.documents}
         texts |= {fault.source.name: fault.source.text for fault in found.faults}
-        return _Reading(sorted_, plan, entries, texts, values, missing, (*messages, *doubtful))
+        told = (*messages, *doubtful, *self._tell_gaps(sorted_))
+        return _Reading(sorted_, plan, entries, texts, values, missing, told)
+
+    def _tell_gaps(self, sorted_: Transaction) -> Iterator[str]:
+        """What the files or the options lack for a call to work."""
+        if not any(item.ref.kind is Kind.SERVER for item in sorted_.objects):
+            yield "no MCPServer in the files, so nothing is served; write one, or import with --server NAME"
+        if self._forwards is None:
+            called = dict.fromkeys(service for service, _ in compilations.backends_of(sorted_.objects))
+            for service in sorted(called.keys() - self._options.services.keys()):
+                yield f"no address for Service {service.key}, so calls to it fail; start with {_option(service)}"
 
     def _parse(self, name: str, data: bytes, *, found: bool = False) -> tuple[Document | Fault, ...]:
         """See `cli.manifests.documents.parse`."""
@@ -291,8 +305,8 @@ class Workspace:
             return url
         if self._forwards is not None:
             return f"http://127.0.0.1:{await self._forwards.port(service, port)}"
-        option = f"--service {service.key}=http://127.0.0.1:PORT"
-        raise CallError("unreachable", f"no address is given for Service {service.key}; start with {option}")
+        message = f"no address is given for Service {service.key}; start with {_option(service)}"
+        raise CallError("unreachable", message)
 
     def describe(self) -> dict[str, Any]:
         """See `cli.dev.router.State`."""

@@ -40,7 +40,9 @@ def run(paths: Sequence[str], server: str | None, namespace: str, *, out: TextIO
         else:
             found.append(document)
     if not found:
-        print("mcp-operator export: no such MCPServer with an ingress in the files", file=err)
+        which = "MCPServer" if server is None else f'MCPServer "{server}"'
+        message = f"no {which} with an ingress in the files; add spec.ingress, which gives a server its address"
+        print(f"mcp-operator export: {text.escape(message)}", file=err)
         return 2
     printed = found[0] if server is not None and len(found) == 1 else found
     out.write(text.escape_json(json.dumps(printed, indent=2, ensure_ascii=False)) + "\n")

@@ -108,6 +108,8 @@ def _write_all(
 ) -> int:
     for line in outcomes.render_text(made.outcomes, noun):
         print(text.escape(line), file=err)
+    for option in made.unused:
+        print(text.escape(f"warning: {option} names no {noun}; correct or remove it"), file=err)
     if output.report is not None:
         report = json.dumps(outcomes.render_json(made.outcomes, noun), indent=2, ensure_ascii=False)
         _write(output.report, text.escape_json(report) + "\n")
@@ -138,6 +140,9 @@ def read_description(name: str, stdin: BinaryIO | None = None) -> Description:
         try:
             data = Contents(description.MAX_BYTES).read(Path(name), named=True)
         except RefusedError as error:
+            if name.startswith(("http://", "https://")):
+                message = f"{name}: no URL is fetched; use curl -s {name} | mcp-operator import openapi - …"
+                raise UnreadableError(message) from error
             raise UnreadableError(f"{name}: {error}") from error
     try:
         return description.parse(data or b"")
@@ -235,8 +240,9 @@ def _tell_needs(namespace: str, made: Sequence[dict[str, Any]]) -> Iterator[str]
             services[f"needed: Service {namespace}/{service['name']} with port {service['port']}"] = None
         for header in raw["spec"].get("headersFrom", ()):
             reference = header["secretKeyRef"]
-            value = "base64 of user:password" if header.get("prefix") == "Basic " else "the value"
-            what = f"{value} of header {header['name']} after '{header.get('prefix', '')}'"
+            value = "the base64 of user:password" if header.get("prefix") == "Basic " else "the value"
+            after = f", sent after '{header['prefix']}'" if header.get("prefix") else ""
+            what = f"{value} of header {header['name']}{after}"
             keys.setdefault(reference["name"], {})[reference["key"]] = what
     yield from services
     for secret, found in keys.items():

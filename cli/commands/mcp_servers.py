@@ -113,7 +113,8 @@ async def list_of(command: Sequence[str], environment: Mapping[str, str], timeou
             start_new_session=True,
         )
     except OSError as error:
-        raise NotStartedError(f"{command[0]} cannot be started: {error.strerror or error}") from error
+        message = f"{command[0]} cannot be started: {error.strerror or error}; install it or correct --stdio"
+        raise NotStartedError(message) from error
     told = _Tail()
     draining = asyncio.create_task(told.follow(process))
     try:

@@ -5,6 +5,7 @@ Exit codes: 0 written; 2 nothing was written: a file is there already, or the fo
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -35,8 +36,8 @@ def run(folder: Path, *, out: TextIO, err: TextIO) -> int:
     except OSError as error:
         print(f"mcp-operator init: {text.escape(str(error.filename))}: {error.strerror}", file=err)
         return 2
-    place = text.escape(str(folder))
-    print(f"next: cd {place} && mcp-operator check manifests/ && mcp-operator test tests/", file=out)
+    place = "" if folder == Path() else f"cd {shlex.quote(text.escape(str(folder)))} && "
+    print(f"next: {place}mcp-operator check manifests/ && mcp-operator test tests/", file=out)
     return 0
 
 

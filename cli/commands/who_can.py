@@ -6,7 +6,7 @@ Exit codes: 0 printed; 1 with ``--credential``: this client may call no tool; 2 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from cli.check.formats import text
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from cli.permissions.decisions import Principal
 
 __all__ = ["Options", "run"]
+
+# How many tools a message lists.
+_MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
     sorted_ = transaction.sort_documents(reading.documents, reading.faults, options.namespace)
     rows = [*_rows(sorted_, options)]
     if not rows:
-        print("mcp-operator who-can: no such tool on a server of the files", file=err)
+        print(f"mcp-operator who-can: {text.escape(_tell_none(sorted_, options))}", file=err)
         return 2
     if options.format == "json":
         out.write(text.escape_json(json.dumps(rows, indent=2, ensure_ascii=False)) + "\n")
@@ -55,6 +58,20 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
             answer = row["who"] if options.principal is None else "yes" if row["allowed"] else f"no: {row['who']}"
             print(text.escape(f"{row['server']}  {row['tool']}  {answer}"), file=out)
     return 0 if options.principal is None or any(row["allowed"] for row in rows) else 1
+
+
+def _tell_none(sorted_: Transaction, options: Options) -> str:
+    """Why there is no row, with what there is."""
+    rows = [*_rows(sorted_, replace(options, server=None, tool=None))]
+    if not rows:
+        return "no MCPServer of the files serves a tool"
+    servers = sorted({row["server"] for row in rows})
+    if options.server is not None and not any(options.server in (key, key.partition("/")[2]) for key in servers):
+        return f'no MCPServer "{options.server}" that serves a tool; there are: {", ".join(servers)}'
+    tools = sorted({row["tool"] for row in _rows(sorted_, replace(options, tool=None))})
+    return f'no tool "{options.tool}" is served; there are: {", ".join(tools[:_MOST_NAMES])}' + (
+        f" and {len(tools) - _MOST_NAMES} more" if len(tools) > _MOST_NAMES else ""
+    )
 
 
 def _rows(sorted_: Transaction, options: Options) -> Iterator[dict[str, Any]]:

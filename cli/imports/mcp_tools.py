@@ -56,7 +56,9 @@ class Options:
 def import_tools(listed: Sequence[Mapping[str, Any]], options: Options) -> Imported:
     """The objects of the tools that a server lists, and the outcome of each tool."""
     importer = _Importer(options)
-    return selection.choose([importer.convert(tool) for tool in listed], options.placement, options.budget)
+    made = selection.choose([importer.convert(tool) for tool in listed], options.placement, options.budget)
+    names = [(name,) for tool in listed if isinstance(name := tool.get("name"), str)]
+    return replace(made, unused=selection.find_unused(names, options.include, options.exclude))
 
 
 def names_of(objects: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str, str], ...]:

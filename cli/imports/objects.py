@@ -61,12 +61,14 @@ class Options:
 def import_description(description: Description, options: Options) -> Imported:
     """The objects of a description. Raises UnusableError for too many operations."""
     importer = _Importer(description, options)
-    made = []
+    made, names = [], []
     for operation in description.operations():
+        names.append(_names(operation))
         raw, outcome = importer.convert(operation)
         group = operation.tags[0] if operation.tags else ""
         made.append(Candidate(outcome, raw, group, _ORDER.get(operation.method, len(_ORDER))))
-    return selection.choose(made, options.placement, options.budget)
+    unused = selection.find_unused(names, options.include, options.exclude)
+    return replace(selection.choose(made, options.placement, options.budget), unused=unused)
 
 
 def names_of(objects: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str, str], ...]:
@@ -78,6 +80,11 @@ def names_of(objects: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str, str]
         if operation is not None:
             found.append((operation, metadata["name"], spec.get("name", metadata["name"])))
     return tuple(found)
+
+
+def _names(operation: Operation) -> tuple[str, ...]:
+    """What --include and --exclude are compared with."""
+    return (operation.id, operation.key, operation.path, texts.tool_name(operation), *operation.tags)
 
 
 class _Importer:
@@ -129,7 +136,7 @@ class _Importer:
         """Why an operation is not even converted."""
         if operation.method == "*" or (operation.faults and not operation.content):
             return Why.INVALID, operation.faults[0]
-        known = (operation.id, operation.key, operation.path, texts.tool_name(operation), *operation.tags)
+        known = _names(operation)
         if self._options.include and not selection.matches(known, self._options.include):
             return Why.EXCLUDED, "no --include names it"
         if selection.matches(known, self._options.exclude):

@@ -47,9 +47,12 @@ class Outcome:
 
 
 def render_text(outcomes: Sequence[Outcome], noun: str = "operation") -> Iterator[str]:
-    """The lines for a terminal: what is not imported, the notes, and a summary. The same note is printed once."""
+    """The lines for a terminal: what is not imported, the notes, and a summary. The same note is printed once.
+
+    What the user leaves out by name is only counted: of a large API it is most of it.
+    """
     for each in outcomes:
-        if each.why is not None:
+        if each.why is not None and each.why is not Why.EXCLUDED:
             yield f"not imported: {each.title}: {each.why}: {each.message}"
     places: dict[str, list[Outcome]] = {}
     for each in outcomes:

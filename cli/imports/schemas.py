@@ -498,9 +498,7 @@ def _depth(value: Any) -> int:
 
 
 def _tell_cuts(level: int | None, bare: bool) -> list[str]:
-    told = (
-        [] if level is None else [f"large: schemas after {level} references are not described, any value is accepted"]
-    )
+    told = [] if level is None else [f"large: references below level {level} are not described, any value is accepted"]
     return [*told, "large: the descriptions of nested fields are left out"] if bare else told
 
 

@@ -15,7 +15,7 @@ from crd.ref import GROUP, VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Candidate", "Imported", "Placement", "choose", "count_tokens", "matches"]
+__all__ = ["Candidate", "Imported", "Placement", "choose", "count_tokens", "find_unused", "matches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,14 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The objects in the order of their source, and the outcome of each of its parts."""
+    """The objects in the order of their source, and the outcome of each of its parts.
+
+    ``unused`` are the options that name no part of the source, as they were given.
+    """
 
     objects: tuple[dict[str, Any], ...]
     outcomes: tuple[Outcome, ...]
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,10 @@ def choose(candidates: Sequence[Candidate], placement: Placement, budget: int | 
             outcomes.append(each.outcome)
             objects.append(each.raw)
         else:
-            message = f"{each.outcome.tokens} tokens do not fit into {budget}; name it with --include"
+            message = (
+                f"its {each.outcome.tokens} tokens do not fit into what is left of --budget {budget}; "
+                "raise the budget, or leave out others with --exclude"
+            )
             outcomes.append(replace(each.outcome, why=Why.OVER_BUDGET, message=message, kind="", notes=()))
     return Imported(tuple(objects), tuple(outcomes))
 
@@ -122,3 +129,13 @@ def count_tokens(raw: Mapping[str, Any]) -> int:
 def matches(known: Sequence[str], patterns: Sequence[str]) -> bool:
     """Whether one of the names matches one of the patterns."""
     return any(fnmatch.fnmatchcase(each, pattern) for each in known if each for pattern in patterns)
+
+
+def find_unused(names: Sequence[Sequence[str]], include: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
+    """The options whose pattern matches none of the ``names`` of any part of the source."""
+    return tuple(
+        f'{option} "{pattern}"'
+        for option, patterns in (("--include", include), ("--exclude", exclude))
+        for pattern in patterns
+        if not any(matches(known, (pattern,)) for known in names)
+    )

@@ -36,7 +36,7 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 _LINK = re.compile(r"!?\[([^\[\]]{0,200})\]\([^()\s]{0,500}\)")
 _MARK = re.compile(r"[*_`]{2,}|`|^[#>]+ *", re.MULTILINE)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_SENTENCE_END = re.compile(r"[.!?。](?=\s|$)")
+_SENTENCE_END = re.compile(r"(?<!\b[iI]\.e)(?<!\b[eE]\.g)(?<!\bvs)[.!?。](?=\s|$)")
 
 
 def clean(text: Any) -> str:

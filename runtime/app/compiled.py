@@ -213,8 +213,15 @@ class CompiledCatalog:
             return filled
         # What their positions in the request forbid, too: the client should learn all faults at once.
         more = mapping.find_refusals(tool, filled) if tool.mcp is None else []
-        blamed = {fault.partition(":")[0] for fault in faults.split("; ")}
-        more = [fault for fault in more if fault not in faults and fault.partition(":")[0] not in blamed]
+        told = faults.split("; ")
+        blamed = {fault.partition(":")[0] for fault in told}
+        more = [
+            fault
+            for fault in more
+            if fault not in faults
+            and fault.partition(":")[0] not in blamed
+            and fault.replace("required argument", "required property", 1) not in told
+        ]
         raise CallError("invalid_arguments", "; ".join([faults, *more]))
 
     def find_backed_resource(self, uri: str) -> tuple[HttpResource | Operation, dict[str, str]] | None:

@@ -25,6 +25,17 @@ def test_the_starter_passes_check_and_test(tmp_path: Path, capsys: pytest.Captur
     assert (tmp_path / "shop" / ".github" / "workflows" / "mcp.yaml").is_file()
 
 
+def test_the_next_command_can_be_copied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert command.main(["init"]) == 0
+    assert "\nnext: mcp-operator check manifests/" in capsys.readouterr().out
+    assert command.main(["init", "my shop"]) == 0
+    assert "\nnext: cd 'my shop' && mcp-operator check manifests/" in capsys.readouterr().out
+
+
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "README.md").write_text("mine")
 

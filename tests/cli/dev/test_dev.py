@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import socket
 import stat
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from mcp import Client
 
 from cli import __main__ as command
+from cli.commands import dev
 from cli.dev import targets
 from cli.dev.router import Access
 from tests.cli.dev.conftest import SECRET, SERVER, TOKEN, TOOL, Running, started
@@ -30,6 +32,23 @@ async def ask(running: Running, path: str, body: Any = None, **headers: str) -> 
 
 async def state(running: Running) -> Any:
     return (await ask(running, "/api/state"))[2]
+
+
+async def test_what_a_call_lacks_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "tool.yaml").write_text(TOOL)
+    out = io.StringIO()
+    workspace = dev.Workspace(dev.Options((str(tmp_path),)), tmp_path, out=out)
+
+    await workspace.reload()
+    first = out.getvalue()
+    (tmp_path / "server.yaml").write_text(SERVER)
+    await workspace.reload()
+    second = out.getvalue().removeprefix(first)
+
+    address = "no address for Service shop/orders, so calls to it fail; start with --service shop/orders=http://"
+    assert "no MCPServer in the files, so nothing is served; write one, or import with --server NAME" in first
+    assert first.count(address) == second.count(address) == 1
+    assert "no MCPServer" not in second
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

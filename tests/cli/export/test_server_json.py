@@ -61,4 +61,8 @@ def test_a_key_is_a_secret_header(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_server_without_an_address_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["export", "server-json", str(EXAMPLES / "handbook")]) == 2
-    assert "has no ingress" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "has no ingress" in told
+    assert "no MCPServer with an ingress in the files; add spec.ingress" in told
+    assert command.main(["export", "server-json", str(EXAMPLES / "handbook"), "--server", "nosuch"]) == 2
+    assert 'no MCPServer "nosuch" with an ingress' in capsys.readouterr().err

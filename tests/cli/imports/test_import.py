@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.imports import description, objects
+from cli.imports import description, objects, texts
 from cli.imports.description import Description, UnusableError
 from cli.imports.outcomes import Why
 from cli.imports.selection import Placement
@@ -280,6 +280,14 @@ def test_a_budget_takes_each_tag_in_turn() -> None:
 
     assert [each.operation[5] for each in found.outcomes if each.why is None] == ["a", "a", "b", "b"]
     assert sum(each.why is Why.OVER_BUDGET for each in found.outcomes) == 14
+    assert f"do not fit into what is left of --budget {cost * 4 + 2}; raise the budget" in found.outcomes[-1].message
+
+
+def test_an_abbreviation_ends_no_sentence() -> None:
+    text = "Takes a place, e.g. a city. It also takes coordinates, i.e. " + "a latitude " * 40
+
+    assert texts.shorten(text, 70) == "Takes a place, e.g. a city."
+    assert texts.shorten("Takes the latitude and the longitude of a place, i.e. " + "two numbers " * 20).endswith("…")
 
 
 def test_names_are_unique_and_short() -> None:

@@ -244,7 +244,7 @@ def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
     code, _, err = run("--stdio", str(tmp_path / "none"), "--service", "orders:8080")
 
     assert code == 2
-    assert "cannot be started: No such file or directory" in err
+    assert "cannot be started: No such file or directory; install it or correct --stdio" in err
 
 
 def test_what_nobody_sees_is_written_as_an_escape(tmp_path: Path) -> None:

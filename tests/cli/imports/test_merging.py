@@ -6,6 +6,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cli.__main__ import main
 from cli.imports import merging
 
@@ -136,8 +138,51 @@ def test_a_report_lists_every_operation(tmp_path: Path, capsys: Any, monkeypatch
     assert run("-", "--report", str(report), "--server", "shop", "--exclude", "GET *") == 0
     printed = capsys.readouterr()
     assert printed.out.count("kind: MCP") == 2
-    assert "not imported: GET /orders (listOrders): Excluded: an --exclude names it" in printed.err
+    assert "not imported: GET /orders" not in printed.err
+    assert "not imported: 1 Excluded" in printed.err
     assert '"imported": 1' in report.read_text()
+    assert '"message": "an --exclude names it"' in report.read_text()
+
+
+def test_a_pattern_that_names_no_operation_is_reported(tmp_path: Path, capsys: Any) -> None:
+    source = tmp_path / "api.yaml"
+    source.write_text(DESCRIPTION)
+
+    assert run(str(source), "--include", "GET *", "--include", "PATCH *", "--exclude", "nosuch") == 0
+    told = capsys.readouterr().err
+    assert 'warning: --include "PATCH *" names no operation; correct or remove it' in told
+    assert 'warning: --exclude "nosuch" names no operation; correct or remove it' in told
+    assert told.count("warning: -") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--namespace", "Shop"), "argument -n/--namespace: must be lower-case letters"),
+        (("--budget", "0"), 'argument --budget: must be a number of tokens such as 4000, got "0"'),
+        (("--budget", "x"), 'argument --budget: must be a number of tokens such as 4000, got "x"'),
+        (("--service", "orders:70000"), "argument --service: the port must be a number from 1 to 65535, got 70000"),
+    ],
+)
+def test_a_wrong_argument_is_named_once(words: tuple[str, str], message: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        main(["import", "openapi", "api.yaml", "--service", "orders:80", *words])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (
+            "https://example.com/openapi.json",
+            "curl -s https://example.com/openapi.json | mcp-operator import openapi -",
+        ),
+        (".", "a folder, which is not read; name a regular file"),
+    ],
+)
+def test_what_is_not_a_file_is_refused_with_the_repair(file: str, message: str, capsys: Any) -> None:
+    assert run(file) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_the_folder_of_the_output_is_made(tmp_path: Path) -> None:

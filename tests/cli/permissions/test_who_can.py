@@ -109,6 +109,18 @@ def test_a_client_is_answered_by_its_scopes() -> None:
     assert asked(enough, "no_such_tool")[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--tool", "nosuch"), 'no tool "nosuch" is served; there are: crm_'),
+        (("--server", "nosuch"), 'no MCPServer "nosuch" that serves a tool; there are: crm/placed, crm/reading'),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_there_is(words: tuple[str, str], message: str, capsys: Any) -> None:
+    assert command.main(["who-can", str(EXAMPLES / "crm"), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_scopes_are_those_of_a_token() -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(["who-can", str(EXAMPLES), "--credential", "key", "--scopes", "a"])

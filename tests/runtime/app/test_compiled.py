@@ -34,6 +34,17 @@ def test_every_fault_of_the_arguments_is_reported(catalog_of: Any) -> None:
     assert set(caught.value.message.split("; ")) == {"/q: must be a string", 'unknown property "other"'}
 
 
+def test_an_argument_that_is_missing_is_reported_once(catalog_of: Any) -> None:
+    schema = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+    tool = dataclasses.replace(catalog_of().tools[0], http=Http("/{id}"), input_schema=schema)
+    compiled = compile_catalog(catalog_of(tools=(tool,)))
+
+    with pytest.raises(CallError) as caught:
+        compiled.check_arguments(compiled.tools["echo"], {})
+
+    assert caught.value.message == 'missing required property "id"'
+
+
 def test_a_listed_cursor_is_an_argument_of_the_tool(catalog_of: Any) -> None:
     paged = Http(pagination=Pagination("page", "page_token", "/next"))
     tool = dataclasses.replace(catalog_of().tools[0], http=paged)
