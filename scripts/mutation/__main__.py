@@ -102,6 +102,7 @@ def run_again(package: str, before: Outcome, children: int) -> Outcome:
         mutants=found.mutants,
         run=ran,
         killed=ran - left,
+        first=before.killed if before.first is None and before.seed is not None else before.first,
         timeouts=before.timeouts + found.timeouts,
         survivors=found.survivors,
         untested=found.untested,

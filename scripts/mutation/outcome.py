@@ -42,12 +42,13 @@ class Outcome:
     killed: int
     timeouts: int
     seed: int | None = None
+    first: int | None = None
     survivors: list[Change] = field(default_factory=list)
     untested: list[Change] = field(default_factory=list)
 
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval (Wilson) of the share that is killed of all mutants."""
-        share, z = self.killed / self.run, 1.96
+        """The 95 % interval (Wilson) of the share that was killed of all mutants when the sample was drawn."""
+        share, z = (self.killed if self.first is None else self.first) / self.run, 1.96
         middle = share + z * z / (2 * self.run)
         spread = z * sqrt(share * (1 - share) / self.run + z * z / (4 * self.run**2))
         return (middle - spread) / (1 + z * z / self.run), (middle + spread) / (1 + z * z / self.run)
@@ -86,7 +87,9 @@ _HEAD = """\
 test notices has survived: a test is missing, or the change makes no difference.
 
 - A package is run whole, or as a random sample of its mutants (`--sample N --seed S`). The interval is that of the
-  share that is killed of all its mutants, with 95 % confidence (Wilson).
+  share of all its mutants that was killed when the sample was drawn, with 95 % confidence (Wilson). Where tests were
+  written for survivors of the sample, *at first* is the share before: of mutants outside the sample, the new tests kill
+  fewer than of those within.
 - *Excluded* are mutants of log lines and of type casts. `scripts/mutation/packages.toml` has the rule, and for each
   package its modules and its tests. What mutmut leaves out is not counted: annotations, decorated functions, and what
   is outside functions.
@@ -94,8 +97,8 @@ test notices has survived: a test is missing, or the change makes no difference.
   {budget:g} s in all. One that these do not kill counts as a survivor. A mutant that makes the tests run into their
   time-out is killed.
 
-| package | mutants | excluded | run | killed | by time-out | survived | without a test | share killed | interval |
-|---|---|---|---|---|---|---|---|---|---|
+| package | mutants | excluded | run | killed | by time-out | survived | untested | share killed | at first | interval |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -104,7 +107,8 @@ def _row(package: str, each: Outcome) -> str:
     low, high = each.interval()
     interval = f"{low:.1%} to {high:.1%}" if each.seed is not None else ""
     counts = f"{each.killed} | {each.timeouts} | {len(each.survivors)} | {len(each.untested)}"
-    share = f"{each.killed / each.run:.1%} | {interval}"
+    first = f"{each.first / each.run:.1%}" if each.first is not None else ""
+    share = f"{each.killed / each.run:.1%} | {first} | {interval}"
     return f"| `{package}` | {each.mutants} | {each.excluded} | {run} | {counts} | {share} |\n"
 
 

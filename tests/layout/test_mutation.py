@@ -38,15 +38,23 @@ def test_the_page_shows_the_share_of_a_sample_with_its_interval_and_every_surviv
     left, other = Change("certs.paths.is_due", "a | b", "a"), Change("certs.paths.is_due", "`a`", "")
     outcomes = {
         "certs": Outcome(
-            mutants=455, excluded=9, run=100, killed=98, timeouts=3, seed=7, survivors=[left], untested=[other]
+            mutants=455,
+            excluded=9,
+            run=100,
+            killed=98,
+            timeouts=3,
+            seed=7,
+            first=80,
+            survivors=[left],
+            untested=[other],
         ),
         "webhook": Outcome(mutants=10, excluded=0, run=10, killed=10, timeouts=0),
     }
 
     page = outcome.render(outcomes, {left: "It is as well."}, BUDGET)
 
-    assert "| `certs` | 455 | 9 | 100, seed 7 | 98 | 3 | 1 | 1 | 98.0% | 93.0% to 99.4% |\n" in page
-    assert "| `webhook` | 10 | 0 | all | 10 | 0 | 0 | 0 | 100.0% |  |\n" in page
+    assert "| `certs` | 455 | 9 | 100, seed 7 | 98 | 3 | 1 | 1 | 98.0% | 80.0% | 71.1% to 86.7% |\n" in page
+    assert "| `webhook` | 10 | 0 | all | 10 | 0 | 0 | 0 | 100.0% |  |  |\n" in page
     assert "| `certs.paths.is_due` | `a \\| b` | `a` | It is as well. |\n" in page
     assert (
         "| `certs.paths.is_due` | `` `a` `` | ` ` | No reason: a test is missing. No test reaches the function. |"
