@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import jsonpatch
+
 from crd import access, defaults, fields, impact, integrity, manifest
 from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, Verdict
@@ -209,7 +211,11 @@ def preview_deletion(snapshot: Snapshot, ref: Ref) -> tuple[str, ...]:
 def defaulting_patch(review: Review) -> list[dict[str, Any]]:
     """The JSON Patch that fills in derived defaults; empty for a deletion and for what is structurally broken."""
     found = defaults.missing(review.new) if review.new is not None else ()
-    return [{"op": "add", "path": f"/{'/'.join(path)}", "value": value} for path, value in found]
+    added = [
+        {"op": "add", "path": jsonpatch.JsonPointer.from_parts(path).path, "value": value} for path, value in found
+    ]
+    patch: list[dict[str, Any]] = jsonpatch.JsonPatch(added).patch if added else []
+    return patch
 
 
 def refusal_of_unsound(review: Review, cache: ObjectCache) -> Decision | None:
