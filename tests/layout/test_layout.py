@@ -161,3 +161,9 @@ def test_every_threat_names_a_test() -> None:
     rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| threat")]
 
     assert len(rows) == len(THREATS) > 50
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    numbers = [path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md")]
+
+    assert sorted(numbers) == sorted(set(numbers))
