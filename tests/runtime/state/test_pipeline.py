@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Any
 
 import pytest
@@ -98,6 +99,22 @@ async def test_a_server_that_does_not_answer_times_out() -> None:
                 await pipeline.execute("PING")
     await pipeline.close()
     server.close()
+
+
+async def test_a_connection_on_which_nothing_is_answered_any_more_is_left(redis: Any) -> None:
+    pipeline = connect(redis.port, 0.5)
+    assert await pipeline.execute("ECHO", "a") == "a"
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(RedisTimeoutError):
+                await pipeline.execute("ECHO", "b")
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+
+    async with asyncio.timeout(10):
+        assert await pipeline.execute("ECHO", "c") == "c"
+    await pipeline.close()
 
 
 async def test_answers_in_time_are_waited_for_however_long_the_row_is(redis: Any) -> None:
