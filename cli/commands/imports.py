@@ -108,8 +108,8 @@ def _write_all(
 ) -> int:
     for line in outcomes.render_text(made.outcomes, noun):
         print(text.escape(line), file=err)
-    for option in made.unused:
-        print(text.escape(f"warning: {option} names no {noun}; correct or remove it"), file=err)
+    for unused in made.unused:
+        print(text.escape(f"warning: {unused}"), file=err)
     if output.report is not None:
         report = json.dumps(outcomes.render_json(made.outcomes, noun), indent=2, ensure_ascii=False)
         _write(output.report, text.escape_json(report) + "\n")

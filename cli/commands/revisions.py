@@ -161,7 +161,11 @@ class _Git:
                     process.kill()
                     raise
         if code:
-            why = "the folder is in no Git repository" if "--show-toplevel" in words else "there is no such commit"
+            why = (
+                "the folder is in no Git repository"
+                if "--show-toplevel" in words
+                else "there is no such commit; fetch it, or name another"
+            )
             raise NoRevisionError(f"git {named} {words[-1]} failed: {why}")
         return printed
 

@@ -68,7 +68,7 @@ class LocalClient(HttpClient):
             port = int(base.rpartition(":")[2])
             target = await self._locate(targets.service_of(base), port)
             sent = request._replace(url=target + request.url.removeprefix(base))
-            lines = fixed_lines(target.partition("://")[2].partition("/")[0]).splitlines()
+            lines = fixed_lines(target.partition("://")[2].partition("/")[0], request.headers).splitlines()
             shown["sentTo"] = target
             shown["headers"] = [
                 *([*line.partition(": ")[::2]] for line in lines),

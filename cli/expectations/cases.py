@@ -162,7 +162,7 @@ def _check_members(value: Any, at: str, known: set[str], required: set[str]) -> 
         raise FormatError(f'{at} has an unknown member "{unknown[0]}"; use {", ".join(sorted(known))}')
     missing = sorted(required - given.keys())
     if missing:
-        raise FormatError(f"{at}.{missing[0]} is missing")
+        raise FormatError(f'{at} lacks the member "{missing[0]}"; add it')
 
 
 def _object(value: Any, at: str) -> Mapping[str, Any]:

@@ -103,7 +103,7 @@ async def rehearse(
     finally:
         await dispatcher.close()
     base, _, _ = explanation.split_url(request.url)
-    lines = fixed_lines(base.partition("://")[2]).splitlines()
+    lines = fixed_lines(base.partition("://")[2], request.headers).splitlines()
     fixed = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
     return explanation.explain(tool, request, Sources(filled, claims), arguments, spec, fixed)
 

@@ -58,7 +58,7 @@ def import_tools(listed: Sequence[Mapping[str, Any]], options: Options) -> Impor
     importer = _Importer(options)
     made = selection.choose([importer.convert(tool) for tool in listed], options.placement, options.budget)
     names = [(name,) for tool in listed if isinstance(name := tool.get("name"), str)]
-    return replace(made, unused=selection.find_unused(names, options.include, options.exclude))
+    return replace(made, unused=selection.find_unused(names, options.include, options.exclude, "tool"))
 
 
 def names_of(objects: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str, str], ...]:

@@ -58,17 +58,30 @@ class Options:
     names: tuple[tuple[str, str, str], ...] = ()
 
 
+_NO_CREDENTIALS = (
+    "the description names no credentials of these operations that are sent in a header; "
+    "if the API needs some, add spec.headersFrom to the tools"
+)
+
+
 def import_description(description: Description, options: Options) -> Imported:
     """The objects of a description. Raises UnusableError for too many operations."""
-    importer = _Importer(description, options)
+    operations = tuple(description.operations())
+    # The name of an operation that is gone is free: most often the same operation is at another path now.
+    there = {operation.key for operation in operations}
+    kept = tuple(each for each in options.names if each[0] in there)
+    importer = _Importer(description, replace(options, names=kept))
     made, names = [], []
-    for operation in description.operations():
+    for operation in operations:
         names.append(_names(operation))
         raw, outcome = importer.convert(operation)
         group = operation.tags[0] if operation.tags else ""
         made.append(Candidate(outcome, raw, group, _ORDER.get(operation.method, len(_ORDER))))
+    chosen = selection.choose(made, options.placement, options.budget)
     unused = selection.find_unused(names, options.include, options.exclude)
-    return replace(selection.choose(made, options.placement, options.budget), unused=unused)
+    if options.secret is not None and not any(raw["spec"].get("headersFrom") for raw in chosen.objects):
+        unused += (f"--secret {options.secret} is not used: {_NO_CREDENTIALS}",)
+    return replace(chosen, unused=unused)
 
 
 def names_of(objects: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str, str], ...]:

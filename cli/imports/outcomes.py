@@ -54,6 +54,8 @@ def render_text(outcomes: Sequence[Outcome], noun: str = "operation") -> Iterato
     for each in outcomes:
         if each.why is not None and each.why is not Why.EXCLUDED:
             yield f"not imported: {each.title}: {each.why}: {each.message}"
+    if any(each.why is Why.OVER_BUDGET for each in outcomes):
+        yield f"to import other {noun}s within --budget, leave some out with --exclude; to import more, raise it"
     places: dict[str, list[Outcome]] = {}
     for each in outcomes:
         for note in each.notes:

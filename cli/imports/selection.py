@@ -52,7 +52,7 @@ class Placement:
 class Imported:
     """The objects in the order of their source, and the outcome of each of its parts.
 
-    ``unused`` are the options that name no part of the source, as they were given.
+    ``unused`` are sentences about options that had no effect.
     """
 
     objects: tuple[dict[str, Any], ...]
@@ -84,10 +84,7 @@ def choose(candidates: Sequence[Candidate], placement: Placement, budget: int | 
             outcomes.append(each.outcome)
             objects.append(each.raw)
         else:
-            message = (
-                f"its {each.outcome.tokens} tokens do not fit into what is left of --budget {budget}; "
-                "raise the budget, or leave out others with --exclude"
-            )
+            message = f"its {each.outcome.tokens} tokens do not fit into what is left of --budget {budget}"
             outcomes.append(replace(each.outcome, why=Why.OVER_BUDGET, message=message, kind="", notes=()))
     return Imported(tuple(objects), tuple(outcomes))
 
@@ -131,10 +128,12 @@ def matches(known: Sequence[str], patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(each, pattern) for each in known if each for pattern in patterns)
 
 
-def find_unused(names: Sequence[Sequence[str]], include: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
-    """The options whose pattern matches none of the ``names`` of any part of the source."""
+def find_unused(
+    names: Sequence[Sequence[str]], include: Sequence[str], exclude: Sequence[str], noun: str = "operation"
+) -> tuple[str, ...]:
+    """Tells the options whose pattern matches none of the ``names`` of any part of the source, a ``noun``."""
     return tuple(
-        f'{option} "{pattern}"'
+        f'{option} "{pattern}" names no {noun}; correct or remove it'
         for option, patterns in (("--include", include), ("--exclude", exclude))
         for pattern in patterns
         if not any(matches(known, (pattern,)) for known in names)

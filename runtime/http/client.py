@@ -31,13 +31,20 @@ MAX_ADDRESSES = 20_000
 MAX_REPLY = 1024 * 1024
 
 _SYSTEM = Tls()
-_ACCEPT = "Accept: application/json, text/*;q=0.9, */*;q=0.5\r\nAccept-Encoding: gzip\r\n"
+_ACCEPT = "Accept: application/json, text/*;q=0.9, */*;q=0.5\r\n"
+_ACCEPT_ENCODING = "Accept-Encoding: gzip\r\n"
 _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
-def fixed_lines(authority: str) -> str:
-    """The header lines that every request to a host and port begins with."""
-    return f"Host: {authority}\r\n{_ACCEPT}"
+def fixed_lines(authority: str, headers: tuple[Header, ...] = ()) -> str:
+    """The header lines that a request with these headers to a host and port begins with."""
+    accept = "" if _names_accept(headers) else _ACCEPT
+    return f"Host: {authority}\r\n{accept}{_ACCEPT_ENCODING}"
+
+
+def _names_accept(headers: tuple[Header, ...]) -> bool:
+    """Whether a request says itself what it accepts. Of two header lines many servers read the first alone."""
+    return any(len(name) == 6 and name.lower() == "accept" for name, _ in headers)
 
 
 class HttpClient:
@@ -95,6 +102,8 @@ class HttpClient:
         start = request.url.find("/", 8)
         base, target = request.url[:start], request.url[start:]
         origin, fixed = self._address(base) if tls is None else self._find_address(base, tls)
+        if _names_accept(request.headers):
+            fixed = fixed.replace(_ACCEPT, "")
         length = f"Content-Length: {len(request.body)}\r\n" if request.body is not None else ""
         lines = "".join([f"{name}: {value}\r\n" for name, value in (*request.headers, *more)])
         head = f"{request.method} {target} HTTP/1.1\r\n{fixed}{lines}{length}\r\n".encode()

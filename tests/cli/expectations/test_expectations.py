@@ -104,6 +104,7 @@ def test_given_objects_are_there_before_the_change(folder: Path) -> None:
     ("text", "message"),
     [
         ("a: 1\n", "the file has an unknown member"),
+        ("files: [all.yaml]\n", 'the file lacks the member "tests"; add it'),
         ("files: [all.yaml]\ntests: []\n", "tests must be a list with at least one test"),
         ("files: [all.yaml]\ntests: [{name: x}]\n", "tests[0] must have either call or change"),
         ("files: [all.yaml]\ntests: [{name: x, call: {tool: a}}]\n", "must have either request or refused"),

@@ -110,7 +110,7 @@ def test_a_tool_becomes_an_object_with_a_pin() -> None:
         (
             {**FIND, "inputSchema": {"type": "object", "description": "x" * 300_000}},
             Why.NOT_SUPPORTED,
-            "inputSchema has more than 256 KiB or 64 levels",
+            "inputSchema has more than 64 KiB or 64 levels",
         ),
     ],
 )

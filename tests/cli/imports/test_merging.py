@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cli.__main__ import main
 from cli.imports import merging
@@ -131,6 +132,26 @@ def test_check_finds_what_the_api_no_longer_has(tmp_path: Path, capsys: Any, mon
     assert 'the API "Orders" no longer has POST /orders' in capsys.readouterr().out
 
 
+def test_an_operation_at_another_path_keeps_its_name_and_what_was_edited(tmp_path: Path, capsys: Any) -> None:
+    source, output = tmp_path / "api.yaml", tmp_path / "tools.yaml"
+    source.write_text(DESCRIPTION)
+    assert run(str(source), "--output", str(output)) == 0
+    output.write_text(output.read_text().replace("The newest comes first", "The oldest comes last"))
+    source.write_text(DESCRIPTION.replace("/orders:", "/v2/orders:"))
+    capsys.readouterr()
+
+    assert run(str(source), "--output", str(output)) == 0
+
+    told = capsys.readouterr().err
+    assert "updated: MCPTool default/list-orders" in told
+    assert "removed" not in told
+    assert "added" not in told
+    first = next(yaml.safe_load_all(output.read_text()))
+    assert (first["metadata"]["name"], first["spec"]["name"]) == ("list-orders", "listOrders")
+    assert first["spec"]["http"]["path"] == "/v2/orders"
+    assert "The oldest comes last" in first["spec"]["description"]
+
+
 def test_a_report_lists_every_operation(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     report = tmp_path / "report.json"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(DESCRIPTION.encode())))
@@ -153,6 +174,26 @@ def test_a_pattern_that_names_no_operation_is_reported(tmp_path: Path, capsys: A
     assert 'warning: --include "PATCH *" names no operation; correct or remove it' in told
     assert 'warning: --exclude "nosuch" names no operation; correct or remove it' in told
     assert told.count("warning: -") == 2
+
+
+def test_a_secret_that_no_tool_needs_is_reported(tmp_path: Path, capsys: Any) -> None:
+    source = tmp_path / "api.yaml"
+    source.write_text(DESCRIPTION)
+
+    assert run(str(source), "--secret", "token") == 0
+    assert "warning: --secret token is not used: the description names no credentials" in capsys.readouterr().err
+    assert run(str(source)) == 0
+    assert "warning: --secret" not in capsys.readouterr().err
+
+
+def test_what_is_over_the_budget_is_told_with_one_repair(tmp_path: Path, capsys: Any) -> None:
+    source = tmp_path / "api.yaml"
+    source.write_text(DESCRIPTION)
+
+    assert run(str(source), "--budget", "1") == 2
+    told = capsys.readouterr().err
+    assert told.count("do not fit into what is left of --budget 1\n") == 2
+    assert told.count("to import other operations within --budget") == 1
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,11 @@ class Service:
     def __init__(self) -> None:
         self.port = 0
         self.seen: list[str] = []
+        self.accepted: list[list[str]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request.headers["Host"])
+        self.accepted.append(request.headers.getall("Accept"))
         return web.Response(text="hello")
 
 
@@ -83,6 +85,19 @@ async def test_only_services_are_called(host: str, tmp_path: Path, service: Serv
 
     assert found.code == "misconfigured"
     assert (names.asked, service.seen) == ([], [])
+
+
+async def test_a_request_has_one_accept_header(tmp_path: Path, service: Service) -> None:
+    client = HttpClient(SecretFiles(tmp_path, tmp_path), allow_loopback=True)
+    url = f"http://127.0.0.1:{service.port}/"
+    try:
+        for headers in ((), (("accept", "text/event-stream"),), (("X-Test", "1"),)):
+            await client.send(Request("GET", url, headers), 5.0)
+    finally:
+        await client.close()
+
+    default = ["application/json, text/*;q=0.9, */*;q=0.5"]
+    assert service.accepted == [default, ["text/event-stream"], default]
 
 
 @pytest.mark.parametrize("answer", ["127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"])
