@@ -56,7 +56,8 @@ def _context(pair: Pair, client_ca: bytes | None) -> ssl.SSLContext:
     descriptor = os.memfd_create("certificate")
     try:
         os.write(descriptor, pair.certificate + pair.key)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        # With a password, OpenSSL does not ask the terminal for the one of an encrypted key.
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
     finally:
         os.close(descriptor)
     return context

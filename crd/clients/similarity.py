@@ -20,9 +20,10 @@ __all__ = ["ALIKE", "nearest"]
 # Two texts from which on they count as confused. docs/errors/ConfusableTools.md says what was measured.
 ALIKE = 0.9
 _K1, _B = 1.2, 0.75
-# Of each text: the words that count; those by which it finds others, which are its rarest ones; and in how many texts
-# such a word may be. So the cost is linear in the number of texts.
-_MAX_WORDS, _MAX_KEYS, _MAX_TEXTS = 512, 16, 64
+# Of each text: the words that count; those by which it finds others, which are its rarest ones; in how many texts such
+# a word may be; and with how many of these, which share the most such words, it is compared. So the cost is linear in
+# the number of texts.
+_MAX_WORDS, _MAX_KEYS, _MAX_TEXTS, _MAX_COMPARED = 512, 16, 64, 64
 # A run of small letters with at most one capital before it, a run of capitals, a number, or another letter, such as a
 # Chinese character.
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_A-Za-z]")
@@ -70,8 +71,8 @@ def _candidates(
         twin = same.setdefault(frozenset(words.items()), key)
         found = dict.fromkeys([] if twin == key else [twin])
         rare = sorted((word for word in words if len(places[word]) <= _MAX_TEXTS), key=lambda word: len(places[word]))
-        for word in rare[:_MAX_KEYS]:
-            found |= dict.fromkeys(other for other in places[word] if other in earlier)
+        shared = Counter(other for word in rare[:_MAX_KEYS] for other in places[word] if other in earlier)
+        found |= dict.fromkeys(other for other, _ in shared.most_common(_MAX_COMPARED))
         earlier.add(key)
         yield key, found
 

@@ -62,7 +62,7 @@ class Attempt(NamedTuple):
 class Tracer(Protocol):
     """Exports the spans of calls. See `runtime.telemetry.traces.Traces`."""
 
-    def samples(self, trace_id: str, parent_id: str, flags: str, state: str, name: str) -> bool:
+    def samples(self, trace_id: str, parent_id: str, flags: str, name: str) -> bool:
         """Whether a trace is exported."""
         ...
 
@@ -131,7 +131,7 @@ class CallRecord:
         if not self.trace_id:
             self.trace_id = _digits.take(32)
         self.span_id = _digits.take(16)
-        self.is_sampled = self.tracer.samples(self.trace_id, self.parent_id, self._flags, self._state, self.operation)
+        self.is_sampled = self.tracer.samples(self.trace_id, self.parent_id, self._flags, self.operation)
         self._flags = "01" if self.is_sampled else "00"
 
     def begin_attempt(self) -> None:

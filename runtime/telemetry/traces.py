@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -95,11 +95,14 @@ class Traces:
         self._max_queue = max_queue
         self._given = 0
 
-    def samples(self, trace_id: str, parent_id: str, flags: str, state: str, name: str) -> bool:
-        """Whether a trace is exported: as its parent says, or as the sampler decides for a new one."""
+    def samples(self, trace_id: str, parent_id: str, flags: str, name: str) -> bool:
+        """Whether a trace is exported: as its parent says, or as the sampler decides for a new one.
+
+        A tracestate decides nothing here, and the SDK logs what it cannot read of one.
+        """
         parent: Context | None = None
         if parent_id:
-            parent = api.set_span_in_context(NonRecordingSpan(_context(trace_id, parent_id, int(flags, 16), state)))
+            parent = api.set_span_in_context(NonRecordingSpan(_context(trace_id, parent_id, int(flags, 16))))
         found = self._sampler.should_sample(parent, int(trace_id, 16), name, SpanKind.SERVER)
         return found.decision is Decision.RECORD_AND_SAMPLE
 
@@ -163,9 +166,8 @@ class Traces:
         return not thread.is_alive()
 
 
-def _context(trace_id: str, span_id: str, flags: int = 1, state: str = "") -> SpanContext:
-    states = TraceState.from_header([state]) if state else None
-    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(flags), states)
+def _context(trace_id: str, span_id: str, flags: int = 1) -> SpanContext:
+    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(flags))
 
 
 def _span(

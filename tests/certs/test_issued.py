@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from certs import issuance, secret
 from certs.authority import Pair
@@ -95,7 +96,13 @@ async def test_a_renewed_certificate_is_served_and_one_in_use_is_not_loaded_agai
     await runner.cleanup()
 
 
-@pytest.mark.parametrize("damage", ["broken", "gone", "mixed", "empty", "not a certificate"])
+def encrypted(key: bytes) -> bytes:
+    read = serialization.load_pem_private_key(key, None)
+    cipher = serialization.BestAvailableEncryption(b"secret")
+    return read.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, cipher)
+
+
+@pytest.mark.parametrize("damage", ["broken", "gone", "mixed", "empty", "not a certificate", "encrypted"])
 async def test_whatever_happens_to_the_secret_the_certificate_in_use_stays(
     damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,13 +116,14 @@ async def test_whatever_happens_to_the_secret_the_certificate_in_use_stays(
         "gone": None,
         "mixed": Pair(leaf().certificate, leaf().key),
         "empty": Pair(b"", b""),
+        "encrypted": Pair(leaf().certificate, encrypted(leaf().key)),
         "not a certificate": Pair(b"-----BEGIN CERTIFICATE-----\n", b"\xff"),
     }.get(damage, api.pair)
     await keeping.renew()
     await keeping.renew()
 
     assert await trusted(port, ONE)
-    told = [record.getMessage() for record in caplog.records]
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("certs")]
     assert len(told) == (2 if damage == "broken" else 1)
     assert "Secret ns/" in told[0]
     await runner.cleanup()

@@ -75,3 +75,24 @@ def test_of_many_texts_each_is_compared_with_few(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(similarity, "min", count, raising=False)
     assert ("z", "t0042") in [(key, other) for key, other, _ in similarity.nearest(texts)]
     assert compared < 100 * len(texts)
+
+
+def test_of_long_texts_of_random_words_each_is_compared_with_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each shares rare words with nearly all others, and many of them with a single one."""
+    digits = str.maketrans("0123456789", "abcdefghij")
+    words = [f"w{number:03}".translate(digits) for number in range(900)]
+    # Numbers that look like random ones.
+    chosen = [words[number * number * 7919 % 104729 % len(words)] for number in range(300 * 60)]
+    texts = {f"t{number}": " ".join(chosen[number * 60 : number * 60 + 60]) for number in range(300)}
+    texts["z"] = f"{texts['t42']} more"
+    compared = 0
+    score = min
+
+    def count(*values: float) -> float:
+        nonlocal compared
+        compared += 1
+        return score(*values)
+
+    monkeypatch.setattr(similarity, "min", count, raising=False)
+    assert [(key, other) for key, other, _ in similarity.nearest(texts)] == [("z", "t42")]
+    assert compared < 75 * len(texts)

@@ -380,3 +380,21 @@ def test_without_a_tracer_a_call_has_no_spans() -> None:
     record.begin_attempt()
     record.end_attempt((0.0, 1.0), "GET", 200, "")
     assert (record.spans, record.span_id, json.dumps(record.members())) == ((), "", "{}")
+
+
+def test_what_a_client_writes_into_a_tracestate_is_not_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+    traces = Traces(lambda _outcome, _number: None, now=lambda: 0.0, monotonic=time.monotonic)
+    sampled = []
+    for state in ("A=b", "x" * 512, "a=b=c", "a=1"):
+        record = CallRecord("r")
+        record.tracer = traces
+        record.follow({"traceparent": [traceparent()["traceparent"]], "tracestate": [state]})
+        record.begin_span()
+        sampled.append(record.is_sampled)
+        assert record.trace_headers()[1] == ("tracestate", state)
+    assert sampled == [True] * 4
+    assert caplog.records == []
+    assert traces.close(5.0)
