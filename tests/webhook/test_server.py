@@ -21,7 +21,7 @@ from cluster.connections import Listener
 from cluster.transport import ApiError
 from scripts.localcluster.certificates import Authority as Clients
 from tests.webhook.replica import Replica
-from webhook import closing
+from webhook import closing, cpu_time
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
 from webhook.review import ALLOWED, allowed
@@ -348,7 +348,29 @@ async def test_defaults_need_no_snapshot(hook_client: Any) -> None:
     assert (status, response["allowed"], response["patchType"]) == (200, True, "JSONPatch")
 
 
-def test_defaults_are_answered_at_once_also_while_nothing_can_be_judged() -> None:
+@pytest.mark.parametrize("padding", [0, 40_000])
+async def test_a_namespace_whose_objects_are_slow_to_fill_in_holds_up_no_other(
+    hook_client: Any, monkeypatch: pytest.MonkeyPatch, padding: int
+) -> None:
+    """Small ones are refused at once, and so never get to /validate; large ones take long to read."""
+    seconds = iter(range(1000))
+    monkeypatch.setattr(cpu_time, "seconds", lambda: float(next(seconds)))
+    setup = Setup(Api())
+    faulty = tool("a")
+    faulty["spec"] |= {"timeout": "1d", "description": "x" * padding}
+    faulty["spec"].pop("name", None)
+    other = review({**faulty, "metadata": {**faulty["metadata"], "namespace": "bank"}})
+
+    answers = [(await ask(hook_client, setup, review(faulty), "/mutate"))[1] for _ in range(3)]
+    elsewhere = (await ask(hook_client, setup, other, "/mutate"))[1]
+
+    read = [not answer["allowed"] or "patch" in answer for answer in (*answers, elsewhere)]
+    assert read == [True, True, not padding, True]
+    assert [answer["allowed"] for answer in answers] == [bool(padding)] * 2 + [True]
+    assert setup.hook._is_slow("shop")
+
+
+async def test_defaults_are_answered_at_once_also_while_nothing_can_be_judged() -> None:
     setup = Setup(Api())
     setup.unready = "not synced: mcptools"
     body = json.dumps(review({**tool("a"), "spec": {"service": {"name": "orders", "port": 80}}})).encode()
