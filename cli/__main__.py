@@ -304,9 +304,9 @@ def _add_webhook(commands: Commands) -> None:
     description = "Answer the AdmissionReviews of the API server over HTTPS. Runs until SIGTERM or SIGINT."
     parser = _add(commands, "webhook", "answer the API server's AdmissionReviews", description, _EXAMPLES_WEBHOOK)
     _add_cluster_options(parser)
-    parser.add_argument("--port", type=int, default=8443, help="HTTPS port (default: 8443)")
+    parser.add_argument("--port", type=_port, default=8443, help="HTTPS port (default: 8443)")
     parser.add_argument(
-        "--next-port", type=int, default=8444, help="HTTPS port with a certificate of the next CA (default: 8444)"
+        "--next-port", type=_port, default=8444, help="HTTPS port with a certificate of the next CA (default: 8444)"
     )
     parser.add_argument("--service", default="mcp-operator-webhook", help="Service that the API server calls")
     parser.add_argument(
@@ -511,16 +511,18 @@ def _add_serve(commands: Commands) -> None:
     )
     parser.add_argument("--server-uid", metavar="UID", help="UID of the MCPServer for which catalogs are signed")
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
-    parser.add_argument("--port", type=int, default=8080, help="HTTP port (default: 8080)")
-    parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
+    parser.add_argument("--port", type=_port, default=8080, help="HTTP port (default: 8080)")
+    parser.add_argument("--health-port", type=_port, default=9090, help="port of /healthz, /readyz and /metrics")
     parser.add_argument("--redis-host", help="Redis for sessions and rate limits (default: kept in memory)")
-    parser.add_argument("--redis-port", type=int, default=6379, help="port of Redis (default: 6379)")
+    parser.add_argument("--redis-port", type=_port, default=6379, help="port of Redis (default: 6379)")
     parser.add_argument("--redis-db", type=int, default=0, help="database number of Redis (default: 0)")
     parser.add_argument("--redis-cluster", action="store_true", help="the host leads to the nodes of a Redis Cluster")
     parser.add_argument(
         "--redis-sentinel-host", help="host of the Sentinels that know the master (default: no Sentinel)"
     )
-    parser.add_argument("--redis-sentinel-port", type=int, default=26379, help="port of the Sentinels (default: 26379)")
+    parser.add_argument(
+        "--redis-sentinel-port", type=_port, default=26379, help="port of the Sentinels (default: 26379)"
+    )
     parser.add_argument("--redis-sentinel-master", metavar="NAME", help="name of the master, as the Sentinels know it")
     parser.add_argument(
         "--redis-sentinel-credentials-dir", type=Path, help="folder with the files username and password, for Sentinels"
@@ -873,7 +875,7 @@ def _add_dev(commands: Commands) -> None:
     )
     parser = _add(commands, "dev", summary, description, _EXAMPLES_DEV)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files or folders")
-    parser.add_argument("--port", type=int, default=8080, help="HTTP port (default: 8080)")
+    parser.add_argument("--port", type=_port, default=8080, help="HTTP port (default: 8080)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument(
         "--service",
@@ -1176,6 +1178,13 @@ def _tokens(text: str) -> int:
     return int(text[:9])
 
 
+def _port(text: str) -> int:
+    """The number of a port to listen on or to connect to; 0 is any free port."""
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f'must be a port number up to 65535, got "{text}"')
+    return int(text)
+
+
 def _interval(text: str) -> float:
     try:
         seconds = float(text)
@@ -1217,7 +1226,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_namespaces(parser)
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 -- a pod's server
-    parser.add_argument("--health-port", type=int, default=9090, help="port of /healthz, /readyz and /metrics")
+    parser.add_argument("--health-port", type=_port, default=9090, help="port of /healthz, /readyz and /metrics")
     _add_kubeconfig_options(parser)
 
 

@@ -170,6 +170,7 @@ class _Reading:
     values: Mapping[Item, bytes]
     missing: tuple[Item, ...]
     messages: tuple[str, ...]
+    gaps: tuple[str, ...]
 
 
 class Workspace:
@@ -198,7 +199,7 @@ class Workspace:
         self._reading, self.plan = reading, reading.plan
         await self.servers.apply(reading.plan)
         self.log.reload()
-        lines = tuple(text.format_line(entry) for entry in reading.entries) + reading.messages
+        lines = tuple(text.format_line(entry) for entry in reading.entries) + reading.messages + reading.gaps
         if lines != self._printed:
             self._printed = lines
             for line in lines:
@@ -242,17 +243,21 @@ class Workspace:
         )  # fmt: skip
         texts = {document.source.name: document.source.text for document in found.documents}
         texts |= {fault.source.name: fault.source.text for fault in found.faults}
-        told = (*messages, *doubtful, *self._tell_gaps(sorted_))
-        return _Reading(sorted_, plan, entries, texts, values, missing, told)
+        gaps = tuple(self._tell_gaps(sorted_, missing))
+        return _Reading(sorted_, plan, entries, texts, values, missing, (*messages, *doubtful), gaps)
 
-    def _tell_gaps(self, sorted_: Transaction) -> Iterator[str]:
-        """What the files or the options lack for a call to work."""
+    def _tell_gaps(self, sorted_: Transaction, missing: tuple[Item, ...]) -> Iterator[str]:
+        """What the files, the options or the environment lack for a call to work."""
         if not any(item.ref.kind is Kind.SERVER for item in sorted_.objects):
             yield "no MCPServer in the files, so nothing is served; write one, or import with --server NAME"
         if self._forwards is None:
             called = dict.fromkeys(service for service, _ in compilations.backends_of(sorted_.objects))
             for service in sorted(called.keys() - self._options.services.keys()):
                 yield f"no address for Service {service.key}, so calls to it fail; start with {_option(service)}"
+        for item in missing:
+            key = f" key {item.key}" if item.key else ""
+            variable = secret_values.environment_name(item) + ("" if item.key else "<CLIENT>")
+            yield f"no value for {item.ref}{key}, so calls that need it fail; set {variable}, or use --secret-file"
 
     def _parse(self, name: str, data: bytes, *, found: bool = False) -> tuple[Document | Fault, ...]:
         """See `cli.manifests.documents.parse`."""

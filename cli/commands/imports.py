@@ -66,6 +66,7 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
     try:
         api = read_description(options.file, stdin)
         previous = Previous.read(options.output)
+        previous.require_namespace(options.output.file, options.objects.placement.namespace)
         settings = replace(options.objects, names=objects.names_of(previous.base))
         made = objects.import_description(api, settings)
     except (UnreadableError, UnusableError) as error:
@@ -118,11 +119,12 @@ def _write_all(
         return 2
     for line in _tell_needs(namespace, made.objects):
         print(text.escape(line), file=err)
-    imported = "---\n".join(map(render, made.objects))
+    wanted = previous.keep_servers(made.objects)
+    imported = "---\n".join(map(render, wanted))
     if output.file is None:
         out.write(imported)
         return _tell_findings(imported, err)
-    merge = merging.merge(previous.base, [raw for raw, _ in previous.mine], made.objects, source)
+    merge = merging.merge(previous.base, [raw for raw, _ in previous.mine], wanted, source)
     written = previous.render(merge)
     told = [*merge.told, *previous.tell_lost_comments(merge)]
     _write(output.file, written)
@@ -171,10 +173,22 @@ class Previous:
         mine = tuple(_read_objects(file))
         base = tuple(raw for raw, _ in _read_objects(base_of(file)))
         if mine and not base:
-            raise UnreadableError(
-                f"{file} exists, but {base_of(file).name} with the last import does not; name another file"
-            )
+            message = f"{file} exists, but {base_of(file).name} with the last import does not"
+            raise UnreadableError(f"{message}; restore it, or name another file")
         return cls(mine, base)
+
+    def keep_servers(self, made: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        """What is merged: without --server, the MCPServers of the last import stay."""
+        if any(raw["kind"] == "MCPServer" for raw in made):
+            return made
+        return (*(raw for raw in self.base if raw.get("kind") == "MCPServer"), *made)
+
+    def require_namespace(self, file: Path | None, namespace: str) -> None:
+        """Raises UnreadableError for a file of another namespace: everything in it would be gone."""
+        others = sorted({str(raw["metadata"].get("namespace")) for raw in self.base})
+        if others and namespace not in others:
+            message = f"{file} was imported for namespace {others[0]}, not {namespace}"
+            raise UnreadableError(f"{message}; add --namespace {others[0]}, or name another file")
 
     def render(self, merge: Merge) -> str:
         """The merged manifests. What did not change keeps its text, with its comments."""

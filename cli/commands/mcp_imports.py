@@ -63,6 +63,7 @@ def run(options: Options, *, out: TextIO, err: TextIO) -> int:
     """Write the manifests, tell what became of every tool, and return the exit code."""
     try:
         previous = Previous.read(options.output)
+        previous.require_namespace(options.output.file, options.tools.placement.namespace)
         headers = {source.header: _value(source, options.variables) for source in options.headers}
         listing = asyncio.run(_list(options, tuple(headers.items())))
     except (UnreadableError, NotStartedError) as error:

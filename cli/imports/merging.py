@@ -74,10 +74,16 @@ def merge(
             if old is None:
                 objects.append(raw)  # the user's own
             elif old == raw:
-                told.append(f"removed: {_name(key)}: {source} no longer has it")
+                told.append(f"removed: {_name(key)}: {source} no longer has it, or the options leave it out")
             else:
                 objects.append(raw)
-                conflicts.append(Conflict(key, "", f"{source} no longer has it, but you changed it; it is kept"))
+                conflicts.append(
+                    Conflict(
+                        key,
+                        "",
+                        f"{source} no longer has it, or the options leave it out; you changed it, so it is kept",
+                    )
+                )
             continue
         merged = _merge(old if old is not None else _ABSENT, raw, imported, key, (), conflicts)
         if merged != raw:

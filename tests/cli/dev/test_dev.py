@@ -48,6 +48,7 @@ async def test_what_a_call_lacks_is_told_at_the_start(tmp_path: Path) -> None:
     address = "no address for Service shop/orders, so calls to it fail; start with --service shop/orders=http://"
     assert "no MCPServer in the files, so nothing is served; write one, or import with --server NAME" in first
     assert first.count(address) == second.count(address) == 1
+    assert "no value for Secret shop/crm key token, so calls that need it fail; set MCP_SECRET_SHOP_CRM_TOKEN" in second
     assert "no MCPServer" not in second
 
 
@@ -315,6 +316,15 @@ def test_the_folder_with_secrets_is_private_and_removed(folder: Path, tmp_path: 
         assert process.wait(20) == 0
     assert list((tmp_path / "tmp").iterdir()) == []
     assert any(line.startswith("http://127.0.0.1:") and line.endswith("/shop/main/mcp  1 tool\n") for line in said)
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_does_not_exist_is_named(folder: Path, port: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["dev", str(folder), f"--port={port}"])
+
+    assert ended.value.code == 2
+    assert f'argument --port: must be a port number up to 65535, got "{port}"' in capsys.readouterr().err
 
 
 def test_a_missing_folder_and_a_taken_port_exit_with_two(folder: Path, capsys: Any) -> None:

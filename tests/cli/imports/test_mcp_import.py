@@ -94,6 +94,16 @@ def test_a_tool_becomes_an_object_with_a_pin() -> None:
     }
 
 
+def test_a_file_of_another_namespace_is_left_alone(tmp_path: Path) -> None:
+    tool = "apiVersion: mcp.example.com/v1alpha1\nkind: MCPTool\nmetadata: {name: find, namespace: shop}\nspec: {}\n"
+    (tmp_path / ".tools.yaml.imported").write_text(tool)
+
+    code, _, told = run("http://127.0.0.1:1/mcp", "--service", "orders:80", "-o", str(tmp_path / "tools.yaml"))
+
+    assert code == 2
+    assert "was imported for namespace shop, not default; add --namespace shop" in told
+
+
 @pytest.mark.parametrize(
     ("tool", "why", "message"),
     [

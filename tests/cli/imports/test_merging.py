@@ -152,6 +152,43 @@ def test_an_operation_at_another_path_keeps_its_name_and_what_was_edited(tmp_pat
     assert "The oldest comes last" in first["spec"]["description"]
 
 
+def test_what_the_options_leave_out_now_is_removed_with_the_reason(tmp_path: Path, capsys: Any) -> None:
+    source, output = tmp_path / "api.yaml", tmp_path / "tools.yaml"
+    source.write_text(DESCRIPTION)
+    assert run(str(source), "--output", str(output)) == 0
+
+    assert run(str(source), "--exclude", "GET *", "--output", str(output)) == 0
+
+    told = capsys.readouterr().err
+    assert "removed: MCPTool default/list-orders: the API no longer has it, or the options leave it out" in told
+
+
+def test_without_its_option_the_server_stays(tmp_path: Path, capsys: Any) -> None:
+    source, output = tmp_path / "api.yaml", tmp_path / "tools.yaml"
+    source.write_text(DESCRIPTION)
+    assert run(str(source), "--server", "shop", "--output", str(output)) == 0
+    before = output.read_text()
+    capsys.readouterr()
+
+    assert run(str(source), "--output", str(output)) == 0
+
+    assert "removed" not in capsys.readouterr().err
+    assert output.read_text() == before
+
+
+def test_a_file_of_another_namespace_is_left_alone(tmp_path: Path, capsys: Any) -> None:
+    source, output = tmp_path / "api.yaml", tmp_path / "tools.yaml"
+    source.write_text(DESCRIPTION)
+    assert run(str(source), "--namespace", "shop", "--output", str(output)) == 0
+    before = output.read_text()
+
+    assert run(str(source), "--output", str(output)) == 2
+
+    told = capsys.readouterr().err
+    assert "was imported for namespace shop, not default; add --namespace shop, or name another file" in told
+    assert output.read_text() == before
+
+
 def test_a_report_lists_every_operation(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     report = tmp_path / "report.json"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(DESCRIPTION.encode())))
