@@ -85,7 +85,11 @@ class Keeper(ABC):
         """Renew until cancelled."""
         while True:
             await self._sleep(INTERVAL)
-            await self.renew()
+            try:
+                await self.renew()
+            except Exception:
+                # Nobody else would renew, and the keys of the paths change every day.
+                logger.exception("renewing failed; trying again in %.0f s", INTERVAL)
 
     async def _secret(self, name: str) -> Mapping[str, Any] | None:
         """The Secret, None if there is none. Raises OSError if it cannot be read."""

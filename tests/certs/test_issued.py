@@ -142,3 +142,24 @@ async def test_the_keys_of_the_paths_come_from_their_own_secret() -> None:
     clock.now += timedelta(hours=1)
     await keeping.renew()
     assert (keeping.keys.accepts(KEY), keeping.keys.accepts("")) == (True, False)
+
+
+async def test_a_renewal_that_fails_as_nobody_expects_is_not_the_last_one(caplog: pytest.LogCaptureFixture) -> None:
+    tried: list[int] = []
+
+    class Failing(IssuedKeeper):
+        async def renew(self) -> None:
+            tried.append(len(tried))
+            if len(tried) == 3:
+                raise asyncio.CancelledError
+            raise RuntimeError("unheard of")
+
+    async def sleep(_seconds: float) -> None:
+        return
+
+    transport: Any = None
+    keeping = Failing(transport, namespace="ns", name="tls", keys_name="keys", now=Clock(), sleep=sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await keeping.run()
+    assert tried == [0, 1, 2]
+    assert caplog.text.count("renewing failed") == 2
