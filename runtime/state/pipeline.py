@@ -56,7 +56,8 @@ class _Stream(asyncio.Protocol):
                 # What Redis says without being asked (RESP3) answers no command.
                 if not isinstance(answer, hiredis.PushNotification):
                     self._pipeline.answer(self, answer)
-        except (RedisError, UnicodeDecodeError) as error:
+        except (RedisError, ValueError) as error:
+            # A ValueError: text that is not UTF-8, or a redirection without a server.
             self._pipeline.end(self, f"an answer cannot be read: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -171,14 +171,15 @@ async def test_what_redis_says_without_being_asked_is_no_answer(redis: Any) -> N
     await pipeline.close()
 
 
-async def test_bytes_that_are_no_answer_end_the_connection(redis: Any) -> None:
+@pytest.mark.parametrize("answer", [b"what is that\r\n", b"-MOVED\r\n", b"-ASK 1 nowhere\r\n", b"$1\r\n\xff\r\n"])
+async def test_bytes_that_are_no_answer_end_the_connection(redis: Any, answer: bytes) -> None:
     pipeline = connect(redis.port)
     await pipeline.execute("PING")
     asked = pipeline.execute_packed(pack("BLPOP", "nothing", 0))
 
     stream = pipeline._stream
     assert stream is not None
-    stream.data_received(b"what is that\r\n")
+    stream.data_received(answer)
 
     with pytest.raises(RedisConnectionError, match="cannot be read"):
         await asked
