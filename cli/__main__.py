@@ -661,9 +661,8 @@ def _add_check(commands: Commands) -> None:
     )
     parser.add_argument(
         "--fail-on",
-        type=Level,
-        choices=list(Level),
-        default=Level.ERROR,
+        choices=[level.value for level in Level],
+        default=Level.ERROR.value,
         help="lowest level that fails the run (default: error)",
     )
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="ignore findings recorded in this report")
@@ -700,7 +699,7 @@ def _run_check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         paths=tuple(arguments.paths),
         format=arguments.format,
         strict_refs=arguments.strict_refs,
-        fail_on=arguments.fail_on,
+        fail_on=Level(arguments.fail_on),
         baseline=arguments.baseline,
         live=arguments.live,
         context=arguments.context,

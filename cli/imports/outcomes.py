@@ -69,7 +69,7 @@ def render_text(outcomes: Sequence[Outcome], noun: str = "operation") -> Iterato
     reasons = Counter(each.why for each in outcomes if each.why is not None)
     rest = "; not imported: " + ", ".join(f"{count} {why}" for why, count in sorted(reasons.items())) if reasons else ""
     tokens = sum(each.tokens for each in made)
-    yield f"{len(outcomes)} {noun}s: {counts}, about {tokens} tokens of context{rest}"
+    yield f"{len(outcomes)} {noun}{'' if len(outcomes) == 1 else 's'}: {counts}, about {tokens} tokens of context{rest}"
 
 
 def render_json(outcomes: Sequence[Outcome], noun: str = "operation") -> dict[str, Any]:

@@ -34,6 +34,12 @@ def test_help_lists_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(word in said for word in ("webhook", "controller", "serve", "check", "graph", "generate"))
 
 
+def test_a_wrong_level_is_told_with_the_levels(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["check", ".", "--fail-on", "warnin"])
+    assert "argument --fail-on: invalid choice: 'warnin' (choose from 'error', 'warning')" in capsys.readouterr().err
+
+
 def test_check_and_generate_run_from_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["check", str(EXAMPLES / "valid"), BACKEND]) == 0
     assert command.main(["generate", "--root", str(tmp_path)]) == 0

@@ -213,6 +213,14 @@ def test_a_pattern_that_names_no_operation_is_reported(tmp_path: Path, capsys: A
     assert told.count("warning: -") == 2
 
 
+def test_one_operation_is_counted_in_the_singular(tmp_path: Path, capsys: Any) -> None:
+    source = tmp_path / "api.yaml"
+    source.write_text(DESCRIPTION.partition("    post:")[0])
+
+    assert run(str(source)) == 0
+    assert "\n1 operation: 1 MCPTool, about " in "\n" + capsys.readouterr().err
+
+
 def test_a_secret_that_no_tool_needs_is_reported(tmp_path: Path, capsys: Any) -> None:
     source = tmp_path / "api.yaml"
     source.write_text(DESCRIPTION)
