@@ -32,6 +32,7 @@ T = TypeVar("T")
 __all__ = [
     "KEEP_SECONDS",
     "LANDING_SECONDS",
+    "WRITES",
     "LiveSnapshot",
 ]
 
@@ -42,6 +43,8 @@ KEEP_SECONDS = 180.0
 # Of so many objects the last sighting is remembered, and of so many objects' writes that they were admitted.
 SIGHTINGS = 16384
 PENDING = 16384
+# So many writes of one object may be on their way; each review of the namespace looks at the states it may have.
+WRITES = 8
 # So many facts wait at most until they are put into the snapshot together, which takes some milliseconds.
 ARRIVED = 200
 
@@ -72,8 +75,9 @@ class LiveSnapshot:
         self._pending: OrderedDict[Ref, list[_Pending]] = OrderedDict()
         # Below the pending writes: the last state shown of these objects.
         self._shown: dict[Ref, Fact | None] = {}
-        # By namespace, and those of servers together under "": a server may select anything, and have any Ingress.
+        # By namespace; those of servers with an Ingress also together, because others may have the same host.
         self._alternatives: dict[str, dict[Ref, list[MemberFact | ServerFact]]] = {}
+        self._reachable: dict[str, dict[Ref, list[MemberFact | ServerFact]]] = {}
         self._dearer: dict[str, dict[Ref, list[MemberFact]]] = {}
         self._sightings: OrderedDict[Ref, Sighting] = OrderedDict()
 
@@ -91,12 +95,20 @@ class LiveSnapshot:
         """The time by which admitted writes age, in seconds."""
         return self._monotonic()
 
-    def alternatives(self, namespace: str) -> list[MemberFact | ServerFact]:
-        """Further states that objects may turn out to have: of a namespace, and of servers anywhere."""
-        if not self._alternatives:
-            return []
-        found = (self._alternatives.get(where) for where in ("", namespace))
-        return [fact for by_ref in found if by_ref for facts in by_ref.values() for fact in facts]
+    def alternatives(self, namespace: str, *, is_reachable: bool = False) -> list[MemberFact | ServerFact]:
+        """Further states that objects of a namespace may turn out to have.
+
+        ``is_reachable``: also those of servers elsewhere that have an Ingress.
+        """
+        found = [fact for facts in self._alternatives.get(namespace, {}).values() for fact in facts]
+        if is_reachable:
+            everywhere = self._reachable.get("", {}).items()
+            found += [fact for ref, facts in everywhere if ref.namespace != namespace for fact in facts]
+        return found
+
+    def is_crowded(self, ref: Ref) -> bool:
+        """Whether as many writes of an object are on their way as may be."""
+        return len(self._pending.get(ref, ())) >= WRITES
 
     def dearer(self, namespace: str) -> list[MemberFact]:
         """States of tools of a namespace that count more against some budget than the state in the snapshot."""
@@ -216,9 +228,13 @@ class LiveSnapshot:
         self._put(ref, first)
 
     def _keep_alternatives(self, ref: Ref, facts: list[MemberFact | ServerFact], dearer: list[MemberFact]) -> None:
-        where = "" if ref.kind is Kind.SERVER else ref.namespace
-        _keep(self._alternatives, where, ref, facts)
-        _keep(self._dearer, where, ref, dearer)
+        _keep(self._alternatives, ref.namespace, ref, facts)
+        _keep(self._dearer, ref.namespace, ref, dearer)
+        if ref.kind is Kind.SERVER:
+            reachable: list[MemberFact | ServerFact] = [
+                fact for fact in facts if isinstance(fact, ServerFact) and fact.ways_in is not None
+            ]
+            _keep(self._reachable, "", ref, reachable)
 
 
 def _keep(kept: dict[str, dict[Ref, list[T]]], where: str, ref: Ref, facts: list[T]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from cluster.transport import ApiError
+from crd.facts import ServerFact
 from crd.finding import Reason
 from crd.ledger import conflicts
 from crd.ref import Kind
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from crd.finding import Verdict
     from crd.integrity import Change
     from crd.ref import Ref
+    from crd.snapshot import Snapshot
     from webhook.admit import Decision, JudgedObject
     from webhook.ledger import Ledgers
     from webhook.live_snapshot import LiveSnapshot
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from webhook.review import Review
     from webhook.rights import RequesterRights
 
-__all__ = ["Reviewer"]
+__all__ = ["CrowdedError", "Reviewer"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,10 @@ logger = logging.getLogger(__name__)
 LEDGER_SHARE = 0.8
 # Objects that are read before one denial; the others that it blames stay believed.
 READS = 32
+
+
+class CrowdedError(Exception):
+    """More writes of one object are on their way than may be."""
 
 
 class Reviewer:
@@ -62,17 +68,18 @@ class Reviewer:
     async def validate(self, judged: JudgedObject, deadline: float, *, requester: Requester, dry_run: bool) -> Decision:
         """Judge the change; ``deadline`` is a time of the event loop.
 
-        Raises TimeoutError, LedgerError and, where the requester's rights are not known, UnansweredError.
+        Raises TimeoutError, LedgerError, CrowdedError and, where the requester's rights are not known, UnansweredError.
         """
-        live, change, namespace = self._live, judged.change, judged.change.ref.namespace
+        live, change = self._live, judged.change
         if judged.demands or judged.annotations or judged.host:
             judged = await self._rights.judge(judged, requester, deadline)
+        await self._make_room(change.ref, deadline, dry_run=dry_run)
         read: set[Ref] = set()
         reserved = False
         try:
             while True:
                 snapshot = live.current
-                decision = admit.decide(snapshot, live.alternatives(namespace), judged, partial(live.dearer, namespace))
+                decision = self._decide(snapshot, judged)
                 if not decision.allowed:
                     unread = decision.blamed - read
                     if not unread:
@@ -104,16 +111,36 @@ class Reviewer:
         """The decision of `validate` where it needs no waiting, or None: then nothing is remembered of the change."""
         if judged.demands or judged.annotations or judged.host:
             return None
-        live, change, namespace = self._live, judged.change, judged.change.ref.namespace
+        live, change = self._live, judged.change
         snapshot = live.current
-        if conflicts.concerns(snapshot, change):
+        if conflicts.concerns(snapshot, change) or live.is_crowded(change.ref):
             return None
-        decision = admit.decide(snapshot, live.alternatives(namespace), judged, partial(live.dearer, namespace))
+        decision = self._decide(snapshot, judged)
         if not decision.verdict.allowed:
             return None
         if not dry_run:
             live.expect(change, (snapshot, decision.after))
         return decision
+
+    def _decide(self, snapshot: Snapshot, judged: JudgedObject) -> Decision:
+        change = judged.change
+        namespace, new = change.ref.namespace, change.new.fact if change.new is not None else None
+        is_reachable = isinstance(new, ServerFact) and new.ways_in is not None
+        others = self._live.alternatives(namespace, is_reachable=is_reachable)
+        return admit.decide(snapshot, others, judged, partial(self._live.dearer, namespace))
+
+    async def _make_room(self, ref: Ref, deadline: float, *, dry_run: bool) -> None:
+        """Read an object of which many writes are on their way. Raises CrowdedError if they may all still be stored.
+
+        A dry run adds none.
+        """
+        if dry_run or not self._live.is_crowded(ref):
+            return
+        async with asyncio.timeout_at(deadline):
+            await self._reader.look([ref])
+        if self._live.is_crowded(ref):
+            count = live_snapshot.WRITES
+            raise CrowdedError(f"{count} changes of {ref} are admitted and not yet seen stored; try again in a second")
 
     def note_deletion(self, asked: Review) -> tuple[str, ...]:
         """Note that an object is being deleted; what its servers lose, as warnings. Never waits, never fails."""

@@ -25,6 +25,7 @@ from webhook.ledger import LedgerError
 from webhook.object_cache import ObjectCache
 from webhook.object_processes import ExceededError, QueueFullError, is_small
 from webhook.review import Operation
+from webhook.reviewer import CrowdedError
 from webhook.rights import UnansweredError
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ class Hook:
             # A denial, whatever the failure policy: what is not in the ledger must not be admitted.
             logger.warning("review %s: %s", uid, error)
             return 200, review.denied(uid, str(error), code=503, reason="ServiceUnavailable")
-        except QueueFullError as error:
+        except (QueueFullError, CrowdedError) as error:
             self.metrics.shed.inc()
             return 200, review.denied(uid, str(error), code=429, reason="TooManyRequests")
         except ExceededError as error:

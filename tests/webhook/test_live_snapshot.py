@@ -12,7 +12,7 @@ from crd.manifest import Object
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 from webhook import live_snapshot
-from webhook.live_snapshot import KEEP_SECONDS, LANDING_SECONDS, LiveSnapshot, Sighting
+from webhook.live_snapshot import KEEP_SECONDS, LANDING_SECONDS, WRITES, LiveSnapshot, Sighting
 
 REF = Ref(Kind.TOOL, "shop", "a")
 
@@ -90,6 +90,40 @@ def test_two_updates_of_one_object_count_both() -> None:
 
     assert (served(live), others(live)) == ("newer", ["new", "old"])
     assert live.alternatives("elsewhere") == []
+
+
+def serving(host: str | None, number: int, namespace: str = "team") -> Change:
+    """A server, or a later write of it."""
+    ingress = {"ingress": {"host": host}} if host else {}
+    spec = {"toolSelector": {"matchLabels": {"app": f"a{number}"}}, **ingress}
+    metadata = {"name": "main", "namespace": namespace, "uid": f"u{number}"}
+    new = manifest.decode(
+        {"apiVersion": "mcp.example.com/v1alpha1", "kind": "MCPServer", "metadata": metadata, "spec": spec}
+    )
+    return Change(new.ref, None, new)
+
+
+def test_servers_elsewhere_matter_only_to_who_can_be_reached_too() -> None:
+    live = LiveSnapshot(Clock())
+    for number in range(2):
+        live.expect(serving(None, number))
+        live.expect(serving("a.example.com", number, "reached"))
+
+    assert live.alternatives("shop") == []
+    assert [fact.ref.namespace for fact in live.alternatives("shop", is_reachable=True)] == ["reached"]
+    assert [fact.ref.namespace for fact in live.alternatives("reached", is_reachable=True)] == ["reached"]
+    assert [fact.ref.namespace for fact in live.alternatives("team")] == ["team"]
+
+
+def test_an_object_is_crowded_until_its_writes_are_seen() -> None:
+    live = LiveSnapshot(Clock())
+    for number in range(WRITES):
+        assert not live.is_crowded(REF)
+        live.expect(creation(f"get-{number}", uid=f"u{number}"))
+
+    assert live.is_crowded(REF)
+    show(live, "get-0", 7, uid="u0")
+    assert not live.is_crowded(REF)
 
 
 def test_a_repeated_write_counts_once() -> None:

@@ -11,9 +11,10 @@ import pytest
 from cluster.transport import ApiError
 from tests.webhook.replica import Replica
 from webhook import object_process
-from webhook.live_snapshot import LANDING_SECONDS
+from webhook.live_snapshot import LANDING_SECONDS, WRITES
 from webhook.metrics import Metrics
 from webhook.object_processes import ExceededError, ObjectProcesses
+from webhook.reviewer import CrowdedError
 from webhook.server import Hook
 
 
@@ -330,3 +331,31 @@ async def test_a_grant_that_came_a_moment_earlier_is_read(
     assert decision.allowed is allowed
     assert "/apis/gateway.networking.k8s.io/v1beta1/namespaces/other/referencegrants" in api.paths
     assert ("reading the ReferenceGrants of other before a denial" in caplog.text) is logged
+
+
+async def test_of_one_object_only_so_many_writes_may_be_on_their_way() -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+    for number in range(WRITES):
+        assert (await replica.judge(tool("a", f"get_{number}", uid=f"u{number}"))).allowed
+
+    def fail(_name: str) -> Any:
+        raise ApiError(500, "InternalError", "later")
+
+    api.before = fail
+
+    with pytest.raises(CrowdedError, match=r"8 changes of MCPTool shop/a are admitted .*; try again in a second"):
+        await replica.judge(tool("a", "another", uid="v"))
+    assert (await replica.judge(tool("a", "another", uid="v"), dry_run=True)).allowed
+    assert (await replica.judge(tool("b", "another"))).allowed
+
+
+async def test_a_crowded_object_is_read_and_judged_when_one_of_its_writes_was_stored() -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+    for number in range(WRITES):
+        await replica.judge(tool("a", f"get_{number}", uid=f"u{number}"))
+    api.items["a"] = tool("a", "get_3", uid="u3", resourceVersion="9")
+
+    assert (await replica.judge(tool("a", "next", uid="u3"), tool("a", "get_3", uid="u3", resourceVersion="9"))).allowed
+    assert "a" in api.reads

@@ -22,6 +22,7 @@ from cluster.transport import ApiError
 from scripts.localcluster.certificates import Authority as Clients
 from tests.webhook.replica import Replica
 from webhook import closing, cpu_time
+from webhook.live_snapshot import WRITES
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
 from webhook.review import ALLOWED, allowed
@@ -655,3 +656,20 @@ async def test_the_end_of_the_drain_waits_for_what_is_in_progress_and_not_for_ev
         assert len(waits) > 1
         assert len(served.connections) == 1
         writer.close()
+
+
+async def test_too_many_writes_of_one_object_are_a_denial_that_says_when_to_try_again(hook_client: Any) -> None:
+    setup = Setup(Api(), SERVER)
+    for number in range(WRITES):
+        _, response = await ask(hook_client, setup, review(tool("a", f"get_{number}", uid=f"u{number}")))
+        assert response["allowed"]
+    setup.replica.reviewer._reader.look = _read_nothing  # type: ignore[method-assign]
+
+    status, response = await ask(hook_client, setup, review(tool("a", "another", uid="v")))
+
+    assert (status, response["allowed"], response["status"]["code"]) == (200, False, 429)
+    assert response["status"]["reason"] == "TooManyRequests"
+
+
+async def _read_nothing(_refs: Any) -> dict[Any, Any]:
+    return {}
