@@ -60,7 +60,7 @@ __all__ = [
 
 CLASHES = frozenset(names.REASONS.values())
 # The maximum number of faults of each state of an object that are compared.
-MAX_FAULTS = 2000
+MAX_FAULTS = 500
 # The maximum number of findings that are attributed to the changed object before the verdict is sorted and truncated.
 MAX_BLAMED = 1000
 # Of so many servers over their budgets the dearest tools are named.

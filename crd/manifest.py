@@ -48,6 +48,8 @@ _KINDS = {
 # The members of a tool's spec that may hold any object, and how many brackets make no nesting that is too deep.
 SCHEMAS = ("inputSchema", "outputSchema")
 SHALLOW = 150
+# Each label is looked up by every selector of the namespace. The API server limits their length, and not their number.
+MAX_LABELS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,10 @@ def _metadata_problems(kind: Kind, name: str, metadata: Mapping[str, Any]) -> It
         yield Problem(
             ("metadata", "labels"), f"must be an object, got {problem.quote(labels)}; write labels as key: value"
         )
+    elif len(labels) > MAX_LABELS:
+        message = f"{len(labels)} labels, at most {MAX_LABELS} are supported; move what selects nothing to annotations"
+        yield Problem(("metadata", "labels"), message)
+        return
     for key, value in _mapping(labels).items():
         if isinstance(key, str) and isinstance(value, str) and key.isascii() and value.isascii():
             continue  # as nearly all are

@@ -7,6 +7,7 @@ run in another process; `decide` compares what it made with the other objects, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import jsonpatch
@@ -43,6 +44,8 @@ __all__ = [
     "worded_as_pending",
 ]
 
+# The API server passes 4 KiB of warnings on; more lines would only take time.
+MAX_WARNINGS = 100
 # kubectl and the API server cut longer warnings.
 WARNING_LENGTH = 256
 _NO_FINDINGS: tuple[Finding, ...] = ()
@@ -268,7 +271,7 @@ def _pending(finding: Finding, admitted: Callable[[Ref], float | None], seconds:
 
 def _lost_fields(item: Object | None) -> Iterator[str]:
     """Fields that were applied and that the API server dropped silently, as it does unless asked to be strict."""
-    for found in fields.lost(item.raw) if item is not None else ():
+    for found in islice(fields.lost(item.raw), MAX_WARNINGS) if item is not None else ():
         repair = f'did you mean "{found.nearest}"?' if found.nearest else "remove it"
         message = f'unknown field "{found.name}" was dropped; {repair}'
         yield str(Finding(Reason.UNKNOWN_FIELD, item.ref, (), message, found.path, (), Level.WARNING))  # type: ignore[union-attr]

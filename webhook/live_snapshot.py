@@ -95,13 +95,14 @@ class LiveSnapshot:
         """The time by which admitted writes age, in seconds."""
         return self._monotonic()
 
-    def alternatives(self, namespace: str, *, is_reachable: bool = False) -> list[MemberFact | ServerFact]:
-        """Further states that objects of a namespace may turn out to have.
+    def alternatives(self, change: Change) -> list[MemberFact | ServerFact]:
+        """Further states that objects may turn out to have which a change could be in the way of.
 
-        ``is_reachable``: also those of servers elsewhere that have an Ingress.
+        They are those of its namespace; for a server with an Ingress also those of such servers elsewhere.
         """
+        namespace, new = change.ref.namespace, change.new.fact if change.new is not None else None
         found = [fact for facts in self._alternatives.get(namespace, {}).values() for fact in facts]
-        if is_reachable:
+        if isinstance(new, ServerFact) and new.ways_in is not None:
             everywhere = self._reachable.get("", {}).items()
             found += [fact for ref, facts in everywhere if ref.namespace != namespace for fact in facts]
         return found

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from cluster.transport import ApiError
-from crd.facts import ServerFact
 from crd.finding import Reason
 from crd.ledger import conflicts
 from crd.ref import Kind
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from crd.finding import Verdict
     from crd.integrity import Change
     from crd.ref import Ref
-    from crd.snapshot import Snapshot
     from webhook.admit import Decision, JudgedObject
     from webhook.ledger import Ledgers
     from webhook.live_snapshot import LiveSnapshot
@@ -70,7 +68,7 @@ class Reviewer:
 
         Raises TimeoutError, LedgerError, CrowdedError and, where the requester's rights are not known, UnansweredError.
         """
-        live, change = self._live, judged.change
+        live, change, namespace = self._live, judged.change, judged.change.ref.namespace
         if judged.demands or judged.annotations or judged.host:
             judged = await self._rights.judge(judged, requester, deadline)
         await self._make_room(change.ref, deadline, dry_run=dry_run)
@@ -79,7 +77,7 @@ class Reviewer:
         try:
             while True:
                 snapshot = live.current
-                decision = self._decide(snapshot, judged)
+                decision = admit.decide(snapshot, live.alternatives(change), judged, partial(live.dearer, namespace))
                 if not decision.allowed:
                     unread = decision.blamed - read
                     if not unread:
@@ -115,19 +113,12 @@ class Reviewer:
         snapshot = live.current
         if conflicts.concerns(snapshot, change) or live.is_crowded(change.ref):
             return None
-        decision = self._decide(snapshot, judged)
+        decision = admit.decide(snapshot, live.alternatives(change), judged, partial(live.dearer, change.ref.namespace))
         if not decision.verdict.allowed:
             return None
         if not dry_run:
             live.expect(change, (snapshot, decision.after))
         return decision
-
-    def _decide(self, snapshot: Snapshot, judged: JudgedObject) -> Decision:
-        change = judged.change
-        namespace, new = change.ref.namespace, change.new.fact if change.new is not None else None
-        is_reachable = isinstance(new, ServerFact) and new.ways_in is not None
-        others = self._live.alternatives(namespace, is_reachable=is_reachable)
-        return admit.decide(snapshot, others, judged, partial(self._live.dearer, namespace))
 
     async def _make_room(self, ref: Ref, deadline: float, *, dry_run: bool) -> None:
         """Read an object of which many writes are on their way. Raises CrowdedError if they may all still be stored.

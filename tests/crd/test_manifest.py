@@ -264,6 +264,12 @@ UNSTORABLE = [
         raw("MCPTool", {}, labels=["a"]), "metadata.labels", 'must be an object, got ["a"]', id="a list for labels"
     ),
     pytest.param(
+        raw("MCPTool", {}, labels={f"l{number}": "" for number in range(257)}),
+        "metadata.labels",
+        "257 labels, at most 256 are supported; move what selects nothing to annotations",
+        id="too many labels",
+    ),
+    pytest.param(
         raw("MCPTool", {}, labels={"a": True}),
         "metadata.labels.a",
         "must be a string, got true; quote it",

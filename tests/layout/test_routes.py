@@ -11,7 +11,7 @@ from scripts import trace_route
 
 # The most stops, by package; None is the whole route. It took 333 before packages and names were reordered. A bound is
 # lowered when the route gets shorter, and raised only for a new check.
-BOUNDS = {None: 200, "webhook": 33}
+BOUNDS = {None: 200, "webhook": 34}
 
 
 @pytest.fixture(scope="module")

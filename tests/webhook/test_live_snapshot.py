@@ -56,7 +56,7 @@ def served(live: LiveSnapshot) -> str | None:
 
 
 def others(live: LiveSnapshot) -> list[Any]:
-    return sorted(getattr(fact, "served_name", None) for fact in live.alternatives("shop"))
+    return sorted(getattr(fact, "served_name", None) for fact in live.alternatives(creation()))
 
 
 def test_an_admitted_creation_counts_at_once_until_a_watch_shows_it() -> None:
@@ -89,7 +89,7 @@ def test_two_updates_of_one_object_count_both() -> None:
     live.expect(update("newer", "5"))
 
     assert (served(live), others(live)) == ("newer", ["new", "old"])
-    assert live.alternatives("elsewhere") == []
+    assert live.alternatives(serving(None, 1, "elsewhere")) == []
 
 
 def serving(host: str | None, number: int, namespace: str = "team") -> Change:
@@ -109,10 +109,12 @@ def test_servers_elsewhere_matter_only_to_who_can_be_reached_too() -> None:
         live.expect(serving(None, number))
         live.expect(serving("a.example.com", number, "reached"))
 
-    assert live.alternatives("shop") == []
-    assert [fact.ref.namespace for fact in live.alternatives("shop", is_reachable=True)] == ["reached"]
-    assert [fact.ref.namespace for fact in live.alternatives("reached", is_reachable=True)] == ["reached"]
-    assert [fact.ref.namespace for fact in live.alternatives("team")] == ["team"]
+    def whose(host: str | None, namespace: str) -> list[str]:
+        return [fact.ref.namespace for fact in live.alternatives(serving(host, 9, namespace))]
+
+    assert live.alternatives(creation()) == []
+    assert (whose(None, "shop"), whose("b.example.com", "shop")) == ([], ["reached"])
+    assert (whose("b.example.com", "reached"), whose(None, "team")) == (["reached"], ["team"])
 
 
 def test_an_object_is_crowded_until_its_writes_are_seen() -> None:
@@ -335,7 +337,7 @@ def test_a_longer_state_of_a_tool_may_still_count_against_a_budget() -> None:
     live.expect(Change(long.ref, long, short))
 
     assert live.dearer("shop") == [long.fact]
-    assert live.alternatives("shop") == []
+    assert live.alternatives(creation()) == []
     show(live, "get", 2)
     assert live.dearer("shop") == []
 
