@@ -55,7 +55,8 @@ def test_a_reference_server_is_imported_and_passes_check(server: str, tmp_path: 
         "import", "mcp", "--stdio", words, "--service", f"{server}:8000", "--server", server, "-o", str(output)
     )  # fmt: skip
     assert code == 0, err
-    told = "1 NotSupported" if server == "everything" else f"{TOOLS[server]} tools: {TOOLS[server]} MCPTool"
+    tools = "1 tool" if TOOLS[server] == 1 else f"{TOOLS[server]} tools"
+    told = "1 NotSupported" if server == "everything" else f"{tools}: {TOOLS[server]} MCPTool"
     assert told in err
 
     code, out, err = run("check", str(output), "--format", "json")
