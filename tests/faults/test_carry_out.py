@@ -267,6 +267,8 @@ class Life:
         digest = found["configmaps"].get("main-catalog", {}).pop("digest", None)
         status = found["mcpservers"]["main"].get("status", {})
         found["digest"] = status.pop("catalogDigest", None) == digest
+        # It follows the time; `tests/controller/test_trust.py` has what it must be.
+        found["version"] = bool(status.pop("catalogVersion", None))
         main = await objects.get(self._admin, resources.SERVERS, self.namespace, "main")
         assert main is not None
         uid = str(main["metadata"]["uid"])
