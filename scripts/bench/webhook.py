@@ -32,6 +32,7 @@ from certs.tls import HotContext
 from cluster.access import AccessReviews
 from cluster.clock import Clock
 from cluster.connections import Listener
+from cluster.transport import ApiError
 from scripts import benchmark
 from webhook import program, watches
 from webhook.ledger import Ledgers
@@ -105,17 +106,25 @@ async def serve(what: str) -> None:
     await processes.stop()
 
 
+class Empty:
+    """An API server that has no objects. No review of the benchmark waits for it, but those of a flood may."""
+
+    async def request(self, _method: str, path: str, **_: Any) -> dict[str, Any]:
+        """See `cluster.transport.Transport`."""
+        raise ApiError(404, "NotFound", path)
+
+
 def webhook(processes: ObjectProcesses) -> Hook:
     """The webhook, in whose snapshot stand a thousand tools of twenty servers."""
     live = LiveSnapshot(time.monotonic)
     for fact in benchmark.build_snapshot(WORLD):
         live.observe(fact.ref, fact)
     clock = Clock(time.monotonic, asyncio.sleep, lambda: 0.5)
-    absent: Any = None
-    watched = watches.informers(absent, live, clock, lambda *_: None)
-    reader = Reader(absent, live, watched)
-    ledgers = Ledgers(absent, live, reader, "mcp-system", now=time.monotonic, jitter=lambda: 0.5)
-    rights = RequesterRights(AccessReviews(absent, now=time.monotonic))
+    empty: Any = Empty()
+    watched = watches.informers(empty, live, clock, lambda *_: None)
+    reader = Reader(empty, live, watched)
+    ledgers = Ledgers(empty, live, reader, "mcp-system", now=time.monotonic, jitter=lambda: 0.5)
+    rights = RequesterRights(AccessReviews(empty, now=time.monotonic))
     reviewer = Reviewer(live, reader, ledgers, rights)
     return Hook(reviewer, processes, Metrics(), unready=lambda: None, draining=lambda: False)
 
