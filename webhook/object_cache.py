@@ -57,7 +57,8 @@ class ObjectCache:
     ) -> tuple[Object, tuple[Finding, ...]] | None:
         """The object, and what the rules find; None if it would have to be judged and ``may_take_long`` denies it.
 
-        If it ``is_compared`` with no other state, it may have no spec. Raises ValueError as `manifest.decode`.
+        If it is not ``is_compared`` with another state, and mounts nothing, it may have no spec. Raises ValueError as
+        `manifest.decode`.
         """
         key = rewording.key_of(raw)
         reworded = self._recall(key, raw, with_spec=is_compared)
@@ -104,7 +105,9 @@ class ObjectCache:
         fact, spec = rewording.reword(entry.base, raw), entry.item.spec
         if fact is None or not isinstance(spec, ToolSpec):
             return None
-        return Object(fact.ref, raw, rewording.reword_spec(spec, raw["spec"]) if with_spec else None, fact)
+        # What a tool mounts demands rights, which are read from its spec.
+        needs_spec = with_spec or bool(fact.mounts)
+        return Object(fact.ref, raw, rewording.reword_spec(spec, raw["spec"]) if needs_spec else None, fact)
 
     def _keep(self, key: bytes, entry: _Entry) -> None:
         former = self._entries.pop(key, None)

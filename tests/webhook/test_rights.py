@@ -287,3 +287,29 @@ async def test_half_of_the_time_there_is_goes_into_the_questions(seconds: float,
     await RequesterRights(asked).judge(judged, Requester("jane"), deadline)  # type: ignore[arg-type]
 
     assert asked.timeout == pytest.approx(expected, abs=0.1)
+
+
+def demanded(cache: ObjectCache, new: dict[str, Any]) -> list[str]:
+    """What a creation demands, as the webhook judges it with what its cache has seen."""
+    asked = reviews.Review("u", reviews.Operation.CREATE, new["kind"], "shop", new["metadata"]["name"], new, None)
+    found = admit.judge_object(asked, cache)
+    assert found is not None
+    return [f"{right.resource} {right.name}" for demand in found.demands for right in demand.rights]
+
+
+@pytest.mark.parametrize("seen", ["judged", "mutated", "both"])
+def test_what_was_seen_before_demands_the_same_rights(seen: str) -> None:
+    # A rule that finds something would keep it out of the cache.
+    cache, first = ObjectCache(), with_secrets("keys", description="Find the orders of the shop by their state.")
+    wanted = demanded(ObjectCache(0), first)
+    assert wanted == ["secrets keys", "secrets keys"]
+
+    if seen in ("mutated", "both"):
+        cache.fact_of(first)
+    if seen in ("judged", "both"):
+        assert demanded(cache, first) == wanted
+    other = with_secrets("keys", description="Another description of the same tool, which reads the same Secret.")
+    other["metadata"]["name"] = "thief"
+
+    assert demanded(cache, first) == wanted
+    assert demanded(cache, other) == wanted
