@@ -77,7 +77,7 @@ class LiveSnapshot:
         self._shown: dict[Ref, Fact | None] = {}
         # By namespace; those of servers with an Ingress also together, because others may have the same host.
         self._alternatives: dict[str, dict[Ref, list[MemberFact | ServerFact]]] = {}
-        self._reachable: dict[str, dict[Ref, list[MemberFact | ServerFact]]] = {}
+        self._reachable: dict[Ref, list[ServerFact]] = {}
         self._dearer: dict[str, dict[Ref, list[MemberFact]]] = {}
         self._sightings: OrderedDict[Ref, Sighting] = OrderedDict()
 
@@ -103,8 +103,7 @@ class LiveSnapshot:
         namespace, new = change.ref.namespace, change.new.fact if change.new is not None else None
         found = [fact for facts in self._alternatives.get(namespace, {}).values() for fact in facts]
         if isinstance(new, ServerFact) and new.ways_in is not None:
-            everywhere = self._reachable.get("", {}).items()
-            found += [fact for ref, facts in everywhere if ref.namespace != namespace for fact in facts]
+            found += [f for ref, facts in self._reachable.items() if ref.namespace != namespace for f in facts]
         return found
 
     def is_crowded(self, ref: Ref) -> bool:
@@ -231,11 +230,11 @@ class LiveSnapshot:
     def _keep_alternatives(self, ref: Ref, facts: list[MemberFact | ServerFact], dearer: list[MemberFact]) -> None:
         _keep(self._alternatives, ref.namespace, ref, facts)
         _keep(self._dearer, ref.namespace, ref, dearer)
-        if ref.kind is Kind.SERVER:
-            reachable: list[MemberFact | ServerFact] = [
-                fact for fact in facts if isinstance(fact, ServerFact) and fact.ways_in is not None
-            ]
-            _keep(self._reachable, "", ref, reachable)
+        reachable = [fact for fact in facts if isinstance(fact, ServerFact) and fact.ways_in is not None]
+        if reachable:
+            self._reachable[ref] = reachable
+        else:
+            self._reachable.pop(ref, None)
 
 
 def _keep(kept: dict[str, dict[Ref, list[T]]], where: str, ref: Ref, facts: list[T]) -> None:
