@@ -120,3 +120,18 @@ async def test_a_command_asks_about_itself(script: Any, answers: list[Any], may:
     path, body = api.asked[0][1], api.asked[0][3]
     assert path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     assert [*body["spec"]] == ["resourceAttributes"]
+
+
+async def test_each_question_is_told_the_time_there_is() -> None:
+    class Api:
+        timeouts: list[float] = []  # noqa: RUF012 -- one instance
+
+        async def request(self, *_: Any, timeout: float, **__: Any) -> Any:
+            self.timeouts.append(timeout)
+            return NO
+
+    api = Api()
+    await reviews(api, [0.0]).meets(JANE, SECRET, 1.5)
+    await access.may_self(api, SECRET)  # type: ignore[arg-type]
+
+    assert api.timeouts == [1.5, 1.5, 10.0, 10.0]

@@ -49,6 +49,16 @@ async def test_metrics_take_a_tenth_of_the_time_at_most(port: Any) -> None:
     assert seen == [True, True, True, False]
 
 
+async def test_metrics_are_sent_as_what_they_are(port: Any) -> None:
+    hostile = await port(probes.pages(CollectorRegistry(), lambda: "not synced", lambda: "hung"))
+    answer = await end_of(await hostile.open(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n# EOF\n")
+    assert await hostile.get("/healthz") == (503, "hung\n")
+
+
 class Hostile:
     """A port with short deadlines, and connections on which a test sends bytes as it likes."""
 

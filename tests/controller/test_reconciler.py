@@ -23,13 +23,18 @@ SERVER = raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop
 def cluster_with(*items: Any) -> FakeApi:
     """An API server with these objects and the Service that the tools call."""
     api = FakeApi()
+    fill(api, *items)
+    return api
+
+
+def fill(api: FakeApi, *items: Any) -> None:
+    """Put these objects into it, and the Service that the tools call."""
     for item in (service("orders"), endpoint_slice("orders"), *items):
         manifest = dict(item if isinstance(item, dict) else item.raw)
         metadata = {k: v for k, v in manifest["metadata"].items() if k not in ("generation", "resourceVersion")}
         api.put({**manifest, "metadata": metadata})
         if manifest["kind"] == "MCPServer":
             api.put(replica_set(metadata["name"]))
-    return api
 
 
 def a_pod(name: str = "p", server: str = "main", *, ready: bool = True) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -661,5 +662,30 @@ def test_one_event_makes_a_watch_useful(simulate: Any, api_type: Any, running: A
                 await asyncio.sleep(0.1)
             # Each connection that broke was opened again at once.
             assert len(api.asks("WATCH")) == 7
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("hung", ["the first list", "the comparison", "a read"])
+def test_a_question_that_is_not_answered_is_asked_again(simulate: Any, api_type: Any, running: Any, hung: str) -> None:
+    """A server that accepts connections and answers nothing from some question on."""
+
+    async def main() -> None:
+        api, loop = api_type("a"), asyncio.get_running_loop()
+        if hung == "the first list":
+            api.turn("hung")
+        async with running(api, value):
+            if hung != "the first list":
+                api.turn("down")
+                api.put("a", v=1)
+                await asyncio.sleep(0.01)
+            if hung == "the comparison":
+                api.turn("hung")
+            elif hung == "a read":
+                api.before_read = lambda: setattr(api, "state", "hung")
+                lists_again(api)
+            await asyncio.sleep(4 * informers.LIST_TIMEOUT)
+            asked = [*(at for at, _, _ in api.asked), loop.time()]
+            assert max(later - at for at, later in itertools.pairwise(asked)) <= informers.LIST_TIMEOUT + 1.0
 
     simulate(main())
