@@ -181,7 +181,7 @@ class Cluster(Api):
         return orjson.dumps({"items": found, "metadata": {"resourceVersion": "1"}})
 
 
-class Serving:
+class Ready:
     """A webhook that takes reviews on two ports."""
 
     def __init__(self, api: Cluster, metrics: Metrics, port: int, next_port: int, health: int) -> None:
@@ -220,7 +220,7 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(api: Cluster, **settings: Any) -> AsyncIterator[Serving]:
+async def ready(api: Cluster, **settings: Any) -> AsyncIterator[Ready]:
     """A webhook from when it is ready until it has ended."""
     (port, health), (next_port, _) = free_ports(), free_ports()
     given = program.Settings(
@@ -237,7 +237,7 @@ async def serving(api: Cluster, **settings: Any) -> AsyncIterator[Serving]:
         },
     )
     stop, metrics = asyncio.Event(), Metrics()
-    found = Serving(api, metrics, port, next_port, health)
+    found = Ready(api, metrics, port, next_port, health)
     running = asyncio.create_task(program._serve(given, api, metrics, stop))
     try:
         async with asyncio.timeout(30):
@@ -280,7 +280,7 @@ async def test_what_was_listed_is_judged_by_and_counted() -> None:
         },
         "spec": TOOL,
     }  # fmt: skip
-    async with serving(Cluster(mcpservers=[server()], mcptools=[holder]), hosts=("hook.example.com",)) as hook:
+    async with ready(Cluster(mcpservers=[server()], mcptools=[holder]), hosts=("hook.example.com",)) as hook:
         answer = await hook.judge("MCPTool", {**TOOL, "name": "put"})
         assert answer["allowed"]
         status, text = await hook.get("/metrics")
@@ -299,9 +299,9 @@ async def test_what_was_listed_is_judged_by_and_counted() -> None:
 
 
 async def test_a_grant_of_the_rights_is_asked_for_and_missed() -> None:
-    async with serving(Cluster(), requester_rights="Enforce") as hook:
+    async with ready(Cluster(), requester_rights="Enforce") as hook:
         enforced = await hook.judge("MCPTool", WITH_SECRET)
-    async with serving(Cluster(), requester_rights="Warn") as hook:
+    async with ready(Cluster(), requester_rights="Warn") as hook:
         warned = await hook.judge("MCPTool", WITH_SECRET)
 
     assert "SecretForbidden" in reasons(enforced)
@@ -313,9 +313,9 @@ async def test_a_grant_of_the_rights_is_asked_for_and_missed() -> None:
 async def test_the_settings_of_ingresses_reach_the_rules() -> None:
     annotations = {"nginx.ingress.kubernetes.io/rewrite-target": "/"}
     spec = server(ingress={"host": "a.example.com", "annotations": annotations})["spec"]
-    async with serving(Cluster(), ingress_annotations=("nginx.ingress.kubernetes.io/*",)) as hook:
+    async with ready(Cluster(), ingress_annotations=("nginx.ingress.kubernetes.io/*",)) as hook:
         allowed = await hook.judge("MCPServer", spec)
-    async with serving(Cluster(), namespaced_hosts=True) as hook:
+    async with ready(Cluster(), namespaced_hosts=True) as hook:
         refused = await hook.judge("MCPServer", spec)
         hook.api.namespace = {"metadata": {"annotations": {"mcp.example.com/allowed-hosts": "*.example.com"}}}
         listed = await hook.judge("MCPServer", spec)
@@ -326,7 +326,7 @@ async def test_the_settings_of_ingresses_reach_the_rules() -> None:
 
 
 async def test_with_namespaces_nothing_else_is_listed_asked_or_judged() -> None:
-    async with serving(Cluster(), namespaces=("shop",), requester_rights="Enforce") as hook:
+    async with ready(Cluster(), namespaces=("shop",), requester_rights="Enforce") as hook:
         own = await hook.judge("MCPTool", WITH_SECRET)
         other = await hook.judge("MCPTool", TOOL, "bank")
 
@@ -339,7 +339,7 @@ async def test_with_namespaces_nothing_else_is_listed_asked_or_judged() -> None:
 async def test_a_change_under_a_strict_server_is_noted_in_the_ledger_of_the_operator() -> None:
     api = Cluster(mcpservers=[server(integrity="Strict")])
     api.conflicts = 1
-    async with serving(api) as hook:
+    async with ready(api) as hook:
         answer = await hook.judge("MCPTool", TOOL)
 
     assert answer["allowed"]
@@ -354,7 +354,7 @@ async def test_only_clients_of_the_given_ca_and_name_are_answered(tmp_path: Path
     clients = Clients(tmp_path)
     context = ssl.create_default_context(cadata=CA.certificate.decode())
     context.check_hostname = False
-    async with serving(Cluster(), client_ca=clients.ca_file, client_names=("kube-apiserver",)) as hook:
+    async with ready(Cluster(), client_ca=clients.ca_file, client_names=("kube-apiserver",)) as hook:
         hook.context = context
         for name, answered in ((None, False), ("kubelet", False), ("kube-apiserver", True)):
             if name is not None:
@@ -369,10 +369,10 @@ async def test_only_clients_of_the_given_ca_and_name_are_answered(tmp_path: Path
 async def test_a_certificate_that_somebody_else_issues_is_served(tmp_path: Path) -> None:
     clients = Clients(tmp_path)
     given = {"certificate_secret": "issued", "path_secret": "our-paths"}
-    async with serving(Cluster(), **given) as hook:
+    async with ready(Cluster(), **given) as hook:
         assert (await hook.judge("MCPTool", TOOL))["allowed"]
         shown = [await asyncio.to_thread(hook.certificate, port) for port in (hook.port, hook.next_port)]
-    async with serving(Cluster(), **given, client_ca=clients.ca_file) as hook:
+    async with ready(Cluster(), **given, client_ca=clients.ca_file) as hook:
         with pytest.raises((ClientError, OSError)):
             await hook.judge("MCPTool", TOOL)
 
@@ -385,7 +385,7 @@ async def test_a_judgement_past_its_bounds_is_counted(monkeypatch: pytest.Monkey
     dies = "import socket; c = socket.socket(fileno=0); c.sendall(bytes(4)); c.recv(1)"
     processes = partial(object_processes.ObjectProcesses, command=(sys.executable, "-c", dies))
     monkeypatch.setattr(program, "ObjectProcesses", processes)
-    async with serving(Cluster()) as hook:
+    async with ready(Cluster()) as hook:
         answer = await hook.judge("MCPTool", TOOL, annotations={"note": "x" * 40_000})
 
     assert answer["status"]["code"] == 500
