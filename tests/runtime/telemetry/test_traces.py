@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from cli import __main__ as command
+from cli.options import pod
 from crd.published import catalogs
 from crd.published.entries import Backend, Http, Mcp, Tool
 from crd.published.policy import HeaderFrom, Policy, Retries
@@ -364,15 +364,15 @@ def test_traces_are_exported_when_the_standard_variables_say_so(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
-    assert command._exports_traces() is expected
+    assert pod.exports_traces() is expected
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    assert not command._exports_traces()
+    assert not pod.exports_traces()
 
 
 def test_an_exporter_of_another_kind_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318")
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
-    assert not command._exports_traces()
+    assert not pod.exports_traces()
 
 
 def test_without_a_tracer_a_call_has_no_spans() -> None:
