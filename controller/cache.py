@@ -16,6 +16,7 @@ from rpds import HashTrieMap
 
 from cluster import resources
 from cluster.informers.scope import make_informer
+from cluster.informers.turns import Turns
 from controller import endpoints, kept
 from controller.endpoints import Endpoints
 from controller.planning.state import catalog_name, workload_name
@@ -108,8 +109,10 @@ class Cache:
         # The newest catalog of each server that counted, whatever was done to its ConfigMap afterwards.
         self._newest: dict[Ref, PublishedCatalog] = {}
 
+        turns = Turns(clock.monotonic)
+
         def informer(resource: ResourceType, keep: Callable[[Manifest], Any], **options: Any) -> ScopedInformer[Any]:
-            options = {"namespaces": namespaces, **options}
+            options = {"namespaces": namespaces, "turns": turns, **options}
             return make_informer(transport, resource, keep, clock=clock, count=count, **options)
 
         def managed(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster import resources
 from cluster.informers.scope import make_informer
+from cluster.informers.turns import Turns
 from crd import extraction, manifest
 from crd.ref import Kind, Ref
 
@@ -49,7 +50,8 @@ def informers(
         # An object whose spec cannot be read, because it was stored under an older schema, has no facts.
         return fact_of if kind in manifest.OURS else extraction.facts_of_foreign
 
-    return {kind: _informer(transport, kind, keep_of(kind), live, clock, count, namespaces) for kind in WATCHED}
+    turns = Turns(clock.monotonic)
+    return {kind: _informer(transport, kind, keep_of(kind), live, clock, count, namespaces, turns) for kind in WATCHED}
 
 
 def _informer(
@@ -60,6 +62,7 @@ def _informer(
     clock: Clock,
     count: Callable[[str, str], None],
     namespaces: tuple[str, ...],
+    turns: Turns,
 ) -> ScopedInformer[Fact]:
     informer: ScopedInformer[Fact] = make_informer(
         transport,
@@ -69,6 +72,7 @@ def _informer(
         optional=kind is Kind.GRANT,
         count=count,
         namespaces=namespaces,
+        turns=turns,
     )
 
     def feed(key: Key, old: Fact | None, new: Fact | None) -> None:

@@ -18,6 +18,7 @@ import orjson
 from cluster.informers import collector, versions
 from cluster.informers.retries import End, Retries
 from cluster.informers.store import Store
+from cluster.informers.turns import Turns
 from cluster.transport import JSON, METADATA_LIST, ApiError, LongEventError
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ PAGE_BYTES = 1024 * 1024
 FIRST_LIMIT, MIN_LIMIT, MAX_LIMIT = 50, 10, 500
 # So many objects that have changed are read one by one; if there are more, whole pages are listed.
 MAX_READS = 200
-# Seconds of work after which the event loop gets its turn.
-SLICE = 0.01
 
 _UNANSWERED = (TimeoutError, OSError, aiohttp.ClientError)
 DESCRIPTOR_IN_USE = "is used by transport"
@@ -68,7 +67,7 @@ class Informer(Generic[T]):
     number of values, by the name of the index. Of an ``optional`` type there are no objects for as long as the API
     server does not know it, or does not show it to us. ``count`` is called with the plural name and a word for each
     round that ended other than by the API server's closing a useful watch. Informers with the same ``ticks`` give
-    tokens that are valid for each of them.
+    tokens that are valid for each of them. Those of one program should have the same ``turns``.
     """
 
     def __init__(
@@ -86,6 +85,7 @@ class Informer(Generic[T]):
         indexers: Mapping[str, Callable[[T], Iterable[Hashable]]] | None = None,
         count: Callable[[str, str], None] = lambda _plural, _end: None,
         ticks: Ticks | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
@@ -107,7 +107,7 @@ class Informer(Generic[T]):
         self._heard = clock.monotonic()
         self._unanswered_since: float | None = None
         self._fault: str | None = None
-        self._slice = clock.monotonic()
+        self._turns = turns or Turns(clock.monotonic)
         self._growth = collector.Growth()
 
     def on_change(self, handler: Handler[T]) -> None:
@@ -259,11 +259,11 @@ class Informer(Generic[T]):
             self._store.begin_list()
             text = await self._list_pages(JSON, [])
         version = versions.parse(text)
-        await self._breathe()
+        await self._turns.wait()
         for key in self._store.missing(version):
             self._store.drop(key, version)
-            if self._is_due():
-                await self._breathe()
+            if self._turns.is_over():
+                await self._turns.wait()
         self._growth.check(len(self._store))
         self._version = text
         self._doubtful = False
@@ -304,36 +304,51 @@ class Informer(Generic[T]):
 
         Whole items are taken; those that are metadata only are added to ``changed`` unless their version is known.
         """
-        token = ""
-        while True:
-            query = {**self._query, "limit": str(self._limits[accept])}
-            if token:
-                query["continue"] = token
-            payload = await self._transport.fetch(self._path, query=query, timeout=LIST_TIMEOUT, accept=accept)
-            self._answered()
-            page, size = orjson.loads(payload), len(payload)
-            del payload
-            items, metadata = page.get("items") or [], page.get("metadata") or {}
-            whole = page.get("kind") != "PartialObjectMetadataList"
-            del page
-            if items:
-                limit = min(MAX_LIMIT, 2 * self._limits[accept], PAGE_BYTES * len(items) // size)
-                self._limits[accept] = max(MIN_LIMIT, limit)
-            # Taken from the end, so that each manifest is freed as soon as what is kept of it has been made.
-            items.reverse()
-            while items:
-                item = items.pop()
-                if whole:
-                    self._take_listed(item)
-                else:
-                    key, version = key_of(item), versions.parse(item["metadata"].get("resourceVersion"))
-                    if not self._store.confirm(key, version):
-                        changed.append(key)
-                if self._is_due():
-                    await self._breathe()
-            token = str(metadata.get("continue") or "")
-            if not token or len(changed) > MAX_READS:
-                return str(metadata.get("resourceVersion") or "")
+        following = asyncio.ensure_future(self._fetch_page(accept, ""))
+        try:
+            while True:
+                payload = await following
+                await self._turns.wait()
+                page, size = orjson.loads(payload), len(payload)
+                del payload
+                items, metadata = page.get("items") or [], page.get("metadata") or {}
+                whole = page.get("kind") != "PartialObjectMetadataList"
+                del page
+                if items:
+                    limit = min(MAX_LIMIT, 2 * self._limits[accept], PAGE_BYTES * len(items) // size)
+                    self._limits[accept] = max(MIN_LIMIT, limit)
+                token = str(metadata.get("continue") or "")
+                if token:
+                    # The API server works on the next page meanwhile.
+                    following = asyncio.ensure_future(self._fetch_page(accept, token))
+                await self._take_page(items, changed, whole=whole)
+                if not token or len(changed) > MAX_READS:
+                    return str(metadata.get("resourceVersion") or "")
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+    async def _fetch_page(self, accept: str, token: str) -> bytes:
+        query = {**self._query, "limit": str(self._limits[accept])}
+        if token:
+            query["continue"] = token
+        payload = await self._transport.fetch(self._path, query=query, timeout=LIST_TIMEOUT, accept=accept)
+        self._answered()
+        return payload
+
+    async def _take_page(self, items: list[Manifest], changed: list[Key], *, whole: bool) -> None:
+        """Take the items of a page, from the end: each is freed as soon as what is kept of it has been made."""
+        items.reverse()
+        while items:
+            item = items.pop()
+            if whole:
+                self._take_listed(item)
+            else:
+                key, version = key_of(item), versions.parse(item["metadata"].get("resourceVersion"))
+                if not self._store.confirm(key, version):
+                    changed.append(key)
+            if self._turns.is_over():
+                await self._turns.wait()
 
     def _take_listed(self, manifest: Manifest) -> None:
         key, version = key_of(manifest), versions.parse(manifest["metadata"].get("resourceVersion"))
@@ -381,8 +396,8 @@ class Informer(Generic[T]):
                 self._heard = self._clock.monotonic()
                 self._take(event)
                 watch.events += 1
-                if self._is_due():
-                    await self._breathe()
+                if self._turns.is_over():
+                    await self._turns.wait()
 
     def _take(self, event: Mapping[str, Any]) -> None:
         manifest, kind = event["object"], event["type"]
@@ -421,14 +436,6 @@ class Informer(Generic[T]):
     def _answered(self) -> None:
         self._heard = self._clock.monotonic()
         self._unanswered_since = None
-
-    def _is_due(self) -> bool:
-        """Whether the event loop has waited for its turn long enough."""
-        return self._clock.monotonic() - self._slice > SLICE
-
-    async def _breathe(self) -> None:
-        await asyncio.sleep(0)
-        self._slice = self._clock.monotonic()
 
 
 class _Watch:

@@ -1,4 +1,4 @@
-"""What the controller's work costs: ``python -m scripts.bench.controller [--quick]``.
+"""What the controller's work costs: ``python -m scripts.bench.controller [--quick] [--distinct]``.
 
 An API server that keeps objects runs in a process of its own. The controller's informers and reconciler run in another
 one, over real HTTPS, through the same client as in a cluster. Prints
@@ -143,10 +143,19 @@ async def idle(queue: Workqueue[Ref], metrics: Metrics, transport: Counted, quie
     return since
 
 
-def run_cluster(tools: int, per_server: int, further_servers: int, *, restarts: int, edits: str | None = None) -> None:
+def run_cluster(
+    tools: int,
+    per_server: int,
+    further_servers: int,
+    *,
+    restarts: int,
+    edits: str | None = None,
+    distinct: bool = False,
+) -> None:
     """Run a cluster and a controller on it, again for each restart."""
     with tempfile.TemporaryDirectory() as directory:
         sizes = ["--tools", str(tools), "--per-server", str(per_server), "--further-servers", str(further_servers)]
+        sizes += ["--distinct"] if distinct else []
         command = [sys.executable, "-m", "scripts.bench.fake_writable_api", "--directory", directory, *sizes]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
@@ -161,6 +170,9 @@ def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the large cluster, and no 5,000 tools")
+    parser.add_argument(
+        "--distinct", action="store_true", help="no two tools of the large cluster have the same schema"
+    )
     parser.add_argument("--only", choices=("edits", "world"))
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
@@ -176,7 +188,7 @@ def main() -> int:
     if options.only != "edits":
         tools = 5_000 if options.quick else 50_000
         print(f"{tools} tools on {tools // 50} servers: first start, then a restart in the settled cluster", flush=True)
-        run_cluster(tools, 50, 0, restarts=1)
+        run_cluster(tools, 50, 0, restarts=1, distinct=options.distinct)
     return 0
 
 

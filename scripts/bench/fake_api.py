@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +69,17 @@ def paths(value: Any) -> Any:
     return {}
 
 
-def tool(number: int) -> dict[str, Any]:
-    """A tool of about `TOOL_BYTES` without its managedFields, as a person would write it."""
+def tool(number: int, *, distinct: bool = False) -> dict[str, Any]:
+    """A tool of about `TOOL_BYTES` without its managedFields, as a person would write it.
+
+    The tools of a team have the same schema, unless each has a ``distinct`` one.
+    """
     team = number // PER_SERVER
+    books = number if distinct else team
     properties = {
         f"field_{index}": {
             "type": "string",
-            "description": f"The field number {index} of an order of the shop, as in the books of team {team}.",
+            "description": f"The field number {index} of an order of the shop, as in the books of team {books}.",
             "maxLength": 100,
         }
         for index in range(23)
@@ -131,11 +136,11 @@ def service(team: int) -> dict[str, Any]:
     return {"metadata": metadata("Service", team, "orders", f"team-{team}", {"f:spec": paths(spec)}), "spec": spec}
 
 
-def application(tools: int) -> web.Application:
+def application(tools: int, *, distinct: bool) -> web.Application:
     """The API server of a world with so many tools."""
     teams = -(-tools // PER_SERVER)
     worlds: dict[str, tuple[int, Callable[[int], dict[str, Any]]]] = {
-        "mcptools": (tools, tool),
+        "mcptools": (tools, partial(tool, distinct=distinct)),
         "mcpservers": (teams, server),
         "services": (teams, service),
     }
@@ -189,14 +194,14 @@ def application(tools: int) -> web.Application:
     return app
 
 
-async def serve(tools: int, directory: Path) -> None:
+async def serve(tools: int, directory: Path, *, distinct: bool) -> None:
     """Listen on a free port, print it, and go on until the process is ended."""
     now = datetime.now(UTC)  # noqa: TID251 -- certificates of this very moment
     ca = issuance.authority("benchmark", now)
     (directory / "ca.crt").write_bytes(ca.certificate)
     (directory / "token").write_text("token")
     context = HotContext(issuance.leaf(ca, ["127.0.0.1"], now)).outer
-    runner = web.AppRunner(application(tools), access_log=None)
+    runner = web.AppRunner(application(tools, distinct=distinct), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     print(runner.addresses[0][1], flush=True)
@@ -206,6 +211,7 @@ async def serve(tools: int, directory: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tools", type=int, default=50_000)
+    parser.add_argument("--distinct", action="store_true", help="no two tools have the same schema")
     parser.add_argument("--directory", type=Path, required=True)
     options = parser.parse_args()
-    asyncio.run(serve(options.tools, options.directory))
+    asyncio.run(serve(options.tools, options.directory, distinct=options.distinct))

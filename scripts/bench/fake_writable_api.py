@@ -48,11 +48,11 @@ def _owned(kind: str, team: int, name: str, owner: str, uid: str) -> dict[str, A
     return {**made, "ownerReferences": references}
 
 
-def fill(api: FakeApi, tools: int, per_server: int, further_servers: int) -> None:
+def fill(api: FakeApi, tools: int, per_server: int, further_servers: int, *, distinct: bool) -> None:
     """Tools of 4.5 KB, so many to a server, and servers that select nothing."""
     teams = -(-tools // per_server)
     for number in range(tools):
-        made = fake_api.tool(number)
+        made = fake_api.tool(number, distinct=distinct)
         metadata = made["metadata"]
         metadata["namespace"] = f"team-{number // per_server}"
         metadata["labels"]["app.kubernetes.io/part-of"] = metadata["namespace"]
@@ -111,7 +111,7 @@ async def serve(options: argparse.Namespace) -> None:
     (options.directory / "ca.crt").write_bytes(ca.certificate)
     (options.directory / "token").write_text("token")
     api = FakeApi()
-    fill(api, options.tools, options.per_server, options.further_servers)
+    fill(api, options.tools, options.per_server, options.further_servers, distinct=options.distinct)
     runner = web.AppRunner(application(api), access_log=None)
     await runner.setup()
     context = HotContext(issuance.leaf(ca, ["127.0.0.1"], now)).outer
@@ -125,5 +125,6 @@ if __name__ == "__main__":
     parser.add_argument("--tools", type=int, required=True)
     parser.add_argument("--per-server", type=int, required=True)
     parser.add_argument("--further-servers", type=int, default=0)
+    parser.add_argument("--distinct", action="store_true", help="no two tools have the same schema")
     parser.add_argument("--directory", type=Path, required=True)
     asyncio.run(serve(parser.parse_args()))

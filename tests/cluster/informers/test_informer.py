@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.informers import informer as informers
+from cluster.informers.turns import Turns
 from cluster.transport import ApiError, LongEventError
 
 
@@ -356,6 +357,71 @@ def test_any_other_type_has_to_be_shown(simulate: Any, api_type: Any, running: A
         async with running(api) as run:
             await asyncio.sleep(60)
             assert not run.informer.synced.is_set()
+
+    simulate(main())
+
+
+def test_the_next_page_is_asked_for_while_one_is_taken_and_no_further_one(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type(*map(str, range(8)))
+        api.page_size = 2
+        asked: list[int] = []
+
+        def keep(manifest: dict[str, Any]) -> dict[str, Any]:
+            asked.append(len(api.asks("LIST")))
+            return manifest
+
+        # Each turn is over after one item.
+        async with running(api, keep, turns=Turns(itertools.count().__next__)) as run:
+            assert len(run.names) == 8
+            assert asked == [1, 2, 2, 3, 3, 4, 4, 4]
+
+    simulate(main())
+
+
+def test_a_page_that_was_asked_for_ahead_is_given_up_with_the_list(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type(*map(str, range(4)))
+        api.page_size = 2
+
+        def keep(manifest: dict[str, Any]) -> dict[str, Any]:
+            if manifest["metadata"]["name"] == "1" and len(api.asks("LIST")) == 2:
+                api.turn("hung")
+                raise ValueError("broken")
+            return manifest
+
+        before = asyncio.all_tasks()
+        async with running(api, keep, turns=Turns(itertools.count().__next__)) as run:
+            assert run.ends == ["failed"]
+            # The informer, its observer, and the first page of the next list; nobody waits for the page.
+            assert len(asyncio.all_tasks() - before) == 3
+            api.turn("up")
+            await asyncio.sleep(60)
+            assert len(run.names) == 4
+
+    simulate(main())
+
+
+def test_a_page_ahead_that_is_refused_ends_the_list_after_the_page_before(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type(*map(str, range(4)))
+        api.page_size = 2
+
+        def keep(manifest: dict[str, Any]) -> dict[str, Any]:
+            if not run_once:
+                run_once.append(1)
+                api.errors.append(ApiError(410, "Expired", "the token is too old"))
+            return manifest
+
+        run_once: list[int] = []
+        async with running(api, keep) as run:
+            await asyncio.sleep(60)
+            assert (run.ends[0], len(run.names)) == ("expired", 4)
+            assert [query.get("continue") for query in api.asks("LIST")] == [None, "2", None, "2"]
 
     simulate(main())
 
