@@ -23,6 +23,8 @@ class Level(StrEnum):
     ERROR = "error"
     WARNING = "warning"
 
+    __hash__ = str.__hash__  # see Kind
+
 
 class Reason(StrEnum):
     """The kind of fault. CamelCase; never renamed once released."""
@@ -88,6 +90,8 @@ class Reason(StrEnum):
     UNUSED_VARIABLE = "UnusedVariable"
     WEAK_DESCRIPTION = "WeakDescription"
     WORKLOAD_FORBIDDEN = "WorkloadForbidden"
+
+    __hash__ = str.__hash__  # see Kind
 
     @property
     def level(self) -> Level:
@@ -199,7 +203,7 @@ class Verdict:
     def of(cls, findings: Iterable[Finding]) -> Verdict:
         """Sort the findings; of several with the same identity, the first is kept."""
         distinct = dict.fromkeys(findings)
-        return cls(tuple(sorted(distinct, key=lambda f: (f.level.value, f.ref, f.reason.value, f.subject))))
+        return cls(tuple(sorted(distinct, key=lambda f: (f.level, f.ref, f.reason, f.subject))))
 
     def first(self, count: int = MAX_FINDINGS, further: int = 0) -> Verdict:
         """At most ``count`` findings, and one more with the number of omitted findings, including ``further`` ones.

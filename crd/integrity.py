@@ -8,13 +8,13 @@ finding of a change, so unrelated updates and repairs are always admitted.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from crd import manifest
 from crd.facts import Claim, MemberFact, ServerFact, Space
-from crd.finding import Finding, Level, Reason, Verdict
+from crd.finding import MAX_FINDINGS, Finding, Level, Reason, Verdict
 from crd.models.metadata import UnsoundError
 from crd.ref import Kind
 from crd.rules import (
@@ -59,8 +59,9 @@ __all__ = [
 ]
 
 CLASHES = frozenset(names.REASONS.values())
-# The maximum number of faults of each state of an object that are compared.
-MAX_FAULTS = 500
+# The maximum number of errors of each state of an object that are compared, and of warnings. They are counted apart, so
+# that no number of warnings hides an error.
+MAX_FAULTS, MAX_WARNINGS = 500, MAX_FINDINGS
 # The maximum number of findings that are attributed to the changed object before the verdict is sorted and truncated.
 MAX_BLAMED = 1000
 # Of so many servers over their budgets the dearest tools are named.
@@ -116,14 +117,17 @@ class Change:
 class ObjectFindings:
     """Findings about the changed object alone: the expensive part of a decision, which can run in another process.
 
-    ``own`` are the faults of the new state, ``former`` those of the old state if they are needed for comparison,
-    ``step`` the faults of the change itself, and ``breaks`` the breaking changes of `crd.rules.schemas`.
+    ``own`` are the faults of the new state that the old one did not have, as many as a verdict lists, and ``further``
+    is the number of the others. ``step`` are the faults of the change itself, ``breaks`` the breaking changes of
+    `crd.rules.schemas`. ``former`` are the faulty selectors of the old state; those that did not change are in ``own``
+    too.
     """
 
     own: tuple[Finding, ...]
     former: tuple[Finding, ...]
     step: tuple[Finding, ...]
     breaks: tuple[schemas.Break, ...]
+    further: int = 0
 
 
 _FAULTLESS = ObjectFindings((), (), (), ())
@@ -145,10 +149,31 @@ def judge_object(change: Change, own: tuple[Finding, ...] | None = None) -> Obje
         return _FAULTLESS
     # The old faults are needed for comparison only; for a server they also determine which relations are reported.
     former = (*find_own(change.old),) if own or change.ref.kind is Kind.SERVER else ()
+    new = Verdict.of(_find_new(own, former)).findings if own else ()
+    told, further = new[: MAX_FINDINGS + 1], max(0, len(new) - MAX_FINDINGS - 1)
+    selectors = (*filter(_is_of_selector, former),)
     if change.old is None or change.new is None:
-        return ObjectFindings(own, former, (), ())
+        return ObjectFindings(told, selectors, (), (), further)
     step = (*changes.immutable_fields(change.old, change.new),)
-    return ObjectFindings(own, former, step, schemas.breaks(change.old, change.new))
+    return ObjectFindings(told, selectors, step, schemas.breaks(change.old, change.new), further)
+
+
+def _find_new(own: Iterable[Finding], former: Collection[Finding]) -> Iterator[Finding]:
+    """The faults that an object did not have before, and the faulty selectors, which `judge_relations` compares."""
+    known = frozenset(former)
+    # Where not all old faults are known, new ones with the same reason cannot be distinguished from them.
+    hidden: set[tuple[Reason, Level]] = set()
+    for level, most in ((Level.ERROR, MAX_FAULTS), (Level.WARNING, MAX_WARNINGS)):
+        alike = [finding for finding in former if finding.level is level]
+        if len(alike) == most:
+            hidden.update((finding.reason, level) for finding in alike)
+    for finding in own:
+        if _is_of_selector(finding) or (finding not in known and (finding.reason, finding.level) not in hidden):
+            yield finding
+
+
+def _is_of_selector(finding: Finding) -> bool:
+    return finding.reason in (Reason.EMPTY_SELECTOR, Reason.INVALID_SELECTOR)
 
 
 def place(snapshot: Snapshot, change: Change) -> tuple[Snapshot, Snapshot]:
@@ -157,12 +182,14 @@ def place(snapshot: Snapshot, change: Change) -> tuple[Snapshot, Snapshot]:
     return before, _place(before, change.ref, change.new)
 
 
-def join(snapshot: Snapshot, fact: MemberFact, own: Collection[Finding] = ()) -> tuple[Snapshot, Verdict] | None:
+def join(
+    snapshot: Snapshot, fact: MemberFact, of_object: ObjectFindings = _FAULTLESS
+) -> tuple[Snapshot, Verdict] | None:
     """The snapshot with a new member, and the verdict of `judge_relations`.
 
-    ``own`` are the results of `find_own`. None where a rule about servers or claims may find something, and where the
-    snapshot has the object already. Most new objects are of neither kind, and this takes a fraction of the time: it
-    looks only at what those rules would look at first.
+    ``of_object`` are the results of `judge_object`. None where a rule about servers or claims may find something, and
+    where the snapshot has the object already. Most new objects are of neither kind, and this takes a fraction of the
+    time: it looks only at what those rules would look at first.
     """
     if snapshot.get(fact.ref) is not None:
         return None
@@ -187,12 +214,12 @@ def join(snapshot: Snapshot, fact: MemberFact, own: Collection[Finding] = ()) ->
             if claim in view.claimants:
                 return None
         views[name] = view.with_member(fact)
-    found = [*own, *references.backends(snapshot, fact), *references.mounts(snapshot, fact)]
+    found = [*of_object.own, *references.backends(snapshot, fact), *references.mounts(snapshot, fact)]
     if not found:
         return snapshot.put_new(fact, views), NOTHING
     found.sort(key=lambda finding: finding.level)
-    verdict = Verdict.of(found[:MAX_BLAMED]).first(further=max(0, len(found) - MAX_BLAMED))
-    return snapshot.put_new(fact, views), verdict
+    further = max(0, len(found) - MAX_BLAMED) + of_object.further
+    return snapshot.put_new(fact, views), Verdict.of(found[:MAX_BLAMED]).first(further=further)
 
 
 def judge_relations(
@@ -218,17 +245,13 @@ def judge_relations(
         named = touched & {ref for finding in found for ref in (finding.ref, *finding.related)}
         known = set(_combine(of_object.former, _relations(before, change.ref, named, claims, judging=True)))
         found = [finding for finding in found if finding not in known]
-        if len(of_object.former) == MAX_FAULTS:
-            # Not all old faults are known, so new faults with the same reason cannot be distinguished from them.
-            reasons = {finding.reason for finding in of_object.former}
-            found = [finding for finding in found if finding.reason not in reasons]
     found += _exceeded_budgets(placed, change.ref, touched, dearer)
     if change.new is None:
         found = [finding for finding in found if finding.level is Level.WARNING]
     step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, sorted(touched)))
     found.sort(key=lambda finding: finding.level)  # errors first, so that warnings never displace them
     attributed = (_attribute(change, finding) for finding in found[:MAX_BLAMED])
-    return Verdict.of((*attributed, *step)).first(further=max(0, len(found) - MAX_BLAMED))
+    return Verdict.of((*attributed, *step)).first(further=max(0, len(found) - MAX_BLAMED) + of_object.further)
 
 
 def _exceeded_budgets(
@@ -291,12 +314,26 @@ def _place(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:
 
 
 def find_own(item: Object | None) -> Iterator[Finding]:
-    """The faults of an object by itself, up to the limit."""
+    """The faults of an object by itself, up to the limits."""
     if item is None:
         return iter(())
     if item.problems:
-        return islice(_find_in_sound_part(item), MAX_FAULTS)
-    return islice(chain.from_iterable(rule(item) for rule in OBJECT_RULES[item.ref.kind]), MAX_FAULTS)
+        return _first(_find_in_sound_part(item))
+    return _first(chain.from_iterable(rule(item) for rule in OBJECT_RULES[item.ref.kind]))
+
+
+def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The first errors and the first warnings, up to the limits. Warnings beyond theirs are passed over."""
+    errors = warnings = 0
+    for finding in findings:
+        if finding.level is Level.ERROR:
+            errors += 1
+            yield finding
+            if errors == MAX_FAULTS:
+                return
+        elif warnings < MAX_WARNINGS:
+            warnings += 1
+            yield finding
 
 
 def _find_in_sound_part(item: Object) -> Iterator[Finding]:
@@ -314,7 +351,7 @@ def _combine(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[F
     """The faults of an object and of its relations. An invalid selector hides that it selects nothing."""
     broken_selectors = set()
     for finding in own:
-        if finding.reason in (Reason.EMPTY_SELECTOR, Reason.INVALID_SELECTOR):
+        if _is_of_selector(finding):
             broken_selectors.add((finding.ref, finding.path[:2]))
         yield finding
     for finding in relations:

@@ -69,12 +69,8 @@ class Selector:
         Empty if no such labels are known. An index stores the selector under them, so that a lookup by labels visits
         only selectors that can match.
         """
-        best: tuple[tuple[str, str | None], ...] = ()
-        for requirement in self.requirements:
-            if requirement.operator is Operator.IN:
-                pairs = tuple((requirement.key, value) for value in sorted(requirement.values))
-                if not best or best[0][1] is None or len(pairs) < len(best):
-                    best = pairs
-            elif requirement.operator is Operator.EXISTS and not best:
-                best = ((requirement.key, None),)
-        return best
+        listed = (each for each in self.requirements if each.operator is Operator.IN and each.values)
+        fewest = min(listed, key=lambda each: len(each.values), default=None)
+        if fewest is not None:
+            return tuple((fewest.key, value) for value in sorted(fewest.values))
+        return next((((each.key, None),) for each in self.requirements if each.operator is Operator.EXISTS), ())

@@ -458,8 +458,10 @@ def _alike(one: ServerFact, other: ServerFact) -> bool:
 
 
 def _anchors(fact: ServerFact) -> Iterator[Anchor]:
+    # Most servers have one selector for all kinds.
+    known = {id(each): each.anchors or ((None, None),) for each in map(fact.selector_of, MEMBER_KINDS)}
     for kind in MEMBER_KINDS:
-        for key, value in fact.selector_of(kind).anchors or ((None, None),):
+        for key, value in known[id(fact.selector_of(kind))]:
             yield kind, fact.ref.namespace, key, value
 
 

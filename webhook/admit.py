@@ -156,7 +156,7 @@ def decide(
     change = judged.change
     new = change.new.fact if change.new is not None and change.old is None else None
     if isinstance(new, MemberFact) and not alternatives and not judged.findings.step:
-        joined = integrity.join(snapshot, new, judged.findings.own)
+        joined = integrity.join(snapshot, new, judged.findings)
         if joined is not None:
             after, verdict = joined
             if not verdict.findings and not judged.warnings:

@@ -464,6 +464,39 @@ def test_a_repair_of_more_faults_than_are_compared_passes() -> None:
     assert judged(standing(), unfilled(most + 500), unfilled(most + 400, first=100)).allowed
 
 
+def contradictory(count: int, **members: Any) -> manifest.Object:
+    """A tool with this many warnings about its schema."""
+    properties = {f"p{number}": {"type": "integer", "minimum": 2, "maximum": 1} for number in range(count)}
+    spec = {"service": SERVICE, "description": "Returns one order.", **members}
+    return item("MCPTool", "many", {**spec, "inputSchema": {"type": "object", "properties": properties}})
+
+
+def test_no_number_of_warnings_about_an_object_hides_an_error_in_it() -> None:
+    unmapped = {"method": "GET", "http": {"path": "/orders/{missing}"}}
+
+    for count in (10, integrity.MAX_WARNINGS, integrity.MAX_FAULTS + 100):
+        verdict = judged(standing(), None, contradictory(count, **unmapped))
+        assert [finding.reason for finding in verdict.errors] == ["UndeclaredPlaceholder"]
+        assert {finding.reason for finding in verdict.warnings} >= {"UnsatisfiableSchema"}
+
+
+def test_an_error_that_is_added_beside_more_warnings_than_are_compared_is_refused() -> None:
+    many = integrity.MAX_WARNINGS + 50
+    broken = contradictory(many, method="GET", http={"path": "/orders/{missing}"})
+
+    assert not judged(standing(), contradictory(many), broken).allowed
+    assert judged(standing(), broken, contradictory(many)).allowed
+    assert judged(standing(), contradictory(many), contradictory(many + 1)).findings == ()
+
+
+def test_a_selector_that_stays_faulty_is_not_said_to_select_nothing() -> None:
+    faulty = {"toolSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["-"]}]}}
+    old, new = item("MCPServer", "main", faulty), item("MCPServer", "main", {**faulty, "replicas": 2})
+
+    assert {finding.reason for finding in integrity.find_own(new)} == {"InvalidSelector"}
+    assert judged(standing(), old, new).findings == ()
+
+
 def test_a_rule_finds_nothing_in_the_kinds_that_it_is_not_applied_to() -> None:
     paths = sorted((Path(__file__).parents[2] / "manifests" / "examples").rglob("*.yaml"))
     raws: list[Any] = []
@@ -520,9 +553,9 @@ def test_a_new_member_joins_with_its_own_findings_and_those_of_what_it_refers_to
     spec = {"service": {**SERVICE, "port": 81}, "headersFrom": [KEY], "description": "short"}
     new = item("MCPTool", "c", spec)
     assert isinstance(new.fact, MemberFact)
-    own = tuple(integrity.find_own(new))
+    of_object = integrity.judge_object(Change(new.ref, None, new))
 
-    joined = integrity.join(standing(server()), new.fact, own)
+    joined = integrity.join(standing(server()), new.fact, of_object)
 
     assert joined is not None
     assert [finding.reason for finding in joined[1].errors] == []

@@ -56,7 +56,7 @@ def test_a_member_that_joins_has_the_verdict_of_the_rules_about_several_objects(
     snapshot = state.snapshot.drop(fact.ref)
     creation = Change(fact.ref, None, change.new)
     of_object = integrity.judge_object(creation)
-    joined = integrity.join(snapshot, fact, of_object.own)
+    joined = integrity.join(snapshot, fact, of_object)
     if joined is None:
         return
     after, verdict = joined
