@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from controller.planning.state import ServerState
     from controller.pods import PodReader
     from controller.signing.keys import Keys
-    from crd.compiler.compilation import Compilation, Steps
+    from crd.compiler.compilation import Compilation
     from crd.facts import ServerFact
     from crd.manifest import Object
     from crd.published.pins import Verdict
     from crd.snapshot import Snapshot
+    from crd.steps import Steps
 
 __all__ = ["STATUS_MANAGER", "Reconciler"]
 

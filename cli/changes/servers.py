@@ -13,6 +13,7 @@ from crd.facts import ServerFact, Space
 from crd.models.server import ServerSpec
 from crd.ref import Kind
 from crd.snapshot import Snapshot
+from crd.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,7 +94,7 @@ class _State:
             return None
         selected = self.members(ref)
         steps = compilation.advance(None, server, sorted(selected), self._member, self._snapshot, incumbents)
-        return compilation.finish(steps)
+        return finish(steps)
 
     def _member(self, ref: Ref) -> CompiledMember | None:
         if ref not in self._compiled:

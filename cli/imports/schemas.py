@@ -15,7 +15,7 @@ import orjson
 from cli.imports import texts
 from cli.imports.description import UnusableError
 from crd.clients import ecma
-from crd.schema import patterns
+from crd.schema import bounds, patterns
 from crd.schema.arguments import ANY, type_of
 
 if TYPE_CHECKING:
@@ -485,16 +485,7 @@ def _name_of(target: str) -> str:
 
 
 def _fits(schema: Mapping[str, Any], most: int) -> bool:
-    return _depth(schema) <= 30 and len(orjson.dumps(schema)) <= most
-
-
-def _depth(value: Any) -> int:
-    level, depth = [value], 0
-    while level:
-        nested = [item for item in level if isinstance(item, dict | list)]
-        depth += bool(nested)
-        level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
-    return depth
+    return bounds.depth_of(schema) <= 30 and len(orjson.dumps(schema)) <= most
 
 
 def _tell_cuts(level: int | None, bare: bool) -> list[str]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crd.compiler.compilation import Incumbents, advance, finish
+from crd.compiler.compilation import Incumbents, advance
 from crd.compiler.members import compile_member
 from crd.facts import MemberFact, ServerFact
 from crd.models.server import ServerSpec
 from crd.snapshot import Snapshot
+from crd.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -29,16 +29,18 @@ from crd.published import catalogs, chunks
 from crd.published.chunks import Chunk
 from crd.ref import Kind, Ref
 from crd.rules import budgets, clients, references, servers
+from crd.steps import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, KeysView, Mapping
+    from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 
     from crd.compiler.members import CompiledMember
     from crd.manifest import Object
     from crd.published.chunks import Section
     from crd.snapshot import Snapshot
+    from crd.steps import Steps
 
-__all__ = ["Compilation", "Incumbents", "Steps", "advance", "compile_server", "finish", "incumbents_of"]
+__all__ = ["Compilation", "Incumbents", "advance", "compile_server", "incumbents_of"]
 
 _NAMES = (Space.TOOL_NAME, Space.PROMPT_NAME)
 # The number of members that are processed between two pauses.
@@ -46,7 +48,6 @@ SLICE = 32
 
 K = TypeVar("K")
 T = TypeVar("T")
-Steps: TypeAlias = "Generator[None, None, T]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +193,6 @@ def compile_server(
     prefix = server.fact.prefix if isinstance(server.fact, ServerFact) else ""
     before = incumbents_of(catalogs.dump(incumbents), prefix) if incumbents else Incumbents()
     return finish(advance(None, server, compiled, compiled.get, snapshot, before))
-
-
-def finish(steps: Steps[T]) -> T:
-    """Run all steps without a pause."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def incumbents_of(payload: bytes, prefix: str) -> Incumbents:

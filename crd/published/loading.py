@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -17,13 +17,14 @@ from crd.published.catalogs import Catalog, InvalidCatalogError
 from crd.published.entries import HttpResource, InlineResource, Operation, Prompt, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["Loaded", "Steps", "finish", "inflate", "load"]
+    from crd.steps import Steps
+
+__all__ = ["Loaded", "inflate", "load"]
 
 T = TypeVar("T")
 # Work that pauses at each yield.
-Steps: TypeAlias = "Generator[None, None, T]"
 _SECTIONS: dict[str, Any] = {
     "tools": Tool,
     "prompts": Prompt,
@@ -42,16 +43,6 @@ class Loaded:
     catalog: Catalog
     digest: str
     lines: Mapping[tuple[str, bytes], tuple[Any, ...]] = field(default_factory=dict)
-
-
-def finish(steps: Steps[T]) -> T:
-    """Do all steps without a pause."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def inflate(packed: bytes) -> Steps[list[bytes]]:

@@ -9,7 +9,7 @@ from crd.schema import subschemas
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_SCHEMAS", "excesses"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_SCHEMAS", "depth_of", "excesses"]
 
 MAX_DEPTH = 32
 # Bytes of JSON. `crd.manifest` refuses larger schemas before it decodes the tool.
@@ -19,7 +19,7 @@ MAX_SCHEMAS = 2000
 
 def excesses(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The exceeded limits of a schema: the name of the limit, and a message."""
-    depth = _depth(schema)
+    depth = depth_of(schema)
     if depth > MAX_DEPTH:
         yield "depth", f"the schema must be at most {MAX_DEPTH} levels deep, got {depth}; flatten it"
     count = sum(1 for _ in subschemas.walk(schema)) if depth <= MAX_DEPTH else 0
@@ -27,7 +27,7 @@ def excesses(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "schemas", f"the schema must have at most {MAX_SCHEMAS} subschemas, got {count}; split the tool"
 
 
-def _depth(value: Any) -> int:
+def depth_of(value: Any) -> int:
     """The nesting depth of objects and arrays."""
     level, depth = [value], 0
     while level:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from crd.published import catalogs, loading, signature
 from crd.published.signature import Fault, Refusal, Stamp
+from crd.steps import finish
 from runtime.app.compiled import CompiledCatalog
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from crd.published.loading import Steps
     from crd.published.signature import Order
+    from crd.steps import Steps
 
 __all__ = ["CatalogStore", "Trust"]
 
@@ -87,11 +88,11 @@ class CatalogStore:
 
     def read(self, directory: Path) -> None:
         """Load the catalog from a directory (a mounted ConfigMap), if there is one."""
-        loading.finish(self._read_steps(directory))
+        finish(self._read_steps(directory))
 
     def put(self, item: dict[str, Any]) -> None:
         """Load the catalog from the current ConfigMap. If the ConfigMap is deleted, its last catalog stays in force."""
-        loading.finish(self._put_steps(item))
+        finish(self._put_steps(item))
 
     def submit(self, item: dict[str, Any]) -> None:
         """Let `work` load this ConfigMap, instead of one that was submitted before and is not loaded yet."""

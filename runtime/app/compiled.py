@@ -15,6 +15,7 @@ from crd.clients import tolerances
 from crd.published import loading
 from crd.published.entries import HttpResource, Operation
 from crd.published.loading import Loaded
+from crd.steps import finish
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import mapping
 from runtime.mcp import eras, json_schema, lists, numbers, param_headers, uri_templates
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from crd.clients.tolerances import Fault
     from crd.published.catalogs import Catalog
     from crd.published.entries import InlineResource, Prompt, Tool
-    from crd.published.loading import Steps
+    from crd.steps import Steps
     from runtime.mcp.json_schema import Validator
     from runtime.mcp.param_headers import ParamHeader
 
@@ -98,7 +99,7 @@ class CompiledCatalog:
     @classmethod
     def load(cls, payload: bytes) -> CompiledCatalog:
         """Read and compile a published catalog. Raises InvalidCatalogError."""
-        return loading.finish(cls.load_in_steps(payload.split(b"\n"), None))
+        return finish(cls.load_in_steps(payload.split(b"\n"), None))
 
     @classmethod
     def load_in_steps(cls, lines: list[bytes], before: CompiledCatalog | None) -> Steps[CompiledCatalog]:
@@ -167,7 +168,7 @@ class CompiledCatalog:
                 http_resources=select(catalog.http_resources),
                 operations=select(catalog.operations),
             )
-            view = loading.finish(
+            view = finish(
                 self._compile(Loaded(visible, self.digest), self._texts, self.schemas, f"for {' '.join(sorted(held))}")
             )
             if len(self._views) >= MAX_VIEWS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from crd.published import loading
+from crd.steps import finish
 from runtime import VERSION
 from runtime.backends.http_mapping import mapping, replies
 from runtime.mcp import eras, uri_templates
@@ -19,7 +19,7 @@ from runtime.mcp import eras, uri_templates
 if TYPE_CHECKING:
     from crd.published.catalogs import Catalog
     from crd.published.entries import HttpResource, InlineResource, Operation, Prompt, Tool
-    from crd.published.loading import Steps
+    from crd.steps import Steps
 
 __all__ = ["LISTS", "ToolTexts", "build_pages", "build_pages_in_steps", "implementation", "list_ttl_ms", "tool_entry"]
 
@@ -69,7 +69,7 @@ class ToolTexts:
 
 def build_pages(catalog: Catalog, digest: str, texts: ToolTexts) -> dict[tuple[str, bool, str | None], bytes]:
     """Results by method, era (True: stateless) and cursor (None: the first page)."""
-    return loading.finish(build_pages_in_steps(catalog, digest, texts))
+    return finish(build_pages_in_steps(catalog, digest, texts))
 
 
 def build_pages_in_steps(

@@ -51,6 +51,17 @@ _REPLY = orjson.dumps(
     {"id": "4711", "state": "shipped", "total": 129.5, "currency": "EUR", "lines": [{"sku": "A-1", "count": 2}] * 4}
 )
 
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "order": {"type": "string", "pattern": "^[0-9]{1,10}$", "description": "Number of the order"},
+        "expand": {"type": "string", "enum": ["lines", "customer"]},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    },
+    "required": ["order"],
+    "additionalProperties": False,
+}
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -61,21 +72,11 @@ def free_port() -> int:
 def tool(number: int, port: int, policy: Policy) -> Tool:
     """One tool of the catalog: a GET with a path and two query parameters."""
     name = f"get_order_{number}"
-    schema = {
-        "type": "object",
-        "properties": {
-            "order": {"type": "string", "pattern": "^[0-9]{1,10}$", "description": "Number of the order"},
-            "expand": {"type": "string", "enum": ["lines", "customer"]},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-        },
-        "required": ["order"],
-        "additionalProperties": False,
-    }
     http = Http(
         path="/orders/{order}",
         query=(ParameterEntry("expand", argument="expand"), ParameterEntry("limit", argument="limit")),
     )
-    return Tool(name, f"shop/{name}", "GET", Backend("127.0.0.1", port, ""), schema, http=http, policy=policy)
+    return Tool(name, f"shop/{name}", "GET", Backend("127.0.0.1", port, ""), SCHEMA, http=http, policy=policy)
 
 
 def catalog(tools: int, port: int, *, with_token: bool = False) -> bytes:

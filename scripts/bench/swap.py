@@ -20,6 +20,7 @@ from crd.published import catalogs, chunks
 from crd.published.entries import Backend, Http, ParameterEntry, Tool
 from runtime.app.catalog_store import CatalogStore
 from scripts.bench.process import Ticker
+from scripts.bench.runtime import SCHEMA
 
 BOUND = 0.020
 SIZES = (1000, 10_000)
@@ -28,19 +29,9 @@ SIZES = (1000, 10_000)
 def tool(number: int, edition: int) -> Tool:
     """One tool, of 1.5 KB."""
     text = f"Edition {edition}. " + "Returns the order with its lines, its state and what is still to be shipped. " * 12
-    schema = {
-        "type": "object",
-        "properties": {
-            "order": {"type": "string", "pattern": "^[0-9]{1,10}$", "description": "Number of the order"},
-            "expand": {"type": "string", "enum": ["lines", "customer"]},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-        },
-        "required": ["order"],
-        "additionalProperties": False,
-    }
     name = f"get_order_{number}"
     http = Http(path="/orders/{order}", query=(ParameterEntry("limit", argument="limit"),))
-    return Tool(name, f"shop/{name}", "GET", Backend("orders.shop.svc", 80, ""), schema, description=text, http=http)
+    return Tool(name, f"shop/{name}", "GET", Backend("orders.shop.svc", 80, ""), SCHEMA, description=text, http=http)
 
 
 def config_map(tools: tuple[Tool, ...]) -> dict[str, Any]:

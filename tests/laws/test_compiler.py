@@ -17,6 +17,7 @@ from crd.models.tool import ToolSpec
 from crd.published import catalogs
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
+from crd.steps import finish
 from tests.laws import states
 from tests.laws.states import State
 
@@ -179,7 +180,7 @@ def test_a_compilation_in_steps_is_the_compilation_of_the_whole(
     there = {item.ref: members_of.compile_member(item) for item in items}
     objects = {item.ref: item for item in items}
     snapshot, incumbents = Snapshot.of(around), compilation.Incumbents()
-    made = compilation.finish(compilation.advance(None, main, there, there.get, snapshot, incumbents))
+    made = finish(compilation.advance(None, main, there, there.get, snapshot, incumbents))
     for new, what in sequence:
         changed: set[Ref] = set()
         if what == "publish":
@@ -194,8 +195,8 @@ def test_a_compilation_in_steps_is_the_compilation_of_the_whole(
                 objects.pop(ref, None)
             else:
                 there[ref], objects[ref] = members_of.compile_member(new), new
-        made = compilation.finish(compilation.advance(made, main, changed, there.get, snapshot, incumbents))
-        whole = compilation.finish(compilation.advance(None, main, there, there.get, snapshot, incumbents))
+        made = finish(compilation.advance(made, main, changed, there.get, snapshot, incumbents))
+        whole = finish(compilation.advance(None, main, there, there.get, snapshot, incumbents))
         assert made.text() == whole.text()
         for name in ("holders", "moved", "backends", "mounts", "context", "rejected", "unresolved", "sections"):
             assert getattr(made, name) == getattr(whole, name), name

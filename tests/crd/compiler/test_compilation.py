@@ -16,6 +16,7 @@ from crd.published import catalogs, entries, settings
 from crd.published.entries import Backend
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
+from crd.steps import finish
 
 SERVICE = {"name": "orders", "port": "http", "path": "/a"}
 BACKEND = Backend("orders.shop.svc", 8080, "/a")
@@ -442,8 +443,8 @@ def test_room_in_the_budget_goes_to_whoever_waits_for_it() -> None:
         selected = {ref: compiled[ref] for ref in there}.get
         changed = there if before is None else set(before.members) ^ set(there)
         held = before.published() if before else compilation.Incumbents()
-        found = compilation.finish(compilation.advance(before, given, changed, selected, SERVICES, held))
-        whole = compilation.finish(compilation.advance(None, given, there, selected, SERVICES, held))
+        found = finish(compilation.advance(before, given, changed, selected, SERVICES, held))
+        whole = finish(compilation.advance(None, given, there, selected, SERVICES, held))
         assert found.text() == whole.text()
         assert (found.rejected, found.unresolved, found.tokens) == (whole.rejected, whole.unresolved, whole.tokens)
         assert (found.holders, found.moved) == (whole.holders, whole.moved)

@@ -12,6 +12,7 @@ import pytest
 from crd.published import catalogs, chunks, loading
 from crd.published.catalogs import Catalog, InvalidCatalogError
 from crd.published.entries import Backend, Message, Prompt, Tool
+from crd.steps import finish
 
 CATALOG = Catalog(
     "shop/main",
@@ -34,7 +35,7 @@ def published(catalog: Catalog) -> list[bytes]:
 
 
 def load(lines: list[bytes], before: loading.Loaded | None = None) -> loading.Loaded:
-    return loading.finish(loading.load(lines, before))
+    return finish(loading.load(lines, before))
 
 
 @pytest.mark.parametrize("lines", [published(CATALOG), [catalogs.dump(CATALOG)]])
@@ -86,7 +87,7 @@ def test_a_gzip_of_many_members_is_inflated_in_parts() -> None:
     text = b"a" * 100_000 + b"\nb\n\n" + b"c" * 10
     packed = gzip.compress(text[:50_000]) + gzip.compress(text[50_000:100_002]) + gzip.compress(text[100_002:])
 
-    assert loading.finish(loading.inflate(packed)) == text.split(b"\n")
+    assert finish(loading.inflate(packed)) == text.split(b"\n")
     assert catalogs.unpack({}, {catalogs.GZIP_FILE: packed}) == text
     for broken in (packed[:-3], packed[:-9] + b"x" * 9, packed + b"x"):
         with pytest.raises((InvalidCatalogError, OSError), match="does not decompress"):
