@@ -262,7 +262,8 @@ class Hook:
         why = self._unready()
         if why:
             return 503, review.failed(uid, 503, f"not ready to judge: {why}")
-        of_namespace = whole.share.complete if whole.share is not None else 0
+        assert whole.share is not None
+        of_namespace = whole.share.complete
         if self._bodies.complete > self._max_in_flight or of_namespace > self._max_in_flight_of_namespace:
             self.metrics.shed.inc()
             busy = f"{of_namespace} reviews of this namespace are in progress; try again in a second"

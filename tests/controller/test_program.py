@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -340,3 +341,35 @@ def test_other_keys_sign_every_catalog_again() -> None:
         await working
 
     simulated(main())
+
+
+async def test_a_controller_connects_by_its_settings_and_gives_the_connection_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    connected: list[Any] = []
+    api, stop, port = api_with(), asyncio.Event(), free_port()
+
+    async def connect(context: Any, kubeconfig: Any, *, refresh_failed: Any) -> Api:
+        connected.append((context, kubeconfig))
+        refresh_failed()
+        return api
+
+    async def close() -> None:
+        connected.append("closed")
+
+    monkeypatch.setattr(program.client, "connect", connect)
+    monkeypatch.setattr(api, "close", close)
+    settings = program.Settings(
+        "mcp-system", "me", host="127.0.0.1", health_port=port, context="c", kubeconfig=tmp_path
+    )
+    running = asyncio.create_task(program.run(settings, stop))
+    async with asyncio.timeout(30), ClientSession() as session:
+        while not api.get("Lease", settings.lease, "mcp-system"):
+            await asyncio.sleep(0.005)
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = await answer.text()
+        stop.set()
+        await running
+
+    assert connected == [("c", tmp_path), "closed"]
+    assert "mcp_operator_credentials_refresh_failures_total 1.0" in text

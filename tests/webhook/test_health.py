@@ -82,3 +82,16 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
         with pytest.raises(OSError, match="address already in use"):
             health.start("127.0.0.1", taken.getsockname()[1])
         await health.stop()
+
+
+async def test_the_port_is_open_on_the_given_address_alone() -> None:
+    health, port = Health(CollectorRegistry(), lambda: None, time.monotonic), free_port()
+    health.start("127.0.0.1", port)
+    try:
+        assert get(port, "/healthz") == (200, "ok\n")
+        with pytest.raises(ConnectionError):
+            socket.create_connection(("127.0.0.2", port), timeout=5)
+    finally:
+        await health.stop()
+    with pytest.raises(ConnectionError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)

@@ -49,6 +49,15 @@ def test_a_dry_run_and_the_change_itself_are_decoded_once(decoded: list[str]) ->
     assert again.metadata["resourceVersion"] == "5"
 
 
+def test_the_status_of_an_object_is_no_content(decoded: list[str]) -> None:
+    cache = ObjectCache()
+    cache.judge({**tool(), "status": {"conditions": []}})
+
+    assert cache.decode({**tool(), "status": {"servers": ["main"]}}).ref == decode(tool()).ref
+    assert cache.decode(tool()).ref == decode(tool()).ref
+    assert decoded == ["a"]
+
+
 @pytest.mark.parametrize(
     "other",
     [tool("b"), tool(served="put"), tool(labels={"a": "b"}), tool(annotations={"a": "b"}), tool(namespace="else")],

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
+import resource
+import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any, Self
@@ -191,3 +195,61 @@ async def test_what_does_not_start_is_tried_again(monkeypatch: pytest.MonkeyPatc
         assert await running.processes.judge(b"next") == (["next"], None)
 
     assert pauses == [1]
+
+
+def test_each_judgement_has_its_bounds_and_the_process_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The calls of the system, in their order; here they are only noted, or they would bind this process."""
+    calls: list[Any] = []
+    ours, theirs = socket.socketpair()
+
+    def connection(fileno: int) -> socket.socket:
+        calls.append(("socket", fileno))
+        return theirs
+
+    def file(path: str) -> Path:
+        calls.append(("file", path))
+        return tmp_path / "score"
+
+    class Used:
+        ru_utime, ru_stime = 3.0, 0.75
+
+    def usage(who: int) -> Used:
+        calls.append(("usage", who))
+        return Used()
+
+    monkeypatch.setattr(object_process.os, "nice", lambda by: calls.append(("nice", by)))
+    monkeypatch.setattr(object_process.resource, "setrlimit", lambda *limit: calls.append(("limit", *limit)))
+    monkeypatch.setattr(object_process.resource, "getrusage", usage)
+    monkeypatch.setattr(object_process.signal, "setitimer", lambda *timer: calls.append(("timer", *timer)))
+    monkeypatch.setattr(object_process.socket, "socket", connection)
+    monkeypatch.setattr(object_process, "Path", file)
+    bodies = [body(), b"no"]
+    for each in bodies:
+        ours.sendall(object_process.HEADER.pack(len(each)) + each)
+    ours.shutdown(socket.SHUT_WR)
+
+    object_process.main()
+
+    space = object_process.ADDRESS_SPACE
+    judgement = [
+        ("timer", signal.ITIMER_PROF, 0.5),
+        ("usage", resource.RUSAGE_SELF),
+        ("limit", resource.RLIMIT_CPU, (6, resource.RLIM_INFINITY)),
+        ("timer", signal.ITIMER_PROF, 0),
+    ]
+    assert calls == [
+        ("nice", 10),
+        ("limit", resource.RLIMIT_AS, (space, space)),
+        ("file", "/proc/self/oom_score_adj"),
+        ("socket", 0),
+        *judgement,
+        *judgement,
+    ]
+    assert (tmp_path / "score").read_text() == "1000"
+    with ours, ours.makefile("rb") as answers:
+        assert answers.read(object_process.HEADER.size) == bytes(4)
+        (first, second) = (pickle.loads(answers.read(object_process.HEADER.unpack(answers.read(4))[0])) for _ in bodies)
+        assert answers.read() == b""
+    assert first[0].uid == "u-1"
+    assert "not JSON" in second
+    assert theirs.fileno() == -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import json
 import socket
 import ssl
@@ -390,3 +391,51 @@ async def test_a_judgement_past_its_bounds_is_counted(monkeypatch: pytest.Monkey
 
     assert answer["status"]["code"] == 500
     assert hook.metrics.exceeded._value.get() == 1
+
+
+async def test_a_webhook_connects_by_its_settings_and_gives_the_connection_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    connected: list[Any] = []
+    api, (port, health) = Cluster(), free_ports()
+
+    async def connect(context: Any, kubeconfig: Any, *, refresh_failed: Any) -> Cluster:
+        connected.append((context, kubeconfig))
+        refresh_failed()
+        return api
+
+    async def close() -> None:
+        connected.append("closed")
+
+    monkeypatch.setattr(program.client, "connect", connect)
+    monkeypatch.setattr(api, "close", close)
+    thresholds = gc.get_threshold()
+    stop = asyncio.Event()
+    settings = program.Settings(
+        "mcp-system",
+        ca_secret="our-ca",
+        host="127.0.0.1",
+        port=port,
+        health_port=health,
+        context="c",
+        kubeconfig=tmp_path,
+        drain_seconds=0.0,
+    )
+    running = asyncio.create_task(program.run(settings, stop))
+    try:
+        async with asyncio.timeout(30), ClientSession() as session:
+            while True:
+                with contextlib.suppress(ClientConnectorError):
+                    async with session.get(f"http://127.0.0.1:{health}/readyz") as answer:
+                        if answer.status == 200:
+                            break
+                await asyncio.sleep(0.01)
+            async with session.get(f"http://127.0.0.1:{health}/metrics") as answer:
+                text = await answer.text()
+        assert gc.get_threshold() == (20_000, 50, 100)
+    finally:
+        stop.set()
+        await running
+        gc.set_threshold(*thresholds)
+    assert connected == [("c", tmp_path), "closed"]
+    assert "mcp_operator_credentials_refresh_failures_total 1.0" in text

@@ -135,6 +135,15 @@ def test_a_yes() -> None:
         "auditAnnotations": {"verdict": "allowed"},
     }
     assert response(review.allowed("u-1")) == {"uid": "u-1", "allowed": True}
+    # With the audit annotations that most answers have.
+    allowed = {"uid": "u-1", "allowed": True, "auditAnnotations": {"verdict": "allowed"}}
+    assert response(review.allowed("u-1", audit=review.ALLOWED)) == allowed
+    assert response(review.allowed("u-1", audit=review.ALLOWED, warnings=("careful",))) == {
+        **allowed,
+        "warnings": ["careful"],
+    }
+    found = response(review.allowed("u-1", audit=review.ALLOWED, patch=patch))
+    assert json.loads(base64.b64decode(found["patch"])) == patch
 
 
 def test_a_no() -> None:

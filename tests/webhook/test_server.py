@@ -20,12 +20,17 @@ from certs.tls import HotContext
 from cluster.connections import Listener
 from cluster.transport import ApiError
 from scripts.localcluster.certificates import Authority as Clients
+from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
-from webhook import closing, cpu_time
+from webhook import closing, cpu_time, server
+from webhook.bodies import Bodies
+from webhook.ledger import LedgerError
 from webhook.live_snapshot import WRITES
 from webhook.metrics import Metrics
-from webhook.object_processes import ObjectProcesses
+from webhook.object_processes import ExceededError, ObjectProcesses, QueueFullError
 from webhook.review import ALLOWED, allowed
+from webhook.reviewer import CrowdedError
+from webhook.rights import UnansweredError
 from webhook.server import Hook
 
 NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machine
@@ -673,3 +678,225 @@ async def test_too_many_writes_of_one_object_are_a_denial_that_says_when_to_try_
 
 async def _read_nothing(_refs: Any) -> dict[Any, Any]:
     return {}
+
+
+class Failing:
+    """A reviewer that meets an error wherever it judges."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def validate_at_once(self, *_: Any, **__: Any) -> None:
+        return None
+
+    async def validate(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+
+
+ERRORS = {
+    "the ledger": (LedgerError("the ledger is away"), 200, 503, "ServiceUnavailable", "the ledger is away"),
+    "a full queue": (QueueFullError("too many"), 200, 429, "TooManyRequests", "too many"),
+    "a crowded object": (CrowdedError("8 changes"), 200, 429, "TooManyRequests", "8 changes"),
+    "a bound": (ExceededError("too long"), 500, 500, "InternalError", "too long"),
+    "rights": (UnansweredError("nobody said"), 500, 500, "InternalError", "nobody said"),
+    "the deadline": (TimeoutError(), 504, 504, "InternalError", "no verdict within the API server's time-out"),
+    "the body": (ValueError("no name"), 400, 400, "InternalError", "no name"),
+    "a bug": (ZeroDivisionError(), 500, 500, "InternalError", "the webhook failed; its log says how"),
+}
+
+
+@pytest.mark.parametrize("row", ERRORS.values(), ids=ERRORS)
+async def test_every_trouble_has_its_answer(hook_client: Any, row: Any) -> None:
+    error, status, code, reason, message = row
+    setup = Setup(Api())
+    setup.hook._reviewer = Failing(error)  # type: ignore[assignment]
+
+    found, response = await ask(hook_client, setup, review(tool("a")))
+
+    assert (found, response["uid"], response["allowed"]) == (status, "u-1", False)
+    assert response["status"] == {"status": "Failure", "code": code, "reason": reason, "message": message}
+    count = setup.hook.metrics.registry.get_sample_value
+    assert count("mcp_operator_admission_shed_total") == (code == 429)
+    assert count("mcp_operator_admission_panics_total") == isinstance(error, ZeroDivisionError)
+    assert count("mcp_operator_admission_duration_seconds_count", {"webhook": "validate"}) == 1
+    assert setup.hook._bodies.complete == setup.hook._bodies.size == 0
+
+
+async def test_refusals_have_the_code_of_their_status(hook_client: Any) -> None:
+    setup = Setup(Api(), namespaces=("bank",))
+    _, elsewhere = await ask(hook_client, setup, review(tool("a")))
+    setup.unready = "not synced: mcptools"
+    _, unready = await ask(hook_client, setup, review(tool("a")))
+    # A head with such a header is left to the parser, so that nothing is answered at once.
+    busy = [
+        (await ask(hook_client, Setup(Api(), **limit), review(tool("a")), headers={"TE": "trailers"}))[1]
+        for limit in ({"max_in_flight_of_namespace": 0}, {"max_in_flight": 0})
+    ]
+    for limit in ({"max_in_flight_of_namespace": 1}, {"max_in_flight": 1}):
+        setup = Setup(Api(), **limit)
+        assert (await ask(hook_client, setup, review(tool("a")), headers={"TE": "trailers"}))[1]["allowed"]
+
+    assert (elsewhere["status"]["code"], elsewhere["uid"]) == (500, "u-1")
+    assert (unready["status"]["code"], unready["status"]["message"]) == (
+        503,
+        "not ready to judge: not synced: mcptools",
+    )
+    for each in busy:
+        assert each["status"] == {
+            "status": "Failure",
+            "code": 429,
+            "reason": "TooManyRequests",
+            "message": "1 reviews of this namespace are in progress; try again in a second",
+        }
+
+
+async def test_a_body_that_is_not_read_is_refused_with_its_uid(hook_client: Any) -> None:
+    setup = Setup(Api(), bodies=Bodies(limit=10))
+    parsed = {"TE": "trailers"}
+    _, denied = await ask(hook_client, setup, review(tool("a")), headers=parsed)
+    other = Setup(Api(), bodies=Bodies(limit=10))
+    mutated = await ask(hook_client, other, review(tool("a")), "/mutate", headers=parsed)
+
+    assert (denied["uid"], denied["allowed"]) == ("u-1", False)
+    assert denied["status"] == {
+        "status": "Failure",
+        "code": 429,
+        "reason": "TooManyRequests",
+        "message": "the reviews in progress take too much memory; try again in a second",
+    }
+    assert setup.connection == "close"  # type: ignore[attr-defined]
+    assert setup.hook.metrics.registry.get_sample_value("mcp_operator_admission_shed_total") == 1
+    assert mutated == (429, "the reviews in progress take too much memory; try again in a second\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "text", "more"),
+    [
+        ("POST", "/nowhere", {}, 404, "there is nothing here\n", {}),
+        ("GET", "/validate", {}, 405, "send a POST\n", {"Allow": "POST"}),
+        ("POST", "/validate", {"Content-Type": "text/plain"}, 415, "send application/json\n", {}),
+        (
+            "POST",
+            "/validate",
+            {"Content-Type": "application/json", "Content-Encoding": "br"},
+            415,
+            "send it without encoding\n",
+            {"Accept-Encoding": "identity"},
+        ),
+    ],
+)
+async def test_what_is_no_review_is_refused_in_words(
+    hook_client: Any, method: str, path: str, headers: Any, status: int, text: str, more: Any
+) -> None:
+    client = await hook_client(Setup(Api()).hook)
+    async with client.request(method, path, data=b"{}", headers=headers) as answer:
+        assert (answer.status, await answer.text()) == (status, text)
+        assert more.items() <= dict(answer.headers).items()
+
+
+@pytest.mark.parametrize(
+    ("started", "ended", "slow"), [(0.0, 0.01, 0), (5.0, 5.0, 0), (0.0, 0.0101, 1), (5.0, 5.02, 1)]
+)
+@pytest.mark.parametrize("path", ["/validate", "/mutate"])
+async def test_an_object_is_slow_above_a_bound(
+    monkeypatch: pytest.MonkeyPatch, path: str, started: float, ended: float, slow: int
+) -> None:
+    times = iter((started, ended))
+    monkeypatch.setattr(cpu_time, "seconds", lambda: next(times))
+    setup = Setup(Api())
+
+    assert setup.hook.answer_at_once(path, "", json.dumps(review(tool("a"))).encode()) is not None
+
+    assert setup.hook.metrics.registry.get_sample_value("mcp_operator_admission_slow_total") == slow
+    assert list(setup.hook._suspected) == ["shop"][:slow]
+
+
+def test_two_slow_objects_of_a_minute_make_a_namespace_slow_for_a_minute() -> None:
+    async def main() -> None:
+        hook = Setup(Api()).hook
+        hook._note_slow("shop")
+        assert not hook._is_slow("shop")
+        await asyncio.sleep(61)
+        # The first was long ago.
+        hook._note_slow("shop")
+        assert not hook._is_slow("shop")
+        await asyncio.sleep(59)
+        hook._note_slow("shop")
+        assert hook._is_slow("shop")
+        assert not hook._is_slow("bank")
+        await asyncio.sleep(59)
+        assert hook._is_slow("shop")
+        await asyncio.sleep(2)
+        assert not hook._is_slow("shop")
+        # It begins again with the next two.
+        hook._note_slow("shop")
+        assert not hook._is_slow("shop")
+        for number in range(server.SLOW_NAMESPACES + 5):
+            for _ in range(2):
+                hook._note_slow(f"ns-{number}")
+        assert len(hook._slow) == server.SLOW_NAMESPACES
+        assert hook._is_slow(f"ns-{server.SLOW_NAMESPACES + 4}")
+        assert not hook._is_slow("ns-0")
+
+    simulated(main())
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        ("timeout=5s", 4.7),
+        ("", 4.7),
+        ("timeout=10s", 9.7),
+        ("a=b&timeout=2.5s&c=d", 2.2),
+        ("timeout=3", 2.7),
+        ("timeout=0.1s", 0.05),
+        ("timeout=1.2.3s", 4.7),
+        ("xtimeout=3s", 4.7),
+        ("timeout=soon", 4.7),
+    ],
+)
+def test_the_time_to_answer_is_what_the_api_server_waits_less_a_margin(query: str, seconds: float) -> None:
+    assert server._seconds(query) == pytest.approx(seconds)
+
+
+async def test_at_the_limit_nothing_is_answered_at_once() -> None:
+    setup = Setup(Api(), max_in_flight=2)
+    body = json.dumps(review(tool("a"))).encode()
+
+    for complete, answered in ((1, True), (2, False), (3, False)):
+        setup.hook._bodies.complete = complete
+        assert (setup.hook.answer_at_once("/validate", "", body) is not None) is answered
+
+
+async def test_at_once_the_same_is_judged_counted_and_timed() -> None:
+    setup = Setup(Api(), SERVER, namespaces=("shop",))
+    elsewhere = tool("a")
+    elsewhere["metadata"]["namespace"] = "bank"
+    assert setup.hook.answer_at_once("/validate", "", json.dumps(review(elsewhere)).encode()) is None
+    assert setup.hook.answer_at_once("/validate", "", json.dumps(review(tool("a"), dryRun=True)).encode()) is not None
+    assert setup.replica.stored("a") is None
+    assert setup.hook.answer_at_once("/validate", "", json.dumps(review(tool("a"))).encode()) is not None
+    assert setup.replica.stored("a") is not None
+
+    count = setup.hook.metrics.registry.get_sample_value
+    labels = {"webhook": "validate", "kind": "MCPTool", "operation": "CREATE", "verdict": "allowed"}
+    assert count("mcp_operator_admission_reviews_total", labels) == 2
+    assert count("mcp_operator_admission_duration_seconds_count", {"webhook": "validate"}) == 2
+    assert 0 < (count("mcp_operator_admission_duration_seconds_sum", {"webhook": "validate"}) or 0) < 60
+    finding = {"kind": "MCPTool", "reason": "ServiceMissing", "level": "warning"}
+    assert count("mcp_operator_admission_findings_total", finding) == 2
+
+
+async def test_a_decision_is_told_whole(hook_client: Any) -> None:
+    """A refusal has its warnings, too."""
+    faulty = tool("a")
+    faulty["spec"]["inputSchema"] = {"type": "array"}
+    setup = Setup(Api(), SERVER)
+    _, response = await ask(hook_client, setup, review(faulty))
+
+    assert any(line.startswith("ServiceMissing") for line in response["warnings"])
+    assert response["status"]["reason"] == "InvalidSchema"
+    assert response["status"]["code"] == 422
+    assert response["auditAnnotations"]["verdict"] == "denied"
+    labels = {"webhook": "validate", "kind": "MCPTool", "operation": "CREATE", "verdict": "denied"}
+    assert setup.hook.metrics.registry.get_sample_value("mcp_operator_admission_reviews_total", labels) == 1
