@@ -419,6 +419,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        # It refers to this connection: without it, no cycle is left for the garbage collector.
+        del self._parser
         self._connections.lost(self)
         if self._timer is not None:
             self._timer.cancel()

@@ -180,6 +180,8 @@ class _Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        # It refers to this connection: without it, no cycle is left for the garbage collector.
+        del self._parser
         if self._timer is not None:
             self._timer.cancel()
         if self._reply is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from runtime.state.sessions import StoreUnavailableError
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 MAX_BUCKETS = 100_000
+# Near the limit: buckets that are looked at for each new one.
+LOOKED_AT = 16
 # Clients and tools whose charges are remembered.
 MAX_KNOWN = 8192
 
@@ -122,7 +125,10 @@ class MemoryBuckets:
     def __init__(self, monotonic: Callable[[], float], limit: int = MAX_BUCKETS) -> None:
         self._monotonic = monotonic
         self._limit = limit
+        # The least recently used first.
         self._levels: dict[str, tuple[int, int, Bucket]] = {}
+        # The keys of those that are still to be looked at, the last one first.
+        self._unseen: list[str] = []
 
     async def take(self, charges: Sequence[Charge]) -> Verdict:
         """See `Buckets.take`."""
@@ -133,8 +139,9 @@ class MemoryBuckets:
             wait = max(-((level - period_ms(c.bucket)) // c.bucket.requests) for c, level in empty)
             return Verdict(empty[0][0].scope, wait)
         for charge, level in zip(charges, levels, strict=True):
+            self._levels.pop(charge.key, None)
             self._levels[charge.key] = (level - period_ms(charge.bucket), now, charge.bucket)
-        if len(self._levels) > self._limit:
+        if len(self._levels) > self._limit - self._limit // 10:
             self._evict(now)
         return PASSED
 
@@ -144,13 +151,20 @@ class MemoryBuckets:
         return min(full, level + (now - updated) * bucket.requests)
 
     def _evict(self, now: int) -> None:
-        """Remove full buckets, which equal unused ones; then the least recently used, to make room for some time."""
-        kept = [
-            (key, entry)
-            for key, entry in self._levels.items()
-            if self._level(key, entry[2], now) < entry[2].capacity * period_ms(entry[2])
-        ]
-        self._levels = dict(sorted(kept, key=lambda pair: pair[1][1])[self._limit // 10 - self._limit :])
+        """Remove full buckets, which equal unused ones; at the limit also those that were unused for longest.
+
+        It looks at some of them, for all would take too long.
+        """
+        levels = self._levels
+        if not self._unseen:
+            self._unseen = list(reversed(levels))
+        for key in [self._unseen.pop() for _ in range(min(LOOKED_AT, len(self._unseen)))]:
+            bucket = levels[key][2] if key in levels else None
+            if bucket is not None and self._level(key, bucket, now) >= bucket.capacity * period_ms(bucket):
+                del levels[key]
+        if len(levels) > self._limit:
+            for key in list(islice(levels, max(1, self._limit // 1000))):
+                del levels[key]
 
 
 class Limiter:

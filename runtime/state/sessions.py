@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["PER_CLIENT", "MemorySessions", "Session", "SessionStore", "StoreUnavailableError"]
 
 PER_CLIENT = 1000
+# Sessions that are removed at most, if they have expired, before one is created.
+EXPIRED = 16
 
 
 class StoreUnavailableError(Exception):
@@ -51,6 +54,7 @@ class MemorySessions:
     """A `SessionStore` of one replica. ``monotonic`` gives seconds."""
 
     def __init__(self, monotonic: Callable[[], float], limit: int = 100_000, per_client: int = PER_CLIENT) -> None:
+        # Each with the time of its last use, and its client; the least recently used first.
         self._sessions: dict[_Key, tuple[Session, float, str]] = {}
         # The keys of each client's sessions, the least recently used first.
         self._clients: dict[str, dict[_Key, None]] = {}
@@ -64,28 +68,29 @@ class MemorySessions:
         own = self._clients.get(client, {})
         if len(own) >= self._per_client:
             self._remove(next(iter(own)))
-        if len(self._sessions) >= self._limit:
-            for key in [key for key, (_, until, _) in self._sessions.items() if until <= now]:
-                self._remove(key)
+        for key in list(islice(self._sessions, EXPIRED)):
+            if now - self._sessions[key][1] < ttl:
+                break
+            self._remove(key)
         if len(self._sessions) >= self._limit:
             raise StoreUnavailableError(f"{self._limit} sessions are open, which is the limit")
-        self._add((identifier, session.principal), session, now + ttl, client)
+        self._add((identifier, session.principal), session, now, client)
 
     async def use(self, identifier: str, principal: str, ttl: float) -> Session | None:
         """See `SessionStore.use`."""
         now, key = self._monotonic(), (identifier, principal)
         found = self._remove(key)
-        if found is None or found[1] <= now:
+        if found is None or now - found[1] >= ttl:
             return None
-        self._add(key, found[0], now + ttl, found[2])
+        self._add(key, found[0], now, found[2])
         return found[0]
 
     async def end(self, identifier: str, principal: str) -> bool:
         """See `SessionStore.end`."""
         return self._remove((identifier, principal)) is not None
 
-    def _add(self, key: _Key, session: Session, until: float, client: str) -> None:
-        self._sessions[key] = (session, until, client)
+    def _add(self, key: _Key, session: Session, used: float, client: str) -> None:
+        self._sessions[key] = (session, used, client)
         self._clients.setdefault(client, {})[key] = None
 
     def _remove(self, key: _Key) -> tuple[Session, float, str] | None:

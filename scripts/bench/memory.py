@@ -1,8 +1,14 @@
 """Memory of a server after many calls, sessions and credentials.
 
 One process, as a pod without Redis runs it, so everything that it remembers is in its own memory. Clients come through
-a trusted proxy, which gives each an address of its own. Prints the resident memory at marks; it must not grow with the
-number of what is gone.
+a trusted proxy, which gives each an address of its own. Prints the resident memory at marks, and how much it grew after
+everything that is limited had reached its limit, or lives as long as it lives.
+
+- calls of 1,000 clients: nothing is kept of a call.
+- calls of 150,000 clients: 100,000 buckets are kept.
+- sessions that stay open: 100,000 are kept, and further ones refused.
+- sessions that expire after 10 s: those that have expired are removed.
+- calls, each with another token: 4,096 tokens and 10,000 credentials are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +17,8 @@ import argparse
 import os
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +38,9 @@ from scripts.bench.runtime import ISSUER, Process, free_port, wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MARKS = (0.01, 0.1, 0.25, 0.5, 1.0)
+MARKS = (0.01, 0.1, 0.25, 0.5, 0.75, 1.0)
+# MiB that count as no growth.
+FLAT = 1.5
 BATCH = 2000
 SCHEMA = {"type": "object", "properties": {"q": {"type": "string", "maxLength": 64}}}
 _INITIALIZE = orjson.dumps(
@@ -43,14 +53,15 @@ _INITIALIZE = orjson.dumps(
 )
 
 
-def catalog(port: int, *, with_token: bool) -> bytes:
+def catalog(port: int, *, with_token: bool, ttl: float | None = None) -> bytes:
+    """Of a server whose sessions expire after ``ttl``; without it, of one that limits its calls."""
     auth = Auth("JWT", jwt=Jwt(ISSUER, ("shop",), jwks_secret="issuer")) if with_token else Auth()  # noqa: S106
     bucket = Bucket(10**6, 1.0, 10**6)
     settings = Settings(
         sessions="Memory",
-        session_ttl=3600.0,
+        session_ttl=ttl or 3600.0,
         auth=auth,
-        limits=Limits(server=bucket, per_client=bucket),
+        limits=Limits(server=bucket, per_client=bucket) if ttl is None else Limits(),
         trusted_proxies=("127.0.0.0/8",),
     )
     backend = Backend("127.0.0.1", port, "")
@@ -58,9 +69,9 @@ def catalog(port: int, *, with_token: bool) -> bytes:
     return catalogs.dump(Catalog("shop/main", settings, (tool,)))
 
 
-def start_server(folder: Path, backend: int, *, with_token: bool, secrets: Path) -> Process:
+def start_server(folder: Path, backend: int, *, with_token: bool, secrets: Path, ttl: float | None = None) -> Process:
     folder.mkdir()
-    (folder / catalogs.FILE).write_bytes(catalog(backend, with_token=with_token))
+    (folder / catalogs.FILE).write_bytes(catalog(backend, with_token=with_token, ttl=ttl))
     port = free_port()
     words = ("--catalog-dir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--allow-loopback")
     more = ("--health-port", str(free_port()), "--secrets-dir", str(secrets))
@@ -120,49 +131,79 @@ def batches(make: Callable[[int], bytes], total: int) -> Iterator[tuple[int, lis
         yield end, [make(number) for number in range(begin, end)]
 
 
-def run(what: str, process: Process, make: Callable[[int], bytes], total: int, wanted: bytes) -> None:
-    """Send them all. Prints the memory at the marks."""
-    marks = {max(1, int(total * mark)) for mark in MARKS}
-    shown = [f"{resident(process):.1f} MiB at the start"]
-    for sent, requests in batches(make, total):
-        uvloop.run(runtime.run_round(process, requests, wanted))
+@dataclass(frozen=True)
+class Load:
+    """So many requests; after ``full`` of them the memory must not grow. ``also`` is a status that is
+    good, too.
+    """
+
+    what: str
+    make: Callable[[int], bytes]
+    total: int
+    full: int
+    wanted: bytes = b"shipped"
+    also: int = 200
+    ttl: float | None = None
+    with_token: bool = False
+
+
+def run(load: Load, process: Process) -> bool:
+    """Send them all. Prints the memory at the marks. Whether it was flat."""
+    marks = {max(1, int(load.total * mark)) for mark in MARKS}
+    shown, when_full, began = [f"{resident(process):.1f} MiB at the start"], 0.0, time.monotonic()
+    for sent, requests in batches(load.make, load.total):
+        uvloop.run(runtime.run_round(process, requests, load.wanted, load.also))
+        if not when_full and sent >= load.full:
+            when_full = resident(process)
+            shown.append(f"{when_full:.1f} after {sent:,} (full)")
         if due := {mark for mark in marks if mark <= sent}:
             marks -= due
             shown.append(f"{resident(process):.1f} after {sent:,}")
-    print(f"{what}: {', '.join(shown)}", flush=True)
+    grew = resident(process) - when_full
+    verdict = f"grew {grew:.1f} MiB once full (must be ≤ {FLAT})"
+    print(f"{load.what}: {', '.join(shown)}: {verdict}; {time.monotonic() - began:.0f} s", flush=True)
+    return grew <= FLAT
 
 
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=1_000_000)
-    parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--clients", type=int, default=300_000, help="calls, each of another client")
+    parser.add_argument("--sessions", type=int, default=150_000, help="sessions that stay open")
+    parser.add_argument("--expiring", type=int, default=200_000, help="sessions that expire after 10 s")
     parser.add_argument("--credentials", type=int, default=100_000)
     options = parser.parse_args()
     os.sched_setaffinity(0, {runtime.LOAD})
     backend = runtime.start_part(runtime.LOAD, "--serve", "backend")
-    started = []
+    started, flat = [], True
     try:
         with tempfile.TemporaryDirectory() as name:
             folder, secrets = Path(name), Path(name) / "secrets"
-            with_token = credentials(secrets)
-            for what, make, total, wanted in (
-                ("calls of 1,000 clients", calls(1000), options.calls, b"shipped"),
-                ("calls of 100,000 clients", calls(100_000), options.calls // 4, b"shipped"),
-                ("sessions", sessions, options.sessions, b"protocolVersion"),
-                ("credentials", with_token, options.credentials, b"shipped"),
-            ):
-                if not total:
+            opened = b"protocolVersion"
+            loads = (
+                Load("calls of 1,000 clients", calls(1000), options.calls, 10_000),
+                Load("calls, each of another client", calls(2**24), options.clients, 180_000),
+                Load("sessions that stay open", sessions, options.sessions, 100_000, opened, 503, 3600.0),
+                # They live as long as it takes to open so many, at 4,000 a second.
+                Load("sessions that expire", sessions, options.expiring, 80_000, opened, 503, 10.0),
+                Load("calls, each with another token", credentials(secrets), options.credentials, 20_000,
+                     with_token=True),
+            )  # fmt: skip
+            for load in loads:
+                if not load.total:
                     continue
-                is_jwt = what == "credentials"
-                process = start_server(folder / what, backend.port, with_token=is_jwt, secrets=secrets)
+                process = start_server(
+                    folder / load.what, backend.port, with_token=load.with_token, secrets=secrets, ttl=load.ttl
+                )
                 started.append(process)
-                run(what, process, make, total, wanted)
+                flat = run(load, process) and flat
                 process.process.kill()
     finally:
         for process in (*started, backend):
             process.process.kill()
             process.process.wait()
+    print("flat" if flat else "NOT flat")
     return 0
 
 

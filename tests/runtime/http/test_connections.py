@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import math
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.connections import Bodies, Connections, Deadlines
+from cluster.connections import Bodies, Connection, Connections, Deadlines
 from cluster.message import Request, Response
 from crd.published.settings import Auth
 from tests.runtime.raw_http import INITIALIZE, modern, send
@@ -275,3 +276,19 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
 
 async def never_handled(_: Request) -> Response:
     raise AssertionError("no request was sent")
+
+
+async def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of())
+
+    def left() -> int:
+        return sum(type(each) is Connection for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await modern(replica.mcp, "tools/list"))[0] == 200
+        await until(lambda: not len(replica.app.connections))
+        assert left() == 0
+    finally:
+        gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import itertools
 from collections.abc import Awaitable, Callable
@@ -132,6 +133,19 @@ async def test_connections_that_nobody_uses_are_closed(monkeypatch: pytest.Monke
         async with asyncio.timeout(10):
             while backend.pool._idle:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_closed_connection_leaves_nothing_to_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with Backend(OK) as backend:
+            await backend.ask()
+        async with asyncio.timeout(10):
+            while any(type(each) is module._Exchange for each in gc.get_objects()):
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,46 @@ async def test_full_buckets_are_evicted_first_then_the_oldest() -> None:
     assert await buckets.take([charge(slow, "old")]) == PASSED
 
 
+async def test_buckets_of_many_clients_take_a_bounded_time_and_leave_the_used_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, quick, slow = Clock(), Bucket(1, 1), Bucket(1, HOUR)
+    buckets = MemoryBuckets(clock, limit=1000)
+    looked: list[str] = []
+    level = buckets._level
+
+    def count(key: str, bucket: Bucket, now: int) -> int:
+        looked.append(key)
+        return level(key, bucket, now)
+
+    monkeypatch.setattr(buckets, "_level", count)
+    used = [charge(slow, f"slow-{number}") for number in range(500)]
+    for each in used:
+        await buckets.take([each])
+    most = 0
+    for number in range(10_000):
+        clock.now += 0.01
+        looked.clear()
+        await buckets.take([charge(quick, f"quick-{number}")])
+        most = max(most, len(looked))
+
+    # Each is full again after a second, so room is made by them alone.
+    assert most <= 1 + limits.LOOKED_AT < 100
+    assert [(await buckets.take([each])).scope for each in used] == ["server"] * 500
+    assert len(buckets._levels) <= 1000
+
+
+async def test_of_buckets_that_are_all_in_use_the_oldest_give_way() -> None:
+    slow = Bucket(1, HOUR)
+    buckets = MemoryBuckets(Clock(), limit=1000)
+    for number in range(5000):
+        await buckets.take([charge(slow, str(number))])
+
+    assert len(buckets._levels) <= 1000
+    assert [(await buckets.take([charge(slow, str(number))])).scope for number in range(4100, 5000)] == ["server"] * 900
+    assert await buckets.take([charge(slow, "0")]) == PASSED
+
+
 def test_a_call_is_charged_to_server_client_and_tool(catalog_of: Any) -> None:
     bucket = Bucket(1, 1)
     rare = catalog_of().tools[1]
