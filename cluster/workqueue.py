@@ -96,5 +96,5 @@ class Workqueue(Generic[K]):
             self.add(key, resync=self._again.pop(key))
 
     def _due(self, key: K) -> None:
-        self._timers.pop(key, None)
+        del self._timers[key]
         self.add(key)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from cluster.connections import Bodies, BodyEvictedError, Connections, Deadlines
+from cluster.connections import MAX_PENDING, Bodies, BodyEvictedError, Connections, Deadlines
 from cluster.message import ClientGoneError, Request, Response
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -413,6 +413,81 @@ def test_a_client_that_leaves_within_a_body_is_told_to_its_handler(simulate: Any
         await asyncio.sleep(1)
         assert outcomes == ["cancelled"]
         assert len(port.connections) == 0
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_stream_is_chunked_for_who_can_read_chunks(simulate: Any, version: bytes) -> None:
+    async def main() -> None:
+        async def parts() -> AsyncGenerator[bytes, None]:
+            for part in (b"one", b"", b"three"):
+                yield part
+
+        async def stream(_: Request) -> Response:
+            return Response(200, content_type="a/b", stream=parts())
+
+        wire = Port(stream).open()
+        wire.get(GET.replace(b"1.1", version).replace(b"Host: x", b"Host: x\r\nConnection: keep-alive"))
+        await asyncio.sleep(1)
+        head, _, body = wire.sent.partition(b"\r\n\r\n")
+        chunked = version == b"1.1"
+        assert head.split(b"\r\n")[2:] == [
+            b"Content-Type: a/b",
+            b"Transfer-Encoding: chunked" if chunked else b"Connection: keep-alive",
+        ]
+        assert body == (b"3\r\none\r\n5\r\nthree\r\n0\r\n\r\n" if chunked else b"onethree")
+        # Without chunks the end of the connection is that of the body.
+        assert (wire.closed is None) == chunked
+
+    simulate(main())
+
+
+@pytest.mark.parametrize(("ahead", "answered"), [(MAX_PENDING, MAX_PENDING + 1), (MAX_PENDING + 1, 1)])
+def test_so_many_requests_may_be_sent_ahead(simulate: Any, ahead: int, answered: int) -> None:
+    """One more is refused, and with it what waits: the one in progress is answered."""
+
+    async def main() -> None:
+        async def hold(_: Request) -> Response:
+            await asyncio.sleep(1)
+            return Response(200, b"ok")
+
+        wire = Port(hold).open()
+        wire.get(GET)
+        wire.get(GET * ahead)
+        await asyncio.sleep(ahead + 5)
+        assert wire.sent.count(b"HTTP/1.1 200 OK") == answered
+
+    simulate(main())
+
+
+def test_a_request_with_a_known_head_is_in_progress_like_every_other_one(simulate: Any) -> None:
+    async def main() -> None:
+        held = asyncio.Event()
+
+        async def hold(request: Request) -> Response:
+            if await request.receive() == b"hold!":
+                await held.wait()
+            return Response(200, b"ok")
+
+        port = Port(hold, Deadlines(connections=1))
+        wire = port.open()
+        for _ in range(2):
+            wire.get(POST + b"\r\n\r\nx")
+            await asyncio.sleep(0)
+        (known,) = wire.protocol._known
+        assert known.before == b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: "
+        assert known.after == b"\r\n\r\n"
+        wire.get(POST + b"hold!")
+        await asyncio.sleep(0)
+        new = port.open()
+        assert (wire.closed, new.closed is not None) == (None, True)
+        held.set()
+        await asyncio.sleep(1)
+        assert wire.sent.count(b"200 OK") == 3
+        # It waits again.
+        newer = port.open()
+        assert (wire.closed is not None, newer.closed) == (True, None)
 
     simulate(main())
 

@@ -308,3 +308,39 @@ def test_the_lease_counts_its_holders_and_says_since_when_it_is_held(play: Any) 
         await second.stop()
 
     play(main)
+
+
+@pytest.mark.parametrize(("lease", "seconds"), [(0.4, 1), (1.4, 1), (2.0, 2), (15.0, 15)])
+def test_a_lease_says_in_whole_seconds_how_long_it_lasts(lease: float, seconds: int) -> None:
+    election = Election(
+        None,  # type: ignore[arg-type]
+        namespace="mcp-system",
+        name="lease",
+        identity="me",
+        monotonic=lambda: 0.0,
+        now=lambda: NOW,
+        timing=Timing(lease=lease),
+        unique=lambda: "1",
+    )
+
+    assert election._manifest({}, transitions=3) == {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"namespace": "mcp-system", "name": "lease"},
+        "spec": {
+            "holderIdentity": "me_1",
+            "leaseDurationSeconds": seconds,
+            "acquireTime": "2026-01-01T00:00:00.000000Z",
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+            "leaseTransitions": 3,
+        },
+    }
+    seen = {
+        "metadata": {"resourceVersion": "7"},
+        "spec": {"holderIdentity": "me_1", "acquireTime": "2025-12-31T00:00:00.000000Z"},
+    }
+    renewed = election._manifest(seen, transitions=3)
+    assert renewed["metadata"]["resourceVersion"] == "7"
+    assert renewed["spec"]["acquireTime"] == "2025-12-31T00:00:00.000000Z"
+    taken = election._manifest({**seen, "spec": {**seen["spec"], "holderIdentity": "other_1"}}, transitions=4)
+    assert taken["spec"]["acquireTime"] == "2026-01-01T00:00:00.000000Z"

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from cluster import objects, resources
-from cluster.transport import EVENT_LIMIT, ApiError, LongEventError, error_of, events_of
+from cluster.transport import (
+    EVENT_LIMIT,
+    ApiError,
+    LongAnswerError,
+    LongEventError,
+    error_of,
+    events_of,
+    read_body,
+)
 
 LABELS = "/api/v1/namespaces/shop/services"
 
@@ -111,3 +119,95 @@ def test_a_type_that_is_unknown_is_an_error() -> None:
 
 def test_cluster_scoped_resources_have_no_namespace_in_their_path() -> None:
     assert resources.CLUSTER_ROLES.path("shop", "a") == "/apis/rbac.authorization.k8s.io/v1/clusterroles/a"
+
+
+class Recording:
+    """Remembers how it was asked, with all that was said."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    async def request(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        self.calls.append((*arguments, {name: value for name, value in options.items() if value is not None}))
+        return {"items": [], "metadata": {}}
+
+
+async def test_what_each_verb_sends() -> None:
+    api: Any = Recording()
+    item = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "a"}}
+
+    await objects.get(api, resources.SERVICES, "shop", "a")
+    await objects.list_all(api, resources.SERVICES)
+    await objects.list_all(api, resources.SERVICES, "shop", accept=objects.METADATA, labelSelector="a=b")
+    await objects.delete(api, resources.SERVICES, "shop", "a")
+    await objects.delete(api, resources.SERVICES, "shop", "a", uid="u")
+    await objects.apply(api, item, manager="m")
+    await objects.apply(api, item, manager="m", force=False, subresource="scale")
+    await objects.apply_status(api, item, manager="m")
+
+    forced, held = {"fieldManager": "m", "force": "true"}, {"fieldManager": "m", "force": "false"}
+    content_type = "application/apply-patch+yaml"
+    assert api.calls == [
+        ("GET", f"{LABELS}/a", {}),
+        ("GET", "/api/v1/services", {"query": {"limit": "500"}, "accept": "application/json"}),
+        ("GET", LABELS, {"query": {"limit": "500", "labelSelector": "a=b"}, "accept": objects.METADATA}),
+        ("DELETE", f"{LABELS}/a", {"body": {"propagationPolicy": "Background"}}),
+        ("DELETE", f"{LABELS}/a", {"body": {"propagationPolicy": "Background", "preconditions": {"uid": "u"}}}),
+        ("PATCH", f"{LABELS}/a", {"query": forced, "body": item, "content_type": content_type}),
+        ("PATCH", f"{LABELS}/a/scale", {"query": held, "body": item, "content_type": content_type}),
+        ("PATCH", f"{LABELS}/a/status", {"query": forced, "body": item, "content_type": content_type}),
+    ]
+
+
+async def test_a_list_without_items_is_empty(script: Any) -> None:
+    assert await objects.list_all(script([{}]), resources.SERVICES) == []
+    assert await objects.list_all(script([{"items": None, "metadata": {}}]), resources.SERVICES) == []
+
+
+def test_an_error_keeps_what_the_api_server_said() -> None:
+    found = error_of(422, b'{"reason":"Invalid","message":"no","details":{"causes":[]}}')
+    assert (found.status, found.reason, found.message) == (422, "Invalid", "no")
+    assert found.body == {"reason": "Invalid", "message": "no", "details": {"causes": []}}
+    bare = error_of(503, b"{}")
+    assert (bare.status, bare.reason, bare.message, bare.body) == (503, "Unknown", "", {})
+    page = error_of(502, b"\xff" + b"x" * 300)
+    assert (page.reason, page.message, page.body) == ("Unknown", "\ufffd" + "x" * 199, {})
+
+
+class Answer:
+    """A response of aiohttp, as far as its body goes."""
+
+    def __init__(self, *chunks: bytes, encoding: str | None = None) -> None:
+        self.headers = {} if encoding is None else {"Content-Encoding": encoding}
+        self.closed = False
+        self.content = self
+        self._chunks = chunks
+
+    async def iter_any(self) -> Any:
+        for chunk in self._chunks:
+            yield chunk
+
+    async def read(self) -> bytes:
+        return b"".join(self._chunks)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("encoding", [None, "identity", " Identity "])
+async def test_a_body_is_read_up_to_a_limit(encoding: str | None) -> None:
+    whole: Any = Answer(b"ab", b"cd", encoding=encoding)
+    assert await read_body(whole, 4) == b"abcd"
+    assert not whole.closed
+    long: Any = Answer(b"ab", b"cde", encoding=encoding)
+    with pytest.raises(LongAnswerError, match=r"^the answer is longer than 4 bytes$"):
+        await read_body(long, 4)
+    assert long.closed
+    assert await read_body(Answer(b"ab", b"cde", encoding="gzip"), None) == b"abcde"  # type: ignore[arg-type]
+
+
+async def test_a_compressed_body_is_not_read() -> None:
+    packed: Any = Answer(b"ab", encoding="gzip")
+    with pytest.raises(LongAnswerError, match=r"^the answer is compressed, which was not asked for$"):
+        await read_body(packed, 4)
+    assert packed.closed

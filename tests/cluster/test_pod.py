@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from certs import issuance
 from certs.tls import HotContext
+from cluster import pod
 from cluster.pod import PodTransport
 from cluster.transport import METADATA_LIST, ApiError, CredentialsError, LongAnswerError
 from tests.cluster.test_client import endless
@@ -24,6 +26,9 @@ from tests.cluster.test_client import endless
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+
+HEADERS = ("Accept", "Accept-Encoding", "Content-Type")
 
 
 @pytest.fixture
@@ -52,8 +57,8 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
             return web.Response(body=b'{"type":"ADDED"}\n')
         if request.path == "/list":
             return web.json_response([1])
-        accept = request.headers["Accept"]
-        return web.json_response({"query": dict(request.query), "body": await request.text(), "accept": accept})
+        sent = {name.lower().replace("-", "_"): request.headers.get(name) for name in HEADERS}
+        return web.json_response({"query": dict(request.query), "body": await request.text(), **sent})
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -176,3 +181,44 @@ def test_it_costs_no_kubernetes_library() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+async def test_every_request_says_what_it_sends_and_what_it_takes(api: PodTransport) -> None:
+    plain = await api.request("GET", "/a")
+    patch = await api.request("PATCH", "/a", body=[1], content_type="application/x", accept="application/y")
+
+    assert (plain["content_type"], plain["accept"], plain["body"]) == ("application/json", "application/json", "")
+    assert (patch["content_type"], patch["accept"], patch["body"]) == ("application/x", "application/y", "[1]")
+    assert plain["accept_encoding"] == "identity"
+
+
+async def test_every_request_has_an_end(api: PodTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.transport.REQUEST_TIMEOUT", 0.05)
+    async with asyncio.timeout(30):
+        with pytest.raises(TimeoutError):
+            await api.request("GET", "/held", timeout=0.05)
+        with pytest.raises(TimeoutError):
+            await api.fetch("/held", query={}, timeout=0.05)
+        with pytest.raises(TimeoutError):
+            async with api.watch("/held", query={}, idle=0.05) as events:
+                await anext(events)
+
+
+def test_whose_credentials_cannot_be_read_is_told(tmp_path: Path) -> None:
+    refusals: list[None] = []
+    transport = PodTransport(tmp_path, "fd00::1", 6443, refresh_failed=lambda: refusals.append(None))
+
+    with pytest.raises(CredentialsError):
+        asyncio.run(transport.request("GET", "/a"))
+    assert len(refusals) == 1
+    assert str(transport._url("/a", {"b": "c d"})) == "https://[fd00::1]:6443/a?b=c+d"
+    assert str(PodTransport(tmp_path, "10.0.0.1", 6443)._url("/a", None)) == "https://10.0.0.1:6443/a"
+
+
+def test_a_connection_notices_that_the_other_end_is_gone() -> None:
+    made = pod._socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0)))
+    with made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert [made.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [30, 5, 3]
+        assert (made.family, made.type) == (socket.AF_INET, socket.SOCK_STREAM)

@@ -755,3 +755,44 @@ def test_a_question_that_is_not_answered_is_asked_again(simulate: Any, api_type:
             assert max(later - at for at, later in itertools.pairwise(asked)) <= informers.LIST_TIMEOUT + 1.0
 
     simulate(main())
+
+
+def test_of_a_namespace_nothing_else_is_listed_or_covered(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        async with running(api_type("a"), namespace="shop") as run, running(api_type("a")) as whole:
+            assert (run.informer.covers("shop"), run.informer.covers("bank")) == (True, False)
+            assert (whole.informer.covers("shop"), whole.informer.covers("bank")) == (True, True)
+            assert run.informer._path.endswith("/namespaces/shop/mcptools")
+            assert not whole.informer._path.endswith("/namespaces/shop/mcptools")
+
+    simulate(main())
+
+
+@pytest.mark.parametrize(("changed", "read"), [(informers.MAX_READS, True), (informers.MAX_READS + 1, False)])
+def test_up_to_a_number_of_changes_each_is_read(
+    simulate: Any, api_type: Any, running: Any, changed: int, *, read: bool
+) -> None:
+    async def main() -> None:
+        api = api_type()
+        async with running(api, value) as run:
+            api.turn("down")
+            for number in range(changed):
+                api.put(f"a{number}")
+            lists_again(api)
+            await asyncio.sleep(5)
+            assert len(run.names) == changed
+            assert (len(api.asks("READ")) == changed) is read
+            assert bool(api.asks("READ")) is read
+
+    simulate(main())
+
+
+def test_a_watch_is_asked_for_with_bookmarks_and_an_end(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api):
+            assert api.asks("WATCH") == [
+                {"allowWatchBookmarks": "true", "resourceVersion": "101", "timeoutSeconds": "450"}
+            ]
+
+    simulate(main())
