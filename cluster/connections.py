@@ -3,6 +3,7 @@
 A connection *waits* until a request of its client is there as a whole, and again after the answer. At the limit, a new
 connection replaces the one that has waited longest, so open connections that send nothing, or send slowly, keep nobody
 out. Those whose clients a handler has recognised (`Request.is_recognised`) are replaced only if there are no others.
+Connections with a stream do not count: whoever makes streams limits them.
 `Connection` speaks HTTP/1.1 (RFC 9112) with the parser of Node.js.
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import logging
 import re
 import socket
+import sys
 from collections import deque
 from collections.abc import Mapping  # noqa: TC003 -- a NamedTuple evaluates its annotations
 from dataclasses import dataclass
@@ -22,11 +24,11 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
 
-from cluster.message import ClientGoneError, Request, Response
+from cluster.message import ClientGoneError, Request, Response, Stream
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["Bodies", "BodyEvictedError", "Connection", "Connections", "Deadlines", "Listener"]
 
@@ -45,6 +47,10 @@ HANDSHAKES = 256
 HANDSHAKE_SECONDS = 5.0
 # Seconds for which a client may leave the end of a TLS connection unanswered.
 TLS_SHUTDOWN_SECONDS = 2.0
+# Milliseconds after which a connection with a stream is lost if what was sent is not acknowledged, or the client takes
+# nothing more; and the bytes that the kernel keeps for it. Messages of streams are short.
+STREAM_ACKNOWLEDGED_MS = 60_000
+STREAM_SEND_BUFFER = 16 * 1024
 # Seconds until the next attempt where no connection could be accepted, as without free file descriptors.
 ACCEPT_PAUSE = 0.1
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -131,6 +137,8 @@ class Connections:
         self._on_abort = on_abort
         self._added = "".join(f"{name}: {value}\r\n" for name, value in added.items())
         self._open: set[Connection] = set()
+        # Those of them that have a stream.
+        self._streaming: set[Connection] = set()
         # In the order in which they began to wait: those of clients that were recognised, and all others.
         self._recognised: dict[Connection, None] = {}
         self._waiting: dict[Connection, None] = {}
@@ -146,7 +154,7 @@ class Connections:
 
     def opened(self, connection: Connection) -> None:
         """Count a new connection, at the limit instead of another one."""
-        if len(self._open) >= self.deadlines.connections:
+        if len(self._open) - len(self._streaming) >= self.deadlines.connections:
             oldest = next(iter(self._waiting), None) or next(iter(self._recognised), connection)
             self.abort(oldest)
             self.lost(oldest)
@@ -159,6 +167,7 @@ class Connections:
     def lost(self, connection: Connection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
+        self._streaming.discard(connection)
         if not self._open:
             self.empty.set()
         self.in_use(connection)
@@ -172,6 +181,11 @@ class Connections:
         """A whole request is there: the connection does not wait until it is answered."""
         self._waiting.pop(connection, None)
         self._recognised.pop(connection, None)
+
+    def streams(self, connection: Connection) -> None:
+        """The connection has a stream, until it is closed."""
+        if connection in self._open:
+            self._streaming.add(connection)
 
     def waits(self, connection: Connection) -> None:
         """The connection waits for a request."""
@@ -227,7 +241,7 @@ def _one_line(value: str) -> str:
 
 
 class Connection(asyncio.Protocol):
-    """One connection. Its requests are answered one after the other.
+    """One connection. Its requests are answered one after the other. It is the `cluster.message.Channel` of a stream.
 
     ``heard_at`` is when bytes last came, by the clock of the event loop. ``is_recognised``: a handler has recognised
     the client by one of its requests.
@@ -240,6 +254,8 @@ class Connection(asyncio.Protocol):
         "_head_size",
         "_headers",
         "_in_head",
+        "_is_chunked",
+        "_is_full",
         "_is_idle",
         "_is_paused",
         "_known",
@@ -249,6 +265,7 @@ class Connection(asyncio.Protocol):
         "_receiving",
         "_remote",
         "_request",
+        "_stream",
         "_target",
         "_task",
         "_timer",
@@ -256,7 +273,6 @@ class Connection(asyncio.Protocol):
         "_unbegun",
         "_unparsed",
         "_unread",
-        "_writable",
         "heard_at",
         "is_recognised",
     )
@@ -285,7 +301,10 @@ class Connection(asyncio.Protocol):
         self._unbegun: Request | None = None
         self._pending: deque[Request] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        # The client does not read what was sent.
+        self._is_full = False
+        self._stream: Stream | None = None
+        self._is_chunked = True
         self._is_paused = False
         self._discards = False
         # The one that was used last comes first.
@@ -309,7 +328,7 @@ class Connection(asyncio.Protocol):
         """Whether nothing of a request has come that is not answered, and the client has read the answers."""
         return (
             self._request is None
-            and self._writable is None
+            and not self._is_full
             and self._receiving is None
             and not (self._in_head or self._discards or self._pending)
             and self._transport is not None
@@ -403,15 +422,15 @@ class Connection(asyncio.Protocol):
                     self._end_message()
 
     def pause_writing(self) -> None:
-        self._writable = self._loop.create_future()
+        self._is_full = True
         self._expire_in(self._connections.deadlines.write)
 
     def resume_writing(self) -> None:
-        if self._writable is not None:
-            self._writable.set_result(None)
-            self._writable = None
+        self._is_full = False
         if self._request is not None:
             self._deadline = None
+            if self._stream is not None:
+                self._stream.drained()
         elif self._pending:
             self._begin_next()
         else:
@@ -424,8 +443,6 @@ class Connection(asyncio.Protocol):
         self._connections.lost(self)
         if self._timer is not None:
             self._timer.cancel()
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
         for request in (self._receiving, self._request):
             if request is not None:
                 request.end(gone=True)
@@ -433,6 +450,9 @@ class Connection(asyncio.Protocol):
         if self._task is not None:
             # Nobody waits for the answer: what is asked of a backend is given up, too.
             self._task.cancel()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.lost()
 
     # What the parser calls.
 
@@ -470,7 +490,7 @@ class Connection(asyncio.Protocol):
         self._target, self._headers, self._head_size, self._unread = b"", {}, 0, 0
         self._in_head = self._is_idle = False
         self._receiving = request
-        if self._request is None and self._writable is None:
+        if self._request is None and not self._is_full:
             self._request = self._unbegun = request
         else:
             if len(self._pending) >= MAX_PENDING:
@@ -532,16 +552,11 @@ class Connection(asyncio.Protocol):
         except Exception:
             logger.exception("a request failed")
             response = Response(500, b"the server failed; its log says how\n")
+        self._task = None
         if response.stream is None:
-            self._task = None
             self._respond(request, response)
-            return
-        if self._transport is None:
-            return
-        close = await self._send_stream(request, response, response.stream, self._transport)
-        self._request = None
-        if self._transport is not None:
-            self._end(request, close=close)
+        else:
+            self._begin_stream(request, response, response.stream)
 
     def _head(self, request: Request, response: Response) -> tuple[bytes, bool]:
         """The head of a response up to what tells its length, and whether the connection is closed after it."""
@@ -585,32 +600,44 @@ class Connection(asyncio.Protocol):
         self._expire_in(self._connections.deadlines.idle)
         self._transport.write(answer)
 
-    async def _send_stream(
-        self,
-        request: Request,
-        response: Response,
-        stream: AsyncGenerator[bytes, None],
-        transport: asyncio.Transport,
-    ) -> bool:
-        """Send the parts of a response as they come. Returns whether the connection must be closed."""
-        head, close = self._head(request, response)
-        is_chunked = request.version != "1.0"
-        transport.write(head + (b"Transfer-Encoding: chunked\r\n\r\n" if is_chunked else b"\r\n"))
-        try:
-            async with contextlib.aclosing(stream):
-                async for part in stream:
-                    if part:
-                        transport.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
-                    if self._writable is not None:
-                        await self._writable
-        except Exception:
-            # The client sees that the last chunk is missing.
-            logger.exception("a stream failed")
-            transport.abort()
-            return True
-        if is_chunked:
-            transport.write(b"0\r\n\r\n")
-        return close or not is_chunked
+    # A response that is a stream.
+
+    def _begin_stream(self, request: Request, response: Response, stream: Stream) -> None:
+        response.close = True
+        head, _ = self._head(request, response)
+        if self._transport is None:
+            stream.lost()
+            return
+        self._is_chunked = request.version != "1.0"
+        # What is not needed any more is not kept for as long as the stream lasts.
+        request.headers = {}
+        self._known = []
+        self._connections.streams(self)
+        _limit_kernel(self._transport)
+        self._transport.write(head + (b"Transfer-Encoding: chunked\r\n\r\n" if self._is_chunked else b"\r\n"))
+        self._stream = stream
+        stream.begin(self)
+
+    @property
+    def is_full(self) -> bool:
+        """See `cluster.message.Channel`."""
+        return self._is_full
+
+    def send(self, part: bytes) -> None:
+        """See `cluster.message.Channel`."""
+        if self._transport is not None:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if self._is_chunked else part)
+
+    def finish(self) -> None:
+        """See `cluster.message.Channel`."""
+        self._stream = None
+        self._discards = True
+        self._pending.clear()
+        if self._transport is not None:
+            if self._is_chunked:
+                self._transport.write(b"0\r\n\r\n")
+            self._request = None
+            self._close(linger=False)
 
     def _end(self, request: Request, *, close: bool) -> None:
         """Close the connection after an answer, or go on with its next request."""
@@ -618,12 +645,12 @@ class Connection(asyncio.Protocol):
             self._close(linger=self._discards or not request.complete)
         elif self._pending:
             # A client that does not read gets no further answers.
-            if self._writable is None:
+            if not self._is_full:
                 self._begin_next()
         else:
             self._connections.waits(self)
             self._is_idle = not self._in_head
-            if self._writable is None:
+            if not self._is_full:
                 deadlines = self._connections.deadlines
                 self._expire_in(deadlines.headers if self._in_head else deadlines.idle)
 
@@ -639,6 +666,9 @@ class Connection(asyncio.Protocol):
             return
         if not linger:
             self._transport.close()
+            if self._transport.get_write_buffer_size():
+                # What is left is sent within this time.
+                self._expire_in(self._connections.deadlines.write)
             return
         self._discards = True
         self._resume_reading()
@@ -705,6 +735,15 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(self._deadline, self._expire)
         else:
             self._connections.abort(self)
+
+
+def _limit_kernel(transport: asyncio.Transport) -> None:
+    """Let the kernel find out that a client is gone, and keep little for one that does not read."""
+    connected = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_SEND_BUFFER)
+        if sys.platform == "linux":
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STREAM_ACKNOWLEDGED_MS)
 
 
 class BodyEvictedError(Exception):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["ClientGoneError", "Request", "Response"]
+__all__ = ["Channel", "ClientGoneError", "Request", "Response", "Stream"]
 
 # Bytes of a body that are read ahead of its handler.
 READ_AHEAD = 64 * 1024
@@ -137,12 +137,51 @@ class Request:
             self._waiter.set_result(None)
 
 
+class Channel(Protocol):
+    """Where the parts of a stream are sent."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client leaves unread what was sent. Whoever sends waits for `Stream.drained`.
+
+        The connection is lost if the client goes on so (`cluster.connections.Deadlines.write`).
+        """
+        ...
+
+    def send(self, part: bytes) -> None:
+        """Send a part, which is not empty. It is kept if the channel is full."""
+        ...
+
+    def finish(self) -> None:
+        """The body is complete. The connection is closed when it is sent."""
+        ...
+
+
+class Stream(Protocol):
+    """The body of a response that is sent over time. Its methods are called by the connection and must not raise.
+
+    After ``begin`` either the stream finishes the channel, or ``lost`` is called; without ``begin``, only ``lost``.
+    """
+
+    def begin(self, channel: Channel) -> None:
+        """The head of the response is sent."""
+        ...
+
+    def drained(self) -> None:
+        """The client has read what was sent: the channel is full no more."""
+        ...
+
+    def lost(self) -> None:
+        """The connection is closed, and nothing can be sent any more."""
+        ...
+
+
 @dataclass(slots=True)
 class Response:
     """``headers`` are those besides Content-Type, Content-Length, Date and Connection.
 
     ``parts`` follow ``body``: bytes that many responses share are not copied.
-    ``close``: the connection is closed after it. ``stream`` has further parts of the body, which is sent in chunks.
+    ``close``: the connection is closed after it. ``stream`` sends the body, instead of ``body``, in chunks.
     """
 
     status: int = 200
@@ -151,7 +190,7 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     close: bool = False
     parts: tuple[bytes, ...] = ()
-    stream: AsyncGenerator[bytes, None] | None = None
+    stream: Stream | None = None
 
     @property
     def size(self) -> int:

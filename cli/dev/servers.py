@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random  # noqa: TID251 -- jitter of retries, as in the program of a pod
 import secrets
 import time
@@ -20,6 +21,7 @@ from runtime.backends.secret_files import SecretFiles
 from runtime.http import rest
 from runtime.http.endpoint import Endpoint
 from runtime.http.server import App
+from runtime.http.streams import Streams
 from runtime.mcp.context import Context
 from runtime.mcp.eras import MODERN, Call
 from runtime.mcp.methods import Methods
@@ -47,17 +49,20 @@ class _Server:
     def __init__(self, folder: Path, locate: Callable[[Ref, int], Awaitable[str]]) -> None:
         unix_time = time.time  # noqa: TID251 -- tokens expire by wall-clock time
         metrics = Metrics()
+        fetcher = Fetcher(cluster_domain="cluster.local", allow_http=True, allow_loopback=True)
         files = SecretFiles(folder / "Secret", folder / "ConfigMap")
         client = LocalClient(files, locate)
         mcp = McpClient(client, new_id=_new_id)
         self._dispatcher = Dispatcher(
             files, client, mcp, monotonic=time.monotonic, jitter=random.random, new_id=_new_id
         )
-        self.store = CatalogStore()
+        authenticator = Authenticator(folder / "Secret", KeySets(fetcher.fetch, time.monotonic), unix_time)
+        self._streams = Streams(authenticator, now=unix_time, monotonic=time.monotonic)
+        self._tasks = [asyncio.create_task(work()) for work in (self._streams.follow, self._streams.keep_alive)]
+        self.store = CatalogStore(self._streams.apply)
         self._methods = Methods(self._dispatcher)
         sessions = MemorySessions(time.monotonic)
         limiter = Limiter(MemoryBuckets(time.monotonic), metrics.uncounted.inc)
-        fetcher = Fetcher(cluster_domain="cluster.local", allow_http=True, allow_loopback=True)
 
         async def answer_rest(
             compiled: CompiledCatalog, request: Request, path: str, body: bytes, context: Context
@@ -66,8 +71,8 @@ class _Server:
 
         self.app = App(
             self.store,
-            Authenticator(folder / "Secret", KeySets(fetcher.fetch, time.monotonic), unix_time),
-            Endpoint(self._methods, {"Memory": sessions, "Redis": sessions}, limiter, metrics, _new_id),
+            authenticator,
+            Endpoint(self._methods, {"Memory": sessions, "Redis": sessions}, limiter, metrics, self._streams, _new_id),
             answer_rest,
             limiter,
             metrics,
@@ -88,7 +93,11 @@ class _Server:
         return orjson.loads(await self._methods.answer(compiled, Call(method, params, 1, modern=True), MODERN, context))
 
     async def close(self) -> None:
-        """Close the connections to backends."""
+        """End the streams, and close the connections to backends."""
+        await self._streams.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._dispatcher.close()
 
 

@@ -73,9 +73,9 @@ class CompiledCatalog:
     ``tools`` and ``prompts`` by name; ``resources``, the inline ones, by URI.
 
     ``rest_tools`` are the tools that have a REST path, by that path. ``pages`` holds the results of lists as bytes, by
-    method, era (True: stateless) and cursor. ``server_info`` is the server as an MCP Implementation, in the stateless
-    era; ``modern_meta`` the ``_meta`` of a result with nothing else in it. ``tolerated`` are the faults of clients that
-    are read as what the client means.
+    method, era (True: stateless) and cursor; ``list_digests`` has a digest of the entries of each list, by method and
+    era. ``server_info`` is the server as an MCP Implementation, in the stateless era; ``modern_meta`` the ``_meta`` of
+    a result with nothing else in it. ``tolerated`` are the faults of clients that are read as what the client means.
     """
 
     catalog: Catalog
@@ -85,6 +85,7 @@ class CompiledCatalog:
     resources: Mapping[str, InlineResource]
     rest_tools: Mapping[str, Tool]
     pages: Mapping[tuple[str, bool, str | None], bytes]
+    list_digests: Mapping[tuple[str, bool], bytes]
     server_info: Mapping[str, str]
     modern_meta: orjson.Fragment
     tolerated: frozenset[Fault]
@@ -122,6 +123,7 @@ class CompiledCatalog:
         catalog = loaded.catalog
         sections = (catalog.tools, catalog.prompts, catalog.resources, catalog.http_resources, catalog.operations)
         pages = yield from lists.build_pages_in_steps(catalog, f"{loaded.digest} {view}", texts)
+        list_digests = yield from lists.digest_lists_in_steps(catalog, texts)
         tools = {tool.name: tool for tool in catalog.tools}
         server_info = lists.implementation(catalog, eras.MODERN)
         yield
@@ -133,6 +135,7 @@ class CompiledCatalog:
             resources={resource.uri: resource for resource in catalog.resources},
             rest_tools={tool.ingress_path: tool for tool in catalog.tools if tool.ingress_path},
             pages=pages,
+            list_digests=list_digests,
             server_info=server_info,
             modern_meta=orjson.Fragment(orjson.dumps({"io.modelcontextprotocol/serverInfo": server_info})),
             tolerated=tolerances.in_effect(catalog.settings.tolerances),
@@ -150,6 +153,10 @@ class CompiledCatalog:
         """
         if not self.scopes:
             return self
+        return finish(self.view_in_steps(scopes))
+
+    def view_in_steps(self, scopes: frozenset[str]) -> Steps[CompiledCatalog]:
+        """The same with pauses, if the view is not there yet."""
         held = self.scopes & scopes
         if held == self.scopes:
             return self
@@ -168,9 +175,8 @@ class CompiledCatalog:
                 http_resources=select(catalog.http_resources),
                 operations=select(catalog.operations),
             )
-            view = finish(
-                self._compile(Loaded(visible, self.digest), self._texts, self.schemas, f"for {' '.join(sorted(held))}")
-            )
+            loaded = Loaded(visible, self.digest)
+            view = yield from self._compile(loaded, self._texts, self.schemas, f"for {' '.join(sorted(held))}")
             if len(self._views) >= MAX_VIEWS:
                 del self._views[next(iter(self._views))]
             self._views[held] = view

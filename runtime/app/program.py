@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import random  # noqa: TID251 -- the entry point of the process; jitter, not a secret
+import resource
 import secrets
 import time
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from runtime.backends.secret_files import SecretFiles
 from runtime.http import responses, rest, server
 from runtime.http.client import HttpClient
 from runtime.http.endpoint import Endpoint
+from runtime.http.streams import MAX_STREAMS, Streams
 from runtime.mcp.methods import Methods
 from runtime.state.limits import Buckets, Limiter, MemoryBuckets
 from runtime.state.sessions import MemorySessions, SessionStore
@@ -67,6 +69,8 @@ LINGER = 5.0
 ANSWER = 3.0
 # Seconds for which the last spans may be sent: at least, and at most.
 FLUSH = 1.0, 5.0
+# File descriptors for all else than streams: connections of clients and to backends, files.
+OTHER_FILES = 3000
 # What /statusz says at most; the controller reads 4 KiB.
 STATUS_BYTES = 3500
 # Of these, for the verdicts on pinned tools.
@@ -120,6 +124,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         metrics.keep_tools(compiled.tools)
         dispatcher.keep_tools(compiled.tools)
         watch.keep(compiled.catalog.tools)
+        streams.apply(compiled)
         logging.getLogger().setLevel(compiled.catalog.settings.log_level.upper())
 
     catalog_store = CatalogStore(
@@ -128,6 +133,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     files = SecretFiles(settings.secrets_dir, settings.config_maps_dir, time.monotonic)
     http = HttpClient(files, cluster_domain=settings.cluster_domain, allow_loopback=settings.allow_loopback)
     redis = _connect(settings.redis) if settings.redis else None
+    authenticator = _authenticator(settings, unix_time)
+    streams = Streams(
+        authenticator,
+        now=unix_time,
+        monotonic=time.monotonic,
+        on_notify=lambda kind: metrics.notified.labels(kind.value).inc(),
+        limit=min(MAX_STREAMS, max(0, _open_files(MAX_STREAMS + OTHER_FILES) - OTHER_FILES)),
+    )
     mcp = McpClient(http, new_id=_new_id, eras=_shared_eras(redis, settings.key_prefix))
     dispatcher = Dispatcher(
         files,
@@ -144,6 +157,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     watch = _pin_watch(settings, mcp, files, redis, metrics)
     metrics.breakers.set_function(lambda: float(len(dispatcher.open_circuits())))
     metrics.drifted.set_function(lambda: float(watch.drifted()))
+    metrics.streams.set_function(lambda: float(len(streams)))
     metrics.is_stale.set_function(lambda: float(catalog_store.error is not None))
     newest = asyncio.create_task(_require_newest(settings, catalog_store, unix_time))
     # An API server that does not answer keeps no pod from starting.
@@ -154,23 +168,25 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     gc.collect()
     gc.freeze()
     traces = _export_traces(settings, metrics, unix_time) if settings.traces else None
-    app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time, traces)
+    app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time, authenticator, streams, traces)
     metrics.in_progress.set_function(lambda: float(app.in_progress))
     health = await probes.serve(
-        _health(catalog_store, metrics, stop, dispatcher, redis, watch), settings.host, settings.health_port
+        _health(catalog_store, metrics, stop, dispatcher, redis, watch, streams), settings.host, settings.health_port
     )
     tasks = [
         newest,
         asyncio.create_task(_supervise("the watch of the catalog", partial(_watch, settings, catalog_store), metrics)),
         asyncio.create_task(_supervise("the loading of the catalog", catalog_store.work, metrics)),
         asyncio.create_task(_supervise("the comparison of pinned tools", watch.run, metrics)),
+        asyncio.create_task(_supervise("the notification of streams", streams.follow, metrics)),
+        asyncio.create_task(_supervise("the upkeep of streams", streams.keep_alive, metrics)),
     ]
     listener: Listener | None = None
     try:
         listener = await server.listen(app, settings.host, settings.port)
         await stop.wait()
         deadline = time.monotonic() + settings.drain_seconds
-        await _drain(app, settings.drain_seconds)
+        await _drain(app, streams, settings.drain_seconds)
         if traces is not None:
             # Of the time that is left, and a little at least.
             left = min(FLUSH[1], max(FLUSH[0], deadline - time.monotonic()))
@@ -244,6 +260,29 @@ def _request_ids() -> Callable[[], str]:
     return lambda: f"{prefix}-{next(numbers):x}"
 
 
+def _open_files(wanted: int) -> int:
+    """How many files this process may open. The limit is raised to ``wanted`` as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError):
+        return soft
+    return wanted
+
+
+def _authenticator(settings: Settings, unix_time: Callable[[], float]) -> Authenticator:
+    fetcher = Fetcher(
+        cluster_domain=settings.cluster_domain,
+        allow_http=settings.jwks_over_http,
+        allow_loopback=settings.allow_loopback,
+    )
+    return Authenticator(settings.secrets_dir, KeySets(fetcher.fetch, time.monotonic), unix_time, time.monotonic)
+
+
 def _app(
     settings: Settings,
     catalog_store: CatalogStore,
@@ -252,6 +291,8 @@ def _app(
     metrics: Metrics,
     stop: asyncio.Event,
     unix_time: Callable[[], float],
+    authenticator: Authenticator,
+    streams: Streams,
     tracer: Tracer | None = None,
 ) -> server.App:
     stores: dict[str, SessionStore] = {"Memory": MemorySessions(time.monotonic)}
@@ -262,14 +303,6 @@ def _app(
         stores["Redis"] = RedisSessions(redis, settings.key_prefix)
         buckets = RedisBuckets(redis, settings.key_prefix)
     limiter = Limiter(buckets, metrics.uncounted.inc)
-    fetcher = Fetcher(
-        cluster_domain=settings.cluster_domain,
-        allow_http=settings.jwks_over_http,
-        allow_loopback=settings.allow_loopback,
-    )
-    authenticator = Authenticator(
-        settings.secrets_dir, KeySets(fetcher.fetch, time.monotonic), unix_time, time.monotonic
-    )
 
     async def answer_rest(
         compiled: CompiledCatalog, request: Request, path: str, body: bytes, context: Context
@@ -279,7 +312,7 @@ def _app(
     return server.App(
         catalog_store,
         authenticator,
-        Endpoint(Methods(dispatcher), stores, limiter, metrics, _new_id),
+        Endpoint(Methods(dispatcher), stores, limiter, metrics, streams, _new_id),
         answer_rest,
         limiter,
         metrics,
@@ -292,10 +325,14 @@ def _app(
     )
 
 
-async def _drain(app: server.App, seconds: float) -> None:
-    """Keep serving until the endpoints of the Service no longer list this pod, then until all requests are done."""
+async def _drain(app: server.App, streams: Streams, seconds: float) -> None:
+    """Keep serving until the endpoints of the Service no longer list this pod, then until all requests are done.
+
+    Streams end in between: whoever listens again reaches another pod.
+    """
     deadline = time.monotonic() + seconds
     await asyncio.sleep(min(LINGER, seconds))
+    await streams.drain()
     while app.open_requests and time.monotonic() < deadline:  # noqa: ASYNC110 -- once per process, bounded by the deadline
         await asyncio.sleep(0.05)
 
@@ -380,6 +417,7 @@ def _health(
     dispatcher: Dispatcher | None = None,
     redis: Redis | None = None,
     watch: PinWatch | None = None,
+    streams: Streams | None = None,
 ) -> dict[str, Page]:
     """Probes, metrics, and ``/statusz``: the catalog in force, by which the controller goes, and what is wrong."""
 
@@ -398,6 +436,7 @@ def _health(
             "resources": len(catalog.resources) + len(catalog.http_resources) if catalog else 0,
             "error": catalog_store.error and catalog_store.error[:500],
             "redis": None if redis is None else redis.failure or "available",
+            "streams": len(streams) if streams is not None else 0,
         }
         if watch is not None:
             room = (STATUS_BYTES - len(orjson.dumps(status))) // 2

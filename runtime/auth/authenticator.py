@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets as secret_bytes
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,27 @@ if TYPE_CHECKING:
     from crd.published.settings import Auth, Jwt
     from runtime.auth.jwks import KeySets
 
-__all__ = ["ANONYMOUS", "Authenticator", "Identity"]
+__all__ = ["ANONYMOUS", "Authenticator", "Grant", "Identity"]
 
 _JWKS = "jwks.json"
 # Tokens that are remembered, and the length of the longest one.
 MAX_TOKENS, MAX_REMEMBERED = 4096, 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Why a client was let in, without its credential.
+
+    A token was verified with ``keys`` by ``policy``, and expires at ``until`` (Unix time). An API key has the keyed
+    hash ``digest``, and was that of the client ``name``.
+    """
+
+    type: str = "None"
+    policy: Jwt | None = None
+    keys: tuple[Mapping[str, Any], ...] = ()
+    until: float = math.inf
+    digest: bytes = b""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +52,10 @@ class Identity:
     principal: str = ""
     claims: Mapping[str, Any] = field(default_factory=dict)
     scopes: frozenset[str] = frozenset()
+    grant: Grant = Grant()
 
 
 ANONYMOUS = Identity()
-
-
-@dataclass(frozen=True, slots=True)
-class _Verified:
-    """The client of a token that was verified with these keys by this policy. It expires at ``until`` (Unix time)."""
-
-    keys: tuple[Mapping[str, Any], ...]
-    policy: Jwt
-    identity: Identity
-    until: float
 
 
 class Authenticator:
@@ -67,7 +75,7 @@ class Authenticator:
         # Of one Secret, which is all that a server has.
         self._key_set: tuple[tuple[str, object], tuple[Mapping[str, Any], ...]] | None = None
         # By a keyed hash of the header, in the order of verification.
-        self._verified: dict[bytes, _Verified] = {}
+        self._verified: dict[bytes, Identity] = {}
         self._api_keys: tuple[tuple[str, object], Mapping[bytes, tuple[bytes, str]]] | None = None
 
     def recognize(self, auth: Auth, authorization: Sequence[str]) -> Identity | None:
@@ -81,10 +89,13 @@ class Authenticator:
         if auth.type != "JWT" or policy is None or len(authorization) != 1:
             return None
         known = self._verified.get(self._hash(authorization[0].encode(errors="surrogatepass")))
-        if known is None or self._now() >= known.until or (known.policy is not policy and known.policy != policy):
+        if known is None:
+            return None
+        grant = known.grant
+        if self._now() >= grant.until or (grant.policy is not policy and grant.policy != policy):
             return None
         keys = self._keys.cached(policy.jwks_url) if policy.jwks_url else self._read_key_set(policy.jwks_secret)
-        return known.identity if known.keys is keys else None
+        return known if grant.keys is keys else None
 
     async def authenticate(self, auth: Auth, authorization: Sequence[str]) -> Identity:
         """The client that sends these Authorization headers. Raises DeniedError, or KeysUnavailableError."""
@@ -103,7 +114,26 @@ class Authenticator:
             self._verified[digest] = verified
             if len(self._verified) > MAX_TOKENS:
                 del self._verified[next(iter(self._verified))]
-        return verified.identity
+        return verified
+
+    async def is_granted(self, auth: Auth, grant: Grant) -> bool:
+        """Whether the client would be let in again by these settings. Raises KeysUnavailableError.
+
+        A token must be sent again when its issuer has withdrawn a key: without the token it cannot be told which one
+        signed it.
+        """
+        if auth.type != grant.type:
+            return False
+        if auth.type == "APIKey":
+            known = self._hashed_keys(auth.api_key_secret).get(grant.digest)
+            return known is not None and known[1] == grant.name
+        policy = auth.jwt
+        if policy is None:
+            return auth.type == "None"
+        if policy != grant.policy or self._now() >= grant.until:
+            return False
+        in_force = await self._key_set_of(policy)
+        return grant.keys is in_force or all(key in in_force for key in grant.keys)
 
     def _match_api_key(self, secret: str, credential: str) -> Identity:
         keys = self._hashed_keys(secret)
@@ -114,7 +144,7 @@ class Authenticator:
         known, name = keys.get(digest, (b"", ""))
         if not hmac.compare_digest(known, digest):
             raise DeniedError(401, "invalid_token", "unknown API key")
-        return Identity(name)
+        return Identity(name, grant=Grant("APIKey", digest=digest, name=name))
 
     def _hashed_keys(self, secret: str) -> Mapping[bytes, tuple[bytes, str]]:
         """The API keys of a Secret by their hash, each with the name of its client: read once per change."""
@@ -137,14 +167,14 @@ class Authenticator:
         hasher.update(value)
         return hasher.digest()
 
-    async def _verify_token(self, policy: Jwt, token: str) -> _Verified:
+    async def _key_set_of(self, policy: Jwt) -> tuple[Mapping[str, Any], ...]:
+        return await self._keys.keys(policy.jwks_url) if policy.jwks_url else self._read_key_set(policy.jwks_secret)
+
+    async def _verify_token(self, policy: Jwt, token: str) -> Identity:
         """The client of a token. An unknown key makes the issuer's key set be fetched again."""
         now = self._now()
         try:
-            if policy.jwks_url:
-                keys = await self._keys.keys(policy.jwks_url)
-            else:
-                keys = self._read_key_set(policy.jwks_secret)
+            keys = await self._key_set_of(policy)
             try:
                 claims = tokens.verify(token, keys, policy, now)
             except tokens.UnknownKeyError:
@@ -154,7 +184,7 @@ class Authenticator:
                 claims = tokens.verify(token, keys, policy, now)
         except tokens.TokenError as error:
             raise DeniedError(401, "invalid_token", str(error)) from error
-        return _Verified(keys, policy, _identify(claims, policy), claims["exp"] + tokens.LEEWAY)
+        return _identify(claims, policy, Grant("JWT", policy, keys, claims["exp"] + tokens.LEEWAY))
 
     def _read_key_set(self, secret: str) -> tuple[Mapping[str, Any], ...]:
         """The keys in a Secret: read once per change."""
@@ -180,7 +210,7 @@ class Authenticator:
             raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
 
 
-def _identify(claims: Mapping[str, Any], policy: Jwt) -> Identity:
+def _identify(claims: Mapping[str, Any], policy: Jwt, grant: Grant) -> Identity:
     """The client that a valid token names. Raises DeniedError if it names none, or lacks a scope."""
     name = claims.get(policy.user_claim)
     if not isinstance(name, str | int) or isinstance(name, bool) or name == "":
@@ -189,7 +219,7 @@ def _identify(claims: Mapping[str, Any], policy: Jwt) -> Identity:
     missing = [scope for scope in policy.required_scopes if scope not in scopes]
     if missing:
         raise DeniedError(403, "insufficient_scope", f"the token lacks the scope {' '.join(missing)}")
-    return Identity(str(name), claims, scopes)
+    return Identity(str(name), claims, scopes, grant)
 
 
 def _parse_bearer(authorization: Sequence[str]) -> str:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from cluster.message import Response
+from runtime.auth.authenticator import ANONYMOUS, Identity
 from runtime.http import responses
-from runtime.mcp import eras, jsonrpc, lists, methods, numbers, param_headers
+from runtime.http.streams import Listener, Scope
+from runtime.mcp import eras, jsonrpc, lists, methods, numbers, param_headers, subscriptions
 from runtime.mcp.eras import Call, Refusal
 from runtime.mcp.jsonrpc import RpcError
 from runtime.state.sessions import Session, SessionStore, StoreUnavailableError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from cluster.message import Request
     from runtime.app.compiled import CompiledCatalog
+    from runtime.http.streams import Streams
     from runtime.mcp.context import Context
     from runtime.mcp.methods import Methods
     from runtime.state.limits import Limiter
@@ -33,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 SESSION = "Mcp-Session-Id"
 MAX_OPERATION = 128
+MAX_ORIGIN = 512
 # Results of more bytes, such as long lists, are sent from where they are.
 MAX_COPIED = 16 * 1024
 # As nearly all clients write it.
@@ -43,12 +47,13 @@ MAX_BATCH = 50
 
 
 class AdmittedRequest(NamedTuple):
-    """A complete request that passed authentication. ``client`` is the key of its client's rate limit."""
+    """A complete request of a client that is ``identity``. ``client`` is the key of its rate limit."""
 
     request: Request
     body: bytes
     context: Context
     client: str
+    identity: Identity = ANONYMOUS
 
 
 class Endpoint:
@@ -60,6 +65,7 @@ class Endpoint:
         stores: Mapping[str, SessionStore],
         limiter: Limiter,
         metrics: Metrics,
+        streams: Streams,
         new_id: Callable[[], str],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +77,7 @@ class Endpoint:
         self._stores = stores
         self._limiter = limiter
         self._metrics = metrics
+        self._streams = streams
         self._new_id = new_id
 
     def find_page(
@@ -115,10 +122,56 @@ class Endpoint:
         if call.modern:
             if call.id is None:
                 return responses.empty_response(202)
+            if call.method == subscriptions.LISTEN:
+                return await self._listen(compiled, admitted, call, call.id)
             return await self._answer_call(compiled, admitted, call, eras.MODERN, headers)
         if call.method == "initialize" and call.id is not None:
             return await self._initialize(compiled, admitted, call)
         return await self._answer_in_session(compiled, admitted, call, headers)
+
+    async def _listen(
+        self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call, identifier: str | int
+    ) -> Response:
+        """Open the stream that a request of the stateless era asks for."""
+        if not subscriptions.accepts_events(admitted.request.values("accept")):
+            message = f"{call.method} is answered with a stream: Accept must name text/event-stream"
+            return responses.rpc_error(identifier, jsonrpc.INVALID_REQUEST, message, 406)
+        if len(numbers.dumps(identifier)) > subscriptions.MAX_ID:
+            message = f"/id: must have at most {subscriptions.MAX_ID} bytes as JSON in {call.method}"
+            return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
+        try:
+            kinds = subscriptions.read_filter(call.params)
+        except RpcError as error:
+            admitted.context.record.error_code = error.code
+            return responses.json_response(jsonrpc.error(identifier, error.code, error.message))
+        verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, None)
+        if verdict.scope is not None:
+            self._metrics.limited.labels(verdict.scope).inc()
+            return responses.too_many_requests(identifier, verdict)
+        refusal = self._refuse_stream(admitted.client, identifier)
+        if refusal is not None:
+            return refusal
+        origin = admitted.request.header("origin")
+        # What follows a long one is the digits of a port.
+        origin = None if origin is None else origin[:MAX_ORIGIN]
+        listener = Listener(admitted.client, admitted.identity.grant, admitted.identity.scopes, origin)
+        stream = self._streams.open(compiled, listener, identifier, kinds)
+        return Response(200, b"", responses.EVENTS, dict(responses.UNBUFFERED), stream=stream)
+
+    def _refuse_stream(self, client: str, identifier: str | int | None) -> Response | None:
+        """The answer to who may open no further stream."""
+        if self._streams.is_draining:
+            return responses.too_many_streams(identifier, "this pod is about to end")
+        exceeded = self._streams.exceeded(client)
+        if exceeded is Scope.CLIENT:
+            self._metrics.limited.labels("streams").inc()
+            message = f"this client has {self._streams.per_client} open streams, which is the limit"
+            return responses.too_many_streams(identifier, message, 429)
+        if exceeded is Scope.SERVER:
+            self._metrics.shed.inc()
+            message = f"{len(self._streams)} streams are open, which is the limit"
+            return responses.too_many_streams(identifier, message)
+        return None
 
     async def _answer_in_session(
         self, compiled: CompiledCatalog, admitted: AdmittedRequest, call: Call, headers: Mapping[str, Sequence[str]]

@@ -26,10 +26,16 @@ __all__ = [
     "text_response",
     "too_many_attempts",
     "too_many_requests",
+    "too_many_streams",
 ]
 
 
 JSON = "application/json; charset=utf-8"
+EVENTS = "text/event-stream"
+# A proxy must pass on each event when it comes.
+UNBUFFERED = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+# Seconds until a client may try to open a stream again.
+STREAM_PAUSE = 10
 
 
 def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -64,6 +70,13 @@ def too_many_requests(identifier: str | int | None, verdict: Verdict) -> Respons
     """429, with the time until the bucket holds a token again."""
     message = f"the rate limit of this {verdict.scope} is exceeded; retry in {verdict.retry_after} s"
     return rpc_error(identifier, jsonrpc.LIMITED, message, 429, {"Retry-After": str(verdict.retry_after)})
+
+
+def too_many_streams(identifier: str | int | None, reason: str, status: int = 503) -> Response:
+    """503 or 429 for a client that may open no further stream."""
+    code = jsonrpc.LIMITED if status == 429 else jsonrpc.OVERLOADED
+    message = f"{reason}; retry in {STREAM_PAUSE} s"
+    return rpc_error(identifier, code, message, status, {"Retry-After": str(STREAM_PAUSE)})
 
 
 def too_many_attempts(wait: int) -> Response:

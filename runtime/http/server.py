@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster.connections import Bodies, BodyEvictedError, Connections, Deadlines, Listener
@@ -15,6 +16,7 @@ from runtime.auth.jwks import KeysUnavailableError
 from runtime.auth.oauth_metadata import DeniedError
 from runtime.http import client_address, origins, responses
 from runtime.http.endpoint import AdmittedRequest
+from runtime.http.streams import ListenStream
 from runtime.mcp import jsonrpc, lists, uri_templates
 from runtime.mcp.context import Context
 from runtime.state import limits
@@ -137,7 +139,9 @@ class App:
         request.operation = call.method
         head = jsonrpc.result_head("" if call.id is None else call.id)
         response = Response(200, head, responses.JSON, parts=(page, b"}"))
-        self._see(compiled, request, record, 200, response.size, self._monotonic() - started)
+        self._see(
+            compiled, (request.method, request.operation), record, 200, response.size, self._monotonic() - started
+        )
         return response
 
     def _recognize(self, settings: Settings, request: Request) -> Identity | None:
@@ -162,7 +166,9 @@ class App:
         try:
             response = await self._route(compiled, request, record)
         except (asyncio.CancelledError, ClientGoneError):
-            self._see(compiled, request, record, CLIENT_GONE, 0, self._monotonic() - started)
+            self._see(
+                compiled, (request.method, request.operation), record, CLIENT_GONE, 0, self._monotonic() - started
+            )
             raise
         except DeniedError as error:
             self._metrics.denied.labels(str(error.status)).inc()
@@ -183,28 +189,48 @@ class App:
         if settings.allowed_origins:
             response.headers.update(origins.cors(request.header("origin"), settings.allowed_origins))
         response.close = response.close or self._draining()
+        if isinstance(response.stream, ListenStream):
+            response.stream.on_end = partial(self._see_stream, request.method, request.operation, record, started)
+            return response
         size = response.size if response.parts else len(response.body)
-        self._see(compiled, request, record, response.status, size, self._monotonic() - started)
+        self._see(
+            compiled, (request.method, request.operation), record, response.status, size, self._monotonic() - started
+        )
         return response
 
-    def _see(
-        self, compiled: CompiledCatalog, request: Request, record: CallRecord, status: int, size: int, seconds: float
+    def _see_stream(
+        self, method: str, operation: str, record: CallRecord, started: float, stream: ListenStream
     ) -> None:
-        """Count and log a request; of a batch, each of its calls, too."""
+        """Count and log a stream that has ended."""
+        record.ended, record.notified = str(stream.ended), stream.notified
+        self._metrics.ended_streams.labels(record.ended).inc()
+        self._see(None, (method, operation), record, 200, stream.sent, self._monotonic() - started)
+
+    def _see(
+        self,
+        compiled: CompiledCatalog | None,
+        asked: tuple[str, str],
+        record: CallRecord,
+        status: int,
+        size: int,
+        seconds: float,
+    ) -> None:
+        """Count and log a request; of a batch, each of its calls, too. ``asked`` are its HTTP method and operation."""
+        method = asked[0]
         if record.calls:
-            self._metrics.observe(request.method, "batch", status, seconds, record)
+            self._metrics.observe(method, "batch", status, seconds, record)
         for call in record.calls or (record,):
-            operation = call.operation if record.calls else request.operation
+            operation = call.operation if record.calls else asked[1]
             if call.tracer is not None:
                 call.operation = operation
                 call.begin_span()
-                call.tracer.export(call, operation, request.method, status, call.seconds or seconds)
-            self._metrics.observe(request.method, operation, status, call.seconds or seconds, call)
+                call.tracer.export(call, operation, method, status, call.seconds or seconds)
+            self._metrics.observe(method, operation, status, call.seconds or seconds, call)
             # The client cannot help it.
             is_warning = call.fault is not None and call.fault.code not in _FAULTS_OF_CLIENTS
             if not self.access_log.is_enabled(warning=is_warning):
                 continue
-            seen = (compiled, request.method, operation, record, call, status, size, call.seconds or seconds)
+            seen = (compiled, method, operation, record, call, status, size, call.seconds or seconds)
             self.access_log.add(_describe, seen, warning=is_warning)
 
     async def _route(self, compiled: CompiledCatalog, request: Request, record: CallRecord) -> Response:
@@ -249,7 +275,8 @@ class App:
             return responses.service_unavailable(f"{self.in_progress} requests are in progress, which is the limit")
         self.in_progress += 1
         try:
-            admitted = AdmittedRequest(request, body, context, limits.client_key(context.principal, address))
+            client = limits.client_key(context.principal, address)
+            admitted = AdmittedRequest(request, body, context, client, identity)
             if path == settings.path_prefix:
                 return await self._endpoint.answer(compiled, admitted)
             return await self._answer_rest(compiled, admitted, path)
@@ -293,7 +320,7 @@ async def listen(app: App, host: str, port: int) -> Listener:
 
 
 def _describe(
-    compiled: CompiledCatalog,
+    compiled: CompiledCatalog | None,
     http_method: str,
     operation: str,
     record: CallRecord,
@@ -302,7 +329,7 @@ def _describe(
     size: int,
     seconds: float,
 ) -> dict[str, Any]:
-    """A line of the log. ``call`` is ``record``, or one call of a batch."""
+    """A line of the log. ``call`` is ``record``, or one call of a batch. A stream has no catalog."""
     line = {
         "requestId": record.request_id,
         "method": http_method,
@@ -315,7 +342,7 @@ def _describe(
     }
     if record.principal:
         line["principal"] = limits.hash_key(record.principal)
-    if call.tool is not None:
+    if call.tool is not None and compiled is not None:
         line["definition"] = compiled.definition(call.tool, modern=call.modern)
     return line
 

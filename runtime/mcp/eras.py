@@ -51,6 +51,7 @@ METHODS = frozenset(
         "resources/templates/list",
         "resources/read",
         "completion/complete",
+        "subscriptions/listen",
     }
 )
 

@@ -21,9 +21,20 @@ if TYPE_CHECKING:
     from crd.published.entries import HttpResource, InlineResource, Operation, Prompt, Tool
     from crd.steps import Steps
 
-__all__ = ["LISTS", "ToolTexts", "build_pages", "build_pages_in_steps", "implementation", "list_ttl_ms", "tool_entry"]
+__all__ = [
+    "LISTS",
+    "ToolTexts",
+    "build_pages",
+    "build_pages_in_steps",
+    "digest_lists_in_steps",
+    "implementation",
+    "list_ttl_ms",
+    "tool_entry",
+]
 
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
+# Entries that are digested in one step.
+STEP = 64
 
 
 def implementation(catalog: Catalog, version: str) -> dict[str, str]:
@@ -95,6 +106,23 @@ def build_pages_in_steps(
                 pages[method, modern, cursor] = orjson.dumps(result)
                 yield
     return pages
+
+
+def digest_lists_in_steps(catalog: Catalog, texts: ToolTexts) -> Steps[dict[tuple[str, bool], bytes]]:
+    """A digest of the entries of each list, by method and era (True: stateless), with pauses.
+
+    It does not depend on what a page has besides them: cursors, the size of pages, hints for caches.
+    """
+    digests: dict[tuple[str, bool], bytes] = {}
+    for modern in (True, False):
+        for method, (_, entries) in _lists(catalog, modern, texts).items():
+            digest = hashlib.blake2b(digest_size=16)
+            for start in range(0, len(entries), STEP):
+                # Without the brackets, and with the comma that would follow.
+                digest.update(orjson.dumps(entries[start : start + STEP])[1:-1] + b",")
+                yield
+            digests[method, modern] = digest.digest()
+    return digests
 
 
 def _cursor(digest: str, method: str, start: int) -> str:

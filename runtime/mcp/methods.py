@@ -13,7 +13,7 @@ from crd.published.entries import HttpResource
 from runtime.backends import faults
 from runtime.backends.faults import CallError
 from runtime.backends.http_mapping import replies
-from runtime.mcp import eras, jsonrpc, lists, numbers, prompts, uri_templates
+from runtime.mcp import eras, jsonrpc, lists, numbers, prompts, subscriptions, uri_templates
 from runtime.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Backends", "Methods", "initialize"]
 
 _CAPABILITIES: dict[str, Any] = {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
+_MODERN_CAPABILITIES = {**_CAPABILITIES, **subscriptions.CAPABILITIES}
 
 
 class Backends(Protocol):
@@ -78,7 +79,7 @@ class Methods:
             case "server/discover" if call.modern:
                 result = {
                     "supportedVersions": list(eras.SERVED),
-                    "capabilities": _CAPABILITIES,
+                    "capabilities": _MODERN_CAPABILITIES,
                     **_instructions(compiled),
                     **_caching(lists.list_ttl_ms(compiled.catalog), call),
                 }

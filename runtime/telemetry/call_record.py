@@ -77,7 +77,8 @@ class CallRecord:
     ``fault`` is what the client was told. ``error_code`` is that of a JSON-RPC error. ``backend_seconds`` is the time
     for which backends were waited for, in all ``attempts``; ``sent`` and ``received`` are the bytes of their bodies,
     ``request_bytes`` those of the client's. ``calls`` are the records of a batch, each with its ``operation`` and
-    ``seconds``. With a ``tracer``, a call whose trace is sampled has a span, and one for each attempt.
+    ``seconds``. A stream ``ended`` for a reason, after ``notified`` notifications. With a ``tracer``, a call whose
+    trace is sampled has a span, and one for each attempt.
     """
 
     # A call leaves most of them as they are.
@@ -93,6 +94,8 @@ class CallRecord:
     request_bytes = 0
     seconds = 0.0
     is_error = False
+    ended = ""
+    notified = 0
     fault: CallError | None = None
     error_code: int | None = None
     trace_id = ""
@@ -186,6 +189,9 @@ class CallRecord:
             members["backendResponseBytes"] = self.received
         if error := self.error_type:
             members["error"] = error
+        if self.ended:
+            members["ended"] = self.ended
+            members["notifications"] = self.notified
         if self.fault is not None:
             members["request"] = self.fault.fate.value
             if self.fault.status is not None:

@@ -198,6 +198,16 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self.streams = Gauge("mcp_server_streams", "Streams on which clients listen.", registry=self.registry)
+        self.ended_streams = Counter(
+            "mcp_server_streams_ended", "Streams that ended, by why.", ("reason",), registry=self.registry
+        )
+        self.notified = Counter(
+            "mcp_server_notifications",
+            "Notifications on streams that a list has changed.",
+            ("list",),
+            registry=self.registry,
+        )
         self.tools = Gauge("mcp_server_tools", "Tools in service.", registry=self.registry)
 
     def observe(self, http_method: str, operation: str, status: int, seconds: float, call: CallRecord) -> None:

@@ -36,6 +36,7 @@ from runtime.backends.faults import CallError, Fate
 from runtime.http import responses, server
 from runtime.http.endpoint import Endpoint
 from runtime.http.exchange import Reply
+from runtime.http.streams import Streams
 from runtime.mcp.jsonrpc import RpcError
 from runtime.mcp.methods import Methods
 from runtime.state.limits import Buckets, Limiter, MemoryBuckets
@@ -264,12 +265,18 @@ class Replica:
         self.backends = backends
         self.draining = False
         self.app: server.App
+        self.streams: Streams
 
     def serve(self, wanted: Catalog) -> None:
         self.catalog_store.put({"data": {catalogs.FILE: catalogs.dump(wanted).decode()}})
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class Replicas:
@@ -285,7 +292,8 @@ class Replicas:
     async def start(
         self, wanted: Catalog | None, redis: Redis | None = None, deadlines: Deadlines | None = None
     ) -> Replica:
-        catalog_store, backends, metrics = CatalogStore(), FakeBackends(), Metrics()
+        backends, metrics = FakeBackends(), Metrics()
+        catalog_store = CatalogStore(lambda compiled: streams.apply(compiled))
         stores: dict[str, Any] = {"Memory": MemorySessions(time.monotonic)}
         buckets: Buckets = MemoryBuckets(time.monotonic)
         if redis is not None:
@@ -296,12 +304,20 @@ class Replicas:
         limiter = Limiter(buckets, metrics.uncounted.inc)
         fetcher = Fetcher(cluster_domain="cluster.local", allow_http=True, allow_loopback=True)
         authenticator = Authenticator(self.secrets, KeySets(fetcher.fetch, time.monotonic), lambda: self.now)
+        streams = Streams(
+            authenticator,
+            now=lambda: self.now,
+            monotonic=time.monotonic,
+            on_notify=lambda kind: metrics.notified.labels(kind.value).inc(),
+        )
+        following = asyncio.create_task(streams.follow())
+        self._open.append(lambda: cancel(following))
         replica: Replica
 
         handler = server.App(
             catalog_store,
             authenticator,
-            Endpoint(Methods(backends), stores, limiter, metrics, self._new_id),
+            Endpoint(Methods(backends), stores, limiter, metrics, streams, self._new_id),
             rest,
             limiter,
             metrics,
@@ -315,6 +331,7 @@ class Replicas:
         listener = await server.listen(handler, "127.0.0.1", 0)
         replica = Replica(f"http://127.0.0.1:{listener.port}", catalog_store, listener, metrics, backends)
         replica.app = handler
+        replica.streams = streams
         self._open.append(lambda: listener.close(0))
         if wanted is not None:
             replica.serve(wanted)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
 from runtime.mcp.eras import MODERN
 
-__all__ = ["INITIALIZE", "modern", "rpc", "send"]
+__all__ = ["INITIALIZE", "Listening", "listen", "modern", "rpc", "send"]
 
 
 async def send(url: str, method: str = "POST", body: Any = None, **headers: str) -> tuple[int, Any, Any]:
@@ -38,3 +38,43 @@ async def modern(url: str, method: str, *, sent: dict[str, str] | None = None, *
     named = params.get("uri") if method == "resources/read" else params.get("name")
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method, **({"Mcp-Name": named} if named else {})}
     return await send(url, body=rpc(method, _meta=meta, **params), **headers, **(sent or {}))
+
+
+class Listening:
+    """A stream of server-sent events. ``status``, ``headers`` and the messages, one after the other."""
+
+    def __init__(self, url: str, method: str, body: Any, headers: dict[str, str]) -> None:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        self._asked = self._session.request(method, url, json=body, headers={"Accept": "text/event-stream", **headers})
+        self.comments = 0
+
+    async def __aenter__(self) -> Self:
+        self.answer = await self._asked
+        self.status, self.headers = self.answer.status, self.answer.headers
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self.answer.close()
+        await self._session.close()
+
+    async def next(self) -> Any:
+        """The next message; None at the end."""
+        async for line in self.answer.content:
+            if line.startswith(b":"):
+                self.comments += 1
+            elif line.startswith(b"data: "):
+                return json.loads(line[6:])
+        return None
+
+
+def listen(url: str, *kinds: str, identifier: str | int = 1, **headers: str) -> Listening:
+    """Listen for changes of these lists in the stateless era."""
+    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+    wanted = {f"{kind}ListChanged": True for kind in kinds}
+    params = {"_meta": meta, "notifications": wanted}
+    body = {"jsonrpc": "2.0", "id": identifier, "method": "subscriptions/listen", "params": params}
+    sent = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen", **headers}
+    return Listening(url, "POST", body, sent)

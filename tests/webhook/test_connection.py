@@ -296,7 +296,7 @@ async def test_a_client_that_does_not_read_gets_no_further_answers_at_once() -> 
         _, writer = await site.connect()
         await until(lambda: bool(site.connections._open))
         (here,) = site.connections._open
-        while here._writable is None:
+        while not here._is_full:
             writer.write(PLAIN + b"ab")
             await asyncio.sleep(0.001)
         before = len(answers)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ from cluster.connections import (
     Deadlines,
     Listener,
 )
-from cluster.message import ClientGoneError, Request, Response
+from cluster.message import Channel, ClientGoneError, Request, Response
 
 Handle = Callable[[Request], Awaitable[Response]]
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -393,79 +394,203 @@ async def test_header_values_cannot_begin_another_header() -> None:
     assert b"X-City: ?\xf3d?\r\n" in answer
 
 
-def stream_of(*parts: bytes) -> AsyncGenerator[bytes, None]:
-    async def make() -> AsyncGenerator[bytes, None]:
-        for part in parts:
-            await asyncio.sleep(0)
-            yield part
+class Stream:
+    """Sends parts when the stream begins, and notes what the connection calls."""
 
-    return make()
+    def __init__(self, *parts: bytes, finishes: bool = False) -> None:
+        self.parts = parts
+        self.finishes = finishes
+        self.channel: Channel | None = None
+        self.calls: list[str] = []
+        self.gone = asyncio.Event()
+
+    def begin(self, channel: Channel) -> None:
+        self.channel = channel
+        for part in self.parts:
+            channel.send(part)
+        if self.finishes:
+            channel.finish()
+
+    def drained(self) -> None:
+        self.calls.append("drained")
+
+    def lost(self) -> None:
+        self.calls.append("lost")
+        self.gone.set()
 
 
-async def test_a_stream_is_sent_in_chunks_and_the_connection_goes_on() -> None:
-    async def handle(request: Request) -> Response:
-        return Response(200, content_type="text/event-stream", stream=stream_of(b"data: 1\n\n", b"", b"data: 2\n\n"))
-
-    async with Server(handle) as server:
-        answer = await server.exchange(GET, b"GET /b HTTP/1.0\r\n\r\n")
-
-    first, second = answer.split(b"HTTP/1.1 200 OK")[1:]
-    assert first.endswith(b"\r\n\r\n9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n0\r\n\r\n")
-    assert second.endswith(b"\r\n\r\ndata: 1\n\ndata: 2\n\n")
-
-
-async def test_a_stream_waits_for_a_client_that_does_not_read() -> None:
-    sent = 0
-    ended = asyncio.Event()
-
-    async def endless() -> AsyncGenerator[bytes, None]:
-        nonlocal sent
-        try:
-            while True:
-                yield b"x" * 65536
-                sent += 1
-        finally:
-            ended.set()
-
+def streaming(stream: Stream) -> Handle:
     async def handle(_: Request) -> Response:
-        return Response(200, stream=endless())
+        return Response(200, content_type="text/event-stream", stream=stream)
 
-    async with Server(handle) as server:
-        reader, writer = await server.open()
-        writer.transport.pause_reading()
-        writer.write(GET)
-        before = -1
-        async with asyncio.timeout(20):
-            while sent != before or sent == 0:
-                before = sent
-                await asyncio.sleep(0.05)
-        assert sent * 65536 < 64 * 1024 * 1024
-        writer.transport.abort()
-        async with asyncio.timeout(10):
-            await ended.wait()
-        del reader
+    return handle
 
 
-async def test_a_stream_that_fails_does_not_end_as_if_complete() -> None:
-    async def broken() -> AsyncGenerator[bytes, None]:
-        yield b"one"
-        raise ZeroDivisionError
+async def began(stream: Stream) -> Channel:
+    async with asyncio.timeout(10):
+        while stream.channel is None:
+            await asyncio.sleep(0.01)
+    return stream.channel
 
-    async def handle(_: Request) -> Response:
-        return Response(200, stream=broken())
 
-    async with Server(handle) as server:
+async def test_a_stream_is_sent_in_chunks_and_the_connection_is_closed() -> None:
+    for version, body in (
+        (b"1.1", b"9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n0\r\n\r\n"),
+        (b"1.0", b"data: 1\n\ndata: 2\n\n"),
+    ):
+        stream = Stream(b"data: 1\n\n", b"data: 2\n\n", finishes=True)
+        async with Server(streaming(stream)) as server:
+            # What is sent after it is not answered.
+            answer = await server.exchange(b"GET / HTTP/%b\r\nHost: x\r\n\r\n" % version, GET)
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        assert b"Connection: close" in head
+        assert rest == body
+        assert stream.calls == []
+
+
+async def test_parts_of_a_stream_are_sent_when_they_come_and_nothing_is_idle() -> None:
+    stream = Stream(b"one")
+    deadlines = Deadlines(headers=0.05, idle=0.05, write=0.05)
+    async with Server(streaming(stream), deadlines) as server:
         reader, writer = await server.open()
         writer.write(GET)
-        got = b""
         async with asyncio.timeout(10):
-            try:
-                while part := await reader.read(1000):
-                    got += part
-            except ConnectionError:
-                pass
+            assert (await reader.readuntil(b"one\r\n")).endswith(b"3\r\none\r\n")
+            channel = await began(stream)
+            # Longer than all deadlines: the stream is still there.
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(stream.gone.wait(), 0.3)
+            channel.send(b"two")
+            assert await reader.readuntil(b"two\r\n") == b"3\r\ntwo\r\n"
+            channel.finish()
+            assert await reader.read() == b"0\r\n\r\n"
         writer.close()
-    assert not got.endswith(b"0\r\n\r\n")
+    assert server.aborted == 0
+
+
+async def test_a_client_that_does_not_read_its_stream_is_closed_and_one_that_reads_again_is_told_of() -> None:
+    for reads_again in (True, False):
+        stream = Stream()
+        async with Server(streaming(stream), Deadlines(write=30.0 if reads_again else 0.2)) as server:
+            _reader, writer = await server.open()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(GET)
+            channel = await began(stream)
+            kept = 0
+            while not channel.is_full:
+                channel.send(b"x" * 4096)
+                kept += 4096
+                await asyncio.sleep(0)
+            # The kernel keeps little on this side. What the other side keeps is its own choice.
+            assert kept < 32 * 1024 * 1024
+            if reads_again:
+                writer.transport.resume_reading()  # type: ignore[attr-defined]
+            async with asyncio.timeout(10):
+                while ("drained" if reads_again else "lost") not in stream.calls:
+                    if not channel.is_full and not reads_again:
+                        # The other side has made room for a little more.
+                        channel.send(b"x" * 4096)
+                    await asyncio.sleep(0.01)
+            assert server.aborted == (0 if reads_again else 1)
+            writer.transport.abort()
+
+
+async def test_a_client_that_leaves_its_stream_is_told_of() -> None:
+    stream = Stream(b"one")
+    async with Server(streaming(stream)) as server:
+        reader, writer = await server.open()
+        writer.write(GET)
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"one\r\n")
+            writer.close()
+            await stream.gone.wait()
+        assert (len(server.connections), stream.calls) == (0, ["lost"])
+
+
+async def test_a_stream_for_a_client_that_has_left_never_begins() -> None:
+    stream, release, asked = Stream(), asyncio.Event(), asyncio.Event()
+
+    async def handle(_: Request) -> Response:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await release.wait()
+        return Response(200, stream=stream)
+
+    async with Server(handle) as server:
+        _, writer = await server.open()
+        writer.write(GET)
+        async with asyncio.timeout(10):
+            await asked.wait()
+            writer.transport.abort()
+            await stream.gone.wait()
+    assert (stream.channel, stream.calls) == (None, ["lost"])
+
+
+async def test_connections_with_a_stream_leave_the_others_their_places() -> None:
+    streams = [Stream(b"one") for _ in range(5)]
+    unused = iter(streams)
+
+    async def handle(request: Request) -> Response:
+        return Response(200, stream=next(unused)) if request.path == "/a" else Response(200, b"done")
+
+    async with Server(handle, Deadlines(connections=2)) as server:
+        opened = []
+        for _ in streams:
+            reader, writer = await server.open()
+            writer.write(GET)
+            opened.append((reader, writer))
+            async with asyncio.timeout(10):
+                await reader.readuntil(b"one\r\n")
+        assert await server.exchange(b"GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") != b""
+        assert [stream.calls for stream in streams] == [[]] * 5
+        for _, writer in opened:
+            writer.close()
+        async with asyncio.timeout(10):
+            await server.connections.empty.wait()
+        # The places of streams that have ended are not given away twice.
+        assert len(server.connections._streaming) == 0
+
+
+async def test_what_a_stream_does_not_need_is_not_kept() -> None:
+    stream = Stream(b"one")
+    async with Server(streaming(stream)) as server:
+        reader, writer = await server.open()
+        writer.write(GET.replace(b"Host: x", b"Host: x\r\nX-Long: " + b"x" * 60_000))
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"one\r\n")
+        (connection,) = server.connections._open
+        assert (connection._request.headers, connection._known, connection._task) == ({}, [], None)
+        kernel = connection._transport.get_extra_info("socket")
+        assert kernel.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * connections.STREAM_SEND_BUFFER
+        assert kernel.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == connections.STREAM_ACKNOWLEDGED_MS
+        writer.close()
+
+
+async def test_what_is_left_of_an_answer_is_sent_in_time_or_the_connection_is_lost() -> None:
+    """Less than the buffer of a connection may hold, so that nothing pauses."""
+    stream = Stream()
+    async with Server(streaming(stream), Deadlines(write=0.2)) as server:
+        _reader, writer = await server.open()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(GET)
+        channel = await began(stream)
+        (connection,) = server.connections._open
+        # The kernels on both sides take less and less, and then no more.
+        quiet = 0
+        while quiet < 20:
+            if connection._transport.get_write_buffer_size() < 32 * 1024:
+                channel.send(b"x" * 4096)
+                quiet = 0
+                await asyncio.sleep(0)
+            else:
+                quiet += 1
+                await asyncio.sleep(0.01)
+        assert not channel.is_full
+        channel.finish()
+        async with asyncio.timeout(10):
+            await server.connections.empty.wait()
+        assert server.aborted == 1
+        writer.transport.abort()
 
 
 async def test_reading_pauses_while_a_body_waits_for_its_handler() -> None:
