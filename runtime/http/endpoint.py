@@ -103,7 +103,7 @@ class Endpoint:
         if request.method == "DELETE" and request.header("mcp-protocol-version") != eras.MODERN:
             return await self._end_session(compiled, admitted)
         if request.method != "POST":
-            text = f"MCP messages are sent by POST; this endpoint has no stream for {request.method[:20]}\n"
+            text = f"MCP messages are sent by POST; this endpoint has no stream for {request.method}\n"
             return responses.text_response(405, text, {"Allow": "POST, DELETE"})
         if request.headers.get("content-type") != _JSON and request.media_type != "application/json":
             return responses.text_response(415, "Content-Type must be application/json\n")

@@ -123,9 +123,11 @@ def _clean(value: str) -> str:
 def _split(line: str, expected: str | None) -> list[str]:
     """The values that a line joins: those between its commas, or several times the expected one."""
     if expected and "," in expected:
-        size = len(expected)
-        repeats = (len(line) + 2) // (size + 2)
-        return [expected] if line in (", ".join([expected] * repeats), ",".join([expected] * repeats)) else [line]
+        repeated = (
+            separator.join([expected] * ((len(line) + len(separator)) // (len(expected) + len(separator))))
+            for separator in (",", ", ")
+        )
+        return [expected] if line and line in repeated else [line]
     return [value.strip(" \t") for value in line.split(",")]
 
 

@@ -50,7 +50,10 @@ def workspace(package: str) -> Path:
             "Makefile",
         ],
         "pytest_add_cli_args_test_selection": settings["tests"],
-        "pytest_add_cli_args": ["-m", "not integration and not e2e and not long", "-p", "no:cacheprovider"],
+        "pytest_add_cli_args": [
+            *("-m", "not integration and not e2e and not long", "-p", "no:cacheprovider"),
+            *(f"--deselect={each}" for each in settings.get("without", ())),
+        ],
     }
     lines = [f"{name} =\n" + "".join(f"    {value}\n" for value in values) for name, values in options.items()]
     (folder / "setup.cfg").write_text(

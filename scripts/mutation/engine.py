@@ -27,9 +27,11 @@ from mutmut.core import MutmutCallStack
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.mutation.file_mutation import create_mutations
+from mutmut.runners.harness import PytestRunner
 from mutmut.state import state
 from mutmut.utils.file_utils import change_cwd, walk_mutatable_files
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
+from mutmut.workers import isolation
 
 # How many tests may fail without a mutation.
 FAILING = 3
@@ -179,6 +181,27 @@ def forget_changed_tests() -> None:
     hashes.write_text(json.dumps(now))
 
 
+class Failures:
+    """A pytest plugin. Counts the tests that failed."""
+
+    number = 0
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """All have run."""
+        self.number = session.testsfailed
+
+
+class Collecting(PytestRunner):
+    """A few tests may fail while it is found out what they reach, perhaps because the machine is busy."""
+
+    def execute_pytest(self, params: list[str], **kwargs: Any) -> int:
+        """The exit code of pytest, which is 0 in spite of a few failures: `run` tries these tests again."""
+        failures = Failures()
+        plugins = [*kwargs.pop("plugins", ()), failures]
+        code = super().execute_pytest([*params, f"--maxfail={FAILING + 1}"], plugins=plugins, **kwargs)
+        return 0 if code == pytest.ExitCode.TESTS_FAILED and failures.number <= FAILING else code
+
+
 def collect() -> None:
     """Find out which tests reach which function, in another process: this one is forked for each mutant."""
     forget_changed_tests()
@@ -187,6 +210,7 @@ def collect() -> None:
         # Who called a function is not needed, and to remember it in a context variable slows down every call.
         MutmutCallStack.get = lambda: (None, 0)
         MutmutCallStack.set = MutmutCallStack.reset = lambda _: None
+        isolation.PytestRunner = Collecting
         mutmut.collect_or_load_stats(mutmut.get_mutant_runner(1), apply_config_invalidation=True)
         os._exit(0)
     if os.waitpid(pid, 0)[1]:

@@ -236,3 +236,177 @@ def test_an_empty_cursor_is_that_of_the_first_page() -> None:
 def test_every_tolerance_has_a_source() -> None:
     assert {each.fault for each in tolerances.TOLERANCES} == set(Fault)
     assert all(each.source and each.what for each in tolerances.TOLERANCES)
+
+
+VERSION, CAPABILITIES = META
+SUPPORTED = "2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26, 2024-11-05"
+NOT_A_MESSAGE = 'the body must be a JSON-RPC 2.0 message: an object with "jsonrpc": "2.0"'
+META_FAULT = f'/params/_meta: "{VERSION}" must be a string and "{CAPABILITIES}" an object'
+BARE = f'/params/_meta: missing required properties "{VERSION}" and "{CAPABILITIES}"'
+
+
+@pytest.mark.parametrize(
+    ("message", "given", "identifier", "words"),
+    [
+        ([], {}, None, NOT_A_MESSAGE),
+        ({"method": "x", "id": 1}, {}, None, NOT_A_MESSAGE),
+        ({**body(), "method": None}, {}, 7, "/method: must be a string"),
+        ({**body(), "id": 1.5}, headers(), None, "/id: must be a string or an integer"),
+        ({**body(), "id": None}, headers(), None, "/id: must be a string or an integer"),
+        ({**body(), "params": 1}, headers(), 7, "/params: must be an object"),
+        (body(meta=without("Capabilities")), headers(), 7, META_FAULT),
+        (body(meta={**META, CAPABILITIES: []}), headers(), 7, META_FAULT),
+        (body(meta={**META, VERSION: 1}), headers(), 7, META_FAULT),
+        (body(meta={}), headers(), 7, BARE),
+        (
+            body("initialize", meta={}),
+            headers(),
+            7,
+            f"{BARE}. 2026-07-28 has no initialize; send server/discover",
+        ),
+        (
+            body(),
+            {"mcp-method": ["tools/list"]},
+            7,
+            'Header mismatch: MCP-Protocol-Version is missing and must be the value in the body, "2026-07-28"',
+        ),
+        (
+            body(),
+            headers("x" * 99),
+            7,
+            f'Header mismatch: Mcp-Method is "{"x" * 80}" and must be the value in the body, "tools/list"',
+        ),
+        (
+            body("y" * 99),
+            headers("x"),
+            7,
+            f'Header mismatch: Mcp-Method is "x" and must be the value in the body, "{"y" * 80}"',
+        ),
+        (
+            body("tools/call", name="a"),
+            headers("tools/call", mcp_name="b"),
+            7,
+            'Header mismatch: Mcp-Name is "b" and must be the value in /params/name, "a"',
+        ),
+        (
+            body("resources/read", uri="a:b"),
+            headers("resources/read"),
+            7,
+            'Header mismatch: Mcp-Name is missing and must be the value in /params/uri, "a:b"',
+        ),
+        (
+            body("prompts/get", name="a"),
+            headers("prompts/get"),
+            7,
+            'Header mismatch: Mcp-Name is missing and must be the value in /params/name, "a"',
+        ),
+        (
+            body(),
+            {**headers(), "mcp-method": ["a", "b"]},
+            7,
+            'Header mismatch: Mcp-Method is sent with different values: "a", "b"',
+        ),
+        (
+            body(),
+            {**headers(), "mcp-method": [f"{'d' * 90},a,b", "c,e"]},
+            7,
+            f'Header mismatch: Mcp-Method is sent with different values: "a", "b", "c", "{"d" * 80}"',
+        ),
+        (
+            body(meta={**META, VERSION: "3" * 99}),
+            headers(version="3" * 99),
+            7,
+            f'Unsupported protocol version "{"3" * 80}"; supported are {SUPPORTED}',
+        ),
+        (body("ping"), headers("ping"), 7, "Method not found: ping"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_answers_the_request(
+    message: Any, given: dict[str, list[str]], identifier: int | None, words: str
+) -> None:
+    found = eras.classify(message, given)
+
+    assert isinstance(found, Refusal)
+    assert (found.message, found.id) == (words, identifier)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected", "value"),
+    [
+        ([], None, None),
+        ([""], None, ""),
+        ([","], None, ""),
+        ([" a\t"], None, "a"),
+        (["a,, a"], None, "a"),
+        (["a", "a"], None, "a"),
+        (["a,b"], "a,b", "a,b"),
+        (["a,b,a,b"], "a,b", "a,b"),
+        (["a,b, a,b"], "a,b", "a,b"),
+        (["a,b", "a,b"], "a,b", "a,b"),
+        (["a,b,a,b,a,b"], "a,b", "a,b"),
+        (["a,b,a"], "a,b", "a,b,a"),
+        ([""], "a,b", ""),
+        ([" ", ""], "a,b", ""),
+        (["a,b"], "a", None),
+        (["a,b"], None, None),
+        (["a,b", "c"], "a,b", None),
+    ],
+)
+def test_equal_values_of_a_header_are_one_value(sent: list[str], expected: str | None, value: str | None) -> None:
+    given = {"mcp-name": sent} if sent else {}
+    if sent and value is None:
+        with pytest.raises(eras.ConflictingHeaderError, match="Mcp-Name is sent with different values"):
+            eras.header(given, "Mcp-Name", expected)
+    else:
+        assert eras.header(given, "Mcp-Name", expected) == value
+
+
+@pytest.mark.parametrize(
+    ("sent", "value"), [(["a"], "a"), (["a, a"], "a, a"), ([" a "], "a"), ([], None), (["a", "a"], ...)]
+)
+def test_a_server_that_tolerates_no_repetition_takes_a_header_as_it_is(sent: list[str], value: Any) -> None:
+    given = {"mcp-name": sent} if sent else {}
+    if value is ...:
+        with pytest.raises(eras.ConflictingHeaderError, match=r"^Mcp-Name must be sent once$"):
+            eras.header(given, "Mcp-Name", None, frozenset())
+    else:
+        assert eras.header(given, "Mcp-Name", None, frozenset()) == value
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "sent", "is_read"),
+    [
+        ("tools/call", 7, None, True),
+        ("tools/list", "a", None, True),
+        ("tools/call", "größe", "größe", True),
+        ("tools/call", "größe", WRAPPED, True),
+        ("tools/call", "größe", None, False),
+    ],
+)
+def test_a_name_is_compared_with_its_header(method: str, name: Any, sent: str | None, is_read: bool) -> None:
+    given = {**headers(method), **({"mcp-name": [sent]} if sent else {})}
+
+    assert isinstance(eras.classify(body(method, name=name), given), Call) is is_read
+
+
+def test_an_older_version_in_the_header_is_tolerated_for_the_version_alone() -> None:
+    tolerated = frozenset({Fault.LEGACY_VERSION_HEADER})
+
+    assert isinstance(eras.classify(body(), headers(version="2024-11-05"), tolerated), Call)
+    assert isinstance(eras.classify(body(), headers(version="2024-10-07"), tolerated), Refusal)
+    assert isinstance(eras.classify(body(), headers("2024-11-05"), tolerated), Refusal)
+
+
+def test_a_call_keeps_its_method_its_params_and_its_id() -> None:
+    modern = eras.classify(body("tools/call", name="a", x=1), headers("tools/call", mcp_name="a"))
+    legacy = eras.classify({"jsonrpc": "2.0", "id": "i", "method": "ping"}, {})
+    answer = eras.classify({"jsonrpc": "2.0", "id": 1, "error": {}}, {})
+
+    assert modern == Call("tools/call", {"_meta": META, "name": "a", "x": 1}, 7, True)
+    assert legacy == Call("ping", {}, "i", False)
+    assert answer == Call("", {}, None, False)
+    null = {"jsonrpc": "2.0", "id": 1, "method": "m", "params": None}
+    assert eras.classify(null, {}) == Call("m", {}, 1, False)
+    strict = eras.classify(null, {}, frozenset())
+    assert isinstance(strict, Refusal)
+    assert (strict.code, strict.id) == (jsonrpc.INVALID_PARAMS, 1)

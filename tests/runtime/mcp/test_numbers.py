@@ -69,3 +69,91 @@ def test_a_validator_understands_large_integers(schema: dict[str, object], valid
     validator = json_schema.compile_schema(schema)
 
     assert validator.is_valid(numbers.loads(b"1234567890123456789012345")) is valid
+
+
+DIGITS = "1" * numbers.MAX_DIGITS
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1234567890123456.78", Decimal("1234567890123456.78")),
+        ("123456789012.1", 123456789012.1),
+        ("1E-3", 0.001),
+        ("1E-300", 1e-300),
+        ("1e-324", Decimal("1e-324")),
+        ("1E-400", Decimal("1e-400")),
+        ("1e-401", 0.0),
+        ("0.10000000000000000", 0.1),
+        ("18446744073709551616", Decimal(2**64)),
+        ("18446744073709551615", 2**64 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ("-9223372036854775809", Decimal(-(2**63) - 1)),
+        (f"0.{'1' * 398}", Decimal(f"0.{'1' * 398}")),
+        (f"0.{'1' * 399}", 0.1111111111111111),
+    ],
+)
+def test_a_number_is_a_double_only_if_that_is_exact(text: str, value: object) -> None:
+    found = numbers.loads(text.encode())
+
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e400", Decimal("1e400")),
+        ("1e401", Decimal(10**400)),
+        ("-1e999", Decimal(-(10**400))),
+        (DIGITS, Decimal(DIGITS)),
+        (f"-{DIGITS[1:]}", Decimal(f"-{DIGITS[1:]}")),
+    ],
+)
+def test_a_reply_may_have_numbers_that_no_double_holds(text: str, value: Decimal, exact: bool) -> None:
+    assert numbers.loads_reply(f'{{"a":{text}}}', exact=exact) == {"a": value}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(
+    "text", [f"{DIGITS}1", f"-{DIGITS}", "[1e400,NaN]", "[1e400,Infinity]", '[1e400,"\\ud800"]', "{", ""]
+)
+def test_a_reply_that_nothing_can_write_is_no_json(text: str, exact: bool) -> None:
+    with pytest.raises(orjson.JSONDecodeError):
+        numbers.loads_reply(text, exact=exact)
+
+
+def test_without_exactness_a_reply_has_doubles() -> None:
+    text = "[12345678901234567.89]"
+
+    assert numbers.loads_reply(text, exact=False) == [12345678901234567.89]
+    assert type(numbers.loads_reply(text, exact=False)[0]) is float
+    assert numbers.loads_reply(text, exact=True) == [Decimal("12345678901234567.89")]
+
+
+def nested(levels: int, inner: object = 1.0) -> object:
+    for level in range(levels):
+        inner = [inner] if level % 2 else {"a": inner}
+    return inner
+
+
+def test_arguments_are_nested_as_deep_as_is_allowed_and_no_deeper() -> None:
+    assert repr(numbers.canonical(nested(numbers.MAX_DEPTH))) == repr(nested(numbers.MAX_DEPTH, 1))
+    with pytest.raises(numbers.TooDeepError, match=r"^must be nested at most 64 levels$"):
+        numbers.canonical(nested(numbers.MAX_DEPTH + 1))
+    assert numbers.canonical([1.5, True, None, Decimal("1.5"), Decimal("2.0"), float(2**64)]) == [
+        1.5, True, None, Decimal("1.5"), 2, Decimal(2**64),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (1.5, "1.5"), (7, "7"), (Decimal("1.10"), "1.10"), (1e-7, "1e-7")]
+)
+def test_a_number_as_text(value: float, text: str) -> None:
+    assert numbers.to_text(value) == text
+
+
+def test_what_is_not_json_is_named_by_its_type() -> None:
+    with pytest.raises(TypeError) as caught:
+        numbers._write(object())
+    assert str(caught.value) == "object is not a JSON value"

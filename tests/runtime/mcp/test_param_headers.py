@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -57,6 +58,17 @@ def test_a_client_sends_scalars_and_encodes_what_a_header_cannot_hold() -> None:
         ({"deep": {"count": True}}, {"mcp-param-count": ["true"]}, None),
         ({"deep": {"count": False}}, {"mcp-param-count": ["False"]}, "mcp-param-count"),
         ({"deep": 7}, {}, None),
+        ({"deep": {"count": 42}}, {"mcp-param-count": ["-42"]}, "mcp-param-count"),
+        ({"deep": {"count": -4.5}}, {"mcp-param-count": ["-4.50"]}, None),
+        ({"deep": {"count": 42}}, {"mcp-param-count": ["42."]}, "mcp-param-count"),
+        ({"deep": {"count": 42}}, {"mcp-param-count": ["4" * 401]}, "mcp-param-count"),
+        ({"deep": {"count": int("4" * 400)}}, {"mcp-param-count": ["4" * 400]}, None),
+        ({"deep": {"count": False}}, {"mcp-param-count": ["false"]}, None),
+        ({"deep": {"count": True}}, {"mcp-param-count": ["1"]}, "mcp-param-count"),
+        ({"deep": {"count": 1}}, {"mcp-param-count": ["true"]}, "mcp-param-count"),
+        ({"region": None}, {"mcp-param-region": ["x"]}, "mcp-param-region"),
+        ({"region": "eu", "deep": {"count": 1}}, {"mcp-param-region": ["eu"]}, "mcp-param-count"),
+        ({"region": ""}, {"mcp-param-region": [""]}, None),
         ({}, {"mcp-param-unknown": ["x"]}, None),
     ],
 )
@@ -64,3 +76,47 @@ def test_a_header_must_equal_its_argument(
     arguments: dict[str, Any], headers: dict[str, list[str]], wrong: str | None
 ) -> None:
     assert param_headers.find_mismatch(DECLARED, arguments, headers) == wrong
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("eu", "eu"),
+        ("a b", "a b"),
+        (" a", "=?base64?IGE=?="),
+        ("=?base64?x?=", "=?base64?PT9iYXNlNjQ/eD89?="),
+        ("=?base64?", "=?base64?PT9iYXNlNjQ/?="),
+        ("\n", "=?base64?Cg==?="),
+    ],
+)
+def test_a_string_is_in_base64_if_a_header_cannot_hold_it(value: str, sent: str) -> None:
+    assert (param_headers.encode(value), param_headers.decode(sent)) == (sent, value)
+    assert param_headers.is_plain(sent) is (sent == value)
+
+
+@pytest.mark.parametrize(
+    ("sent", "value"),
+    [
+        ("=?base64??=", ""),
+        ("=?base64?=", "=?base64?="),
+        ("=?base64?YQ==", "=?base64?YQ=="),
+        ("YQ==?=", "YQ==?="),
+        ("=?base64?Y Q==?=", None),
+        ("=?base64?/w==?=", None),
+    ],
+)
+def test_a_header_value_is_read(sent: str, value: str | None) -> None:
+    assert param_headers.decode(sent) == value
+
+
+def test_headers_of_deep_properties_are_declared_down_to_a_depth() -> None:
+    node: dict[str, Any] = {"type": "string", "x-mcp-header": "Deep"}
+    for _ in range(param_headers.MAX_DEPTH + 1):
+        node = {"properties": {"a": node}}
+
+    (found,) = param_headers.of_schema(node)
+    assert (found.header, len(found.path)) == ("mcp-param-deep", param_headers.MAX_DEPTH + 1)
+    assert param_headers.of_schema({"properties": {"a": node}}) == ()
+    assert dict(param_headers.build({"properties": {"n": {"x-mcp-header": "N"}}}, {"n": Decimal("1.10")})) == {
+        "mcp-param-n": "1.10"
+    }

@@ -93,3 +93,58 @@ def test_a_pipe_that_takes_little_gets_every_byte(monkeypatch: pytest.MonkeyPatc
         access_log.write_to_stderr(b"a line of the log\n")
 
     assert b"".join(taken) == b"a line of the log\n"
+
+
+async def test_each_line_has_the_time_of_its_call() -> None:
+    written: list[bytes] = []
+    times = iter((1_800_000_000.25, 1_800_000_000.9996, 1_800_000_001.0, 1_799_999_999.0625))
+    log = AccessLog(written.append, lambda: next(times))
+
+    for level in (False, True, False, True):
+        log.add(lambda *seen: {"seen": seen}, (1, "x"), warning=level)
+    log.flush()
+
+    assert [(line["time"], line["level"], line["seen"]) for line in lines(written)] == [
+        ("2027-01-15T08:00:00.250Z", "info", [1, "x"]),
+        ("2027-01-15T08:00:00.999Z", "warning", [1, "x"]),
+        ("2027-01-15T08:00:01.000Z", "info", [1, "x"]),
+        ("2027-01-15T07:59:59.062Z", "warning", [1, "x"]),
+    ]
+    assert b"".join(written).count(b"\n") == 4
+
+
+async def test_nothing_is_written_when_nothing_waits_and_a_flush_ends_the_timer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access_log, "DELAY", 3600.0)
+    written: list[bytes] = []
+    log = AccessLog(written.append, lambda: 0.0)
+    log.flush()
+    log.add(dict, ({"a": 1},))
+    timer = log._timer
+    assert timer is not None
+    log.add(dict, ({"a": 2},))
+    assert log._timer is timer
+
+    log.flush()
+
+    assert (timer.cancelled(), log._timer, len(written)) == (True, None, 1)
+    log.flush()
+    assert len(written) == 1
+    log.add(dict, ({"a": 3},))
+    assert log._timer is not None
+    log.flush()
+    assert [line["a"] for line in lines(written)] == [1, 2, 3]
+
+
+async def test_lines_that_are_dropped_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "MAX_WAITING", 1)
+    written: list[bytes] = []
+    log = AccessLog(written.append, lambda: 0.0)
+    log.add(dict, ({"a": 1},))
+    log.add(dict, ({"a": 2},))
+
+    log.flush()
+    log.flush()
+
+    assert lines(written)[1:] == [{"logger": "access", "dropped": 1}]

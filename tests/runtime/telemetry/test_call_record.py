@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from crd.published.entries import Backend, Tool
 from runtime.backends.faults import CallError, Fate
 from runtime.telemetry.call_record import CallRecord
 
@@ -75,3 +76,117 @@ def test_the_type_of_an_error_is_one_of_a_fixed_set() -> None:
     record.fault = CallError("timeout", "late", Fate.UNKNOWN)
     assert record.error_type == "timeout"
     assert record.members() == {"error": "timeout", "request": "sent, outcome unknown"}
+
+
+class Sampler:
+    """A tracer that samples or not, and remembers what it was asked."""
+
+    def __init__(self, answer: bool) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, ...]] = []
+
+    def samples(self, *asked: str) -> bool:
+        self.asked.append(asked)
+        return self.answer
+
+    def export(self, *_: object) -> None:
+        raise AssertionError("nothing is exported before the end")
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_with_a_tracer_a_call_is_a_span_and_each_attempt_one_below_it(answer: bool) -> None:
+    tracer, record = Sampler(answer), CallRecord("r")
+    record.tracer = tracer  # type: ignore[assignment]
+    record.backend, record.operation = "a.b.svc:80", "tools/call echo"
+    record.follow({"traceparent": [PARENT], "tracestate": ["a=1"]})
+
+    record.begin_attempt()
+    (_, sent), state = record.trace_headers()
+    record.end_attempt((1.0, 2.0), "GET", 503, "upstream_error")
+    record.begin_attempt()
+    record.end_attempt((3.0, 4.0), "GET", 200, "")
+    record.end_attempt((5.0, 6.0), "GET", 200, "")
+
+    assert tracer.asked == [(TRACE, "b7ad6b7169203331", "01", "tools/call echo")]
+    assert state == ("tracestate", "a=1")
+    assert re.fullmatch(r"[0-9a-f]{16}", record.span_id)
+    assert re.fullmatch(rf"00-{TRACE}-[0-9a-f]{{16}}-0{int(answer)}", sent)
+    if not answer:
+        assert record.spans == ()
+        return
+    first, second = record.spans
+    assert first == (first.span_id, 0, "GET", "a.b.svc:80", 1.0, 2.0, 503, "upstream_error")
+    assert second == (second.span_id, 1, "GET", "a.b.svc:80", 3.0, 4.0, 200, "")
+    assert sent == f"00-{TRACE}-{first.span_id}-01"
+    assert len({first.span_id, second.span_id, record.span_id}) == 3
+
+
+def test_a_trace_that_begins_here_has_no_parent() -> None:
+    tracer, record = Sampler(False), CallRecord("r")
+    record.tracer = tracer  # type: ignore[assignment]
+
+    record.begin_span()
+    record.begin_span()
+
+    assert tracer.asked == [(record.trace_id, "", "00", "-")]
+    assert re.fullmatch(r"[0-9a-f]{32}", record.trace_id)
+    assert re.fullmatch(rf"00-{record.trace_id}-[0-9a-f]{{16}}-00", record.next_span())
+
+
+def test_random_digits_are_used_once() -> None:
+    records = [CallRecord() for _ in range(300)]
+    spans = [record.next_span().split("-") for record in records]
+
+    assert {(len(trace), len(span), flags) for _, trace, span, flags in spans} == {(32, 16, "00")}
+    assert len({trace for _, trace, _, _ in spans}) == len({span for _, _, span, _ in spans}) == 300
+    assert [record.trace_id for record in records] == [trace for _, trace, _, _ in spans]
+
+
+def test_a_traceparent_replaces_the_state_of_an_earlier_one() -> None:
+    record = CallRecord()
+    record.follow({"traceparent": [PARENT], "tracestate": ["a=1"]})
+
+    assert record.join_trace(f"00-{'1' * 32}-{'2' * 16}-00")
+    assert (record.trace_id, record.parent_id) == ("1" * 32, "2" * 16)
+    assert [name for name, _ in record.trace_headers()] == ["traceparent"]
+    assert not record.join_trace("00-x")
+    assert record.trace_id == "1" * 32
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [(-32800, "-32800"), (-32801, "rpc_error"), (-32000, "-32000"), (-31999, "rpc_error"), (0, "rpc_error")],
+)
+def test_only_reserved_codes_are_names_of_errors(code: int, named: str) -> None:
+    record = CallRecord()
+    record.error_code = code
+
+    assert record.error_type == named
+
+
+def test_what_the_log_says_of_a_call() -> None:
+    record = CallRecord("r")
+    assert record.members() == {}
+    record.trace_id = TRACE
+    record.tool = Tool("echo", "shop/echo", "GET", Backend("a.b.svc", 80, "/"), {})
+    record.backend, record.attempts, record.backend_seconds, record.sent, record.received = (
+        "a.b.svc:80",
+        2,
+        0.12345,
+        3,
+        4,
+    )
+    record.fault = CallError("upstream_error", "no", Fate.UNKNOWN, status=503)
+
+    assert record.members() == {
+        "traceId": TRACE,
+        "tool": "echo",
+        "backend": "a.b.svc:80",
+        "attempts": 2,
+        "backendMs": 123.5,
+        "backendRequestBytes": 3,
+        "backendResponseBytes": 4,
+        "error": "upstream_error",
+        "request": "sent, outcome unknown",
+        "backendStatus": 503,
+    }

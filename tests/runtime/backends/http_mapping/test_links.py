@@ -28,7 +28,25 @@ from runtime.backends.http_mapping.links import find_target
         ("<a>" + "; rel" * 1600, None),
         (", " * 4000 + "<a>; rel=next", "a"),
         ("\ud800<a>; rel=next", None),
+        ('<a>; rel = "next"', "a"),
+        ("<a> ; rel=next", "a"),
+        ("<a>; rel=next,<b>; rel=next", "a"),
+        ("<a>; x=1; rel=next", "a"),
+        ('<a>; rel="prev next"', "a"),
+        ('<a>; title="<b>"; rel=next', "a"),
+        ('<a">; rel=next', 'a"'),
+        ("<a>b>; rel=next", "a"),
+        (r'<a>; title="x\\"; rel=next', "a"),
+        (r'<a>; title="x\"; rel=next"; rel=prev', None),
+        ("<>; rel=next", ""),
+        ("x<a>; rel=next, <b>; rel=next", "b"),
+        ("<a>; relx=next", None),
+        ("<a>; next", None),
     ],
 )
 def test_the_next_link(header: str, target: str | None) -> None:
     assert find_target(header, "next") == target
+
+
+def test_another_relation_has_its_own_link() -> None:
+    assert find_target("<a>; rel=next, <b>; rel=prev", "prev") == "b"
