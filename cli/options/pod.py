@@ -149,6 +149,9 @@ def exports_traces() -> bool:
 
 def _redis_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Options:
     # Its driver is large.
+    from runtime.state import driver
+
+    driver.load()
     from runtime.state import redis_servers
 
     if bool(arguments.redis_sentinel_host) != bool(arguments.redis_sentinel_master):

@@ -29,11 +29,12 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import orjson
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 __all__ = [
     "CONTENT_LIMIT",
@@ -188,7 +189,7 @@ def verify(
     if not _is_signed(root, certificate.signature, _key_text(certificate.generation, certificate.key)):
         return Refusal(Fault.UNTRUSTED_KEY, "the key that signed the catalog is not certified by the root key")
     digest = hashlib.sha256(content).hexdigest()
-    working = Ed25519PublicKey.from_public_bytes(certificate.key)
+    working = _read_key(certificate.key)
     try:
         text = _catalog_text(server_uid, parsed.version, name, digest)
     except ValueError as error:
@@ -249,7 +250,7 @@ def decode_root(text: str) -> Ed25519PublicKey:
     raw = _decode(text, _KEY_BYTES)
     if raw is None:
         raise ValueError(f"a public key must be the base64 of {_KEY_BYTES} bytes")
-    return Ed25519PublicKey.from_public_bytes(raw)
+    return _read_key(raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +298,16 @@ def _text(*lines: str) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
+def _read_key(raw: bytes) -> Ed25519PublicKey:
+    # The library is large, and a server without a root key verifies nothing.
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    return ed25519.Ed25519PublicKey.from_public_bytes(raw)
+
+
 def _is_signed(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
     try:
         key.verify(signature, text)
     except InvalidSignature:

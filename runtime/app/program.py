@@ -19,11 +19,9 @@ import orjson
 
 from cluster import probes, resources
 from cluster.clock import Clock
-from cluster.informers.informer import Informer
-from cluster.pod import PodTransport
 from crd.published.settings import CATALOG_SUFFIX, CONFIG_MAPS, SECRETS
-from runtime.app import newest_version
 from runtime.app.catalog_store import CatalogStore
+from runtime.auth import tokens
 from runtime.auth.authenticator import Authenticator
 from runtime.auth.jwks import Fetcher, KeySets
 from runtime.backends.dispatch import Dispatcher
@@ -126,6 +124,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         watch.keep(compiled.catalog.tools)
         streams.apply(compiled)
         logging.getLogger().setLevel(compiled.catalog.settings.log_level.upper())
+        if compiled.catalog.settings.auth.type == "JWT":
+            # In a thread, it stops no request.
+            asyncio.get_running_loop().run_in_executor(None, tokens.load)
 
     catalog_store = CatalogStore(
         apply, trust=settings.trust, on_rejection=lambda reason: metrics.rejected.labels(reason).inc()
@@ -359,6 +360,10 @@ async def _watch(settings: Settings, catalog_store: CatalogStore) -> None:
     if not (settings.config_map and settings.api_host and settings.api_directory):
         await _follow(settings.catalog_dir, catalog_store)
         return
+    # What asks the API server is large. A server of a local catalog does not.
+    from cluster.informers.informer import Informer
+    from cluster.pod import PodTransport
+
     transport = PodTransport(settings.api_directory, settings.api_host, settings.api_port)
     try:
         # The catalog is loaded from each manifest at once. The informer keeps no copy.
@@ -379,6 +384,9 @@ async def _require_newest(settings: Settings, catalog_store: CatalogStore, secon
     trust, name = settings.trust, settings.config_map
     if trust is None or name is None or settings.api_host is None or settings.api_directory is None:
         return
+    from cluster.pod import PodTransport
+    from runtime.app import newest_version
+
     transport = PodTransport(settings.api_directory, settings.api_host, settings.api_port)
     try:
         lowest = await newest_version.learn(

@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-import aiohttp
-from aiohttp.resolver import ThreadedResolver
-from yarl import URL
 
 from crd import addresses
 from runtime.auth import tokens
-from runtime.http.connector import ServiceResolver, guarded_connector
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -100,6 +96,14 @@ class Fetcher:
 
     async def fetch(self, url: str) -> bytes:
         """The body at a URL, within bounds of time and size, without redirects. Raises KeysUnavailableError."""
+        # The library is large, and most servers fetch no keys. Imported in a thread, it stops no request.
+        await asyncio.to_thread(import_module, "runtime.http.connector")
+        import aiohttp
+        from aiohttp.resolver import ThreadedResolver
+        from yarl import URL
+
+        from runtime.http.connector import ServiceResolver, guarded_connector
+
         try:
             parsed = URL(url)
         except ValueError as error:

@@ -1,22 +1,21 @@
 """PURE. Verification of tokens: signature, issuer, audience and validity period (RFC 7519, RFC 9068).
 
-PyJWT verifies the signature and the issuer. The clock is an argument, so the validity period is compared here.
+PyJWT verifies the signature and the issuer. The clock is an argument, so the validity period is compared here. With
+its cryptography PyJWT is large, and most servers verify no token, so it is imported with the first one, or by `load`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jwt
 import orjson
-from jwt.exceptions import InvalidSignatureError, PyJWTError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from crd.published.settings import Jwt
 
-__all__ = ["InvalidKeysError", "TokenError", "UnknownKeyError", "key_set", "scopes", "verify"]
+__all__ = ["InvalidKeysError", "TokenError", "UnknownKeyError", "key_set", "load", "scopes", "verify"]
 
 # Asymmetric algorithms only: with a shared secret, whoever verifies a token could also make one.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -48,6 +47,11 @@ class InvalidKeysError(ValueError):
     """These bytes are not a JWK Set."""
 
 
+def load() -> None:
+    """Import what the verification of tokens needs."""
+    import jwt.algorithms  # noqa: F401
+
+
 def key_set(body: bytes) -> tuple[Mapping[str, Any], ...]:
     """The keys of a JWK Set (RFC 7517). Raises InvalidKeysError."""
     try:
@@ -61,6 +65,9 @@ def key_set(body: bytes) -> tuple[Mapping[str, Any], ...]:
 
 def verify(token: str, keys: Sequence[Mapping[str, Any]], policy: Jwt, now: float) -> dict[str, Any]:
     """The claims of a valid token. ``now`` is Unix time in seconds. Raises TokenError."""
+    import jwt
+    from jwt.exceptions import PyJWTError
+
     try:
         header = jwt.get_unverified_header(token)
     except PyJWTError as error:
@@ -103,6 +110,9 @@ def scopes(claims: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _decode(token: str, keys: Sequence[Mapping[str, Any]], algorithm: str, policy: Jwt) -> dict[str, Any]:
+    import jwt
+    from jwt.exceptions import InvalidSignatureError, PyJWTError
+
     for key in keys:
         try:
             return jwt.decode(

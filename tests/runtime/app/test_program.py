@@ -15,7 +15,8 @@ import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cluster import probes
+from cluster import pod, probes
+from cluster.informers import informer
 from crd.published import catalogs
 from crd.published.policy import Bucket
 from crd.published.settings import Limits
@@ -204,8 +205,8 @@ async def test_the_watch_loads_each_catalog_of_its_config_map(
         async def close(self) -> None:
             seen["closed"] = True
 
-    monkeypatch.setattr(program, "Informer", FakeInformer)
-    monkeypatch.setattr(program, "PodTransport", FakeTransport)
+    monkeypatch.setattr(informer, "Informer", FakeInformer)
+    monkeypatch.setattr(pod, "PodTransport", FakeTransport)
     stop, task, url = await running(
         tmp_path, probes=True, namespace="shop", config_map="main-catalog", api_host="api", api_directory=tmp_path
     )
@@ -220,9 +221,18 @@ async def test_the_watch_loads_each_catalog_of_its_config_map(
 
 
 def test_a_pod_loads_what_it_needs_only() -> None:
-    """Models of the API, the driver of Redis and OpenTelemetry would be most of the memory of an idle pod."""
-    code = "import sys, cli.__main__, runtime.app.program\n"
-    code += "print(sorted({'pydantic', 'redis', 'opentelemetry', 'requests'} & set(sys.modules)))"
+    """Each of them is several MiB, and few pods need them all."""
+    large = {"aiohttp", "cryptography", "jwt", "opentelemetry", "pydantic", "redis", "requests"}
+    code = f"import sys, cli.__main__, runtime.app.program\nprint(sorted({large} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout == "[]\n"
+
+
+def test_the_driver_of_redis_imports_no_opentelemetry_and_keeps_nobody_from_it() -> None:
+    code = "import sys\nfrom runtime.state import driver\ndriver.load()\nfrom runtime.state import redis\n"
+    code += "print([name for name in sys.modules if name.startswith('opentelemetry')])\n"
+    code += "import opentelemetry.sdk.metrics, runtime.telemetry.traces"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout == "[]\n"
