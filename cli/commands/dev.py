@@ -36,7 +36,7 @@ from crd.ref import Kind, Ref
 from runtime.backends.faults import CallError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TextIO
 
     from cli.check.report import Entry
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from cli.dev.secret_values import Item
     from cli.manifests.documents import Document, Fault
     from cli.manifests.transaction import Transaction
+    from cli.manifests.yaml_nodes import Nodes
     from crd.finding import Finding
     from crd.manifest import Object
 
@@ -199,7 +200,7 @@ class Workspace:
         self._reading, self.plan = reading, reading.plan
         await self.servers.apply(reading.plan)
         self.log.reload()
-        lines = tuple(text.format_line(entry) for entry in reading.entries) + reading.messages + reading.gaps
+        lines = (*text.format_lines(reading.entries), *reading.messages, *reading.gaps)
         if lines != self._printed:
             self._printed = lines
             for line in lines:
@@ -261,7 +262,19 @@ class Workspace:
 
     def _parse(self, name: str, data: bytes, *, found: bool = False) -> tuple[Document | Fault, ...]:
         """See `cli.manifests.documents.parse`."""
-        return self._memo.get((name, found), data, lambda: tuple(documents.parse(name, data, found=found)))
+        parts: list[str] = []
+
+        def remember(part: str, make: Callable[[], Nodes]) -> Nodes:
+            parts.append(part)
+            return self._memo.get(("part", part), None, make)
+
+        def parse() -> tuple[tuple[Document | Fault, ...], tuple[str, ...]]:
+            return tuple(documents.parse(name, data, found=found, remember=remember)), tuple(parts)
+
+        made, used = self._memo.get((name, found), data, parse)
+        for part in used:
+            self._memo.keep(("part", part))
+        return made
 
     def _decode(self, document: Document, raw: Mapping[str, Any]) -> Object:
         """See `cli.manifests.transaction.decode`."""

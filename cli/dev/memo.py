@@ -33,3 +33,8 @@ class Memo:
             known = (source, make())
         self._now[key] = known
         return cast("T", known[1])
+
+    def keep(self, key: Hashable) -> None:
+        """Count what is known under this key as used in this reading."""
+        if key in self._before:
+            self._now.setdefault(key, self._before[key])

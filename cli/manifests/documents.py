@@ -21,6 +21,8 @@ from crd.ref import GROUP, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cli.manifests.yaml_nodes import Remember
+
 __all__ = ["KUSTOMIZATIONS", "MAX_BYTES", "Document", "Fault", "Source", "parse", "parse_text"]
 
 # The API server reads no request body over 3 MiB (apiserver, MaxRequestBodyBytes); kubectl sends JSON.
@@ -59,15 +61,19 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One object of a file: its content, and the position of every field."""
+    """One object of a file: its content, and the position of every field.
+
+    The offsets of ``node`` are relative to ``start``.
+    """
 
     source: Source
     node: Node
     raw: dict[str, Any] = field(repr=False)
+    start: int = 0
 
     def position(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column of a field's key or a list's item, or of its nearest ancestor in the document."""
-        return self.source.position(self.node.locate(path))
+        return self.source.position(self.start + self.node.locate(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +91,13 @@ class Fault:
         return self.source.position(self.offset)
 
 
-def parse(name: str, data: bytes, *, found: bool = False) -> Iterator[Document | Fault]:
+def parse(
+    name: str, data: bytes, *, found: bool = False, remember: Remember | None = None
+) -> Iterator[Document | Fault]:
     """The objects of a file, in order.
 
     A file that was ``found`` in a folder may be one of another program: what is not an object is skipped there.
+    ``remember`` as in `cli.manifests.yaml_nodes.compose_parts`.
     """
     try:
         text = data.decode()
@@ -101,17 +110,17 @@ def parse(name: str, data: bytes, *, found: bool = False) -> Iterator[Document |
         return
     if found and not _OBJECT.search(text) and not _MEMBER.search(text):
         return
-    yield from parse_text(Source(name, text.removeprefix("\ufeff")), found=found)
+    yield from parse_text(Source(name, text.removeprefix("\ufeff")), found=found, remember=remember)
 
 
-def parse_text(source: Source, *, found: bool = False) -> Iterator[Document | Fault]:
-    """The objects of a text, in order; empty documents are skipped. ``found`` as in `parse`."""
-    for node in _compose(source):
+def parse_text(source: Source, *, found: bool = False, remember: Remember | None = None) -> Iterator[Document | Fault]:
+    """The objects of a text, in order; empty documents are skipped. ``found`` and ``remember`` as in `parse`."""
+    for start, node in _compose(source, remember):
         if isinstance(node, Broken):
             if not found or _MEMBER.search(source.text):
-                yield Fault(source, node.offset, node.message)
+                yield Fault(source, start + node.offset, node.message)
         elif node.value is not None and not (found and _belongs_to_others(node.value)):
-            yield from _classify(source, node)
+            yield from _classify(source, start, node)
 
 
 def _belongs_to_others(raw: object) -> bool:
@@ -125,50 +134,54 @@ def _belongs_to_others(raw: object) -> bool:
     return not named and not (isinstance(kind, str) and kind.removesuffix("List") in _OURS)
 
 
-def _compose(source: Source) -> Sequence[Node | Broken]:
+def _compose(source: Source, remember: Remember | None) -> Sequence[tuple[int, Node | Broken]]:
     """As kubectl does: a text that begins with a brace is JSON, unless only YAML can read it."""
     if not source.text.lstrip().startswith("{"):
-        return yaml_nodes.compose(source.text)
+        if remember is not None:
+            return yaml_nodes.compose_parts(source.text, remember)
+        return [(0, node) for node in yaml_nodes.compose(source.text)]
     try:
-        return json_nodes.compose(source.text)
+        return [(0, node) for node in json_nodes.compose(source.text)]
     except BrokenError as error:
         found = yaml_nodes.compose(source.text)
         if any(isinstance(node, Broken) for node in found) and source.name.endswith(".json"):
-            return [error.broken]
-        return found
+            return [(0, error.broken)]
+        return [(0, node) for node in found]
 
 
-def _classify(source: Source, node: Node) -> Iterator[Document | Fault]:
+def _classify(source: Source, start: int, node: Node) -> Iterator[Document | Fault]:
     """The object of a document, or the items of a list."""
     raw = node.value
     if not isinstance(raw, dict):
         what = "a list" if isinstance(raw, list) else "a single value"
-        yield Fault(source, node.offset, f"this document is {what}; an object has apiVersion, kind and metadata")
+        yield Fault(
+            source, start + node.offset, f"this document is {what}; an object has apiVersion, kind and metadata"
+        )
         return
     for member in ("apiVersion", "kind"):
         value = raw.get(member)
         if not isinstance(value, str) or not value:
             if member in raw or source.name.rpartition("/")[2] not in KUSTOMIZATIONS:
-                yield Fault(source, node.locate((member,)), f"{member} must be a non-empty string; add it")
+                yield Fault(source, start + node.locate((member,)), f"{member} must be a non-empty string; add it")
             return
     if not raw["kind"].endswith("List") or not isinstance(raw.get("items"), list):
-        yield _document(source, node, raw)
+        yield _document(source, start, node, raw)
         return
     # The items of a typed list may omit apiVersion and kind.
     kind = raw["kind"].removesuffix("List")
     for item in (node.members or {})["items"][1].items or ():
         if kind and isinstance(item.value, dict) and "kind" not in item.value:
-            yield _document(source, item, {"apiVersion": raw["apiVersion"], "kind": kind, **item.value})
+            yield _document(source, start, item, {"apiVersion": raw["apiVersion"], "kind": kind, **item.value})
         elif item.value is not None:
-            yield from _classify(source, item)
+            yield from _classify(source, start, item)
 
 
-def _document(source: Source, node: Node, raw: dict[str, Any]) -> Document | Fault:
+def _document(source: Source, start: int, node: Node, raw: dict[str, Any]) -> Document | Fault:
     """The object, unless no API server could store it."""
     if node.weight > _CERTAINLY_SMALL:
         size = len(json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
         if size > MAX_BYTES:
             given, most = size / 2**20, MAX_BYTES // 2**20
             message = f"this object is {given:.1f} MiB as JSON; the API server accepts at most {most} MiB; shorten it"
-            return Fault(source, node.offset, message)
-    return Document(source, node, raw)
+            return Fault(source, start + node.offset, message)
+    return Document(source, node, raw, start)

@@ -6,21 +6,33 @@ The composer of the library is not used: it recurses in C, so a few thousand bra
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import yaml
 
 from cli.manifests import scalars
-from cli.manifests.nodes import Broken, BrokenError, Budget, Builder, Node
+from cli.manifests.nodes import MAX_UNFOLDED, Broken, BrokenError, Budget, Builder, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["compose"]
+__all__ = ["Nodes", "Remember", "compose", "compose_parts"]
+
+Nodes: TypeAlias = "tuple[Node | Broken, ...] | None"
 
 # As kubectl splits a file (apimachinery, util/yaml); such a line cannot be part of a YAML document.
 _SEPARATOR = re.compile(r"^---(?=[ \t]*(?:#.*)?\r?$)", re.MULTILINE)
 _BLANK = re.compile(r"\s*(?:[#%].*(?:\n\s*|$))*")
+# A directive may say how the documents after it are read, and the end of a document belongs to the one before it.
+_DEPENDS = re.compile(r"^(?:%|\.\.\.)", re.MULTILINE)
+
+
+class Remember(Protocol):
+    """Returns what ``make`` returns, or what it returned for an equal part before."""
+
+    def __call__(self, part: str, make: Callable[[], Nodes]) -> Nodes:
+        """The documents of a part of a file, with offsets in the part."""
 
 
 def compose(text: str) -> list[Node | Broken]:
@@ -37,6 +49,29 @@ def compose(text: str) -> list[Node | Broken]:
         except BrokenError as error:
             found.append(error.broken)
     return found
+
+
+def compose_parts(text: str, remember: Remember) -> Sequence[tuple[int, Node | Broken]]:
+    """As `compose`, each document with the offset of the part between separators that its own offsets are relative to.
+
+    So a file of which one document was changed is not parsed as a whole. One with directives, ends of documents or
+    aliases is: what the aliases of all its documents unfold to has one limit.
+    """
+    if not _DEPENDS.search(text):
+        made = [(start, remember(part, partial(_compose_part, part))) for start, part in _split(text)]
+        if all(nodes is not None for _, nodes in made):
+            return [(start, node) for start, nodes in made for node in nodes or ()]
+    return [(0, node) for node in compose(text)]
+
+
+def _compose_part(text: str) -> Nodes:
+    """The documents of a part; None if it has aliases."""
+    budget = Budget()
+    try:
+        found: Nodes = tuple(_parse_stream(text, 0, budget))
+    except BrokenError as error:
+        found = (error.broken,)
+    return found if budget.remaining == MAX_UNFOLDED else None
 
 
 def _split(text: str) -> Iterator[tuple[int, str]]:

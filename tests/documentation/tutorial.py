@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
+
+from tests.documentation import pages
 
 __all__ = ["LAPTOP", "environment", "text"]
 
@@ -18,8 +19,7 @@ def text() -> str:
     """The page."""
     page = (ROOT / "docs" / "tutorial.md").read_text()
     for port in PORTS:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            page = page.replace(port, str(server.getsockname()[1]))
+        page = page.replace(port, str(pages.free_port()))
     return page
 
 

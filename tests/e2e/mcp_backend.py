@@ -1,4 +1,4 @@
-"""An MCP server of the stateless era with one tool, whose description is its argument."""
+"""An MCP server of the stateless era with one tool: `python mcp_backend.py DESCRIPTION [PORT]`."""
 
 import json
 import sys
@@ -42,4 +42,6 @@ class Server(BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
 
-ThreadingHTTPServer(("", 8080), Server).serve_forever()
+server = ThreadingHTTPServer(("", int(sys.argv[2]) if len(sys.argv) > 2 else 8080), Server)
+print("ready", flush=True)
+server.serve_forever()

@@ -1,32 +1,30 @@
-"""The commands of docs/operations as they are written there, on a node: each is run here or by another test."""
+"""The commands of the pages that need a cluster, as they are written: each is run here or by another test."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from scripts.localcluster import installation
+from tests.documentation import pages, places, tutorial
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from scripts.localcluster import Cluster
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs" / "operations").glob("*.md"))
-# What takes an installation away, or needs an image registry, and who runs it.
+ROOT = pages.ROOT
+# What takes an installation away, or speaks of objects of the reader, and who runs it.
 ELSEWHERE = {
-    "make wheels": "scripts.localcluster.images, for the image of this cluster",
-    "docker build --tag REGISTRY/mcp-operator:TAG .": "needs Docker",
-    "docker push REGISTRY/mcp-operator:TAG": "needs a registry",
-    "(cd manifests/overlays/production && kustomize edit set image mcp-operator=REGISTRY/mcp-operator:TAG)": (
-        "needs kustomize"
-    ),
+    "kubectl port-forward -n shop service/github-mcp 8000 &": "test_tutorial.py, of a Service that there is",
+    "kubectl get mcptool find-orders -o jsonpath='{.status.conditions[?(@.type==\"Drifted\")]}'": "test_drift.py",
+    "kubectl -n mcp-system get configmap mcp-operator-ledger-shop -o yaml": "tests/integration, of a Strict server",
     "kubectl apply -k manifests/overlays/production": "installation.install, with overlays/dev",
     "kubectl delete -k manifests/overlays/production": "test_removal.py, with overlays/dev",
     "kubectl delete -k manifests/base/crds": "test_removal.py",
@@ -49,35 +47,59 @@ ELSEWHERE = {
     "kubectl delete -k manifests/overlays/namespaced": "tests/integration/test_namespaced.py",
 }
 
-
-def commands(page: Path) -> list[str]:
-    """The commands in the shell blocks of a page, and those within its sentences."""
-    text = page.read_text()
-    blocks = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)).replace("\\\n", " ")
-    within = re.findall(r"(?<!`)`(kubectl -?[^`]{12,})`(?!`)", text)
-    return [" ".join(line.split()) for line in (*blocks.splitlines(), *within) if line.strip()]
+# Pages whose namespace is that of the examples, too, and the namespace that is used instead.
+APART = {"cli/starter/README.md": "starter"}
 
 
-FOUND = {command: page for page in PAGES for command in commands(page)}
-RUN = [
-    pytest.param(command, id=f"{page.stem}: {command}") for command, page in FOUND.items() if command not in ELSEWHERE
-]
+def commands(name: str) -> Iterator[pages.Command]:
+    """The commands in the blocks of a page that need a cluster, and those within its sentences."""
+    text = (ROOT / name).read_text()
+    for step in pages.read(text):
+        if isinstance(step, pages.Command) and places.needs_a_cluster(step.line):
+            yield step
+    for line in re.findall(r"(?<!`)`(kubectl(?: -n \S+)? [a-z]+ (?!--)[^`]+)`(?!`)", text):
+        yield pages.Command("", " ".join(line.split()), None)
 
 
-@pytest.mark.parametrize("command", RUN)
-def test_a_command_of_the_pages_does_what_it_says(cluster: Cluster, command: str) -> None:
-    path = f"{cluster.kubectl.parent}:{os.environ['PATH']}"  # noqa: TID251 -- as in a shell
+FOUND = {
+    places.normalised(found.line): (name, found)
+    for name in places.DOCUMENTS
+    if name not in places.WHOLE
+    for found in commands(name)
+}
+RUN = [pytest.param(*FOUND[line], id=f"{FOUND[line][0]}: {line}") for line in FOUND if line not in ELSEWHERE]
+
+
+def without_ages(printed: str) -> str:
+    """The ages at the ends of the lines are replaced."""
+    return re.sub(r" (\d+[smhd])+$", " 1s", printed, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "command"), RUN)
+def test_a_command_of_the_pages_does_what_it_says(
+    cluster: Cluster, name: str, command: pages.Command, tmp_path: Path
+) -> None:
+    environment = tutorial.environment(tmp_path, KUBECONFIG=str(cluster.kubeconfig))
+    folder = places.prepare(name, tmp_path)
+    if name in APART:
+        for file in folder.rglob("*.yaml"):
+            file.write_text(re.sub(r"\b((?:namespace|name): )shop\b", rf"\1{APART[name]}", file.read_text()))
     done = subprocess.run(
-        ["bash", "-euc", command],
-        cwd=ROOT,
-        env={**os.environ, "PATH": path, "KUBECONFIG": str(cluster.kubeconfig)},  # noqa: TID251 -- as in a shell
-        capture_output=True,
+        ["bash", "-uc", f"set -o pipefail; {command.line}"],
+        cwd=folder,
+        env={**environment, "PATH": f"{cluster.kubectl.parent}:{environment['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
         check=False,
     )
 
-    assert done.returncode == 0, done.stderr
+    if command.output is not None:
+        assert pages.difference(without_ages(command.output), without_ages(done.stdout)) is None, done.stdout
+    assert done.returncode == 0 or "rror" in (command.output or ""), done.stdout
+    if name in APART:
+        cluster.run("delete", "namespace", APART[name], "--wait=false")
     installation.until("admission is in force", lambda: installation.failure_policy(cluster) == "Fail", 120)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,12 @@ from mcp import Client
 
 from cli.__main__ import main
 from scripts.localcluster import Cluster, installation
+from tests.documentation import pages
 
 pytestmark = pytest.mark.e2e
 
 NAMESPACE = "notes"
+PAGE = (pages.ROOT / "docs" / "federation.md").read_text()
 # A probe each minute, a look of the controller each quarter of one, and the pods of a busy machine.
 SECONDS = 180
 
@@ -111,7 +114,10 @@ async def test_a_new_version_of_a_server_is_reported_refused_and_reviewed(notes:
 
     deploy(notes, other)
     installation.until("the change is reported", lambda: drifted(notes)["status"] == "True", SECONDS)
-    print(notes.run("-n", NAMESPACE, "get", "mcptool", "find-notes", "-o", "yaml").stdout)
+    (shown,) = [step for step in pages.read(PAGE) if isinstance(step, pages.Command) and "Drifted" in step.line]
+    words = shlex.split(shown.line.replace("find-orders", "find-notes"))[1:]
+    printed = notes.run("-n", NAMESPACE, *words).stdout
+    assert pages.difference((shown.output or "").replace("description, inputSchema", "description"), printed) is None
     assert drifted(notes)["reason"] == "Changed"
     assert "has changed description of the tool" in drifted(notes)["message"]
     listed, said = await seen(notes)

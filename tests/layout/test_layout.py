@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -81,43 +82,36 @@ DOCUMENTS = [
 ]
 
 
-def commands(document: str) -> list[str]:
-    """The command lines of a document's shell blocks; of a console, those after a prompt."""
-    blocks = re.findall(r"^```(sh|console)\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
-    found = []
-    for kind, block in blocks:
-        lines = block.replace("\\\n", " ").splitlines()
-        found += [line[2:] for line in lines if line.startswith("$ ")] if kind == "console" else lines
-    return [line for line in found if line.strip() and not line.startswith("#")]
+SPANS = [
+    pytest.param(line, id=f"{name}: {line}")
+    for name in DOCUMENTS
+    for line in sorted(
+        {
+            " ".join(span.split())
+            for span in re.findall(
+                r"(?<!`)`((?:make|python3?|pytest|poe|mcp-operator) [^`]+)`(?!`)", (ROOT / name).read_text()
+            )
+        }
+    )
+]
 
 
-def programs(line: str) -> list[list[str]]:
-    """The words of each program of a command line, without redirections and assignments."""
-    found: list[list[str]] = [[]]
-    skip = False
-    for word in shlex.split(line, comments=True):
-        if word in ("|", "&&", "||", "&", ";"):
-            found.append([])
-        elif re.match(r"[0-9]?[<>]", word):
-            skip = len(word.lstrip("012")) < 3
-        elif skip:
-            skip = False
-        elif found[-1] or not re.match(r"[A-Z_]+=", word):
-            found[-1].append(word.removesuffix(";"))
-            if word.endswith(";"):
-                found.append([])
-    return [words for words in found if words]
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_the_commands_of_the_documents_exist(document: str) -> None:
-    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for line in commands(document):
-        for words in programs(line):
-            if words[0] == "make":
-                assert {word for word in words[1:] if "=" not in word} <= targets, line
-            if words[0].removeprefix(".venv/bin/") == "mcp-operator":
-                assert parses(words[1:]), line
+@pytest.mark.parametrize("line", SPANS)
+def test_a_command_within_a_sentence_exists(line: str) -> None:
+    """The blocks of commands run in tests/documentation."""
+    program, *words = shlex.split(line.replace("NAME:PORT", "orders:8080"))
+    if program == "make":
+        targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        assert {word for word in words if "=" not in word} <= targets
+    elif program == "poe":
+        assert words[0] in PYPROJECT["tool"]["poe"]["tasks"]
+    elif program == "mcp-operator":
+        named = not any(word.startswith("-") for word in words)
+        assert parses(words) or (named and parses([*words, "--help"]))
+    elif words[0] == "-m":
+        assert words[1] == "…" or importlib.util.find_spec(words[1])
+    else:
+        assert all((ROOT / word).exists() for word in words if word.endswith(".py"))
 
 
 def parses(words: list[str]) -> bool:
@@ -126,6 +120,17 @@ def parses(words: list[str]) -> bool:
         return callable(command._parser().parse_args(words).run)
     except SystemExit as ended:
         return ended.code == 0
+
+
+def test_the_programs_of_the_makefile_exist() -> None:
+    recipes = (ROOT / "Makefile").read_text()
+    modules = set(re.findall(r"-m (scripts\.[a-z_.]+[a-z])", recipes))
+    scripts = set(re.findall(r"(?<![a-z/])scripts/[a-z0-9-]+\.sh", recipes))
+
+    assert len(modules) > 5
+    assert [name for name in modules if not importlib.util.find_spec(name)] == []
+    assert [name for name in scripts if not (ROOT / name).exists()] == []
+    assert set(re.findall(r"\$\(POE\) ([a-z-]+)", recipes)) <= set(PYPROJECT["tool"]["poe"]["tasks"])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

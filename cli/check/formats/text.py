@@ -1,4 +1,4 @@
-"""PURE. A report for people: one line for each finding, in the style of compilers, and a summary."""
+"""PURE. A report for people: a line for each finding, in the style of compilers, and a summary."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import re
 from typing import TYPE_CHECKING
 
 from cli.changes import rendering
+from cli.manifests.validation import STRICT
 from crd.finding import Level
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
+
     from cli.check.exemptions import Exemption
-    from cli.check.report import Entry, Report
+    from cli.check.report import Entry, Report, Subject
 
-__all__ = ["escape", "escape_json", "format_line", "render"]
+__all__ = ["escape", "escape_json", "format_line", "format_lines", "render"]
 
+_MOST_NAMED = 3
 _COLOURS = {Level.ERROR: "31", Level.WARNING: "33"}
 # Control characters, line separators, the marks that change the direction of text (Unicode, UAX 9), and code points
 # that are not characters: printed raw, a manifest could move the cursor, forge lines or hide what it says.
@@ -24,19 +28,40 @@ _UNPRINTABLE = re.compile(
 
 def render(report: Report, *, quiet: bool = False, colour: bool = False) -> str:
     """The new findings in the order of the files, what clients see, and, unless ``quiet``, the summary."""
-    lines = [format_line(found, colour=colour) for found in report.new]
+    lines = [*format_lines(report.new, colour=colour)]
     lines += map(_format_exemption, report.exemptions)
     lines += map(escape, rendering.describe(report.changes))
     return "".join(f"{text}\n" for text in ([*lines] if quiet else [*lines, str(report)]))
 
 
-def format_line(found: Entry, *, colour: bool = False) -> str:
-    """``file:line:column: error: Reason: field.path: message (MCPTool shop/a)``, with control characters escaped."""
+def format_lines(entries: Iterable[Entry], *, colour: bool = False) -> Iterator[str]:
+    """A line for each finding, but one line for all objects that lack the same Service, port or Secret.
+
+    One apply repairs these. The line has the place of the first object.
+    """
+    groups: dict[Hashable, list[Entry]] = {}
+    for found in entries:
+        alike = (found.level, found.path, found.message) if found.reason in STRICT else id(found)
+        groups.setdefault((found.reason, alike), []).append(found)
+    for group in groups.values():
+        yield format_line(group[0], [found.subject for found in group[1:]], colour=colour)
+
+
+def format_line(found: Entry, others: Sequence[Subject] = (), *, colour: bool = False) -> str:
+    """``file:line:column: error: Reason: field.path: message (MCPTool shop/a)``, with control characters escaped.
+
+    ``others`` are objects with the same finding: ``(MCPTool shop/a, MCPTool shop/b and 3 others)``.
+    """
     place = found.place
     where = f"{place.file}:{place.line}:{place.column}" if place else "cluster"
     level = f"\x1b[1;{_COLOURS[found.level]}m{found.level}\x1b[0m" if colour else found.level
     path = f"{found.path}: " if found.path else ""
-    subject = f" ({found.subject})" if found.subject.kind else ""
+    named = [str(subject) for subject in (found.subject, *others[: _MOST_NAMED - 1])]
+    left = len(others) + 1 - len(named)
+    if left:
+        named.append(f"{left} other{'' if left == 1 else 's'}")
+    subjects = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    subject = f" ({subjects})" if found.subject.kind else ""
     return f"{escape(where)}: {level}: {escape(f'{found.reason}: {path}{found.message}{subject}')}"
 
 

@@ -30,6 +30,21 @@ def test_text_is_a_line_for_each_finding_and_a_summary(folder: str) -> None:
     assert lines[-1] == "3 objects in 5 files: 2 errors, 2 warnings"
 
 
+def test_text_has_one_line_for_all_objects_that_lack_the_same(tmp_path: Path) -> None:
+    tools = {letter: tool(letter) for letter in "abcde"}
+    tools["f"] = tool("f").replace("name: orders", "name: others")
+    code, out, _ = run_check(files(tmp_path, **tools, server=SERVER))
+
+    missing = [line for line in out.splitlines() if "ServiceMissing" in line]
+    assert code == 0
+    assert len(missing) == 2
+    assert missing[0].startswith(f"{tmp_path}/a.yaml:")
+    assert missing[0].endswith("(MCPTool shop/a, MCPTool shop/b, MCPTool shop/c and 2 others)")
+    assert missing[1].endswith("(MCPTool shop/f)")
+    listed = json.loads(run_check(str(tmp_path), format="json")[1])["findings"]
+    assert [each["reason"] for each in listed].count("ServiceMissing") == 6
+
+
 def test_json_has_the_agreed_members(folder: str) -> None:
     report = json.loads(run_check(folder, format="json")[1])
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from cli.check.report import Entry, Place, Subject
-from cli.commands import check, files
+from cli.commands import check, dev, files
 from cli.dev import plan as planning
 from cli.dev import secret_values, targets, view
 from cli.dev.memo import Memo
 from cli.dev.plan import NOTHING, Plan
 from cli.dev.secret_values import Item, Redaction
 from cli.manifests import transaction, validation
+from cli.manifests.documents import Document
 from crd.facts import ServiceFact
 from crd.finding import Level, Reason
 from crd.ref import Kind, Ref
@@ -197,3 +198,39 @@ def test_a_memo_keeps_what_the_last_two_readings_used() -> None:
     memo.forget()
     assert get("b") == "b"
     assert made == ["a", "b", "b"]
+
+
+def test_a_memo_keeps_what_the_last_reading_used() -> None:
+    memo, made = Memo(), list[str]()
+
+    def read(key: str) -> None:
+        memo.get(key, None, lambda: made.append(key))
+
+    read("used")
+    read("left")
+    for _ in range(3):
+        memo.forget()
+        memo.keep("used")
+        memo.keep("unknown")
+    read("used")
+    assert made == ["used", "left"]
+    read("left")
+    assert made == ["used", "left", "left"]
+
+
+def test_a_save_parses_the_documents_that_changed(tmp_path: Path) -> None:
+    workspace = dev.Workspace(dev.Options(()), tmp_path, out=io.StringIO())
+    text = f"{TOOL}---\n{SERVER}"
+
+    def parse(text: str) -> list[Document]:
+        workspace._memo.forget()
+        return [item for item in workspace._parse("a.yaml", text.encode()) if isinstance(item, Document)]
+
+    before = parse(text)
+    for _ in range(3):
+        parse(text)
+    after = parse(f"# a comment\n{text}")
+
+    assert after[0].node is not before[0].node
+    assert after[1].node is before[1].node
+    assert after[1].position(("kind",))[0] == before[1].position(("kind",))[0] + 1
