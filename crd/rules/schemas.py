@@ -82,7 +82,7 @@ def breaks(old: Object, new: Object) -> tuple[Break, ...]:
     if not isinstance(old.spec, ToolSpec) or not isinstance(new.spec, ToolSpec):
         return ()
     before, after = old.spec.input_schema, new.spec.input_schema
-    return (*changes.breaking(before, after),) if before != after else ()
+    return (*changes.breaking(before, after),)
 
 
 def breaking_changes(ref: Ref, broken: Sequence[Break], servers: Sequence[Ref]) -> Iterator[Finding]:

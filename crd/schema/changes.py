@@ -48,7 +48,7 @@ MAX_LISTED = 64
 MAX_INLINED, MAX_INLINED_DEPTH = 2000, 64
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _ANYTHING: Mapping[str, Any] = {}
-_ABOUT_ITEMS = frozenset({"items", "prefixItems", "allOf", "anyOf", "oneOf", "$ref", "then", "else"})
+_ABOUT_ITEMS = frozenset({"items", "allOf", "anyOf", "oneOf", "$ref", "then", "else"})
 _ALTERNATIVES = ("anyOf", "oneOf")
 # The keywords that apply to values of one type only.
 _BY_TYPE = {
@@ -105,6 +105,8 @@ def breaking(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Break]:
     steps = _Steps()
     seen: set[Break] = set()
     try:
+        if _is_equal(old, new):
+            return
         comparison = _Comparison(_Document(old, steps.spend), _Document(new, steps.spend), steps)
         for found in comparison.compare((comparison.old.root,), comparison.new.root, ()):
             if found not in seen:
@@ -112,7 +114,7 @@ def breaking(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Break]:
                 yield found
                 if len(seen) == MAX_BREAKS:
                     return
-    except (_ExhaustedError, RecursionError):
+    except (_ExhaustedError, RecursionError, orjson.JSONEncodeError):  # the last one for schemas too deep to write
         if not seen:
             yield (), "the schema changed, and it is too complex to be compared"
 
@@ -504,9 +506,10 @@ class _Comparison:
         """Members that were declared in the items of a list, of which the new schema says nothing."""
         if self._strict or not isinstance(new, dict) or not _ABOUT_ITEMS.isdisjoint(new):
             return
+        first = len(_list(new.get("prefixItems")))
         for values in branches:
             longest = max((len(_list(part.get("prefixItems"))) for part in values.parts), default=0)
-            for index in range(longest + 1) if values.type == "array" else ():
+            for index in range(first, max(longest, first) + 1) if values.type == "array" else ():
                 if index < self._most_items(values):
                     yield from self.compare(self._item(values, index), _ANYTHING, (*at, "items"))
 
@@ -801,8 +804,10 @@ class _Comparison:
         if self._unchanged(values, new, (keyword,)):
             return
         listed = self._listed(values)
-        if listed is not None:
-            rejected = [each for each in listed if not self._accepts({keyword: new[keyword]}, each, unsure=False)]
+        self._step(len(listed or ()))
+        accepted = [self.new.accepts({keyword: new[keyword]}, each) for each in listed or ()]
+        if listed is not None and None not in accepted:
+            rejected = [each for each, valid in zip(listed, accepted, strict=True) if not valid]
             if rejected:
                 yield (*at, keyword), _no_longer_accepted([_to_json(value) for value in rejected])
             return
@@ -846,6 +851,8 @@ class _Comparison:
         self._step()
         if not isinstance(new, dict):
             return new is False
+        if values.type not in _stated(self.new.target(new.get("$ref"))):
+            return True
         listed = self._listed(values)
         if listed is not None:
             return not any(self._accepts(new, value, unsure=True) for value in listed)
@@ -891,7 +898,7 @@ class _Comparison:
 
     def _same(self, old: Any, new: Any) -> bool:
         """Whether two parts are equal, and mean the same."""
-        if old != new:
+        if not _is_equal(old, new):
             return False
         if not self.old.has_references and not self.new.has_references:
             return True
@@ -1033,6 +1040,14 @@ def _canonical(value: object) -> bytes:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value).encode()
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    """Whether two parts are equal in JSON. In Python, true is equal to 1."""
+    if one != other:
+        return False
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+    return orjson.dumps(one, option=options) == orjson.dumps(other, option=options)
 
 
 def _to_json(value: object) -> str:
