@@ -105,7 +105,7 @@ def see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None
     key = hashlib.blake2b(written, digest_size=24).digest()
     known = _KEPT.get(key)
     if known is None:
-        known = _see(input_schema, output_schema, has_large_numbers=_MAY_BE_LARGE.search(written) is not None)
+        known = _see(input_schema, output_schema, has_large_numbers=_may_have_large_numbers(written))
         if len(_KEPT) >= KEPT:
             _KEPT.pop(next(iter(_KEPT)), None)
         _KEPT[key] = known
@@ -119,8 +119,8 @@ def _see(input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | Non
     numbers: list[tuple[Path, dict[str, Any]]] = []
     if has_large_numbers:
         numbers = _nodes("inputSchema", input_schema) + _nodes("outputSchema", output_schema)
-    present = [keyword for keyword in _KEYWORDS if keyword in text]
     tool = _Tool(inputs, _nodes("inputSchema", inputs), _nodes("outputSchema", outputs), numbers)
+    present: set[str] = set().union(*(node for _, node in tool.inputs), *(node for _, node in tool.outputs))
     faults: dict[Fault, tuple[tuple[Profile, Fact], ...]] = {}
     for limit, value, about, users in _SCHEMA_FACTS:
         if not about or not about.isdisjoint(present):
@@ -283,6 +283,8 @@ def _output_draft_07(tool: _Tool, _value: Value) -> Iterator[Fault]:
 
 def _input_depth(tool: _Tool, value: Value) -> Iterator[Fault]:
     most = int(str(value))
+    if max(len(path) for path, _ in tool.inputs) <= most:
+        return
     deep = max(sum(step in ("properties", "items") for step in path) for path, _ in tool.inputs)
     if deep > most:
         yield ("spec", "inputSchema"), f"values nest {deep} levels deep, at most {most} are allowed; flatten them"
@@ -319,8 +321,18 @@ def _input_typed(tool: _Tool, _value: Value) -> Iterator[Fault]:
 
 # What these formats allow (OpenAPI Format Registry). Others say nothing about the range of an integer.
 _FORMATS = {"int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1)}
-# What a schema contains that allows or names integers beyond 53 bits.
-_MAY_BE_LARGE = re.compile(rb'"u?int64"|[0-9]{16}|[0-9]e\+?[0-9]')
+# Digits as d, what an exponent has beside them as it is, and everything else as a space.
+_NUMERALS = bytes(ord("d") if 48 <= byte < 58 else byte if byte in b"e+" else ord(" ") for byte in range(256))
+_LARGE_NUMERALS = (b"d" * 16, b"ded", b"de+d")
+
+
+def _may_have_large_numbers(text: bytes) -> bool:
+    """Whether a schema as JSON may allow or name integers beyond 53 bits."""
+    if b'"int64"' in text or b'"uint64"' in text:
+        return True
+    # A regular expression would take thirty times as long.
+    numerals = text.translate(_NUMERALS)
+    return any(numeral in numerals for numeral in _LARGE_NUMERALS)
 
 
 def _integers(tool: _Tool, value: Value) -> Iterator[Fault]:
@@ -411,26 +423,26 @@ _CHECKS: dict[Limit, Callable[[_Tool, Value], Iterator[Fault]]] = {
     Limit.OUTPUT_DRAFT_07: _output_draft_07,
 }
 _OF_OUTPUT = frozenset({Limit.OUTPUT_ECMA, Limit.OUTPUT_PYTHON, Limit.OUTPUT_AJV, Limit.OUTPUT_DRAFT_07})
-_PATTERNS = (b'"pattern',)
+_PATTERNS = ("pattern", "patternProperties")
 # Keywords without one of which a schema is within a limit; they make most checks cheap.
-_ABOUT: dict[Limit, tuple[bytes, ...]] = {
+_ABOUT: dict[Limit, tuple[str, ...]] = {
     Limit.INPUT_ECMA: _PATTERNS,
     Limit.INPUT_PYTHON: _PATTERNS,
     Limit.OUTPUT_ECMA: _PATTERNS,
     Limit.OUTPUT_PYTHON: _PATTERNS,
-    Limit.ENUM_OF_STRINGS: (b'"enum"',),
-    Limit.REQUIRED_DECLARED: (b'"required"',),
-    Limit.OUTPUT_AJV: (b'"enum":[]', b'nchor"', b'"__proto__"', b'"$id"'),
-    Limit.OUTPUT_DRAFT_07: tuple(b'"%s"' % keyword.encode() for keyword in sorted(_AFTER_DRAFT_07)),
+    Limit.ENUM_OF_STRINGS: ("enum",),
+    Limit.REQUIRED_DECLARED: ("required",),
+    Limit.OUTPUT_AJV: ("enum", "$anchor", "$dynamicAnchor", "properties", "$id"),
+    Limit.OUTPUT_DRAFT_07: tuple(_AFTER_DRAFT_07),
 }
 
 
 def _by_limit(
     limits: Collection[Limit],
-) -> tuple[tuple[Limit, Value, frozenset[bytes], tuple[tuple[Profile, Fact], ...]], ...]:
+) -> tuple[tuple[Limit, Value, frozenset[str], tuple[tuple[Profile, Fact], ...]], ...]:
     """The facts about these limits, grouped by limit and value, so that each check runs once.
 
-    The third member are texts without one of which a schema is within the limit; none if that cannot be said.
+    The third member are keywords without one of which a schema is within the limit; none if that cannot be said.
     """
     found: dict[tuple[Limit, Value], list[tuple[Profile, Fact]]] = {}
     for client in PROFILES:
@@ -440,11 +452,9 @@ def _by_limit(
     groups = []
     for (limit, value), users in found.items():
         keywords = value if isinstance(value, tuple) and limit in (Limit.ROOT_KEYWORDS, Limit.INPUT_KEYWORDS) else ()
-        about = _ABOUT.get(limit) or tuple(b'"%s"' % keyword.encode() for keyword in keywords)
-        groups.append((limit, value, frozenset(about), tuple(users)))
+        groups.append((limit, value, frozenset(_ABOUT.get(limit, keywords)), tuple(users)))
     return tuple(groups)
 
 
 _SCHEMA_FACTS = _by_limit(_CHECKS)
-_KEYWORDS = sorted({keyword for _, _, about, _ in _SCHEMA_FACTS for keyword in about})
 _NAME_FACTS = _by_limit((Limit.TOOL_NAME, Limit.TOOL_NAME_LENGTH))

@@ -32,7 +32,6 @@ _CLASSES = bytes(
 _LOWER, _UPPER, _PUNCTUATION = (
     _CLASSES.translate(bytes(ord("x" if byte == ord(kind) else " ") for byte in range(256))) for kind in "lup"
 )
-_DIGITS = re.compile(rb"d{1,3}")
 _WORD, _NUMBER, _MARKS = 0.99, 1.29, 0.96
 # Long words are several tokens; a quote before a word is a part of its token.
 _SEQUENCES = (
@@ -71,7 +70,8 @@ def estimate(text: bytes) -> int:
     total = _WORD * words + _MARKS * _runs(text.translate(_PUNCTUATION))
     if b"d" in classes:
         # Up to three digits are one token.
-        total += _NUMBER * len(_DIGITS.findall(classes))
+        numbers = classes.replace(b"ddd", b"#").replace(b"dd", b"#")
+        total += _NUMBER * (numbers.count(b"#") + numbers.count(b"d"))
     for sequence, weight in _SEQUENCES:
         total += weight * classes.count(sequence)
     if not text.isascii():

@@ -105,3 +105,10 @@ def test_the_schemas_for_editors_are_estimated_within_eight_percent(judge: Judge
 def test_nothing_has_no_tokens() -> None:
     assert tokens.estimate(b"") == 0
     assert tokens.estimate(b" ") == 1
+
+
+@pytest.mark.parametrize(("digits", "expected"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 2), (7, 3), (13, 5)])
+def test_up_to_three_digits_are_one_token(digits: int, expected: int) -> None:
+    # Each number after a space; 1.29 is the weight of a token of digits.
+    assert tokens.estimate(b" " + b"7" * digits) == round(1.29 * expected)
+    assert tokens.estimate((b" " + b"7" * digits) * 100) == round(129 * expected)
