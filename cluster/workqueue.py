@@ -25,7 +25,8 @@ class Workqueue(Generic[K]):
 
     def __init__(self) -> None:
         self._changed: OrderedDict[K, None] = OrderedDict()
-        self._resync: dict[K, None] = {}
+        # Ordered, because the first key of a plain dict is searched for behind all that were taken.
+        self._resync: OrderedDict[K, None] = OrderedDict()
         self._running: set[K] = set()
         # Of the keys being worked on, those added meanwhile, and whether as a resync.
         self._again: dict[K, bool] = {}

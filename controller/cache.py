@@ -21,7 +21,7 @@ from controller import endpoints, kept
 from controller.endpoints import Endpoints
 from controller.planning.state import catalog_name, workload_name
 from controller.workloads import inputs
-from crd import extraction
+from crd import extraction, fields
 from crd.facts import GrantFact, ServerFact
 from crd.published import signature
 from crd.ref import Kind, Ref
@@ -109,10 +109,12 @@ class Cache:
         # The newest catalog of each server that counted, whatever was done to its ConfigMap afterwards.
         self._newest: dict[Ref, PublishedCatalog] = {}
 
-        turns = Turns(clock.monotonic)
+        fields.prepare()
+        # Of informers, and of whoever else works through many objects.
+        self.turns = Turns(clock.monotonic)
 
         def informer(resource: ResourceType, keep: Callable[[Manifest], Any], **options: Any) -> ScopedInformer[Any]:
-            options = {"namespaces": namespaces, "turns": turns, **options}
+            options = {"namespaces": namespaces, "turns": self.turns, **options}
             return make_informer(transport, resource, keep, clock=clock, count=count, **options)
 
         def managed(

@@ -55,6 +55,8 @@ T = TypeVar("T")
 
 STATUS_MANAGER = "mcp-operator-status"
 WORKERS = 4
+# So many keys are added at once when a term begins, which takes some milliseconds.
+BATCH = 2000
 # Seconds until a server is looked at again that cannot be served because a name is taken: no watch shows what takes it.
 TAKEN_SECONDS = 15.0
 # Seconds between two repairs of one object. Who changes it again and again does so no faster.
@@ -101,6 +103,7 @@ class Reconciler:
     ) -> None:
         self._transport = transport
         self._cache = cache
+        self._turns = cache.turns
         self._queue = queue
         self._metrics = metrics
         self._keyring = keyring
@@ -120,9 +123,11 @@ class Reconciler:
 
     async def run(self) -> None:
         """Work on everything, then on what changes, until cancelled; none of the work goes on afterwards."""
-        for ref in self._cache.everything():
-            self._queue.add(ref, resync=True)
         try:
+            for index, ref in enumerate(self._cache.everything()):
+                self._queue.add(ref, resync=True)
+                if index % BATCH == BATCH - 1:
+                    await asyncio.sleep(0)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reports.run())
                 for _ in range(WORKERS):
@@ -153,7 +158,7 @@ class Reconciler:
                 self._metrics.reconciles.labels(ref.kind, "done").inc()
                 self._queue.done(ref)
             # A reconcile that waits for nothing must not keep the event loop from others.
-            await asyncio.sleep(0)
+            await (self._turns.wait() if self._turns.is_over() else asyncio.sleep(0))
 
     async def _reconcile_server(self, ref: Ref) -> None:
         kept = self._cache.server(ref)
@@ -280,7 +285,7 @@ class Reconciler:
         if before is None:
             changed |= set(snapshot.view(ref).members)
         selected = self._cache.selected(ref)
-        made = await _in_slices(compiler.advance(before, server, changed, selected, snapshot, incumbents))
+        made = await self._in_slices(compiler.advance(before, server, changed, selected, snapshot, incumbents))
         self._compilations[ref] = made
         return made
 
@@ -390,16 +395,16 @@ class Reconciler:
                 warning=event.is_warning,
             )
 
+    async def _in_slices(self, steps: Steps[T]) -> T:
+        """Take the steps one by one, in turns with others."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if self._turns.is_over():
+                await self._turns.wait()
+
     def _timestamp(self) -> str:
         return self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-async def _in_slices(steps: Steps[T]) -> T:
-    """Take the steps one by one, with a turn for the event loop after each."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        await asyncio.sleep(0)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from crd.ref import Kind
 
-__all__ = ["LAST_APPLIED", "Unknown", "lost", "unknown"]
+__all__ = ["LAST_APPLIED", "Unknown", "lost", "prepare", "unknown"]
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -66,6 +66,12 @@ class _Shape:
     known: frozenset[str] | None
     nested: tuple[tuple[str, _Shape], ...]
     items: _Shape | None
+
+
+def prepare() -> None:
+    """Work out what is known of each kind: it takes 100 ms once, which an event loop should not stand still later."""
+    for kind in openapi.KINDS:
+        _shape_of(kind)
 
 
 @cache

@@ -237,10 +237,11 @@ class Snapshot:
             return self._change_member(known, fact)
         if isinstance(known, ServerFact) and isinstance(fact, ServerFact) and _alike(known, fact):
             return self._with(facts=self._facts.insert(fact.ref, fact), has_other_servers=True)
-        snapshot = self._indexed() if known is None else self.drop(fact.ref)
+        snapshot = self if known is None else self.drop(fact.ref)
         if isinstance(fact, MemberFact):
             names = snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels)
             return snapshot.put_new(fact, {name: snapshot.view(name).with_member(fact) for name in names})
+        snapshot = snapshot._indexed()
         snapshot = snapshot._with(
             facts=snapshot._facts.insert(fact.ref, fact),
             namespaced=_add(snapshot._namespaced, (fact.ref.kind, fact.ref.namespace), fact.ref),

@@ -18,6 +18,7 @@ from cluster.access import AccessReviews
 from cluster.clock import Clock
 from cluster.connections import Listener
 from cluster.informers import informer as informers
+from crd import fields
 from webhook import closing, watches
 from webhook.health import Health
 from webhook.ledger import Ledgers
@@ -108,6 +109,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _serve(settings: Settings, transport: Transport, metrics: Metrics, stop: asyncio.Event) -> None:
+    fields.prepare()
     live = LiveSnapshot(time.monotonic)
     clock = Clock(time.monotonic, asyncio.sleep, random.random)
     cache = ObjectCache()

@@ -29,6 +29,9 @@ WITHOUT_EFFECT = frozenset(
 )  # fmt: skip
 # Where booleans are common and every client reads them.
 _PLAIN_BOOLEANS = frozenset({"additionalProperties", "unevaluatedProperties", "unevaluatedItems"})
+# Most schemas are of a scalar, and have none of these keywords: they are listed as they are written.
+_SCALARS = ("string", "integer", "number", "boolean", "null")
+_CHANGED = frozenset({*SHAPES, "enum"})
 # What only a reference uses.
 _OF_REFERENCES = frozenset({"$anchor", "$dynamicAnchor", "$id", "$defs", "definitions"})
 
@@ -74,6 +77,8 @@ def _listed(  # noqa: C901 -- the list in `listed`, in one pass
 ) -> Any:
     if not isinstance(node, dict):
         return {} if node is True else {"not": {}} if node is False else node
+    if (not of_arguments or node.get("type") in _SCALARS) and _CHANGED.isdisjoint(node) and left_out.isdisjoint(node):
+        return node
     made: dict[str, Any] = {}
     for keyword, value in node.items():
         if keyword in left_out:

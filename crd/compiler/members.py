@@ -42,13 +42,15 @@ _NO_SERVICES = Snapshot()
 class CompiledMember:
     """``findings`` are those of the rules about a single object. ``fact`` is None if the spec is invalid.
 
-    ``entries`` is compressed JSON for `place`.
+    ``entries`` is compressed JSON for `place`. ``context`` is its size in the list of tools of a server without a
+    prefix, in bytes; 0 for what is not listed as a tool.
     """
 
     ref: Ref
     fact: MemberFact | None
     findings: tuple[Finding, ...]
     entries: bytes
+    context: int = 0
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -76,8 +78,9 @@ def compile_member(item: Object) -> CompiledMember:
     made = CompiledMember(item.ref, fact, findings, b"")
     if fact is None or made.errors:
         return made
-    text = orjson.dumps([list(each) for each in _entries(item)])
-    return CompiledMember(item.ref, fact, findings, zlib.compress(text, 1))
+    rows = [*_entries(item)]
+    context = sum(len(_listed(row[-1])) for row in rows if row[0] == "tools")
+    return CompiledMember(item.ref, fact, findings, zlib.compress(orjson.dumps(rows), 1), context)
 
 
 def place(
@@ -121,11 +124,10 @@ def place(
 
 def context_of(member: CompiledMember) -> tuple[int, int]:
     """The bytes and tokens of a tool in the list of a server without a prefix; 0 for what is not listed as a tool."""
-    placed = [*place(member, "", lambda _claim: True, _NO_SERVICES)]
-    return sum(entry.context for entry in placed), member.fact.tokens if member.fact else 0
+    return member.context, member.fact.tokens if member.fact else 0
 
 
-def _entries(item: Object) -> Iterator[tuple[object, ...]]:
+def _entries(item: Object) -> Iterator[tuple[Any, ...]]:
     """Section, name, URI, REST path, Service and entry of everything that an object provides.
 
     Names and URIs are ``(space, value)``, a Service is ``(namespace, name, port)`` or None.
@@ -140,7 +142,7 @@ def _entries(item: Object) -> Iterator[tuple[object, ...]]:
         uri: str = "",
         rest_path: str = "",
         service: ServiceRef | None = None,
-    ) -> tuple[object, ...]:
+    ) -> tuple[Any, ...]:
         target = (service.namespace or ref.namespace, service.name, service.port) if service else None
         return section, named or (Space.URI, ""), (Space.URI, uri), rest_path, target, catalogs.lean(entry)
 

@@ -51,12 +51,15 @@ def faults(body: Body, method: str, inputs: Inputs) -> Iterator[Fault]:
 
 def leftover_faults(mode: str, unused: tuple[str, ...], inputs: Inputs) -> Iterator[tuple[Reason, str, str]]:
     """The faults of ``unused`` arguments: those that no entry, path or field uses."""
+    if mode == "Arguments":
+        return  # JSON holds any value
     for name in unused:
-        found = inputs.find(name)
         if mode not in _SENDS_UNUSED:
             message = f'"{name}" is declared in {inputs.where} but never sent to the backend; map it or remove it'
             yield Reason.UNMAPPED_ARGUMENT, name, message
-        elif mode == "None" and found is not None and "object" in found.types:
+            continue
+        found = inputs.find(name)
+        if mode == "None" and found is not None and "object" in found.types:
             message = (
                 f'"{name}" can be an object, which the query cannot carry by default; add a query entry with style '
                 "DeepObject or Json, or give it a scalar type"

@@ -20,6 +20,7 @@ import uvloop
 
 from cluster.clock import Clock
 from cluster.pod import PodTransport
+from crd import fields
 from crd.ref import Kind
 from scripts.bench.process import Ticker, status
 from webhook import program, watches
@@ -32,6 +33,7 @@ BUDGET_PEAK, BUDGET_SYNC, BUDGET_RELIST, BUDGET_BLOCK = 250.0, 15.0, 3.0, 50.0
 async def measure(directory: Path, port: int, tools: int) -> None:
     """Sync, list again, and print the figures."""
     transport = PodTransport(directory, "127.0.0.1", port)
+    fields.prepare()
     print(f"before: {status('VmRSS'):.0f} MiB (with {program.__name__} and all it imports)")
     live, ticker = LiveSnapshot(time.monotonic), Ticker()
     ends: list[str] = []
