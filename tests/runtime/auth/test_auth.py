@@ -753,3 +753,131 @@ async def test_the_tokens_that_are_remembered_have_a_limit(
     for given in (fourth, fourth):
         assert await issuer.accepts(given)
     assert issuer.verified == [fourth, fourth]
+
+
+def verified(given: str, keys: Any = KEYS) -> str:
+    """Why a token is rejected."""
+    with pytest.raises(tokens.TokenError) as caught:
+        tokens.verify(given, keys, WANTED, NOW)
+    return str(caught.value)
+
+
+ALGORITHMS = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("x.y", "the token is not a JWT"),
+        (token(typ="logout+jwt"), "the token's typ must be one of jwt, at+jwt"),
+        (unsigned(typ=7, alg="RS256"), "the token's typ must be one of jwt, at+jwt"),
+        (unsigned(), f"the token's signature algorithm is not supported; use one of {ALGORITHMS}"),
+        (token(kid="new"), "no key of the issuer matches the token"),
+        (token(OTHER), "the token's signature was not made with a key of the issuer"),
+        (token(aud="other"), "the token is invalid: InvalidAudienceError"),
+        (token(exp=NOW - 30), "the token has expired"),
+        (token(nbf=NOW + 31), "the token is not valid yet"),
+    ],
+)
+def test_a_token_is_rejected_in_words(given: str, message: str) -> None:
+    assert verified(given) == message
+
+
+def test_a_key_is_used_for_what_it_is_for() -> None:
+    good = public(RSA, "rsa")
+    without_hints = {name: value for name, value in good.items() if name not in ("use", "alg")}
+    for key in (good, without_hints, {**good, "use": "sig"}, {**good, "alg": "RS256"}):
+        assert tokens.verify(token(), [key], WANTED, NOW)["sub"] == "ada"
+    for key in ({**good, "use": "enc"}, {**good, "alg": "RS384"}, {**good, "kty": "EC"}, {**good, "kid": "x"}):
+        assert verified(token(), [key]) == "no key of the issuer matches the token"
+    # Of several keys without an id, the one that fits is found.
+    wrong = public(OTHER, None)
+    assert tokens.verify(token(kid=None), [wrong, good], WANTED, NOW)["sub"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", 'not a JWK Set: must be a JSON object with the member "keys"'),
+        (b"[]", 'not a JWK Set: must be a JSON object with the member "keys"'),
+        (b"{}", 'not a JWK Set: must be a JSON object with the member "keys"'),
+        (b'{"keys":{}}', 'not a JWK Set: "keys" must be a list'),
+    ],
+)
+def test_what_is_no_key_set_says_why(body: bytes, message: str) -> None:
+    with pytest.raises(tokens.InvalidKeysError) as caught:
+        tokens.key_set(body)
+
+    assert str(caught.value) == message
+    assert tokens.key_set(b'{"keys":[{"a":1},7,null]}') == ({"a": 1},)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://[::1/keys", "the URL of the keys is malformed"),
+        ("http://issuer.example.com/keys", "keys are fetched over https only"),
+        ("ftp://127.0.0.1/keys", "keys are fetched over https only"),
+        ("http://127.0.0.1:1/keys", "the request failed: ClientConnectorError"),
+    ],
+)
+async def test_why_keys_cannot_be_fetched(url: str, message: str) -> None:
+    with pytest.raises(KeysUnavailableError) as caught:
+        await FETCHER.fetch(url)
+
+    assert str(caught.value) == message
+
+
+async def test_keys_are_asked_for_within_bounds(aiohttp_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwks, "TIMEOUT", 0.05)
+    seen: list[Any] = []
+    release = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers)
+        if request.path == "/slow":
+            await release.wait()
+        size = jwks.MAX_BODY if request.path == "/most" else jwks.MAX_BODY + 1
+        status = int(request.path.removeprefix("/")) if request.path[1:].isdigit() else 200
+        return web.Response(status=status, body=b"x" * size if status == 200 else b"")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    server = await aiohttp_server(app)
+
+    async def why(path: str) -> str:
+        with pytest.raises(KeysUnavailableError) as caught:
+            await FETCHER.fetch(str(server.make_url(path)))
+        return str(caught.value)
+
+    assert await why("/slow") == "the request failed: TimeoutError"
+    release.set()
+    monkeypatch.setattr(jwks, "TIMEOUT", 10.0)
+    assert await why("/500") == "the issuer answered 500; 200 is required"
+    assert await why("/204") == "the issuer answered 204; 200 is required"
+    assert await why("/more") == "the key set is larger than 262144 bytes"
+    assert len(await FETCHER.fetch(str(server.make_url("/most")))) == jwks.MAX_BODY
+    assert {headers["Accept"] for headers in seen} == {"application/json"}
+    assert {headers["Accept-Encoding"] for headers in seen} == {"identity"}
+
+
+async def test_no_keys_yet_names_the_issuer(caplog: pytest.LogCaptureFixture) -> None:
+    issuer = Issuer()
+    issuer.keys = None
+    assert issuer.sets.cached("u") is None
+
+    with pytest.raises(KeysUnavailableError) as caught:
+        await issuer.kids()
+
+    assert str(caught.value) == "no keys have been fetched from u yet"
+    assert "cannot refresh the keys from u: answered 500" in caplog.text
+    issuer.keys, issuer.now = ({"kid": "a"},), jwks.MIN_INTERVAL - 1
+    with pytest.raises(KeysUnavailableError):
+        await issuer.kids()
+    issuer.now = jwks.MIN_INTERVAL
+    assert await issuer.kids() == ["a"]
+    assert issuer.sets.cached("u") == ({"kid": "a"},)
+    issuer.now += jwks.MAX_AGE - 1
+    assert issuer.sets.cached("u") == ({"kid": "a"},)
+    issuer.now += 1
+    assert issuer.sets.cached("u") is None

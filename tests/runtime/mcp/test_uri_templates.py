@@ -81,3 +81,35 @@ def test_a_uri_is_matched_in_time_proportional_to_its_length() -> None:
 def test_a_uri_over_the_limit_matches_nothing() -> None:
     assert uri_templates.match("a://{x}", "a://" + "x" * (uri_templates.MAX_URI - 4)) is not None
     assert uri_templates.match("a://{x}", "a://" + "x" * uri_templates.MAX_URI) is None
+
+
+@pytest.mark.parametrize(
+    ("template", "uri", "values"),
+    [
+        ("a://{x}{?w}", "a://1?w=", {"x": "1", "w": ""}),
+        ("a://{x}{?w}", "a://1?w=1&w=2", {"x": "1", "w": "2"}),
+        ("a://{x}{?w}", "a://1?w=a%20b+c", {"x": "1", "w": "a b c"}),
+        ("a://{x}{?XXXX}", "a://1", {"x": "1"}),
+        ("a://{x}{?x}", "a://1?x=2", {"x": "1"}),
+        ("a://{x}", "a://1?w=1", None),
+        ("a://{+x}", "a://1?w=1", None),
+        ("a://{x}{?w}", "a://1#f", None),
+        ("a://b{?w}", "a://b?w=1?2", {"w": "1?2"}),
+        ("a://b{?w}", "a://bb?w=1", None),
+        ("a://{x}", "b://1", None),
+        ("a://{x}/b", "a://1/b", {"x": "1"}),
+        ("a://{x}/b", "a://1/bb", None),
+        ("", "", {}),
+        ("", "a", None),
+    ],
+)
+def test_the_query_is_read_where_the_template_has_one(template: str, uri: str, values: dict[str, str] | None) -> None:
+    assert uri_templates.match(template, uri) == values
+
+
+def test_the_limit_is_on_what_is_matched() -> None:
+    most = "a" * uri_templates.MAX_URI
+
+    assert uri_templates.match("{x}", most) == {"x": most}
+    assert uri_templates.match("{x}", most + "a") is None
+    assert [uri_templates.is_template(uri) for uri in ("a:b", "a:{b}")] == [False, True]

@@ -424,7 +424,7 @@ def test_a_resource_is_read_with_the_variables_of_its_uri() -> None:
     assert mapping.map_resource(resource, {"id": "A7"}).url == f"{BASE}/c/A7?limit=1"
 
 
-def operation(path: str = "/stock/{sku}", method: str = "GET", *parameters: Parameter) -> Operation:
+def an_operation(path: str = "/stock/{sku}", method: str = "GET", *parameters: Parameter) -> Operation:
     return Operation(
         "stock", "shop/stock", method, "/stock/{sku}", Backend("s.shop.svc", 80, path), parameters=parameters
     )
@@ -434,7 +434,7 @@ SKU = Parameter("sku", "path", required=True)
 
 
 def test_an_operation_puts_each_parameter_in_its_place() -> None:
-    given = operation("/stock/{sku}", "POST", SKU, Parameter("q", "query"), Parameter("X-Shop", "header"))
+    given = an_operation("/stock/{sku}", "POST", SKU, Parameter("q", "query"), Parameter("X-Shop", "header"))
 
     request = mapping.map_operation(given, {"sku": "a b", "q": "1&2", "X-Shop": "main"}, b"{}")
 
@@ -446,12 +446,12 @@ def test_an_operation_puts_each_parameter_in_its_place() -> None:
 @pytest.mark.parametrize(
     ("given", "values", "code"),
     [
-        (operation("/stock/{sku}", "GET", SKU), {}, "invalid_arguments"),
-        (operation("/stock/{sku}", "GET", Parameter("q", "query", required=True)), {}, "invalid_arguments"),
-        (operation("/stock/{other}", "GET", SKU), {"sku": "a"}, "invalid_arguments"),
-        (operation("/", "GET", Parameter("Cookie", "header")), {"Cookie": "a"}, "misconfigured"),
-        (operation("/", "GET", Parameter("X-A", "header")), {"X-A": "a\r\nb"}, "invalid_arguments"),
-        (operation("/.{sku}", "GET", SKU), {"sku": "."}, "invalid_arguments"),
+        (an_operation("/stock/{sku}", "GET", SKU), {}, "invalid_arguments"),
+        (an_operation("/stock/{sku}", "GET", Parameter("q", "query", required=True)), {}, "invalid_arguments"),
+        (an_operation("/stock/{other}", "GET", SKU), {"sku": "a"}, "invalid_arguments"),
+        (an_operation("/", "GET", Parameter("Cookie", "header")), {"Cookie": "a"}, "misconfigured"),
+        (an_operation("/", "GET", Parameter("X-A", "header")), {"X-A": "a\r\nb"}, "invalid_arguments"),
+        (an_operation("/.{sku}", "GET", SKU), {"sku": "."}, "invalid_arguments"),
     ],
 )
 def test_an_operation_refuses_missing_and_unsafe_parameters(
@@ -573,3 +573,196 @@ def test_common_arguments_take_the_short_way() -> None:
 
     assert mapper._map_plain({"id": "A-7", "n": 5}) is not None
     assert mapper._map_plain({"id": "A 7", "n": 5}) is None
+
+
+def order_operation(*parameters: Parameter, method: str = "GET", path: str = "/o/{id}", port: int = 8080) -> Operation:
+    return Operation("o", "shop/o", method, "/in", Backend("orders.shop.svc", port, path), "", parameters=parameters)
+
+
+OWN_ID = Parameter("id", "path", required=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "message"),
+    [
+        (
+            lambda: mapping.map_operation(
+                order_operation(OWN_ID, Parameter("Host", "header")), {"id": "1", "Host": "x"}
+            ),
+            "misconfigured",
+            "header Host must not be set by a parameter",
+        ),
+        (
+            lambda: mapping.map_operation(order_operation(OWN_ID, Parameter("q", "query", required=True)), {"id": "1"}),
+            "invalid_arguments",
+            'missing required parameter "q"',
+        ),
+        (
+            lambda: mapping.map_operation(order_operation(OWN_ID), {}),
+            "invalid_arguments",
+            'missing required argument "id"',
+        ),
+        (
+            lambda: mapping.map_operation(order_operation(OWN_ID, port=0), {"id": "1"}),
+            "misconfigured",
+            "Service orders.shop.svc has no port of that name; see the conditions of the object",
+        ),
+        (
+            lambda: mapping.map_tool(tool("GET"), {"q": "x" * 9000}),
+            "invalid_arguments",
+            "the URL would be longer than 8192 characters; shorten the arguments",
+        ),
+        (
+            lambda: mapping.map_tool(
+                tool(http=Http(headers=tuple(ParameterEntry(f"X-{n}", value="v") for n in range(32)))), {}
+            ),
+            "invalid_arguments",
+            "the request would have more than 32 headers or 8192 bytes of headers",
+        ),
+        (
+            lambda: mapping.map_tool(tool(), {"a": "x" * (1024 * 1024)}),
+            "invalid_arguments",
+            "the request body would be larger than 1048576 bytes; send less data",
+        ),
+        (
+            lambda: mapping.map_tool(tool("GET", Http("/{id}")), {"id": None}),
+            "invalid_arguments",
+            'missing required argument "id"',
+        ),
+        (
+            lambda: mapping.map_tool(tool(http=Http(query=(ParameterEntry("q", claim="org"),))), {}),
+            "misconfigured",
+            'the client token has no claim "org"',
+        ),
+        (
+            lambda: mapping.map_tool(tool(http=Http(body=Body("Raw", argument="b", encoding="Base64"))), {"b": "%"}),
+            "invalid_arguments",
+            "/b: must be base64",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_in_words(made: Any, code: str, message: str) -> None:
+    with pytest.raises(CallError) as caught:
+        made()
+
+    assert (caught.value.code, caught.value.message) == (code, message)
+
+
+def test_as_much_as_may_be_sent_is_sent() -> None:
+    url = mapping.map_tool(tool("GET"), {"q": "x" * (8192 - len(f"{BASE}?q="))}).url
+    assert len(url) == 8192
+    http = Http(headers=tuple(ParameterEntry(f"X-{number:02}", value="v" * 200) for number in range(31)))
+    assert len(mapping.map_tool(tool(http=http), {}).headers) == 32
+    whole = Http(headers=(ParameterEntry("X-A", argument="a"), ParameterEntry("X-B", argument="b")))
+    room = 8192 - len("X-AX-B") - 4096
+    sent = {"a": "v" * 4096, "b": "v" * room}
+    assert len(mapping.map_tool(tool("GET", whole), sent).headers) == 2
+    with pytest.raises(CallError, match="8192 bytes of headers"):
+        mapping.map_tool(tool("GET", whole), {**sent, "b": "v" * (room + 1)})
+    body = mapping.map_tool(tool(), {"a": "x" * (1024 * 1024 - len('{"a":""}'))}).body
+    assert len(body or b"") == 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "idempotent", "headers"),
+    [
+        ("GET", None, True, ()),
+        ("PUT", b"raw", True, (("Content-Type", "application/json"),)),
+        ("DELETE", None, True, ()),
+        ("POST", b"", False, (("Content-Type", "application/json"),)),
+        ("PATCH", b"raw", False, (("Content-Type", "application/json"),)),
+    ],
+)
+def test_an_operation_is_sent_as_it_came(method: str, body: bytes | None, idempotent: bool, headers: Any) -> None:
+    given = order_operation(
+        OWN_ID, Parameter("q r", "query"), Parameter("X-A", "header"), method=method, path="/o/{id}/x y"
+    )
+
+    found = mapping.map_operation(given, {"id": "a b", "q r": "&"}, body)
+
+    assert found.url == "http://orders.shop.svc:8080/o/a%20b/x%20y?q%20r=%26"
+    assert (found.method, found.body, found.idempotent, found.headers) == (method, body, idempotent, headers)
+    assert mapping.map_operation(given, {"id": "1", "X-A": "v"}).headers == (("X-A", "v"),)
+
+
+def test_an_unsafe_name_or_value_of_an_operation_is_named() -> None:
+    given = order_operation(OWN_ID, Parameter("q", "query"), Parameter("X-A", "header"))
+
+    with pytest.raises(CallError) as caught:
+        mapping.map_operation(given, {"id": "..", "q": "\ud800", "X-A": "ü"})
+
+    assert caught.value.message.split("; ") == [
+        "/q: must not contain a lone surrogate (not valid Unicode)",
+        "/X-A: must be visible ASCII of 1 to 4096 characters to be sent in a header",
+        "/id: must not contain a dot segment",
+    ]
+
+
+SIZED = Pagination("cursor", "page", "/next", size_argument="size", size_parameter="limit", max_size=10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        ({}, ""),
+        ({"cursor": None, "size": None}, ""),
+        ({"cursor": "a b"}, "?page=a%20b"),
+        ({"cursor": 7}, "?page=7"),
+        ({"size": 10}, "?limit=10"),
+        ({"size": 11}, "?limit=10"),
+        ({"size": 10.5}, "?limit=10"),
+        ({"size": Decimal("9.5")}, "?limit=9.5"),
+        ({"size": True}, "?limit=true"),
+        ({"size": "99"}, "?limit=99"),
+        ({"cursor": "c", "size": 1, "q": "x"}, "?page=c&limit=1&q=x"),
+    ],
+)
+def test_a_page_is_asked_for(arguments: dict[str, Any], query: str) -> None:
+    assert mapping.map_tool(tool("GET", Http(pagination=SIZED)), arguments).url == BASE + query
+
+
+def test_a_cursor_or_size_that_cannot_be_sent_is_refused_by_its_argument() -> None:
+    for name in ("cursor", "size"):
+        for value in ([1], "\ud800"):
+            assert refused(tool("GET", Http(pagination=SIZED)), {name: value}).message.startswith(f"/{name}: must ")
+    unlimited = Pagination("cursor", "page", "/next", size_argument="size", size_parameter="limit")
+    assert mapping.map_tool(tool("GET", Http(pagination=unlimited)), {"size": 99}).url.endswith("?limit=99")
+    plain = Pagination("cursor", "page", "/next")
+    assert mapping.map_tool(tool("GET", Http(pagination=plain)), {"size": 99}).url.endswith("?size=99")
+
+
+def test_what_would_be_refused_is_found_without_a_call() -> None:
+    given = tool("GET", Http("/{id}"))
+
+    assert mapping.find_refusals(given, {"id": "1"}) == []
+    assert mapping.find_refusals(given, {"id": "..", "q": "\ud800"}) == [
+        "/id: must not contain a dot segment",
+        "/q: must not contain a lone surrogate (not valid Unicode)",
+    ]
+    no_port = dataclasses.replace(given, backend=dataclasses.replace(BACKEND, port=0))
+    assert mapping.find_refusals(no_port, {"id": "1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "listed"),
+    [
+        ({}, {"properties": {"cursor": ...}}),
+        ({"properties": {"q": True}}, {"properties": {"q": True, "cursor": ...}}),
+        ({"properties": {"cursor": {"type": "integer"}}}, {"properties": {"cursor": {"type": "integer"}}}),
+    ],
+)
+def test_a_cursor_is_an_argument_also_where_the_author_declared_none(schema: Any, listed: Any) -> None:
+    cursor = {"type": "string", "description": "The nextCursor of the previous page. Omit it for the first page."}
+    given = tool("GET", Http(pagination=SIZED), schema=schema)
+    properties = {name: cursor if value is ... else value for name, value in listed["properties"].items()}
+
+    assert mapping.accepted_input_schema(given) == {"properties": properties}
+    assert mapping.accepted_input_schema(dataclasses.replace(given, mcp=Mcp("/mcp", "x"))) is schema
+
+
+def test_a_name_that_is_a_pointer_names_its_top_argument() -> None:
+    http = Http("/{/a/b}", query=(ParameterEntry("q", argument="/c~1d/e"),), body=Body("Arguments"))
+
+    found = mapping.map_tool(tool(http=http), {"a": {"b": 1}, "c/d": {"e": 2}, "f": 3})
+
+    assert (found.url, found.body) == (f"{BASE}/1?q=2", b'{"f":3}')

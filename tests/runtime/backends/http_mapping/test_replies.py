@@ -305,3 +305,248 @@ def test_the_advice_about_the_next_page_satisfies_the_input_schema(kind: str, wo
     paged = dataclasses.replace(tool(pages=POINTER), input_schema={"properties": {"cursor": {"type": kind}}})
 
     assert words in shaped(as_json({"next": 7}), paged)["content"][1]["text"]
+
+
+def text(words: str) -> dict[str, str]:
+    return {"type": "text", "text": words}
+
+
+def blob(media: str) -> dict[str, Any]:
+    return {"type": "resource", "resource": {"uri": "mcp://reply", "mimeType": media, "blob": "eP8="}}
+
+
+ODD = b"x\xff"
+
+
+@pytest.mark.parametrize(
+    ("form", "media", "body", "content"),
+    [
+        ("Auto", "image/png", ODD, {"type": "image", "data": "eP8=", "mimeType": "image/png"}),
+        ("Auto", "audio/ogg", ODD, {"type": "audio", "data": "eP8=", "mimeType": "audio/ogg"}),
+        ("Auto", "video/mp4", ODD, blob("video/mp4")),
+        ("Auto", "", ODD, blob("application/octet-stream")),
+        ("Auto", "application/pdf", ODD, blob("application/pdf")),
+        ("Auto", "text/plain", b"hi", text("hi")),
+        ("Auto", "image/svg+xml", b"<svg/>", text("<svg/>")),
+        ("Auto", "application/octet-stream", b"{}", blob("application/octet-stream") | {}),
+        ("Text", "image/png", b"hi", text("hi")),
+        ("Binary", "text/plain", ODD, blob("text/plain")),
+        ("Binary", "application/json", ODD, blob("application/json")),
+        ("Binary", "image/png", ODD, {"type": "image", "data": "eP8=", "mimeType": "image/png"}),
+        ("Json", "text/plain", b"[1]", text("[1]")),
+        ("Auto", "text/plain", b" \n", text("200 No Content")),
+        ("Json", "image/png", b" ", text("200 No Content")),
+        ("Auto", "image/png", b"", text("200 No Content")),
+        ("Binary", "text/plain", b"", text("200 No Content")),
+    ],
+)
+def test_each_format_makes_its_content(form: str, media: str, body: bytes, content: dict[str, Any]) -> None:
+    found = shaped(Reply(200, {"content-type": media}, body), tool(Response(format=form)))
+
+    if body == b"{}":
+        content = {**content, "resource": {**content["resource"], "blob": "e30="}}
+    assert found["content"] == [content]
+    assert found.keys() == {"content", "structuredContent"} if form == "Json" and body == b"[1]" else {"content"}
+
+
+@pytest.mark.parametrize("form", ["Auto", "Binary"])
+def test_blank_bytes_are_no_empty_reply_of_another_kind(form: str) -> None:
+    found = shaped(Reply(201, {"content-type": "image/png"}, b" "), tool(Response(format=form)))
+
+    assert found["content"][0]["type"] == "image"
+
+
+@pytest.mark.parametrize(
+    ("reply", "given", "message", "status"),
+    [
+        (
+            Reply(200, {"content-type": ""}, ODD),
+            tool(output=NUMBER),
+            "the reply must be JSON, as the outputSchema says, but is application/octet-stream",
+            200,
+        ),
+        (as_json({}), tool(Response(select="/a/b")), "the reply has no value at /a/b", 200),
+        (
+            Reply(201, {"content-type": "application/json"}, b"[" * 33 + b"]" * 33),
+            tool(),
+            "the reply is nested deeper than 32 levels",
+            201,
+        ),
+        (
+            Reply(200, {"content-type": "application/json"}, b"[1,\n  " + b"1" * 401 + b"]"),
+            tool(),
+            "the reply has a number of more than 400 digits: line 2 column 3",
+            200,
+        ),
+    ],
+)
+def test_a_mismatch_says_what_is_wrong(reply: Reply, given: Tool, message: str, status: int) -> None:
+    for observe in (False, True):
+        response = dataclasses.replace(
+            given.policy.response, on_schema_mismatch="Observe" if observe else "Error", headers=("X-A",)
+        )
+        asked = dataclasses.replace(given, policy=Policy(response=response))
+        found = shaped(reply._replace(headers={**reply.headers, "x-a": "b"}), asked)
+        assert found["_meta"] == {"mcp.example.com/headers": {"X-A": "b"}}
+        assert ("isError" in found) is not observe
+        if not observe:
+            error = json.loads(found["content"][0]["text"])["error"]
+            assert (error["code"], error["status"], error["requestId"]) == ("bad_response", status, "r")
+            assert error["message"] == message
+            assert error["request"] == "done"
+
+
+def test_a_call_that_must_not_be_repeated_says_so_in_its_mismatch() -> None:
+    once = dataclasses.replace(tool(output=NUMBER), method="POST")
+
+    error = json.loads(shaped(as_json({}), once)["content"][0]["text"])["error"]
+
+    assert error["message"].endswith("; the request itself is done, do not repeat it")
+    with pytest.raises(CallError, match="do not repeat it") as caught:
+        shaped(Reply(200, {"content-type": "image/png"}, b"x", cut=9), dataclasses.replace(tool(), method="POST"))
+    assert caught.value.message.startswith("the reply is too large, and image/png cannot be truncated")
+
+
+def test_as_deep_as_is_allowed_is_read() -> None:
+    deep = b"[" * 32 + b"]" * 32
+
+    assert shaped(Reply(200, {"content-type": "application/json"}, deep))["content"] == [text(deep.decode())]
+    assert [replies.depth(value) for value in (1, [], {}, [[]], {"a": [{"b": 1}]}, [1, [2]])] == [0, 1, 1, 2, 3, 2]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("cursor", ["n2", None])
+def test_a_page_is_text_and_structure(modern: bool, cursor: str | None) -> None:
+    found = shaped(
+        as_json({"items": [1], "next": cursor}), tool(Response(select="/items"), pages=POINTER), modern=modern
+    )
+
+    more = [text("There are more results. Pass nextCursor as cursor.")] if cursor else []
+    written = '{"result":[1],"nextCursor":"n2"}' if cursor else '{"result":[1]}'
+    assert found["content"] == [text(written), *more]
+
+
+@pytest.mark.parametrize(
+    ("declared", "cursor", "words"),
+    [
+        ({"type": "integer"}, 7, "the number 7"),
+        ({"type": "number"}, "8", "the number 8"),
+        ({"type": "integer"}, "a8", "nextCursor"),
+        ({"type": "string"}, 7, "nextCursor"),
+        (True, 7, "nextCursor"),
+        (None, 7, "nextCursor"),
+    ],
+)
+def test_the_next_page_is_asked_for_as_the_argument_is_declared(declared: Any, cursor: Any, words: str) -> None:
+    schema = {"properties": {"cursor": declared}} if declared is not None else {}
+    paged = dataclasses.replace(tool(pages=POINTER), input_schema=schema)
+
+    assert shaped(as_json({"next": cursor}), paged)["content"][1] == text(
+        f"There are more results. Pass {words} as cursor."
+    )
+
+
+@pytest.mark.parametrize("next_cursor", [True, 1.5, [1], {"a": 1}, None, ""])
+def test_what_is_no_cursor_ends_the_pages(next_cursor: Any) -> None:
+    found = shaped(as_json({"next": next_cursor}), tool(pages=POINTER))
+
+    assert "nextCursor" not in found["structuredContent"] or next_cursor == 1.5
+    assert found["structuredContent"]["result"] == {"next": next_cursor}
+
+
+@pytest.mark.parametrize(
+    ("media", "declared", "body", "found"),
+    [
+        ("application/json", "", b"{}", {"mimeType": "application/json", "text": "{}"}),
+        ("image/png", "", b"x", {"mimeType": "image/png", "blob": "eA=="}),
+        ("", "", b"x", {"mimeType": "text/plain", "text": "x"}),
+        ("", "", ODD, {"mimeType": "application/octet-stream", "blob": "eP8="}),
+        ("image/png", "text/csv", b"a,b", {"mimeType": "text/csv", "text": "a,b"}),
+        ("text/plain", "image/png", b"x", {"mimeType": "image/png", "blob": "eA=="}),
+        ("application/json", "image/png", b"{}", {"mimeType": "image/png", "text": "{}"}),
+    ],
+)
+def test_contents_have_the_media_type_of_the_author_or_of_the_reply(
+    media: str, declared: str, body: bytes, found: dict[str, str]
+) -> None:
+    given = Reply(200, {"content-type": media}, body)
+
+    assert replies.resource_contents("u:v", given, declared) == [{"uri": "u:v", **found}]
+
+
+def test_a_resource_that_cannot_be_reduced_says_why() -> None:
+    for body, message in ((b"{", "the reply is not valid JSON: "), (b"{}", "the reply has no value at /a")):
+        with pytest.raises(CallError) as caught:
+            replies.select(Reply(200, {"content-type": "application/json"}, body), Response(select="/a"))
+        assert (caught.value.code, caught.value.idempotent) == ("bad_response", True)
+        assert caught.value.message.startswith(message)
+    reduced = replies.select(Reply(200, {"content-type": "", "x-a": "b"}, b'{"a":1.10}'), Response(select="/a"))
+    assert (reduced.body, dict(reduced.headers)) == (b"1.10", {"content-type": "application/json", "x-a": "b"})
+    labelled = replies.select(Reply(200, {"content-type": "Text/X; a=b"}, b'{"a":1}'), Response(select="/a"))
+    assert labelled.headers["content-type"] == "text/x"
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "fine"),
+    [
+        (199, ("2xx",), False),
+        (299, ("2xx",), True),
+        (300, ("2xx",), False),
+        (404, ("4xx", "2xx"), True),
+        (404, ("404",), True),
+        (404, ("40",), False),
+        (200, ("404",), False),
+        (500, ("4xx", "3xx"), False),
+        (200, (), False),
+    ],
+)
+def test_a_status_is_expected_or_not(status: int, wanted: tuple[str, ...], fine: bool) -> None:
+    assert replies.is_expected(status, wanted) is fine
+
+
+@pytest.mark.parametrize(
+    ("output", "pages", "observe", "modern", "listed"),
+    [
+        (NUMBER, None, True, True, None),
+        (NUMBER, None, False, False, NUMBER),
+        ({"type": "array"}, None, False, True, {"type": "array"}),
+        (
+            {"type": "array"},
+            None,
+            False,
+            False,
+            {"type": "object", "properties": {"result": {"type": "array"}}, "required": ["result"]},
+        ),
+        (
+            NUMBER,
+            POINTER,
+            False,
+            True,
+            {
+                "type": "object",
+                "properties": {"result": NUMBER, "nextCursor": {"type": "string"}},
+                "required": ["result"],
+            },
+        ),
+        (
+            ARRAY,
+            None,
+            False,
+            False,
+            {
+                "type": "object",
+                "properties": {"result": {"$id": "urn:mcp:result", **ARRAY}},
+                "required": ["result"],
+            },
+        ),
+    ],
+)
+def test_the_listed_schema_is_that_of_what_clients_get(
+    output: Any, pages: Any, observe: bool, modern: bool, listed: Any
+) -> None:
+    response = Response(on_schema_mismatch="Observe" if observe else "Error")
+
+    assert replies.listed_output_schema(tool(response, output, pages), modern) == listed
+    assert listed is None or list(listed) == list(
+        replies.listed_output_schema(tool(response, output, pages), modern) or {}
+    )
