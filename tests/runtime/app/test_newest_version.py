@@ -76,3 +76,22 @@ async def test_it_asks_until_there_is_an_answer_and_says_once_why(caplog: pytest
 
     assert api.slept == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert len(caplog.records) == 2
+
+
+async def test_each_reason_for_which_nobody_answers_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    api = Api(OSError("no route"), OSError("no route"), TimeoutError("late"), OSError("no route"), MAIN)
+
+    assert await learn(api) is not None
+
+    said = "the newest version of the catalog is not known: {}; asking again"
+    reasons = ("OSError: no route", "TimeoutError: late", "OSError: no route")
+    assert [record.getMessage() for record in caplog.records] == [said.format(reason) for reason in reasons]
+    assert api.slept == [1.0, 2.0, 4.0, 8.0]
+
+
+async def test_pauses_grow_up_to_a_minute() -> None:
+    api = Api(*[OSError("no route")] * 8, MAIN)
+
+    await learn(api)
+
+    assert api.slept == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]

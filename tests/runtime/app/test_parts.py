@@ -13,9 +13,10 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cluster import resources
+from cluster import pod, resources
+from cluster.informers import informer
 from crd.published import catalogs
-from runtime.app import program
+from runtime.app import newest_version, program
 from runtime.app.catalog_store import CatalogStore, Trust
 from runtime.telemetry.metrics import Metrics
 
@@ -43,7 +44,7 @@ class Transport:
 @pytest.fixture
 def transports(monkeypatch: pytest.MonkeyPatch) -> list[Transport]:
     Transport.made = []
-    monkeypatch.setattr(program, "PodTransport", Transport)
+    monkeypatch.setattr(pod, "PodTransport", Transport)
     return Transport.made
 
 
@@ -64,7 +65,7 @@ async def test_the_watch_is_of_one_config_map_and_closes_its_connection(
         async def run(self) -> None:
             raise Ended
 
-    monkeypatch.setattr(program, "Informer", FakeInformer)
+    monkeypatch.setattr(informer, "Informer", FakeInformer)
     store = CatalogStore()
 
     with pytest.raises(Ended):
@@ -143,7 +144,7 @@ async def test_the_newest_version_is_asked_for_and_required(
         asked.append((transport, more))
         return lowest
 
-    monkeypatch.setattr(program.newest_version, "learn", learn)
+    monkeypatch.setattr(newest_version, "learn", learn)
     store = CatalogStore()
     store.require = required.append  # type: ignore[method-assign]
 
@@ -161,7 +162,7 @@ async def test_what_keeps_the_newest_version_from_being_learned_keeps_no_pod_fro
     async def learn(*_: Any, **__: Any) -> Any:
         raise OSError("no route")
 
-    monkeypatch.setattr(program.newest_version, "learn", learn)
+    monkeypatch.setattr(newest_version, "learn", learn)
 
     await program._require_newest(in_a_pod(tmp_path), CatalogStore(), lambda: 7.0)
 

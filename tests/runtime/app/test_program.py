@@ -236,3 +236,18 @@ def test_the_driver_of_redis_imports_no_opentelemetry_and_keeps_nobody_from_it()
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout == "[]\n"
+
+
+async def test_a_process_answers_rest_paths_and_keeps_its_limits_and_sessions(tmp_path: Path, catalog_of: Any) -> None:
+    wanted = catalog_of(limits=Limits(Bucket(3, 3600)))
+    (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(wanted))
+    stop, task, url = await running(tmp_path, namespace="shop")
+
+    _, headers, _ = await raw_http.send(f"{url}/mcp", body=raw_http.INITIALIZE)
+    session = {"Mcp-Session-Id": headers["Mcp-Session-Id"]}
+    assert len(headers["Mcp-Session-Id"]) == 32
+    assert (await raw_http.send(f"{url}/mcp/greet?who=Ada", "GET"))[2] == "Dear Ada, hello"
+    assert (await raw_http.send(f"{url}/mcp", body=raw_http.rpc("ping"), **session))[2]["result"] == {}
+    assert (await raw_http.send(f"{url}/mcp/greet?who=Ada", "GET"))[0] == 429
+    stop.set()
+    await task

@@ -25,11 +25,13 @@ class FakeBackends:
     """Answers with its arguments."""
 
     async def forward(self, tool: Any, arguments: Any, context: Context) -> Reply:
+        assert context.request_id == "r-1"
         if arguments.get("q") == "away":
             raise CallError("unreachable", "cannot connect")
         return Reply(200, {"content-type": "text/plain"}, f"{tool.name} {arguments}".encode())
 
     async def operate(self, operation: Any, values: Any, body: bytes | None, context: Context) -> Reply:
+        assert context.request_id == "r-1"
         return Reply(418, {"content-type": ""}, f"{operation.name} {values} {body!r}".encode())
 
 

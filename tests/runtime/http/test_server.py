@@ -627,6 +627,12 @@ LISTED: list[tuple[bool, dict[str, Any], dict[str, Any]]] = [
     (True, {}, {"method": "resources/templates/list"}),
     (True, {}, {"body": json.dumps(rpc("tools/list", 0, _meta=META)).encode()}),
     (True, {}, {"body": json.dumps(rpc("tools/list", "", _meta=META)).encode()}),
+    (True, {}, {"body": json.dumps(rpc("tools/list", 7, cursor="", _meta=META)).encode()}),
+    (
+        False,
+        {"tolerances": {Fault.EMPTY_CURSOR.value: False}},
+        {"body": json.dumps(rpc("tools/list", 7, cursor="", _meta=META)).encode()},
+    ),
     (True, {"limits": Limits(tools=())}, {}),
     (False, {"limits": Limits(server=Bucket(5, 60))}, {}),
     (False, {"limits": Limits(per_client=Bucket(5, 60))}, {}),

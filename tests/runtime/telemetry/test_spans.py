@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -219,3 +220,21 @@ def test_a_trace_is_sampled_as_its_parent_says_or_the_sampler(
 
     assert traces.samples(TRACE, parent, flags, "ping") is expected
     assert traces.close(5)
+
+
+def test_the_end_of_a_process_waits_for_no_collector() -> None:
+    traces = Traces(lambda *_: None, now=lambda: 0.0, monotonic=lambda: 0.0)
+    release, threads = threading.Event(), list[threading.Thread]()
+
+    class Processor:
+        def shutdown(self) -> None:
+            threads.append(threading.current_thread())
+            release.wait(10)
+
+    processor, traces._processor = traces._processor, Processor()  # type: ignore[assignment]
+
+    assert traces.close(0.01) is False
+    assert [thread.daemon for thread in threads] == [True]
+    release.set()
+    assert traces.close(10) is True
+    processor.shutdown()

@@ -312,3 +312,89 @@ def test_what_is_in_the_store_is_verdicts_or_nothing() -> None:
         assert len(server.asked) == 2
 
     run(main())
+
+
+def test_a_change_of_a_verdict_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        watch = watch_of(Server(), a_tool())
+        ((_, group),) = watch._groups.items()
+        for verdict in (AS_PINNED, VANISHED, VANISHED, None, AS_PINNED):
+            watch._learn(group, [verdict])
+
+    run(main())
+
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"tool 'find' of b: {VANISHED}", f"tool 'find' of b: {AS_PINNED}"]
+
+
+def test_a_probe_that_fails_names_the_server_and_the_fault(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        server = Server()
+        server.fault = "\x1b" + "f" * 600
+        watch = watch_of(server, a_tool())
+        async with running(watch):
+            await asyncio.sleep(pin_watch.FIRST)
+
+    run(main())
+
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "the tools of b:80/mcp could not be compared with their pins, the last verdicts stay: '\\x1b" + "f" * 499 + "'"
+    )
+
+
+@pytest.mark.parametrize(("jitter", "first", "then"), [(0.0, 0.0, 48.0), (0.5, 0.5, 60.0), (1.0, 1.0, 72.0)])
+def test_probes_are_spread(jitter: float, first: float, then: float) -> None:
+    async def main() -> None:
+        server = Server()
+        server.delay = 0.25
+        begun = asyncio.get_running_loop().time()
+        watch = watch_of(server, a_tool(), jitter=lambda: jitter)
+        async with running(watch):
+            await asyncio.sleep(90)
+        times = [time - begun for time, _ in server.asked]
+        assert times[:2] == pytest.approx([first, first + 0.25 + then])
+        assert len(times) == 2
+
+    run(main())
+
+
+def test_what_the_pods_share_lasts_as_long_as_it_is_of_use() -> None:
+    class Told(Store):
+        def __init__(self) -> None:
+            super().__init__()
+            self.said: list[tuple[str, Any, float]] = []
+
+        async def claim(self, key: str, seconds: float) -> bool:
+            self.said.append(("claim", len(key), seconds))
+            return await super().claim(key, seconds)
+
+        async def put(self, key: str, text: str, seconds: float) -> None:
+            self.said.append(("put", text, seconds))
+            await super().put(key, text, seconds)
+
+    async def main() -> None:
+        server, store = Server(), Told()
+        watch = watch_of(server, a_tool(), a_tool("other"), store=store, interval=10.0)
+        async with running(watch):
+            await asyncio.sleep(1)
+        assert store.said == [("claim", 64, 7.0), ("put", "Ax", 100.0)]
+
+        # What is found by another pod is learned; a pod that finds nothing waits once, and then asks itself.
+        asked = len(server.asked)
+        second = watch_of(server, a_tool(), a_tool("other"), store=store, interval=10.0)
+        ((endpoint, group),) = second._groups.items()
+        assert await second._compare(endpoint, group) == 10.0
+        assert (second.status(100), len(server.asked)) == ("Ax", asked)
+        store.found.clear()
+        assert await second._compare(endpoint, group) == pin_watch.AGAIN
+        assert (group.is_due_again, len(server.asked)) == (True, asked)
+        assert await second._compare(endpoint, group) == 10.0
+        assert (group.is_due_again, len(server.asked)) == (False, asked + 1)
+        server.fault = "gone"
+        store.claims.clear()
+        store.said.clear()
+        await second._compare(endpoint, group)
+        assert [kind for kind, *_ in store.said] == ["claim"]
+
+    run(main())
