@@ -57,11 +57,12 @@ class _Server:
             files, client, mcp, monotonic=time.monotonic, jitter=random.random, new_id=_new_id
         )
         authenticator = Authenticator(folder / "Secret", KeySets(fetcher.fetch, time.monotonic), unix_time)
-        self._streams = Streams(authenticator, now=unix_time, monotonic=time.monotonic)
+        sessions = MemorySessions(time.monotonic)
+        stores = {"Memory": sessions, "Redis": sessions}
+        self._streams = Streams(authenticator, stores, now=unix_time, monotonic=time.monotonic)
         self._tasks = [asyncio.create_task(work()) for work in (self._streams.follow, self._streams.keep_alive)]
         self.store = CatalogStore(self._streams.apply)
         self._methods = Methods(self._dispatcher)
-        sessions = MemorySessions(time.monotonic)
         limiter = Limiter(MemoryBuckets(time.monotonic), metrics.uncounted.inc)
 
         async def answer_rest(
@@ -72,7 +73,7 @@ class _Server:
         self.app = App(
             self.store,
             authenticator,
-            Endpoint(self._methods, {"Memory": sessions, "Redis": sessions}, limiter, metrics, self._streams, _new_id),
+            Endpoint(self._methods, stores, limiter, metrics, self._streams, _new_id),
             answer_rest,
             limiter,
             metrics,

@@ -135,8 +135,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     http = HttpClient(files, cluster_domain=settings.cluster_domain, allow_loopback=settings.allow_loopback)
     redis = _connect(settings.redis) if settings.redis else None
     authenticator = _authenticator(settings, unix_time)
+    stores = _stores(redis, settings.key_prefix)
     streams = Streams(
         authenticator,
+        stores,
         now=unix_time,
         monotonic=time.monotonic,
         on_notify=lambda kind: metrics.notified.labels(kind.value).inc(),
@@ -169,7 +171,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     gc.collect()
     gc.freeze()
     traces = _export_traces(settings, metrics, unix_time) if settings.traces else None
-    app = _app(settings, catalog_store, dispatcher, redis, metrics, stop, unix_time, authenticator, streams, traces)
+    app = _app(
+        settings, catalog_store, dispatcher, redis, metrics, stop, unix_time, authenticator, stores, streams, traces
+    )
     metrics.in_progress.set_function(lambda: float(app.in_progress))
     health = await probes.serve(
         _health(catalog_store, metrics, stop, dispatcher, redis, watch, streams), settings.host, settings.health_port
@@ -284,6 +288,15 @@ def _authenticator(settings: Settings, unix_time: Callable[[], float]) -> Authen
     return Authenticator(settings.secrets_dir, KeySets(fetcher.fetch, time.monotonic), unix_time, time.monotonic)
 
 
+def _stores(redis: Redis | None, prefix: str) -> dict[str, SessionStore]:
+    stores: dict[str, SessionStore] = {"Memory": MemorySessions(time.monotonic)}
+    if redis is not None:
+        from runtime.state.redis import RedisSessions
+
+        stores["Redis"] = RedisSessions(redis, prefix)
+    return stores
+
+
 def _app(
     settings: Settings,
     catalog_store: CatalogStore,
@@ -293,15 +306,14 @@ def _app(
     stop: asyncio.Event,
     unix_time: Callable[[], float],
     authenticator: Authenticator,
+    stores: Mapping[str, SessionStore],
     streams: Streams,
     tracer: Tracer | None = None,
 ) -> server.App:
-    stores: dict[str, SessionStore] = {"Memory": MemorySessions(time.monotonic)}
     buckets: Buckets = MemoryBuckets(time.monotonic)
     if redis is not None:
-        from runtime.state.redis import RedisBuckets, RedisSessions
+        from runtime.state.redis import RedisBuckets
 
-        stores["Redis"] = RedisSessions(redis, settings.key_prefix)
         buckets = RedisBuckets(redis, settings.key_prefix)
     limiter = Limiter(buckets, metrics.uncounted.inc)
 

@@ -12,7 +12,7 @@ import orjson
 from cluster.message import Response
 from runtime.auth.authenticator import ANONYMOUS, Identity
 from runtime.http import responses
-from runtime.http.streams import Listener, Scope
+from runtime.http.streams import Listener, Scope, SessionKey
 from runtime.mcp import eras, jsonrpc, lists, methods, numbers, param_headers, subscriptions
 from runtime.mcp.eras import Call, Refusal
 from runtime.mcp.jsonrpc import RpcError
@@ -98,10 +98,12 @@ class Endpoint:
         return None if page is None or (isinstance(meta, dict) and "traceparent" in meta) else (call, page)
 
     async def answer(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> Response:
-        """Answer any request to the endpoint: a POST is a message, a DELETE ends a session."""
+        """Answer any request to the endpoint: a POST is a message, a GET listens in a session, a DELETE ends it."""
         request = admitted.request
         if request.method == "DELETE" and request.header("mcp-protocol-version") != eras.MODERN:
             return await self._end_session(compiled, admitted)
+        if request.method == "GET" and _may_listen(request):
+            return await self._listen_in_session(compiled, admitted)
         if request.method != "POST":
             text = f"MCP messages are sent by POST; this endpoint has no stream for {request.method}\n"
             return responses.text_response(405, text, {"Allow": "POST, DELETE"})
@@ -144,6 +146,31 @@ class Endpoint:
         except RpcError as error:
             admitted.context.record.error_code = error.code
             return responses.json_response(jsonrpc.error(identifier, error.code, error.message))
+        return await self._open_stream(compiled, admitted, identifier, kinds, None)
+
+    async def _listen_in_session(self, compiled: CompiledCatalog, admitted: AdmittedRequest) -> Response:
+        """Open the stream of a session, on which its client is notified of changes of all lists."""
+        request, settings = admitted.request, compiled.catalog.settings
+        request.operation = "listen"
+        if self._store(compiled) is None:
+            return responses.empty_response(405, {"Allow": "POST"})
+        if not subscriptions.accepts_events(request.values("accept")):
+            return responses.text_response(406, "GET is answered with a stream: Accept must name text/event-stream\n")
+        version = await self._resume_session(compiled, admitted, request.headers, None)
+        if isinstance(version, Response):
+            return version
+        session = eras.header(request.headers, SESSION, tolerated=compiled.tolerated) or ""
+        key = SessionKey(settings.sessions, session, admitted.context.principal)
+        return await self._open_stream(compiled, admitted, None, frozenset(subscriptions.Kind), key)
+
+    async def _open_stream(
+        self,
+        compiled: CompiledCatalog,
+        admitted: AdmittedRequest,
+        identifier: str | int | None,
+        kinds: frozenset[subscriptions.Kind],
+        session: SessionKey | None,
+    ) -> Response:
         verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, None)
         if verdict.scope is not None:
             self._metrics.limited.labels(verdict.scope).inc()
@@ -154,7 +181,7 @@ class Endpoint:
         origin = admitted.request.header("origin")
         # What follows a long one is the digits of a port.
         origin = None if origin is None else origin[:MAX_ORIGIN]
-        listener = Listener(admitted.client, admitted.identity.grant, admitted.identity.scopes, origin)
+        listener = Listener(admitted.client, admitted.identity.grant, admitted.identity.scopes, origin, session)
         stream = self._streams.open(compiled, listener, identifier, kinds)
         return Response(200, b"", responses.EVENTS, dict(responses.UNBUFFERED), stream=stream)
 
@@ -330,7 +357,7 @@ class Endpoint:
             session = Session(version, admitted.context.principal)
             await store.create(identifier, session, settings.session_ttl, client=admitted.client)
             headers[SESSION] = identifier
-        body = jsonrpc.result(call.id, methods.initialize(compiled, version))
+        body = jsonrpc.result(call.id, methods.initialize(compiled, version, notifies=store is not None))
         return responses.json_response(body, headers=headers)
 
     async def _resume_session(
@@ -380,7 +407,9 @@ class Endpoint:
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, f"Header mismatch: {error}", 400)
         if session_id is None:
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, _NO_SESSION, 400)
-        if await store.end(session_id, admitted.context.principal):
+        principal = admitted.context.principal
+        if await store.end(session_id, principal):
+            self._streams.end_session(SessionKey(compiled.catalog.settings.sessions, session_id, principal))
             return responses.empty_response(204)
         verdict = await self._limiter.admit(compiled.catalog.settings.limits, admitted.client, None)
         if verdict.scope is not None:
@@ -394,6 +423,11 @@ class Endpoint:
         if mode != "Stateless" and mode not in self._stores:
             raise StoreUnavailableError(f"this pod has no connection to {mode}; it is about to be replaced")
         return self._stores.get(mode)
+
+
+def _may_listen(request: Request) -> bool:
+    """Whether a GET is one of a client with a session. The oldest transport, and the stateless era, have none."""
+    return SESSION.lower() in request.headers and request.header("mcp-protocol-version") != eras.MODERN
 
 
 def _operation(call: Call) -> str:

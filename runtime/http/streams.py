@@ -17,6 +17,7 @@ from runtime.auth.jwks import KeysUnavailableError
 from runtime.http import origins
 from runtime.mcp import subscriptions
 from runtime.mcp.subscriptions import Kind
+from runtime.state.sessions import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from crd.published.settings import Settings
     from runtime.app.compiled import CompiledCatalog
     from runtime.auth.authenticator import Authenticator
+    from runtime.state.sessions import SessionStore
 
-__all__ = ["Ended", "ListenStream", "Listener", "Scope", "Streams"]
+__all__ = ["Ended", "ListenStream", "Listener", "Scope", "SessionKey", "Streams"]
 
 # Streams of a process, and of one client.
 MAX_STREAMS, PER_CLIENT = 10_000, 1000
@@ -49,6 +51,8 @@ class Ended(StrEnum):
     DRAIN = "drain"
     EXPIRED = "expired"
     DENIED = "denied"
+    SESSION = "session"
+    REPLACED = "replaced"
 
 
 class Scope(StrEnum):
@@ -58,17 +62,31 @@ class Scope(StrEnum):
     CLIENT = "client"
 
 
+class SessionKey(NamedTuple):
+    """A session, in the store of a session mode."""
+
+    mode: str
+    identifier: str
+    principal: str
+
+
 class Listener(NamedTuple):
-    """Who listens: the key of its rate limit, why it was let in, its scopes, and the Origin header of its request."""
+    """Who listens: the key of its rate limit, why it was let in, its scopes, and the Origin header of its request.
+
+    In the era of sessions, also the session.
+    """
 
     client: str
     grant: Grant = Grant()
     scopes: frozenset[str] = frozenset()
     origin: str | None = None
+    session: SessionKey | None = None
 
 
 class ListenStream:
     """One stream. ``digests`` are those of the lists of each kind that the client has opted in to.
+
+    ``identifier`` is the id of the request that opened it; in the era of sessions no message does.
 
     ``on_end`` is called when it has ``ended``. ``sent`` counts bytes, ``notified`` notifications.
     """
@@ -92,7 +110,7 @@ class ListenStream:
         self,
         streams: Streams,
         listener: Listener,
-        identifier: str | int,
+        identifier: str | int | None,
         digests: dict[Kind, tuple[bytes, ...]],
         sent_at: float,
     ) -> None:
@@ -117,7 +135,10 @@ class ListenStream:
         if self.ended is not None:
             channel.finish()
             return
-        self._send(subscriptions.acknowledge(self._identifier, frozenset(self._digests)))
+        if self._identifier is None:
+            self._send(subscriptions.KEEP_ALIVE)
+        else:
+            self._send(subscriptions.acknowledge(self._identifier, frozenset(self._digests)))
         self._flush()
         self.watch_expiry()
 
@@ -133,7 +154,7 @@ class ListenStream:
 
     def compare(self, lists: Mapping[tuple[str, bool], bytes]) -> None:
         """Notify the client of each of its lists that has changed, by the digests of all lists that it is served."""
-        found = subscriptions.digests_of(lists, self._digests, modern=True)
+        found = subscriptions.digests_of(lists, self._digests, modern=self._identifier is not None)
         if found != self._digests:
             self._pending |= {kind for kind, digests in found.items() if digests != self._digests[kind]}
             self._digests = found
@@ -158,13 +179,14 @@ class ListenStream:
             self._expiry = asyncio.get_running_loop().call_later(min(left, LOOK), self.watch_expiry)
 
     def end(self, reason: Ended) -> None:
-        """Send the result of the request, and close the connection."""
+        """Send the result of the request, if one opened the stream, and close the connection."""
         if self.ended is not None:
             return
         if self._channel is not None:
             # Whatever the client has not read yet: this is short, and the last that is sent.
             self._flush(anyway=True)
-            self._send(subscriptions.complete(self._identifier))
+            if self._identifier is not None:
+                self._send(subscriptions.complete(self._identifier))
             self._channel.finish()
         self._close(reason)
 
@@ -194,14 +216,16 @@ class ListenStream:
 
 
 class Streams:
-    """The streams of a process: at most ``limit``, and ``per_client`` of each client.
+    """The streams of a process: at most ``limit``, and ``per_client`` of each client. A session has one.
 
+    ``stores`` holds session stores by session mode.
     ``now`` is the Unix time, ``monotonic`` gives seconds. ``on_notify`` is called for each notification that is sent.
     """
 
     def __init__(
         self,
         authenticator: Authenticator,
+        stores: Mapping[str, SessionStore],
         *,
         now: Callable[[], float],
         monotonic: Callable[[], float],
@@ -211,6 +235,7 @@ class Streams:
         per_client: int = PER_CLIENT,
     ) -> None:
         self._authenticator = authenticator
+        self._stores = stores
         self._now = now
         self._monotonic = monotonic
         self._sleep = sleep
@@ -220,6 +245,7 @@ class Streams:
         # The one to which nothing was sent for longest comes first.
         self._open: dict[ListenStream, None] = {}
         self._clients: dict[str, int] = {}
+        self._sessions: dict[SessionKey, ListenStream] = {}
         self._compiled: CompiledCatalog | None = None
         self._swapped = asyncio.Event()
         self._opened = asyncio.Event()
@@ -235,15 +261,28 @@ class Streams:
         return Scope.CLIENT if self._clients.get(client, 0) >= self.per_client else None
 
     def open(
-        self, view: CompiledCatalog, listener: Listener, identifier: str | int, kinds: frozenset[Kind]
+        self, view: CompiledCatalog, listener: Listener, identifier: str | int | None, kinds: frozenset[Kind]
     ) -> ListenStream:
-        """A stream for a client that is served ``view``. No limit may be exceeded."""
-        digests = subscriptions.digests_of(view.list_digests, kinds, modern=True)
+        """A stream for a client that is served ``view``. No limit may be exceeded.
+
+        It replaces one of the same session, of which the client may know that it is lost before the server does.
+        """
+        digests = subscriptions.digests_of(view.list_digests, kinds, modern=identifier is not None)
+        if listener.session is not None:
+            self.end_session(listener.session, Ended.REPLACED)
         stream = ListenStream(self, listener, identifier, digests, self._monotonic())
         self._open[stream] = None
         self._clients[listener.client] = self._clients.get(listener.client, 0) + 1
+        if listener.session is not None:
+            self._sessions[listener.session] = stream
         self._opened.set()
         return stream
+
+    def end_session(self, session: SessionKey, reason: Ended = Ended.SESSION) -> None:
+        """End the stream of a session, if it has one here."""
+        stream = self._sessions.get(session)
+        if stream is not None:
+            stream.end(reason)
 
     def apply(self, compiled: CompiledCatalog) -> None:
         """Another catalog is in force. `follow` notifies the clients."""
@@ -262,7 +301,7 @@ class Streams:
             del compiled
 
     async def keep_alive(self) -> None:
-        """Send comments, and end the streams whose credentials hold no more, until cancelled."""
+        """Send comments, and end the streams whose credentials or sessions hold no more, until cancelled."""
         pace = _Pace(self._monotonic, self._sleep)
         while True:
             oldest = next(iter(self._open), None)
@@ -279,6 +318,7 @@ class Streams:
             oldest.keep_alive()
             if self._compiled is not None:
                 await self._end_unless_allowed(oldest, self._compiled.catalog.settings)
+                await self._use_session(oldest, self._compiled.catalog.settings)
             await pace.step()
 
     async def drain(self) -> None:
@@ -306,6 +346,8 @@ class Streams:
             self._clients[client] -= 1
             if not self._clients[client]:
                 del self._clients[client]
+            if stream.listener.session is not None:
+                self._sessions.pop(stream.listener.session, None)
 
     def count(self, kinds: frozenset[Kind]) -> None:
         """A client is notified of these."""
@@ -350,6 +392,18 @@ class Streams:
             is_allowed = is_allowed and await self._authenticator.is_granted(settings.auth, listener.grant)
         if not is_allowed:
             stream.end(Ended.DENIED)
+        elif listener.session is not None and listener.session.mode != settings.sessions:
+            stream.end(Ended.SESSION)
+
+    async def _use_session(self, stream: ListenStream, settings: Settings) -> None:
+        """Renew the session of a stream, or end the stream with it. Another replica may have ended the session."""
+        session = stream.listener.session
+        if session is None or stream.ended is not None:
+            return
+        with contextlib.suppress(StoreUnavailableError):
+            store = self._stores[session.mode]
+            if await store.use(session.identifier, session.principal, settings.session_ttl) is None:
+                stream.end(Ended.SESSION)
 
 
 class _Pace:

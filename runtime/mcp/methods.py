@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Backends", "Methods", "initialize"]
 
 _CAPABILITIES: dict[str, Any] = {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
-_MODERN_CAPABILITIES = {**_CAPABILITIES, **subscriptions.CAPABILITIES}
+# Of a server whose clients can listen.
+_NOTIFYING = {**_CAPABILITIES, **subscriptions.CAPABILITIES}
 
 
 class Backends(Protocol):
@@ -50,10 +51,11 @@ class Backends(Protocol):
         ...
 
 
-def initialize(compiled: CompiledCatalog, version: str) -> bytes:
-    """The result of ``initialize`` for the negotiated version."""
+def initialize(compiled: CompiledCatalog, version: str, *, notifies: bool) -> bytes:
+    """The result of ``initialize`` for the negotiated version. ``notifies``: the client may listen in a session."""
     info = lists.implementation(compiled.catalog, version)
-    result = {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": info}
+    capabilities = _NOTIFYING if notifies else _CAPABILITIES
+    result = {"protocolVersion": version, "capabilities": capabilities, "serverInfo": info}
     return orjson.dumps({**result, **_instructions(compiled)})
 
 
@@ -79,7 +81,7 @@ class Methods:
             case "server/discover" if call.modern:
                 result = {
                     "supportedVersions": list(eras.SERVED),
-                    "capabilities": _MODERN_CAPABILITIES,
+                    "capabilities": _NOTIFYING,
                     **_instructions(compiled),
                     **_caching(lists.list_ttl_ms(compiled.catalog), call),
                 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_TOOLS", "Metrics"]
 
 _HTTP_METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD")
-_OPERATIONS = frozenset((*eras.METHODS, "initialize", "ping", "batch", "rest", "-"))
+_OPERATIONS = frozenset((*eras.METHODS, "initialize", "ping", "batch", "rest", "listen", "-"))
 # Seconds: those of the conventions, and three below.
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _BOUNDS = (*map(str, _BUCKETS), "+Inf")

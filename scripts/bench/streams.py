@@ -89,10 +89,12 @@ async def serve() -> None:
     def count(_: Kind) -> None:
         notified[0] += 1
 
-    streams = Streams(authenticator, now=unix_time, monotonic=time.monotonic, on_notify=count, limit=2 * STREAMS)
+    sessions = {"Memory": MemorySessions(time.monotonic)}
+    streams = Streams(
+        authenticator, sessions, now=unix_time, monotonic=time.monotonic, on_notify=count, limit=2 * STREAMS
+    )
     store, limiter = CatalogStore(streams.apply), Limiter(MemoryBuckets(time.monotonic), lambda: None)
     unused: Backends = None  # type: ignore[assignment] -- nothing is called
-    sessions = {"Memory": MemorySessions(time.monotonic)}
     app = server.App(
         store,
         authenticator,

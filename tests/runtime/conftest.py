@@ -306,6 +306,7 @@ class Replicas:
         authenticator = Authenticator(self.secrets, KeySets(fetcher.fetch, time.monotonic), lambda: self.now)
         streams = Streams(
             authenticator,
+            stores,
             now=lambda: self.now,
             monotonic=time.monotonic,
             on_notify=lambda kind: metrics.notified.labels(kind.value).inc(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import logging
+import resource
 import socket
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from runtime.app import program
 from runtime.app.catalog_store import CatalogStore, Trust
 from runtime.telemetry.metrics import Metrics
 from tests.runtime import raw_http
+from tests.runtime.raw_http import INITIALIZE, listen, send
 
 
 def free_port() -> int:
@@ -182,6 +185,64 @@ async def test_a_catalog_that_changes_in_its_directory_is_served_without_a_watch
 
     stop.set()
     await task
+
+
+async def test_who_listens_hears_of_a_catalog_and_of_the_end_of_the_process(
+    tmp_path: Path, catalog_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "POLL", 0.01)
+    monkeypatch.setattr(program, "LINGER", 0.0)
+    (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of()))
+    stop, task, url = await running(tmp_path, key_prefix="test:")
+    _, _, answer = await send(f"{url}/mcp", body=INITIALIZE)
+    assert answer["result"]["capabilities"]["tools"] == {"listChanged": True}
+
+    async with listen(f"{url}/mcp", "tools") as stream:
+        await stream.next()
+        (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of(tools=())))
+        assert (await stream.next())["method"] == "notifications/tools/list_changed"
+        stop.set()
+        assert (await stream.next())["result"]["resultType"] == "complete"
+        assert await stream.next() is None
+    await task
+
+
+async def test_the_probes_say_how_many_clients_listen(tmp_path: Path, catalog_of: Any, replicas: Any) -> None:
+    replica = await replicas.start(catalog_of())
+    pages = program._health(replica.catalog_store, replica.metrics, asyncio.Event(), streams=replica.streams)
+
+    async with listen(replica.mcp) as stream:
+        await stream.next()
+        assert json.loads((await pages["/statusz"]()).body)["streams"] == 1
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "allowed", "raised"),
+    [
+        (1024, 500_000, True, 13_000),
+        (1024, 4096, True, 4096),
+        (1024, 500_000, False, None),
+        (20_000, 500_000, True, None),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, True, None),
+        (1024, resource.RLIM_INFINITY, True, 13_000),
+    ],
+)
+def test_as_many_files_may_be_open_as_streams_need(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, allowed: bool, raised: int | None
+) -> None:
+    made: list[tuple[int, int]] = []
+
+    def set_limit(_: int, limits: tuple[int, int]) -> None:
+        if not allowed:
+            raise ValueError
+        made.append(limits)
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", set_limit)
+
+    expected = raised if raised is not None else 13_000 if soft in (20_000, resource.RLIM_INFINITY) else soft
+    assert program._open_files(13_000) == expected
+    assert made == ([] if raised is None else [(raised, hard)])
 
 
 async def test_the_watch_loads_each_catalog_of_its_config_map(

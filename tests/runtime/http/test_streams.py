@@ -21,10 +21,11 @@ from runtime.app.compiled import CompiledCatalog
 from runtime.auth.authenticator import ANONYMOUS, Authenticator, Grant
 from runtime.auth.jwks import KeySets
 from runtime.http import streams
-from runtime.http.streams import Ended, Listener, ListenStream, Scope, Streams
+from runtime.http.streams import Ended, Listener, ListenStream, Scope, SessionKey, Streams
 from runtime.mcp.eras import MODERN
 from runtime.mcp.subscriptions import Kind
-from tests.runtime.raw_http import Listening, listen, modern, rpc, send
+from runtime.state.sessions import MemorySessions, Session, StoreUnavailableError
+from tests.runtime.raw_http import INITIALIZE, Listening, listen, modern, rpc, send
 
 LISTEN = "subscriptions/listen"
 TAG = {"io.modelcontextprotocol/subscriptionId": 1}
@@ -211,6 +212,106 @@ async def test_streams_take_no_place_of_requests(replica: Any, catalog_of: Any) 
         assert (status, replica.app.in_progress, replica.app.open_requests) == (200, 0, 0)
 
 
+# In the era of sessions.
+
+
+async def open_session(url: str) -> dict[str, str]:
+    """The headers of a new session."""
+    _, headers, answer = await send(url, body=INITIALIZE)
+    assert answer["result"]["capabilities"]["tools"] == {"listChanged": True}
+    return {"Mcp-Session-Id": headers["Mcp-Session-Id"], "MCP-Protocol-Version": "2025-11-25"}
+
+
+def listen_in(url: str, session: dict[str, str]) -> Listening:
+    return Listening(url, "GET", None, session)
+
+
+async def test_the_official_client_with_a_session_hears_of_changes(replica: Any, catalog_of: Any) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def note(message: Any) -> None:
+        heard.put_nowait(message.method)
+
+    async with Client(replica.mcp, mode="legacy", message_handler=note):
+        await until(lambda: len(replica.streams) == 1)
+        replica.serve(retitled(retitled(catalog_of(), "tools", "Another"), "templates", "Another"))
+        async with asyncio.timeout(10):
+            methods = {await heard.get(), await heard.get()}
+    assert methods == {"notifications/tools/list_changed", "notifications/resources/list_changed"}
+
+
+async def test_a_session_listens_to_all_lists_by_get(replica: Any, catalog_of: Any) -> None:
+    session = await open_session(replica.mcp)
+    async with listen_in(replica.mcp, session) as stream:
+        assert (stream.status, stream.headers["Content-Type"]) == (200, "text/event-stream")
+        replica.serve(retitled(catalog_of(), "prompts", "Another"))
+        assert await stream.next() == {"jsonrpc": "2.0", "method": "notifications/prompts/list_changed"}
+        await replica.streams.drain()
+        assert await stream.next() is None
+    # The proxies on the way have something to pass on before the first notification.
+    assert stream.comments == 1
+    async with listen_in(replica.mcp, session) as late:
+        assert (late.status, late.headers["Retry-After"]) == (503, "10")
+
+
+async def test_the_end_of_a_session_ends_its_stream(replica: Any) -> None:
+    session, other = await open_session(replica.mcp), await open_session(replica.mcp)
+    async with listen_in(replica.mcp, session) as stream, listen_in(replica.mcp, other):
+        status, _, _ = await send(replica.mcp, "DELETE", **session)
+        assert (status, await stream.next()) == (204, None)
+        assert len(replica.streams) == 1
+        async with listen_in(replica.mcp, session) as again:
+            assert again.status == 404
+    assert replica.count("mcp_server_streams_ended_total", reason="session") == 1
+
+
+async def test_a_session_has_one_stream(replica: Any, catalog_of: Any) -> None:
+    session = await open_session(replica.mcp)
+    async with listen_in(replica.mcp, session) as first, listen_in(replica.mcp, session) as second:
+        assert await first.next() is None
+        replica.serve(retitled(catalog_of(), "tools", "Another"))
+        assert (await second.next())["method"] == "notifications/tools/list_changed"
+    assert replica.count("mcp_server_streams_ended_total", reason="replaced") == 1
+
+
+@pytest.mark.parametrize(
+    ("sessions", "more", "status"),
+    [
+        ("Memory", {}, 200),
+        ("Memory", {"Accept": "application/json"}, 406),
+        ("Memory", {"MCP-Protocol-Version": MODERN}, 405),
+        ("Memory", {"MCP-Protocol-Version": "2019-01-01"}, 400),
+        ("Memory", {"Mcp-Session-Id": "unknown"}, 404),
+        ("Stateless", {}, 405),
+    ],
+)
+async def test_who_may_listen_by_get(
+    replica: Any, catalog_of: Any, sessions: str, more: dict[str, str], status: int
+) -> None:
+    session = await open_session(replica.mcp)
+    replica.serve(catalog_of(sessions=sessions))
+
+    async with listen_in(replica.mcp, {**session, **more}) as stream:
+        assert stream.status == status
+        assert ("Allow" in stream.headers) is (status == 405)
+
+
+async def test_without_sessions_no_client_expects_notifications(replica: Any, catalog_of: Any) -> None:
+    replica.serve(catalog_of(sessions="Stateless"))
+
+    _, _, answer = await send(replica.mcp, body=INITIALIZE)
+
+    assert answer["result"]["capabilities"] == {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
+
+
+async def test_other_sessions_end_the_streams_of_those_before(replica: Any, catalog_of: Any) -> None:
+    async with listen_in(replica.mcp, await open_session(replica.mcp)) as stream, listen(replica.mcp) as other:
+        await other.next()
+        replica.serve(catalog_of(sessions="Stateless"))
+        assert await stream.next() is None
+        assert len(replica.streams) == 1
+
+
 # When a stream ends.
 
 
@@ -313,8 +414,14 @@ class Bench:
         self.slept: list[float] = []
         self.before_sleep: Callable[[], None] = lambda: None
         self.authenticator = Authenticator(folder, KeySets(self.fetch, self.monotonic), self.monotonic)
+        self.sessions = MemorySessions(lambda: self.time)
         self.streams = Streams(
-            self.authenticator, now=lambda: self.time, monotonic=self.monotonic, sleep=self.sleep, **limits
+            self.authenticator,
+            {"Memory": self.sessions},
+            now=lambda: self.time,
+            monotonic=self.monotonic,
+            sleep=self.sleep,
+            **limits,
         )
 
     def monotonic(self) -> float:
@@ -521,6 +628,66 @@ async def test_the_timer_of_a_token_ends_with_its_stream(bench: Bench, catalog_o
     assert timer is not None
     assert timer.cancelled()
     assert without._expiry is None
+
+
+async def in_session(bench: Bench, compiled: CompiledCatalog) -> tuple[ListenStream, FakeChannel]:
+    await bench.sessions.create("s", Session("2025-11-25"), 1800.0, client="c")
+    stream = bench.streams.open(compiled, Listener("c", session=SessionKey("Memory", "s", "")), None, frozenset(Kind))
+    channel = FakeChannel(lambda: bench.time)
+    stream.begin(channel)
+    return stream, channel
+
+
+async def test_who_listens_uses_the_session_until_it_ends_elsewhere(bench: Bench, catalog_of: Any) -> None:
+    compiled = compiled_of(catalog_of())
+    bench.streams.apply(compiled)
+    stream, channel = await in_session(bench, compiled)
+    await until(lambda: bench.time > 3600.0)
+    assert stream.ended is None
+    assert await bench.sessions.use("s", "", 1800.0) is not None
+    # As another replica would.
+    await bench.sessions.end("s", "")
+    await until(lambda: stream.ended is not None)
+
+    assert (stream.ended, channel.finished, set(channel.methods)) == (Ended.SESSION, True, {"comment"})
+    assert bench.streams._sessions == {}
+
+
+async def test_while_sessions_are_unavailable_streams_stay(
+    bench: Bench, catalog_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def use(*_: Any) -> None:
+        asked.append(1)
+        raise StoreUnavailableError
+
+    monkeypatch.setattr(bench.sessions, "use", use)
+    compiled = compiled_of(catalog_of())
+    bench.streams.apply(compiled)
+    stream, _ = await in_session(bench, compiled)
+    await until(lambda: len(asked) > 2)
+
+    assert stream.ended is None
+
+
+async def test_in_the_era_of_sessions_lists_are_compared_as_they_are_there(bench: Bench, catalog_of: Any) -> None:
+    """An outputSchema that is not an object is wrapped there."""
+    before = catalog_of()
+    index = next(number for number, each in enumerate(before.tools) if each.name == "region")
+    tools = list(before.tools)
+    tools[index] = replace(tools[index], output_schema={"type": "object", "properties": {"result": {"type": "array"}},
+                                                        "required": ["result"]})  # fmt: skip
+    compiled = compiled_of(before)
+    _, legacy = await in_session(bench, compiled)
+    _, modern_channel = bench.open(compiled)
+    wrapped = replace(before, tools=tuple(tools))
+    bench.streams.apply(compiled_of(wrapped))
+    await until(lambda: "tools/list_changed" in modern_channel.methods)
+    bench.streams.apply(compiled_of(retitled(wrapped, "prompts", "Another")))
+    await until(lambda: "prompts/list_changed" in legacy.methods)
+
+    assert "tools/list_changed" not in legacy.methods
 
 
 async def test_the_limits_of_streams(tmp_path: Path, catalog_of: Any) -> None:

@@ -113,7 +113,7 @@ def test_the_version_defaults_to_that_of_the_project(catalog_of: Any) -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 
     assert lists.implementation(compiled.catalog, "2026-07-28") == {"name": "shop/main", "version": project["version"]}
-    assert "instructions" not in json.loads(methods.initialize(compiled, "2025-11-25"))
+    assert "instructions" not in json.loads(methods.initialize(compiled, "2025-11-25", notifies=True))
 
 
 def test_an_output_that_is_not_an_object_is_wrapped_in_the_era_of_sessions(catalog_of: Any) -> None:
