@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Judge", "install", "use_servers"]
 
 HERE = Path(__file__).parent
-FILES = ("package.json", "package-lock.json", ".npmrc", "judge.mjs", "sdk.mjs")
+FILES = ("package.json", "package-lock.json", ".npmrc", "judge.mjs", "sdk.mjs", "listen.mjs")
 OLDEST = 20
 
 

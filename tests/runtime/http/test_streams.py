@@ -468,9 +468,11 @@ async def settled(bench: Bench) -> None:
 async def test_a_client_that_reads_slowly_is_notified_of_each_kind_once(bench: Bench, catalog_of: Any) -> None:
     stream, channel = bench.open(compiled_of(catalog_of()))
     channel.is_full = True
-    for number in range(20):
-        for kind in ("tools", "templates"):
-            bench.streams.apply(compiled_of(retitled(catalog_of(), kind, str(number))))
+    catalog = catalog_of()
+    for kind in ("tools", "templates"):
+        for number in range(20):
+            catalog = retitled(catalog, kind, str(number))
+            bench.streams.apply(compiled_of(catalog))
             await settled(bench)
     assert channel.methods == ["subscriptions/acknowledged"]
     channel.is_full = False
