@@ -533,11 +533,13 @@ async def test_comments_keep_a_stream_open_after_each_pause(bench: Bench, catalo
     compiled = compiled_of(catalog_of())
     bench.streams.apply(compiled)
     _, channel = bench.open(compiled)
+    bench.time += 5.0
+    _, later = bench.open(compiled)
     _, full_channel = bench.open(compiled)
     full_channel.is_full = True
-    await until(lambda: len(channel.sent) > 3)
+    await until(lambda: len(channel.sent) > 3 and len(later.sent) > 3)
     # Each within a tick of when it is due: less than the 60 s of common proxies.
-    pauses = [later - earlier for earlier, later in pairwise(channel.times)]
+    pauses = [end - begin for each in (channel, later) for begin, end in pairwise(each.times)]
     assert all(streams.KEEP_ALIVE <= pause <= streams.KEEP_ALIVE + streams.TICK < 60 for pause in pauses)
     assert set(channel.methods[1:]) == {"comment"}
     # Who does not read is sent nothing more.
