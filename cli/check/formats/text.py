@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from cli.changes import rendering
-from cli.manifests.validation import STRICT
 from crd.finding import Level
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ def format_lines(entries: Iterable[Entry], *, colour: bool = False) -> Iterator[
 
     One apply repairs these. The line has the place of the first object.
     """
+    # Pods import this module, by the options of the command, and need none of the rules.
+    from cli.manifests.validation import STRICT
+
     groups: dict[Hashable, list[Entry]] = {}
     for found in entries:
         alike = (found.level, found.path, found.message) if found.reason in STRICT else id(found)
