@@ -37,8 +37,9 @@ async def test_a_client_hears_of_the_lists_that_it_is_served(replicas: Any, cata
         one = retitled(one, "tools", "Another")
         replica.serve(one)
         assert await all_.next() == changed("tools")
-        # Now it is served to both: the second one has never heard of the change before.
-        replica.serve(replace(one, tools=(replace(one.tools[0], required_scopes=()), *one.tools[1:])))
+        # This one is served to both. The second client has not heard of the change before.
+        replica.serve(replace(one, tools=(one.tools[0], replace(one.tools[1], title="Another"), *one.tools[2:])))
+        assert await all_.next() == changed("tools")
         assert await few.next() == changed("tools")
         await replica.streams.drain()
         assert await all_.next() == RESULT
