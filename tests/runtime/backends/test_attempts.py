@@ -23,7 +23,7 @@ JSON = {"content-type": "application/json"}
 SETTINGS = Settings(request_timeout=5.0, max_response_bytes=4096, max_concurrent_requests=8)
 
 
-class World:
+class Setup:
     """A clock, backends that answer with the next of ``answers``, and everything that is noticed."""
 
     def __init__(self) -> None:
@@ -78,18 +78,18 @@ class World:
 
 
 class _Mcp:
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
 
     async def call(self, tool: Tool, arguments: Any, context: Context, headers: Any, timeout: float) -> dict[str, Any]:
-        self.world.called.append((tool.name, arguments, headers, timeout))
-        found: dict[str, Any] = self.world.answer()
+        self.setup.called.append((tool.name, arguments, headers, timeout))
+        found: dict[str, Any] = self.setup.answer()
         return found
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def setup() -> Setup:
+    return Setup()
 
 
 BACKEND = Backend("a.shop.svc", 8080, "/api")
@@ -103,7 +103,7 @@ def tool(method: str = "GET", **policy: Any) -> Tool:
     return Tool("a", "shop/a", method, given.pop("backend"), {}, policy=Policy(**policy), **given)
 
 
-async def test_a_request_is_sent_as_the_policy_says(world: World) -> None:
+async def test_a_request_is_sent_as_the_policy_says(setup: Setup) -> None:
     response = Response(max_bytes=77, on_too_large="Truncate")
     headers = (HeaderFrom("Authorization", "Secret", "crm", "token", "Bearer "),)
     forward = (ForwardHeader("X-Tenant", "X-Org"), ForwardHeader("X-None", "X-None"), ForwardHeader("X-Two", "X-Two"))
@@ -113,9 +113,9 @@ async def test_a_request_is_sent_as_the_policy_says(world: World) -> None:
                  response=response)  # fmt: skip
     sent = {"x-tenant": ["shop"], "x-two": ["1", "2"], "x-other": ["no"]}
 
-    await world.dispatcher.call(given, {"q": 1}, world.context(headers=sent))
+    await setup.dispatcher.call(given, {"q": 1}, setup.context(headers=sent))
 
-    ((request, timeout, more),) = world.sent
+    ((request, timeout, more),) = setup.sent
     assert request.headers == (
         ("X-Kept", "v"), ("Content-Type", "application/json"), ("X-Org", "shop"), ("X-Two", "1, 2"),
         ("Authorization", "Bearer of crm"),
@@ -125,24 +125,24 @@ async def test_a_request_is_sent_as_the_policy_says(world: World) -> None:
     parents = more.pop("more")
     assert more == {"tls": tls, "max_bytes": 77, "cut": True}
     assert [name for name, _ in parents] == ["traceparent"]
-    record = world.record
+    record = setup.record
     assert (record.backend, record.attempts, record.sent, record.received) == ("a.shop.svc:8080", 1, 7, 2)
 
 
-async def test_the_server_limits_what_the_policy_does_not(world: World) -> None:
-    await world.dispatcher.call(tool(timeout=60.0), {}, world.context())
-    await world.dispatcher.call(tool(), {}, world.context())
+async def test_the_server_limits_what_the_policy_does_not(setup: Setup) -> None:
+    await setup.dispatcher.call(tool(timeout=60.0), {}, setup.context())
+    await setup.dispatcher.call(tool(), {}, setup.context())
 
-    assert [(timeout, more["max_bytes"], more["cut"]) for _, timeout, more in world.sent] == [(5.0, 4096, False)] * 2
-    assert [request.headers for request, *_ in world.sent] == [(), ()]
-    assert world.record.attempts == 2
+    assert [(timeout, more["max_bytes"], more["cut"]) for _, timeout, more in setup.sent] == [(5.0, 4096, False)] * 2
+    assert [request.headers for request, *_ in setup.sent] == [(), ()]
+    assert setup.record.attempts == 2
 
 
-async def test_a_header_that_cannot_be_forwarded_is_named_by_the_client_s_header(world: World) -> None:
+async def test_a_header_that_cannot_be_forwarded_is_named_by_the_client_s_header(setup: Setup) -> None:
     given = tool(forward_headers=(ForwardHeader("X-Tenant", "X-Org"),))
 
     with pytest.raises(CallError) as caught:
-        await world.dispatcher.call(given, {}, world.context(headers={"x-tenant": ["ü"]}))
+        await setup.dispatcher.call(given, {}, setup.context(headers={"x-tenant": ["ü"]}))
 
     assert (caught.value.code, caught.value.message) == (
         "invalid_request",
@@ -151,23 +151,23 @@ async def test_a_header_that_cannot_be_forwarded_is_named_by_the_client_s_header
             "header"
         ),
     )
-    assert (world.sent, world.seen) == ([], [])
+    assert (setup.sent, setup.seen) == ([], [])
 
 
 @pytest.mark.parametrize(
     ("attempts", "pauses"), [(0, []), (1, [0.05]), (3, [0.05, 0.1, 0.2]), (7, [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0])]
 )
-async def test_pauses_grow_up_to_a_bound(world: World, attempts: int, pauses: list[float]) -> None:
-    world.answers = [GONE] * 9
+async def test_pauses_grow_up_to_a_bound(setup: Setup, attempts: int, pauses: list[float]) -> None:
+    setup.answers = [GONE] * 9
     given = tool(retries=Retries(attempts, ("connect",)))
 
     with pytest.raises(CallError, match="gone"):
-        await world.dispatcher.call(given, {}, world.context())
+        await setup.dispatcher.call(given, {}, setup.context())
 
-    assert world.slept == pauses
-    assert world.record.attempts == attempts + 1
-    assert world.seen == [("retry", "unreachable")] * attempts + [("fault", "unreachable")]
-    left = [timeout for _, timeout, _ in world.sent]
+    assert setup.slept == pauses
+    assert setup.record.attempts == attempts + 1
+    assert setup.seen == [("retry", "unreachable")] * attempts + [("fault", "unreachable")]
+    left = [timeout for _, timeout, _ in setup.sent]
     assert left == pytest.approx([5.0 - sum(pauses[:number]) for number in range(attempts + 1)])
 
 
@@ -187,86 +187,86 @@ async def test_pauses_grow_up_to_a_bound(world: World, attempts: int, pauses: li
         (Reply(408), ("5xx", "429", "connect"), False),
     ],
 )
-async def test_a_call_is_repeated_on_its_conditions(world: World, error: Any, on: Any, is_repeated: bool) -> None:
-    world.answers = [error]
+async def test_a_call_is_repeated_on_its_conditions(setup: Setup, error: Any, on: Any, is_repeated: bool) -> None:
+    setup.answers = [error]
     given = tool(retries=Retries(1, on))
 
     if is_repeated:
-        await world.dispatcher.call(given, {}, world.context())
+        await setup.dispatcher.call(given, {}, setup.context())
     else:
         with pytest.raises(CallError):
-            await world.dispatcher.call(given, {}, world.context())
+            await setup.dispatcher.call(given, {}, setup.context())
 
-    assert len(world.sent) == 1 + is_repeated
-    world.answers = [error]
+    assert len(setup.sent) == 1 + is_repeated
+    setup.answers = [error]
     with pytest.raises(CallError):
-        await world.dispatcher.call(replace(given, method="POST"), {}, world.context())
+        await setup.dispatcher.call(replace(given, method="POST"), {}, setup.context())
 
 
 @pytest.mark.parametrize(("retry_after", "slept"), [(None, [0.05]), ("1", [1.0]), ("4", [4.0]), ("5", []), ("60", [])])
 async def test_a_pause_is_as_long_as_the_backend_asks_if_there_is_time(
-    world: World, retry_after: str | None, slept: list[float]
+    setup: Setup, retry_after: str | None, slept: list[float]
 ) -> None:
-    world.answers = [Reply(503, {"retry-after": retry_after} if retry_after else {})]
+    setup.answers = [Reply(503, {"retry-after": retry_after} if retry_after else {})]
 
     try:
-        await world.dispatcher.call(tool(retries=AGAIN), {}, world.context())
+        await setup.dispatcher.call(tool(retries=AGAIN), {}, setup.context())
     except CallError as fault:
         expected = int(retry_after or 0)
         assert fault.retry_after == expected  # noqa: PT017 -- whether it is raised depends on the row
 
-    assert world.slept == slept
+    assert setup.slept == slept
 
 
-async def test_an_attempt_has_what_is_left_of_the_time(world: World) -> None:
-    world.answers, world.takes = [GONE, GONE], 2.0
+async def test_an_attempt_has_what_is_left_of_the_time(setup: Setup) -> None:
+    setup.answers, setup.takes = [GONE, GONE], 2.0
 
-    await world.dispatcher.call(tool(retries=AGAIN), {}, world.context())
+    await setup.dispatcher.call(tool(retries=AGAIN), {}, setup.context())
 
-    assert [timeout for _, timeout, _ in world.sent] == pytest.approx([5.0, 2.95, 0.85])
-    assert world.record.backend_seconds == pytest.approx(6.0)
+    assert [timeout for _, timeout, _ in setup.sent] == pytest.approx([5.0, 2.95, 0.85])
+    assert setup.record.backend_seconds == pytest.approx(6.0)
 
 
-async def test_no_attempt_has_no_time_at_all(world: World) -> None:
-    world.answers, world.takes = [GONE], 4.94
+async def test_no_attempt_has_no_time_at_all(setup: Setup) -> None:
+    setup.answers, setup.takes = [GONE], 4.94
 
-    await world.dispatcher.call(tool(retries=AGAIN), {}, world.context())
+    await setup.dispatcher.call(tool(retries=AGAIN), {}, setup.context())
 
-    assert world.sent[1][1] == pytest.approx(0.01)
-    world.answers, world.takes = [GONE], 4.95
+    assert setup.sent[1][1] == pytest.approx(0.01)
+    setup.answers, setup.takes = [GONE], 4.95
     with pytest.raises(CallError):
-        await world.dispatcher.call(tool(retries=AGAIN), {}, world.context())
+        await setup.dispatcher.call(tool(retries=AGAIN), {}, setup.context())
 
 
-async def test_a_last_failure_does_not_hide_that_an_earlier_attempt_was_sent(world: World) -> None:
-    world.answers = [Reply(503), GONE, GONE, GONE]
+async def test_a_last_failure_does_not_hide_that_an_earlier_attempt_was_sent(setup: Setup) -> None:
+    setup.answers = [Reply(503), GONE, GONE, GONE]
     given = tool(retries=AGAIN)
 
     with pytest.raises(CallError) as caught:
-        await world.dispatcher.call(given, {}, world.context())
+        await setup.dispatcher.call(given, {}, setup.context())
 
     assert (caught.value.code, caught.value.fate) == ("disconnected", Fate.UNKNOWN)
-    world.answers = [Reply(429), GONE, GONE, GONE]
+    setup.answers = [Reply(429), GONE, GONE, GONE]
     with pytest.raises(CallError) as caught:
-        await world.dispatcher.call(given, {}, world.context())
+        await setup.dispatcher.call(given, {}, setup.context())
     assert (caught.value.code, caught.value.fate) == ("unreachable", Fate.NOT_SENT)
 
 
-async def test_retries_to_a_host_are_a_share_of_its_calls(world: World) -> None:
+async def test_retries_to_a_host_are_a_share_of_its_calls(setup: Setup) -> None:
     other = tool(retries=Retries(1, ("connect",)), backend=Backend("b.shop.svc", 80))
     for _ in range(100):
-        await world.dispatcher.call(tool(), {}, world.context())
+        await setup.dispatcher.call(tool(), {}, setup.context())
 
     async def retries(given: Tool) -> int:
-        world.slept.clear()
+        setup.slept.clear()
         for _ in range(40):
-            world.answers = [GONE, Reply(200, JSON, b"{}")]
+            setup.answers = [GONE, Reply(200, JSON, b"{}")]
             try:
-                await world.dispatcher.call(given, {}, world.context())
+                await setup.dispatcher.call(given, {}, setup.context())
             except CallError:
-                assert world.answers
-            world.now = 100.0
-        return len(world.slept)
+                assert setup.answers
+            setup.now = 100.0
+        return len(setup.slept)
 
     # A fifth of 140 calls to one host; of 40 to the other, as many as every host may have.
     assert await retries(tool(retries=Retries(1, ("connect",)))) == 28
@@ -284,94 +284,94 @@ async def test_retries_to_a_host_are_a_share_of_its_calls(world: World) -> None:
         ("GET", True, 1, False),
     ],
 )
-async def test_one_key_for_all_attempts(world: World, method: str, hint: bool, retries: int, has_key: bool) -> None:
+async def test_one_key_for_all_attempts(setup: Setup, method: str, hint: bool, retries: int, has_key: bool) -> None:
     given = tool(method, retries=Retries(retries, ("connect",)), annotations={"idempotentHint": hint})
 
-    await world.dispatcher.call(given, {}, world.context())
+    await setup.dispatcher.call(given, {}, setup.context())
 
-    assert (("Idempotency-Key", "key") in world.sent[0][0].headers) is has_key
+    assert (("Idempotency-Key", "key") in setup.sent[0][0].headers) is has_key
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-async def test_a_broken_reply_is_a_fault_also_with_an_expected_error_status(world: World, idempotent: bool) -> None:
-    world.answers = [Reply(404, {}, b"x", broken="the reply is not valid HTTP")]
+async def test_a_broken_reply_is_a_fault_also_with_an_expected_error_status(setup: Setup, idempotent: bool) -> None:
+    setup.answers = [Reply(404, {}, b"x", broken="the reply is not valid HTTP")]
     given = tool("GET" if idempotent else "POST", response=Response(expect_status=("2xx", "404")))
 
     with pytest.raises(CallError) as caught:
-        await world.dispatcher.call(given, {}, world.context())
+        await setup.dispatcher.call(given, {}, setup.context())
 
     assert (caught.value.code, caught.value.status, caught.value.idempotent) == ("bad_response", 404, idempotent)
     assert caught.value.message == "the reply is not valid HTTP"
 
 
-async def test_a_rest_call_has_the_reply_of_the_last_attempt(world: World) -> None:
+async def test_a_rest_call_has_the_reply_of_the_last_attempt(setup: Setup) -> None:
     last = Reply(503, JSON, b"last")
-    world.answers = [Reply(503, JSON, b"first"), last]
+    setup.answers = [Reply(503, JSON, b"first"), last]
     given = tool(retries=Retries(1, ("5xx",)))
 
-    assert await world.dispatcher.forward(given, {}, world.context()) is last
-    world.answers = [GONE]
+    assert await setup.dispatcher.forward(given, {}, setup.context()) is last
+    setup.answers = [GONE]
     with pytest.raises(CallError, match="gone"):
-        await world.dispatcher.forward(tool(), {}, world.context())
+        await setup.dispatcher.forward(tool(), {}, setup.context())
 
 
-async def test_a_resource_and_an_operation_have_their_targets(world: World) -> None:
+async def test_a_resource_and_an_operation_have_their_targets(setup: Setup) -> None:
     resource = HttpResource(
         "shop://r", "r", "shop/r", BACKEND, policy=Policy(timeout=1.0, response=Response(select="/a"))
     )
     operation = Operation("o", "shop/o", "PUT", "/o", BACKEND, "")
-    world.answers = [Reply(200, JSON, b'{"a":[1]}'), Reply(418, JSON, b"x")]
+    setup.answers = [Reply(200, JSON, b'{"a":[1]}'), Reply(418, JSON, b"x")]
 
-    assert (await world.dispatcher.read(resource, {}, world.context())).body == b"[1]"
-    assert (await world.dispatcher.operate(operation, {}, b"raw", world.context())).status == 418
+    assert (await setup.dispatcher.read(resource, {}, setup.context())).body == b"[1]"
+    assert (await setup.dispatcher.operate(operation, {}, b"raw", setup.context())).status == 418
 
-    (read, first, _), (written, second, _) = world.sent
+    (read, first, _), (written, second, _) = setup.sent
     assert (read.method, read.url, first) == ("GET", "http://a.shop.svc:8080/api", 1.0)
     assert (written.method, written.body, second) == ("PUT", b"raw", 5.0)
-    assert world.record.sent == 3
+    assert setup.record.sent == 3
 
 
-async def test_the_circuit_of_a_tool_is_shown_by_its_source_and_each_host_s_last_fault(world: World) -> None:
-    world.answers = [GONE, Reply(500)]
+async def test_the_circuit_of_a_tool_is_shown_by_its_source_and_each_host_s_last_fault(setup: Setup) -> None:
+    setup.answers = [GONE, Reply(500)]
     with pytest.raises(CallError):
-        await world.dispatcher.call(tool(breaker=Breaker(1, 30.0)), {}, world.context())
+        await setup.dispatcher.call(tool(breaker=Breaker(1, 30.0)), {}, setup.context())
     with pytest.raises(CallError):
-        await world.dispatcher.call(tool(backend=Backend("b.shop.svc", 80)), {}, world.context())
-    world.now += 7.4
+        await setup.dispatcher.call(tool(backend=Backend("b.shop.svc", 80)), {}, setup.context())
+    setup.now += 7.4
 
-    assert world.dispatcher.open_circuits() == {"tool shop/a": "open"}
-    found = world.dispatcher.last_faults()
+    assert setup.dispatcher.open_circuits() == {"tool shop/a": "open"}
+    found = setup.dispatcher.last_faults()
     assert list(found.items()) == [
         ("b.shop.svc:80", {"code": "upstream_error", "request": "sent, outcome unknown", "secondsAgo": 7}),
         ("a.shop.svc:8080", {"code": "unreachable", "request": "not sent", "secondsAgo": 7}),
     ]
-    assert world.seen == [("open", ""), ("fault", "unreachable"), ("fault", "upstream_error")]
-    await world.dispatcher.close()
-    assert world.closed
+    assert setup.seen == [("open", ""), ("fault", "unreachable"), ("fault", "upstream_error")]
+    await setup.dispatcher.close()
+    assert setup.closed
 
 
 async def test_the_hosts_of_faults_are_bounded_and_the_last_one_is_the_first(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "MAX_HOSTS", 2)
     for host in ("a", "b", "a", "c"):
-        world.answers = [GONE]
+        setup.answers = [GONE]
         with pytest.raises(CallError):
-            await world.dispatcher.call(tool(backend=Backend(f"{host}.shop.svc", 1)), {}, world.context())
+            await setup.dispatcher.call(tool(backend=Backend(f"{host}.shop.svc", 1)), {}, setup.context())
 
-    assert list(world.dispatcher.last_faults()) == ["c.shop.svc:1", "a.shop.svc:1"]
+    assert list(setup.dispatcher.last_faults()) == ["c.shop.svc:1", "a.shop.svc:1"]
 
 
-async def test_a_call_of_an_mcp_backend_has_the_headers_and_the_time_of_its_policy(world: World) -> None:
+async def test_a_call_of_an_mcp_backend_has_the_headers_and_the_time_of_its_policy(setup: Setup) -> None:
     headers = (HeaderFrom("Authorization", "Secret", "crm", "token"),)
     given = tool("POST", mcp=Mcp("/mcp", "theirs"), headers_from=headers, timeout=2.0)
-    world.answers = [{"content": []}, {"content": [], "isError": True}]
+    setup.answers = [{"content": []}, {"content": [], "isError": True}]
 
-    assert await world.dispatcher.call(given, {"q": 1}, world.context()) == {"content": []}
-    relayed = await world.dispatcher.forward(given, {}, world.context())
+    assert await setup.dispatcher.call(given, {"q": 1}, setup.context()) == {"content": []}
+    relayed = await setup.dispatcher.forward(given, {}, setup.context())
 
     assert (relayed.status, relayed.headers, relayed.body) == (200, JSON, b'{"content":[],"isError":true}')
-    assert world.called == [("a", arguments, (("Authorization", "of crm"),), 2.0) for arguments in ({"q": 1}, {})]
+    assert setup.called == [("a", arguments, (("Authorization", "of crm"),), 2.0) for arguments in ({"q": 1}, {})]
 
 
 @pytest.mark.parametrize(
@@ -379,17 +379,17 @@ async def test_a_call_of_an_mcp_backend_has_the_headers_and_the_time_of_its_poli
     [("Refuse", VANISHED, True), ("Refuse", AS_PINNED, False), ("Refuse", None, False), ("Report", VANISHED, False)],
 )
 async def test_a_tool_that_drifted_is_refused_if_it_says_so(
-    world: World, on_drift: str, verdict: Any, is_refused: bool
+    setup: Setup, on_drift: str, verdict: Any, is_refused: bool
 ) -> None:
-    world.verdict, world.answers = verdict, [{"content": []}]
+    setup.verdict, setup.answers = verdict, [{"content": []}]
     given = tool("POST", mcp=Mcp("/mcp", "theirs", on_drift=on_drift))
 
     if not is_refused:
-        await world.dispatcher.call(given, {}, world.context())
+        await setup.dispatcher.call(given, {}, setup.context())
         return
     with pytest.raises(CallError) as caught:
-        await world.dispatcher.call(given, {}, world.context())
-    assert (caught.value.code, world.called) == ("drifted", [])
+        await setup.dispatcher.call(given, {}, setup.context())
+    assert (caught.value.code, setup.called) == ("drifted", [])
     assert caught.value.message == (
         f"the MCP server of this tool no longer lists it as it was reviewed: {verdict}; calls are refused until an "
         "administrator runs mcp-operator import mcp again and reviews the difference; nothing was sent"
@@ -418,41 +418,41 @@ class Sampler:
         (tool("POST", mcp=Mcp("/mcp", "x")), RpcError(-32602, "no"), ("tools/call", None, "-32602")),
     ],
 )
-async def test_each_attempt_of_a_sampled_call_is_recorded(world: World, given: Tool, answer: Any, seen: Any) -> None:
-    world.record.tracer = Sampler()  # type: ignore[assignment]
-    world.answers, world.takes = [answer], 0.5
+async def test_each_attempt_of_a_sampled_call_is_recorded(setup: Setup, given: Tool, answer: Any, seen: Any) -> None:
+    setup.record.tracer = Sampler()  # type: ignore[assignment]
+    setup.answers, setup.takes = [answer], 0.5
 
     try:
-        await world.dispatcher.call(given, {}, world.context())
+        await setup.dispatcher.call(given, {}, setup.context())
     except (CallError, RpcError, ZeroDivisionError):
         assert isinstance(answer, Exception) or answer.status == 404
 
-    (span,) = world.record.spans
+    (span,) = setup.record.spans
     assert (span.method, span.status, span.error) == seen
     assert (span.number, span.backend, span.started, span.ended) == (0, "a.shop.svc:8080", 100.0, 100.5)
 
 
 async def test_the_mapping_of_a_tool_is_kept_as_long_as_the_catalog_has_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "MAX_MAPPERS", 2)
     tools = [tool() for _ in range(3)]
     for each in (tools[0], tools[0], tools[1], tools[2]):
-        await world.dispatcher.call(each, {}, world.context())
-    assert list(world.dispatcher._mappers) == [id(tools[1]), id(tools[2])]
+        await setup.dispatcher.call(each, {}, setup.context())
+    assert list(setup.dispatcher._mappers) == [id(tools[1]), id(tools[2])]
 
-    world.dispatcher.keep_tools({"a": tools[2]})
+    setup.dispatcher.keep_tools({"a": tools[2]})
 
-    assert list(world.dispatcher._mappers) == [id(tools[2])]
+    assert list(setup.dispatcher._mappers) == [id(tools[2])]
 
 
 @pytest.mark.parametrize(("concurrency", "most"), [(None, 6), (2, 2), (60, 6)])
 async def test_a_backend_has_a_share_of_the_requests_of_a_server(
-    world: World, concurrency: int | None, most: int
+    setup: Setup, concurrency: int | None, most: int
 ) -> None:
     target = dispatch._target("tool", tool(), Policy(concurrency=concurrency))
 
-    protection = world.dispatcher._protect(target, world.context())
+    protection = setup.dispatcher._protect(target, setup.context())
 
     assert (protection._limit, protection._host_limit) == (most, 6)
     assert (protection._host, protection._source) == ("a.shop.svc:8080", "tool shop/a")
