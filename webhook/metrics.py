@@ -47,7 +47,7 @@ class Metrics:
         )
         self.slow = Counter(
             "mcp_operator_admission_slow",
-            "Slow judgements on the event loop; after two, other processes judge the namespace for 10 s.",
+            "Judgements that took 3 ms of CPU on the event loop; after some, others judge the namespace for 60 s.",
             registry=self.registry,
         )
         self.connections_closed = Counter(

@@ -32,12 +32,14 @@ __all__ = ["ExceededError", "ObjectProcesses", "QueueFullError", "is_small"]
 logger = logging.getLogger(__name__)
 
 # What is judged on the event loop, in bytes of the body. Some words cost more than their bytes: each counts as so many.
-SMALL = 32 * 1024
-COSTLY = {b'"pattern': 2048, b'"$ref"': 1024}
-COMPOSITIONS, COMPOSITION = (b'"anyOf"', b'"oneOf"', b'"allOf"'), 1024
+SMALL = 16 * 1024
+COSTLY = {b'"pattern': 1024, b'"$ref"': 512}
+COMPOSITIONS, COMPOSITION = (b'"anyOf"', b'"oneOf"', b'"allOf"'), 512
 # So do Unicode classes within patterns, and each repetition in a counted one.
-UNICODE_CLASS = 8192
-REPETITION = 64
+UNICODE_CLASS = 4096
+REPETITION = 32
+# So many bytes of a body are handed over at once.
+PART = 128 * 1024
 # Seconds by the clock. By the time that the process computes, the bound is lower: `object_process.CPU_SECONDS`.
 WALL_SECONDS = 2.0
 START_SECONDS = 30.0
@@ -171,8 +173,10 @@ class ObjectProcesses:
                 job = await self._next()
                 try:
                     async with asyncio.timeout(self._wall_seconds):
-                        writer.writelines((HEADER.pack(len(job.body)), job.body))
-                        await writer.drain()
+                        writer.write(HEADER.pack(len(job.body)))
+                        for start in range(0, len(job.body), PART):
+                            writer.write(job.body[start : start + PART])
+                            await writer.drain()
                         (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
                         answer = pickle.loads(await reader.readexactly(length))  # noqa: S301 -- our own process
                 except (OSError, asyncio.IncompleteReadError, TimeoutError):

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import re
 import time
-from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from webhook.object_processes import ExceededError, QueueFullError, is_small
 from webhook.review import Operation
 from webhook.reviewer import CrowdedError
 from webhook.rights import UnansweredError
+from webhook.slow_namespaces import LONG_SECONDS, SlowNamespaces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -53,12 +53,6 @@ DEADLINES = Deadlines(headers=5.0, first=120.0, idle=120.0, write=5.0, linger=1.
 JSON = "application/json"
 # Seconds without a byte after which a connection is closed. What comes while nothing can be judged is refused anyway.
 QUIET_UNREADY, QUIET_DRAINING = 0.02, 0.5
-# A namespace of which two objects took this much CPU time on the event loop is judged in other processes for a while.
-# A single one may have been the first that needed a module or a cache. Whoever sends such objects without end delays
-# the others by two of them in this time.
-SLOW_CPU_SECONDS = 0.01
-SLOW_FOR_SECONDS = 60.0
-SLOW_NAMESPACES = 1024
 _DELETE = re.compile(rb'"operation": ?"DELETE"')
 
 
@@ -103,9 +97,7 @@ class Hook:
         self._deadlines = deadlines
         metrics.in_flight.set_function(lambda: self._bodies.complete)
         self._cache = cache or ObjectCache()
-        # Until when: namespaces of which one object was slow, and of which several were.
-        self._suspected: OrderedDict[str, float] = OrderedDict()
-        self._slow: OrderedDict[str, float] = OrderedDict()
+        self._slow = SlowNamespaces()
         self._latency, self._mutate_latency = map(metrics.latency_of, ("validate", "mutate"))
         self._at_once: dict[str, Callable[[bytes], bytes | None]] = {
             paths.VALIDATE_PATH.removeprefix("/"): self._validate_at_once,
@@ -162,7 +154,7 @@ class Hook:
             return None
         started = time.perf_counter()
         asked = review.parse(body)
-        if asked.operation is Operation.DELETE or (self._slow and self._is_slow(asked.namespace)):
+        if asked.operation is Operation.DELETE or self._is_slow(asked.namespace):
             return None
         if self._namespaces and asked.namespace not in self._namespaces:
             return None
@@ -213,7 +205,7 @@ class Hook:
 
     async def _mutate(self, _request: Request, body: Body) -> tuple[int, bytes]:
         uid = uid_of(body.content)
-        if uid and self._slow and self._is_slow(body.namespace.decode()) and not is_small(body.content):
+        if uid and self._is_slow(body.namespace.decode()) and not is_small(body.content):
             # To read it takes long, and an object may lack its defaults.
             return 200, review.allowed(uid)
         return 200, self._fill_in(body.content)
@@ -226,13 +218,12 @@ class Hook:
         started = cpu_time.seconds()
         asked = review.parse(body)
         text = self._answer_mutate(asked, body)
-        if cpu_time.seconds() - started > SLOW_CPU_SECONDS:
-            self._note_slow(asked.namespace)
+        self._note_time(asked.namespace, cpu_time.seconds() - started)
         return text
 
     def _answer_mutate(self, asked: Review, body: bytes) -> bytes:
         with self._mutate_latency.time():
-            if is_small(body) and not (self._slow and self._is_slow(asked.namespace)):
+            if is_small(body) and not self._is_slow(asked.namespace):
                 refusal = admit.refusal_of_unsound(asked, self._cache)
                 if refusal is not None:
                     return self._answer(asked, refusal, "mutate")
@@ -298,7 +289,7 @@ class Hook:
 
     async def _judge(self, asked: Review | None, body: bytes, deadline: float) -> tuple[int, bytes]:
         """Judge a review that was parsed, being small, or let another process parse it and judge its object."""
-        if asked is not None and not (self._slow and self._is_slow(asked.namespace)):
+        if asked is not None and not self._is_slow(asked.namespace):
             judged = self._judge_object(asked)
         else:
             async with asyncio.timeout_at(deadline):
@@ -316,8 +307,7 @@ class Hook:
         """The judgement of the object alone; None if it need not be judged, or takes long and must not."""
         started = cpu_time.seconds()
         judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache, may_take_long)
-        if cpu_time.seconds() - started > SLOW_CPU_SECONDS:
-            self._note_slow(asked.namespace)
+        self._note_time(asked.namespace, cpu_time.seconds() - started)
         return judged
 
     def _answer(self, asked: Review, decision: Decision, webhook: str = "validate") -> bytes:
@@ -331,23 +321,11 @@ class Hook:
         return answer(asked.uid, decision)
 
     def _is_slow(self, namespace: str) -> bool:
-        return self._slow.get(namespace, 0.0) > asyncio.get_running_loop().time()
+        return self._slow.holds(namespace, asyncio.get_running_loop().time())
 
-    def _note_slow(self, namespace: str) -> None:
-        """Few objects take long, but who sends two may send many: they wait for one another, and for no one else."""
-        self.metrics.slow.inc()
-        now = asyncio.get_running_loop().time()
-        if self._suspected.pop(namespace, 0.0) > now:
-            _remember(self._slow, namespace, now + SLOW_FOR_SECONDS)
-        else:
-            _remember(self._suspected, namespace, now + SLOW_FOR_SECONDS)
-
-
-def _remember(until: OrderedDict[str, float], namespace: str, when: float) -> None:
-    until.pop(namespace, None)
-    until[namespace] = when
-    if len(until) > SLOW_NAMESPACES:
-        until.popitem(last=False)
+    def _note_time(self, namespace: str, seconds: float) -> None:
+        if seconds >= LONG_SECONDS and self._slow.note(namespace, seconds, asyncio.get_running_loop().time()):
+            self.metrics.slow.inc()
 
 
 def answer(uid: str, decision: Decision) -> bytes:

@@ -432,7 +432,7 @@ async def test_a_webhook_connects_by_its_settings_and_gives_the_connection_back(
                 await asyncio.sleep(0.01)
             async with session.get(f"http://127.0.0.1:{health}/metrics") as answer:
                 text = await answer.text()
-        assert gc.get_threshold() == (20_000, 50, 100)
+        assert gc.get_threshold() == (2_000, 10, 100)
     finally:
         stop.set()
         await running
