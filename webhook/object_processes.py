@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pickle
 import re
 import socket
@@ -40,6 +41,8 @@ UNICODE_CLASS = 4096
 REPETITION = 32
 # So many bytes of a body are handed over at once.
 PART = 128 * 1024
+# Processes by default.
+MOST = 2
 # Seconds by the clock. By the time that the process computes, the bound is lower: `object_process.CPU_SECONDS`.
 WALL_SECONDS = 2.0
 START_SECONDS = 30.0
@@ -82,17 +85,21 @@ def is_small(body: bytes) -> bool:
 
 
 class ObjectProcesses:
-    """``size`` processes, started by `start`. ``command`` is what one runs; ``exceeded`` is called for each killed."""
+    """``size`` processes, started by `start`. ``command`` is what one runs; ``exceeded`` is called for each killed.
+
+    By default there are two, but one CPU is left to the event loop: however low the priority of a process is, it may
+    keep a CPU for some milliseconds.
+    """
 
     def __init__(
         self,
-        size: int = 2,
+        size: int | None = None,
         *,
         exceeded: Callable[[], None] = lambda: None,
         command: tuple[str, ...] = (sys.executable, "-m", _MODULE),
         wall_seconds: float = WALL_SECONDS,
     ) -> None:
-        self._size = size
+        self._size = size or max(1, min(MOST, len(os.sched_getaffinity(0)) - 1))
         self._exceeded = exceeded
         self._command = command
         self._wall_seconds = wall_seconds

@@ -154,7 +154,7 @@ class Hook:
             return None
         started = time.perf_counter()
         asked = review.parse(body)
-        if asked.operation is Operation.DELETE or self._is_slow(asked.namespace):
+        if asked.operation is Operation.DELETE or (self._slow.until and self._is_slow(asked.namespace)):
             return None
         if self._namespaces and asked.namespace not in self._namespaces:
             return None
@@ -218,12 +218,14 @@ class Hook:
         started = cpu_time.seconds()
         asked = review.parse(body)
         text = self._answer_mutate(asked, body)
-        self._note_time(asked.namespace, cpu_time.seconds() - started)
+        seconds = cpu_time.seconds() - started
+        if seconds >= LONG_SECONDS:
+            self._note_long(asked.namespace, seconds)
         return text
 
     def _answer_mutate(self, asked: Review, body: bytes) -> bytes:
         with self._mutate_latency.time():
-            if is_small(body) and not self._is_slow(asked.namespace):
+            if is_small(body) and not (self._slow.until and self._is_slow(asked.namespace)):
                 refusal = admit.refusal_of_unsound(asked, self._cache)
                 if refusal is not None:
                     return self._answer(asked, refusal, "mutate")
@@ -289,7 +291,7 @@ class Hook:
 
     async def _judge(self, asked: Review | None, body: bytes, deadline: float) -> tuple[int, bytes]:
         """Judge a review that was parsed, being small, or let another process parse it and judge its object."""
-        if asked is not None and not self._is_slow(asked.namespace):
+        if asked is not None and not (self._slow.until and self._is_slow(asked.namespace)):
             judged = self._judge_object(asked)
         else:
             async with asyncio.timeout_at(deadline):
@@ -307,7 +309,9 @@ class Hook:
         """The judgement of the object alone; None if it need not be judged, or takes long and must not."""
         started = cpu_time.seconds()
         judged = None if admit.is_being_deleted(asked) else admit.judge_object(asked, self._cache, may_take_long)
-        self._note_time(asked.namespace, cpu_time.seconds() - started)
+        seconds = cpu_time.seconds() - started
+        if seconds >= LONG_SECONDS:
+            self._note_long(asked.namespace, seconds)
         return judged
 
     def _answer(self, asked: Review, decision: Decision, webhook: str = "validate") -> bytes:
@@ -323,9 +327,9 @@ class Hook:
     def _is_slow(self, namespace: str) -> bool:
         return self._slow.holds(namespace, asyncio.get_running_loop().time())
 
-    def _note_time(self, namespace: str, seconds: float) -> None:
-        if seconds >= LONG_SECONDS and self._slow.note(namespace, seconds, asyncio.get_running_loop().time()):
-            self.metrics.slow.inc()
+    def _note_long(self, namespace: str, seconds: float) -> None:
+        self.metrics.slow.inc()
+        self._slow.note(namespace, seconds, asyncio.get_running_loop().time())
 
 
 def answer(uid: str, decision: Decision) -> bytes:

@@ -24,28 +24,25 @@ NAMESPACES = 1024
 
 
 class SlowNamespaces:
-    """``now`` is in seconds, by any clock that does not go back."""
+    """``now`` is in seconds, by any clock that does not go back. ``until`` says how long others judge a namespace."""
 
     def __init__(self) -> None:
-        # What was used, and when that was noted; until when others judge.
+        self.until: OrderedDict[str, float] = OrderedDict()
+        # What was used, and when that was noted.
         self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._until: OrderedDict[str, float] = OrderedDict()
 
-    def note(self, namespace: str, seconds: float, now: float) -> bool:
-        """A judgement of this namespace took so much CPU time on the event loop. Whether that was long."""
-        if seconds < LONG_SECONDS:
-            return False
+    def note(self, namespace: str, seconds: float, now: float) -> None:
+        """A judgement of this namespace took so much CPU time on the event loop, at least `LONG_SECONDS`."""
         before, at = self._used.pop(namespace, (0.0, now))
         before = max(0.0, before - (now - at) * REFILL)
         if before and before + seconds > ALLOWANCE_SECONDS:
-            _remember(self._until, namespace, now + AWAY_SECONDS)
+            _remember(self.until, namespace, now + AWAY_SECONDS)
         else:
             _remember(self._used, namespace, (min(before + seconds, ALLOWANCE_SECONDS), now))
-        return True
 
     def holds(self, namespace: str, now: float) -> bool:
         """Whether others judge this namespace."""
-        return bool(self._until) and self._until.get(namespace, 0.0) > now
+        return self.until.get(namespace, 0.0) > now
 
 
 def _remember(kept: OrderedDict[str, T], namespace: str, what: T) -> None:

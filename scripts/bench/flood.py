@@ -74,8 +74,9 @@ def exchange(connection: ssl.SSLSocket, request: bytes) -> int:
 
 def send(port: int) -> None:
     """Send hostile reviews over several connections until standard input closes, and print the statuses as JSON."""
-    # They stand for API servers on other machines, which take no time from the webhook.
-    os.nice(10)
+    # They stand for API servers on other machines, which take no time from the webhook. A process with a high niceness
+    # would: it keeps its CPU for up to a tick of the scheduler when another one wakes up.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     requests, statuses, running = hostile_requests(), Counter[int](), threading.Event()
     running.set()
 

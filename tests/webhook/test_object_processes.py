@@ -122,6 +122,17 @@ async def test_a_real_process_judges_with_low_priority() -> None:
     assert running.exceeded == 0
 
 
+@pytest.mark.parametrize(("cpus", "count"), [(1, 1), (2, 1), (3, 2), (64, 2)])
+async def test_one_cpu_is_left_to_the_event_loop(monkeypatch: pytest.MonkeyPatch, cpus: int, count: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cpus)))
+    processes = ObjectProcesses(command=(sys.executable, "-c", FAKE))
+    processes.start()
+    try:
+        assert len(processes._tasks) == count
+    finally:
+        await processes.stop()
+
+
 async def test_time_is_bounded_by_the_kernel_even_within_foreign_code() -> None:
     hog = (
         "import re, signal, socket; from webhook import object_process as p;"

@@ -266,7 +266,7 @@ async def test_a_namespace_with_slow_objects_is_judged_elsewhere_for_a_while(
     await ask("other", "two")
     assert [b"next" in body for body in judged] == [True]
 
-    hook._slow._until["one"] = 0.0
+    hook._slow.until["one"] = 0.0
     cpu = iter([0.0, 0.0])
     await ask("later", "one")
     assert len(judged) == 1

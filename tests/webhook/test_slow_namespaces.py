@@ -9,7 +9,8 @@ from webhook.slow_namespaces import ALLOWANCE_SECONDS, AWAY_SECONDS, LONG_SECOND
 def test_one_judgement_alone_is_forgiven_however_long_it_took() -> None:
     slow = SlowNamespaces()
 
-    assert slow.note("shop", 10 * ALLOWANCE_SECONDS, 0.0)
+    slow.note("shop", 10 * ALLOWANCE_SECONDS, 0.0)
+
     assert not slow.holds("shop", 0.0)
 
 
@@ -35,13 +36,6 @@ def test_many_that_take_a_little_long_use_up_the_allowance() -> None:
     slow.note("shop", LONG_SECONDS, 0.0)
 
     assert slow.holds("shop", 0.0)
-
-
-def test_ordinary_judgements_use_nothing_up() -> None:
-    slow = SlowNamespaces()
-
-    assert not any(slow.note("shop", LONG_SECONDS * 0.99, 0.0) for _ in range(1000))
-    assert not slow.holds("shop", 0.0)
 
 
 def test_the_allowance_comes_back() -> None:
