@@ -15,10 +15,13 @@ import sys
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scripts.mutation import outcome
 from scripts.mutation.outcome import Change, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
 WORKSPACES = ROOT / "mutants"
@@ -112,6 +115,13 @@ def run_again(package: str, before: Outcome, children: int) -> Outcome:
     )
 
 
+def earlier(found: Outcome, before: Outcome | None) -> Sequence[int] | None:
+    """The first of the samples that were drawn before this one: killed at first, run, and the seed."""
+    if before is None or None in (before.seed, found.seed) or before.seed == found.seed:
+        return None
+    return before.earlier or (before.killed if before.first is None else before.first, before.run, before.seed or 0)
+
+
 def run_named(names: list[str]) -> int:
     """Make each named mutation in a copy, and run its test. Returns the number of those that survive."""
     folder = WORKSPACES / "named"
@@ -161,6 +171,7 @@ def main() -> int:
             found = run_again(package, outcome.load()[package], given.children)
         else:
             found = run(package, sample=given.sample, seed=given.seed, only=[], children=given.children)
+            found = replace(found, earlier=earlier(found, outcome.load().get(package)))
         outcomes = {**outcome.load(), package: found}
         outcome.store({name: outcomes[name] for name in SETTINGS["packages"] if name in outcomes})
     outcome.PAGE.write_text(outcome.render(outcome.load(), outcome.reasons(), BUDGET))

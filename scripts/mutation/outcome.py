@@ -7,7 +7,10 @@ import tomllib
 from dataclasses import asdict, dataclass, field
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["NAMED", "PAGE", "RESULTS", "Change", "Outcome", "load", "named", "reasons", "render", "store"]
 
@@ -33,7 +36,9 @@ class Outcome:
     """Of one package: ``mutants`` there are, ``excluded`` were left out, ``run`` were run.
 
     ``timeouts`` are among the ``killed``. ``untested`` are the survivors that no test reaches. With a ``seed``, those
-    that were run are a random sample.
+    that were run are a random sample. ``first`` were killed before tests were written for it. ``earlier`` is another
+    sample, for which tests were written before this one was drawn: how many were killed at first, how many were run,
+    and its seed.
     """
 
     mutants: int
@@ -43,6 +48,7 @@ class Outcome:
     timeouts: int
     seed: int | None = None
     first: int | None = None
+    earlier: Sequence[int] | None = None
     survivors: list[Change] = field(default_factory=list)
     untested: list[Change] = field(default_factory=list)
 
@@ -89,7 +95,8 @@ test notices has survived: a test is missing, or the change makes no difference.
 - A package is run whole, or as a random sample of its mutants (`--sample N --seed S`). The interval is that of the
   share of all its mutants that was killed when the sample was drawn, with 95 % confidence (Wilson). Where tests were
   written for survivors of the sample, *at first* is the share before: of mutants outside the sample, the new tests kill
-  fewer than of those within.
+  fewer than of those within. With a seed, *at first* is the share of another sample, drawn before the tests were
+  written; the new sample is drawn after that.
 - *Excluded* are mutants of log lines and of type casts. `scripts/mutation/packages.toml` has the rule, and for each
   package its modules and its tests. What mutmut leaves out is not counted: annotations, decorated functions, and what
   is outside functions.
@@ -108,6 +115,9 @@ def _row(package: str, each: Outcome) -> str:
     interval = f"{low:.1%} to {high:.1%}" if each.seed is not None else ""
     counts = f"{each.killed} | {each.timeouts} | {len(each.survivors)} | {len(each.untested)}"
     first = f"{each.first / each.run:.1%}" if each.first is not None else ""
+    if each.earlier is not None and each.first is None:
+        killed, sampled, seed = each.earlier
+        first = f"{killed / sampled:.1%} of {sampled}, seed {seed}"
     share = f"{each.killed / each.run:.1%} | {first} | {interval}"
     return f"| `{package}` | {each.mutants} | {each.excluded} | {run} | {counts} | {share} |\n"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scripts.mutation import outcome
-from scripts.mutation.__main__ import BUDGET
+from scripts.mutation.__main__ import BUDGET, earlier
 from scripts.mutation.outcome import Change, Outcome
 
 NAMED = outcome.named()
@@ -48,12 +48,16 @@ def test_the_page_shows_the_share_of_a_sample_with_its_interval_and_every_surviv
             survivors=[left],
             untested=[other],
         ),
+        "runtime": Outcome(mutants=99, excluded=0, run=20, killed=19, timeouts=0, seed=2, earlier=[8, 10, 1]),
         "webhook": Outcome(mutants=10, excluded=0, run=10, killed=10, timeouts=0),
     }
 
     page = outcome.render(outcomes, {left: "It is as well."}, BUDGET)
 
     assert "| `certs` | 455 | 9 | 100, seed 7 | 98 | 3 | 1 | 1 | 98.0% | 80.0% | 71.1% to 86.7% |\n" in page
+    assert (
+        "| `runtime` | 99 | 0 | 20, seed 2 | 19 | 0 | 0 | 0 | 95.0% | 80.0% of 10, seed 1 | 76.4% to 99.1% |\n" in page
+    )
     assert "| `webhook` | 10 | 0 | all | 10 | 0 | 0 | 0 | 100.0% |  |  |\n" in page
     assert "| `certs.paths.is_due` | `a \\| b` | `a` | It is as well. |\n" in page
     assert (
@@ -61,3 +65,18 @@ def test_the_page_shows_the_share_of_a_sample_with_its_interval_and_every_surviv
         in page
     )
     assert page.endswith("### `webhook`\n\nNone.\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (None, None),
+        (Outcome(99, 0, 99, 90, 0), None),
+        (Outcome(99, 0, 20, 15, 0, seed=2), None),
+        (Outcome(99, 0, 20, 15, 0, seed=1), (15, 20, 1)),
+        (Outcome(99, 0, 20, 15, 0, seed=1, first=12), (12, 20, 1)),
+        (Outcome(99, 0, 20, 15, 0, seed=1, earlier=[9, 10, 7]), [9, 10, 7]),
+    ],
+)
+def test_a_fresh_sample_is_shown_with_the_first_one(before: Outcome | None, expected: object) -> None:
+    assert earlier(Outcome(99, 0, 20, 19, 0, seed=2), before) == expected
