@@ -324,7 +324,7 @@ class Cache:
         return {
             ref
             for ref in services
-            if self._services.get(ref.namespace, ref.name) and not any(self._ready_slices.by("service", ref))
+            if self._services.get(ref.namespace, ref.name) and not self._ready_slices.has("service", ref)
         }
 
     def pods(self, server: Ref) -> list[KeptPod]:
@@ -428,7 +428,7 @@ class Cache:
         """Only the endpoints of Services that are called and have no selector need a watch of their own."""
         found = self._services.get(service.namespace, service.name)
         informers: tuple[ScopedInformer[Any], ...] = (self._servers, *self._by_kind.values())
-        is_called = found is not None and not found.selects and any(each.by("service", service) for each in informers)
+        is_called = found is not None and not found.selects and any(each.has("service", service) for each in informers)
         self.endpoints.need(service, needed=is_called)
 
     def _grant_changed(self, _key: Key, old: GrantFact | None, new: GrantFact | None) -> None:

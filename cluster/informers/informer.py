@@ -146,6 +146,10 @@ class Informer(Generic[T]):
         """The items that an indexer files under a value."""
         return self._store.by(index, value)
 
+    def has(self, index: str, value: Hashable) -> bool:
+        """Whether an indexer files any item under a value, however many there are."""
+        return self._store.has(index, value)
+
     def items(self) -> Iterator[tuple[Key, T]]:
         """All that is kept, with its keys, as of this call."""
         return self._store.items()

@@ -77,6 +77,10 @@ class NamespaceInformers(Generic[T]):
         """See `Informer.by`."""
         return [item for each in self._by_namespace.values() for item in each.by(index, value)]
 
+    def has(self, index: str, value: Hashable) -> bool:
+        """See `Informer.has`."""
+        return any(each.has(index, value) for each in self._by_namespace.values())
+
     def items(self) -> Iterator[tuple[Key, T]]:
         """See `Informer.items`."""
         return chain.from_iterable([each.items() for each in self._by_namespace.values()])

@@ -86,6 +86,10 @@ class Store(Generic[T]):
         found = (self.get(key) for key in self._indexes[index].get(value, ()))
         return [item for item in found if item is not None]
 
+    def has(self, index: str, value: Hashable) -> bool:
+        """Whether an indexer files any item under a value."""
+        return value in self._indexes[index]
+
     def items(self) -> Iterator[tuple[Key, T]]:
         """All keys with what is kept of them, as of this call; objects of which nothing is kept are left out."""
         return iter([(key, entry.item) for key, entry in self._entries.items() if entry.item is not None])

@@ -58,6 +58,7 @@ def test_what_is_found_is_in_one_of_the_namespaces() -> None:
     assert seen == [(("shop", "a"), "a"), (("bank", "ab"), "ab")]
     assert (made.get("shop", "a"), made.get("bank", "a"), made.get("free", "c")) == ("a", None, None)
     assert sorted(made.by("first", "a")) == ["a", "ab"]
+    assert (made.has("first", "a"), made.has("first", "b")) == (True, False)
     assert dict(made.items()) == {("bank", "ab"): "ab", ("shop", "a"): "a"}
     assert len(made) == 2
     assert (made.changed_at("bank", "ab"), made.changed_at("free", "c")) == (7, None)

@@ -44,6 +44,7 @@ def test_indexes_follow_every_change() -> None:
     store.put(A, 1, "xy")
     store.put(B, 2, "yz")
     assert store.by("letter", "y") == ["xy", "yz"]
+    assert (store.has("letter", "x"), store.has("letter", "a")) == (True, False)
 
     store.put(A, 3, "z")
     assert (store.by("letter", "x"), store.by("letter", "y")) == ([], ["yz"])
@@ -51,6 +52,7 @@ def test_indexes_follow_every_change() -> None:
 
     store.drop(B, 4)
     assert (store.by("letter", "y"), store.by("letter", "z")) == ([], ["z"])
+    assert (store.has("letter", "y"), store.has("letter", "z")) == (False, True)
     # What is not there any more needs no memory.
     assert set(store._indexes["letter"]) == {"z"}
 
