@@ -22,6 +22,7 @@ from controller.endpoints import Endpoints
 from controller.planning.state import catalog_name, workload_name
 from controller.workloads import inputs
 from crd import extraction, fields
+from crd.compiler.known_tools import KnownTools
 from crd.facts import GrantFact, ServerFact
 from crd.published import signature
 from crd.ref import Kind, Ref
@@ -103,6 +104,7 @@ class Cache:
         self._enqueue = enqueue
         self._enqueue_later = later or enqueue
         self._keys = keys
+        self._tools = KnownTools()
         self._seconds = seconds
         self._changed: defaultdict[Ref, set[Ref]] = defaultdict(set)
         self._expected: dict[Ref, PublishedCatalog] = {}
@@ -337,7 +339,8 @@ class Cache:
 
     def _keep_member(self, raw: Manifest) -> KeptMember:
         metadata = raw["metadata"]
-        return kept.keep_member(raw, self._by_kind[raw["kind"]].get(metadata["namespace"], metadata["name"]))
+        known = self._by_kind[raw["kind"]].get(metadata["namespace"], metadata["name"])
+        return kept.keep_member(raw, known, self._tools)
 
     def _keep_catalog(self, raw: Manifest) -> KeptCatalog | None:
         metadata = raw["metadata"]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from crd.compiler.compilation import Incumbents
+    from crd.compiler.known_tools import KnownTools
     from crd.compiler.members import CompiledMember
     from crd.facts import ServiceFact
     from crd.manifest import Object
@@ -286,7 +287,7 @@ class KeptReplicaSet:
     owner: str
 
 
-def keep_member(raw: Manifest, known: KeptMember | None) -> KeptMember:
+def keep_member(raw: Manifest, known: KeptMember | None, tools: KnownTools) -> KeptMember:
     """A member; ``known`` is what was kept of it before, and still holds for the same uid and generation."""
     metadata = raw["metadata"]
     uid, generation = metadata.get("uid") or "", metadata.get("generation") or 0
@@ -298,8 +299,7 @@ def keep_member(raw: Manifest, known: KeptMember | None) -> KeptMember:
         if compiled.fact.labels != labels:
             compiled = replace(compiled, fact=replace(compiled.fact, labels=labels))
         return replace(known, compiled=compiled, going=going, reported=reported)
-    item = manifest.decode(raw)
-    compiled = members.compile_member(item)
+    item, compiled = tools.compile(raw)
     return KeptMember(compiled, uid, generation, going, _tool_facts(item, compiled), reported)
 
 

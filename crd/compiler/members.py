@@ -71,9 +71,10 @@ class PlacedEntry:
     context: int = 0
 
 
-def compile_member(item: Object) -> CompiledMember:
-    """Check an object by itself and make its entries."""
-    findings = tuple(finding for rule in integrity.OBJECT_RULES[item.ref.kind] for finding in rule(item))
+def compile_member(item: Object, *, is_faultless: bool = False) -> CompiledMember:
+    """Check an object by itself and make its entries. If it ``is_faultless``, no rule finds anything in it."""
+    rules = () if is_faultless else integrity.OBJECT_RULES[item.ref.kind]
+    findings = tuple(finding for rule in rules for finding in rule(item))
     fact = item.fact if isinstance(item.fact, MemberFact) else None
     made = CompiledMember(item.ref, fact, findings, b"")
     if fact is None or made.errors:

@@ -8,6 +8,7 @@ import pytest
 
 from controller import kept
 from controller.planning.state import Rollout, ServerReadiness
+from crd.compiler.known_tools import KnownTools
 from tests.controller.states import endpoint_slice, raw, tool
 
 LABELS = {"mcp.example.com/server": "main"}
@@ -167,7 +168,7 @@ def test_the_schemas_of_a_tool_are_told_apart() -> None:
 
     def schemas(**spec: object) -> str:
         item = tool("a", **spec)
-        facts = kept.keep_member(item.raw, None).tool
+        facts = kept.keep_member(item.raw, None, KnownTools()).tool
         assert facts is not None
         return facts.schema_hash
 

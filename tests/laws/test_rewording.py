@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from crd import integrity, manifest, rewording
 from crd.clients import portability
+from crd.compiler import members
+from crd.compiler.known_tools import KnownTools
 from crd.facts import BackendRef, Claim, MemberFact, Mount, Space
 from crd.manifest import Object
 from crd.models.tool import ToolSpec
@@ -100,6 +102,21 @@ def test_a_reworded_tool_equals_the_decoded_one_and_has_no_findings(metadata: An
         assert decoded == Object(found.ref, raw, rewording.reword_spec(known.spec, raw["spec"]), found)
         assert found == manifest.fact_of(raw)
         assert tuple(integrity.find_own(decoded)) == ()
+
+
+@states.THOROUGH
+@given(metadata, specs)
+def test_a_tool_is_compiled_to_the_same_whatever_is_known(metadata: Any, spec: Any) -> None:
+    rest = {key: value for key, value in spec.items() if key not in ("name", "title", "description")}
+    raw, tools = tool(metadata, spec), KnownTools()
+    tools.compile(tool({"name": "known", "namespace": "one"}, {**rest, "name": "known", "description": LONG}))
+    try:
+        decoded = manifest.decode(raw)
+    except ValueError:
+        with pytest.raises(ValueError, match="not a named object"):
+            tools.compile(raw)
+    else:
+        assert tools.compile(raw) == tools.compile(raw) == (decoded, members.compile_member(decoded))
 
 
 @states.THOROUGH

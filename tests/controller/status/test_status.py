@@ -14,6 +14,7 @@ from controller.status import server as server_status
 from crd import extraction, manifest
 from crd.clients import tokens
 from crd.compiler.compilation import Compilation
+from crd.compiler.known_tools import KnownTools
 from crd.models.prompt import PromptStatus
 from crd.models.resource import ResourceStatus
 from crd.models.server import ServerStatus
@@ -401,7 +402,7 @@ def reported(
     snapshot = Snapshot.of([*facts, *(fact for fact in others if fact)]).mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)
     refs = {s.ref: made.holders if made else None for s, made in zip(selecting, published, strict=True)}
     missing = {selecting[0].ref: (secret("key"),)} if unmounted else {}
-    member = kept.keep_member(dict(item.raw), None)
+    member = kept.keep_member(dict(item.raw), None, KnownTools())
     states = dict(zip(refs, serving_states or (ServerReadiness.READY,) * len(refs), strict=True))
     without = (extraction.service_fact(services[0]).ref,) if deserted else ()
     state = MemberState(member, snapshot, refs, missing, states, without, NOW, verdict)
@@ -570,8 +571,10 @@ def test_a_tool_waits_until_every_pod_has_what_it_reads() -> None:
 
 def test_the_time_of_a_condition_stays_while_its_status_does() -> None:
     raw = dict(tool("a").raw)
-    first = member_status.status(MemberState(kept.keep_member(raw, None), Snapshot(), {}, {}, {}, (), NOW))
-    again = kept.keep_member({**raw, "status": first["status"]}, None)
+    first = member_status.status(
+        MemberState(kept.keep_member(raw, None, KnownTools()), Snapshot(), {}, {}, {}, (), NOW)
+    )
+    again = kept.keep_member({**raw, "status": first["status"]}, None, KnownTools())
 
     assert member_status.status(MemberState(again, Snapshot(), {}, {}, {}, (), LATER)) == first
 
