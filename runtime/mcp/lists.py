@@ -118,8 +118,7 @@ def digest_lists_in_steps(catalog: Catalog, texts: ToolTexts) -> Steps[dict[tupl
         for method, (_, entries) in _lists(catalog, modern, texts).items():
             digest = hashlib.blake2b(digest_size=16)
             for start in range(0, len(entries), STEP):
-                # Without the brackets, and with the comma that would follow.
-                digest.update(orjson.dumps(entries[start : start + STEP])[1:-1] + b",")
+                digest.update(orjson.dumps(entries[start : start + STEP]))
                 yield
             digests[method, modern] = digest.digest()
     return digests

@@ -20,7 +20,7 @@ from cli.commands import dev
 from cli.dev import targets
 from cli.dev.router import Access
 from tests.cli.dev.conftest import SECRET, SERVER, TOKEN, TOOL, Running, started
-from tests.runtime.raw_http import send
+from tests.runtime.raw_http import listen, send
 
 ROOT = Path(__file__).parents[3]
 
@@ -88,6 +88,16 @@ async def test_a_save_is_served_and_a_mistake_keeps_what_was_there(running: Runn
     async with asyncio.timeout(10.0):
         while (await state(running))["servers"][0]["tools"]:
             await asyncio.sleep(0.02)
+
+
+async def test_a_client_that_listens_hears_of_a_save_and_of_the_end_of_its_server(running: Running) -> None:
+    tool = running.folder / "tool.yaml"
+    async with listen(running.mcp, "tools") as stream:
+        await stream.next()
+        tool.write_text(TOOL.replace("name: find_orders", "name: list_orders"))
+        assert (await stream.next())["method"] == "notifications/tools/list_changed"
+        (running.folder / "server.yaml").unlink()
+        assert (await stream.next())["result"]["resultType"] == "complete"
 
 
 async def test_a_server_comes_and_goes_with_its_file(running: Running) -> None:

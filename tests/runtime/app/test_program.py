@@ -24,6 +24,7 @@ from crd.published.policy import Bucket
 from crd.published.settings import Limits
 from runtime.app import program
 from runtime.app.catalog_store import CatalogStore, Trust
+from runtime.http import streams
 from runtime.telemetry.metrics import Metrics
 from tests.runtime import raw_http
 from tests.runtime.raw_http import INITIALIZE, listen, send
@@ -192,6 +193,8 @@ async def test_who_listens_hears_of_a_catalog_and_of_the_end_of_the_process(
 ) -> None:
     monkeypatch.setattr(program, "POLL", 0.01)
     monkeypatch.setattr(program, "LINGER", 0.0)
+    monkeypatch.setattr(streams, "KEEP_ALIVE", 0.05)
+    monkeypatch.setattr(streams, "TICK", 0.01)
     (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of()))
     stop, task, url = await running(tmp_path, key_prefix="test:")
     _, _, answer = await send(f"{url}/mcp", body=INITIALIZE)
@@ -199,6 +202,9 @@ async def test_who_listens_hears_of_a_catalog_and_of_the_end_of_the_process(
 
     async with listen(f"{url}/mcp", "tools") as stream:
         await stream.next()
+        async with asyncio.timeout(10):
+            while not (await stream.answer.content.readline()).startswith(b":"):
+                pass
         (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of(tools=())))
         assert (await stream.next())["method"] == "notifications/tools/list_changed"
         stop.set()

@@ -468,7 +468,7 @@ async def test_parts_of_a_stream_are_sent_when_they_come_and_nothing_is_idle() -
     assert server.aborted == 0
 
 
-async def test_a_client_that_does_not_read_its_stream_is_closed_and_one_that_reads_again_is_told_of() -> None:
+async def test_a_client_that_does_not_read_its_stream_is_cut_off_and_one_that_reads_again_is_not() -> None:
     for reads_again in (True, False):
         stream = Stream()
         async with Server(streaming(stream), Deadlines(write=30.0 if reads_again else 0.2)) as server:
@@ -495,7 +495,35 @@ async def test_a_client_that_does_not_read_its_stream_is_closed_and_one_that_rea
             writer.transport.abort()
 
 
-async def test_a_client_that_leaves_its_stream_is_told_of() -> None:
+async def test_what_is_sent_after_a_stream_is_not_answered_even_if_the_client_reads_late() -> None:
+    stream, asked = Stream(), []
+
+    async def handle(_: Request) -> Response:
+        asked.append(1)
+        return Response(200, stream=stream)
+
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(GET)
+        channel = await began(stream)
+        writer.write(GET)
+        (connection,) = server.connections._open
+        async with asyncio.timeout(10):
+            while not connection._pending:
+                await asyncio.sleep(0.01)
+        while not channel.is_full:
+            channel.send(b"x" * 4096)
+            await asyncio.sleep(0)
+        channel.finish()
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(10):
+            assert (await reader.read()).endswith(b"0\r\n\r\n")
+        writer.close()
+    assert asked == [1]
+
+
+async def test_a_stream_is_notified_when_its_client_leaves() -> None:
     stream = Stream(b"one")
     async with Server(streaming(stream)) as server:
         reader, writer = await server.open()
