@@ -81,6 +81,10 @@ class _MountedCredentials(CredentialProvider):
         name = username.read_text().strip() if username.is_file() else ""
         return (name, password) if name else (password,)
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """The same. The inherited method logs a warning for every connection."""
+        return self.get_credentials()
+
 
 class _GuardedConnection(driver.Connection):
     """Connects to an address that was checked, so no other answer of the resolver can take its place.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import socket
 import time
 from pathlib import Path
@@ -12,14 +10,11 @@ from typing import Any
 
 import pytest
 import redis.asyncio as driver
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from runtime.state.redis import Redis, RedisSessions, RedisVerdicts, Script
 from runtime.state.redis_servers import Options
 from runtime.state.sessions import Session, StoreUnavailableError
+from tests.runtime.state.certificates import server_words, write_certificates
 
 
 def connect(options: Options, timeout: float = 5.0) -> Redis:
@@ -102,12 +97,14 @@ async def test_the_password_is_read_for_every_connection(redis: Any, tmp_path: P
     await connection.close()
 
 
-async def test_a_username_can_be_set(redis: Any, tmp_path: Path) -> None:
+async def test_a_username_can_be_set(redis: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     redis.restart("--user", "mcp", "on", ">secret", "~*", "+@all", "--user", "default", "off")
     (tmp_path / "username").write_text("mcp")
     (tmp_path / "password").write_text("secret")
 
     assert await remembers(redis.options(credentials=tmp_path))
+    # The driver warns of providers without a method of their own for asyncio, at every connection.
+    assert caplog.messages == []
 
 
 async def test_without_credential_files_redis_is_unavailable(redis: Any, tmp_path: Path) -> None:
@@ -115,33 +112,9 @@ async def test_without_credential_files_redis_is_unavailable(redis: Any, tmp_pat
         await remembers(redis.options(credentials=tmp_path))
 
 
-def write_certificates(folder: Path) -> None:
-    """Write a CA ``ca.crt`` and a certificate that it issued for 127.0.0.1."""
-    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    later = now.replace(year=2099)
-    authority, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca, us = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("ca", "redis"))
-
-    def signed(subject: x509.Name, key: Any, extension: Any) -> bytes:
-        builder = x509.CertificateBuilder(ca, subject, key.public_key(), x509.random_serial_number(), now, later)
-        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
-        named = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        for each, critical in ((extension, True), (identifier, False), (named, False)):
-            builder = builder.add_extension(each, critical)
-        return builder.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    name = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    (folder / "ca.crt").write_bytes(signed(ca, authority, x509.BasicConstraints(ca=True, path_length=0)))
-    (folder / "tls.crt").write_bytes(signed(us, leaf, name))
-    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "tls.key").write_bytes(leaf.private_bytes(serialization.Encoding.PEM, *plain))
-
-
 async def test_tls_is_verified_with_the_configured_ca(redis: Any, tmp_path: Path) -> None:
     write_certificates(tmp_path)
-    files = ("--tls-cert-file", str(tmp_path / "tls.crt"), "--tls-key-file", str(tmp_path / "tls.key"))
-    encrypted = ("--port", "0", "--tls-port", str(redis.port), "--tls-auth-clients", "no")
-    redis.restart(*encrypted, *files, "--tls-ca-cert-file", str(tmp_path / "ca.crt"))
+    redis.restart(*server_words(tmp_path, redis.port))
 
     assert await remembers(redis.options(tls=True, ca_file=tmp_path / "ca.crt"))
     with pytest.raises(StoreUnavailableError):

@@ -27,6 +27,7 @@ from scripts.localcluster import packages
 from tests.runtime.conftest import Redis as Server
 from tests.runtime.conftest import free_port
 from tests.runtime.raw_http import INITIALIZE, rpc, send
+from tests.runtime.state.certificates import server_words, write_certificates
 
 LEGACY = {"MCP-Protocol-Version": "2025-11-25"}
 HOUR = 3600
@@ -47,9 +48,39 @@ def resolving(*addresses: str) -> Resolve:
     return resolve
 
 
-async def copied(host: str, port: int) -> None:
+class Secured:
+    """Servers that speak TLS alone. Their user ``mcp`` may do what the product needs, their administrator everything.
+
+    ``hosts`` are those for which their certificate is valid. ``credentials`` are those of the user.
+    """
+
+    def __init__(self, folder: Path, *hosts: str) -> None:
+        folder.mkdir()
+        write_certificates(folder, *hosts)
+        self._folder = folder
+        self.ca = folder / "ca.crt"
+        self.credentials = folder / "credentials"
+        self.credentials.mkdir()
+        (self.credentials / "username").write_text("mcp\n")
+        (self.credentials / "password").write_text("secret\n")
+        # Of the administrator.
+        self.client = {"ssl": True, "ssl_ca_certs": str(self.ca), "ssl_check_hostname": False, "password": "admin"}
+        self.cli = ["--tls", "--cacert", str(self.ca), "-a", "admin"]
+
+    def words(self, port: int) -> list[str]:
+        """The arguments of a server."""
+        rights = ("on", ">secret", "~test:*", "~{test:}*", "+@all", "-@admin", "-@dangerous")
+        passwords = ["--requirepass", "admin", "--masterauth", "admin", "--user", "mcp", *rights]
+        return [*self.sentinel_words(port), *passwords]
+
+    def sentinel_words(self, port: int) -> list[str]:
+        """The arguments of a Sentinel."""
+        return [*server_words(self._folder, port), "--tls-replication", "yes"]
+
+
+async def copied(host: str, port: int, **more: Any) -> None:
     """Wait until a server is a master, or a replica that has a copy."""
-    async with driver.Redis(host=host, port=port, decode_responses=True) as client, asyncio.timeout(20):
+    async with driver.Redis(host=host, port=port, decode_responses=True, **more) as client, asyncio.timeout(20):
         while (found := await client.info("replication"))["role"] != "master" and found["master_link_status"] != "up":
             await asyncio.sleep(0.05)
 
@@ -57,13 +88,17 @@ async def copied(host: str, port: int) -> None:
 class Watched:
     """A master, a replica, and three Sentinels at three addresses of one host."""
 
-    def __init__(self, folder: Path, *more: str) -> None:
-        for name in ("master", "replica"):
+    def __init__(self, folder: Path, *more: str, secured: Secured | None = None) -> None:
+        ports = [free_port(), free_port()]
+        servers = []
+        for name, port in zip(("master", "replica"), ports, strict=True):
             (folder / name).mkdir()
-        self.master = Server(*AT_ONCE, "--dir", str(folder / "master"))
-        self.replica = Server(
-            *AT_ONCE, "--dir", str(folder / "replica"), "--replicaof", "127.0.0.1", str(self.master.port)
-        )
+            words = [*AT_ONCE, "--dir", str(folder / name), *(secured.words(port) if secured else ())]
+            if servers:
+                words += ["--replicaof", "127.0.0.1", str(ports[0])]
+            servers.append(Server(*words, port=port))
+        self.master, self.replica = servers
+        self.secured, self.client = secured, secured.client if secured else {}
         self.port = free_port()
         self.addresses = [f"127.0.0.{number}" for number in (1, 2, 3)]
         self.sentinels = []
@@ -75,19 +110,28 @@ class Watched:
                 "sentinel failover-timeout main 2000",
                 f"sentinel announce-ip {address}",
             ]
+            own = list(more)
+            if secured is not None:
+                lines += ["sentinel auth-pass main admin", f"sentinel announce-port {self.port}"]
+                own += secured.sentinel_words(self.port)
             file.write_text("\n".join([*lines, ""]))
-            self.sentinels.append(Server(str(file), "--sentinel", *more, port=self.port, address=address))
+            self.sentinels.append(Server(str(file), "--sentinel", *own, port=self.port, address=address))
         self.resolve = resolving(*self.addresses)
 
     def options(self, **more: Any) -> Options:
         sentinels = Sentinels("service", "main", self.port, **more)
-        return Options("redis", sentinels=sentinels, allow_loopback=True)
+        found = Options("redis", sentinels=sentinels, allow_loopback=True)
+        if self.secured is None:
+            return found
+        return replace(found, tls=True, ca_file=self.secured.ca, credentials=self.secured.credentials)
 
     async def ready(self) -> None:
         """Wait until every Sentinel knows the others and the replica."""
-        await copied("127.0.0.1", self.replica.port)
+        await copied("127.0.0.1", self.replica.port, **self.client)
+        # Sentinels have another password, or none.
+        security = {**self.client, "password": None} if self.client else {}
         for address in self.addresses:
-            async with driver.Redis(host=address, port=self.port, decode_responses=True) as client:
+            async with driver.Redis(host=address, port=self.port, decode_responses=True, **security) as client:
                 async with asyncio.timeout(20):
                     while True:
                         state = (await client.sentinel_masters())["main"]
@@ -103,7 +147,8 @@ class Watched:
 class Cluster:
     """Three nodes with a third of the slots each, and a replica of each, at addresses of one host."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secured: Secured | None = None) -> None:
+        self.secured = secured
         self.port = free_port()
         while self.port > 55_000:
             # The nodes speak to one another at a port that is 10,000 higher.
@@ -114,17 +159,22 @@ class Cluster:
             home = folder / address
             home.mkdir()
             own = [*AT_ONCE, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--dir", str(home)]
+            own += [*secured.words(self.port), "--tls-cluster", "yes"] if secured else []
             self.nodes[address] = Server(*own, "--cluster-announce-ip", address, port=self.port, address=address)
         create = ["redis-cli", "--cluster", "create", *(f"{address}:{self.port}" for address in self.addresses)]
-        subprocess.run([*create, "--cluster-replicas", "1", "--cluster-yes"], check=True, capture_output=True)
+        create += ["--cluster-replicas", "1", "--cluster-yes", *(secured.cli if secured else ())]
+        subprocess.run(create, check=True, capture_output=True)
         self.resolve = resolving(*self.addresses)
 
     def options(self, **more: Any) -> Options:
+        if self.secured is not None:
+            more = {"tls": True, "ca_file": self.secured.ca, "credentials": self.secured.credentials} | more
         return Options("service", self.port, is_cluster=True, allow_loopback=True, **more)
 
     @contextlib.asynccontextmanager
     async def client(self, address: str) -> AsyncIterator[Any]:
-        async with driver.Redis(host=address, port=self.port, decode_responses=True) as client:
+        security: dict[str, Any] = self.secured.client if self.secured else {}
+        async with driver.Redis(host=address, port=self.port, decode_responses=True, **security) as client:
             yield client
 
     async def owner(self, slot: int = SLOT) -> str:
@@ -156,7 +206,7 @@ class Cluster:
             async with self.client(address) as client, asyncio.timeout(20):
                 while "cluster_state:ok" not in await client.execute_command("CLUSTER", "INFO"):
                     await asyncio.sleep(0.05)
-            await copied(address, self.port)
+            await copied(address, self.port, **(self.secured.client if self.secured else {}))
 
     def kill(self) -> None:
         for node in self.nodes.values():
@@ -458,3 +508,71 @@ async def test_redirections_and_connections_have_a_limit(
     assert misleading[1] == [f"127.0.0.{number}" for number in range(1, 7)]
     assert len(connection._pipelines) == 4
     await connection.close()
+
+
+async def refused(servers: Any, *, resolve: Resolve | None = None, **more: Any) -> str:
+    """Why there is no connection with these options."""
+    options = replace(servers.options(), **more)
+    connection = Redis(
+        options, monotonic=time.monotonic, jitter=lambda: 0.0, resolve=resolve or servers.resolve, timeout=2.0
+    )
+    with pytest.raises(StoreUnavailableError) as caught:
+        await works(connection)
+    await connection.close()
+    return str(caught.value)
+
+
+async def test_sentinels_and_their_servers_speak_tls(replicas: Any, catalog_of: Any, tmp_path: Path) -> None:
+    packages.ensure(packages.REDIS)
+    watched = Watched(tmp_path, secured=Secured(tmp_path / "secured", "redis", "service"))
+
+    async def break_it() -> None:
+        watched.master.kill()
+
+    try:
+        await watched.ready()
+        connection = connect(watched)
+        assert await works(connection)
+        await connection.close()
+        assert "certificate verify failed" in await refused(watched, ca_file=None)
+        assert "no Sentinel names" in await refused(watched, tls=False)
+        # The certificate of a server is that of the host, wherever the Sentinels say that it is.
+        assert "certificate is not valid for 'other'" in await refused(watched, host="other")
+        sentinels = Sentinels("127.0.0.1", "main", watched.port)
+        assert "certificate is not valid for '127.0.0.1'" in await refused(watched, sentinels=sentinels)
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "password").write_text("wrong")
+        assert "invalid username-password pair" in await refused(watched, credentials=tmp_path / "other")
+        await survive(replicas, catalog_of, watched, break_it)
+    finally:
+        watched.kill()
+
+
+async def test_the_nodes_of_a_cluster_speak_tls(replicas: Any, catalog_of: Any, tmp_path: Path) -> None:
+    packages.ensure(packages.REDIS)
+    cluster = Cluster(tmp_path, Secured(tmp_path / "secured", "service"))
+
+    async def break_it() -> None:
+        cluster.nodes[await cluster.owner()].kill()
+
+    try:
+        await cluster.ready()
+        # Two of the three know the slot only by its owner, which they name by its address.
+        owners = {await cluster.owner(slot) for slot in range(0, 16384, 1000)}
+        for address in owners:
+            cluster.resolve = resolving(address)
+            connection = connect(cluster)
+            assert await works(connection)
+            await connection.close()
+        assert await cluster.redirections() > 0
+        cluster.resolve = resolving(*cluster.addresses)
+        assert "certificate verify failed" in await refused(cluster, ca_file=None)
+        assert "certificate is not valid for 'other'" in await refused(
+            cluster, host="other", resolve=lambda *_: cluster.resolve("service", 0)
+        )
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "password").write_text("wrong")
+        assert "invalid username-password pair" in await refused(cluster, credentials=tmp_path / "other")
+        await survive(replicas, catalog_of, cluster, break_it)
+    finally:
+        cluster.kill()
