@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import ssl
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import redis.asyncio as driver
 
 from runtime.state.redis import Redis, RedisSessions, RedisVerdicts, Script
-from runtime.state.redis_servers import Options
+from runtime.state.redis_servers import Options, Servers
 from runtime.state.sessions import Session, StoreUnavailableError
 from tests.runtime.state.certificates import server_words, write_certificates
 
@@ -121,6 +123,43 @@ async def test_tls_is_verified_with_the_configured_ca(redis: Any, tmp_path: Path
         await remembers(redis.options(tls=True))
     with pytest.raises(StoreUnavailableError):
         await remembers(redis.options())
+
+
+async def test_a_rotated_ca_applies_to_the_next_connection_and_no_other_is_trusted(redis: Any, tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        write_certificates(tmp_path / name)
+    shutil.copy(tmp_path / "old" / "ca.crt", tmp_path)
+    redis.restart(*server_words(tmp_path / "old", redis.port))
+    connection = connect(redis.options(tls=True, ca_file=tmp_path / "ca.crt"))
+    assert await answers(connection)
+
+    redis.restart(*server_words(tmp_path / "new", redis.port))
+    assert not await answers(connection)
+    shutil.copy(tmp_path / "new" / "ca.crt", tmp_path)
+    async with asyncio.timeout(10):
+        while not await answers(connection):
+            await asyncio.sleep(0.02)
+    await connection.close()
+
+
+def test_a_context_is_made_once_and_trusts_the_configured_ca_alone(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    servers = Servers(Options("redis", tls=True, ca_file=tmp_path / "ca.crt"), 1.0)
+
+    context = servers._context()
+
+    assert servers._context() is context
+    assert [dict(*each["subject"])["commonName"] for each in context.get_ca_certs()] == ["ca"]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+async def test_without_its_ca_file_redis_is_unavailable(redis: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "other").write_text("no certificate")
+    for name in ("missing", "empty", "other"):
+        with pytest.raises(StoreUnavailableError):
+            await remembers(redis.options(tls=True, ca_file=tmp_path / name))
 
 
 async def test_after_a_timeout_commands_fail_at_once_for_a_while() -> None:

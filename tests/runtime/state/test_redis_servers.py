@@ -236,9 +236,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         found.kill()
 
 
-def connect(servers: Any, **more: Any) -> Redis:
+def connect(servers: Any, timeout: float = 1.0, **more: Any) -> Redis:
     return Redis(
-        servers.options(**more), monotonic=time.monotonic, jitter=lambda: 0.0, resolve=servers.resolve, timeout=1.0
+        servers.options(**more), monotonic=time.monotonic, jitter=lambda: 0.0, resolve=servers.resolve, timeout=timeout
     )
 
 
@@ -290,10 +290,10 @@ async def survive(replicas: Any, catalog_of: Any, servers: Any, break_it: Callab
     limited = await replicas.start(catalog_of(sessions="Stateless", limits=limits), servers)
     sessions = await replicas.start(catalog_of(sessions="Redis"), servers)
     load = Load(limited, sessions)
+    # The first connection may take longer than a call may, on a machine that does much else.
     async with asyncio.timeout(20):
-        while not (load.calls and load.opened):
+        while not load.calls or load.opened[-3:] != [(200, None)] * 3:
             await asyncio.sleep(0.01)
-    assert set(load.opened) == {(200, None)}
     await break_it()
     async with asyncio.timeout(30):
         while (503, "1") not in load.opened:
@@ -514,7 +514,7 @@ async def refused(servers: Any, *, resolve: Resolve | None = None, **more: Any) 
     """Why there is no connection with these options."""
     options = replace(servers.options(), **more)
     connection = Redis(
-        options, monotonic=time.monotonic, jitter=lambda: 0.0, resolve=resolve or servers.resolve, timeout=2.0
+        options, monotonic=time.monotonic, jitter=lambda: 0.0, resolve=resolve or servers.resolve, timeout=10.0
     )
     with pytest.raises(StoreUnavailableError) as caught:
         await works(connection)
@@ -531,7 +531,7 @@ async def test_sentinels_and_their_servers_speak_tls(replicas: Any, catalog_of: 
 
     try:
         await watched.ready()
-        connection = connect(watched)
+        connection = connect(watched, timeout=10.0)
         assert await works(connection)
         await connection.close()
         assert "certificate verify failed" in await refused(watched, ca_file=None)
@@ -561,7 +561,7 @@ async def test_the_nodes_of_a_cluster_speak_tls(replicas: Any, catalog_of: Any, 
         owners = {await cluster.owner(slot) for slot in range(0, 16384, 1000)}
         for address in owners:
             cluster.resolve = resolving(address)
-            connection = connect(cluster)
+            connection = connect(cluster, timeout=10.0)
             assert await works(connection)
             await connection.close()
         assert await cluster.redirections() > 0
