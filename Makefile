@@ -57,7 +57,7 @@ bench: dev ## Run the benchmarks
 	@.venv/bin/python -m scripts.benchmark
 	@set -e; for file in scripts/bench/*.py; do \
 		module=$$(basename $$file .py); \
-		case $$module in _*|fake_*|process|sdk_server) continue ;; esac; \
+		case $$module in _*|fake_*|process|ratios|sdk_server) continue ;; esac; \
 		echo "== $$module"; .venv/bin/python -m scripts.bench.$$module; \
 	done
 

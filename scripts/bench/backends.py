@@ -5,7 +5,7 @@ the answers do (an open loop), at half of the rate that the server can answer. I
 backend: a good one, a dead one, one that does not answer, or one that sends a byte of its answer at a time. A round
 with a bad one lies between two with a good one, and is compared with these two alone, so whatever else the machine does
 for longer than a round hits both. Prints, for each kind, the median of the ratios of the p99 of the nine and of the CPU
-time of the server for a call, with the interval in which the median of many rounds lies with 96 % probability.
+time of the server for a call, with the interval in which the median of many rounds lies with 95 % probability.
 
 Of each request it is known how late it was sent. If the load is often late, the latencies say nothing, and it says so.
 """
@@ -31,12 +31,11 @@ from crd.published.catalogs import Catalog
 from crd.published.entries import Backend, Http, Tool
 from crd.published.policy import Policy
 from crd.published.settings import Settings
-from scripts.bench import runtime
+from scripts.bench import ratios, runtime
 from scripts.bench.runtime import BackendProtocol, Process, free_port, message, wait_for
 
 GOOD = 9
 KINDS = ("dead", "slow", "dripping")
-# Of 9 ratios, the second and the eighth enclose the median with 96 % probability.
 ROUNDS, SECONDS, SHARE = 9, 2.5, 0.5
 # Seconds between two looks at what is due.
 TICK = 0.001
@@ -144,13 +143,6 @@ async def measure_round(process: Process, kind: str, rate: float) -> Figures:
     return Figures(took[len(took) // 2], took[int(len(took) * 0.99)], cpu, late[int(len(late) * 0.99)])
 
 
-def show_ratios(ratios: list[float]) -> str:
-    """The median and its interval: without the lowest and the highest of nine."""
-    ratios = sorted(ratios)
-    cut = len(ratios) // 9
-    return f"{statistics.median(ratios):.2f} ({ratios[cut]:.2f} to {ratios[-1 - cut]:.2f})"
-
-
 def report(rounds: list[tuple[str, Figures]], rate: float, load: float) -> None:
     """``rounds`` begins and ends with a good one, and every second one is good. ``load``: the CPU share of the load."""
     good = [figures for kind, figures in rounds if kind == "good"]
@@ -159,7 +151,7 @@ def report(rounds: list[tuple[str, Figures]], rate: float, load: float) -> None:
     p50, p99, cpu = (statistics.median(values) for values in zip(*(each[:3] for each in good), strict=True))
     print(f"ten good backends: p50 {p50 * 1000:.2f} ms, p99 {p99 * 1000:.2f} ms, {cpu * 1e6:.0f} µs CPU a call")
     among = [good[i + 1].p99 / good[i].p99 for i in range(len(good) - 1)]
-    print(f"p99 of two rounds of ten good ones, one ÷ the other: {show_ratios(among)}")
+    print(f"p99 of two rounds of ten good ones, one ÷ the other: {ratios.show(among)}")
     for kind in KINDS:
         latency, used = [], []
         for index, (each, figures) in enumerate(rounds):
@@ -168,7 +160,7 @@ def report(rounds: list[tuple[str, Figures]], rate: float, load: float) -> None:
                 latency.append(figures.p99 / statistics.mean(one.p99 for one in around))
                 used.append(figures.cpu / statistics.mean(one.cpu for one in around))
         bound = "must be ≤ 1.2" if late < p99 / 2 else "says nothing: the load was late"
-        print(f"tenth backend {kind:9}p99 of the other nine {show_ratios(latency)} ({bound}), CPU {show_ratios(used)}")
+        print(f"tenth backend {kind:9}p99 of the other nine {ratios.show(latency)} ({bound}), CPU {ratios.show(used)}")
 
 
 def main() -> int:

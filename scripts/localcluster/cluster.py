@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -104,9 +105,18 @@ class Cluster:
         return _read(self.directory / "spec.json")
 
     def _signal(self, component: str, number: signal.Signals) -> None:
-        if self.node:
-            raise RuntimeError("the processes of a cluster with a node have ids of their own namespace")
-        os.kill(self.pids()[component], number)
+        pid = self.pids()[component]
+        os.kill(self._outside(pid) if self.node else pid, number)
+
+    def _outside(self, pid: int) -> int:
+        """The process ID of a component of a cluster with a node, as it is known outside its PID namespace."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                ids = re.search(r"^NSpid:\t(.*)$", (folder / "status").read_text(), re.MULTILINE)
+                is_ours = str(self.directory) in (folder / "cmdline").read_text()
+                if is_ours and ids is not None and ids[1].split()[1:] == [str(pid)]:
+                    return int(folder.name)
+        raise RuntimeError(f"process {pid} of cluster {self.name} is gone")
 
 
 @contextlib.contextmanager
