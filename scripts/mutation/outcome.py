@@ -114,10 +114,11 @@ def _row(package: str, each: Outcome) -> str:
     low, high = each.interval()
     interval = f"{low:.1%} to {high:.1%}" if each.seed is not None else ""
     counts = f"{each.killed} | {each.timeouts} | {len(each.survivors)} | {len(each.untested)}"
-    first = f"{each.first / each.run:.1%}" if each.first is not None else ""
-    if each.earlier is not None and each.first is None:
+    before = [f"{each.first / each.run:.1%}"] if each.first is not None else []
+    if each.earlier is not None:
         killed, sampled, seed = each.earlier
-        first = f"{killed / sampled:.1%} of {sampled}, seed {seed}"
+        before.append(f"{killed / sampled:.1%} of {sampled}, seed {seed}")
+    first = "; ".join(before)
     share = f"{each.killed / each.run:.1%} | {first} | {interval}"
     return f"| `{package}` | {each.mutants} | {each.excluded} | {run} | {counts} | {share} |\n"
 

@@ -49,6 +49,7 @@ def test_the_page_shows_the_share_of_a_sample_with_its_interval_and_every_surviv
             untested=[other],
         ),
         "runtime": Outcome(mutants=99, excluded=0, run=20, killed=19, timeouts=0, seed=2, earlier=[8, 10, 1]),
+        "runtime again": Outcome(99, 0, 20, 20, 0, seed=2, first=19, earlier=[8, 10, 1]),
         "webhook": Outcome(mutants=10, excluded=0, run=10, killed=10, timeouts=0),
     }
 
@@ -58,6 +59,8 @@ def test_the_page_shows_the_share_of_a_sample_with_its_interval_and_every_surviv
     assert (
         "| `runtime` | 99 | 0 | 20, seed 2 | 19 | 0 | 0 | 0 | 95.0% | 80.0% of 10, seed 1 | 76.4% to 99.1% |\n" in page
     )
+    shares = "100.0% | 95.0%; 80.0% of 10, seed 1 | 76.4% to 99.1%"
+    assert f"| `runtime again` | 99 | 0 | 20, seed 2 | 20 | 0 | 0 | 0 | {shares} |\n" in page
     assert "| `webhook` | 10 | 0 | all | 10 | 0 | 0 | 0 | 100.0% |  |  |\n" in page
     assert "| `certs.paths.is_due` | `a \\| b` | `a` | It is as well. |\n" in page
     assert (

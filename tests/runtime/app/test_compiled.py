@@ -164,6 +164,7 @@ def test_views_by_scopes_are_kept_up_to_a_number(catalog_of: Any) -> None:
 
     assert [list(view.tools) for view in views] == [[f"t{n}"] for n in range(40)]
     assert list(views[3].rest_tools) == ["/t3"]
+    assert views[3].check_arguments(views[3].tools["t3"], {"q": "x"}) == {"q": "x"}
     assert compiled.visible_to(frozenset({"s39"})) is views[39]
     assert compiled.visible_to(frozenset(f"s{n}" for n in range(40))) is compiled
     assert len(compiled._views) == compiled_module.MAX_VIEWS

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.backends import faults
+from runtime.backends import error_bodies, faults
 from runtime.backends.faults import CallError, Fate
 from runtime.http.exchange import Reply
 
@@ -208,3 +208,13 @@ def test_every_reply_becomes_a_fault_that_can_be_written(status: int, body: byte
 
     assert json.loads(found.to_json("r"))["error"]["status"] == status
     assert found.retry_after is None or 0 <= found.retry_after <= faults.MAX_RETRY_AFTER
+
+
+@pytest.mark.parametrize(("levels", "is_json"), [(8, True), (9, False)])
+def test_a_detail_is_json_down_to_a_depth(monkeypatch: pytest.MonkeyPatch, levels: int, is_json: bool) -> None:
+    monkeypatch.setattr(error_bodies, "_MAX_DEPTH", 8)
+    body = b"[" * levels + b"1" + b"]" * levels
+
+    found = fault(400, body).detail
+
+    assert found == (json.loads(body) if is_json else body.decode())

@@ -370,3 +370,16 @@ async def test_an_idempotent_request_is_sent_again_once_within_its_deadline() ->
         # Both connections that are tried are closed.
         with pytest.raises(LostError):
             await backend.pool.exchange(backend.origin, HEAD, None, 5.0, Limits(9), idempotent=True)
+
+
+async def test_what_a_backend_or_a_name_says_is_quoted_up_to_a_length() -> None:
+    reply = await reply_to(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"0" * 30 + b"9\r\n\r\npart")
+    assert reply.broken == f"the reply ended after 4 of {'0' * 20} bytes, before it was complete"
+
+    async def resolve(_: str) -> tuple[str, ...]:
+        return ()
+
+    name = "h" * 400
+    with pytest.raises(NotConnectedError) as raised:
+        await Pool(resolve, lambda _: None, lambda: 0.0).exchange(Origin(name, 1), HEAD, None, 5.0, Limits(1))
+    assert str(raised.value) == f"the name {name} has no address"[:300]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -378,3 +379,35 @@ async def test_a_pod_that_drains_closes_after_every_answer(replicas: Any, catalo
     assert (await replica.app.handle(request)).close is False
     replica.draining = True
     assert (await replica.app.handle(request)).close is True
+
+
+TRACES = ("a" * 32, "b" * 32)
+
+
+async def test_the_trace_of_a_call_is_that_of_its_meta_and_else_that_of_its_headers(
+    replicas: Any, catalog_of: Any
+) -> None:
+    replica = await replicas.start(catalog_of(sessions="Stateless"))
+    logging.getLogger("access").setLevel(logging.INFO)
+    header, member = (f"00-{trace}-{'1' * 16}-00" for trace in TRACES)
+
+    for meta in ({}, {"_meta": {"traceparent": member}}, {"_meta": {"traceparent": 7}}, {"_meta": [member]}):
+        await send(replica.mcp, body=rpc("tools/call", name="echo", **meta), traceparent=header)
+    replica.app.access_log.flush()
+
+    lines = [json.loads(line) for line in b"".join(replicas.log).splitlines()]
+    assert [line["traceId"] for line in lines] == [TRACES[0], TRACES[1], TRACES[0], TRACES[0]]
+
+
+async def test_a_batch_is_counted_as_one_request_and_as_its_calls(replicas: Any, catalog_of: Any) -> None:
+    replica = await replicas.start(catalog_of(sessions="Stateless"))
+
+    await send(replica.mcp, body=[rpc("ping", 1), rpc("tools/call", 2, name="nothing")])
+
+    counted = {
+        (sample.labels["mcp_method_name"], sample.labels["http_response_status_code"], sample.labels["error_type"])
+        for family in replica.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "mcp_server_operation_duration_seconds_count"
+    }
+    assert counted == {("batch", "200", ""), ("ping", "200", ""), ("tools/call", "200", "-32602")}

@@ -69,6 +69,7 @@ def test_a_client_sends_scalars_and_encodes_what_a_header_cannot_hold() -> None:
         ({"region": None}, {"mcp-param-region": ["x"]}, "mcp-param-region"),
         ({"region": "eu", "deep": {"count": 1}}, {"mcp-param-region": ["eu"]}, "mcp-param-count"),
         ({"region": ""}, {"mcp-param-region": [""]}, None),
+        ({"region": "eu"}, {"mcp-param-region": ["eu\x0b"]}, "mcp-param-region"),
         ({}, {"mcp-param-unknown": ["x"]}, None),
     ],
 )

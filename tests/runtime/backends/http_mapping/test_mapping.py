@@ -766,3 +766,15 @@ def test_a_name_that_is_a_pointer_names_its_top_argument() -> None:
     found = mapping.map_tool(tool(http=http), {"a": {"b": 1}, "c/d": {"e": 2}, "f": 3})
 
     assert (found.url, found.body) == (f"{BASE}/1?q=2", b'{"f":3}')
+
+
+@pytest.mark.parametrize("style", ["Repeat", "Comma", "DeepObject", "Json", ""])
+@pytest.mark.parametrize("value", ["\ud800", ["\ud800"], {"x": "\ud800"}, {"x": {"y": ["\ud800"]}}])
+def test_a_query_value_is_blamed_on_its_argument_and_not_on_its_parameter(style: str, value: Any) -> None:
+    http = Http(query=(ParameterEntry("q", argument="a", **({"style": style} if style else {})),))
+
+    message = refused(tool("GET", http), {"a": value}).message
+
+    assert message.startswith(("/a: must not contain a lone surrogate", "the arguments cannot be written as JSON"))
+    named = refused(tool("GET", Http(headers=(ParameterEntry("X-A", argument="a"),))), {"a": "ü"})
+    assert named.message.startswith("/a: must be visible ASCII")
