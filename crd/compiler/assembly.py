@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from crd.clients import listing
 from crd.models import amounts, metadata
-from crd.models.resource import template_of
 from crd.published import entries, pins, policy, settings
 from crd.ref import Kind, Ref
 
@@ -147,7 +146,7 @@ def operation(
         method=source.method,
         ingress_path=rest_path,
         backend=_backend(ref, source.service, snapshot),
-        uri_template=uri and template_of(name, source),
+        uri_template=uri,
         title=spec.title,
         description=spec.description,
         mime_type=spec.mime_type or "",

@@ -168,5 +168,5 @@ def _reason_of_refusal(text: str) -> str:
     try:
         SchemaValidator(core_schema.str_schema(pattern=text))
     except SchemaError as error:
-        return str(error).strip().rpartition("\n")[2].strip().removeprefix("error: ").removeprefix("SchemaError: ")
+        return str(error).strip().rpartition("\n")[2].strip().removeprefix("error: ")
     return ""

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from crd import manifest
+from crd import extraction, manifest
 from crd.compiler import assembly
 from crd.models.prompt import PromptSpec
 from crd.models.resource import ResourceSpec
 from crd.models.server import ServerSpec
 from crd.models.tool import ToolSpec
-from crd.published import entries, policy, settings
+from crd.published import entries, pins, policy, settings
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 
@@ -328,7 +328,74 @@ def test_a_server_that_says_nothing_has_the_defaults_of_the_settings() -> None:
             id="limits, tools in order",
         ),
         pytest.param({"rateLimits": {}}, settings.Settings(), id="limits that say nothing"),
+        pytest.param(
+            {"tolerances": {"trailingSlash": False, "nullMember": True}},
+            settings.Settings(tolerances={"trailingSlash": False, "nullMember": True}),
+            id="tolerances, by the names of the API",
+        ),
     ],
 )
 def test_the_settings_of_a_server(fields: dict[str, Any], expected: settings.Settings) -> None:
     assert server(**fields) == expected
+
+
+SCOPES = {"requiredScopes": ["write", "read"]}
+SORTED = ("read", "write")
+
+
+def test_the_scopes_that_a_member_requires_are_sorted() -> None:
+    assert tool(**SCOPES).required_scopes == SORTED
+    prompt: PromptSpec = spec_of("MCPPrompt", {"template": "t", **SCOPES})
+    assert assembly.prompt(REF, "p", prompt, "").required_scopes == SORTED
+    content = resource(content={"uri": "urn:a", "text": ""}, **SCOPES)
+    assert assembly.inline_resource(REF, "r", content).required_scopes == SORTED
+    read = resource(uri="urn:a", service=SERVICE, http={}, **SCOPES)
+    assert assembly.http_resource(REF, "r", read, Snapshot()).required_scopes == SORTED
+    listed = resource(operations=[{"service": SERVICE, "ingressPath": "/a"}], **SCOPES)
+    assert listed.operations is not None
+    operation = assembly.operation(REF, "r", listed, listed.operations[0], Snapshot(), uri="", rest_path="/a")
+    assert operation.required_scopes == SORTED
+    assert (operation.uri_template, operation.ingress_path) == ("", "/a")
+
+
+DIGEST = "sha256:" + "0" * 63
+
+
+@pytest.mark.parametrize(
+    ("given", "pin"),
+    [
+        ({"inputSchema": f"{DIGEST}1"}, pins.Pin(input_schema=f"{DIGEST}1")),
+        (
+            {
+                "title": f"{DIGEST}1",
+                "description": f"{DIGEST}2",
+                "inputSchema": f"{DIGEST}3",
+                "outputSchema": f"{DIGEST}4",
+                "annotations": f"{DIGEST}5",
+            },
+            pins.Pin(*(f"{DIGEST}{number}" for number in range(1, 6))),
+        ),
+    ],
+)
+def test_a_part_that_is_not_pinned_was_not_listed(given: dict[str, str], pin: pins.Pin) -> None:
+    mapped = tool(mcp={"pin": given, "onDrift": "Refuse"}).mcp
+    assert mapped is not None
+    assert (mapped.pin, mapped.on_drift) == (pin, "Refuse")
+
+
+@pytest.mark.parametrize(
+    ("service", "backend"),
+    [
+        ({"name": "orders", "port": "http"}, entries.Backend("orders.shop.svc", 8080, "/")),
+        ({"name": "orders", "port": "grpc"}, entries.Backend("orders.shop.svc", 0, "/")),
+        ({"name": "orders", "port": 81}, entries.Backend("orders.shop.svc", 81, "/")),
+        ({"name": "nowhere", "port": "http"}, entries.Backend("nowhere.shop.svc", 0, "/")),
+        ({"name": "orders", "namespace": "other", "port": "http"}, entries.Backend("orders.other.svc", 0, "/")),
+    ],
+)
+def test_a_named_port_is_that_of_the_service(service: dict[str, Any], backend: entries.Backend) -> None:
+    ports = [{"name": "http", "port": 8080}, {"name": "metrics", "port": 9090}]
+    manifested = {"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"ports": ports}}
+    spec: ToolSpec = spec_of("MCPTool", {"service": service})
+    services = Snapshot.of([extraction.service_fact(manifested)])
+    assert assembly.tool(REF, "served", spec, services, "").backend == backend

@@ -179,6 +179,25 @@ def test_a_value_has_a_type(value: object, kind: str) -> None:
     assert type_of(value) == kind
 
 
+@pytest.mark.parametrize(
+    ("node", "has_default"),
+    [
+        ({"enum": ["a"]}, False),
+        ({"enum": ["a"], "default": "a"}, True),
+        ({"$ref": "#/$defs/given"}, True),
+        ({"$ref": "#/$defs/other", "default": 7}, True),
+        ({"$ref": "#/$defs/other"}, False),
+        ({"anyOf": [{"default": 7}]}, False),
+    ],
+)
+def test_a_default_stands_in_the_schema_or_in_one_that_it_refers_to(node: Any, has_default: bool) -> None:
+    definitions = {"given": {"type": "string", "default": None}, "other": {"type": "string"}}
+    found = Arguments({"properties": {"a": node}, "$defs": definitions}).find("a")
+
+    assert found is not None
+    assert found.has_default is has_default
+
+
 def test_alternatives_that_multiply_are_looked_into_once() -> None:
     defs = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(30)} | {"d30": {"type": "string"}}
     found = Arguments({"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": defs}).find("a")

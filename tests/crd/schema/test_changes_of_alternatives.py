@@ -180,6 +180,8 @@ def test_a_value_that_is_lost_is_reported(old: Any, new: Any, place: str, what: 
         (TEXT, {"not": INTEGER}),
         (TEXT, {"not": False}),
         (SHORT, {"not": {**TEXT, "minLength": 3}}),
+        ({**TEXT, "not": {"maxLength": 2}}, {"oneOf": [TEXT, {**TEXT, "maxLength": 1}]}),
+        ({**TEXT, "not": {"maxLength": 2}}, {"oneOf": [TEXT, {"maxLength": 2}]}),
         ({"enum": ["a", "b"]}, {"not": {"const": "c"}}),
         ({**TEXT, "not": {"const": "a"}}, {**TEXT, "not": {"const": "a"}, "title": "A"}),
         ({**TEXT, "not": {"maxLength": 2}}, {**TEXT, "not": {"maxLength": 1}}),
@@ -277,6 +279,13 @@ def test_of_alternatives_that_a_member_tells_apart_the_one_that_is_lost_is_repor
     old: Any, new: Any, place: str, what: str, lost: Any
 ) -> None:
     assert_breaks(of(o=old), of(o=new), [(f"properties/o/{place}", what)], {"o": lost})
+
+
+@pytest.mark.parametrize("excluded", [2, 0])
+def test_what_is_excluded_does_not_cover_more_than_it_says(excluded: int) -> None:
+    old = {**TEXT, "not": {"maxLength": excluded}}
+    found = [("properties/a/oneOf", TWO)]
+    assert_breaks(of(a=old), of(a={"oneOf": [TEXT, {**TEXT, "maxLength": 3}]}), found, {"a": "abc"})
 
 
 @pytest.mark.parametrize("keyword", ["anyOf", "oneOf"])

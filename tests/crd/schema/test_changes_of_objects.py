@@ -387,10 +387,6 @@ def test_an_object_that_is_lost_is_reported(old: Any, new: Any, found: list[tupl
         (objects(propertyNames={"maxLength": 1}), objects(propertyNames={"maxLength": 2})),
         (objects(propertyNames={"enum": ["a"]}), objects(propertyNames={"enum": ["a", "b"]})),
         (objects(propertyNames={"enum": ["a"]}), objects(propertyNames={"maxLength": 1})),
-        (
-            objects(**members(a=TEXT), unevaluatedProperties=False),
-            objects(**members(a=TEXT), unevaluatedProperties=False),
-        ),
         (objects(), objects(unevaluatedProperties=True)),
         (objects(**members(a=objects("b"))), objects(**members(a=objects()))),
     ],
@@ -562,6 +558,13 @@ def test_a_member_that_no_default_sets_is_required_of_callers(old: Any, new: Any
 def test_a_default_that_was_rejected_set_nothing() -> None:
     old = objects("a", **members(a={**TEXT, "default": 1}))
     assert findings_of(of(o=old), of(o=objects("a", **members(a=TEXT)))) == []
+
+
+def test_unevaluated_members_are_unchanged_only_with_the_whole_schema() -> None:
+    same = objects(**members(a=TEXT), unevaluatedProperties=False)
+    assert findings_of(of(o=same), of(o=same, b=TEXT)) == []
+    found = [("properties/o/unevaluatedProperties", "unevaluatedProperties is stricter than before")]
+    assert findings_of(of(o={**same, "required": ["a"]}), of(o=same)) == found
 
 
 def test_members_of_lists_and_of_members_are_compared_too() -> None:

@@ -189,6 +189,39 @@ def test_two_schemas_that_contain_themselves_are_compared_whatever_their_names()
     assert findings_of(tree(EITHER), other) == [("properties/a/properties/value/type", NO_INTEGER)]
 
 
+def test_a_reference_of_the_new_schema_leads_into_the_new_schema() -> None:
+    """Both have a definition of this name, and the condition is met by other values in each."""
+    old, new = ({**tree(TEXT), "$defs": {**tree(TEXT)["$defs"], "d": {"type": kind}}} for kind in ("integer", "string"))
+    old["properties"]["b"] = TEXT
+    new["properties"]["b"] = {**TEXT, "if": {"$ref": "#/$defs/d"}, "then": {"maxLength": 1}}
+    assert findings_of(old, new) == [("properties/b/then/maxLength", "maxLength 1 is stricter than before")]
+
+
+def test_alternatives_of_a_schema_that_contains_itself_are_told_apart_by_a_member() -> None:
+    def kind(name: str) -> dict[str, Any]:
+        return {**OBJECT, "properties": {"kind": {"const": name}}, "required": ["kind"]}
+
+    def beside(*alternatives: Any) -> dict[str, Any]:
+        whole = tree(TEXT)
+        definitions = {**whole["$defs"], "first": kind("a"), "second": kind("b")}
+        return {**whole, "properties": {**whole["properties"], "b": {"oneOf": [*alternatives]}}, "$defs": definitions}
+
+    old = beside(kind("a"), kind("b"))
+    assert findings_of(old, beside(kind("b"), kind("c"), kind("a"))) == []
+    assert findings_of(old, beside({"$ref": "#/$defs/second"}, {"$ref": "#/$defs/first"})) == []
+    assert findings_of(old, beside(kind("b"), kind("c"))) == [
+        ("properties/b/oneOf", "no alternative of oneOf accepts all values that were valid")
+    ]
+
+
+def test_references_of_both_kinds_are_compared_by_what_they_lead_to() -> None:
+    def both(node: Any) -> dict[str, Any]:
+        return document({"allOf": [TO_D, {"$dynamicRef": "#d"}]}, d={**node, "$dynamicAnchor": "d"})
+
+    assert findings_of(both(EITHER), both(TEXT)) != []
+    assert findings_of(both(TEXT), both(TEXT)) == []
+
+
 @pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef"])
 def test_a_reference_that_is_no_pointer_is_compared_as_it_is_written(keyword: str) -> None:
     def named(node: Any, title: str = "A", **more: Any) -> dict[str, Any]:

@@ -75,7 +75,12 @@ NULLABLE = f"nullable {DRAFT}"
                 wrong,
                 f'{wrong} is not a keyword of JSON Schema and has no effect; did you mean "{right}"?',
             )
-            for wrong, right in (("minlength", "minLength"), ("max_items", "maxItems"), ("enums", "enum"))
+            for wrong, right in (
+                ("minlength", "minLength"),
+                ("max_items", "maxItems"),
+                ("multiple-of", "multipleOf"),
+                ("enums", "enum"),
+            )
         ),
     ],
 )  # fmt: skip
@@ -88,6 +93,7 @@ def test_a_keyword_without_effect_is_found(node: Any, keyword: str, message: str
     [
         True,
         {"x-minlength": 1, "$comment": "nullable", "anything": 1},
+        {"x-enum": [], "x-": 1, "$Ref": "#", "$item": {}, "minlengths": 1},
         {"type": "number", "minimum": 1},
         {"type": ["string", "null"], "maxLength": 5},
         {"maxLength": 5, "minimum": 1},
@@ -107,5 +113,13 @@ def test_definitions_that_nothing_refers_to_are_one_finding() -> None:
     assert found(schema) == [
         ("definitions", 'no $ref leads to "a", "b", "c" and 2 more, so nothing is checked by it; remove or use it')
     ]
+    three = {"$defs": {name: {} for name in "abc"}}
+    assert found(of({}, **three)) == [
+        ("$defs", 'no $ref leads to "a", "b", "c", so nothing is checked by it; remove or use it')
+    ]
     assert found(of({"$ref": "#/$defs/t/properties/x"}, **{"$defs": {"t": {"properties": {"x": {}}}}})) == []
-    assert found(of({"$ref": "#t"}, **{"$defs": {"t": {"$anchor": "t"}, "u": {"$dynamicAnchor": "t2"}}})) == []
+    named = {"t": {"$anchor": "t"}, "u": {"$dynamicAnchor": "t2"}, "v": {"$id": "v"}, "w": {"$anchor": "w"}}
+    assert found(of({"$ref": "#t"}, **{"$defs": named})) == []
+    assert found(of({}, **{"$defs": {"t": {"$comment": "x"}, "u": True}})) == [
+        ("$defs", 'no $ref leads to "t", "u", so nothing is checked by it; remove or use it')
+    ]

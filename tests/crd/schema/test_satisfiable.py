@@ -149,12 +149,23 @@ def test_one_contradiction_is_told_of_one_schema() -> None:
     assert len(findings_of(of({"type": "integer", "minimum": 2, "maximum": 1, "enum": ["x"]}))) == 1
 
 
-def test_a_schema_is_looked_into_only_so_deep() -> None:
+@pytest.mark.parametrize(
+    ("keyword", "within"),
+    [
+        ("items", lambda node: node),
+        ("additionalProperties", lambda node: node),
+        ("properties", lambda node: {"a": node}),
+        ("$defs", lambda node: {"a": node}),
+        ("allOf", lambda node: [node]),
+    ],
+)
+def test_a_schema_is_looked_into_only_so_deep(keyword: str, within: Any) -> None:
     deep: Any = {"not": {}}
-    for _ in range(40):
-        deep = {"items": deep}
+    for _ in range(satisfiable.MAX_DEPTH - 1):
+        deep = {keyword: within(deep)}
 
-    assert findings_of(deep) == []
+    assert len(findings_of(deep)) == 1
+    assert findings_of({keyword: within(deep)}) == []
 
 
 LIMITS = st.integers(-2, 3)

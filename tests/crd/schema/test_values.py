@@ -121,6 +121,14 @@ def test_references_are_followed_wherever_the_value_is() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["a~b", "a/b", "a%b", "a b", "ä", "~1", "a#b?c"])
+def test_values_are_tried_whatever_the_names_on_the_path_to_them(name: str) -> None:
+    node = {"type": "string", "examples": [1]}
+
+    assert [place for place, _ in found({**of({}), "$defs": {name: node}})] == [f"$defs/{name}/examples/0"]
+    assert [place for place, _ in found({"properties": {name: node}})] == [f"properties/{name}/examples/0"]
+
+
 def test_a_long_fault_is_cut() -> None:
     ((_, message),) = found(of({"type": "integer", "default": "x" * 900}))
 
