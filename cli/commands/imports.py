@@ -252,6 +252,8 @@ def _tell_needs(namespace: str, made: Sequence[dict[str, Any]]) -> Iterator[str]
         service = raw["spec"].get("service")
         if service is not None:
             services[f"needed: Service {namespace}/{service['name']} with port {service['port']}"] = None
+            if service["port"] == 443 and service.get("scheme", "http") == "http":
+                services["note: port 443 is called with http; add --scheme https if the Service expects TLS"] = None
         for header in raw["spec"].get("headersFrom", ()):
             reference = header["secretKeyRef"]
             value = "the base64 of user:password" if header.get("prefix") == "Basic " else "the value"

@@ -162,7 +162,7 @@ class _Importer:
 
     def _base_path(self, operation: Operation, notes: list[str]) -> str:
         if self._options.base_path is not None:
-            return self._options.base_path
+            return self._options.base_path or "/"
         base = self._description.base_path(operation.servers)
         if operation.servers is not None and self._description.base_path() != base:
             notes.append(f'the operation has a server of its own; only its path "{base}" is used')

@@ -31,6 +31,7 @@ _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[ -~]*)?
 _JSON = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json")
 _PATH_CHARACTERS = "/~!$&'()*+,;=:@%"
 _FLAT = frozenset({"type", "properties", "required", "description", "additionalProperties"})
+_BODY = "The body of the request."
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -206,7 +207,7 @@ class _Parameters:
         elif "array" in types:
             kinds = {"spaceDelimited": "Space", "pipeDelimited": "Pipe", "form": "Repeat" if explode else "Comma"}
             entry_style = kinds.get(style, "Repeat" if explode else "Comma")
-            schema = self._plain_items(name, schema)
+            schema = self._plain_items(name, schema, required=is_required)
         argument = self._made.add(name, schema, required=is_required, description=_text_of(parameter))
         entry = {"name": name, "argument": argument}
         if entry_style not in (None, "Repeat"):
@@ -215,9 +216,14 @@ class _Parameters:
             entry["omitEmpty"] = False
         self._made.query.append(entry)
 
-    def _plain_items(self, name: str, schema: dict[str, Any]) -> dict[str, Any]:
-        """The schema of a list in a query or header: its items are scalars, or texts."""
+    def _plain_items(self, name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+        """The schema of a list in a query or header: its items are scalars, or texts.
+
+        A required one has an item: an empty list would leave the parameter out.
+        """
         node = self._schemas.behind(schema)
+        if required and not node.get("minItems"):
+            schema, node = {**schema, "minItems": 1}, {**node, "minItems": 1}
         items = node.get("items")
         if isinstance(items, dict) and items and self._schemas.types(items) <= SCALARS:
             return schema
@@ -273,7 +279,7 @@ class _Parameters:
             schema = {"type": "string"}
         elif "array" in types:
             entry["style"] = "Comma"
-            schema = self._plain_items(name, schema)
+            schema = self._plain_items(name, schema, required=parameter.get("required") is True)
         is_required = parameter.get("required") is True
         entry["argument"] = self._made.add(name, schema, required=is_required, description=_text_of(parameter))
         self._made.headers.append(entry)
@@ -343,7 +349,9 @@ class _Body:
         ):
             body = self._flatten(node, members)
         if not body:
-            argument = self._made.add("body", converted.schema, required=required, description=description)
+            # Without a description, a model would guess from the name.
+            described = description or ("" if self._schemas.behind(converted.schema).get("description") else _BODY)
+            argument = self._made.add("body", converted.schema, required=required, description=described)
             body = {"mode": "Argument", "argument": argument}
         if kind != "application/json" or ";" in media:
             body["contentType"] = media

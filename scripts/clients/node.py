@@ -22,8 +22,8 @@ FILES = ("package.json", "package-lock.json", ".npmrc", "judge.mjs", "sdk.mjs", 
 OLDEST = 20
 
 
-def install() -> Path:
-    """The directory with the scripts and their packages; installed unless it is in the cache.
+def install(source: Path = HERE, files: Sequence[str] = FILES, what: str = "the TypeScript SDKs") -> Path:
+    """The directory with the files of ``source`` and their packages; installed unless it is in the cache.
 
     Raises RuntimeError where Node.js is missing or too old and cannot be installed: a test that needs it fails then.
     """
@@ -31,16 +31,16 @@ def install() -> Path:
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.removeprefix("v").partition(".")[0]) < OLDEST:
         raise RuntimeError(f"the TypeScript SDK needs Node.js {OLDEST} or newer, got {version.strip()}; install it")
-    contents = [(HERE / name).read_bytes() for name in FILES]
-    directory = paths.cache() / f"clients-{paths.fingerprint(*contents)}"
-    with (paths.cache() / "clients.lock").open("w") as lock:
+    contents = [(source / name).read_bytes() for name in files]
+    directory = paths.cache() / f"{source.name}-{paths.fingerprint(*contents)}"
+    with (paths.cache() / f"{source.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (directory / ".ready").exists():
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
-            for name, content in zip(FILES, contents, strict=True):
+            for name, content in zip(files, contents, strict=True):
                 (directory / name).write_bytes(content)
-            with progress.step("installing the TypeScript SDKs with npm"):
+            with progress.step(f"installing {what} with npm"):
                 command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
                 done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
             if done.returncode != 0:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.commands import imports
 from cli.imports import description, objects, texts
 from cli.imports.description import Description, UnusableError
 from cli.imports.outcomes import Why
@@ -72,6 +76,19 @@ def test_a_query_parameter_by_style(parameter: dict[str, Any], entry: dict[str, 
     assert one({"parameters": [parameter]})["http"]["query"] == [entry]
 
 
+def test_a_required_list_of_the_query_is_not_empty() -> None:
+    """An empty one would not be sent."""
+    given = {"type": "array", "items": STRING}
+    parameters = [
+        query("a", given, required=True),
+        query("b", given),
+        query("c", {**given, "minItems": 2}, required=True),
+    ]
+    properties = one({"parameters": parameters})["inputSchema"]["properties"]
+
+    assert {name: each.get("minItems") for name, each in properties.items()} == {"a": 1, "b": None, "c": 2}
+
+
 def test_path_parameters_are_required_texts() -> None:
     spec = one({"parameters": [{"name": "order id", "in": "path", "schema": {"type": "string", "nullable": True}}]},
                "/orders/{order id}/lines/{line}")  # fmt: skip
@@ -112,6 +129,7 @@ def test_any_other_body_is_one_argument(schema: dict[str, Any]) -> None:
 
     assert spec["http"]["body"] == {"mode": "Argument", "argument": "body"}
     assert spec["inputSchema"]["required"] == ["body"]
+    assert spec["inputSchema"]["properties"]["body"]["description"] == "The body of the request."
 
 
 def test_members_with_the_name_of_a_parameter_become_fields() -> None:
@@ -337,3 +355,17 @@ def test_a_title_that_the_description_repeats_is_left_out(description: str, titl
     operation = {"operationId": "a", "summary": "List orders.", "description": description, "responses": {}}
 
     assert one(operation).get("title") == title
+
+
+@pytest.mark.parametrize(
+    ("port", "scheme", "is_told"), [(443, "http", True), (443, "https", False), (80, "http", False)]
+)
+def test_http_on_the_port_of_https_is_told(tmp_path: Path, port: int, scheme: str, is_told: bool) -> None:
+    file = tmp_path / "api.json"
+    file.write_text(json.dumps({"openapi": "3.0.3", "info": {"title": "A"}, "paths": {"/a": {"get": {}}}}))
+    err = io.StringIO()
+    options = imports.Options(str(file), objects.Options(Placement("orders", port, scheme), base_path=""))
+
+    # An empty path is that of the root.
+    assert imports.run(options, stdin=io.BytesIO(), out=io.StringIO(), err=err) == 0
+    assert ("add --scheme https" in err.getvalue()) is is_told

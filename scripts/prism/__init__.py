@@ -1,0 +1,1 @@
+"""Calls imported tools against a mock that Prism makes of the same description."""
