@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from cluster.message import Request
+from tests.cluster.conftest import simulated
 from tests.webhook.test_server import SERVER, Api, Setup, ask, metrics, review, tool
 from webhook import bodies
-from webhook.bodies import Bodies
+from webhook.bodies import HEAD, Bodies, Body, RefusedError, uid_of
 
 MIB = 1024 * 1024
 
@@ -201,3 +203,132 @@ async def test_an_encoded_body_is_refused_and_not_inflated(hook_client: Any, enc
 async def iterated(content: bytes) -> AsyncIterator[bytes]:
     """aiohttp's client does not encode what is iterated."""
     yield content
+
+
+def arriving(*parts: bytes, length: int | None = None, complete: bool = True) -> Request:
+    """A request of which these parts have come, each of which is read alone."""
+    found = Request("POST", "/validate", {} if length is None else {"content-length": [str(length)]})
+    if complete:
+        found.put(b"".join(parts))
+    for part in () if complete else parts:
+        found.feed(part)
+    return found
+
+
+async def refusal(bodies: Bodies, *parts: bytes, length: int | None = None) -> tuple[int, str, str] | None:
+    """Why a body is refused, None if it is read; it is released either way."""
+    body = Body()
+    try:
+        await bodies.read(arriving(*parts, length=length), body)
+    except RefusedError as error:
+        return error.status, str(error), error.uid
+    finally:
+        bodies.release(body)
+    return None
+
+
+def named(namespace: str, size: int) -> bytes:
+    return b'{"uid": "u-1", "namespace": "%b", ' % namespace.encode() + b"x" * (size - 32 - len(namespace))
+
+
+async def test_bodies_have_limits_and_up_to_these_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.bodies.BODY_LIMIT", 1000)
+    bodies = Bodies(limit=900, limit_of_namespace=800)
+    too_large = (413, f"the body has more than {7 * 1024 * 1024} bytes", "")
+    whole = named("shop", 800)
+    assert len(whole) == 800
+
+    assert await refusal(bodies, whole) is None
+    assert await refusal(bodies, whole, length=1000) is None
+    assert await refusal(bodies, whole, length=1001) == too_large
+    assert await refusal(Bodies(), named("shop", 1000)) is None
+    assert await refusal(Bodies(), named("shop", 1001)) == too_large
+    own = "the reviews of namespace shop in progress take too much memory; try again in a second"
+    assert await refusal(bodies, named("shop", 801)) == (429, own, "u-1")
+    held = Body()
+    await bodies.read(arriving(named("bank", 100)), held)
+    assert await refusal(bodies, whole) is None
+    more = Body()
+    await bodies.read(arriving(named("bank", 50)), more)
+    everything = "the reviews in progress take too much memory; try again in a second"
+    assert await refusal(bodies, whole) == (429, everything, "u-1")
+    assert (bodies.size, bodies.complete) == (150, 2)
+    assert held.share is more.share
+    assert held.share is not None
+    assert (held.share.size, held.share.bodies, held.share.complete) == (150, 2, 2)
+    bodies.release(held)
+    assert (held.share.size, held.share.bodies, held.share.complete) == (50, 1, 1)
+    assert list(bodies._shares) == [b"bank"]
+    bodies.release(more)
+    assert (bodies.size, bodies.complete, bodies._shares) == (0, 0, {})
+
+
+async def test_a_namespace_is_found_in_the_head_alone() -> None:
+    bodies = Bodies()
+    for content, namespace in (
+        (b'{"namespace":"shop"}', b"shop"),
+        (b'{"namespace": "a-1"}', b"a-1"),
+        (b'{"namespace":  "shop"}', b""),
+        (b'{"namespace": "Shop"}', b""),
+        (b'{"namespace": "%b"}' % (b"x" * 63), b"x" * 63),
+        (b'{"namespace": "%b"}' % (b"x" * 64), b""),
+        (b"x" * (HEAD - 19) + b'"namespace": "shop"', b"shop"),
+        (b"x" * (HEAD - 18) + b'"namespace": "shop"', b""),
+        (b"", b""),
+    ):
+        body = Body()
+        await bodies.read(arriving(content), body)
+        assert (body.namespace, body.content, body.size, body.complete) == (namespace, content, len(content), True)
+        bodies.release(body)
+    for content, uid in (
+        (b'{"uid":"a"}', "a"),
+        (b'{"uid": "\xc3\xa9\xff"}', "\u00e9\ufffd"),
+        (b'{"uid": "%b"}' % (b"x" * 253), "x" * 253),
+        (b'{"uid": "%b"}' % (b"x" * 254), ""),
+        (b'{"uid": "a\\"b"}', ""),
+        (b"x" * (HEAD - 10) + b'"uid": "a"', "a"),
+        (b"x" * (HEAD - 9) + b'"uid": "a"', ""),
+    ):
+        assert uid_of(content) == uid
+
+
+def test_a_body_has_one_deadline_however_it_drips() -> None:
+    async def main() -> None:
+        loop, bodies, body = asyncio.get_running_loop(), Bodies(read_seconds=3.0), Body()
+        request = arriving(complete=False)
+        await asyncio.sleep(100)
+        began = loop.time()
+        reading = asyncio.ensure_future(bodies.read(request, body))
+        for _ in range(2):
+            await asyncio.sleep(1)
+            request.feed(b"x" * 3000)
+        await asyncio.sleep(0)
+        # It belongs to a namespace as soon as its head is there.
+        assert body.share is not None
+        assert (bodies.size, bodies.complete, body.share.size) == (6000, 0, 6000)
+        with pytest.raises(RefusedError) as raised:
+            await reading
+        assert loop.time() - began == pytest.approx(3.0)
+        assert (raised.value.status, str(raised.value), raised.value.uid) == (408, "the body took more than 3 s", "")
+        bodies.release(body)
+        assert (bodies.size, bodies.complete, bodies._shares) == (0, 0, {})
+
+    simulated(main())
+
+
+def test_a_body_in_parts_is_read_whole() -> None:
+    async def main() -> None:
+        bodies, body = Bodies(), Body()
+        request = arriving(named("shop", 5000), complete=False)
+        reading = asyncio.ensure_future(bodies.read(request, body))
+        await asyncio.sleep(1)
+        request.feed(b"more")
+        await asyncio.sleep(1)
+        request.end()
+        await reading
+        assert body.content == named("shop", 5000) + b"more"
+        assert (body.size, body.namespace, body.complete) == (5004, b"shop", True)
+        assert body.share is not None
+        assert (body.share.size, body.share.bodies, body.share.complete) == (5004, 1, 1)
+
+    simulated(main())

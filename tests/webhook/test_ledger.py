@@ -20,6 +20,7 @@ from crd.ledger import page
 from crd.ledger.intent import Intent
 from crd.ledger.page import Page
 from crd.ref import Kind, Ref
+from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
 from webhook import ledger
 from webhook.metrics import Metrics
@@ -583,3 +584,164 @@ async def test_a_writer_that_is_stopped_answers_nobody() -> None:
 
     await replica.ledgers.stop()
     assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
+
+
+def intents(count: int) -> Page:
+    refs = [Ref(Kind.TOOL, "shop", f"t{number}") for number in range(count)]
+    facts = [MemberFact(ref, {}, "", "", (Claim(Space.URI, ref.name),), ()) for ref in refs]
+    return Page(tuple(Intent(fact, f"u-{fact.ref.name}", "", 1000.0) for fact in facts))
+
+
+def test_a_ledger_is_a_config_map_that_says_whose_it_is() -> None:
+    page_of = intents(2)
+    manifest = ledger._packed("mcp-system", "shop", page_of)
+
+    assert manifest == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "namespace": "mcp-system",
+            "name": LEDGER,
+            "labels": {"app.kubernetes.io/part-of": "mcp-operator", "mcp.example.com/ledger-of": "shop"},
+        },
+        "data": {"intents.json": page.dump(page_of).decode()},
+    }
+    assert ledger._unpacked(manifest) == page_of
+
+
+def test_a_ledger_is_packed_above_a_size_and_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    page_of = intents(50)
+    text = page.dump(page_of)
+    monkeypatch.setattr(ledger, "READABLE", len(text))
+    assert "data" in ledger._packed("mcp-system", "shop", page_of)
+    monkeypatch.setattr(ledger, "READABLE", len(text) - 1)
+    packed = ledger._packed("mcp-system", "shop", page_of)
+    assert "data" not in packed
+    assert list(packed["binaryData"]) == ["intents.json.gz"]
+    assert packed["metadata"]["name"] == LEDGER
+    content = base64.b64decode(packed["binaryData"]["intents.json.gz"])
+    assert gzip.decompress(content) == text
+    assert len(content) < len(text) / 4
+    assert ledger._unpacked(packed) == page_of
+
+    for name, most in (("TEXT_LIMIT", len(text)), ("LIMIT", len(content)), ("MAX_INTENTS", 50)):
+        with monkeypatch.context() as bounded:
+            bounded.setattr(ledger, name, most)
+            assert ledger._unpacked(ledger._packed("mcp-system", "shop", page_of)) == page_of
+            bounded.setattr(ledger, name, most - 1)
+            with pytest.raises(ledger.LedgerError, match=r"^the 50 writes of the last 330 s fill the ledger of shop; "):
+                ledger._packed("mcp-system", "shop", page_of)
+    monkeypatch.setattr(ledger, "TEXT_LIMIT", len(text) - 1)
+    with pytest.raises(ValueError, match=f"inflates to more than {len(text) - 1} bytes"):
+        ledger._unpacked(packed)
+
+
+@pytest.mark.parametrize("found", [{}, {"data": None, "binaryData": None}, {"data": {"other": "{}"}}])
+def test_a_config_map_without_a_ledger_is_none(found: dict[str, Any]) -> None:
+    with pytest.raises(page.InvalidLedgerError, match=r"^neither intents\.json nor intents\.json\.gz is there$"):
+        ledger._unpacked(found)
+
+
+def reserve(replica: Replica, name: str) -> Any:
+    item = manifest.decode(tool(name, name))
+    return replica.ledgers.reserve(Change(item.ref, None, item))
+
+
+def test_changes_gather_for_a_moment_after_a_write() -> None:
+    async def main() -> None:
+        loop, api = asyncio.get_running_loop(), Api(server())
+        replica = Replica(api, server())
+        assert (await reserve(replica, "a")).allowed
+        assert loop.time() == 0
+        waiting = [asyncio.ensure_future(reserve(replica, name)) for name in ("b", "c")]
+        await asyncio.gather(*waiting)
+        assert loop.time() == pytest.approx(ledger.GATHER)
+        assert api.calls == [f"GET {LEDGER}", f"POST {LEDGER}", f"PUT {LEDGER}"]
+        # What was written long ago keeps nobody.
+        await asyncio.sleep(10)
+        began = loop.time()
+        assert (await reserve(replica, "d")).allowed
+        assert loop.time() == began
+
+    simulated(main())
+
+
+def test_whoever_comes_second_waits_a_random_moment() -> None:
+    async def main() -> None:
+        loop, api = asyncio.get_running_loop(), Api(server())
+        replica = Replica(api, server())
+        replica.ledgers._jitter = lambda: 0.5
+        api.refusals = [(409, "Conflict", "it has changed")] * 3
+        assert (await reserve(replica, "a")).allowed
+        assert loop.time() == pytest.approx(3 * ledger.PAUSE * 0.5)
+
+    simulated(main())
+
+
+def test_a_replica_waits_so_long_for_its_watches() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        text = page.dump(Page((), {Kind.TOOL: 40})).decode()
+        stored = {"metadata": {"name": LEDGER, "resourceVersion": "1"}, "data": {ledger.PLAIN: text}}
+        replica = Replica(Api(server(), stored), server())
+        with pytest.raises(ledger.LedgerError) as raised:
+            await reserve(replica, "a")
+        assert loop.time() == pytest.approx(ledger.BEHIND_SECONDS, abs=2 * ledger.BEHIND_INTERVAL)
+        assert str(raised.value) == (
+            "this replica has yet to see changes that the ledger of shop takes for known; try again in a second"
+        )
+        # The next one may find that they have come.
+        began = loop.time()
+        waiting = asyncio.ensure_future(reserve(replica, "a"))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        replica.reach(Kind.TOOL, "40")
+        assert (await waiting).allowed
+        assert loop.time() - began <= 1 + 2 * ledger.BEHIND_INTERVAL
+
+    simulated(main())
+
+
+async def test_a_write_notes_so_many_changes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "BATCH", 3)
+    monkeypatch.setattr(ledger, "GATHER", 0.0)
+    api = Api(server())
+    replica = Replica(api, server())
+
+    verdicts = await asyncio.gather(*(reserve(replica, f"t{number}") for number in range(7)))
+
+    assert all(verdict.allowed for verdict in verdicts)
+    assert api.calls == [f"GET {LEDGER}", f"POST {LEDGER}", f"PUT {LEDGER}", f"PUT {LEDGER}"]
+    assert [entry.fact.ref.name for entry in noted(api).intents] == [f"t{number}" for number in range(7)]
+
+
+async def test_of_what_waits_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "WAITING", 2)
+    replica = Replica(Api(server()), server())
+    waiting = [asyncio.ensure_future(reserve(replica, f"t{number}")) for number in range(3)]
+
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [isinstance(each, ledger.LedgerError) for each in found] == [False, False, True]
+
+
+async def test_an_api_server_that_does_not_answer_is_an_error_for_each_that_waits() -> None:
+    api = Api(server())
+    api.refusals = [(500, "InternalError", "etcd")]
+    replica = Replica(api, server())
+
+    found = await asyncio.gather(reserve(replica, "a"), reserve(replica, "b"), return_exceptions=True)
+    assert [str(each) for each in found] == ["500 InternalError: etcd"] * 2
+    # What was remembered may not be what stands.
+    assert (await reserve(replica, "c")).allowed
+    assert api.calls == [f"GET {LEDGER}", f"POST {LEDGER}"] * 2
+
+
+async def test_a_ledger_that_was_deleted_is_made_again() -> None:
+    api = Api(server())
+    replica = Replica(api, server())
+    assert (await reserve(replica, "a")).allowed
+    del api.items[LEDGER]
+
+    assert (await reserve(replica, "b")).allowed
+    assert [entry.fact.ref.name for entry in noted(api).intents] == ["b"]

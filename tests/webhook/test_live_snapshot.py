@@ -362,3 +362,156 @@ def test_a_shorter_state_of_a_tool_does_not_count_against_a_budget() -> None:
     live.expect(Change(short.ref, short, long))
 
     assert live.dearer("shop") == []
+
+
+def other(name: str) -> Change:
+    item = manifest.decode(raw(name=name))
+    return Change(item.ref, None, item)
+
+
+def test_what_nothing_shows_is_kept_for_its_whole_time() -> None:
+    clock = Clock()
+    live = LiveSnapshot(clock)
+    show(live, "old", 5)
+    live.expect(update("new", "5"))
+
+    clock.now += KEEP_SECONDS
+    assert (served(live), live.pending_since(REF)) == ("new", KEEP_SECONDS)
+    clock.now += 0.1
+    assert (served(live), live.pending_since(REF), live.is_crowded(REF)) == ("old", None, False)
+
+
+def test_as_many_are_remembered_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_snapshot, "PENDING", 2)
+    monkeypatch.setattr(live_snapshot, "SIGHTINGS", 2)
+    live = LiveSnapshot(Clock())
+    for name in ("a", "b", "a"):
+        live.expect(other(name))
+    assert {fact.ref.name for fact in live.current} == {"a", "b"}
+    # The one that was written last is the last to be forgotten.
+    live.expect(other("c"))
+    assert {fact.ref.name for fact in live.current} == {"a", "c"}
+
+    for version, name in enumerate(("a", "b", "a", "c"), 1):
+        fact = manifest.decode(raw(name=name)).fact
+        assert fact is not None
+        live.observe(fact.ref, fact, version, f"u{version}")
+    sightings = {name: live.sighting(Ref(Kind.TOOL, "shop", name)) for name in "abc"}
+    assert sightings == {"a": Sighting(3, "u3"), "b": None, "c": Sighting(4, "u4")}
+    live.observe_deletion(Ref(Kind.TOOL, "shop", "a"), 9, "u3")
+    assert live.sighting(Ref(Kind.TOOL, "shop", "a")) == Sighting(9, "u3")
+
+
+def test_a_new_object_takes_the_snapshot_that_it_was_judged_by() -> None:
+    live = LiveSnapshot(Clock())
+    before = live.current
+    new = creation()
+    assert new.new is not None
+    fact = new.new.fact
+    assert fact is not None
+    after = before.put(fact)
+    live.expect(new, (before, after))
+
+    assert live.current is after
+    assert (live.pending_since(REF), others(live), live.dearer("shop")) == (0.0, [], [])
+    # One that was made of another snapshot lacks what came meanwhile.
+    live.expect(other("b"), (before, before.put(fact)))
+    assert {fact.ref.name for fact in live.current} == {"a", "b"}
+    # And where there is an object, the snapshot with it says only one of two states.
+    show(live, "old", 5)
+    placed = live.current
+    live.expect(update("new", "5"), (placed, placed))
+    assert (served(live), others(live)) == ("new", ["old"])
+
+
+def test_a_read_that_changes_nothing_leaves_the_snapshot_as_it_is() -> None:
+    live = LiveSnapshot(Clock())
+    live.expect(creation())
+    before = live.current
+
+    live.resolve(REF, None, live.now())
+    live.resolve(Ref(Kind.TOOL, "shop", "unknown"), None, live.now())
+    assert live.current is before
+    # Begun at the moment of the write: what it shows was there before.
+    live.resolve(REF, manifest.decode(raw("else", "v", "9")), live.now())
+    assert served(live) is None
+
+
+WRITTEN = {
+    "an update by the version it was made on": (("new", "5"), 5, "u", "new"),
+    "an update by an older version": (("new", "5"), 4, "u", "new"),
+    "an update by a later version": (("new", "5"), 6, "u", None),
+    "an update by a version that nobody knows": (("new", "5"), None, "u", "new"),
+    "a creation by its uid": ((), 9, "u", None),
+    "a creation by another uid": ((), 9, "v", "get"),
+    "a creation by its uid at no version": ((), None, "u", None),
+}
+
+
+@pytest.mark.parametrize("row", WRITTEN.values(), ids=WRITTEN)
+def test_what_was_stored_is_seen_by_uid_and_version(row: Any) -> None:
+    made, version, uid, pending = row
+    live = LiveSnapshot(Clock())
+    show(live, "there", 1, uid="before")
+    live.expect(update(*made) if made else creation())
+
+    fact = manifest.decode(raw("shown")).fact
+    assert fact is not None
+    live.observe(REF, fact, version, uid)
+
+    states = {served(live), *others(live)} - {"shown"}
+    assert states == ({pending} if pending else set())
+
+
+ENDED = {
+    "an update by the deletion of its object": (("new", "5"), 6, "u", True),
+    "an update by a deletion at its version": (("new", "5"), 5, "u", True),
+    "an update by an older deletion": (("new", "5"), 4, "u", False),
+    "an update by a deletion that a list shows": (("new", "5"), None, "u", True),
+    "a creation by the deletion of another object": ((), 9, "v", False),
+    "a creation by its own deletion": ((), 9, "u", True),
+    "a creation by a deletion of nobody knows what": ((), 9, "", False),
+}
+
+
+@pytest.mark.parametrize("row", ENDED.values(), ids=ENDED)
+def test_what_was_deleted_is_seen_by_uid_and_version(row: Any) -> None:
+    made, version, uid, ended = row
+    live = LiveSnapshot(Clock())
+    live.expect(update(*made) if made else creation())
+
+    live.observe_deletion(REF, version, uid)
+
+    assert (live.pending_since(REF) is None) is ended
+    assert (served(live) is None) is ended
+
+
+def test_writes_are_repetitions_if_they_say_the_same_of_the_same() -> None:
+    def count(*changes: Change) -> int:
+        live = LiveSnapshot(Clock())
+        for change in changes:
+            live.expect(change)
+        return len(live._pending[REF])
+
+    assert count(creation(uid="one"), creation(uid="two")) == 1
+    assert count(creation(), creation("put")) == 2
+    assert count(update("new", "5"), update("new", "5")) == 1
+    assert count(update("new", "5"), update("new", "6")) == 2
+    assert count(update("new", "5", uid="one"), update("new", "5", uid="two")) == 2
+    assert count(creation("new"), update("new", "5")) == 2
+
+
+def test_a_deletion_that_a_review_shows_leaves_no_state_but_the_stored_one() -> None:
+    live = LiveSnapshot(Clock())
+    show(live, "old", 5)
+    live.expect(update("new", "5"))
+    live.expect(update("newer", "6"))
+
+    live.note_stored(REF, "u", "6")
+    assert (served(live), others(live)) == ("newer", ["new"])
+    live.note_stored(REF, "u", "7")
+    assert (served(live), others(live), live.pending_since(REF)) == ("newer", [], None)
+    # Nothing is on its way any more, so nothing can be shown.
+    before = live.current
+    live.note_stored(REF, "u", "8")
+    assert live.current is before

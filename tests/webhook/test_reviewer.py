@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from cluster.transport import ApiError
+from crd import manifest
+from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
-from webhook import object_process
+from webhook import admit, object_process, review
+from webhook.ledger import LedgerError
 from webhook.live_snapshot import LANDING_SECONDS, WRITES
 from webhook.metrics import Metrics
+from webhook.object_cache import ObjectCache
 from webhook.object_processes import ExceededError, ObjectProcesses
 from webhook.reviewer import CrowdedError
 from webhook.server import Hook
@@ -359,3 +363,127 @@ async def test_a_crowded_object_is_read_and_judged_when_one_of_its_writes_was_st
 
     assert (await replica.judge(tool("a", "next", uid="u3"), tool("a", "get_3", uid="u3", resourceVersion="9"))).allowed
     assert "a" in api.reads
+
+
+def test_most_of_the_time_there_is_goes_into_waiting_for_the_ledger() -> None:
+    async def main() -> None:
+        loop, api = asyncio.get_running_loop(), Api(server(integrity="Strict"))
+        replica = Replica(api, server(integrity="Strict"))
+
+        async def stuck(*_: Any, **__: Any) -> Any:
+            await asyncio.Event().wait()
+
+        api.request = stuck  # type: ignore[method-assign]
+        with pytest.raises(LedgerError) as raised:
+            await replica.judge(tool("a"), seconds=5.0)
+        assert loop.time() == pytest.approx(4.0)
+        assert str(raised.value) == (
+            "too many changes at once in shop, where an MCPServer is Strict; try again in a second"
+        )
+        await replica.ledgers.stop()
+
+    simulated(main())
+
+
+async def test_a_ledger_that_cannot_be_kept_says_why() -> None:
+    api = Api(server(integrity="Strict"))
+    replica = Replica(api, server(integrity="Strict"))
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise OSError("connection refused")
+
+    api.request = away  # type: ignore[method-assign]
+    with pytest.raises(LedgerError) as raised:
+        await replica.judge(tool("a"))
+    assert str(raised.value) == "the ledger of shop cannot be kept: connection refused; try again in a moment"
+    assert replica.stored("a") is None
+
+
+def test_a_read_before_a_denial_has_the_deadline_of_the_review() -> None:
+    async def main() -> None:
+        loop, api = asyncio.get_running_loop(), Api(server(), tool("a"))
+        replica = Replica(api, server(), tool("a"))
+
+        async def stuck(*_: Any, **__: Any) -> Any:
+            await asyncio.Event().wait()
+
+        api.request = stuck  # type: ignore[method-assign]
+        with pytest.raises(TimeoutError):
+            await replica.judge(tool("b"), seconds=3.0)
+        assert loop.time() == pytest.approx(3.0)
+        assert replica.stored("b") is None
+        # And so has the read of a crowded object.
+        for number in range(WRITES):
+            assert replica.reviewer.validate_at_once(
+                admitted(tool("c", f"get_{number}", uid=f"u{number}")), dry_run=False
+            )
+        with pytest.raises(TimeoutError):
+            await replica.judge(tool("c", "more", uid="v"), seconds=2.0)
+        assert loop.time() == pytest.approx(5.0)
+
+    simulated(main())
+
+
+def admitted(new: dict[str, Any]) -> Any:
+    asked = review.Review("u", review.Operation.CREATE, new["kind"], "shop", new["metadata"]["name"], new, None)
+    return admit.judge_object(asked, ObjectCache())
+
+
+async def test_only_what_needs_no_waiting_is_judged_at_once() -> None:
+    with_secret = tool("s", "other")
+    with_secret["spec"]["headersFrom"] = [{"name": "X-Key", "secretKeyRef": {"name": "keys", "key": "k"}}]
+    strict = server(integrity="Strict")
+    noting = Replica(Api(strict), strict).reviewer
+    replica = Replica(Api(server()), server())
+    at_once = replica.reviewer.validate_at_once
+
+    assert at_once(admitted(with_secret), dry_run=False) is None
+    assert noting.validate_at_once(admitted(tool("a")), dry_run=False) is None
+    dry = at_once(admitted(tool("a")), dry_run=True)
+    assert dry is not None
+    assert dry.allowed
+    assert replica.stored("a") is None
+    found = at_once(admitted(tool("a")), dry_run=False)
+    assert found is not None
+    assert replica.stored("a") is not None
+    # A refusal waits for a read of what it blames.
+    assert at_once(admitted(tool("b")), dry_run=False) is None
+    assert replica.stored("b") is None
+    for number in range(WRITES - 1):
+        assert at_once(admitted(tool("a", f"get_{number}", uid=f"u{number}")), dry_run=False) is not None
+    assert at_once(admitted(tool("a", "last", uid="v")), dry_run=False) is None
+
+
+async def test_before_a_denial_so_many_objects_are_read_at_most() -> None:
+    holders = [tool(f"t{number:02}", f"get_{number}") for number in range(40)]
+    api = Api(server("wide", "shop"), *holders)
+    replica = Replica(api, *holders)
+    # A server that would serve them all, with names that are taken twice.
+    doubles = [tool(f"u{number:02}", f"get_{number}") for number in range(40)]
+    for double in doubles:
+        replica.show(double)
+
+    denied = await replica.judge(server())
+
+    assert not denied.allowed
+    assert len(api.reads) == 32
+    assert api.reads == sorted(api.reads)
+
+
+async def test_a_deletion_is_noted_by_what_its_review_says() -> None:
+    replica = Replica(Api(server()), server())
+    assert (await replica.judge(tool("a", uid="u-a"))).allowed
+    ref = manifest.decode(tool("a")).ref
+
+    await replica.delete(tool("a", uid="u-a", resourceVersion="7"), dry_run=True)
+    assert replica.live.pending_since(ref) is not None
+    await replica.delete(tool("a", uid="another", resourceVersion="7"))
+    assert replica.live.pending_since(ref) is not None
+    warnings = await replica.delete(tool("a", uid="u-a", resourceVersion="7"))
+    assert replica.live.pending_since(ref) is None
+    assert warnings == ("MCPTool shop/a is no longer served by shop/main",)
+    # Of what is no object of ours nothing is noted, and nothing fails.
+    nameless = review.Review("u", review.Operation.DELETE, "MCPTool", "shop", "", None, None)
+    assert replica.reviewer.note_deletion(nameless) == ()
+    bare = review.Review("u", review.Operation.DELETE, "MCPTool", "shop", "a", None, None)
+    assert replica.reviewer.note_deletion(bare) == ("MCPTool shop/a is no longer served by shop/main",)

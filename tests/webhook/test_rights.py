@@ -11,6 +11,7 @@ import pytest
 
 from cluster.transport import ApiError
 from crd.access import Requester
+from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
 from tests.webhook.test_server import review, tool
 from webhook import admit, object_process
@@ -313,3 +314,45 @@ def test_what_was_seen_before_demands_the_same_rights(seen: str) -> None:
 
     assert demanded(cache, first) == wanted
     assert demanded(cache, other) == wanted
+
+
+def test_a_namespace_that_is_not_read_in_time_fails_the_review() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def read_namespace(_: str) -> Any:
+            await asyncio.Event().wait()
+
+        replica = Replica(Authorizer({"jane": {"create ingresses"}}), read_namespace=read_namespace)
+        with pytest.raises(UnansweredError) as raised:
+            await replica.judge(server(ingress={"host": "a.example.com"}), seconds=3.0)
+        assert loop.time() == pytest.approx(3.0)
+        assert str(raised.value) == ("Namespace shop, which says what hosts it may use, cannot be read: TimeoutError ")
+
+    simulated(main())
+
+
+async def test_what_is_missed_is_added_to_what_was_found() -> None:
+    """With its wording, at its field, for the user that asks."""
+    new = with_secrets("a", "b", inputSchema={"type": "array"})
+    replica = Replica(Authorizer({"jane": {"get secrets b"}}), mode="Enforce")
+
+    decision = await replica.judge(new)
+
+    found = {finding.reason: finding for finding in decision.verdict.errors}
+    assert set(found) == {"InvalidSchema", "SecretForbidden"}
+    missed = found["SecretForbidden"]  # type: ignore[index]
+    assert missed.field_path == "spec.headersFrom[0].secretKeyRef.name"
+    assert missed.message.startswith('user "jane" may neither get nor use Secret shop/a; ')
+
+
+async def test_an_unanswered_question_names_the_change_and_the_error(caplog: pytest.LogCaptureFixture) -> None:
+    text = "the API server did not say what the requester may do: OSError reset"
+    with pytest.raises(UnansweredError) as raised:
+        await Replica(Authorizer({}, OSError("reset")), mode="Enforce").judge(with_secrets("keys"))
+    assert str(raised.value) == text
+
+    decision = await Replica(Authorizer({}, OSError("reset")), mode="Warn").judge(with_secrets("keys"))
+
+    assert decision.allowed
+    assert [record.getMessage() for record in caplog.records] == [f"MCPTool shop/a: {text}"]
