@@ -89,7 +89,8 @@ class Forks:
         for mutant, tests in self._selected.items():
             while len(self._running) >= self._children:
                 self._wait()
-            limit = 3 * (3.0 + sum(state().duration_by_test[test] for test in tests))
+            # Without a mutation nothing hangs: only the machine may be busy.
+            limit = (3 if mutant else 30) * (3.0 + sum(state().duration_by_test[test] for test in tests))
             self._running[self._fork(session, mutant, [items[test] for test in tests if test in items])] = (
                 mutant,
                 time.monotonic() + limit,

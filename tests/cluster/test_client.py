@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 from aiohttp import web
@@ -49,6 +50,10 @@ class Api:
             return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
         if "watch" in request.query:
             return web.Response(body=b'{"type":"ADDED"}\n')
+        if request.path == "/list":
+            return web.json_response([1])
+        if request.path == "/headers":
+            return web.json_response({name.lower(): value for name, value in request.headers.items()})
         return web.json_response({"query": dict(request.query), "body": await request.text()})
 
 
@@ -176,3 +181,78 @@ async def test_a_pod_uses_what_is_mounted(monkeypatch: pytest.MonkeyPatch, tmp_p
     (tmp_path / "token").write_text("one")
 
     assert isinstance(await client.connect(), PodTransport)
+
+
+async def test_every_request_says_what_it_sends_and_what_it_takes(connected: KubeconfigTransport) -> None:
+    plain = await connected.request("GET", "/headers")
+    patch = await connected.request(
+        "PATCH", "/headers", body={"a": 1}, content_type="application/apply-patch+yaml", accept="application/y"
+    )
+    fetched = orjson.loads(await connected.fetch("/headers", query={}, timeout=5, accept="application/z"))
+
+    assert (plain["accept"], plain["accept-encoding"]) == ("application/json", "identity")
+    assert (patch["accept"], patch["content-type"]) == ("application/y", "application/apply-patch+yaml")
+    assert fetched["accept"] == "application/z"
+    assert {each["authorization"] for each in (plain, patch, fetched)} == {"Bearer one"}
+    assert await connected.request("GET", "/list") == {"value": [1]}
+
+
+async def test_a_watch_says_so_and_carries_its_query(connected: KubeconfigTransport, api: tuple[Api, str]) -> None:
+    seen: list[dict[str, str]] = []
+    answer = api[0].answer
+
+    async def note(request: web.Request) -> web.StreamResponse:
+        seen.append({**request.query, "accept": request.headers["Accept"]})
+        return await answer(request)
+
+    api[0].answer = note  # type: ignore[method-assign]
+    async with connected.watch("/a", query={"resourceVersion": "7"}, idle=5) as events:
+        assert [event async for event in events] == [{"type": "ADDED"}]
+    assert seen in ([], [{"resourceVersion": "7", "watch": "true", "accept": "application/json"}])
+
+
+async def test_a_context_is_chosen_and_pools_have_no_limit(write: Any, api: tuple[Api, str]) -> None:
+    path = write("one")
+    document = yaml.safe_load(path.read_text())
+    document["users"].append({"name": "v", "user": {"token": "two"}})
+    document["contexts"].append({"name": "d", "context": {"cluster": "c", "user": "v"}})
+    path.write_text(yaml.safe_dump(document))
+
+    connected = await client.connect("d", path)
+    assert isinstance(connected, KubeconfigTransport)
+    api[0].token = "two"
+    assert await connected.request("GET", "/a")
+    configuration = connected._api.configuration
+    assert (configuration.connection_pool_maxsize, configuration.disable_strict_ssl_verification) == (0, True)
+    await connected.close()
+
+
+@pytest.mark.parametrize("missing", ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "token", None])
+async def test_what_a_pod_has_is_used_whole_or_not_at_all(
+    missing: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write: Any
+) -> None:
+    refusals: list[None] = []
+    monkeypatch.setattr(client, "SERVICE_ACCOUNT", tmp_path / "account")
+    (tmp_path / "account").mkdir()
+    for name, value in (("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("KUBERNETES_SERVICE_PORT", "6443")):
+        monkeypatch.delenv(name, raising=False)
+        if name != missing:
+            monkeypatch.setenv(name, value)
+    if missing != "token":
+        (tmp_path / "account" / "token").write_text("one")
+    default = "kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(default, str(write("one")))
+
+    found = await client.connect(refresh_failed=lambda: refusals.append(None))
+
+    assert isinstance(found, PodTransport) is (missing is None)
+    # A kubeconfig that is named goes before what a pod has.
+    named = await client.connect(kubeconfig=write("one"))
+    assert isinstance(named, KubeconfigTransport)
+    await named.close()
+    if isinstance(found, PodTransport):
+        assert str(found._url("/a", None)) == "https://10.0.0.1:6443/a"
+        with pytest.raises(CredentialsError):
+            await found.request("GET", "/a")
+        assert len(refusals) == 1
+    await found.close()

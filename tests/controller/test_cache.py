@@ -474,3 +474,31 @@ def test_the_rollout_and_the_editor_of_a_deployment_are_known() -> None:
     assert rollout is not None
     assert (rollout.is_observed, rollout.total) == (True, 2)
     assert seen.cache.edited(main) == {"Deployment": "kubectl-edit"}
+
+
+def test_a_catalog_may_be_seen_before_its_server() -> None:
+    seen = Seen(tool("a"))
+
+    seen.put(owned("ConfigMap", tool("a")))
+    seen.put(dict(server().raw))
+
+    held = seen.cache.incumbents(MAIN)
+    assert held is not None
+    assert {str(ref) for ref in held.holders.values()} == {"MCPTool shop/a"}
+
+
+def test_of_a_server_that_is_gone_no_catalog_is_expected() -> None:
+    seen = Seen(server(), tool("a"))
+    ours = owned("ConfigMap", tool("a"))
+    uid = ours["metadata"]["ownerReferences"][0]["uid"]
+    known = PublishedCatalog(
+        hash_data(ours), "sha256:x", Incumbents(), Stamp(KEYS.generation, 1, "x"), KEYS.argument, uid
+    )
+    seen.cache.expect(MAIN, known)
+    seen.drop(dict(server().raw))
+    seen.put(dict(server().raw))
+
+    # It is decoded like every other one.
+    seen.put(ours)
+    assert seen.cache.published(MAIN) is not known
+    assert seen.cache.published(MAIN) is not None

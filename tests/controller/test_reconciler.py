@@ -702,3 +702,53 @@ def test_what_a_pod_says_is_believed_only_in_the_form_of_verdicts(said: str) -> 
         assert drift_events(api) == []
 
     run(main())
+
+
+def test_while_a_foreign_object_has_the_name_of_the_catalog_no_pod_is_asked() -> None:
+    async def main() -> None:
+        api = cluster_with(server(), tool("a"), a_pod())
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(1)
+            controller.pods.digest_of["p"] = digest(api)
+            await asyncio.sleep(60)
+            assert condition(api, "MCPServer", "main", "Ready") == ("True", "Ready")
+            api.remove("ConfigMap", "shop", "main-catalog")
+            foreign = {"namespace": "shop", "name": "main-catalog"}
+            api.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": foreign, "data": {}})
+            controller.pods.asked.clear()
+            await asyncio.sleep(60)
+            assert condition(api, "MCPServer", "main", "Ready") == ("False", "NameTaken")
+            assert controller.pods.asked == []
+
+    run(main())
+
+
+def test_with_the_first_catalog_those_that_it_lacks_are_told_too() -> None:
+    """Of what was stored before there was a server, also that which is not served learns why."""
+
+    async def fail(method: str, path: str) -> None:
+        if method == "POST" and path.endswith("/configmaps"):
+            raise ApiError(500, "InternalError", "etcd")
+
+    async def main() -> None:
+        double, broken = tool("b", name="get"), tool("c", inputSchema={"type": "array"})
+        api = cluster_with(tool("a", name="get"), double, broken, tool("d", enabled=False))
+        async with Controller(api) as controller:
+            controller.lead()
+            await asyncio.sleep(5)
+            api.before = fail
+            api.put(dict(server(contextBudget=1).raw))
+            await asyncio.sleep(5)
+            assert condition(api, "MCPTool", "a", "Accepted") == ("Unknown", "Pending")
+            api.before = None
+            await asyncio.sleep(60)
+            assert published(api).tools == ()
+            assert {name: condition(api, "MCPTool", name, "Accepted") for name in "abcd"} == {
+                "a": ("False", "ContextBudgetExceeded"),
+                "b": ("False", "ContextBudgetExceeded"),
+                "c": ("False", "InvalidSchema"),
+                "d": ("True", "Disabled"),
+            }
+
+    run(main())

@@ -482,7 +482,7 @@ async def test_a_deletion_is_noted_by_what_its_review_says() -> None:
     warnings = await replica.delete(tool("a", uid="u-a", resourceVersion="7"))
     assert replica.live.pending_since(ref) is None
     assert warnings == ("MCPTool shop/a is no longer served by shop/main",)
-    # Of what is no object of ours nothing is noted, and nothing fails.
+    # A review without a name, or without the old object, notes nothing and fails nothing.
     nameless = review.Review("u", review.Operation.DELETE, "MCPTool", "shop", "", None, None)
     assert replica.reviewer.note_deletion(nameless) == ()
     bare = review.Review("u", review.Operation.DELETE, "MCPTool", "shop", "a", None, None)

@@ -101,3 +101,33 @@ async def test_it_is_synced_when_every_namespace_is() -> None:
     assert made.silent_for() == 0
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def test_what_holds_for_all_namespaces_is_that_of_the_last_one() -> None:
+    made = scoped("bank", "shop")
+    bank, shop = made._by_namespace.values()
+
+    assert made.reached is None
+    bank._version = "7"
+    assert made.reached is None
+    shop._version = "5"
+    assert made.reached == 5
+    bank._version = "4"
+    assert made.reached == 4
+    assert (made.covers("bank"), made.covers("free")) == (True, False)
+    shop._version = None
+    assert [made.is_listing(each) for each in ("bank", "shop", "free")] == [False, True, True]
+    assert made.offer_read(("shop", "a"), service("shop", "a", "3"), made.sequence())
+    assert made.offer_read(("bank", "b"), service("bank", "b", "4"), made.sequence())
+    assert (made.changed_at("shop", "a"), made.changed_at("bank", "a"), made.changed_at("free", "a")) == (3, None, None)
+    assert len(made) == 2
+    assert dict(made.items()) == {("shop", "a"): "a", ("bank", "b"): "b"}
+    bank._heard, shop._heard = -3.0, -5.0
+    assert made.silent_for() == 5.0
+    assert made.unready() == "services not listed yet"
+    bank.synced.set()
+    assert not made.synced.is_set()
+    shop.synced.set()
+    assert (made.synced.is_set(), made.unready()) == (True, None)
+    bank._fault = "a bug"
+    assert made.unready() == "watching services failed: a bug"

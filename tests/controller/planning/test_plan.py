@@ -480,3 +480,26 @@ def test_what_a_server_with_a_deletion_timestamp_owns_is_removed_by_uid() -> Non
 
     assert {action.manifest["kind"] for action in removed} == set(existing) - {"Service"}
     assert all(isinstance(action, Remove) and action.manifest["metadata"]["uid"] == "x" for action in removed)
+
+
+def test_a_replacement_takes_the_owner_and_what_pods_are_labelled_with() -> None:
+    desired = after(server(), tool("a"))["Deployment"]
+    desired["spec"]["template"]["metadata"].pop("annotations", None)
+    live = copy.deepcopy(desired)
+    live["metadata"]["ownerReferences"] = [{"kind": "Other"}]
+    live["metadata"] |= {"labels": None, "annotations": {"theirs": "kept"}}
+    live["spec"]["template"]["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now"}
+
+    found = replacement(live, desired)
+
+    assert found["metadata"]["ownerReferences"] == desired["metadata"]["ownerReferences"]
+    assert found["metadata"]["labels"] == desired["metadata"]["labels"]
+    assert found["metadata"]["annotations"]["theirs"] == "kept"
+    assert found["metadata"]["annotations"].items() >= (desired["metadata"].get("annotations") or {}).items()
+    assert found["spec"]["template"]["metadata"] == {
+        **desired["spec"]["template"]["metadata"],
+        "annotations": {"kubectl.kubernetes.io/restartedAt": "now"},
+    }
+    assert (found["apiVersion"], found["kind"]) == ("apps/v1", "Deployment")
+    del live["spec"]["template"]["metadata"]["annotations"]
+    assert replacement(live, desired)["spec"]["template"]["metadata"]["annotations"] == {}

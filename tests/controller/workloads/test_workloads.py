@@ -492,3 +492,23 @@ def test_what_is_not_wished_cannot_be_built(build: Any) -> None:
 
     with pytest.raises(ValueError, match="MCPServer shop/main has no "):
         build(inputs.Inputs(item, item.spec, "i", "root"))  # type: ignore[arg-type]
+
+
+def test_the_kubelet_probes_the_port_of_the_metrics() -> None:
+    (container,) = pod_of(built(server()))["containers"]
+
+    def get(path: str) -> dict[str, Any]:
+        return {"httpGet": {"path": path, "port": "metrics", "scheme": "HTTP"}}
+
+    assert container["startupProbe"] == {**get("/healthz"), "periodSeconds": 1, "failureThreshold": 60}
+    assert container["livenessProbe"] == {**get("/healthz"), "periodSeconds": 10, "timeoutSeconds": 5}
+    assert container["readinessProbe"] == {**get("/readyz"), "periodSeconds": 2, "timeoutSeconds": 2}
+    assert container["ports"] == [
+        {"name": "http", "containerPort": 8080, "protocol": "TCP"},
+        {"name": "metrics", "containerPort": 9090, "protocol": "TCP"},
+    ]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
