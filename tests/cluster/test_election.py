@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import pytest
 
 from cluster.election import Election, Timing
@@ -45,8 +46,8 @@ class Leases:
 class Candidate:
     """One process and its own way to the API server.
 
-    ``state`` is ``up``, ``broken`` (answers with errors) or ``hung``; answers to writes come ``slow`` seconds late.
-    Work that is cancelled needs ``leaving`` seconds to end.
+    ``state`` is ``up``, ``broken`` (answers with errors), ``cut`` (breaks connections) or ``hung``; answers to writes
+    come ``slow`` seconds late. Work that is cancelled needs ``leaving`` seconds to end.
     """
 
     def __init__(self, api: Leases, name: str, *, slow: float = 0.0, leaving: float = 0.0) -> None:
@@ -72,6 +73,8 @@ class Candidate:
         await asyncio.sleep(0.001)
         if self.state == "hung":
             await asyncio.sleep(1e6)
+        if self.state == "cut":
+            raise aiohttp.ClientPayloadError("the connection broke")
         if self.state == "broken":
             raise ApiError(500, "InternalError", "no")
         answer = self.api.do(method, body)
@@ -344,3 +347,26 @@ def test_a_lease_says_in_whole_seconds_how_long_it_lasts(lease: float, seconds: 
     assert renewed["spec"]["acquireTime"] == "2025-12-31T00:00:00.000000Z"
     taken = election._manifest({**seen, "spec": {**seen["spec"], "holderIdentity": "other_1"}}, transitions=4)
     assert taken["spec"]["acquireTime"] == "2026-01-01T00:00:00.000000Z"
+
+
+@pytest.mark.parametrize("state", ["broken", "hung", "cut"])
+def test_a_lease_that_cannot_be_given_back_fails_nobody(play: Any, state: str) -> None:
+    async def main() -> None:
+        candidate = Candidate(Leases(), "one")
+        ended = asyncio.Event()
+        await asyncio.sleep(1)
+        assert candidate.working
+        candidate.task.cancel()
+        await asyncio.gather(candidate.task, return_exceptions=True)
+
+        async def lead() -> None:
+            candidate.state = state
+            ended.set()
+
+        candidate.state = "up"
+        began = asyncio.get_running_loop().time()
+        await candidate.election.run(lead)
+        assert ended.is_set()
+        assert asyncio.get_running_loop().time() - began <= 2 * TIMING.retry + 1
+
+    play(main)

@@ -55,7 +55,15 @@ async def test_a_repetition_counts_in_the_series_of_the_first() -> None:
     (event,) = api.events.values()
     assert event["series"] == {"count": 3, "lastObservedTime": "2026-01-01T00:00:00.000000Z"}
     assert (event["type"], event["reason"], event["note"]) == ("Warning", "Unready", "image cannot be pulled")
-    assert event["regarding"]["name"] == "main"
+    assert event["metadata"]["namespace"] == "shop"
+    assert event["regarding"] == {
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPServer",
+        "namespace": "shop",
+        "name": "main",
+        "uid": "u",
+    }
+    assert (event["eventTime"], event["reportingInstance"]) == ("2026-01-01T00:00:00.000000Z", "one")
 
 
 async def test_another_text_and_another_object_of_the_name_are_events_of_their_own() -> None:

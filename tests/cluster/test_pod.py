@@ -222,3 +222,19 @@ def test_a_connection_notices_that_the_other_end_is_gone() -> None:
         options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
         assert [made.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [30, 5, 3]
         assert (made.family, made.type) == (socket.AF_INET, socket.SOCK_STREAM)
+
+
+async def test_every_connection_is_made_so(api: PodTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+
+    def note(address: aiohttp.AddrInfoType) -> socket.socket:
+        made.append(_socket(address))
+        return made[-1]
+
+    _socket = pod._socket
+    monkeypatch.setattr(pod, "_socket", note)
+    for _ in range(3):
+        await api.request("GET", "/a")
+
+    # And is used again.
+    assert [each.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) for each in made] == [30]

@@ -745,3 +745,22 @@ async def test_a_ledger_that_was_deleted_is_made_again() -> None:
 
     assert (await reserve(replica, "b")).allowed
     assert [entry.fact.ref.name for entry in noted(api).intents] == ["b"]
+
+
+async def test_a_replica_that_only_reads_sees_too_that_another_one_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "GATHER", 0.0)
+    api = Api(server())
+    one, two = Replica(api, server()), Replica(api, server())
+
+    async def read(name: str) -> None:
+        item = manifest.decode(tool(name, name))
+        assert (await two.ledgers.reserve(Change(item.ref, None, item), dry_run=True)).allowed
+
+    for name in ("b", "c"):
+        assert (await reserve(one, f"{name}-one")).allowed
+        await read(name)
+    assert (await reserve(one, "last")).allowed
+    api.calls.clear()
+
+    assert (await reserve(two, "d")).allowed
+    assert api.calls == [f"GET {LEDGER}", f"PUT {LEDGER}"]

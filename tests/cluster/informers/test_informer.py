@@ -796,3 +796,45 @@ def test_a_watch_is_asked_for_with_bookmarks_and_an_end(simulate: Any, api_type:
             ]
 
     simulate(main())
+
+
+def test_a_read_that_does_not_count_is_not_decoded(simulate: Any, api_type: Any, running: Any) -> None:
+    async def main() -> None:
+        decoded: list[str] = []
+
+        def keep(manifest: dict[str, Any]) -> str:
+            decoded.append(manifest["metadata"]["resourceVersion"])
+            return decoded[-1]
+
+        api = api_type("a")
+        async with running(api, keep) as run:
+            before = api.put("a")
+            api.put("a")
+            await asyncio.sleep(0.1)
+            decoded.clear()
+            assert not run.informer.offer_read(("shop", "a"), before, run.informer.sequence())
+            assert decoded == []
+
+    simulate(main())
+
+
+@pytest.mark.parametrize(
+    ("status", "logged"),
+    [
+        ({"code": 503, "reason": "Busy", "message": "later"}, "watching mcptools: 503 Busy: later"),
+        ({}, "watching mcptools: 500 Unknown: "),
+    ],
+)
+def test_an_error_within_a_watch_is_logged_as_it_was_sent(
+    simulate: Any, api_type: Any, running: Any, caplog: pytest.LogCaptureFixture, status: Any, logged: str
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api) as run:
+            api.version += 1
+            api._happened("ERROR", status)
+            await asyncio.sleep(0.1)
+            assert run.ends[0] == "unreachable"
+
+    simulate(main())
+    assert logged in [record.getMessage() for record in caplog.records]
