@@ -129,7 +129,14 @@ async def test_silent_connections_do_not_keep_the_kubelet_out(port: Any) -> None
     assert await end_of(readers[0]) == b""
 
 
-@pytest.mark.parametrize("body", [b"Content-Length: 1000000\r\n\r\nx", b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 1000000\r\n\r\nx",
+        b"Content-Length: 1\r\n\r\nx",
+        b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+    ],
+)
 @pytest.mark.parametrize("path", [b"healthz", b"elsewhere"])
 async def test_a_request_with_a_body_is_refused_without_reading_it(port: Any, path: bytes, body: bytes) -> None:
     hostile = await port(linger=0.05)
