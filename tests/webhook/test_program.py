@@ -141,6 +141,9 @@ async def test_a_webhook_that_is_stopped_before_it_is_ready_ends_at_once() -> No
         await serving
 
 
+SECRETS = "/api/v1/namespaces/mcp-system/secrets"
+
+
 class Cluster(Api):
     """Lists ``items`` by the plural name, keeps ConfigMaps, and answers every question about rights with no."""
 
@@ -155,13 +158,13 @@ class Cluster(Api):
         self.conflicts = 0
 
     async def request(self, method: str, path: str, *, body: Any = None, **more: Any) -> dict[str, Any]:
-        if path.endswith("/secrets/issued"):
+        if path == f"{SECRETS}/issued":
             pair = issuance.leaf(CA, ["issued.example.com"], NOW)
             parts = {"tls.crt": pair.certificate, "tls.key": pair.key}
             return {"data": {name: base64.b64encode(value).decode() for name, value in parts.items()}}
-        if path.endswith("/secrets/our-paths"):
+        if path == f"{SECRETS}/our-paths":
             return secret.keys_manifest(PathKeys(KEY), "mcp-system", "our-paths")
-        if path.endswith("/secrets/our-ca"):
+        if path == f"{SECRETS}/our-ca":
             return secret.manifest("mcp-system", "our-ca", Authority(CA, NEXT_CA), keys=PathKeys(KEY))
         if path.endswith("accessreviews"):
             self.asked.append(path)

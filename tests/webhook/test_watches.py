@@ -113,3 +113,21 @@ async def test_other_namespaces_than_the_listed_ones_are_not_read() -> None:
 
     assert await reader.look([Ref(Kind.SERVICE, "bank", "ledger"), Ref(Kind.SERVER, "bank", "main")]) == {}
     await reader.read_grants("bank")
+
+
+async def test_the_listed_namespaces_are_read() -> None:
+    read: list[str] = []
+
+    class Open:
+        async def request(self, _method: str, path: str, **_: Any) -> dict[str, Any]:
+            read.append(path)
+            raise ApiError(404, "NotFound", "no")
+
+    live, clock = LiveSnapshot(lambda: 0.0), Clock(lambda: 0.0, asyncio.sleep, lambda: 0.5)
+    api: Any = Open()
+    reader = Reader(api, live, watches.informers(api, live, clock, lambda *_: None, ("shop",)))
+    tool = Ref(Kind.TOOL, "shop", "a")
+
+    assert await reader.look([tool, Ref(Kind.TOOL, "bank", "a")]) == {tool: None}
+    await reader.read_grants("shop")
+    assert [path.rpartition("/namespaces/")[2] for path in read] == ["shop/mcptools/a", "shop/referencegrants"]
