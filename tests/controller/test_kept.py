@@ -335,14 +335,16 @@ def test_a_member_is_read_again_when_it_has_another_generation(monkeypatch: pyte
     monkeypatch.setattr(kept.manifest, "decode", count)
     stored = dict(tool("a").raw)
     read.clear()
-    first = kept.keep_member(stored, None)
+    first = kept.keep_member(stored, None, KnownTools())
     assert (first.uid, first.generation, first.going, first.status()) == ("uid-a", 3, False, {})
     assert first.ref == Ref(Kind.TOOL, "shop", "a")
     assert first.fact is not None
 
     def again(**more: Any) -> Any:
         status = more.pop("status", {"servers": []})
-        return kept.keep_member({**stored, "metadata": {**stored["metadata"], **more}, "status": status}, first)
+        return kept.keep_member(
+            {**stored, "metadata": {**stored["metadata"], **more}, "status": status}, first, KnownTools()
+        )
 
     same = again()
     assert (same.compiled, same.status()) == (first.compiled, {"servers": []})
@@ -359,9 +361,9 @@ def test_a_member_is_read_again_when_it_has_another_generation(monkeypatch: pyte
         again(**other)
     assert read == ["a"] * 5
     broken = {**stored, "spec": 7}
-    unread = kept.keep_member(broken, None)
+    unread = kept.keep_member(broken, None, KnownTools())
     assert (unread.fact, unread.tool) == (None, None)
-    assert kept.keep_member({**broken, "status": {"a": 1}}, unread).status() == {"a": 1}
+    assert kept.keep_member({**broken, "status": {"a": 1}}, unread, KnownTools()).status() == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -374,7 +376,7 @@ def test_a_member_is_read_again_when_it_has_another_generation(monkeypatch: pyte
     ],
 )
 def test_what_a_status_says_of_a_tool(spec: dict[str, Any], path: str) -> None:
-    facts = kept.keep_member(tool("a", **spec).raw, None).tool  # type: ignore[arg-type]
+    facts = kept.keep_member(tool("a", **spec).raw, None, KnownTools()).tool  # type: ignore[arg-type]
 
     assert facts is not None
     assert facts.path.rstrip("/") == path.rstrip("/")

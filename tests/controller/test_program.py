@@ -97,6 +97,13 @@ class Running:
         async with self.session.get(f"http://127.0.0.1:{self._port}{path}") as answer:
             return answer.status, await answer.text()
 
+    async def ready(self) -> str:
+        """What the page of readiness says once everything is listed."""
+        async with asyncio.timeout(30):
+            while (found := await self.get("/readyz"))[0] != 200:
+                await asyncio.sleep(0.005)
+        return found[1]
+
     async def until(self, holds: Callable[[], Any]) -> None:
         async with asyncio.timeout(30):
             while not holds():
@@ -170,7 +177,7 @@ async def test_a_controller_leads_installs_and_publishes_by_its_settings() -> No
         assert keys is not None
         assert f"{keys.argument}" in container["args"]
 
-        assert await controller.get("/readyz") == (200, "ok\n")
+        assert await controller.ready() == "ok\n"
         assert (await controller.get("/healthz"))[0] == 200
         assert controller.leader().startswith("me_")
         assert controller.metrics.leader._value.get() == 1
@@ -197,9 +204,7 @@ async def test_a_replica_that_does_not_lead_is_ready_and_writes_nothing_but_its_
     api.put(lease)
     async with running(api, pod="me", runtime_image="operator:7") as controller:
         await controller.until(lambda: controller.condition().get("reason") == "Standby")
-        async with asyncio.timeout(30):
-            while (await controller.get("/readyz"))[0] != 200:
-                await asyncio.sleep(0.005)
+        assert await controller.ready() == "ok\n"
         assert controller.condition()["status"] == "True"
         assert controller.metrics.leader._value.get() == 0
         assert api.get("Deployment", "main-mcp") is None
@@ -211,12 +216,9 @@ async def test_a_webhook_that_does_not_refuse_the_canary_is_told_by_readyz_and_t
     api.refuses = False
     async with running(api, pod="me", webhook_service="our-webhook") as controller:
         await controller.until(lambda: controller.condition().get("reason") == "CanaryNotRefused")
-        status, text = await controller.get("/readyz")
+        text = await controller.ready()
         validating = controller.webhook("ValidatingWebhookConfiguration", registration.VALIDATING)
-    assert (status, text) == (
-        200,
-        "ok, but admission canary not refused: the API server admitted it\n",
-    )
+    assert text == "ok, but admission canary not refused: the API server admitted it\n"
     assert controller.condition()["status"] == "False"
     service = validating["clientConfig"]["service"]
     assert (service["namespace"], service["name"]) == ("mcp-system", "our-webhook")
