@@ -6,12 +6,14 @@ import asyncio
 import json
 import subprocess
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from mcp import Client
+from mcp.client.subscriptions import ToolsListChanged
 
 from scripts.localcluster import installation
 
@@ -166,8 +168,17 @@ async def served_by_both(cluster: Cluster) -> list[list[str]]:
 
 async def test_a_new_tool_is_served_by_every_pod_within_two_seconds_without_a_restart(shop: Cluster) -> None:
     before = {pod["metadata"]["name"] for pod in pods(shop)}
-    shop.run("apply", "-f", "-", stdin=tool("brand-new"))
-    started = time.monotonic()
+    async with AsyncExitStack() as stack:
+        listening = []
+        for pod in pods(shop):
+            client = await stack.enter_async_context(Client(f"http://{pod['status']['podIP']}:8080/mcp"))
+            listening.append(await stack.enter_async_context(client.listen(tools_list_changed=True)))
+        shop.run("apply", "-f", "-", stdin=tool("brand-new"))
+        started = time.monotonic()
+        # Who listens at a pod hears of the tool.
+        for subscription in listening:
+            async with asyncio.timeout(10):
+                assert await anext(aiter(subscription)) == ToolsListChanged()
     try:
         while not all("brand-new" in names for names in await served_by_both(shop)):
             assert time.monotonic() - started < 2, "not served by both pods within two seconds"
