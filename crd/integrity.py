@@ -402,28 +402,39 @@ def _relations(
         server = snapshot.server(name)
         if server is None:
             continue
+        view = snapshot.view(name)
         yield from selectors.selects_nothing(snapshot, server)
-        yield from servers.unmatched_limits(snapshot, server)
+        if server.limited:
+            yield from servers.unmatched_limits(snapshot, server)
         yield from servers.catalog_size(snapshot, server)
         if name == ref:
             yield from servers.ingress_taken(snapshot, server, blame_always=judging)
-            for member in map(snapshot.member, sorted(snapshot.view(name).members, key=_BY_NAME)):
+            for member in map(snapshot.member, sorted(view.members, key=_BY_NAME)):
                 yield from _check_on_server(server, member)
-        elif ref in snapshot.view(name).members:
+        elif ref in view.members:
             yield from _check_on_server(server, snapshot.member(ref))
-        for claim in claims if name != ref else snapshot.view(name).claimants:
-            yield from names.duplicates(snapshot, name, claim)
+        for claim in claims if name != ref else view.claimants:
+            if len(view.claimants.get(claim, ())) > 1:
+                yield from names.duplicates(snapshot, name, claim)
 
 
 def _check_on_server(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
-    """Faults of a member that depend on settings of a server."""
-    if member is not None:
+    """Faults of a member that depend on settings of a server.
+
+    A server may have thousands of members, and most rules concern few of them, so each is asked only where it applies.
+    """
+    if member is None:
+        return
+    if server.prefix:
         yield from servers.prefixed_names(server, member)
+    if member.timeout > server.request_timeout:
         yield from servers.long_timeouts(server, member)
+    if member.scopes:
         yield from servers.unreachable_scopes(server, member)
+    if member.token_claims:
         yield from servers.unavailable_claims(server, member)
-        if server.clients:
-            yield from clients.portability_on_server(server, member)
+    if server.clients:
+        yield from clients.portability_on_server(server, member)
 
 
 def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:
