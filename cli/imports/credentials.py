@@ -33,7 +33,7 @@ class Schemes:
         self._default = description.content.get("security")
         self._headers: dict[str, dict[str, Any]] = {}
         self._reasons: dict[str, str] = {}
-        parameters: set[tuple[str, str]] = set()
+        self._named: dict[tuple[str, str], str] = {}
         given = mapping(mapping(description.content.get("components")).get("securitySchemes"))
         for name, node in given.items():
             try:
@@ -42,25 +42,32 @@ class Schemes:
                 self._reasons[name] = str(error)
                 continue
             if scheme.get("type") == "apiKey" and isinstance(scheme.get("name"), str):
-                parameters.add((str(scheme.get("in")), scheme["name"].lower()))
+                self._named.setdefault((str(scheme.get("in")), scheme["name"].lower()), name)
             header = self._header(name, scheme)
             if isinstance(header, str):
                 self._reasons[name] = header
             else:
                 self._headers[name] = header
         # Parameters that carry credentials do not become arguments, because a model must not see them.
-        self.parameters = frozenset(parameters)
+        self.parameters = frozenset(self._named)
 
     def of(self, operation: Operation) -> Credentials:
-        """The first alternative of an operation that headers can hold in full, else the best one, with notes."""
+        """The first alternative of an operation that headers can hold in full, else the best one, with notes.
+
+        A required parameter with the name of a scheme is sent, too, whether the operation demands the scheme or not.
+        """
         given = operation.content.get("security", self._default)
         alternatives = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
-        if not alternatives or {} in alternatives:
-            return Credentials()
-        best = min(alternatives, key=lambda each: sum(name not in self._headers for name in each))
+        optional = not alternatives or {} in alternatives
+        best = {} if optional else min(alternatives, key=lambda each: sum(name not in self._headers for name in each))
+        required = (
+            self._named.get((parameter["in"], parameter["name"].lower()))
+            for parameter in operation.parameters
+            if parameter.get("required") is True
+        )
         headers: dict[str, dict[str, Any]] = {}
         notes = []
-        for name in best:
+        for name in dict.fromkeys((*best, *filter(None, required))):
             header = self._headers.get(name)
             if header is None:
                 why = self._reasons.get(name, "the description does not define it")

@@ -256,6 +256,25 @@ def test_credentials_come_from_a_secret(scheme: dict[str, Any], header: dict[str
     assert spec["headersFrom"] == [{**header, "secretKeyRef": {"name": "orders-credentials", "key": "main"}}]
 
 
+@pytest.mark.parametrize("security", [[], [{"main": []}], [{}, {"main": []}]])
+def test_a_required_header_that_is_a_key_is_sent_whatever_the_operation_demands(security: list[dict[str, Any]]) -> None:
+    schemes = {
+        "main": {"type": "apiKey", "in": "header", "name": "X-Key"},
+        "consumer": {"type": "apiKey", "in": "header", "name": "X-Consumer"},
+        "other": {"type": "apiKey", "in": "header", "name": "X-Other"},
+    }
+    parameters = [
+        {"name": "x-consumer", "in": "header", "required": True, "schema": STRING},
+        {"name": "X-Other", "in": "header", "schema": STRING},
+    ]
+    spec = one({"security": security, "parameters": parameters}, components={"securitySchemes": schemes})
+
+    sent = [(each["name"], each["secretKeyRef"]["key"]) for each in spec["headersFrom"]]
+    demanded = [("X-Key", "main")] if security == [{"main": []}] else []
+    assert sent == [*demanded, ("X-Consumer", "consumer")]
+    assert spec["inputSchema"]["properties"] == {}
+
+
 def test_a_key_in_the_query_is_told_and_no_argument() -> None:
     schemes = {"securitySchemes": {"main": {"type": "apiKey", "in": "query", "name": "key"}}}
     operation = {"security": [{"main": []}], "parameters": [query("key", STRING)]}
