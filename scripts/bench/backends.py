@@ -134,7 +134,7 @@ async def measure_round(process: Process, kind: str, rate: float) -> Figures:
         client.send(request, due)
     # The calls of this round do not disturb the next one.
     async with asyncio.timeout(TIMEOUT + 5.0):
-        while not all(each.is_free for each in (*clients[True], *clients[False])):  # noqa: ASYNC110
+        while any(each.is_waiting for each in (*clients[True], *clients[False])):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     gc.enable()
     cpu = (process.cpu_seconds() - used) / len(requests)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
+import math
 import os
 import shutil
 import socket
@@ -334,7 +335,17 @@ class OpenClient(asyncio.Protocol):
 
     @property
     def is_free(self) -> bool:
-        return self._due is None
+        return self._due is None and not self._transport.is_closing()
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._due is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._due is not None:
+            # It is never answered.
+            self._took.append(math.inf)
+            self._due = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
