@@ -1,6 +1,6 @@
 # On a fresh machine, `make run` runs the operator on a local cluster and `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help dev lock lint format check fix generate test test-fast test-long test-matrix mutation clients openapi openapi-mock bench docs run wheels release-check clean \
+.PHONY: help dev lock lint format check fix generate test test-fast test-long test-matrix mutation clients conformance openapi openapi-mock bench docs run wheels release-check clean \
 	k3d-create k3d-crds k3d-redis k3d-examples k3d-build k3d-deploy k3d-delete kustomize-k3d kustomize-prod
 
 POE := .venv/bin/poe
@@ -49,6 +49,9 @@ mutation: dev ## Run mutation tests and write docs/mutation.md; ARGS='--sample 3
 
 clients: dev ## Try thousands of generated tools with the official SDKs and write docs/clients.md (takes minutes)
 	@.venv/bin/python -m scripts.clients
+
+conformance: dev ## Run the conformance suite of MCP against a server and write docs/conformance.md
+	@.venv/bin/python -m scripts.conformance
 
 openapi: dev ## Import 600 published OpenAPI descriptions from FOLDER and write docs/import.md (takes minutes)
 	@.venv/bin/python -m scripts.openapi $(FOLDER)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import io
 import json
 import re
 import sys
@@ -25,7 +24,6 @@ from aiohttp import web
 from mcp import Client
 from yarl import URL
 
-from cli.commands import dev
 from cli.dev import secret_values
 from cli.imports import description, objects
 from cli.imports.description import UnusableError
@@ -35,6 +33,7 @@ from cli.manifests.documents import Document, Source
 from cli.manifests.nodes import Node
 from crd.ref import Kind, Ref
 from scripts.clients import node
+from scripts.dev_server import serving
 from tests.clients.instances import instance_of
 
 if TYPE_CHECKING:
@@ -130,7 +129,11 @@ async def call_each(path: Path, name: str, data: bytes, tally: Tally, most: int)
     values = {secret_values.environment_name(each): CREDENTIAL for each in secret_values.needed_by(sorted_.objects)}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "tools.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": raws}))
-        async with mocked(path) as relay, served(folder, relay[1], values) as url, Client(url) as client:
+        async with (
+            mocked(path) as relay,
+            serving(folder, {SERVICE: relay[1]}, values, "shop/main") as url,
+            Client(url) as client,
+        ):
             tools: list[Any] = []
             cursor = None
             while True:
@@ -229,24 +232,6 @@ async def drain(stream: asyncio.StreamReader) -> None:
     """Read what nobody needs, so that the program goes on."""
     while await stream.read(65536):
         pass
-
-
-@contextlib.asynccontextmanager
-async def served(folder: str, backend: str, environment: dict[str, str]) -> AsyncIterator[str]:
-    """`mcp-operator dev` over a folder: the URL of its server."""
-    out, stop = io.StringIO(), asyncio.Event()
-    options = dev.Options((folder,), port=0, services={SERVICE: backend}, environment=environment)
-    task = asyncio.create_task(dev.serve(options, stop, out=out, err=sys.stderr))
-    try:
-        async with asyncio.timeout(STARTED):
-            while "page: " not in out.getvalue():
-                if task.done():
-                    task.result()
-                await asyncio.sleep(0.02)
-        yield out.getvalue().partition("page: ")[2].partition("/#")[0] + "/shop/main/mcp"
-    finally:
-        stop.set()
-        await task
 
 
 def render(tally: Tally, most: int) -> str:
