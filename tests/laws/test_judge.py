@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crd import impact, integrity
+from crd import impact, integrity, manifest
 from crd.facts import MemberFact
 from crd.finding import Finding, Level, Reason, format_path
 from crd.integrity import Change
-from crd.ref import Kind
+from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
 from tests.laws import oracle, states
 from tests.laws.states import State
@@ -132,8 +132,25 @@ def test_a_verdict_is_the_difference_of_two_surveys(case: tuple[State, Change]) 
     anew = {identity(finding) for finding in state.after(change).survey if finding not in before}
     if change.new is None:
         assert all(level is Level.WARNING for _, level, *_ in anew)
-    found = integrity.judge(state.snapshot, change)
-    assert {identity(finding) for finding in found if finding.reason not in TRANSITIONS} == anew
+    found = {f for f in integrity.judge(state.snapshot, change) if f.reason not in TRANSITIONS}
+    # A survey tells each server once of hosts and paths that overlap, however many other servers have them.
+    told = {identity(finding) for finding in before if finding.reason is Reason.INGRESS_TAKEN}
+    assert {identity(finding) for finding in found} - told == anew - told
+    assert {f.reason for f in found if identity(f) in told} <= {Reason.INGRESS_TAKEN}
+
+
+def test_a_server_is_told_of_every_pair_of_paths_that_it_makes() -> None:
+    """Also where two others overlap already in the same hosts and paths, so that a survey says nothing new of them."""
+
+    def server(namespace: str, host: str, day: int) -> Object:
+        spec = {"toolSelector": {"matchLabels": {"app": "a"}}, "ingress": {"host": host, "pathPrefix": "/mcp"}}
+        raw = states.raw(Ref(Kind.SERVER, namespace, "main"), spec, {}, f"2026-01-0{day}T00:00:00Z")
+        return manifest.decode(raw)
+
+    state = State((server("one", "*.example.com", 1), server("two", "a.example.com", 3)), ())
+    new = server("three", "*.example.com", 2)
+    found = integrity.judge(state.snapshot, Change(new.ref, None, new))
+    assert [f.subject for f in found.errors] == [("*.example.com/mcp",), ("*.example.com/mcp", "a.example.com/mcp")]
 
 
 @states.QUICK
