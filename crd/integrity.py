@@ -238,12 +238,12 @@ def judge_relations(
     if not _keeps_labels(change):
         touched |= _find_servers(before, change.old)
     claims = _claims(change.old) | _claims(change.new)
-    found = [*_combine(of_object.own, _relations(after, change.ref, touched, claims, judging=True))]
+    found = [*_combine(of_object.own, _relations(after, change.ref, touched, claims))]
     if found:
         # The old relations are computed only if there is something to compare; most changes have no findings. Each
         # finding about a server names it.
         named = touched & {ref for finding in found for ref in (finding.ref, *finding.related)}
-        known = set(_combine(of_object.former, _relations(before, change.ref, named, claims, judging=True)))
+        known = set(_combine(of_object.former, _relations(before, change.ref, named, claims)))
         found = [finding for finding in found if finding not in known]
     found += _exceeded_budgets(placed, change.ref, touched, dearer)
     if change.new is None:
@@ -385,13 +385,11 @@ def _claims(item: Object | None) -> set[Claim]:
     return set(fact.claims) if isinstance(fact, MemberFact) else set()
 
 
-def _relations(
-    snapshot: Snapshot, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim], *, judging: bool = False
-) -> Iterator[Finding]:
+def _relations(snapshot: Snapshot, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim]) -> Iterator[Finding]:
     """Faults of an object in relation to others, on the touched servers: of these claims, or of all for a server.
 
-    With ``judging``, a changed server gets the finding about an Ingress even if the other server is younger, because
-    only the changed object can be denied.
+    A changed server gets the finding about an Ingress even if the other server is younger, because only the changed
+    object can be denied.
     """
     fact = snapshot.get(ref)
     if isinstance(fact, MemberFact | ServerFact):
@@ -408,7 +406,7 @@ def _relations(
             yield from servers.unmatched_limits(snapshot, server)
         yield from servers.catalog_size(snapshot, server)
         if name == ref:
-            yield from servers.ingress_taken(snapshot, server, blame_always=judging)
+            yield from servers.ingress_taken(snapshot, server, blame_always=True)
             for member in map(snapshot.member, sorted(view.members, key=_BY_NAME)):
                 yield from _check_on_server(server, member)
         elif ref in view.members:

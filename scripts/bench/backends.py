@@ -1,11 +1,13 @@
 """One bad backend among ten at full load: what the callers of the other nine notice.
 
 The server runs on one core, load and backends on the other. Calls go to ten tools in turn, at fixed times whatever
-the answers do (an open loop), at half of the rate that the server can answer. In a round the tenth tool has another
-backend: a good one, a dead one, one that does not answer, or one that sends a byte of its answer at a time. A round
-with a bad one lies between two with a good one, and is compared with these two alone, so whatever else the machine does
-for longer than a round hits both. Prints, for each kind, the median of the ratios of the p99 of the nine and of the CPU
-time of the server for a call, with the interval in which the median of many rounds lies with 95 % probability.
+the answers do (an open loop), at 0.3 of the rate that the server answers when many clients send at once. That takes
+about half of its core, because calls that come one by one cost more than those that come together. In a round the tenth
+tool has another backend: a good one, a dead one, one that does not answer, or one that sends a byte of its answer at a
+time. A round with a bad one lies between two with a good one, and is compared with these two alone, so whatever else
+the machine does for longer than a round hits both. Prints, for each kind, the median of the ratios of the p99 of the
+nine and of the CPU time of the server for a call, with the interval in which the median of many rounds lies with 95 %
+probability.
 
 Of each request it is known how late it was sent. If the load is often late, the latencies say nothing, and it says so.
 """
@@ -36,7 +38,7 @@ from scripts.bench.runtime import BackendProtocol, Process, free_port, message, 
 
 GOOD = 9
 KINDS = ("dead", "slow", "dripping")
-ROUNDS, SECONDS, SHARE = 9, 2.5, 0.5
+ROUNDS, SECONDS, SHARE = 9, 2.5, 0.3
 # Seconds between two looks at what is due.
 TICK = 0.001
 # Of a call to the tenth tool, in seconds.

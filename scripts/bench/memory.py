@@ -186,7 +186,7 @@ def main() -> int:
                 Load("calls, each of another client", calls(2**24), options.clients, 180_000),
                 Load("sessions that stay open", sessions, options.sessions, 100_000, opened, 503, 3600.0),
                 # They live as long as it takes to open so many, at 4,000 a second.
-                Load("sessions that expire", sessions, options.expiring, 80_000, opened, 503, 10.0),
+                Load("sessions that expire", sessions, options.expiring, 120_000, opened, 503, 10.0),
                 Load("calls, each with another token", credentials(secrets), options.credentials, 20_000, ttl=3600.0,
                      with_token=True),
             )  # fmt: skip

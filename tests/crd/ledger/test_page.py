@@ -13,7 +13,7 @@ from crd.ledger import intent, page
 from crd.ledger.intent import KEEP, LEASE, Intent
 from crd.ledger.page import Page, Sighting
 from crd.manifest import Object
-from crd.ref import Kind
+from crd.ref import Kind, Ref
 
 NOW = 1_000_000.0
 
@@ -64,6 +64,13 @@ def test_versions_that_are_not_numbers_are_not_compared() -> None:
     unknown = Page((OPAQUE, replace(CREATION, uid="")))
 
     assert page.collect(unknown, lambda _ref: Sighting(9, "")) is unknown
+
+
+def test_what_is_stored_who_knows_when_stays_while_others_leave() -> None:
+    other = replace(CREATION, fact=replace(CREATION.fact, ref=Ref(Kind.TOOL, "shop", "other")))
+    looked = {OPAQUE.fact.ref: tool(uid="u", resourceVersion="abd"), other.fact.ref: None}
+
+    assert page.resolve(Page((OPAQUE, other)), looked, NOW + LEASE + 1).intents == (OPAQUE,)
 
 
 def test_the_horizon_never_falls() -> None:

@@ -279,6 +279,7 @@ def test_a_server_that_names_a_client_refuses_the_tool_and_the_tool_is_refused(c
     assert f"names {client} in spec.clients" in of_tool.message
     (of_server,) = [f for f in judged(named, bad) if f.level is Level.ERROR]
     assert seen(of_server) == [("ClientPortability", "error", "spec.clients")]
+    assert (of_server.ref, of_server.related) == (named.ref, (bad.ref,))
     assert f"{bad.ref} {of_tool.field_path}: " in of_server.message
     assert [f for f in judged(bad, server()) if f.level is Level.ERROR] == []
 

@@ -383,6 +383,7 @@ def test_items_that_a_style_has_no_notation_for_are_a_warning(node: Any, style: 
     assert lines(item) == [
         f'warning InvalidMapping: spec.http.query[0]: items of "{name}" can be {what}, {ITEMS.format(style)}'
     ]
+    assert [each.subject for each in mapping.invalid_mapping(item)] == [("spec", "http", "query", "0", "items", name)]
 
 
 @pytest.mark.parametrize(

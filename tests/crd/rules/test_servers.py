@@ -15,6 +15,7 @@ from crd.ref import Kind, Ref
 from crd.rules import servers
 from crd.selector import Selector
 from crd.snapshot import Snapshot
+from crd.suggestions import MAX_NAMES
 from crd.ways_in import WaysIn
 from tests.crd.rules.documents import SERVICE, broken, findings_of, prompt, resource, server, tool
 
@@ -254,6 +255,15 @@ def test_networks_of_proxies_are_cidr_blocks() -> None:
         for index in (3, 4, 5)
     ]
     assert findings_of(servers.trusted_proxies(tool())) == []
+
+
+@pytest.mark.parametrize(("names", "is_suggested"), [(MAX_NAMES, True), (MAX_NAMES + 1, False)])
+def test_names_are_suggested_unless_there_are_too_many(names: int, is_suggested: bool) -> None:
+    members = [member(f"tool_{number}") for number in range(names)]
+
+    (line,) = unmatched(("tol_0",), "", *members)
+
+    assert ("did you mean" in line) is is_suggested
 
 
 def unmatched(limited: tuple[str, ...], prefix: str = "", *members: MemberFact) -> list[str]:
