@@ -9,7 +9,8 @@ the machine does for longer than a round hits both. Prints, for each kind, the m
 nine and of the CPU time of the server for a call, with the interval in which the median of many rounds lies with 95 %
 probability.
 
-Of each request it is known how late it was sent. If the load is often late, the latencies say nothing, and it says so.
+The load looks once a millisecond for what is due, and sends that together. A latency counts from the moment of sending.
+How late requests were sent is printed: a load that is late by more than that measures itself.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ async def measure_round(process: Process, kind: str, rate: float) -> Figures:
             _, client = await loop.create_connection(make, "127.0.0.1", process.port)  # type: ignore[misc]
             clients[is_tenth].append(client)
         late.append(now - due)
-        client.send(request, due)
+        client.send(request, time.perf_counter())
     # The calls of this round do not disturb the next one.
     async with asyncio.timeout(TIMEOUT + 5.0):
         while any(each.is_waiting for each in (*clients[True], *clients[False])):  # noqa: ASYNC110
@@ -161,8 +162,10 @@ def report(rounds: list[tuple[str, Figures]], rate: float, load: float) -> None:
                 around = [rounds[index - 1][1], rounds[index + 1][1]]
                 latency.append(figures.p99 / statistics.mean(one.p99 for one in around))
                 used.append(figures.cpu / statistics.mean(one.cpu for one in around))
-        bound = "must be ≤ 1.2" if late < p99 / 2 else "says nothing: the load was late"
-        print(f"tenth backend {kind:9}p99 of the other nine {ratios.show(latency)} ({bound}), CPU {ratios.show(used)}")
+        print(
+            f"tenth backend {kind:9}p99 of the other nine {ratios.show(latency)} (must be ≤ 1.2), "
+            f"CPU {ratios.show(used)}"
+        )
 
 
 def main() -> int:
