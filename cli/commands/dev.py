@@ -146,6 +146,7 @@ async def serve(options: Options, stop: asyncio.Event, *, out: TextIO, err: Text
                         stamps = newer
                         await workspace.reload()
         finally:
+            await workspace.servers.drain()
             await listener.close(0.5)
             await workspace.servers.close()
             if forwards is not None:

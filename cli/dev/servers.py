@@ -93,9 +93,12 @@ class _Server:
         context = Context(identifier, claims=claims, settings=settings, record=CallRecord(identifier))
         return orjson.loads(await self._methods.answer(compiled, Call(method, params, 1, modern=True), MODERN, context))
 
-    async def close(self) -> None:
-        """End the streams, and close the connections to backends."""
+    async def drain(self) -> None:
+        """End the streams of clients, each with its result."""
         await self._streams.drain()
+
+    async def close(self) -> None:
+        """Close the connections to backends."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -118,7 +121,9 @@ class Servers:
         """Serve what is planned. A catalog that cannot be loaded leaves the one before it in force."""
         planned = {server.ref.key: server for server in plan.servers}
         for key in self._servers.keys() - planned.keys():
-            await self._servers.pop(key).close()
+            server = self._servers.pop(key)
+            await server.drain()
+            await server.close()
         for key, wanted in planned.items():
             self._load(key, wanted)
 
@@ -127,6 +132,11 @@ class Servers:
         if server is None:
             server = self._servers[key] = _Server(self._folder / wanted.ref.namespace, self._locate)
         server.store.put({"data": {catalogs.FILE: wanted.payload.decode()}})
+
+    async def drain(self) -> None:
+        """End the streams of all clients, each with its result."""
+        for server in self._servers.values():
+            await server.drain()
 
     async def close(self) -> None:
         """Close all connections to backends."""

@@ -77,6 +77,7 @@ class Running:
         self.err = io.StringIO()
         self.base = ""
         self.token = TOKEN
+        self.stop = asyncio.Event()
 
     async def until(self, text: str) -> None:
         """Wait until the output has a text."""
@@ -92,9 +93,9 @@ class Running:
 
 @asynccontextmanager
 async def started(folder: Path, **options: Any) -> AsyncIterator[Running]:
-    running, stop = Running(folder), asyncio.Event()
+    running = Running(folder)
     chosen = dev.Options((str(folder),), port=0, token=TOKEN, **options)
-    task = asyncio.create_task(dev.serve(chosen, stop, out=running.out, err=running.err))
+    task = asyncio.create_task(dev.serve(chosen, running.stop, out=running.out, err=running.err))
     try:
         async with asyncio.timeout(10.0):
             while "page: " not in running.out.getvalue():
@@ -104,7 +105,7 @@ async def started(folder: Path, **options: Any) -> AsyncIterator[Running]:
         running.base = running.out.getvalue().partition("page: ")[2].partition("/#")[0]
         yield running
     finally:
-        stop.set()
+        running.stop.set()
         await task
 
 

@@ -100,6 +100,13 @@ async def test_a_client_that_listens_hears_of_a_save_and_of_the_end_of_its_serve
         assert (await stream.next())["result"]["resultType"] == "complete"
 
 
+async def test_a_client_that_listens_hears_that_dev_ends(running: Running) -> None:
+    async with listen(running.mcp, "tools") as stream:
+        await stream.next()
+        running.stop.set()
+        assert (await stream.next())["result"]["resultType"] == "complete"
+
+
 async def test_a_server_comes_and_goes_with_its_file(running: Running) -> None:
     other = running.folder / "other.yaml"
     other.write_text(SERVER.replace("name: main", "name: other"))
