@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -413,32 +413,6 @@ def test_a_client_that_leaves_within_a_body_is_told_to_its_handler(simulate: Any
         await asyncio.sleep(1)
         assert outcomes == ["cancelled"]
         assert len(port.connections) == 0
-
-    simulate(main())
-
-
-@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-def test_a_stream_is_chunked_for_who_can_read_chunks(simulate: Any, version: bytes) -> None:
-    async def main() -> None:
-        async def parts() -> AsyncGenerator[bytes, None]:
-            for part in (b"one", b"", b"three"):
-                yield part
-
-        async def stream(_: Request) -> Response:
-            return Response(200, content_type="a/b", stream=parts())
-
-        wire = Port(stream).open()
-        wire.get(GET.replace(b"1.1", version).replace(b"Host: x", b"Host: x\r\nConnection: keep-alive"))
-        await asyncio.sleep(1)
-        head, _, body = wire.sent.partition(b"\r\n\r\n")
-        chunked = version == b"1.1"
-        assert head.split(b"\r\n")[2:] == [
-            b"Content-Type: a/b",
-            b"Transfer-Encoding: chunked" if chunked else b"Connection: keep-alive",
-        ]
-        assert body == (b"3\r\none\r\n5\r\nthree\r\n0\r\n\r\n" if chunked else b"onethree")
-        # Without chunks the end of the connection is that of the body.
-        assert (wire.closed is None) == chunked
 
     simulate(main())
 
