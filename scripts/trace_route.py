@@ -218,7 +218,7 @@ async def trace_review() -> Route:
         metadata = {**TOOL["metadata"], "namespace": "first"}
         first = {**TOOL, "metadata": metadata, "spec": {"service": {"name": "orders", "port": 80}}}
         await _post(session, url, _review(first, dry_run=True), {})
-        # On a busy machine a judgement that is traced takes long; what the webhook notes then is no part of the route.
+        # A traced judgement can be slow on a busy machine; the route leaves out that the webhook notes slow ones.
         with mock.patch.object(server, "LONG_SECONDS", math.inf):
             answer, route = await trace(_post(session, url, _review(TOOL, dry_run=False), {}))
     if not answer["response"]["allowed"]:

@@ -18,6 +18,8 @@ __all__ = ["load", "operator", "pause", "redis"]
 
 PYTHON_PACKAGES = "base-files,ca-certificates,python3.14-minimal,libpython3.14-stdlib"
 REDIS_PACKAGES = "base-files,redis-server"
+# The operator's image has 230 MB, and each state of the sources has its own.
+KEPT_IMAGES = 4
 BUILDAH = ["buildah", "--storage-driver", "vfs"]
 
 
@@ -52,11 +54,13 @@ def operator(name: str = "localhost/mcp-operator:dev") -> Path:
     dockerfile = paths.ROOT / "Dockerfile"
     parts = [dockerfile.read_bytes(), base.name.encode(), *(f.name.encode() + f.read_bytes() for f in wheelhouse)]
     archive = paths.cache() / f"operator-{paths.fingerprint(*parts)}.tar"
-    if archive.exists():
-        return archive
-    with binaries.locked("image"), progress.step("building the operator's image"):
-        if not archive.exists():
-            _build(name, base, wheelhouse, dockerfile, archive)
+    with binaries.locked("image"):
+        if archive.exists():
+            archive.touch()
+        else:
+            with progress.step("building the operator's image"):
+                _build(name, base, wheelhouse, dockerfile, archive)
+        paths.keep_newest("operator-*.tar", KEPT_IMAGES)
     return archive
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "cluster_directory",
     "clusters",
     "fingerprint",
+    "keep_newest",
     "private",
     "state_directory",
 ]
@@ -35,6 +36,16 @@ def cache() -> Path:
             f"others can change {directory}; remove it, or set XDG_CACHE_HOME to a directory of your own"
         )
     return directory
+
+
+def keep_newest(pattern: str, count: int) -> None:
+    """Of the files of the cache whose names match, keep those that were used last.
+
+    ``touch`` a file when it is used. Whoever has a file open still reads it.
+    """
+    found = sorted(cache().glob(pattern), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in found[count:]:
+        file.unlink(missing_ok=True)
 
 
 def state_directory() -> Path:

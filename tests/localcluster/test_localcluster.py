@@ -242,6 +242,36 @@ def test_root_runs_no_program_from_a_cache_that_others_can_change(
         paths.cache()
 
 
+def test_the_cache_keeps_the_files_that_were_used_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for age, name in enumerate(("operator-3.tar", "operator-1.tar", "operator-2.tar", "python-4.tar")):
+        (paths.cache() / name).touch()
+        os.utime(paths.cache() / name, (1000 - age, 1000 - age))
+
+    paths.keep_newest("operator-*.tar", 2)
+
+    assert {file.name for file in paths.cache().iterdir()} == {"operator-3.tar", "operator-1.tar", "python-4.tar"}
+
+
+def test_an_image_that_is_used_again_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    base = tmp_path / "base.tar"
+    wheel = tmp_path / "project.whl"
+    monkeypatch.setattr(images.packages, "ensure", lambda _packages: None)
+    monkeypatch.setattr(images, "_debian", lambda *_what: base)
+    monkeypatch.setattr(wheels, "wheelhouse", lambda: [wheel])
+    monkeypatch.setattr(images, "_build", lambda *arguments: arguments[-1].touch())
+    built = []
+    for state in range(images.KEPT_IMAGES + 1):
+        wheel.write_text(str(state))
+        built.append(images.operator())
+        os.utime(built[-1], (state, state))
+        wheel.write_text("0")
+        assert images.operator() == built[0]
+
+    assert sorted(file for file in built if file.exists()) == sorted([built[0], *built[2:]])
+
+
 LINKS = "1: lo: <LOOPBACK>\n7: mcplc0o@if6: <BROADCAST>\n"
 
 
