@@ -167,7 +167,7 @@ class _Known:
     """
 
     def __init__(self, intents: Iterable[Intent]) -> None:
-        self._placed: dict[int, Snapshot] = {}
+        self._placed: dict[ServerFact, Snapshot] = {}
         self._fill(intents)
 
     def concerning(self, fact: MemberFact | ServerFact) -> Iterable[Intent]:
@@ -177,12 +177,11 @@ class _Known:
         rivals = {id(entry): entry for claim in fact.claims for entry in self._by_claim.get(claim, ())}
         return (*rivals.values(), *self.servers)
 
-    def place(self, snapshot: Snapshot, entry: Intent) -> Snapshot:
+    def place(self, snapshot: Snapshot, server: ServerFact) -> Snapshot:
         """The snapshot with the state of a server that is intended. Visits what the server selects, once."""
-        key = id(entry)
-        if key not in self._placed:
-            self._placed[key] = snapshot.put(entry.fact)
-        return self._placed[key]
+        if server not in self._placed:
+            self._placed[server] = snapshot.put(server)
+        return self._placed[server]
 
     def record(self, own: Intent) -> None:
         """Add an intent, in place of the same one if it was recorded before."""
@@ -361,7 +360,7 @@ def _find_excesses(
     tools = [one for one in others if isinstance(one, MemberFact)]
     for because, server in servers:
         # The state of a server that is intended replaces the one in the snapshot.
-        base = known.place(snapshot, because[0]) if because else snapshot
+        base = known.place(snapshot, server) if because else snapshot
         before, after = base.put(former) if former is not None else base.drop(fact.ref), base.put(fact)
         over = budgets.excess(after, server, tools)
         if over and over > budgets.excess(before, before.server(server.ref), tools):

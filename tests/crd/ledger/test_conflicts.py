@@ -132,10 +132,10 @@ ROWS = {
 }  # fmt: skip
 
 
-def with_budget(over: int, *tools: Object, **spec: Any) -> Object:
+def with_budget(over: int, *tools: Object, apps: tuple[str, ...] = (), **spec: Any) -> Object:
     """A Strict server whose budget lacks so many tokens for these tools."""
     needed = sum(each.fact.tokens for each in tools if isinstance(each.fact, MemberFact))
-    return server(version="1", contextBudget=needed - over, **spec)
+    return server(*apps, version="1", contextBudget=needed - over, **spec)
 
 
 LONG = {"description": "What this tool does, and when it is to be used instead of the other ones. " * 8}
@@ -179,6 +179,17 @@ def test_a_change_keeps_to_the_budgets(
         assert (finding.reason, finding.ref) == (Reason.CONTEXT_BUDGET_EXCEEDED, change.ref)
         assert f"retry in {LEASE:.0f} s" in finding.message
         assert {one.ref for one in before} <= outcome.involved(change.ref)
+
+
+def test_each_state_that_is_intended_for_a_server_has_its_own_selection() -> None:
+    alone, both = (with_budget(1, ONE, TWO, apps=apps) for apps in (("shop",), ("shop", "other")))
+    other = tool("a", "one", app="other", **LONG)
+
+    outcome = conflicts.decide(snapshot(other), noted(made(alone), made(both)), made(TWO), NOW)
+
+    assert isinstance(outcome, Conflict)
+    assert both.fact is not None
+    assert [[entry.fact for entry in breach.because] for breach in outcome.breaches] == [[intent.essence(both.fact)]]
 
 
 def test_an_excess_of_what_is_stored_is_not_worded_as_pending() -> None:
