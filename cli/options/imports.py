@@ -78,14 +78,7 @@ def _add_import_openapi(formats: Commands) -> None:
     description = "Make an MCPTool from each operation of an OpenAPI 3.0 or 3.1 or Swagger 2.0 description."
     parser = groups.add(formats, "openapi", "from an OpenAPI description", description, _EXIT_IMPORT_OPENAPI)
     parser.add_argument("file", metavar="FILE", help="the description in JSON or YAML, or - for standard input")
-    parser.add_argument(
-        "--service",
-        required=True,
-        type=values.service,
-        metavar="NAME:PORT",
-        help="Service that the tools call, and its port",
-    )
-    parser.add_argument("--scheme", choices=("http", "https"), default="http", help="protocol of the Service")
+    _add_service_options(parser, "Service that the tools call, and its port")
     parser.add_argument("--path", metavar="PATH", help="path before all paths (default: that of the first server)")
     _add_import_options(
         parser, 'operations of this operationId, path, "METHOD PATH", tag or tool name', "credentials of the API"
@@ -150,14 +143,7 @@ def _add_import_mcp(formats: Commands) -> None:
         metavar="NAME",
         help="pass this variable on to COMMAND, besides HOME, PATH and the like; may be repeated",
     )
-    parser.add_argument(
-        "--service",
-        required=True,
-        type=values.service,
-        metavar="NAME:PORT",
-        help="Service at which the pods reach the server, and its port",
-    )
-    parser.add_argument("--scheme", choices=("http", "https"), default="http", help="protocol of the Service")
+    _add_service_options(parser, "Service at which the pods reach the server, and its port")
     parser.add_argument("--path", metavar="PATH", help="path of the endpoint (default: that of URL, else /mcp)")
     parser.add_argument(
         "--header",
@@ -230,6 +216,11 @@ def _run_import_mcp(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         output=imports.Output(arguments.output, arguments.report),
     )
     return mcp_imports.run(options, out=sys.stdout, err=sys.stderr)
+
+
+def _add_service_options(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--service", required=True, type=values.service, metavar="NAME:PORT", help=what)
+    parser.add_argument("--scheme", choices=("http", "https"), default="http", help="protocol of the Service")
 
 
 def _add_import_options(parser: argparse.ArgumentParser, what: str, secret: str) -> None:
