@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli import environment, processes
+from cli import environment
 from cli.options import groups, values
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def add_webhook(commands: Commands) -> None:
 
 
 def _run_webhook(arguments: argparse.Namespace) -> int:
+    from cli import processes
     from webhook import program
 
     if arguments.client_name and arguments.client_ca_file is None:
@@ -169,6 +170,7 @@ def add_controller(commands: Commands) -> None:
 
 
 def _run_controller(arguments: argparse.Namespace) -> int:
+    from cli import processes
     from controller import program
 
     settings = program.Settings(

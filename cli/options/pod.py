@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli import environment, processes
+from cli import environment
 from cli.options import groups, values
 from crd.published.settings import CONFIG_MAPS, SECRETS
 
@@ -89,6 +89,7 @@ def add_serve(commands: Commands) -> None:
 
 
 def _run_serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from cli import processes
     from crd.published import signature
     from runtime.app import program
     from runtime.app.catalog_store import Trust

@@ -46,6 +46,24 @@ def test_check_and_generate_run_from_the_command(tmp_path: Path, capsys: pytest.
     assert ": 0 errors, " in capsys.readouterr().out
 
 
+# Windows has none of these.
+CHECK_WITHOUT = """
+import sys
+for name in ("uvloop", "fcntl", "grp", "pwd", "resource"):
+    sys.modules[name] = None
+from cli import __main__
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def test_check_needs_nothing_that_windows_lacks() -> None:
+    words = ["check", str(EXAMPLES / "valid"), BACKEND]
+    done = subprocess.run([sys.executable, "-c", CHECK_WITHOUT, *words], capture_output=True, text=True, cwd=ROOT)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ": 0 errors, " in done.stdout
+
+
 @pytest.mark.parametrize("words", [["serve"], ["webhook", "--port", "x"], ["check"], ["graph"], []])
 def test_wrong_arguments_exit_with_two(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
