@@ -48,6 +48,10 @@ class Api:
             return await endless(request)
         if request.path == "/bomb":
             return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
+        if request.path == "/silent":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await asyncio.Event().wait()
         if "watch" in request.query:
             return web.Response(body=b'{"type":"ADDED"}\n')
         if request.path == "/list":
@@ -172,6 +176,20 @@ async def test_every_request_has_an_end(
     with pytest.raises(TimeoutError):
         async with connected.watch("/a", query={}, idle=5):
             pass
+
+
+@pytest.mark.parametrize("token", ["one", "two"])
+async def test_a_watch_that_is_silent_ends(
+    connected: KubeconfigTransport, api: tuple[Api, str], write: Any, token: str
+) -> None:
+    """Also one that was opened with new credentials."""
+    api[0].token = token
+    write(token)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError):
+            async with connected.watch("/silent", query={}, idle=0.05) as events:
+                await anext(events)
 
 
 async def test_a_pod_uses_what_is_mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

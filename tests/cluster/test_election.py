@@ -46,8 +46,8 @@ class Leases:
 class Candidate:
     """One process and its own way to the API server.
 
-    ``state`` is ``up``, ``broken`` (answers with errors), ``cut`` (breaks connections) or ``hung``; answers to writes
-    come ``slow`` seconds late. Work that is cancelled needs ``leaving`` seconds to end.
+    ``state`` is ``up``, ``broken`` (answers with errors), ``cut`` (breaks connections), ``read-only`` or ``hung``;
+    answers to writes come ``slow`` seconds late. Work that is cancelled needs ``leaving`` seconds to end.
     """
 
     def __init__(self, api: Leases, name: str, *, slow: float = 0.0, leaving: float = 0.0) -> None:
@@ -77,6 +77,8 @@ class Candidate:
             raise aiohttp.ClientPayloadError("the connection broke")
         if self.state == "broken":
             raise ApiError(500, "InternalError", "no")
+        if self.state == "read-only" and method != "GET":
+            raise ApiError(403, "Forbidden", "no")
         answer = self.api.do(method, body)
         if method != "GET":
             self.state = "hung" if self.hang_after_write else self.state
@@ -252,6 +254,27 @@ def test_a_lease_that_somebody_else_took_ends_the_term(play: Any) -> None:
         assert not first.working
         assert first.task.done()
         assert api.holder == "thief"
+
+    play(main)
+
+
+def test_a_lease_without_a_holder_ends_no_term_while_it_can_still_be_renewed_in_time(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first")
+        await watch([first], 1)
+        assert api.lease is not None
+        api.version += 1
+        metadata = {**api.lease["metadata"], "resourceVersion": str(api.version)}
+        api.lease = {"metadata": metadata, "spec": {**api.lease["spec"], "holderIdentity": ""}}
+        first.state = "read-only"
+        await watch([first], 5)
+        assert first.working
+        first.state = "up"
+        await watch([first], 60)
+        assert (first.working, first.terms) == (True, 1)
+        assert api.holder.startswith("first_")
+        await first.stop()
 
     play(main)
 

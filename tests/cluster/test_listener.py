@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +25,8 @@ NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machin
 CA = issuance.authority("ca", NOW)
 TRUSTING = ssl.create_default_context(cadata=CA.certificate.decode())
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+# What the kernel allows.
+MOST_WAITING = int(Path("/proc/sys/net/core/somaxconn").read_text()) if sys.platform == "linux" else 0
 
 
 async def handle(_: Request) -> Response:
@@ -28,10 +34,11 @@ async def handle(_: Request) -> Response:
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[tuple[Listener, Connections]]:
+async def listening(*, with_tls: bool = True) -> AsyncIterator[tuple[Listener, Connections]]:
     open_ = Connections(handle, Deadlines(), now=lambda: 0.0, added={})
     listener = Listener(open_)
-    await listener.start("127.0.0.1", 0, HotContext(issuance.leaf(CA, ["localhost"], NOW)).outer)
+    tls = HotContext(issuance.leaf(CA, ["localhost"], NOW)).outer if with_tls else None
+    await listener.start("127.0.0.1", 0, tls)
     try:
         async with asyncio.timeout(30):
             yield listener, open_
@@ -130,3 +137,14 @@ async def test_after_the_end_nobody_is_accepted_and_who_is_there_is_answered() -
         writer.write(GET)
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+@pytest.mark.parametrize("with_tls", [True, False])
+async def test_so_many_clients_may_wait_to_be_accepted(*, with_tls: bool) -> None:
+    async with listening(with_tls=with_tls) as (listener, _):
+        if sys.platform == "linux":
+            served = listener._socket if listener._server is None else listener._server.sockets[0]
+            assert served is not None
+            # Of a socket that listens, tcpi_sacked is the length of its queue.
+            info = served.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+            assert struct.unpack_from("I", info, 28) == (min(connections.BACKLOG, MOST_WAITING),)

@@ -40,6 +40,8 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
             return await endless(request)
         if request.path == "/bomb":
             return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
+        if request.path == "/packed":
+            return web.Response(body=gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})
         if request.path == "/away":
             return web.Response(status=302, headers={"Location": "/a"})
         if request.path == "/long":
@@ -95,6 +97,18 @@ async def test_an_answer_with_a_limit_is_not_read_beyond_it(api: PodTransport, p
     with pytest.raises(LongAnswerError):
         await api.fetch(path, query={}, timeout=5, limit=4096)
     assert b'"query"' in await api.fetch("/a", query={}, timeout=5, limit=4096)
+
+
+async def test_a_compressed_answer_is_refused_where_there_is_a_limit_however_short_it_is(api: PodTransport) -> None:
+    with pytest.raises(LongAnswerError):
+        await api.fetch("/packed", query={}, timeout=5, limit=4096)
+
+
+async def test_proxies_of_the_environment_are_not_asked(api: PodTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    assert await api.request("GET", "/a")
 
 
 async def test_an_answer_with_a_limit_is_read_whole_and_leads_nowhere_else(api: PodTransport) -> None:

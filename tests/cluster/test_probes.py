@@ -41,7 +41,7 @@ async def test_metrics_take_a_tenth_of_the_time_at_most(port: Any) -> None:
 
     hostile = await port(probes.pages(Slow(), lambda: None, monotonic=lambda: now[0]))
     seen = []
-    for at in (1000.0, 1009.0, 1009.9, 1010.1):
+    for at in (1000.0, 1009.0, 1009.9, 1010.0):
         now[0] = max(now[0], at)
         seen.append("calls_total 0.0" in (await hostile.get("/metrics"))[1])
         counter.inc(0 if len(seen) > 1 else 1)
@@ -158,15 +158,17 @@ async def test_requests_at_once_are_limited(port: Any) -> None:
         return Response()
 
     hostile = await port({"/healthz": wait})
-    calls = [asyncio.create_task(hostile.probe()) for _ in range(probes.IN_PROGRESS)]
-    async with asyncio.timeout(10):
-        while entered < probes.IN_PROGRESS:
-            await asyncio.sleep(0.001)
+    # Those that have ended leave their places to others.
+    for times in (1, 2):
+        release.clear()
+        calls = [asyncio.create_task(hostile.probe()) for _ in range(probes.IN_PROGRESS)]
+        async with asyncio.timeout(10):
+            while entered < times * probes.IN_PROGRESS:
+                await asyncio.sleep(0.001)
 
-    assert await hostile.probe() == 503
-    release.set()
-    assert set(await asyncio.gather(*calls)) == {200}
-    assert await hostile.probe() == 200
+        assert await hostile.probe() == 503
+        release.set()
+        assert set(await asyncio.gather(*calls)) == {200}
 
 
 async def test_other_pages_and_methods_are_refused_in_words(port: Any) -> None:

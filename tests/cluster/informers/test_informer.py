@@ -122,6 +122,21 @@ def test_a_long_outage_makes_it_unready_until_the_first_answer(simulate: Any, ap
     simulate(main())
 
 
+def test_an_outage_begins_with_the_first_question_that_is_not_answered(
+    simulate: Any, api_type: Any, running: Any
+) -> None:
+    async def main() -> None:
+        api = api_type("a")
+        async with running(api) as run:
+            api.turn("hung")
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(600)
+            # The watch is silent, as one may be; then it is to be opened again.
+            assert run.refusals[0][0] - began == pytest.approx(informers.SILENCE + informers.OUTAGE, abs=2)
+
+    simulate(main())
+
+
 def test_silence_is_the_time_since_the_last_answer_or_event(simulate: Any, api_type: Any, running: Any) -> None:
     async def main() -> None:
         api = api_type("a")
@@ -302,6 +317,33 @@ def test_a_restored_etcd_is_noticed_after_the_interruption(simulate: Any, api_ty
             await asyncio.sleep(2)
             assert run.names == ["a"]
             assert run.informer.version("shop", "a") == 40
+            assert api.asks("WATCH")[-1]["resourceVersion"] == "50"
+
+    simulate(main())
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ConnectionRefusedError("refused"),
+        ApiError(500, "InternalError", "no"),
+        RuntimeError("File descriptor 29 is used by transport <TCPTransport closed=False>"),
+    ],
+)
+def test_a_restored_etcd_is_noticed_whatever_kept_the_next_watch_from_being_opened(
+    simulate: Any, api_type: Any, running: Any, trouble: Exception
+) -> None:
+    async def main() -> None:
+        api = api_type("a", "b")
+        api.bookmarks = 1000.0
+        async with running(api) as run:
+            api.objects, api.version, api.history = api_type("a").objects, 50, []
+            api.objects["shop", "a"]["metadata"]["resourceVersion"] = "40"
+            api.errors = [trouble]
+            # The watch is silent, and is to be opened again.
+            await asyncio.sleep(informers.SILENCE + 2)
+            assert run.ends[:2] == ["silent", "unreachable"]
+            assert run.names == ["a"]
             assert api.asks("WATCH")[-1]["resourceVersion"] == "50"
 
     simulate(main())

@@ -782,6 +782,17 @@ async def test_the_parser_reads_a_head_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert fed == [FIRST, *tools, *tools]
 
 
+@pytest.mark.parametrize("lines", [(), (b"Connection: keep-alive",), (b"X-Other: x",)])
+async def test_heads_of_connections_that_go_on_are_remembered(lines: tuple[bytes, ...]) -> None:
+    async with Server(echo) as server:
+        reader, writer = await server.open()
+        writer.write(post(b"body", *lines))
+        assert (await answer_on(reader))[1] == b"POST /a body"
+        (connection,) = server.connections._open
+        assert len(connection._known) == 1
+        writer.close()
+
+
 async def test_long_heads_are_not_remembered() -> None:
     async with Server(echo) as server:
         reader, writer = await server.open()
