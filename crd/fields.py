@@ -34,6 +34,16 @@ class Unknown:
     name: str
     nearest: str | None
 
+    @property
+    def repair(self) -> str:
+        """The end of a message about the field."""
+        if self.nearest:
+            return f'did you mean "{self.nearest}"?'
+        parent = str(self.path[-2]) if len(self.path) > 1 else ""
+        if parent.endswith("Selector"):
+            return "write labels as matchLabels: {app: shop}"
+        return "remove it"
+
 
 def unknown(raw: Mapping[str, Any]) -> Iterator[Unknown]:
     """The unknown fields of a manifest of our kinds, in document order. Metadata is not checked."""

@@ -272,8 +272,7 @@ def _pending(finding: Finding, admitted: Callable[[Ref], float | None], seconds:
 def _lost_fields(item: Object | None) -> Iterator[str]:
     """Fields that were applied and that the API server dropped silently, as it does unless asked to be strict."""
     for found in islice(fields.lost(item.raw), MAX_WARNINGS) if item is not None else ():
-        repair = f'did you mean "{found.nearest}"?' if found.nearest else "remove it"
-        message = f'unknown field "{found.name}" was dropped; {repair}'
+        message = f'unknown field "{found.name}" was dropped; {found.repair}'
         yield str(Finding(Reason.UNKNOWN_FIELD, item.ref, (), message, found.path, (), Level.WARNING))  # type: ignore[union-attr]
 
 

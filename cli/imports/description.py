@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import orjson
 
 from cli.imports import swagger
-from cli.manifests import yaml_nodes
+from cli.manifests import scalars, yaml_nodes
 from cli.manifests.nodes import Broken
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _parse_yaml(data: bytes) -> Any:
         text = data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise UnusableError("the file is not UTF-8; save it as UTF-8") from error
-    documents = yaml_nodes.compose(text)
+    documents = yaml_nodes.compose(text, scalars.core)
     for node in documents:
         if isinstance(node, Broken):
             line = text.count("\n", 0, node.offset) + 1

@@ -17,9 +17,10 @@ from cli.manifests.nodes import MAX_UNFOLDED, Broken, BrokenError, Budget, Build
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Nodes", "Remember", "compose", "compose_parts"]
+__all__ = ["Nodes", "Read", "Remember", "compose", "compose_parts"]
 
 Nodes: TypeAlias = "tuple[Node | Broken, ...] | None"
+Read: TypeAlias = "Callable[[str], scalars.Value]"
 
 # As kubectl splits a file (apimachinery, util/yaml); such a line cannot be part of a YAML document.
 _SEPARATOR = re.compile(r"^---(?=[ \t]*(?:#.*)?\r?$)", re.MULTILINE)
@@ -35,17 +36,20 @@ class Remember(Protocol):
         """The documents of a part of a file, with offsets in the part."""
 
 
-def compose(text: str) -> list[Node | Broken]:
-    """The documents of a file, in order. After a broken document, reading continues at the next ``---``."""
+def compose(text: str, read: Read = scalars.plain) -> list[Node | Broken]:
+    """The documents of a file, in order. After a broken document, reading continues at the next ``---``.
+
+    ``read`` gives the value of an unquoted scalar.
+    """
     try:
-        return list(_parse_stream(text, 0, Budget()))
+        return list(_parse_stream(text, 0, Budget(), read))
     except BrokenError:
         pass
     budget = Budget()
     found: list[Node | Broken] = []
     for start, part in _split(text):
         try:
-            found += list(_parse_stream(part, start, budget))
+            found += list(_parse_stream(part, start, budget, read))
         except BrokenError as error:
             found.append(error.broken)
     return found
@@ -82,7 +86,7 @@ def _split(text: str) -> Iterator[tuple[int, str]]:
             yield start, text[start:end]
 
 
-def _parse_stream(text: str, start: int, budget: Budget) -> Iterator[Node]:
+def _parse_stream(text: str, start: int, budget: Budget, read: Read = scalars.plain) -> Iterator[Node]:
     """The documents of one stream. Raises BrokenError at the first fault and stops there.
 
     After a fault only a separator is certain, and the C parser is quadratic in open brackets.
@@ -91,7 +95,7 @@ def _parse_stream(text: str, start: int, budget: Budget) -> Iterator[Node]:
     for event in events:
         if type(event) is yaml.DocumentStartEvent:
             builder = Builder(budget)
-            _build_document(events, builder, start)
+            _build_document(events, builder, start, read)
             if builder.root is not None:
                 yield builder.root
 
@@ -118,13 +122,13 @@ def _describe(error: yaml.MarkedYAMLError, character: str) -> str:
     return f"invalid YAML: {problem}{context}"
 
 
-def _build_document(events: Iterator[yaml.Event], builder: Builder, start: int) -> None:
+def _build_document(events: Iterator[yaml.Event], builder: Builder, start: int, read: Read) -> None:
     event: Any  # the type stubs lack the marks and anchors of the C parser's events
     for event in events:
         kind = type(event)
         offset = start + event.start_mark.index
         if kind is yaml.ScalarEvent:
-            value, merge = _read_scalar(event, offset)
+            value, merge = _read_scalar(event, offset, read)
             builder.scalar(offset, value, event.anchor, merge=merge)
         elif kind is yaml.MappingStartEvent:
             builder.open(offset, {}, event.anchor)
@@ -138,13 +142,13 @@ def _build_document(events: Iterator[yaml.Event], builder: Builder, start: int) 
             builder.close()
 
 
-def _read_scalar(event: Any, offset: int) -> tuple[scalars.Value, bool]:
+def _read_scalar(event: Any, offset: int, read: Read) -> tuple[scalars.Value, bool]:
     """The value, and whether it is the merge key ``<<``."""
     text = event.value
     if event.tag is None:
         if not event.implicit[0]:
             return text, False
-        return scalars.plain(text), text == "<<"
+        return read(text), text == "<<"
     try:
         return scalars.tagged(event.tag, text), False
     except ValueError as error:

@@ -24,6 +24,5 @@ def invalid_fields(item: Object) -> Iterator[Finding]:
 def unknown_fields(item: Object) -> Iterator[Finding]:
     """Fields that the schema does not define. The API server drops them or, with strict validation, rejects them."""
     for found in fields.unknown(item.raw):
-        repair = f'did you mean "{found.nearest}"?' if found.nearest else "remove it"
-        message = f'unknown field "{found.name}"; {repair}'
+        message = f'unknown field "{found.name}"; {found.repair}'
         yield Finding.of(Reason.UNKNOWN_FIELD, item.ref, message, path=found.path)

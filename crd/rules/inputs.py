@@ -17,6 +17,7 @@ __all__ = ["SCALARS", "Inputs", "of_schema", "of_template"]
 
 SCALARS = frozenset({"string", "integer", "number", "boolean"})
 _TEXT = frozenset({"string"})
+_YAML_BOOLEANS = {**dict.fromkeys(("y", "yes", "on"), "true"), **dict.fromkeys(("n", "no", "off"), "false")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ class Inputs:
 
     def repair(self, source: str) -> str:
         """The repair for a name that is not declared."""
+        read_as = _YAML_BOOLEANS.get(self.top(source).lower())
+        if read_as in self.names:
+            return f'it has "{read_as}", as which YAML 1.1 reads this word; put the word in quotes there'
         near = self.suggestions.nearest(self.top(source))
         return f'did you mean "{near}"?' if near else "declare it there or remove it"
 

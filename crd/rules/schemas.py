@@ -37,6 +37,7 @@ _OF_OTHER_DIALECTS = {
     "items": "in JSON Schema 2020-12 a list of schemas is prefixItems",
     "required": "in JSON Schema 2020-12 it is a list of names beside properties",
 }
+_BOOLEANS_FOR_STRINGS = ('true is not of type "string"', 'false is not of type "string"')
 Fault = tuple[Reason, "Path", str]
 Break = tuple["Path", str]
 
@@ -215,4 +216,6 @@ def _describe(path: Path, message: str) -> str:
     if path and path[-1] == "type":
         return f"{message.partition(' is not ')[0]} is not a JSON Schema type; use one of {_TYPES}"
     hint = _OF_OTHER_DIALECTS.get(str(path[-1])) if path else None
+    if message.startswith(_BOOLEANS_FOR_STRINGS):
+        hint = values.YAML_WORD
     return f"{message.splitlines()[0]}; {hint or 'correct it (JSON Schema 2020-12)'}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from crd.schema import patterns
+from crd.schema.values import BOOLEAN_NAMES
 
 __all__ = ["is_plain"]
 
@@ -51,6 +52,8 @@ def is_plain(schema: Any) -> bool:
             if type(members) is not dict or len(members) + len(waiting) > MAX_NODES:
                 return False
             if type(node.get("additionalProperties", False)) is not bool or not _are_members(node, members):
+                return False
+            if not BOOLEAN_NAMES.isdisjoint(members):
                 return False
             waiting += [(member, depth - 1) for member in members.values()]
         elif stated == "array" and "items" in node:

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
     from crd.schema.references import Graph
     from crd.schema.subschemas import Path
 
-__all__ = ["contradictions"]
+__all__ = ["BOOLEAN_NAMES", "YAML_WORD", "contradictions"]
+
+YAML_WORD = 'YAML 1.1 reads on, off, yes, no, y and n as true or false; put the word in quotes, such as "on"'
 
 MAX_VALUES = 256
 # Bytes of a value times the schemas that apply to it, for all values together. Each value is tried with each schema,
 # however small it is: that costs as much as so many bytes.
 MAX_COST, COST_OF_VALUE = 32 * 1024, 16
 _ID = "urn:mcp:schema"
+# kubectl writes a key that YAML reads as a boolean like this.
+BOOLEAN_NAMES = frozenset({"true", "false"})
 
 
 class _Value(NamedTuple):
@@ -59,15 +63,17 @@ def contradictions(schema: Mapping[str, Any], graph: Graph) -> Iterator[tuple[Pa
         if len(tried) == MAX_VALUES or cost > MAX_COST:
             break
         tried.append(each)
-    if not tried:
-        return
-    faults = _faults(schema, tried)
+    faults = _faults(schema, tried) if tried else {}
     for index, each in enumerate(tried):
         if index in faults:
             yield each.path, _describe(each, faults[index])
     for path, node in nodes:
         if isinstance(node, dict) and "type" not in node and isinstance(node.get("enum"), list):
             yield from _suspicious_booleans((*path, "enum"), node["enum"])
+        members = node.get("properties") if isinstance(node, dict) else None
+        for name in BOOLEAN_NAMES.intersection(members) if isinstance(members, dict) else ():
+            message = f'a property is named "{name}"; {YAML_WORD}'
+            yield (*path, "properties", name), message
 
 
 def _values(nodes: Sequence[tuple[Path, Any]]) -> Iterator[_Value]:
@@ -132,7 +138,7 @@ def _cut(text: str) -> str:
 def _repair(found: _Value) -> str:
     types = _stated_types(found.node)
     if isinstance(found.value, bool) and "string" in types:
-        return 'YAML 1.1 reads on, off, yes and no as true or false; put the word in quotes, such as "on"'
+        return YAML_WORD
     if found.value is None:
         stated = ", ".join(f'"{each}"' for each in sorted(types))
         return f'write type: [{stated}, "null"] or remove null' if types != ANY else "remove null or allow it"

@@ -388,3 +388,27 @@ def test_http_on_the_port_of_https_is_told(tmp_path: Path, port: int, scheme: st
     # An empty path is that of the root.
     assert imports.run(options, stdin=io.BytesIO(), out=io.StringIO(), err=err) == 0
     assert ("add --scheme https" in err.getvalue()) is is_told
+
+
+def test_words_that_only_yaml_1_1_reads_as_booleans_are_words() -> None:
+    """OpenAPI is YAML 1.2: y is a coordinate, and on is a word. The manifests are read by kubectl, as YAML 1.1."""
+    text = b"""
+openapi: 3.0.3
+info: {title: Points, version: 1.0.0}
+paths:
+  /points/{n}:
+    post:
+      parameters: [{name: n, in: path, required: true, schema: {type: string, enum: [on, off]}}]
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: {type: object, required: [y], properties: {x: {type: number}, y: {type: number}}}
+      responses: {200: {description: done}}
+"""
+    found = objects.import_description(description.parse(text), OPTIONS)
+
+    schema = found.objects[0]["spec"]["inputSchema"]
+    assert list(schema["properties"]) == ["n", "x", "y"]
+    assert schema["properties"]["n"]["enum"] == ["on", "off"]
+    assert schema["required"] == ["n", "y"]

@@ -119,5 +119,21 @@ def test_a_scalar_that_kubectl_cannot_read_is_a_fault(text: str, expected: str) 
     assert expected in read(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(
+            (word, word)
+            for word in ("y", "Y", "n", "N", "yes", "no", "on", "off", "OFF", "1_000", "0b101", "0X1F", "<")
+        ),
+        *(("true", True), ("FALSE", False), ("", None), ("~", None), ("Null", None)),
+        *(("010", 10), ("0o10", 8), ("0x1F", 31), ("-7", -7), ("+7", 7), ("1.5", 1.5), ("1e3", 1000.0), (".5", 0.5)),
+        *(("1e400", "1e400"), ("9" * 5000, "9" * 5000), ("2026-01-31", "2026-01-31"), ("1:30", "1:30"), (".", ".")),
+    ],
+)
+def test_a_description_is_read_by_the_core_schema_of_yaml_1_2(text: str, value: Any) -> None:
+    assert repr(scalars.core(text)) == repr(value)
+
+
 def test_a_number_out_of_range_is_a_string() -> None:
     assert scalars.plain("9" * 5000) == "9" * 5000

@@ -91,6 +91,10 @@ def test_what_keeps_a_spec_from_being_read(kind: str, spec: Any, expected: list[
         ),
         (tool(zzz=1), ['spec.zzz: unknown field "zzz"; remove it']),
         (
+            broken("MCPServer", {"toolSelector": {"app": "shop"}}),
+            ['spec.toolSelector.app: unknown field "app"; write labels as matchLabels: {app: shop}'],
+        ),
+        (
             broken("MCPPrompt", {"variables": [{"nmae": "a"}]}),
             ['spec.variables[0].nmae: unknown field "nmae"; did you mean "name"?'],
         ),

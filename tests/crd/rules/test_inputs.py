@@ -63,6 +63,11 @@ def test_the_argument_that_a_pointer_begins_with(source: str, top: str) -> None:
     [
         (inputs.of_schema(SCHEMA), "statis", 'did you mean "status"?'),
         (inputs.of_schema(SCHEMA), "/whoo/name", 'did you mean "who"?'),
+        (
+            inputs.of_schema({"type": "object", "properties": {"false": {"type": "string"}}}),
+            "n",
+            'it has "false", as which YAML 1.1 reads this word; put the word in quotes there',
+        ),
         (inputs.of_schema(SCHEMA), "zzz", "declare it there or remove it"),
         (variables(), "zzz", "declare it there or remove it"),
     ],

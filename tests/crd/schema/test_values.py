@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crd.schema import values
+from crd.schema.plain import is_plain
 from crd.schema.references import Graph
 
 
@@ -20,7 +21,7 @@ def found(schema: dict[str, Any]) -> list[tuple[str, str]]:
     return [("/".join(map(str, path)), message) for path, message in values.contradictions(schema, graph)]
 
 
-YAML = 'YAML 1.1 reads on, off, yes and no as true or false; put the word in quotes, such as "on"'
+YAML = 'YAML 1.1 reads on, off, yes, no, y and n as true or false; put the word in quotes, such as "on"'
 
 
 @pytest.mark.parametrize(
@@ -151,3 +152,12 @@ def test_the_values_of_a_reference_that_is_not_a_uri_are_not_tried() -> None:
     schema = {**of({"$ref": "#/$defs/a b", "default": 7}), "$defs": {"a b": {"type": "string"}}}
 
     assert found(schema) == []
+
+
+@pytest.mark.parametrize("name", ["true", "false"])
+def test_a_property_with_the_name_of_a_boolean_is_found(name: str) -> None:
+    """An author writes ``y: {type: number}``, and kubectl sends a property named "true"."""
+    schema = of({"type": "object", "properties": {"x": {"type": "number"}, name: {"type": "number"}}})
+
+    assert found(schema) == [(f"properties/a/properties/{name}", f'a property is named "{name}"; {YAML}')]
+    assert not is_plain(schema)
