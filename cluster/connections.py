@@ -458,6 +458,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        # The parser reports the trailers of the message before like headers. They are not those of this one.
+        self._headers, self._head_size = {}, 0
 
     def on_url(self, url: bytes) -> None:
         self._target += url

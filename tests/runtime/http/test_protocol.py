@@ -254,6 +254,31 @@ async def test_what_is_not_a_request_is_refused(sent: bytes, status: int) -> Non
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.parametrize("is_ahead", [True, False])
+async def test_trailers_are_not_headers_of_the_next_request(is_ahead: bool) -> None:
+    """A proxy sends the requests of several clients over one connection: none adds headers to that of another."""
+    seen: list[dict[str, list[str]]] = []
+
+    async def handle(request: Request) -> Response:
+        await read_all(request)
+        seen.append(dict(request.headers))
+        return Response(200, b"ok")
+
+    chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+    sent = chunked + b"Authorization: Bearer a\r\nHost: y\r\nX: " + b"x" * 1000 + b"\r\n\r\n", GET
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        for part in [b"".join(sent)] if is_ahead else sent:
+            writer.write(part)
+            if not is_ahead:
+                await answer_on(reader)
+        for _ in sent if is_ahead else ():
+            await answer_on(reader)
+        writer.close()
+
+    assert seen == [{"host": ["x"], "transfer-encoding": ["chunked"]}, {"host": ["x"]}]
+
+
 async def test_requests_sent_ahead_have_a_limit() -> None:
     release = asyncio.Event()
     handled = 0
