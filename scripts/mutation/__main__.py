@@ -1,7 +1,7 @@
 """``python -m scripts.mutation [PACKAGE…]`` runs mutation tests and writes docs/mutation.md.
 
 Each package is run in a workspace of its own below ``mutants``, so that only its own functions are slowed down, and so
-that what was found out about its tests is kept. `--again` runs only what survived last time.
+that what was found out about its tests is kept. `--again` runs only the survivors of all samples.
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ import sys
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scripts.mutation import outcome
-from scripts.mutation.outcome import Change, Outcome
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from scripts.mutation.outcome import Change, Outcome, Sample
 
 ROOT = Path(__file__).parents[2]
 WORKSPACES = ROOT / "mutants"
@@ -65,8 +62,10 @@ def workspace(package: str) -> Path:
     return folder
 
 
-def run(package: str, *, sample: int | None, seed: int, only: list[Change], children: int) -> Outcome:
-    """Run mutants of a package: all, or a sample, or only some."""
+def run(
+    package: str, *, sample: int | None, seed: int, only: list[Change], children: int
+) -> tuple[Outcome, set[Change]]:
+    """Run mutants of a package: all, or a sample, or only some. Returns the latter, too, as far as there are any."""
     folder = workspace(package)
     request = {
         "sample": sample,
@@ -84,7 +83,7 @@ def run(package: str, *, sample: int | None, seed: int, only: list[Change], chil
     subprocess.run([sys.executable, engine, json.dumps(request)], cwd=folder, check=True, env=environment)
     found = json.loads((folder / "outcome.json").read_text())
     survivors, untested = ([Change(**each) for each in found[key]] for key in ("survivors", "untested"))
-    return Outcome(
+    done = Outcome(
         mutants=found["mutants"],
         excluded=found["excluded"],
         run=found["run"],
@@ -93,33 +92,55 @@ def run(package: str, *, sample: int | None, seed: int, only: list[Change], chil
         seed=seed if found["sampled"] else None,
         survivors=sorted(survivors),
         untested=sorted(untested),
+        commit=_commit(),
     )
+    return done, {Change(**each) for each in found["changes"]}
+
+
+def _commit() -> str:
+    """The commit of the code that is run, if that is known."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def run_again(package: str, before: Outcome, children: int) -> Outcome:
-    """Run what survived, with the tests and the code of now. What was killed is taken to be killed still."""
-    earlier = [*before.survivors, *before.untested]
-    found = run(package, sample=None, seed=0, only=earlier, children=children)
-    left = len(found.survivors) + len(found.untested)
-    # Of code that is gone, nothing is known.
-    ran = before.run - max(0, len(earlier) - found.run)
+    """Run the survivors of all samples, with the tests and the code of now. What was killed is taken to be still."""
+    found, ran = run(package, sample=None, seed=0, only=before.left(), children=children)
+    return again(before, found, ran)
+
+
+def again(before: Outcome, found: Outcome, ran: set[Change]) -> Outcome:
+    """The outcome of samples whose survivors were run again. The code of those that did not run is gone."""
+    left = {*found.survivors, *found.untested}
+
+    def counts(survivors: list[Change], run: int) -> dict[str, Any]:
+        run -= len([each for each in survivors if each not in ran])
+        still = [each for each in survivors if each in left]
+        return {"run": run, "killed": run - len(still), "survivors": still}
+
+    sampled = counts([*before.survivors, *before.untested], before.run)
     return replace(
         before,
         mutants=found.mutants,
-        run=ran,
-        killed=ran - left,
+        run=sampled["run"],
+        killed=sampled["killed"],
         first=before.killed if before.first is None and before.seed is not None else before.first,
         timeouts=before.timeouts + found.timeouts,
-        survivors=found.survivors,
-        untested=found.untested,
+        survivors=[each for each in sampled["survivors"] if each not in found.untested],
+        untested=[each for each in sampled["survivors"] if each in found.untested],
+        earlier=[
+            replace(each, **counts(each.survivors, each.run)) if each.killed is not None else each
+            for each in before.earlier
+        ],
     )
 
 
-def earlier(found: Outcome, before: Outcome | None) -> Sequence[int] | None:
-    """The first of the samples that were drawn before this one: killed at first, run, and the seed."""
-    if before is None or None in (before.seed, found.seed) or before.seed == found.seed:
-        return None
-    return before.earlier or (before.killed if before.first is None else before.first, before.run, before.seed or 0)
+def earlier(found: Outcome, before: Outcome | None) -> list[Sample]:
+    """The samples that were drawn before this one."""
+    if before is None or found.seed is None:
+        return []
+    last = before.sample()
+    return [each for each in (*before.earlier, *([last] if last else ())) if each.seed != found.seed]
 
 
 def run_named(names: list[str]) -> int:
@@ -159,7 +180,7 @@ def main() -> int:
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help=f"of {', '.join(SETTINGS['packages'])}; all")
     parser.add_argument("--sample", type=int, metavar="N", help="run so many mutants of each package")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which ones")
-    parser.add_argument("--again", action="store_true", help="run only what survived last time")
+    parser.add_argument("--again", action="store_true", help="run only the survivors of all samples")
     parser.add_argument("--children", type=int, default=2, metavar="N", help="test runs at once")
     parser.add_argument("--named", action="store_true", help="make the named mutations instead")
     parser.add_argument("--page", action="store_true", help="only write the page")
@@ -170,7 +191,7 @@ def main() -> int:
         if given.again:
             found = run_again(package, outcome.load()[package], given.children)
         else:
-            found = run(package, sample=given.sample, seed=given.seed, only=[], children=given.children)
+            found, _ = run(package, sample=given.sample, seed=given.seed, only=[], children=given.children)
             found = replace(found, earlier=earlier(found, outcome.load().get(package)))
         outcomes = {**outcome.load(), package: found}
         outcome.store({name: outcomes[name] for name in SETTINGS["packages"] if name in outcomes})

@@ -255,6 +255,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         "survivors": [change for name, change in changes.items() if found[name] == SURVIVED],
         "untested": [change for name, change in changes.items() if found[name] == UNTESTED],
         "sampled": len(chosen) < len(names),
+        "changes": [change_of(name, where[name]) for name in found] if request["only"] else [],
     }
 
 

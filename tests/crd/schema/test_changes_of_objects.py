@@ -176,6 +176,12 @@ def members(**properties: Any) -> dict[str, Any]:
             [("properties/a/type", NO_INTEGER)],
             {"a": 1},
         ),
+        (
+            objects(**members(a=EITHER), maxProperties=1),
+            objects(**members(a=TEXT), maxProperties=1),
+            [("properties/a/type", NO_INTEGER)],
+            {"a": 1},
+        ),
         # Members by patterns.
         (
             objects(patternProperties={"^a": EITHER}),

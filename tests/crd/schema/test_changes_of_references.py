@@ -197,6 +197,31 @@ def test_a_reference_of_the_new_schema_leads_into_the_new_schema() -> None:
     assert findings_of(old, new) == [("properties/b/then/maxLength", "maxLength 1 is stricter than before")]
 
 
+def test_what_a_schema_that_contains_itself_accepts_may_be_excluded_from_what_was_listed() -> None:
+    whole = {"type": ["string", "object"], "properties": {"x": TO_D}}
+    old, new = document({"enum": ["a"]}, d=whole), document({"enum": ["a"], "not": TO_D}, d=whole)
+    assert findings_of(old, new) == [("properties/a/not", "not rejects values that were accepted")]
+
+
+@pytest.mark.parametrize("old", [TEXT, {"$ref": "#/$defs/other"}])
+def test_a_reference_that_leads_nowhere_is_compared_as_it_is_written(old: Any) -> None:
+    lost = of(a={"$ref": "#/$defs/lost"})
+    assert findings_of(of(a=old), lost) == [("properties/a/$ref", "the reference changed")]
+    assert findings_of(lost, lost) == []
+
+
+@pytest.mark.parametrize("link", [lambda to: {"allOf": [to]}, lambda to: to])
+@pytest.mark.parametrize("links", [60, 100, 200])
+def test_long_chains_of_references_are_followed(link: Any, links: int) -> None:
+    def chain(end: Any) -> dict[str, Any]:
+        steps = {f"d{n}": link({"$ref": f"#/$defs/d{n + 1}"}) for n in range(links)}
+        return document({"$ref": "#/$defs/d0"}, **steps, **{f"d{links}": end})
+
+    ((place, what),) = findings_of(chain(EITHER), chain(TEXT))
+    assert (place.replace("/allOf/0", ""), what) == ("properties/a/type", NO_INTEGER)
+    assert findings_of(chain(TEXT), chain(EITHER)) == []
+
+
 def test_alternatives_of_a_schema_that_contains_itself_are_told_apart_by_a_member() -> None:
     def kind(name: str) -> dict[str, Any]:
         return {**OBJECT, "properties": {"kind": {"const": name}}, "required": ["kind"]}
