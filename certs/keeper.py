@@ -10,7 +10,6 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from cryptography import x509
 
 from certs import secret
@@ -95,7 +94,7 @@ class Keeper(ABC):
         """The Secret, None if there is none. Raises OSError if it cannot be read."""
         try:
             return await objects.get(self._transport, resources.SECRETS, self._namespace, name)
-        except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+        except (ApiError, TimeoutError, OSError) as error:
             raise OSError(f"reading Secret {self._namespace}/{name}: {error}") from error
 
     def _take_keys(self, found: Mapping[str, Any] | None) -> None:

@@ -17,8 +17,6 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from cluster import objects, resources
 from cluster.transport import ApiError
 
@@ -89,7 +87,7 @@ class Election:
             finally:
                 await _ended(renewal)
                 if not lost:
-                    with contextlib.suppress(ApiError, TimeoutError, OSError, aiohttp.ClientError):
+                    with contextlib.suppress(ApiError, TimeoutError, OSError):
                         async with asyncio.timeout(self._timing.retry):
                             await self._write(release=True)
         if not work.cancelled() and (error := work.exception()):
@@ -112,7 +110,7 @@ class Election:
         try:
             async with asyncio.timeout(within):
                 return await self._attempt()
-        except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+        except (ApiError, TimeoutError, OSError) as error:
             logger.debug("lease %s/%s: %s", self._namespace, self._name, error)
             return False
 

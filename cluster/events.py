@@ -11,8 +11,6 @@ import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from cluster import objects, resources
 from cluster.transport import ApiError
 from crd.ref import GROUP, VERSION
@@ -105,5 +103,5 @@ async def record_about(
         _counts.move_to_end(place)
         if len(_counts) > SERIES:
             _counts.popitem(last=False)
-    except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+    except (ApiError, TimeoutError, OSError) as error:
         logger.debug("event %s about %s %s/%s: %s", reason, about["kind"], namespace, name, error)

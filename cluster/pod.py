@@ -1,31 +1,36 @@
 """A connection to the API server as a pod has it: the mounted token and certificate, and nothing else.
 
-Webhook, controller and the servers' pods use it. The Kubernetes library would add 70 MiB to each of them.
+Webhook, controller and the servers' pods use it. The Kubernetes library would add 70 MiB to each of them, and aiohttp
+10 MiB. It uses no proxy from the environment, follows no redirect, and inflates nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
-import aiohttp
 import orjson
-from yarl import URL
 
 from cluster import transport
+from cluster.api_connection import open_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
+    from cluster.api_connection import Connection
+
 __all__ = ["PodTransport"]
 
-# A peer that is gone without a word is noticed after 45 s, as by client-go.
-KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-READ_BUFFER = 1024 * 1024
+# Seconds for which a connection without a request is kept. The API server closes it after 90 s.
+KEPT = 15.0
+# What is sent again if a kept connection was closed just then (RFC 9110, section 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
+# Characters of a path that are sent as they are (RFC 3986, section 3.3).
+_PATH = "/:@!$&'()*+,;=~%"
 
 
 class PodTransport:
@@ -40,10 +45,15 @@ class PodTransport:
     ) -> None:
         self._refresh_failed = refresh_failed
         self._directory = directory
-        name = f"[{host}]" if ":" in host else host
-        self._base = f"https://{name}:{port}"
-        self._session: aiohttp.ClientSession | None = None
-        self._authority = 0
+        self._host, self._port = host, port
+        self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._context: ssl.SSLContext | None = None
+        self._changed = 0
+        # No limit: every watch holds a connection, and there is one for each type, or for each type and namespace. A
+        # request that waited for one of them to end would wait for minutes.
+        self._open: set[Connection] = set()
+        # Those without a request, and what closes each of them.
+        self._kept: dict[Connection, asyncio.TimerHandle] = {}
 
     async def request(
         self,
@@ -52,14 +62,16 @@ class PodTransport:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
+        content_type: str = transport.JSON,
+        accept: str = transport.JSON,
         timeout: float = transport.REQUEST_TIMEOUT,
     ) -> dict[str, Any]:
         """See `Transport.request`."""
         data = None if body is None else orjson.dumps(body)
         headers = {"Content-Type": content_type, "Accept": accept}
-        answer = orjson.loads(await self._exchange(method, path, query, data, headers, timeout))
+        async with asyncio.timeout(timeout), self._exchange(method, path, query, data, headers) as connection:
+            payload = await _read(connection, None)
+        answer = orjson.loads(payload)
         return answer if isinstance(answer, dict) else {"value": answer}
 
     async def fetch(
@@ -72,54 +84,90 @@ class PodTransport:
         limit: int | None = None,
     ) -> bytes:
         """See `Transport.fetch`."""
-        return await self._exchange("GET", path, query, None, {"Accept": accept}, timeout, limit)
+        async with asyncio.timeout(timeout), self._exchange("GET", path, query, None, {"Accept": accept}) as connection:
+            return await _read(connection, limit)
 
     @contextlib.asynccontextmanager
     async def watch(
         self, path: str, *, query: Mapping[str, str], idle: float
     ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """See `Transport.watch`."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=idle)
-        url, headers = self._url(path, {**query, "watch": "true"}), {"Accept": "application/json"}
-        async with asyncio.timeout(transport.REQUEST_TIMEOUT):
-            session = await self._opened()
-            response = await session.get(url, headers=self._authorized(headers), timeout=timeout)
-            if response.status >= 400:
-                async with response:
-                    raise transport.error_of(response.status, await response.read())
-        async with response:
-            yield transport.events_of(response.content.iter_any())
+        watching = {**query, "watch": "true"}
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(transport.REQUEST_TIMEOUT):
+                exchange = self._exchange("GET", path, watching, None, {"Accept": transport.JSON})
+                connection = await stack.enter_async_context(exchange)
+            yield transport.events_of(_Chunks(connection, idle))
 
     async def close(self) -> None:
-        """Close the session, if one was opened."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close the connections."""
+        for timer in self._kept.values():
+            timer.cancel()
+        self._kept.clear()
+        for connection in self._open:
+            connection.abort()
+        self._open.clear()
 
+    @contextlib.asynccontextmanager
     async def _exchange(
         self,
         method: str,
         path: str,
         query: Mapping[str, str] | None,
-        data: bytes | None,
+        body: bytes | None,
         headers: dict[str, str],
-        timeout: float,
-        limit: int | None = None,
-    ) -> bytes:
-        session = await self._opened()
-        async with session.request(
-            method,
-            self._url(path, query),
-            data=data,
-            headers=self._authorized(headers),
-            timeout=aiohttp.ClientTimeout(total=timeout),
-            auto_decompress=False if limit is not None else None,
-            allow_redirects=limit is None,
-        ) as response:
-            payload = await transport.read_body(response, limit)
-            if response.status >= 400:
-                raise transport.error_of(response.status, payload)
-            return payload
+    ) -> AsyncIterator[Connection]:
+        """A connection whose answer is to be read. Raises ApiError for a refusal."""
+        context = await self._current_context()
+        head = self._head(method, path, query, body, headers)
+        connection = await self._send(context, method, head, body)
+        try:
+            if connection.status >= 300:
+                raise transport.error_of(connection.status, await _read(connection, None))
+            yield connection
+        finally:
+            self._release(connection)
+
+    async def _send(self, context: ssl.SSLContext, method: str, head: bytes, body: bytes | None) -> Connection:
+        while True:
+            connection = self._take()
+            if connection is None:
+                connection = await open_connection(self._host, self._port, context)
+                self._open.add(connection)
+            try:
+                await connection.send(head, body)
+            except transport.LostConnectionError:
+                self._release(connection)
+                if connection.is_stale and method in _IDEMPOTENT:
+                    continue
+                raise
+            except BaseException:
+                self._release(connection)
+                raise
+            return connection
+
+    def _take(self) -> Connection | None:
+        """The kept connection that was used last."""
+        while self._kept:
+            connection, timer = self._kept.popitem()
+            timer.cancel()
+            if connection.is_open:
+                return connection
+            self._open.discard(connection)
+        return None
+
+    def _release(self, connection: Connection) -> None:
+        """Keep a connection for the next exchange, or close it."""
+        if connection.is_reusable and connection in self._open:
+            self._kept[connection] = asyncio.get_running_loop().call_later(KEPT, self._drop, connection)
+        else:
+            self._open.discard(connection)
+            connection.abort()
+
+    def _drop(self, connection: Connection) -> None:
+        self._kept.pop(connection, None)
+        self._open.discard(connection)
+        connection.abort()
 
     @contextlib.contextmanager
     def _refreshing(self) -> Iterator[None]:
@@ -131,42 +179,75 @@ class PodTransport:
                 f"the credentials of the service account cannot be read: {error}"
             ) from error
 
-    async def _opened(self) -> aiohttp.ClientSession:
+    async def _current_context(self) -> ssl.SSLContext:
         path = self._directory / "ca.crt"
         with self._refreshing():
             changed = path.stat().st_mtime_ns
-        if self._session is not None and changed != self._authority:
-            # Watches through the former session break, and are opened again through the new one.
+        if self._context is not None and changed != self._changed:
+            # Watches through the former connections break, and are opened again through new ones.
             await self.close()
-        if self._session is None:
+            self._context = None
+        if self._context is None:
             with self._refreshing():
                 context = ssl.create_default_context(cafile=str(path))
             # As client-go: the CA of many a cluster lacks extensions that Python 3.13 began to insist on.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-            # No limit: every watch holds a connection, and there is one for each type, or for each type and namespace.
-            # A request that waited for one of them to end would wait for minutes.
-            connector = aiohttp.TCPConnector(ssl=context, socket_factory=_socket, limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, read_bufsize=READ_BUFFER)
-            self._authority = changed
-        return self._session
+            self._context, self._changed = context, changed
+        return self._context
 
-    def _authorized(self, headers: dict[str, str]) -> dict[str, str]:
+    def _head(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        headers: dict[str, str],
+    ) -> bytes:
         with self._refreshing():
             token = (self._directory / "token").read_text().strip()
-        # A compressed page would have to be unpacked by the event loop; the API server is near.
-        return {**headers, "Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+        target = quote(path, safe=_PATH) + (f"?{urlencode(query)}" if query else "")
+        lines = {
+            "Host": self.authority,
+            # Fields that a request names no manager for are managed by this name. That of what the controller applies
+            # is another one.
+            "User-Agent": "mcp-operator-client",
+            "Authorization": f"Bearer {token}",
+            # A compressed page would have to be unpacked by the event loop; the API server is near.
+            "Accept-Encoding": "identity",
+            **headers,
+        }
+        if body is not None:
+            lines["Content-Length"] = str(len(body))
+        fields = "".join([f"{name}: {value}\r\n" for name, value in lines.items()])
+        return f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode()
 
-    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
-        return URL(self._base + path).with_query(query or {})
+
+class _Chunks:
+    """The parts of a body. Raises TimeoutError after ``idle`` seconds without any."""
+
+    def __init__(self, connection: Connection, idle: float) -> None:
+        self._connection = connection
+        self._idle = idle
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        async with asyncio.timeout(self._idle):
+            chunk = await self._connection.receive()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
 
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE.items():
-        # Not every system names these options so.
-        option = getattr(socket, name, None)
-        if option is not None:
-            made.setsockopt(socket.IPPROTO_TCP, option, value)
-    return made
+async def _read(connection: Connection, limit: int | None) -> bytes:
+    """The whole body; see `Transport.fetch` for ``limit``. The rest of a long answer is not read."""
+    if connection.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise transport.LongAnswerError("the answer is compressed, which was not asked for")
+    parts, size = [], 0
+    while part := await connection.receive():
+        parts.append(part)
+        size += len(part)
+        if limit is not None and size > limit:
+            raise transport.LongAnswerError(f"the answer is longer than {limit} bytes")
+    return parts[0] if len(parts) == 1 else b"".join(parts)

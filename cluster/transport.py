@@ -1,7 +1,7 @@
 """The port to an API server: requests and watches as plain JSON, and its refusals.
 
-Two adapters implement it: `cluster.pod` (with the mounted service account) and `cluster.client` (by kubeconfig, through
-the Kubernetes library). Tests bring a third.
+Two adapters implement it: `cluster.pod` (with the mounted service account) and `cluster.kubeconfig` (through the
+Kubernetes library). Tests bring a third.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    import aiohttp
-
 __all__ = [
     "EVENT_LIMIT",
     "JSON",
@@ -24,10 +22,10 @@ __all__ = [
     "CredentialsError",
     "LongAnswerError",
     "LongEventError",
+    "LostConnectionError",
     "Transport",
     "error_of",
     "events_of",
-    "read_body",
 ]
 
 REQUEST_TIMEOUT = 10.0
@@ -39,7 +37,7 @@ METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
 
 
 class ApiError(Exception):
-    """The API server answered with a status of 400 or more; ``reason`` and ``message`` are those of its Status."""
+    """The API server refused a request with this status; ``reason`` and ``message`` are those of its Status."""
 
     def __init__(self, status: int, reason: str, message: str, body: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{status} {reason}: {message}")
@@ -55,6 +53,10 @@ class CredentialsError(OSError):
 
 class LongAnswerError(OSError):
     """An answer is longer than the caller accepts, or compressed."""
+
+
+class LostConnectionError(ConnectionError):
+    """The connection ended, or what came is not HTTP, before an answer was complete."""
 
 
 class LongEventError(Exception):
@@ -93,8 +95,8 @@ class Transport(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """A watch: entered once the API server has accepted it, it gives the events until the server ends it.
 
-        Entering raises as `request`; iterating raises OSError or aiohttp.ClientError when the connection breaks,
-        TimeoutError after ``idle`` seconds without a byte, and LongEventError.
+        Entering raises as `request`; iterating raises OSError when the connection breaks, TimeoutError after ``idle``
+        seconds without a byte, and LongEventError.
         """
         ...
 
@@ -103,24 +105,8 @@ class Transport(Protocol):
         ...
 
 
-async def read_body(response: aiohttp.ClientResponse, limit: int | None) -> bytes:
-    """The body of a response; see `Transport.fetch` for ``limit``. The rest of a long answer is not read."""
-    if limit is None:
-        return await response.read()
-    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        response.close()
-        raise LongAnswerError("the answer is compressed, which was not asked for")
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            response.close()
-            raise LongAnswerError(f"the answer is longer than {limit} bytes")
-    return bytes(body)
-
-
 def error_of(status: int, payload: bytes) -> ApiError:
-    """What an answer of 400 or more says; the API server sends a Status, a proxy before it anything."""
+    """What a refusal says; the API server sends a Status, a proxy before it anything."""
     try:
         body = orjson.loads(payload)
     except orjson.JSONDecodeError:

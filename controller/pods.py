@@ -242,7 +242,7 @@ class ProxiedPods:
         path = resources.PODS.path(pod.server.namespace, f"{pod.name}:{HEALTH_PORT}", "proxy/statusz")
         try:
             answer = await self._transport.fetch(path, query={}, timeout=POD_TIMEOUT, limit=ANSWER_LIMIT)
-        except (ApiError, TimeoutError, OSError, aiohttp.ClientError):
+        except (ApiError, TimeoutError, OSError):
             return None
         return report_of(answer)
 

@@ -9,8 +9,6 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import aiohttp
-
 from cluster import events, objects, resources
 from cluster.informers import collector
 from cluster.transport import ApiError
@@ -149,7 +147,7 @@ class Reconciler:
             except asyncio.CancelledError:
                 self._queue.put_back(ref)
                 raise
-            except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+            except (ApiError, TimeoutError, OSError) as error:
                 conflict = isinstance(error, ApiError) and error.status == 409
                 self._metrics.reconciles.labels(ref.kind, "conflict" if conflict else "error").inc()
                 delay = self._queue.failed(ref)

@@ -16,8 +16,6 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from cluster import objects, resources
 from cluster.transport import ApiError
 from crd.finding import Verdict
@@ -219,7 +217,7 @@ class _Writer:
             batch = [each for each in batch if not each.verdict.done()]
             try:
                 wrote = await self._commit(batch, withdrawn, marked)
-            except (LedgerError, ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+            except (LedgerError, ApiError, TimeoutError, OSError) as error:
                 self._stored = None
                 logger.warning("the ledger of %s cannot be kept: %s", self._namespace, error)
                 for each in batch:

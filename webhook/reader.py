@@ -10,8 +10,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from cluster import objects, resources
 from cluster.transport import ApiError
 from crd import manifest
@@ -33,7 +31,7 @@ __all__ = ["Reader"]
 
 logger = logging.getLogger(__name__)
 
-_UNANSWERED = (ApiError, TimeoutError, OSError, aiohttp.ClientError)
+_UNANSWERED = (ApiError, TimeoutError, OSError)
 
 
 class Reader:

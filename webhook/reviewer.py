@@ -14,8 +14,6 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from cluster.transport import ApiError
 from crd.finding import Reason
 from crd.ledger import conflicts
@@ -156,7 +154,7 @@ class Reviewer:
         except TimeoutError as error:
             text = f"too many changes at once in {namespace}, where an MCPServer is Strict; try again in a second"
             raise LedgerError(text) from error
-        except (ApiError, OSError, aiohttp.ClientError) as error:
+        except (ApiError, OSError) as error:
             raise LedgerError(f"the ledger of {namespace} cannot be kept: {error}; try again in a moment") from error
 
     async def _read(self, refs: Collection[Ref], decision: Decision) -> None:

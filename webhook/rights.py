@@ -12,8 +12,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import aiohttp
-
 from cluster.transport import ApiError
 from crd import access
 from crd.finding import Level
@@ -33,7 +31,7 @@ logger = logging.getLogger(__name__)
 Mode = Literal["Warn", "Enforce"]
 # Of the time there is to answer, what may go into the questions; the rest is for other objects and the ledger.
 SHARE = 0.5
-_UNANSWERED = (ApiError, TimeoutError, OSError, aiohttp.ClientError)
+_UNANSWERED = (ApiError, TimeoutError, OSError)
 
 
 class UnansweredError(Exception):

@@ -6,8 +6,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from cli.manifests import transaction
 from cli.manifests.validation import ClusterState, Rejection
 from cluster import access as reviews
@@ -132,7 +130,7 @@ async def ask_rights(transport: Transport, sorted_: Transaction, cluster: Cluste
     questions = [*dict.fromkeys(demand.rights for _, demand in demanded)]
     try:
         answers = dict(zip(questions, await asyncio.gather(*map(ask, questions)), strict=True))
-    except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+    except (ApiError, TimeoutError, OSError) as error:
         raise UnreachableError(f"the rights of the current user are not known: {error}") from error
     return tuple(
         access.forbidden(ref, demand, "", Level.WARNING) for ref, demand in demanded if not answers[demand.rights]
@@ -155,7 +153,7 @@ async def _list(transport: Transport, kind: Kind) -> list[dict[str, Any]] | None
             return None
         absent = f"the cluster does not serve {kind}; apply the CustomResourceDefinitions first"
         raise UnreachableError(absent if error.status == 404 else f"{kind}: {error}") from error
-    except (TimeoutError, OSError, aiohttp.ClientError) as error:
+    except (TimeoutError, OSError) as error:
         raise UnreachableError(f"the API server does not answer: {error}") from error
     return [{**item, "apiVersion": resource.api_version, "kind": kind.value} for item in items]
 
@@ -178,7 +176,7 @@ async def _send(transport: Transport, ref: Ref, raw: dict[str, Any]) -> Rejectio
         if untyped or (error.status in _REJECTIONS and not _forbidden(error)):
             return Rejection(ref, error.reason, error.message)
         raise UnreachableError(f"dry-run of {ref} failed: {error}") from error
-    except (TimeoutError, OSError, aiohttp.ClientError) as error:
+    except (TimeoutError, OSError) as error:
         raise UnreachableError(f"dry-run of {ref} failed: {error}") from error
     return None
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-import aiohttp
 import yaml
 
 from certs import authority, secret
@@ -55,7 +54,7 @@ def run(options: Options, *, out: TextIO, err: TextIO) -> int:
     """Print the objects as YAML; the exit code."""
     try:
         ca, keys = asyncio.run(_read_secret(options))
-    except (ApiError, TimeoutError, OSError, aiohttp.ClientError, live.UnreachableError) as error:
+    except (ApiError, TimeoutError, OSError, live.UnreachableError) as error:
         print(f"the CA cannot be read: {error}", file=err)
         return 2
     if ca is None or not (keys.current if options.inject_ca_from else ca.current):

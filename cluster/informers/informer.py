@@ -12,7 +12,6 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import aiohttp
 import orjson
 
 from cluster.informers import collector, versions
@@ -55,7 +54,7 @@ FIRST_LIMIT, MIN_LIMIT, MAX_LIMIT = 50, 10, 500
 # So many objects that have changed are read one by one; if there are more, whole pages are listed.
 MAX_READS = 200
 
-_UNANSWERED = (TimeoutError, OSError, aiohttp.ClientError)
+_UNANSWERED = (TimeoutError, OSError)
 DESCRIPTOR_IN_USE = "is used by transport"
 
 

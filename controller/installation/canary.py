@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from certs import paths
 from cluster import objects
 from cluster.transport import ApiError
@@ -52,6 +50,6 @@ async def failure(transport: Transport, manifest: dict[str, Any], webhook: str) 
             return None
         # It goes into logs and Events, which more people read than were to know the path of the webhook.
         return f"{error.status} {error.reason}: {paths.redacted(error.message)}"[:300]
-    except (TimeoutError, OSError, aiohttp.ClientError) as error:
+    except (TimeoutError, OSError) as error:
         return f"{type(error).__name__}: {error}"[:300]
     return "the API server admitted it"

@@ -10,8 +10,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from cluster import objects, resources
 from cluster.transport import ApiError
 
@@ -97,7 +95,7 @@ class PodCondition:
         }
         try:
             await objects.apply_status(self._transport, manifest, manager="mcp-operator")
-        except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+        except (ApiError, TimeoutError, OSError) as error:
             if not self._failed:
                 logger.warning("cannot write condition %s of pod %s: %s", TYPE, self._name, error)
             self._failed = True

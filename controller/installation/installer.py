@@ -21,8 +21,6 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-import aiohttp
-
 from certs import authority, issuance, paths, secret
 from certs.authority import Authority, Step
 from certs.paths import NO_KEYS
@@ -194,7 +192,7 @@ class Installer:
                     self._changed.set()
                 else:
                     logger.warning("installing admission: %s", error)
-            except (TimeoutError, OSError, aiohttp.ClientError) as error:
+            except (TimeoutError, OSError) as error:
                 logger.warning("installing admission: %s: %s", type(error).__name__, error)
             await self._clock.sleep(PAUSE)
             try:

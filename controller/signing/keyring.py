@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from cluster import objects, resources
 from cluster.transport import ApiError
 from controller.signing import keys as signing
@@ -71,7 +69,7 @@ class Keyring:
         while self._keys is None:
             try:
                 await self._read(repair=False)
-            except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+            except (ApiError, TimeoutError, OSError) as error:
                 logger.warning("Secret %s/%s cannot be read: %s; retrying", self._namespace, self._name, error)
                 await self._clock.sleep(RETRY)
 
@@ -80,7 +78,7 @@ class Keyring:
         while True:
             try:
                 await self._read(repair=lead())
-            except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+            except (ApiError, TimeoutError, OSError) as error:
                 logger.warning("Secret %s/%s cannot be read: %s", self._namespace, self._name, error)
             await self._clock.sleep(INTERVAL)
 

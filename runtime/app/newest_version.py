@@ -10,8 +10,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from cluster import objects, resources
 from cluster.transport import ApiError
 from crd.published import signature
@@ -48,7 +46,7 @@ async def learn(
     while True:
         try:
             found = await objects.get(transport, resources.SERVERS, namespace, server)
-        except (ApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+        except (ApiError, TimeoutError, OSError) as error:
             message = f"{type(error).__name__}: {error}"
             if message != told:
                 logger.warning("the newest version of the catalog is not known: %s; asking again", message)

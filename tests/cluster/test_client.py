@@ -15,7 +15,7 @@ import yaml
 from aiohttp import web
 
 from cluster import client, transport
-from cluster.client import KubeconfigTransport
+from cluster.kubeconfig import KubeconfigTransport
 from cluster.pod import PodTransport
 from cluster.transport import ApiError, CredentialsError, LongAnswerError
 
@@ -269,7 +269,7 @@ async def test_what_a_pod_has_is_used_whole_or_not_at_all(
     assert isinstance(named, KubeconfigTransport)
     await named.close()
     if isinstance(found, PodTransport):
-        assert str(found._url("/a", None)) == "https://10.0.0.1:6443/a"
+        assert found.authority == "10.0.0.1:6443"
         with pytest.raises(CredentialsError):
             await found.request("GET", "/a")
         assert len(refusals) == 1

@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import pytest
 
 from cluster.election import Election, Timing
-from cluster.transport import ApiError
+from cluster.transport import ApiError, LostConnectionError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TIMING = Timing()
@@ -74,7 +73,7 @@ class Candidate:
         if self.state == "hung":
             await asyncio.sleep(1e6)
         if self.state == "cut":
-            raise aiohttp.ClientPayloadError("the connection broke")
+            raise LostConnectionError("the connection broke")
         if self.state == "broken":
             raise ApiError(500, "InternalError", "no")
         if self.state == "read-only" and method != "GET":

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from cluster import objects, resources
+from cluster.kubeconfig import read_body
 from cluster.transport import (
     EVENT_LIMIT,
     ApiError,
@@ -12,7 +13,6 @@ from cluster.transport import (
     LongEventError,
     error_of,
     events_of,
-    read_body,
 )
 
 LABELS = "/api/v1/namespaces/shop/services"

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from cluster import client, objects
 from cluster.transport import ApiError, Transport
 from tests.faults.replicas import NAMESPACE, Replica, tool
@@ -19,7 +17,7 @@ from tests.faults.replicas import NAMESPACE, Replica, tool
 if TYPE_CHECKING:
     from scripts.localcluster import Cluster
 
-UNANSWERED = (TimeoutError, OSError, aiohttp.ClientError)
+UNANSWERED = (TimeoutError, OSError)
 
 
 async def connected(cluster: Cluster, body: Callable[[Transport], Awaitable[Any]]) -> Any:

@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Self
 
-import aiohttp
 import orjson
 import pytest
 
@@ -98,7 +97,7 @@ async def create(transport: Transport, name: str, seconds: float = 60.0) -> None
         while True:
             try:
                 await transport.request("POST", resources.CONFIG_MAPS.path("default"), body=manifest(name), timeout=5)
-            except (ApiError, TimeoutError, OSError, aiohttp.ClientError):
+            except (ApiError, TimeoutError, OSError):
                 await asyncio.sleep(0.05)
             else:
                 return

@@ -8,14 +8,13 @@ import copy
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
-import aiohttp
 import orjson
 import pytest
 
 from cluster import resources
 from cluster.clock import Clock
 from cluster.informers.informer import Informer
-from cluster.transport import ApiError
+from cluster.transport import ApiError, LostConnectionError
 
 
 class Api:
@@ -120,7 +119,7 @@ class Api:
         end, bookmark, heard = loop.time() + seconds, loop.time() + self.bookmarks, loop.time()
         while True:
             if self.state == "down" or self._cuts > cuts:
-                raise aiohttp.ClientPayloadError("the connection broke")
+                raise LostConnectionError("the connection broke")
             for at, event in self.history if self.state == "up" else ():
                 if at > version:
                     version, heard = at, loop.time()
