@@ -4,6 +4,7 @@ A connection *waits* until a request of its client is there as a whole, and agai
 connection replaces the one that has waited longest, so open connections that send nothing, or send slowly, keep nobody
 out. Those whose clients a handler has recognised (`Request.is_recognised`) are replaced only if there are no others.
 Connections with a stream do not count: whoever makes streams limits them.
+What connections keep for clients that send ahead or do not read has a common budget (`Connections.keeps`).
 `Connection` speaks HTTP/1.1 (RFC 9112) with the parser of Node.js.
 """
 
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
 
-from cluster.message import ClientGoneError, Request, Response, Stream
+from cluster.message import READ_AHEAD, ClientGoneError, Request, Response, Stream
 
 if TYPE_CHECKING:
     import ssl
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # The bytes of all bodies that are being received.
 BODY_BUDGET = 32 * 1024 * 1024
+# The bytes that all connections keep of requests that were sent ahead of an answer, and of answers that are not read.
+KEPT_BUDGET = 32 * 1024 * 1024
 MAX_HEAD = 64 * 1024
 # Requests that a client may send ahead of an answer on one connection. It is not read from while there are more.
 PIPELINED = 8
@@ -139,6 +142,9 @@ class Connections:
         self._open: set[Connection] = set()
         # Those of them that have a stream.
         self._streaming: set[Connection] = set()
+        # What they keep, in the order in which they began to.
+        self._kept: dict[Connection, int] = {}
+        self._kept_bytes = 0
         # In the order in which they began to wait: those of clients that were recognised, and all others.
         self._recognised: dict[Connection, None] = {}
         self._waiting: dict[Connection, None] = {}
@@ -171,6 +177,7 @@ class Connections:
         if not self._open:
             self.empty.set()
         self.in_use(connection)
+        self._kept_bytes -= self._kept.pop(connection, 0)
 
     def abort(self, connection: Connection) -> None:
         """Close a connection at once."""
@@ -181,6 +188,21 @@ class Connections:
         """A whole request is there: the connection does not wait until it is answered."""
         self._waiting.pop(connection, None)
         self._recognised.pop(connection, None)
+
+    def keeps(self, connection: Connection, size: int) -> None:
+        """The connection keeps so many bytes for its client. At the budget, the one that began first is closed."""
+        if connection not in self._open:
+            return
+        self._kept_bytes += size - self._kept.get(connection, 0)
+        if size:
+            self._kept[connection] = size
+        else:
+            self._kept.pop(connection, None)
+        # One answer may be larger than the budget.
+        while self._kept_bytes > KEPT_BUDGET and len(self._kept) > 1:
+            oldest = next(iter(self._kept))
+            self.abort(oldest)
+            self.lost(oldest)
 
     def streams(self, connection: Connection) -> None:
         """The connection has a stream, until it is closed."""
@@ -248,6 +270,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_ahead",
         "_connections",
         "_deadline",
         "_discards",
@@ -273,6 +296,7 @@ class Connection(asyncio.Protocol):
         "_unbegun",
         "_unparsed",
         "_unread",
+        "_unsent",
         "heard_at",
         "is_recognised",
     )
@@ -300,6 +324,9 @@ class Connection(asyncio.Protocol):
         # The same, until all bytes that came with its head are read.
         self._unbegun: Request | None = None
         self._pending: deque[Request] = deque()
+        # Bytes of the bodies of those that wait, and of the answer that the client does not read.
+        self._ahead = 0
+        self._unsent = 0
         self._task: asyncio.Task[None] | None = None
         # The client does not read what was sent.
         self._is_full = False
@@ -423,10 +450,15 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_full = True
+        if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+            self._keep()
         self._expire_in(self._connections.deadlines.write)
 
     def resume_writing(self) -> None:
         self._is_full = False
+        self._unsent = 0
+        self._keep()
         if self._request is not None:
             self._deadline = None
             if self._stream is not None:
@@ -446,7 +478,7 @@ class Connection(asyncio.Protocol):
         for request in (self._receiving, self._request):
             if request is not None:
                 request.end(gone=True)
-        self._pending.clear()
+        self._drop_pending()
         if self._task is not None:
             # Nobody waits for the answer: what is asked of a backend is given up, too.
             self._task.cancel()
@@ -502,8 +534,14 @@ class Connection(asyncio.Protocol):
                 self._pause_reading()
 
     def on_body(self, chunk: bytes) -> None:
-        if self._receiving is not None:
-            self._receiving.feed(chunk)
+        if self._receiving is None:
+            return
+        self._receiving.feed(chunk)
+        if self._receiving is not self._request:
+            self._ahead += len(chunk)
+            self._keep()
+            if self._ahead > READ_AHEAD:
+                self._pause_reading()
 
     def on_message_complete(self) -> None:
         if not self._parser.should_upgrade():
@@ -634,7 +672,7 @@ class Connection(asyncio.Protocol):
         """See `cluster.message.Channel`."""
         self._stream = None
         self._discards = True
-        self._pending.clear()
+        self._drop_pending()
         if self._transport is not None:
             if self._is_chunked:
                 self._transport.write(b"0\r\n\r\n")
@@ -651,6 +689,8 @@ class Connection(asyncio.Protocol):
                 self._begin_next()
         else:
             self._connections.waits(self)
+            # A handler that has answered without the body has left it unread.
+            self._resume_reading()
             self._is_idle = not self._in_head
             if not self._is_full:
                 deadlines = self._connections.deadlines
@@ -658,12 +698,14 @@ class Connection(asyncio.Protocol):
 
     def _begin_next(self) -> None:
         following = self._pending.popleft()
-        if len(self._pending) <= PIPELINED:
-            self._resume_reading()
+        self._ahead -= following.held
+        self._keep()
+        self._resume_reading()
         self._begin(following)
 
     def _close(self, *, linger: bool) -> None:
         """Close; with ``linger``, what the client still sends is read first, or it might never see the answer."""
+        self._drop_pending()
         if self._transport is None:
             return
         if not linger:
@@ -695,7 +737,7 @@ class Connection(asyncio.Protocol):
         if self._request is not None and self._request.complete:
             # What is being answered was sent in order. Nothing after it is.
             self._discards = True
-            self._pending.clear()
+            self._drop_pending()
             self._request.keep_alive = False
             return
         if self._task is not None:
@@ -707,6 +749,15 @@ class Connection(asyncio.Protocol):
         self._transport.write(head % len(response.body) + response.body)
         self._close(linger=True)
 
+    def _keep(self) -> None:
+        self._connections.keeps(self, self._ahead + self._unsent)
+
+    def _drop_pending(self) -> None:
+        """Nothing that was sent ahead is answered."""
+        self._pending.clear()
+        self._ahead = 0
+        self._keep()
+
     def _continue(self) -> None:
         if self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -717,7 +768,9 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self._is_paused and self._transport is not None:
+        """Read on, unless too much is sent ahead."""
+        is_ahead = self._ahead > READ_AHEAD or len(self._pending) > PIPELINED
+        if self._is_paused and not is_ahead and self._transport is not None:
             self._is_paused = False
             self._transport.resume_reading()
 

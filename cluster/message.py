@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Channel", "ClientGoneError", "Request", "Response", "Stream"]
+__all__ = ["READ_AHEAD", "Channel", "ClientGoneError", "Request", "Response", "Stream"]
 
 # Bytes of a body that are read ahead of its handler.
 READ_AHEAD = 64 * 1024
@@ -25,6 +25,7 @@ class Request:
     ``path`` and ``query`` are as they were sent. The body arrives while the request is handled already.
 
     Whoever handles it sets ``is_recognised`` if only a client that is meant to use this port can have sent it.
+    ``held`` is the number of bytes of the body that have arrived since the last call of `take`.
     ``operation`` and ``identifier`` are set by whoever finds out what is asked for: a name for logs and metrics, and
     the id of its message.
     """
@@ -38,7 +39,7 @@ class Request:
     gone = False
     is_recognised = False
     on_receive: Callable[[], None] | None = None
-    _held = 0
+    held = 0
     _waiter: asyncio.Future[None] | None = None
     _pause: Callable[[], None] | None = None
     _resume: Callable[[], None] | None = None
@@ -79,14 +80,14 @@ class Request:
         """The whole body is there, at once."""
         if body:
             self._chunks.append(body)
-            self._held = len(body)
+            self.held = len(body)
         self.complete = True
 
     def feed(self, chunk: bytes) -> None:
         """A part of the body is there."""
         self._chunks.append(chunk)
-        self._held += len(chunk)
-        if self._held > READ_AHEAD and self._pause is not None:
+        self.held += len(chunk)
+        if self.held > READ_AHEAD and self._pause is not None:
             self._pause()
         if self._waiter is not None:
             self._wake()
@@ -109,7 +110,7 @@ class Request:
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
-        self._held = 0
+        self.held = 0
         if self._resume is not None:
             self._resume()
         return body

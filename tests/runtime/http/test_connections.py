@@ -255,6 +255,9 @@ class Transport(asyncio.Transport):
     def abort(self) -> None:
         self.aborted.set()
 
+    def get_write_buffer_size(self) -> int:
+        return 1
+
 
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
     deadlines = Deadlines(headers=math.inf, write=0.01)

@@ -652,7 +652,7 @@ async def test_reading_pauses_while_a_body_waits_for_its_handler() -> None:
 
     async def handle(request: Request) -> Response:
         await release.wait()
-        sizes.append(request._held)
+        sizes.append(request.held)
         return Response(200, b"%d" % len(await read_all(request)))
 
     size = 8 * 1024 * 1024
@@ -664,6 +664,94 @@ async def test_reading_pauses_while_a_body_waits_for_its_handler() -> None:
         assert (await answer_on(reader))[1] == b"%d" % size
         writer.close()
     assert sizes[0] < 2 * 1024 * 1024
+
+
+async def test_what_is_sent_ahead_of_an_answer_is_not_read_without_limit() -> None:
+    """The body of a request that waits for another one has no handler yet that could limit it."""
+    release = asyncio.Event()
+
+    async def handle(request: Request) -> Response:
+        if request.path == "/slow":
+            await release.wait()
+        return Response(200, b"%d" % len(await read_all(request)))
+
+    size = 2 * 1024 * 1024
+    post_ahead = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(post_ahead * 3)
+        (connection,) = server.connections._open
+        async with asyncio.timeout(10):
+            while not connection._is_paused:
+                await asyncio.sleep(0)
+        assert server.connections._kept_bytes == connection._ahead < size
+        release.set()
+        assert [(await answer_on(reader))[1] for _ in range(4)] == [b"0", *[b"%d" % size] * 3]
+        assert server.connections._kept_bytes == 0
+        writer.close()
+
+
+async def test_a_client_that_is_refused_without_its_body_being_read_may_go_on() -> None:
+    """The body came as a whole while its handler was busy, and nobody took it."""
+    began, release = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: Request) -> Response:
+        began.set()
+        await release.wait()
+        return Response(401, b"no")
+
+    size = 200_000
+    async with Server(handle) as server:
+        reader, writer = await server.open()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        async with asyncio.timeout(10):
+            await began.wait()
+        (connection,) = server.connections._open
+        received = connection._request
+        assert received is not None
+        # As it comes with one read.
+        connection.data_received(b"x" * size)
+        assert received.complete
+        assert connection._is_paused
+        release.set()
+        await answer_on(reader)
+        writer.write(GET)
+        assert b" 401 " in (await answer_on(reader))[0]
+        writer.close()
+
+
+async def test_what_is_kept_for_clients_that_do_not_read_has_a_common_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the budget, the connection is closed that keeps something for longest. Others go on."""
+    monkeypatch.setattr(connections, "KEPT_BUDGET", 20 * 1024 * 1024)
+    answer = b"x" * 16 * 1024 * 1024
+
+    async def handle(request: Request) -> Response:
+        return Response(200, answer if request.path == "/large" else b"small")
+
+    async with Server(handle) as server:
+        opened = []
+        for number in range(3):
+            reader, writer = await server.open()
+            transport: Any = writer.transport
+            transport.pause_reading()
+            writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            opened.append((reader, writer))
+            async with asyncio.timeout(10):
+                while len(server.connections._kept) < 1 or server.aborted < number:
+                    await asyncio.sleep(0)
+        other, other_writer = await server.open()
+        other_writer.write(GET)
+        assert (await answer_on(other))[1] == b"small"
+        assert server.aborted == 2
+        assert len(server.connections._kept) == 1
+        transport.resume_reading()
+        assert (await answer_on(reader))[1] == answer
+        async with asyncio.timeout(10):
+            while server.connections._kept_bytes:
+                await asyncio.sleep(0)
+        for _, writer in [*opened, (other, other_writer)]:
+            writer.transport.abort()
 
 
 async def test_closing_lets_answers_in_progress_end() -> None:
