@@ -52,6 +52,7 @@ LIMITS = {
     "credentials": "the mock wants a credential in the query, where a tool sends none",
     "mock": "the mock cannot answer: it finds no reply in the description that it can make",
     "broken": "the mock breaks the connection off, or answers with invalid HTTP",
+    "fragment": "the mock finds no path that has a fragment, as in /#X-Amz-Target=CodeBuild.BatchGetBuilds",
     "header": "the mock wants a header parameter that OpenAPI says to ignore: Accept, Authorization or Content-Type",
 }
 """Outcomes that say nothing of the request."""
@@ -78,12 +79,13 @@ class Tally:
 
 @dataclass
 class Relay:
-    """Passes requests on to the mock, and keeps the last answer."""
+    """Passes requests on to the mock, and keeps the last answer. ``operation`` is the one that is called."""
 
     target: str
     status: int = 0
     problem: dict[str, Any] = field(default_factory=dict)
     sent: str = ""
+    operation: str = ""
 
     async def answer(self, request: web.Request) -> web.Response:
         """Send a request on as it is."""
@@ -144,9 +146,22 @@ async def call_each(path: Path, name: str, data: bytes, tally: Tally, most: int)
                     break
             if not tools:
                 raise RuntimeError("no tool is served")
+            operations = {_name_of(raw): _operation_of(raw) for raw in raws}
             for tool in tools[:most]:
+                relay[0].operation = operations.get(tool.name, "")
                 for whole in (False, True):
                     await call(client, relay[0], tool, whole=whole, name=name, tally=tally)
+
+
+def _name_of(raw: dict[str, Any]) -> str:
+    """The name that clients see."""
+    name: str = raw.get("spec", {}).get("name") or raw["metadata"]["name"]
+    return name
+
+
+def _operation_of(raw: dict[str, Any]) -> str:
+    operation: str = raw["metadata"].get("annotations", {}).get(objects.OPERATION_ANNOTATION, "")
+    return operation
 
 
 async def call(client: Client, relay: Relay, tool: Any, *, whole: bool, name: str, tally: Tally) -> None:
@@ -178,6 +193,8 @@ def judge(relay: Relay) -> str | None:
     wrong = relay.problem.get("validation")
     if wrong and all(each["location"] == ["header"] and _IGNORED.search(each["message"]) for each in wrong):
         return LIMITS["header"]
+    if relay.status in (404, 405) and "#" in relay.operation:
+        return LIMITS["fragment"]
     if relay.status == 0 or wrong:
         return None
     if kind == "UNAUTHORIZED" or relay.status == 401:

@@ -32,6 +32,16 @@ def test_the_outcome_of_a_call(status: int, problem: dict[str, Any], outcome: st
     assert judge(Relay("", status, problem)) == outcome
 
 
+@pytest.mark.parametrize(
+    ("operation", "status", "outcome"),
+    [("POST /#Target=Get", 404, LIMITS["fragment"]), ("POST /get", 404, None), ("POST /#Target=Get", 200, ACCEPTED)],
+)
+def test_the_mock_does_not_know_paths_with_a_fragment(operation: str, status: int, outcome: str | None) -> None:
+    problem = {"type": f"{ERRORS}NO_PATH_MATCHED_ERROR"} if status == 404 else {}
+
+    assert judge(Relay("", status, problem, operation=operation)) == outcome
+
+
 def test_the_table_counts_the_calls_and_lists_what_was_refused() -> None:
     tally = Tally(2)
     tally.outcomes.update({ACCEPTED: 3, "refused": 1})
