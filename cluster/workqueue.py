@@ -73,7 +73,6 @@ class Workqueue(Generic[K]):
         """The work on the key was cancelled; it is handed out again, before others."""
         self._again.pop(key, None)
         self._running.discard(key)
-        self._resync.pop(key, None)
         self._changed[key] = None
         self._changed.move_to_end(key, last=False)
         self._waker.set()

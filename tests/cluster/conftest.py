@@ -40,9 +40,20 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 
 def simulated(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in simulated time."""
+    """Run to the end in simulated time. Nothing that the event loop calls may fail."""
+    failures: list[BaseException] = []
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        return runner.run(main)
+        loop = runner.get_loop()
+        loop.set_exception_handler(lambda _, context: failures.append(context.get("exception") or _failure(context)))
+        found = runner.run(main)
+    # What a callback raises ends nothing.
+    if failures:
+        raise failures[0]
+    return found
+
+
+def _failure(context: dict[str, Any]) -> RuntimeError:
+    return RuntimeError(str(context.get("message")))
 
 
 class Script:

@@ -45,8 +45,9 @@ class Leases:
 class Candidate:
     """One process and its own way to the API server.
 
-    ``state`` is ``up``, ``broken`` (answers with errors), ``cut`` (breaks connections), ``read-only`` or ``hung``;
-    answers to writes come ``slow`` seconds late. Work that is cancelled needs ``leaving`` seconds to end.
+    ``state`` is ``up``, ``broken`` (answers with errors), ``cut`` (breaks connections), ``slow to refuse``,
+    ``read-only`` or ``hung``; answers to writes come ``slow`` seconds late. Work that is cancelled needs ``leaving``
+    seconds to end.
     """
 
     def __init__(self, api: Leases, name: str, *, slow: float = 0.0, leaving: float = 0.0) -> None:
@@ -76,6 +77,9 @@ class Candidate:
             raise LostConnectionError("the connection broke")
         if self.state == "broken":
             raise ApiError(500, "InternalError", "no")
+        if self.state == "slow to refuse":
+            await asyncio.sleep(0.4)
+            raise ApiError(503, "Unavailable", "not now")
         if self.state == "read-only" and method != "GET":
             raise ApiError(403, "Forbidden", "no")
         answer = self.api.do(method, body)
@@ -253,6 +257,23 @@ def test_a_lease_that_somebody_else_took_ends_the_term(play: Any) -> None:
         assert not first.working
         assert first.task.done()
         assert api.holder == "thief"
+
+    play(main)
+
+
+def test_a_lease_is_renewed_within_the_last_second(play: Any) -> None:
+    async def main() -> None:
+        api = Leases()
+        first = Candidate(api, "first")
+        await watch([first], 1)
+        assert first.working
+        first.state = "slow to refuse"
+        # Refused 2.4, 4.8 and 7.2 s after the last renewal; asked again 0.8 s before the end.
+        await watch([first], 8)
+        first.state = "up"
+        await watch([first], 60)
+        assert (first.working, first.terms) == (True, 1)
+        await first.stop()
 
     play(main)
 

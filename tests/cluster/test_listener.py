@@ -18,7 +18,7 @@ import pytest
 from certs import issuance
 from certs.tls import HotContext
 from cluster import connections
-from cluster.connections import Connections, Deadlines, Listener
+from cluster.connections import HANDSHAKE_SECONDS, Connections, Deadlines, Listener
 from cluster.message import Request, Response
 
 NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machine
@@ -34,11 +34,11 @@ async def handle(_: Request) -> Response:
 
 
 @asynccontextmanager
-async def listening(*, with_tls: bool = True) -> AsyncIterator[tuple[Listener, Connections]]:
+async def listening(host: str = "127.0.0.1", *, with_tls: bool = True) -> AsyncIterator[tuple[Listener, Connections]]:
     open_ = Connections(handle, Deadlines(), now=lambda: 0.0, added={})
     listener = Listener(open_)
     tls = HotContext(issuance.leaf(CA, ["localhost"], NOW)).outer if with_tls else None
-    await listener.start("127.0.0.1", 0, tls)
+    await listener.start(host, 0, tls)
     try:
         async with asyncio.timeout(30):
             yield listener, open_
@@ -54,6 +54,15 @@ async def ask(listener: Listener) -> bytes:
     answer = await reader.readuntil(b"ok")
     writer.close()
     return answer
+
+
+def loopbacks() -> list[str]:
+    """The addresses of this machine. Not every one has IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return ["127.0.0.1"]
+    return ["127.0.0.1", "::1"]
 
 
 async def closed(reader: asyncio.StreamReader) -> bool:
@@ -148,3 +157,41 @@ async def test_so_many_clients_may_wait_to_be_accepted(*, with_tls: bool) -> Non
             # Of a socket that listens, tcpi_sacked is the length of its queue.
             info = served.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
             assert struct.unpack_from("I", info, 28) == (min(connections.BACKLOG, MOST_WAITING),)
+
+
+@pytest.mark.parametrize("host", loopbacks())
+@pytest.mark.parametrize("with_tls", [True, False])
+async def test_addresses_of_both_families_are_listened_on(host: str, *, with_tls: bool) -> None:
+    async with listening(host, with_tls=with_tls) as (listener, _):
+        tls = {"ssl": TRUSTING, "server_hostname": "localhost"} if with_tls else {}
+        reader, writer = await asyncio.open_connection(host, listener.port, **tls)  # type: ignore[arg-type]
+        writer.write(GET)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_handshakes_end_with_the_port() -> None:
+    async with listening() as (listener, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"\x16\x03")
+        await until(lambda: bool(listener._handshakes))
+        await listener.close(0.0)
+        async with asyncio.timeout(HANDSHAKE_SECONDS / 2):
+            assert await closed(reader)
+        writer.close()
+
+
+async def test_the_end_of_a_connection_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that does not read leaves the end of TLS unanswered."""
+    monkeypatch.setattr(connections, "TLS_SHUTDOWN_SECONDS", 0.05)
+    async with listening() as (listener, open_):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", listener.port, ssl=TRUSTING, server_hostname="localhost"
+        )
+        writer.write(GET)
+        await reader.readuntil(b"ok")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        open_.close_waiting()
+        async with asyncio.timeout(10):
+            await open_.empty.wait()
+        writer.transport.abort()

@@ -112,6 +112,25 @@ async def test_an_event_that_is_too_long_ends_the_watch(end: bytes) -> None:
     assert taken <= EVENT_LIMIT + size
 
 
+@pytest.mark.parametrize("cut", [1, 5, 100])
+async def test_events_have_a_size_and_no_more(monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    monkeypatch.setattr("cluster.transport.EVENT_LIMIT", 10)
+
+    async def chunks(whole: bytes) -> Any:
+        for start in range(0, len(whole), cut):
+            yield whole[start : start + cut]
+
+    assert [event["a"] async for event in events_of(chunks(b'{"a": 123}\n{"a": 456}\n\n{"a": 789}\n'))] == [
+        123,
+        456,
+        789,
+    ]
+    events = events_of(chunks(b'{"a": 123}\n{"a": 4567}\n'))
+    assert await anext(events) == {"a": 123}
+    with pytest.raises(LongEventError, match="longer than 10 bytes"):
+        await anext(events)
+
+
 def test_a_type_that_is_unknown_is_an_error() -> None:
     with pytest.raises(KeyError):
         resources.of({"apiVersion": "v1", "kind": "Nonsense"})

@@ -48,6 +48,7 @@ def in_pod(fields: dict[str, Any]) -> dict[str, Any]:
         # Somebody who sets the same value as we do changes nothing.
         ((OURS, entry("argocd", in_pod(CONTAINERS))), ""),
         ((OURS, entry("kube-controller-manager", {"f:replicas": {}}, subresource="scale")), ""),
+        ((OURS, entry("vpa", in_pod({"f:nodeSelector": {"f:disk": {}}}), subresource="resize")), ""),
         ((OURS, entry("kubectl-scale", {"f:replicas": {}})), ""),
         ((OURS, entry("kubectl-rollout", RESTARTED)), ""),
         ((OURS, entry("kubectl-label", {"f:template": {"f:metadata": {"f:labels": {"f:b": {}}}}})), "kubectl-label"),

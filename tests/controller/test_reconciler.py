@@ -98,6 +98,10 @@ def test_a_server_gets_its_objects_and_everybody_a_status() -> None:
         )
         kinds = {kind for _, kind, _ in api.writes}
         assert kinds >= {"ServiceAccount", "Role", "RoleBinding", "Deployment", "Service"}
+        counted = {each: controller.metrics.writes.labels(each)._value.get() for each in ("publish", "apply", "status")}
+        assert counted["publish"] == 1
+        assert counted["apply"] >= 5
+        assert counted["status"] >= 3
         assert api.get("Deployment", "main-mcp")["spec"]["replicas"] == 2  # type: ignore[index]
         assert condition(api, "MCPTool", "a", "Ready") == ("True", "Ready")
         assert condition(api, "MCPPrompt", "p", "Ready") == ("True", "Ready")
@@ -464,17 +468,21 @@ def test_a_server_with_a_deletion_timestamp_loses_its_objects_by_their_uids() ->
     async def main() -> None:
         api = cluster_with(server(), tool("a"))
         async with Controller(api) as controller:
-            controller.lead()
+            reconciler = controller.lead()
             await asyncio.sleep(5)
             found = api.get("MCPServer", "main")
             assert found is not None
             deployment = api.get("Deployment", "main-mcp")
             assert deployment is not None
+            assert len(reconciler._pinned) == 1
             metadata = {**found["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/y"]}
             api.put({**found, "metadata": metadata})
             await asyncio.sleep(5)
         for kind, name in (("Deployment", "main-mcp"), ("Service", "main-mcp"), ("ConfigMap", "main-catalog")):
             assert api.get(kind, name) is None, kind
+        # Nothing of it is remembered.
+        remembered = (reconciler._compilations, reconciler._pinned, reconciler._affected, reconciler._repaired)
+        assert [len(each) for each in remembered] == [0, 0, 0, 0]
 
     run(main())
 

@@ -16,6 +16,8 @@ from cluster.clock import Clock
 from cluster.informers.informer import Informer
 from cluster.transport import ApiError, LostConnectionError
 
+PATHS = (resources.TOOLS.path(), resources.TOOLS.path("shop"))
+
 
 class Api:
     """A Transport to an API server that holds tools, can be hung and killed, and remembers what it was asked.
@@ -78,6 +80,7 @@ class Api:
         return [query for _, asked, query in self.asked if asked == verb]
 
     async def fetch(self, path: str, *, query: Mapping[str, str], timeout: float, accept: str = "") -> bytes:
+        assert path in PATHS
         _, _, name = query.get("fieldSelector", "").partition("metadata.name=")
         partial = accept.startswith("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,")
         reads = bool(name) and query["limit"] == "1"
@@ -103,6 +106,7 @@ class Api:
     async def watch(
         self, path: str, *, query: Mapping[str, str], idle: float
     ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        assert path in PATHS
         async with asyncio.timeout(10):
             await self._reached("WATCH", query)
         if self.errors:
@@ -167,7 +171,7 @@ class Running:
         self.ends: list[str] = []
         self.refusals: list[tuple[float, str]] = []
         clock = Clock(loop.time, asyncio.sleep, lambda: 0.5)
-        count = lambda _plural, end: self.ends.append(end)  # noqa: E731
+        count = lambda plural, end: self.ends.append(end if plural == "mcptools" else plural)  # noqa: E731
         self.informer = Informer(api, resources.TOOLS, keep, clock=clock, count=count, **options)
         self.informer.on_change(lambda key, old, new: self.changes.append((key[1], old, new)))
         self._tasks = [asyncio.ensure_future(self.informer.run()), asyncio.ensure_future(self._look())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from typing import Any
 
 import pytest
@@ -60,8 +61,13 @@ def test_what_is_kept_has_a_type_and_no_managed_fields(simulate: Any, api_type: 
     async def main() -> None:
         async with running(api_type("a")) as run:
             found = run.informer.get("shop", "a")
-            assert (found["apiVersion"], found["kind"]) == ("mcp.example.com/v1alpha1", "MCPTool")
-            assert "managedFields" not in found["metadata"]
+            metadata = {"namespace": "shop", "name": "a", "resourceVersion": "101", "labels": {"app": "shop"}}
+            assert found == {
+                "apiVersion": "mcp.example.com/v1alpha1", "kind": "MCPTool", "metadata": metadata, "spec": {},
+            }  # fmt: skip
+            # Labels of many objects are kept once.
+            ((name, value),) = found["metadata"]["labels"].items()
+            assert (name is sys.intern(str(name)), value is sys.intern(str(value))) == (True, True)
 
     simulate(main())
 

@@ -36,6 +36,22 @@ def test_a_useful_watch_is_opened_again_at_once(end: End, expected: float) -> No
     assert all(delay == pytest.approx(expected, rel=0.5) for delay in delays(end, 5, useful=True))
 
 
+@pytest.mark.parametrize(
+    ("end", "jitter", "expected"),
+    [
+        (End.EXPIRED, 0.0, [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]),
+        (End.EXPIRED, 1.0, [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]),
+        (End.UNREACHABLE, 0.0, [0.0, 0.25, 0.5, 0.5]),
+        (End.UNREACHABLE, 1.0, [0.0, 0.5, 1.0, 1.0]),
+        (End.ABSENT, 0.0, [15.0, 15.0]),
+        (End.ABSENT, 1.0, [45.0, 45.0]),
+    ],
+)
+def test_each_delay_is_at_least_half_of_the_longest_one(end: End, jitter: float, expected: list[float]) -> None:
+    retries = Retries(lambda: jitter)
+    assert [retries.delay(end, useful=False) for _ in expected] == expected
+
+
 def test_a_useful_watch_ends_the_growth() -> None:
     retries = Retries(lambda: 1.0)
     for _ in range(8):

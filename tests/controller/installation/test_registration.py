@@ -103,6 +103,9 @@ def test_the_proof_of_a_ca_goes_to_the_port_of_the_next_ca() -> None:
 
     (webhook,) = probe["webhooks"]
     assert webhook["clientConfig"] == {"url": "https://10.0.0.1:8444/validate", "caBundle": "bmV4dA=="}
+    assert webhook["matchConditions"] == [
+        {"name": "ca-probe", "expression": f"object.metadata.name == '{registration.CA_PROBE}'"}
+    ]
 
 
 def test_no_other_webhook_is_asked_about_the_object_that_proves_a_ca() -> None:

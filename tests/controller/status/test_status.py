@@ -198,6 +198,9 @@ def test_a_new_spec_is_ready_when_its_pods_are(
     assert {each: found.get(each, (None, None))[1] for each in ("Reconciling", "Stalled") if each in found} == {
         further[0]: further[1]
     }
+    told = {each["type"]: each["message"] for each in reported_by(given)["conditions"]}
+    if further[1] == "RolloutInProgress" and ready[0] == "True":
+        assert told["Reconciling"] == "pods are being replaced"
 
 
 def test_a_deployment_that_is_about_to_be_written_is_not_rolled_out() -> None:

@@ -179,7 +179,9 @@ async def test_a_connection_is_kept_as_the_client_asks(request_: bytes, kept: bo
         reader, writer = await server.open()
         writer.write(request_)
         head, _ = await answer_on(reader)
-        assert (b"Connection: close" in head) is not kept
+        assert (b"\r\nConnection: close\r\n" in head) is not kept
+        # Version 1.0 must be told so.
+        assert (b"\r\nConnection: keep-alive\r\n" in head) is (kept and b"HTTP/1.0" in request_)
         if kept:
             writer.write(request_)
             await answer_on(reader)
@@ -204,10 +206,11 @@ async def test_head_and_204_have_no_body() -> None:
     assert rest == b""
 
 
-async def test_a_client_that_waits_for_100_gets_it() -> None:
+@pytest.mark.parametrize("expected", [b"100-continue", b"100-Continue"])
+async def test_a_client_that_waits_for_100_gets_it(expected: bytes) -> None:
     async with Server(echo) as server:
         reader, writer = await server.open()
-        writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: %b\r\n\r\n" % expected)
         async with asyncio.timeout(10):
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"ok")
@@ -781,6 +784,34 @@ async def test_closing_lets_answers_in_progress_end() -> None:
             await asyncio.open_connection("127.0.0.1", port)
         for writer in (busy_writer, idle_writer):
             writer.close()
+
+
+async def test_closing_waits_for_a_time_and_no_longer() -> None:
+    began = asyncio.Event()
+
+    async def hang(_: Request) -> Response:
+        began.set()
+        await asyncio.Event().wait()
+        return Response()
+
+    async with Server(hang) as server:
+        reader, writer = await server.open()
+        writer.write(GET)
+        await began.wait()
+        async with asyncio.timeout(10):
+            await server.listener.close(0.01)
+            assert await reader.read() == b""
+        writer.close()
+
+
+def test_a_port_has_a_number_when_it_is_listened_on() -> None:
+    async def main() -> None:
+        server = Server(echo)
+        assert server.listener.port == 0
+        async with server:
+            assert server.listener.port > 0
+
+    asyncio.run(main())
 
 
 async def test_a_request_has_a_length_only_if_it_says_so() -> None:
