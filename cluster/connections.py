@@ -479,9 +479,13 @@ class Connection(asyncio.Protocol):
             if request is not None:
                 request.end(gone=True)
         self._drop_pending()
-        if self._task is not None:
-            # Nobody waits for the answer: what is asked of a backend is given up, too.
-            self._task.cancel()
+        # Each refers to this connection.
+        self._receiving = self._request = self._unbegun = None
+        task, self._task = self._task, None
+        if task is not None:
+            # Nobody waits for the answer: what is asked of a backend is given up, too. The frames of a cancelled task
+            # have this connection: if it had the task, both would be left to the garbage collector.
+            task.cancel()
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.lost()
@@ -835,8 +839,8 @@ class Bodies:
             return None
         key, body = object(), bytearray()
         try:
-            async with asyncio.timeout(self._seconds) as deadline:
-                self._deadlines[key] = deadline
+            # No variable has it: it has the task, whose frames would have it after a cancellation.
+            async with asyncio.timeout(self._seconds) as self._deadlines[key]:
                 while chunk := await request.receive():
                     body += chunk
                     self._held += len(chunk)

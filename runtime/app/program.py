@@ -109,8 +109,8 @@ class Settings:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until ``stop`` is set, then drain."""
-    # A call leaves nothing behind for the cyclic collector, so it may look more seldom. A failed one may, and to look
-    # at 20,000 objects at once would stop the others for up to 20 ms.
+    # A call leaves nothing behind for the cyclic collector, not even a failed one, so it may look more seldom. To look
+    # at 20,000 objects at once would stop all calls for up to 20 ms.
     gc.set_threshold(5_000, 20, 100)
     metrics = Metrics()
     # Tokens expire by wall-clock time; everything else uses the monotonic clock.

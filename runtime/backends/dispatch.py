@@ -251,7 +251,8 @@ class Dispatcher:
                     except CallError as fault:
                         pause = self._pause_before_retry(fault, policy, host, attempt, deadline, idempotent=idempotent)
                         if pause is None:
-                            raise faults.after_attempts(fault, earlier) from fault
+                            # Not from itself: a fault that is its own cause is left to the garbage collector.
+                            raise faults.after_attempts(fault, earlier) from fault.__cause__
                         earlier = Fate.UNKNOWN if Fate.UNKNOWN in (earlier, fault.fate) else fault.fate
                         self._on_retry(fault)
                     finally:

@@ -84,7 +84,6 @@ class _Exchange(asyncio.Protocol):
     def __init__(self, pool: Pool, origin: Origin) -> None:
         self._pool = pool
         self._origin = origin
-        self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._reply: asyncio.Future[Reply] | None = None
         self._limits = Limits(0)
@@ -152,6 +151,8 @@ class _Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        # Not before: both refer to each other until the connection is lost, which one that is never made is not.
+        self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
         if self._reply is None:

@@ -49,7 +49,7 @@ async def answer(
                 sent = body if operation.method in ("POST", "PUT", "PATCH") else None
                 return _relay(await dispatcher.operate(operation, parameters, sent, context))
     except CallError as fault:
-        context.record.fault = fault
+        context.record.fail(fault)
         return responses.json_response(fault.to_json(context.request_id).encode(), fault.http_status)
     except RpcError as error:
         return _error(400, error.message)

@@ -95,7 +95,7 @@ class Methods:
         """The result of a tools/call that exceeds the rate limit of its tool."""
         message = f"the rate limit of this tool is exceeded; retry in {verdict.retry_after} s"
         fault = CallError("rate_limited", message, is_transient=True, retry_after=verdict.retry_after)
-        context.record.fault = fault
+        context.record.fail(fault)
         return _to_json(compiled, call, replies.error_result(fault, context.request_id))
 
     async def _call_tool(self, compiled: CompiledCatalog, call: Call, version: str, context: Context) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Methods:
         try:
             result = await self._backends.call(tool, compiled.check_arguments(tool, arguments), context)
         except CallError as fault:
-            context.record.fault = fault
+            context.record.fail(fault)
             # Since 2025-11-25 invalid arguments are reported to the model, which can correct them.
             if fault.code == "invalid_arguments" and version < "2025-11-25":
                 raise RpcError(jsonrpc.INVALID_PARAMS, fault.message) from fault
@@ -122,14 +122,12 @@ class Methods:
         if len(uri) > uri_templates.MAX_URI:
             message = f"/params/uri: must have at most {uri_templates.MAX_URI} characters"
             raise RpcError(jsonrpc.INVALID_PARAMS, message)
-        not_found_code = jsonrpc.INVALID_PARAMS if call.modern else jsonrpc.LEGACY_NOT_FOUND
-        not_found = RpcError(not_found_code, "Resource not found", {"uri": uri})
         inline = compiled.resources.get(uri)
         if inline is not None:
             return {"contents": [prompts.embed(inline)], **_caching(lists.list_ttl_ms(compiled.catalog), call)}
         match = compiled.find_backed_resource(uri)
         if match is None:
-            raise not_found
+            raise _not_found(call, uri)
         entry, values = match
         try:
             if isinstance(entry, HttpResource):
@@ -139,9 +137,9 @@ class Methods:
                 if not 200 <= reply.status < 300:
                     raise faults.from_reply(reply, idempotent=True)
         except CallError as fault:
-            context.record.fault = fault
+            context.record.fail(fault)
             if fault.code == "not_found":
-                raise not_found from fault
+                raise _not_found(call, uri) from fault
             if fault.code == "invalid_arguments":
                 raise RpcError(jsonrpc.INVALID_PARAMS, fault.message, {"uri": uri}) from fault
             data = {"uri": uri, **orjson.loads(fault.to_json(context.request_id))["error"]}
@@ -158,6 +156,11 @@ def _list(compiled: CompiledCatalog, call: Call) -> bytes:
         message = "/params/cursor: invalid cursor; list again without a cursor, because the catalog may have changed"
         raise RpcError(jsonrpc.INVALID_PARAMS, message)
     return page
+
+
+def _not_found(call: Call, uri: str) -> RpcError:
+    code = jsonrpc.INVALID_PARAMS if call.modern else jsonrpc.LEGACY_NOT_FOUND
+    return RpcError(code, "Resource not found", {"uri": uri})
 
 
 def _get_prompt(compiled: CompiledCatalog, call: Call, version: str) -> dict[str, Any]:

@@ -74,10 +74,10 @@ class Tracer(Protocol):
 class CallRecord:
     """One call. ``tool`` is set for a tool of the catalog, ``modern`` for the era in which the client saw it.
 
-    ``fault`` is what the client was told. ``error_code`` is that of a JSON-RPC error. ``backend_seconds`` is the time
-    for which backends were waited for, in all ``attempts``; ``sent`` and ``received`` are the bytes of their bodies,
-    ``request_bytes`` those of the client's. ``calls`` are the records of a batch, each with its ``operation`` and
-    ``seconds``. A stream ``ended`` for a reason, after ``notified`` notifications. With a ``tracer``, a call whose
+    ``fault`` is what the client was told (`fail`). ``error_code`` is that of a JSON-RPC error. ``backend_seconds`` is
+    the time for which backends were waited for, in all ``attempts``; ``sent`` and ``received`` are the bytes of their
+    bodies, ``request_bytes`` those of the client's. ``calls`` are the records of a batch, each with its ``operation``
+    and ``seconds``. A stream ``ended`` for a reason, after ``notified`` notifications. With a ``tracer``, a call whose
     trace is sampled has a span, and one for each attempt.
     """
 
@@ -164,6 +164,15 @@ class CallRecord:
         """The headers of a request to a backend by which it continues the trace."""
         parent = ("traceparent", self.next_span())
         return (parent, ("tracestate", self._state)) if self._state else (parent,)
+
+    def fail(self, fault: CallError) -> None:
+        """Note the fault that is reported to the client.
+
+        Its traceback and its cause are dropped. The frames of the traceback have this record, so each failed call would
+        leave 50 objects to the garbage collector, and all other calls wait while it looks at them.
+        """
+        fault.__traceback__ = fault.__cause__ = fault.__context__ = None
+        self.fault = fault
 
     @property
     def error_type(self) -> str:

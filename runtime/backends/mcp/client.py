@@ -197,7 +197,8 @@ class McpClient:
                 raise faults.before_call(faults.timeout(timeout, idempotent=True)) from error
             raise faults.timeout(timeout, idempotent=tool.idempotent) from error
         except CallError as fault:
-            raise fault if progress.is_called else faults.before_call(fault) from fault
+            # Not from itself: a fault that is its own cause is left to the garbage collector.
+            raise fault if progress.is_called else faults.before_call(fault) from fault.__cause__
         finally:
             # The result is there, or will never be.
             self._end_later(peer, session)

@@ -281,6 +281,37 @@ async def never_handled(_: Request) -> Response:
     raise AssertionError("no request was sent")
 
 
+@pytest.mark.parametrize("body", [b"whole", b"half"])
+async def test_a_client_that_leaves_during_its_call_leaves_nothing_to_the_garbage_collector(body: bytes) -> None:
+    bodies, begun = Bodies(3600.0), asyncio.Event()
+
+    async def handle(request: Request) -> Response:
+        begun.set()
+        await bodies.read(request, 100)
+        await asyncio.sleep(math.inf)
+        raise AssertionError("the call is cancelled")
+
+    connections = Connections(handle, Deadlines(), now=lambda: 0.0, added={})
+    gc.collect()
+    gc.disable()
+    try:
+        before = {id(each) for each in gc.get_objects() if isinstance(each, Connection | Request)}
+        connection = connections.make()
+        connection.connection_made(Transport())
+        connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n" + body)
+        await begun.wait()
+        await asyncio.sleep(0)
+        connection.connection_lost(None)
+        del connection
+        await until(
+            lambda: (
+                not any(isinstance(each, Connection | Request) and id(each) not in before for each in gc.get_objects())
+            )
+        )
+    finally:
+        gc.enable()
+
+
 async def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(replicas: Any, catalog_of: Any) -> None:
     replica = await replicas.start(catalog_of())
 
