@@ -63,6 +63,10 @@ logger = logging.getLogger(__name__)
 RESTART, POLL = 1.0, 5.0
 # Seconds until no Service leads here any more.
 LINGER = 5.0
+# Seconds without a byte after which a connection is closed when the streams are about to end, and until clients know.
+QUIET, SETTLE = 0.5, 0.5
+# Seconds within which all streams end.
+SPREAD = 10.0
 # Seconds to wait at start for the version of the newest catalog.
 ANSWER = 3.0
 # Seconds for which the last spans may be sent: at least, and at most.
@@ -342,11 +346,15 @@ def _app(
 async def _drain(app: server.App, streams: Streams, seconds: float) -> None:
     """Keep serving until the endpoints of the Service no longer list this pod, then until all requests are done.
 
-    Streams end in between: whoever listens again reaches another pod.
+    Streams end in between: whoever listens again reaches another pod. It would not over a connection that the client
+    has kept from before, so these are closed first. All on which something came during the time to linger were closed
+    with the answer.
     """
     deadline = time.monotonic() + seconds
     await asyncio.sleep(min(LINGER, seconds))
-    await streams.drain()
+    app.connections.close_quiet(QUIET)
+    await asyncio.sleep(max(0.0, min(SETTLE, deadline - time.monotonic())))
+    await streams.drain(min(SPREAD, max(0.0, deadline - time.monotonic()) / 2))
     while app.open_requests and time.monotonic() < deadline:  # noqa: ASYNC110 -- once per process, bounded by the deadline
         await asyncio.sleep(0.05)
 

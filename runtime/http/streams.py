@@ -37,6 +37,8 @@ MAX_STREAMS, PER_CLIENT = 10_000, 1000
 KEEP_ALIVE = 45.0
 # Seconds between two looks at what is due.
 TICK = 1.0
+# Streams that end in a second when the process is about to, and seconds of the shortest pause between them.
+PER_SECOND, TURN = 200, 0.02
 # Seconds for which the event loop is held.
 SLICE = 0.004
 # A clock may be set: the longest time, in seconds, for which the expiry of a token is not looked at.
@@ -321,11 +323,20 @@ class Streams:
                 await self._use_session(oldest, self._compiled.catalog.settings)
             await pace.step()
 
-    async def drain(self) -> None:
-        """End every stream with its result. No further ones may be opened."""
+    async def drain(self, seconds: float = 0.0) -> None:
+        """End every stream with its result, one after the other. No further ones may be opened.
+
+        ``PER_SECOND`` of them in a second, or faster, so that it takes no more than ``seconds``: whoever listens again
+        does it at once, and all of them at the same moment would be more than the other pods can answer.
+        """
         self.is_draining = True
-        pace = _Pace(self._monotonic, self._sleep)
-        for stream in list(self._open):
+        pace, begun, ending = _Pace(self._monotonic, self._sleep), self._monotonic(), list(self._open)
+        between = min(1 / PER_SECOND, seconds / max(1, len(ending)))
+        for number, stream in enumerate(ending):
+            early = begun + number * between - self._monotonic()
+            if early >= TURN:
+                await self._sleep(early)
+                pace.begin()
             stream.end(Ended.DRAIN)
             await pace.step()
 

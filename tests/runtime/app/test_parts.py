@@ -182,10 +182,11 @@ async def test_without_signatures_or_an_api_no_version_is_asked_for(
 @pytest.mark.parametrize(
     ("seconds", "open_requests", "slept", "left"),
     [
-        (27.0, [], [5.0], 0),
-        (3.0, [], [3.0], 0),
-        (27.0, [2, 1], [5.0, 0.05, 0.05], 0),
-        (5.1, [9] * 99, [5.0, 0.05, 0.05], 9),
+        (27.0, [], [5.0, 0.5], 0),
+        (3.0, [], [3.0, 0.0], 0),
+        (27.0, [2, 1], [5.0, 0.5, 0.05, 0.05], 0),
+        (5.6, [9] * 99, [5.0, 0.5, 0.05, 0.05], 9),
+        (5.2, [9] * 99, [5.0, 0.2], 9),
     ],
 )
 async def test_a_pod_lingers_and_then_waits_for_its_requests(
@@ -193,28 +194,39 @@ async def test_a_pod_lingers_and_then_waits_for_its_requests(
 ) -> None:
     now, pauses, pending = [100.0], list[float](), iter(open_requests)
 
+    steps: list[tuple[str, float]] = []
+
+    class Connections:
+        def close_quiet(self, quiet: float) -> None:
+            steps.append((f"closed after {quiet} s of silence", now[0] - 100))
+
     class App:
+        connections = Connections()
+
         @property
         def open_requests(self) -> int:
             return next(pending, 0)
 
     async def sleep(pause: float) -> None:
-        pauses.append(pause)
+        pauses.append(round(pause, 3))
         now[0] = round(now[0] + pause, 3)
 
     monkeypatch.setattr(program, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(program, "asyncio", SimpleNamespace(sleep=sleep))
 
-    drained_at: list[float] = []
-
     class Streams:
-        async def drain(self) -> None:
-            drained_at.append(now[0] - 100)
+        async def drain(self, seconds: float) -> None:
+            steps.append((f"streams end within {seconds:.2f} s", now[0] - 100))
 
     await program._drain(App(), Streams(), seconds)  # type: ignore[arg-type]
 
     assert (pauses, next(pending, 0)) == (slept, left)
-    assert drained_at == slept[:1]
+    begun = sum(slept[:2])
+    spread = min(10.0, (seconds - begun) / 2)
+    assert steps == [
+        ("closed after 0.5 s of silence", slept[0]),
+        (f"streams end within {spread:.2f} s", pytest.approx(begun)),
+    ]
 
 
 def test_the_ids_of_requests_count_behind_a_prefix_of_the_process() -> None:

@@ -213,6 +213,30 @@ async def test_who_listens_hears_of_a_catalog_and_of_the_end_of_the_process(
     await task
 
 
+async def test_a_kept_connection_is_closed_before_the_streams_end(
+    tmp_path: Path, catalog_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who listens again over it would reach the pod that ends."""
+    monkeypatch.setattr(program, "LINGER", 0.0)
+    monkeypatch.setattr(program, "QUIET", 0.0)
+    (tmp_path / catalogs.FILE).write_bytes(catalogs.dump(catalog_of()))
+    stop, task, url = await running(tmp_path, key_prefix="test:")
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert b"Connection: close" not in await reader.readuntil(b"\r\n\r\n")
+
+    async with listen(f"{url}/mcp", "tools") as stream, asyncio.timeout(20):
+        await stream.next()
+        stop.set()
+        await reader.read()
+        end = asyncio.create_task(stream.next())
+        await asyncio.sleep(0)
+        assert not end.done()
+        assert (await end)["result"]["resultType"] == "complete"
+    writer.close()
+    await task
+
+
 async def test_the_probes_say_how_many_clients_listen(tmp_path: Path, catalog_of: Any, replicas: Any) -> None:
     replica = await replicas.start(catalog_of())
     pages = program._health(replica.catalog_store, replica.metrics, asyncio.Event(), streams=replica.streams)

@@ -357,6 +357,30 @@ async def test_a_drain_ends_a_thousand_streams_with_their_results(replica: Any) 
             await stream.close()
 
 
+@pytest.mark.parametrize(
+    ("number", "seconds", "took"),
+    # 200 a second; faster only where the time would not do; and without time, at once.
+    [(1000, 10.0, 5.0), (1000, 2.0, 2.0), (10, 10.0, 0.05), (1000, 0.0, 0.0)],
+)
+async def test_the_streams_of_a_drain_end_one_after_the_other(
+    tmp_path: Path, catalog_of: Any, number: int, seconds: float, took: float
+) -> None:
+    bench = Bench(tmp_path)
+    view = compiled_of(catalog_of())
+    ended: list[float] = []
+    for _ in range(number):
+        stream, _ = bench.open(view)
+        stream.on_end = lambda _: ended.append(bench.time)
+
+    await bench.streams.drain(seconds)
+
+    assert len(ended) == number
+    assert ended[-1] == pytest.approx(took, abs=0.05)
+    # As evenly as pauses of 20 ms allow.
+    pauses = [after - before for before, after in pairwise(ended)]
+    assert max(pauses) <= streams.TURN + 0.01
+
+
 async def test_other_settings_of_authentication_end_a_stream(replica: Any, catalog_of: Any, replicas: Any) -> None:
     async with listen(replica.mcp, "tools") as stream:
         await stream.next()
