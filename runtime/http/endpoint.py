@@ -44,6 +44,8 @@ _JSON = ["application/json"]
 # The only version with JSON-RPC batches.
 BATCH_VERSION = "2025-03-26"
 MAX_BATCH = 50
+# The bytes of the answers of a batch, after which its other calls are not made: each may be as large as one alone.
+MAX_BATCH_ANSWER = 4 * 1024 * 1024
 
 
 class AdmittedRequest(NamedTuple):
@@ -281,12 +283,20 @@ class Endpoint:
         if version != BATCH_VERSION:
             message = f"protocol version {version} has no batches; send one message per request"
             return responses.rpc_error(None, jsonrpc.INVALID_REQUEST, message, 400)
-        answers = []
+        answers, size = [], 0
         for call in calls:
             if isinstance(call, Refusal):
                 answers.append(call.body)
-            elif call.id is not None:
+            elif call.id is None:
+                continue
+            elif size > MAX_BATCH_ANSWER:
+                message = (
+                    f"not called: the answers before have more than {MAX_BATCH_ANSWER} bytes; send it in another batch"
+                )
+                answers.append(jsonrpc.error(call.id, jsonrpc.LIMITED, message))
+            else:
                 answers.append(await self._answer_part(compiled, admitted, call, version, headers))
+            size += len(answers[-1])
         return responses.json_response(b"[" + b",".join(answers) + b"]") if answers else responses.empty_response(202)
 
     async def _answer_cancellable(

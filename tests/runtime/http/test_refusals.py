@@ -12,7 +12,7 @@ from cluster.message import Request
 from crd.published.policy import Bucket
 from crd.published.settings import Auth, Jwt, Limits
 from runtime.auth.oauth_metadata import DeniedError, Resource
-from runtime.http import responses
+from runtime.http import endpoint, responses
 from runtime.mcp.eras import MODERN
 from runtime.state.limits import Verdict
 from tests.runtime.raw_http import INITIALIZE, modern, rpc, send
@@ -397,6 +397,25 @@ async def test_the_trace_of_a_call_is_that_of_its_meta_and_else_that_of_its_head
 
     lines = [json.loads(line) for line in b"".join(replicas.log).splitlines()]
     assert [line["traceId"] for line in lines] == [TRACES[0], TRACES[1], TRACES[0], TRACES[0]]
+
+
+async def test_a_batch_makes_no_calls_after_the_limit_of_its_answers(
+    replicas: Any, catalog_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty replies of a megabyte each would be in memory at once."""
+    monkeypatch.setattr(endpoint, "MAX_BATCH_ANSWER", 1000)
+    replica = await replicas.start(catalog_of(sessions="Stateless"))
+    call = {"name": "echo", "arguments": {"q": "x" * 600}}
+
+    _, _, answers = await send(replica.mcp, body=[rpc("tools/call", number, **call) for number in range(4)])
+
+    assert [each["id"] for each in answers] == [0, 1, 2, 3]
+    assert ["result" in each for each in answers] == [True, False, False, False]
+    assert answers[1]["error"] == {
+        "code": 429,
+        "message": "not called: the answers before have more than 1000 bytes; send it in another batch",
+    }
+    assert len(replica.backends.contexts) == 1
 
 
 async def test_a_batch_is_counted_as_one_request_and_as_its_calls(replicas: Any, catalog_of: Any) -> None:
