@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
+import time
 from dataclasses import dataclass, field
-from importlib import import_module
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from crd import addresses
 from runtime.auth import tokens
+from runtime.http.pool import Limits, MalformedError, Origin, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +30,9 @@ MIN_INTERVAL = 10.0
 TIMEOUT = 3.0
 MAX_BODY = 256 * 1024
 # A key set is small: nothing is compressed, so nothing is inflated.
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_HEADERS = "Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: mcp-operator\r\nConnection: close\r\n"
+# Characters of a path that are sent as they are (RFC 3986, section 3.3), and what is escaped already.
+_PATH = "/:@!$&'()*+,;=~%"
 
 
 class KeysUnavailableError(Exception):
@@ -96,45 +103,42 @@ class Fetcher:
 
     async def fetch(self, url: str) -> bytes:
         """The body at a URL, within bounds of time and size, without redirects. Raises KeysUnavailableError."""
-        # The library is large, and most servers fetch no keys. Imported in a thread, it stops no request.
-        await asyncio.to_thread(import_module, "runtime.http.connector")
-        import aiohttp
-        from aiohttp.resolver import ThreadedResolver
-        from yarl import URL
-
-        from runtime.http.connector import ServiceResolver, guarded_connector
-
         try:
-            parsed = URL(url)
+            parsed = urlsplit(url)
+            host, port = parsed.hostname or "", parsed.port
         except ValueError as error:
             raise KeysUnavailableError("the URL of the keys is malformed") from error
         is_http = parsed.scheme == "http" and self._allow_http
-        is_local = self._allow_loopback and parsed.host == "127.0.0.1"
-        if parsed.scheme != "https" and not (
-            is_http and (is_local or addresses.is_service(parsed.host or "", self._cluster_domain))
+        is_local = self._allow_loopback and host == "127.0.0.1"
+        if not (host and parsed.scheme == "https") and not (
+            is_http and (is_local or addresses.is_service(host, self._cluster_domain))
         ):
             raise KeysUnavailableError("keys are fetched over https only")
-        connector = guarded_connector(
-            allow_loopback=self._allow_loopback, resolver=ServiceResolver(ThreadedResolver(), self._cluster_domain)
-        )
+        # It reads the certificates of the system. In a thread, that stops no request.
+        context = await asyncio.to_thread(ssl.create_default_context) if parsed.scheme == "https" else None
+        origin = Origin(host, port or (443 if context else 80), context)
+        path, query = quote(parsed.path or "/", safe=_PATH), quote(parsed.query, safe=f"{_PATH}?")
+        target = f"{path}?{query}" if query else path
+        head = f"GET {target} HTTP/1.1\r\nHost: {parsed.netloc.rpartition('@')[2]}\r\n{_HEADERS}\r\n".encode()
+        pool = Pool(self._resolve, partial(addresses.find_fault, allow_loopback=self._allow_loopback), time.monotonic)
         try:
-            async with (
-                aiohttp.ClientSession(
-                    connector=connector,
-                    timeout=aiohttp.ClientTimeout(total=TIMEOUT),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    trust_env=False,
-                    auto_decompress=False,
-                ) as session,
-                session.get(parsed, allow_redirects=False, headers=_HEADERS) as response,
-            ):
-                if response.status != 200:
-                    raise KeysUnavailableError(f"the issuer answered {response.status}; 200 is required")
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        raise KeysUnavailableError(f"the key set is larger than {MAX_BODY} bytes")
-                return bytes(body)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise KeysUnavailableError(f"the request failed: {type(error).__name__}") from error
+            reply = await pool.exchange(origin, head, None, TIMEOUT, Limits(MAX_BODY, cut=True), idempotent=True)
+        except (OSError, MalformedError) as error:
+            raise KeysUnavailableError(f"the request failed: {error}") from error
+        finally:
+            await pool.close()
+        if reply.status != 200:
+            raise KeysUnavailableError(f"the issuer answered {reply.status}; 200 is required")
+        if reply.broken:
+            raise KeysUnavailableError(f"the request failed: {reply.broken}")
+        if reply.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise KeysUnavailableError("the key set is compressed, which was not asked for")
+        if reply.cut is not None:
+            raise KeysUnavailableError(f"the key set is larger than {MAX_BODY} bytes")
+        return reply.body
+
+    async def _resolve(self, host: str) -> tuple[str, ...]:
+        if addresses.is_service(host, self._cluster_domain):
+            host = addresses.absolute_name(host, self._cluster_domain)
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return tuple(str(address[0]) for *_, address in found)

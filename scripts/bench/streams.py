@@ -5,6 +5,10 @@ client may have a thousand streams. A stream is counted when its first event has
 server is read from /proc: comments that keep connections open are a part of it. Measured in the other process, as in
 `scripts.bench.swap`: the CPU time of the loop's thread between two turns, while 10,000 clients are notified of a change
 and when their streams end.
+
+With ``--cgroup``, the server runs in this memory cgroup, which has a limit, as a container has. Then the benchmark also
+prints the most memory that was charged to the cgroup, with that of the kernel for the connections, and how often
+something was killed in it.
 """
 
 from __future__ import annotations
@@ -162,7 +166,15 @@ def used(process: int) -> float:
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
-async def measure(process: subprocess.Popen[bytes]) -> bool:
+def charged(cgroup: Path) -> str:
+    """What was charged to a cgroup at most, in MiB, and how often something in it was killed. Version 1 or 2."""
+    peak = next(each for name in ("memory.peak", "memory.max_usage_in_bytes") if (each := cgroup / name).exists())
+    events = next(each for name in ("memory.events", "memory.oom_control") if (each := cgroup / name).exists())
+    killed = next(line.split()[1] for line in events.read_text().splitlines() if line.startswith("oom_kill "))
+    return f"{int(peak.read_text()) / 2**20:.1f} MiB at most, {killed} killed"
+
+
+async def measure(process: subprocess.Popen[bytes], cgroup: Path | None) -> bool:
     """Print the figures. Whether all bounds are held."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -210,6 +222,8 @@ async def measure(process: subprocess.Popen[bytes]) -> bool:
     print(f"the end of all streams: longest block {drain * 1000:.1f} ms of CPU (must be ≤ 20), after {took:.2f} s")
     for transport in transports:
         transport.abort()
+    if cgroup is not None:
+        print(f"the cgroup: {charged(cgroup)}")
     return each <= MOST_KIB and max(swap, drain) <= BOUND
 
 
@@ -217,16 +231,20 @@ def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--serve", action="store_true")
+    parser.add_argument("--cgroup", type=Path, help="directory of a memory cgroup, for the server")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if parser.parse_args().serve:
+    options = parser.parse_args()
+    if options.serve:
         uvloop.run(serve())
         return 0
     command = [sys.executable, "-m", "scripts.bench.streams", "--serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
-            held = uvloop.run(measure(process))
+            if options.cgroup is not None:
+                (options.cgroup / "cgroup.procs").write_text(str(process.pid))
+            held = uvloop.run(measure(process, options.cgroup))
         finally:
             process.kill()
     print(f"all bounds are held: {'yes' if held else 'no'}")

@@ -404,13 +404,6 @@ async def test_a_refused_watch_is_an_error(script: tuple[PodTransport, Script]) 
             pass
 
 
-async def test_no_proxy_is_used(script: tuple[PodTransport, Script], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://192.0.2.1:3128")
-    script[1].answers = [OK]
-    assert await script[0].request("GET", "/a", timeout=30) == {}
-
-
 async def test_a_path_cannot_end_its_line(api: PodTransport) -> None:
     assert (await api.request("GET", "/a b?z#\u00fc", query={"c": "d&e\r\n"}))["query"] == {"c": "d&e\r\n"}
     head = api._head("GET", "/a b\r\nX: y?z%20:,@", {"c": "d\r\n"}, None, {})

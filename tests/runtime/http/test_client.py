@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
 
+from crd import addresses
 from runtime.backends.faults import CallError
 from runtime.backends.secret_files import SecretFiles
 from runtime.http.client import HttpClient
-from runtime.http.connector import guarded_connector
 from runtime.http.exchange import Request
+from runtime.http.pool import Limits, NotConnectedError, Origin, Pool
+from runtime.http.resolver import Resolver
 
 
 class Names:
@@ -129,10 +131,12 @@ async def test_a_service_has_an_absolute_name(tmp_path: Path, service: Service) 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]"])
 async def test_a_literal_address_does_not_pass_the_resolver_and_is_judged_too(host: str, service: Service) -> None:
-    async with aiohttp.ClientSession(connector=guarded_connector()) as session:
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await session.get(f"http://{host}:{service.port}/")
+    names = Names("192.0.2.1")
+    pool = Pool(Resolver(names, time.monotonic).resolve, addresses.find_fault, lambda: 0.0)
+    with pytest.raises(NotConnectedError, match="which must not be called"):
+        await pool.exchange(Origin(host, service.port), b"GET / HTTP/1.1\r\n\r\n", None, 5.0, Limits(100))
 
+    assert names.asked == []
     assert service.seen == []
 
 
