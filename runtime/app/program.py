@@ -158,7 +158,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         jitter=random.random,
         new_id=_new_id,
         verdict=lambda tool: watch.verdict(tool),
-        on_fault=lambda fault: metrics.failed_calls.labels(fault.code, fault.fate).inc(),
+        on_fault=lambda fault: metrics.count_failed_call(fault.code, fault.fate),
         on_retry=lambda fault: metrics.retries.labels(fault.code).inc(),
         on_open=metrics.breakers_opened.inc,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from crd import addresses
@@ -68,7 +68,9 @@ class HttpClient:
         self._allow_loopback = allow_loopback
         self._contexts: dict[tuple[bytes, bool], ssl.SSLContext] = {}
         self._resolver = Resolver(lookup or look_up(), time.monotonic)
-        self._pool = Pool(self._resolve, partial(addresses.find_fault, allow_loopback=allow_loopback), unix_time)
+        # Asked before each connection, and a dead backend is connected for each call.
+        fault = lru_cache(MAX_ADDRESSES)(partial(addresses.find_fault, allow_loopback=allow_loopback))
+        self._pool = Pool(self._resolve, fault, unix_time)
         self._addresses: dict[str, tuple[Origin, str]] = {}
 
     async def _resolve(self, host: str) -> tuple[str, ...]:

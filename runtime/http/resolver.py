@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -38,9 +39,11 @@ class Resolver:
         if known is not None and known[0] > self._monotonic():
             return known[1]
         try:
-            return (str(ipaddress.ip_address(host.strip("[]"))),)
+            literal = str(ipaddress.ip_address(host.strip("[]")))
         except ValueError:
             pass
+        else:
+            return self._remember(host, (literal,), math.inf)
         task = self._running.get(host)
         if task is None:
             task = self._running[host] = asyncio.create_task(self._refresh(host))
@@ -54,10 +57,13 @@ class Resolver:
                 addresses, ttl = await self._look_up(host)
         except TimeoutError as error:
             raise OSError(f"no answer of DNS within {LOOKUP_TIMEOUT:g} s") from error
+        return self._remember(host, addresses, self._monotonic() + min(MAX_TTL, max(MIN_TTL, ttl)))
+
+    def _remember(self, host: str, addresses: tuple[str, ...], until: float) -> tuple[str, ...]:
         if len(self._known) >= MAX_NAMES:
             del self._known[next(iter(self._known))]
         self._known.pop(host, None)
-        self._known[host] = self._monotonic() + min(MAX_TTL, max(MIN_TTL, ttl)), addresses
+        self._known[host] = until, addresses
         return addresses
 
     async def close(self) -> None:

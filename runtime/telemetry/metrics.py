@@ -134,6 +134,7 @@ class Metrics:
             ("code", "request"),
             registry=self.registry,
         )
+        self._failed: dict[tuple[str, str], Counter] = {}
         self.retries = Counter(
             "mcp_server_backend_retries",
             "Attempts that were followed by another one, by what went wrong.",
@@ -223,6 +224,13 @@ class Metrics:
         self._durations.observe(key, seconds, call.trace_id)
         if call.tool is not None:
             self._durations.observe_tool(call.tool.name, error, seconds)
+
+    def count_failed_call(self, code: str, fate: str) -> None:
+        """Count a call of a backend. Its counter is remembered: to find it by its labels takes longer than to count."""
+        counter = self._failed.get((code, fate))
+        if counter is None:
+            counter = self._failed[code, fate] = self.failed_calls.labels(code, fate)
+        counter.inc()
 
     def keep_tools(self, names: Container[str]) -> None:
         """Forget the tools that are in the catalog no more."""

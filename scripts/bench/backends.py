@@ -1,13 +1,13 @@
 """One bad backend among ten at full load: what the callers of the other nine notice.
 
 The server runs on one core, load and backends on the other. Calls go to ten tools in turn, at fixed times whatever
-the answers do (an open loop), at 0.3 of the rate that the server answers when many clients send at once. That takes
-about half of its core, because calls that come one by one cost more than those that come together. In a round the tenth
-tool has another backend: a good one, a dead one, one that does not answer, or one that sends a byte of its answer at a
-time. A round with a bad one lies between two with a good one, and is compared with these two alone, so whatever else
-the machine does for longer than a round hits both. Prints, for each kind, the median of the ratios of the p99 of the
-nine and of the CPU time of the server for a call, with the interval in which the median of many rounds lies with 95 %
-probability.
+the answers do (an open loop), at shares of the rate that the server answers when many clients send at once. 0.3 of it
+takes almost half of its core, because calls that come one by one cost more than those that come together. In a round
+the tenth tool has another backend: a good one, a dead one, one that does not answer, or one that sends a byte of its
+answer at a time. A round with a bad one lies between two with a good one, and is compared with these two alone, so
+whatever else the machine does for longer than a round hits both. Prints, for each kind, the median of the ratios of the
+p99 of the nine and of the CPU time of the server at the same rate, with the interval in which the median of many rounds
+lies with 95 % probability.
 
 The load looks once a millisecond for what is due, and sends that together. A latency counts from the moment of sending.
 How late requests were sent is printed: a load that is late by more than that measures itself.
@@ -39,7 +39,7 @@ from scripts.bench.runtime import BackendProtocol, Process, free_port, message, 
 
 GOOD = 9
 KINDS = ("dead", "slow", "dripping")
-ROUNDS, SECONDS, SHARE = 9, 2.5, 0.3
+ROUNDS, SECONDS, SHARES = 11, 2.5, (0.3, 0.55)
 # Seconds between two looks at what is due.
 TICK = 0.001
 # Of a call to the tenth tool, in seconds.
@@ -88,8 +88,9 @@ def catalog(ports: list[int]) -> bytes:
     return catalogs.dump(Catalog("shop/main", Settings(), tools))
 
 
-def start_server(folder: Path, ports: list[int]) -> Process:
-    (folder / catalogs.FILE).write_bytes(catalog(ports))
+def start_server(folder: Path, published: bytes) -> Process:
+    """The MCP server with a published catalog, which is written to the folder."""
+    (folder / catalogs.FILE).write_bytes(published)
     port = free_port()
     words = ("--catalog-dir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--allow-loopback")
     process = runtime.start(runtime.UNDER_TEST, "-m", "cli", "serve", *words, "--health-port", str(free_port()))
@@ -150,8 +151,9 @@ def report(rounds: list[tuple[str, Figures]], rate: float, load: float) -> None:
     """``rounds`` begins and ends with a good one, and every second one is good. ``load``: the CPU share of the load."""
     good = [figures for kind, figures in rounds if kind == "good"]
     late = statistics.median(figures.late for _, figures in rounds)
-    print(f"{rate:.0f} calls/s; load and backends used {load:.0%} of their core; sent late: p99 {late * 1000:.2f} ms")
     p50, p99, cpu = (statistics.median(values) for values in zip(*(each[:3] for each in good), strict=True))
+    shares = f"{cpu * rate:.0%} of its core, load and backends {load:.0%} of theirs"
+    print(f"{rate:.0f} calls/s: the server used {shares}; sent late: p99 {late * 1000:.2f} ms")
     print(f"ten good backends: p50 {p50 * 1000:.2f} ms, p99 {p99 * 1000:.2f} ms, {cpu * 1e6:.0f} µs CPU a call")
     among = [good[i + 1].p99 / good[i].p99 for i in range(len(good) - 1)]
     print(f"p99 of two rounds of ten good ones, one ÷ the other: {ratios.show(among)}")
@@ -168,11 +170,27 @@ def report(rounds: list[tuple[str, Figures]], rate: float, load: float) -> None:
         )
 
 
+def run_rounds(server: Process, others: Process, rate: float, number: int) -> None:
+    """Send at a rate, so many rounds with each bad backend, and report. ``others`` share the core of the load."""
+    for kind in ("good", *KINDS):
+        # What is done once is not measured.
+        uvloop.run(measure_round(server, kind, rate))
+    began, used = time.perf_counter(), time.process_time() + others.cpu_seconds()
+    rounds = [("good", uvloop.run(measure_round(server, "good", rate)))]
+    for _ in range(number):
+        for kind in KINDS:
+            rounds.append((kind, uvloop.run(measure_round(server, kind, rate))))
+            rounds.append(("good", uvloop.run(measure_round(server, "good", rate))))
+    load = (time.process_time() + others.cpu_seconds() - used) / (time.perf_counter() - began)
+    report(rounds, rate, load)
+
+
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--serve", action="store_true")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES)
     options = parser.parse_args()
     if options.serve:
         uvloop.run(serve_backends())
@@ -184,26 +202,15 @@ def main() -> int:
         assert backends.stdout is not None
         ports = [int(port) for port in backends.stdout.readline().split()]
         with tempfile.TemporaryDirectory() as folder:
-            server = start_server(Path(folder), ports)
+            server = start_server(Path(folder), catalog(ports))
             for _ in range(3):
                 uvloop.run(runtime.run_round(server, [call(number, "tool_0") for number in range(runtime.CALLS)]))
-            rate = SHARE * max(server.rates)
-            for kind in ("good", *KINDS):
-                # What is done once is not measured.
-                uvloop.run(measure_round(server, kind, rate))
-            others = Process(backends, 0)
-            began, used = time.perf_counter(), time.process_time() + others.cpu_seconds()
-            rounds = [("good", uvloop.run(measure_round(server, "good", rate)))]
-            for _ in range(options.rounds):
-                for kind in KINDS:
-                    rounds.append((kind, uvloop.run(measure_round(server, kind, rate))))
-                    rounds.append(("good", uvloop.run(measure_round(server, "good", rate))))
-            load = (time.process_time() + others.cpu_seconds() - used) / (time.perf_counter() - began)
+            for share in options.shares:
+                run_rounds(server, Process(backends, 0), share * max(server.rates), options.rounds)
     finally:
         for process in (backends, *([server.process] if server else [])):
             process.kill()
             process.wait()
-    report(rounds, rate, load)
     return 0
 
 

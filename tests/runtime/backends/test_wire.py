@@ -70,7 +70,7 @@ class Harness:
         self.client = HttpClient(files, allow_loopback=True, unix_time=lambda: 1_795_694_400.0)
         self.dispatcher = Dispatcher(
             files, self.client, None, monotonic=lambda: self.now, jitter=lambda: 1.0, new_id=lambda: "key",  # type: ignore[arg-type]
-            sleep=self._sleep, on_fault=lambda fault: self.metrics.failed_calls.labels(fault.code, fault.fate).inc(),
+            sleep=self._sleep, on_fault=lambda fault: self.metrics.count_failed_call(fault.code, fault.fate),
         )  # fmt: skip
 
     async def _sleep(self, seconds: float) -> None:
