@@ -110,19 +110,18 @@ def run_again(package: str, before: Outcome, children: int) -> Outcome:
 
 
 def again(before: Outcome, found: Outcome, ran: set[Change]) -> Outcome:
-    """The outcome of samples whose survivors were run again. The code of those that did not run is gone."""
+    """The outcome of samples whose survivors were run again. Those that did not, whose code is gone, are not killed."""
     left = {*found.survivors, *found.untested}
 
     def counts(survivors: list[Change], run: int) -> dict[str, Any]:
-        run -= len([each for each in survivors if each not in ran])
+        gone = [each for each in survivors if each not in ran]
         still = [each for each in survivors if each in left]
-        return {"run": run, "killed": run - len(still), "survivors": still}
+        return {"killed": run - len(gone) - len(still), "survivors": still}
 
     sampled = counts([*before.survivors, *before.untested], before.run)
     return replace(
         before,
         mutants=found.mutants,
-        run=sampled["run"],
         killed=sampled["killed"],
         first=before.killed if before.first is None and before.seed is not None else before.first,
         timeouts=before.timeouts + found.timeouts,

@@ -147,7 +147,7 @@ _SAMPLES = """
 When tests had been written for the survivors of a sample, the next one was drawn: of mutants outside a sample, the new
 tests kill fewer than of those within. The interval is that of the share of all mutants that was killed *at first*, when
 the sample was drawn, with 95 % confidence (Wilson). *Now* is when the survivors were last run again; some of the
-samples were given up before.
+samples were given up before. A survivor whose code is gone does not count as killed.
 
 | package | seed | commit | mutants | run | killed at first | share | interval | killed now | share |
 |---|---|---|---|---|---|---|---|---|---|

@@ -29,6 +29,7 @@ async def test_the_question_holds_the_whole_user_and_the_right(script: Any) -> N
     (method, path, _, body) = api.asked[0]
     assert (method, path) == ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews")
     assert (body["kind"], body["apiVersion"]) == ("SubjectAccessReview", "authorization.k8s.io/v1")
+    assert body["metadata"] == {}
     assert body["spec"] == {
         "user": "jane",
         "uid": "u-1",
@@ -119,7 +120,7 @@ async def test_a_command_asks_about_itself(script: Any, answers: list[Any], may:
     assert await access.may_self(api, SECRET) is may
     path, body = api.asked[0][1], api.asked[0][3]
     assert path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    assert [*body["spec"]] == ["resourceAttributes"]
+    assert ([*body["spec"]], body["metadata"]) == (["resourceAttributes"], {})
 
 
 async def test_each_question_is_told_the_time_there_is() -> None:

@@ -176,6 +176,24 @@ def test_a_client_that_does_not_read_has_a_time_to_go_on(simulate: Any) -> None:
     simulate(main())
 
 
+def test_an_answer_has_no_deadline_once_the_client_reads_again(simulate: Any) -> None:
+    async def main() -> None:
+        async def slow(_: Request) -> Response:
+            await asyncio.sleep(100)
+            return Response(200, b"ok")
+
+        wire = Port(slow).open()
+        wire.get(GET)
+        await asyncio.sleep(1)
+        wire.protocol.pause_writing()
+        await asyncio.sleep(5)
+        wire.protocol.resume_writing()
+        await asyncio.sleep(100)
+        assert (wire.sent.count(b"200 OK"), wire.closed) == (1, None)
+
+    simulate(main())
+
+
 def test_what_was_sent_ahead_waits_until_the_client_reads(simulate: Any) -> None:
     async def main() -> None:
         wire = Port().open()

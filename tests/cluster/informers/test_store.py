@@ -125,6 +125,16 @@ def test_what_a_read_has_shown_since_a_list_began_is_newer_than_the_list() -> No
     assert store.missing(10) == [C]
 
 
+def test_what_a_read_has_shown_before_a_list_is_missing_in_it_like_everything_else() -> None:
+    store: Store[str] = Store()
+    assert store.offer(A, 1, "read", store.sequence())
+    assert store.offer(B, 2, "read", store.sequence())
+    store.begin_list()
+    assert store.confirm(B, 2)
+
+    assert store.missing(10) == [A]
+
+
 @pytest.mark.parametrize(
     ("known", "read", "taken"),
     [(5, 6, True), (5, 5, False), (6, 5, False), (5, "x", True), ("x", 5, True), ("x", "y", True)],

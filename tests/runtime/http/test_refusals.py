@@ -284,7 +284,7 @@ async def test_a_call_is_logged_by_its_name(
     await send(replica.mcp, body=rpc(method, **params))
     replica.app.access_log.flush()
 
-    assert f'"operation":"{logged}"'.encode() in b"".join(replicas.log)
+    assert f'"method":"POST","operation":"{logged}","status":200,'.encode() in b"".join(replicas.log)
     kept = [
         sample.labels["mcp_method_name"]
         for family in replica.metrics.registry.collect()

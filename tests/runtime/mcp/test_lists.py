@@ -63,6 +63,18 @@ async def test_a_cursor_of_an_earlier_catalog_or_another_list_is_refused(replica
     assert (await modern(replica.mcp, "tools/list", cursor=cursor))[2]["error"]["code"] == -32602
 
 
+def test_a_resource_is_listed_with_what_is_said_about_it_and_nothing_else(catalog_of: Any) -> None:
+    compiled = compile_catalog(catalog_of())
+    found = {each["name"]: each for each in page(compiled, "resources/list")["resources"]}
+
+    assert found["terms"] == {
+        "uri": "shop://terms", "name": "terms", "title": "Terms", "mimeType": "text/plain",
+        "annotations": {"audience": ["user"]},
+    }  # fmt: skip
+    assert found["logo"] == {"uri": "shop://logo", "name": "logo", "mimeType": "image/png"}
+    assert found["gone"] == {"uri": "shop://gone", "name": "gone"}
+
+
 def test_lists_have_a_ttl_in_the_stateless_era_only(catalog_of: Any) -> None:
     compiled = compile_catalog(catalog_of(list_ttl=2.5))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -20,7 +21,7 @@ from crd.published.entries import Backend, Http, Mcp, Tool
 from crd.published.policy import HeaderFrom, Policy, Retries
 from runtime.app import program
 from runtime.telemetry.call_record import CallRecord
-from runtime.telemetry.traces import Traces
+from runtime.telemetry.traces import Traces, _service_adapter
 from tests.runtime.conftest import free_port
 from tests.runtime.raw_http import modern, send
 
@@ -347,6 +348,18 @@ async def test_a_collector_that_is_a_service_is_not_called_at_a_forbidden_addres
     assert set(asked) - {"127.0.0.1"} == {"collector.shop.svc.cluster.local."}
     assert "must not be called" in caplog.text
     assert await asyncio.to_thread(traces.close, 5)
+
+
+def test_a_collector_that_is_not_found_is_an_error_of_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", _service_adapter("cluster.local"))
+        with pytest.raises(requests.ConnectionError, match=r"collector\.shop\.svc\.cluster\.local\.: no such name"):
+            session.get("http://collector.shop.svc:4318/", timeout=5)
 
 
 @pytest.mark.parametrize(
