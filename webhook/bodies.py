@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cluster.message import Request
 
-__all__ = ["BODY_LIMIT", "Bodies", "Body", "RefusedError", "uid_of"]
+__all__ = ["BODY_LIMIT", "HEAD", "Bodies", "Body", "RefusedError", "uid_of"]
 
 # The largest object is 3 MiB of JSON, twice in an update, in an envelope.
 BODY_LIMIT = 7 * 1024 * 1024

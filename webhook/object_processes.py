@@ -1,4 +1,4 @@
-"""Processes that judge large objects, so that a judgement never delays the event loop, and can be ended.
+"""Processes that judge or read large objects, so that this never delays the event loop, and can be ended.
 
 Compiling 64 KiB of schema holds the interpreter for as long as it takes, so neither a thread nor a count of steps would
 do. A process that exceeds its bounds is killed and replaced; its review gets an error, and the next ones go on. Reviews
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from webhook.object_process import HEADER
+from webhook.object_process import ANSWER, QUESTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,8 @@ COMPOSITIONS, COMPOSITION = (b'"anyOf"', b'"oneOf"', b'"allOf"'), 512
 # So do Unicode classes within patterns, and each repetition in a counted one.
 UNICODE_CLASS = 4096
 REPETITION = 32
+# And each value of a list or member of an object: to say what is wrong with thousands of them takes long.
+VALUE = 4
 # So many bytes of a body are handed over at once.
 PART = 128 * 1024
 # Processes by default.
@@ -66,6 +68,7 @@ class QueueFullError(Exception):
 @dataclass(slots=True)
 class _Job:
     body: bytes
+    is_read_only: bool
     done: asyncio.Future[Any]
 
 
@@ -74,6 +77,7 @@ def is_small(body: bytes) -> bool:
     weight = len(body)
     if weight > SMALL:
         return False
+    weight += body.count(b",") * VALUE
     for word, work in COSTLY.items():
         weight += body.count(word) * work
     if b'Of"' in body:
@@ -122,6 +126,15 @@ class ObjectProcesses:
         """The review without its objects, and its object's judgement; None for one that need not be judged.
 
         Raises ValueError for a body that is unfit, ExceededError, QueueFullError."""
+        answer: tuple[Review, JudgedObject | None] = await self._ask(body, is_read_only=False)
+        return answer
+
+    async def read(self, body: bytes) -> tuple[Review, list[dict[str, Any]]]:
+        """The review and the patch that fills in derived defaults, as `object_process.read`. Raises as `judge`."""
+        answer: tuple[Review, list[dict[str, Any]]] = await self._ask(body, is_read_only=True)
+        return answer
+
+    async def _ask(self, body: bytes, *, is_read_only: bool) -> Any:
         found = _NAMESPACE.search(body, 0, 4096)
         namespace = found[1] if found else b""
         queue = self._waiting.get(namespace, deque())
@@ -133,13 +146,13 @@ class ObjectProcesses:
             or own_bytes + len(body) > QUEUE_BYTES_OF_NAMESPACE
         ):
             raise QueueFullError("too many large objects wait for their judgement; try again in a second")
-        job = _Job(body, asyncio.get_running_loop().create_future())
+        job = _Job(body, is_read_only, asyncio.get_running_loop().create_future())
         queue.append(job)
         self._waiting[namespace] = queue
         self._count += 1
         self._bytes += len(body)
         self._arrived.set()
-        answer: tuple[Review, JudgedObject | None] | str = await job.done
+        answer = await job.done
         if isinstance(answer, str):
             raise ValueError(answer)  # noqa: TRY004 -- the type says that the body is unfit
         return answer
@@ -175,16 +188,16 @@ class ObjectProcesses:
             process = subprocess.Popen(self._command, stdin=theirs.fileno(), cwd=_HOME)  # noqa: S603, ASYNC220 -- fork and exec
         try:
             async with asyncio.timeout(START_SECONDS):
-                await reader.readexactly(HEADER.size)
+                await reader.readexactly(ANSWER.size)
             while True:
                 job = await self._next()
                 try:
                     async with asyncio.timeout(self._wall_seconds):
-                        writer.write(HEADER.pack(len(job.body)))
+                        writer.write(QUESTION.pack(job.is_read_only, len(job.body)))
                         for start in range(0, len(job.body), PART):
                             writer.write(job.body[start : start + PART])
                             await writer.drain()
-                        (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
+                        (length,) = ANSWER.unpack(await reader.readexactly(ANSWER.size))
                         answer = pickle.loads(await reader.readexactly(length))  # noqa: S301 -- our own process
                 except (OSError, asyncio.IncompleteReadError, TimeoutError):
                     self._exceeded()

@@ -13,13 +13,13 @@ import logging
 import re
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from certs import paths
 from cluster.connections import Deadlines
 from cluster.message import Response
 from webhook import admit, closing, connection, cpu_time, review
-from webhook.bodies import Bodies, Body, RefusedError, uid_of
+from webhook.bodies import HEAD, Bodies, Body, RefusedError, uid_of
 from webhook.ledger import LedgerError
 from webhook.object_cache import ObjectCache
 from webhook.object_processes import ExceededError, QueueFullError, is_small
@@ -53,7 +53,10 @@ DEADLINES = Deadlines(headers=5.0, first=120.0, idle=120.0, write=5.0, linger=1.
 JSON = "application/json"
 # Seconds without a byte after which a connection is closed. What comes while nothing can be judged is refused anyway.
 QUIET_UNREADY, QUIET_DRAINING = 0.02, 0.5
-_DELETE = re.compile(rb'"operation": ?"DELETE"')
+# A longer body is parsed by another process: at worst, this much takes 3 ms.
+READABLE = 64 * 1024
+# The API server writes the operation before anything that somebody else has written.
+_OPERATION = re.compile(rb'"operation": ?"([A-Z]+)"')
 
 
 class Hook:
@@ -203,12 +206,34 @@ class Hook:
                 return Response(200, denial, JSON, close=True)
         return Response(error.status, f"{error}\n".encode(), close=True)
 
-    async def _mutate(self, _request: Request, body: Body) -> tuple[int, bytes]:
+    async def _mutate(self, request: Request, body: Body) -> tuple[int, bytes]:
         uid = uid_of(body.content)
-        if uid and self._is_slow(body.namespace.decode()) and not is_small(body.content):
-            # To read it takes long, and an object may lack its defaults.
+        if not uid or not self._takes_long(body):
+            return 200, self._fill_in(body.content)
+        with self._mutate_latency.time():
+            found = await self._read(request, body, uid)
+        if found is None:
+            # An object may lack its derived defaults: what reads it takes the same values.
             return 200, review.allowed(uid)
-        return 200, self._fill_in(body.content)
+        asked, patch = found
+        self.metrics.count_review("mutate", asked.kind, asked.operation, allowed=True)
+        return 200, review.allowed(asked.uid, patch=patch)
+
+    def _takes_long(self, body: Body) -> bool:
+        """Whether parsing it would stop the event loop, or its namespace has used up the time for such bodies."""
+        content = body.content
+        return len(content) > READABLE or (self._is_slow(body.namespace.decode()) and not is_small(content))
+
+    async def _read(self, request: Request, body: Body, uid: str) -> tuple[Review, list[dict[str, Any]]] | None:
+        """What another process reads in the body; None if it cannot in time. Raises InvalidReviewError."""
+        try:
+            async with asyncio.timeout(_seconds(request.query)):
+                return await self._processes.read(body.content)
+        except (QueueFullError, ExceededError, TimeoutError) as error:
+            logger.warning("review %s is allowed unread: %s", uid, str(error) or "no time")
+            return None
+        except ValueError as error:
+            raise review.InvalidReviewError(str(error)) from error
 
     def _fill_in(self, body: bytes) -> bytes:
         """Fill in derived defaults, or refuse what the schema will refuse, with all that the rules find.
@@ -232,8 +257,13 @@ class Hook:
             self.metrics.count_review("mutate", asked.kind, asked.operation, allowed=True)
             return review.allowed(asked.uid, patch=admit.defaulting_patch(asked))
 
-    async def _note_deletion(self, _request: Request, body: Body) -> tuple[int, bytes]:
-        return self._allow_deletion(review.parse(body.content))
+    async def _note_deletion(self, request: Request, body: Body) -> tuple[int, bytes]:
+        uid = uid_of(body.content)
+        if not uid or not self._takes_long(body):
+            return self._allow_deletion(review.parse(body.content))
+        found = await self._read(request, body, uid)
+        # As if the API server had not been able to call this webhook, which it ignores.
+        return self._allow_deletion(found[0]) if found is not None else (200, review.allowed(uid))
 
     def _allow_deletion(self, asked: Review) -> tuple[int, bytes]:
         """A deletion is never refused, whatever cannot be done."""
@@ -248,9 +278,9 @@ class Hook:
 
     async def _validate(self, request: Request, whole: Body) -> tuple[int, bytes]:
         body = whole.content
-        asked = review.parse(body) if is_small(body) or _DELETE.search(body, 0, 4096) else None
-        if asked is not None and asked.operation is Operation.DELETE:
-            return self._allow_deletion(asked)
+        asked = review.parse(body) if is_small(body) else None
+        if asked.operation is Operation.DELETE if asked is not None else _is_deletion(body):
+            return await self._note_deletion(request, whole)
         uid = asked.uid if asked is not None else _uid_of(body)
         why = self._unready()
         if why:
@@ -349,6 +379,12 @@ def answer(uid: str, decision: Decision) -> bytes:
 def _uid_of(body: bytes) -> str:
     """The uid of a review that is not parsed here; the API server writes it before everything that can be long."""
     return uid_of(body) or review.parse(body).uid
+
+
+def _is_deletion(body: bytes) -> bool:
+    """Of a review that is not parsed here: whether it is that of a deletion."""
+    found = _OPERATION.search(body, 0, HEAD)
+    return found is not None and found[1] == b"DELETE"
 
 
 @lru_cache(maxsize=64)

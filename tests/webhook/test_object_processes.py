@@ -37,13 +37,14 @@ import pickle, socket, struct, time
 connection = socket.socket(fileno=0)
 incoming = connection.makefile("rb")
 connection.sendall(struct.pack("!I", 0))
-while header := incoming.read(4):
-    body = incoming.read(struct.unpack("!I", header)[0])
+while header := incoming.read(5):
+    is_read_only, length = struct.unpack("!?I", header)
+    body = incoming.read(length)
     if b"hang" in body:
         time.sleep(60)
     if b"die" in body:
         break
-    given = pickle.dumps(([body.decode()], None))
+    given = pickle.dumps(([body.decode()], [] if is_read_only else None))
     connection.sendall(struct.pack("!I", len(given)) + given)
 """
 
@@ -85,6 +86,8 @@ def test_size_and_what_is_costly_make_an_object_large() -> None:
     assert is_small(b"x" * SMALL)
     assert not is_small(b"x" * (SMALL + 1))
     assert not is_small(b'"pattern":' * 20)
+    assert is_small(b'{"type": "string"}, ' * 500)
+    assert not is_small(b"1," * 4000)
     # As JSON writes them: ^[a-z]{0,61}$, a{9999} and \p{L}.
     names = b'{"pattern": "^[a-z]{0,61}$"}'
     assert is_small(names)
@@ -103,19 +106,44 @@ def test_the_answer_of_a_process_holds_no_manifest() -> None:
     assert judged.change.new.fact is not None
 
 
+def test_what_is_only_read_shows_the_missing_defaults_and_by_what_a_deletion_is_noted() -> None:
+    bare = json.loads(body(resourceVersion="7"))
+    request = bare["request"]
+    del request["object"]["spec"]["name"]
+    created, patch = object_process.read(json.dumps(bare).encode())  # type: ignore[misc]
+    request |= {"operation": "DELETE", "oldObject": request.pop("object"), "dryRun": True}
+    deleted, nothing = object_process.read(json.dumps(bare).encode())  # type: ignore[misc]
+    request["oldObject"]["metadata"] = 1
+    broken, _ = object_process.read(json.dumps(bare).encode())  # type: ignore[misc]
+
+    assert [(each["path"], each["value"]) for each in patch] == [
+        ("/spec/name", "a"),
+        ("/spec/service/namespace", "shop"),
+    ]
+    assert (created.uid, created.new, created.old) == ("u-1", None, None)
+    assert (deleted.operation, deleted.new, deleted.dry_run, nothing) == (Operation.DELETE, None, True, [])
+    assert deleted.old == {"metadata": {"uid": "u", "resourceVersion": "7"}}
+    assert broken.old == {"metadata": None}
+
+
 def test_a_body_that_is_not_a_review_is_an_answer_too() -> None:
     assert "not JSON" in str(object_process.answer(b"no"))
+    assert "not JSON" in str(object_process.read(b"no"))
     assert "not a named object" in str(object_process.answer(body("")))
 
 
 async def test_a_real_process_judges_with_low_priority() -> None:
-    async with Running() as running:
+    async with Running(wall_seconds=30) as running:
         asked, judged = await running.processes.judge(body())
+        read, patch = await running.processes.read(body())
         with pytest.raises(ValueError, match="not JSON"):
             await running.processes.judge(b"no")
+        with pytest.raises(ValueError, match="not JSON"):
+            await running.processes.read(b"no")
         niceness = priorities_of_children()
 
-    assert asked.uid == "u-1"
+    assert asked.uid == read.uid == "u-1"
+    assert [each["path"] for each in patch] == ["/spec/service/namespace"]
     assert judged is not None
     assert judged.change.ref.name == "a"
     assert min(19, os.getpriority(os.PRIO_PROCESS, 0) + object_process.NICENESS) in niceness
@@ -234,9 +262,9 @@ def test_each_judgement_has_its_bounds_and_the_process_its_own(monkeypatch: pyte
     monkeypatch.setattr(object_process.signal, "setitimer", lambda *timer: calls.append(("timer", *timer)))
     monkeypatch.setattr(object_process.socket, "socket", connection)
     monkeypatch.setattr(object_process, "Path", file)
-    bodies = [body(), b"no"]
-    for each in bodies:
-        ours.sendall(object_process.HEADER.pack(len(each)) + each)
+    bodies = [(False, body()), (True, b"no"), (True, body(operation="UPDATE"))]
+    for is_read_only, each in bodies:
+        ours.sendall(object_process.QUESTION.pack(is_read_only, len(each)) + each)
     ours.shutdown(socket.SHUT_WR)
 
     object_process.main()
@@ -255,12 +283,16 @@ def test_each_judgement_has_its_bounds_and_the_process_its_own(monkeypatch: pyte
         ("socket", 0),
         *judgement,
         *judgement,
+        *judgement,
     ]
     assert (tmp_path / "score").read_text() == "1000"
     with ours, ours.makefile("rb") as answers:
-        assert answers.read(object_process.HEADER.size) == bytes(4)
-        (first, second) = (pickle.loads(answers.read(object_process.HEADER.unpack(answers.read(4))[0])) for _ in bodies)
+        assert answers.read(object_process.ANSWER.size) == bytes(4)
+        first, second, third = (
+            pickle.loads(answers.read(object_process.ANSWER.unpack(answers.read(4))[0])) for _ in bodies
+        )
         assert answers.read() == b""
     assert first[0].uid == "u-1"
     assert "not JSON" in second
+    assert (third[0].operation, third[1][0]["path"]) == (Operation.UPDATE, "/spec/service/namespace")
     assert theirs.fileno() == -1

@@ -22,13 +22,13 @@ from cluster.transport import ApiError
 from scripts.localcluster.certificates import Authority as Clients
 from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
-from webhook import closing, cpu_time, server
+from webhook import closing, cpu_time, object_process, server
 from webhook.bodies import Bodies
 from webhook.ledger import LedgerError
 from webhook.live_snapshot import WRITES
 from webhook.metrics import Metrics
 from webhook.object_processes import ExceededError, ObjectProcesses, QueueFullError
-from webhook.review import ALLOWED, allowed
+from webhook.review import ALLOWED, Review, allowed
 from webhook.reviewer import CrowdedError
 from webhook.rights import UnansweredError
 from webhook.server import Hook
@@ -334,14 +334,123 @@ async def test_deletions_are_allowed_whatever_is_down(hook_client: Any) -> None:
         assert (status, response["uid"], response["allowed"]) == (200, "u-1", True)
 
 
-async def test_a_large_object_is_deleted_without_another_process(hook_client: Any) -> None:
-    large = tool("a", annotations={"note": "x" * 100_000})
-    setup = Setup(Api(), SERVER, tool("a"))
+LARGE = {"note": "x" * server.READABLE}
 
-    status, response = await ask(hook_client, setup, review(None, large, "DELETE"))
+
+def read_elsewhere(setup: Setup, monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> None:
+    """Let a fake of the other process read large bodies, and let nobody parse them here."""
+
+    async def read(body: bytes) -> Any:
+        if error is not None:
+            raise error
+        monkeypatch.undo()
+        answer = object_process.read(body)
+        if isinstance(answer, str):
+            raise ValueError(answer)  # noqa: TRY004 -- as `ObjectProcesses.read`
+        return answer
+
+    def parse(body: bytes) -> Review:
+        raise AssertionError(f"{len(body)} bytes were parsed on the event loop")
+
+    setup.processes.read = read  # type: ignore[method-assign]
+    monkeypatch.setattr(server.review, "parse", parse)
+
+
+UNREAD = [QueueFullError("too many"), ExceededError("too long"), TimeoutError()]
+
+
+@pytest.mark.parametrize("path", ["/note-deletion", "/validate"])
+async def test_the_deletion_of_a_large_object_is_read_by_another_process(
+    hook_client: Any, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    setup = Setup(Api(), SERVER, tool("a"))
+    read_elsewhere(setup, monkeypatch)
+
+    status, response = await ask(hook_client, setup, review(None, tool("a", annotations=LARGE), "DELETE"), path)
 
     assert (status, response["allowed"]) == (200, True)
     assert "MCPTool shop/a is no longer served by shop/main" in response["warnings"]
+
+
+@pytest.mark.parametrize("path", ["/note-deletion", "/validate"])
+@pytest.mark.parametrize("error", UNREAD, ids=repr)
+async def test_the_deletion_of_a_large_object_that_nobody_can_read_is_allowed(
+    hook_client: Any, monkeypatch: pytest.MonkeyPatch, path: str, error: Exception
+) -> None:
+    setup = Setup(Api(), SERVER, tool("a"))
+    setup.unready = "not synced: mcptools"
+    read_elsewhere(setup, monkeypatch, error)
+
+    answer = await ask(hook_client, setup, review(None, tool("a", annotations=LARGE), "DELETE"), path)
+
+    assert answer == (200, {"uid": "u-1", "allowed": True})
+
+
+async def test_a_large_object_that_speaks_of_a_deletion_is_judged_by_another_process(
+    hook_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup, bodies = Setup(Api(), SERVER), list[bytes]()
+
+    async def judge(body: bytes) -> Any:
+        bodies.append(body)
+        monkeypatch.undo()
+        return object_process.answer(body)
+
+    read_elsewhere(setup, monkeypatch)
+    setup.processes.judge = judge  # type: ignore[method-assign]
+    feigned = {**tool("a", annotations=LARGE), "spec": {"inputSchema": {"default": {"operation": "DELETE"}}}}
+
+    _, response = await ask(hook_client, setup, review({"spec": feigned.pop("spec"), **feigned}))
+
+    assert len(bodies) == 1
+    assert not response["allowed"]
+
+
+async def test_the_defaults_of_a_large_object_are_found_by_another_process(
+    hook_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = Setup(Api(), SERVER)
+    setup.unready = "not synced: mcptools"
+    read_elsewhere(setup, monkeypatch)
+    bare = {**tool("a", annotations=LARGE), "spec": {"service": {"name": "orders", "port": 80}}}
+
+    status, response = await ask(hook_client, setup, review(bare), "/mutate")
+
+    patch = json.loads(base64.b64decode(response["patch"]))
+    assert (status, [each["path"] for each in patch]) == (200, ["/spec/name", "/spec/service/namespace"])
+    counted = {"webhook": "mutate", "kind": "MCPTool", "operation": "CREATE", "verdict": "allowed"}
+    assert setup.hook.metrics.registry.get_sample_value("mcp_operator_admission_reviews_total", counted) == 1
+
+
+@pytest.mark.parametrize("error", UNREAD, ids=repr)
+async def test_a_large_object_that_nobody_can_read_in_time_lacks_its_defaults(
+    hook_client: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    setup = Setup(Api(), SERVER)
+    read_elsewhere(setup, monkeypatch, error)
+    bare = {**tool("a", annotations=LARGE), "spec": {"service": {"name": "orders", "port": 80}}}
+
+    answer = await ask(hook_client, setup, review(bare), "/mutate")
+
+    assert answer == (200, {"uid": "u-1", "allowed": True})
+
+
+async def test_a_large_object_waits_no_longer_than_the_api_server_to_be_read(hook_client: Any) -> None:
+    """Its process was never started."""
+    bare = tool("a", annotations=LARGE)
+
+    for path, body in (("mutate", review(bare)), ("note-deletion", review(None, bare, "DELETE"))):
+        answer = await ask(hook_client, Setup(Api(), SERVER), body, f"/{path}?timeout=0.1s")
+        assert answer == (200, {"uid": "u-1", "allowed": True})
+
+
+async def test_a_large_body_that_is_not_a_review_is_refused_by_mutate(
+    hook_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = Setup(Api())
+    read_elsewhere(setup, monkeypatch)
+
+    assert (await ask(hook_client, setup, review([LARGE]), "/mutate"))[0] == 400
 
 
 async def test_defaults_need_no_snapshot(hook_client: Any) -> None:
@@ -362,6 +471,11 @@ async def test_a_namespace_whose_objects_are_slow_to_fill_in_holds_up_no_other(
     seconds = iter(range(1000))
     monkeypatch.setattr(cpu_time, "seconds", lambda: float(next(seconds)))
     setup = Setup(Api())
+
+    async def read(_body: bytes) -> Any:
+        raise QueueFullError("too many")
+
+    setup.processes.read = read  # type: ignore[method-assign]
     faulty = tool("a")
     faulty["spec"] |= {"timeout": "1d", "description": "x" * padding}
     faulty["spec"].pop("name", None)
