@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rpds import HashTrieMap
@@ -212,11 +213,14 @@ class Cache:
             self._pods,
         )
 
-    def everything(self) -> list[Ref]:
-        """All our objects, servers first: what a new leader works on."""
-        return [server.ref for _, server in self._servers.items()] + [
-            member.ref for informer in self._by_kind.values() for _, member in informer.items()
-        ]
+    def servers(self) -> Iterator[Ref]:
+        """All MCPServers, as of this call."""
+        return (server.ref for _, server in self._servers.items())
+
+    def everything(self) -> Iterator[Ref]:
+        """All our objects, as of this call, servers first: what a new leader works on."""
+        members = [informer.items() for informer in self._by_kind.values()]
+        return chain(self.servers(), (member.ref for _, member in chain.from_iterable(members)))
 
     def server(self, ref: Ref) -> KeptServer | None:
         """The MCPServer, or None."""

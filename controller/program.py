@@ -16,7 +16,7 @@ import aiohttp
 from cluster import client, objects, probes, resources
 from cluster.clock import Clock
 from cluster.election import Election
-from cluster.informers import informer
+from cluster.informers import collector, informer
 from cluster.workqueue import Workqueue
 from controller.cache import Cache
 from controller.installation.condition import STANDBY, PodCondition
@@ -26,7 +26,6 @@ from controller.metrics import Metrics
 from controller.pods import DirectPods, ProxiedPods
 from controller.reconciler import Reconciler
 from controller.signing.keyring import Keyring
-from crd.ref import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -118,9 +117,8 @@ async def _work(
     def resign() -> None:
         """After a change of the keys: every catalog gets a new signature and, with a new root, new pods."""
         if leading:
-            for ref in cache.everything():
-                if ref.kind is Kind.SERVER:
-                    queue.add(ref, resync=True)
+            for ref in cache.servers():
+                queue.add(ref, resync=True)
 
     keyring = Keyring(
         transport,
@@ -190,7 +188,11 @@ async def _work(
         upkeep = keyring.maintain(lead=lambda: leading)
         await asyncio.gather(*(each.run() for each in cache.informers), cache.endpoints.run(), upkeep)
 
-    tasks = [asyncio.create_task(watch()), asyncio.create_task(_run_forever(settings, transport, lead))]
+    tasks = [
+        asyncio.create_task(collector.keep_short(asyncio.sleep)),
+        asyncio.create_task(watch()),
+        asyncio.create_task(_run_forever(settings, transport, lead)),
+    ]
     if settings.pod is not None:
         condition = PodCondition(
             transport,

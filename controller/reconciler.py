@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cluster import events, objects, resources
-from cluster.informers import collector
 from cluster.transport import ApiError
 from controller import gather, pinned
 from controller.kept import PublishedCatalog, hash_data
@@ -112,9 +111,6 @@ class Reconciler:
         self._arguments = arguments
         self._reports = PodReports(pods, cache.pods, queue.add, jitter)
         self._compilations: dict[Ref, Compilation] = {}
-        # The members of all that were compiled as a whole: what is kept of them has no cycles.
-        self._compiled = 0
-        self._growth = collector.Growth()
         # Members whose statuses depend on a catalog that was written, by server.
         self._affected: defaultdict[Ref, set[Ref]] = defaultdict(set)
         # The pinned tools of each server in the order of the catalog with this digest, and the verdicts on them.
@@ -289,9 +285,6 @@ class Reconciler:
         selected = self._cache.selected(ref)
         made = await self._in_slices(compiler.advance(before, server, changed, selected, snapshot, incumbents))
         self._compilations[ref] = made
-        if before is None:
-            self._compiled += len(made.members)
-            self._growth.check(self._compiled)
         return made
 
     async def _publish(self, action: Publish, digest: str, compilation: Compilation) -> None:

@@ -17,6 +17,7 @@ from cluster import client, objects, resources
 from cluster.access import AccessReviews
 from cluster.clock import Clock
 from cluster.connections import Listener
+from cluster.informers import collector
 from cluster.informers import informer as informers
 from crd import fields
 from webhook import closing, watches
@@ -164,7 +165,11 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
     processes.start()
     tasks = [
         asyncio.create_task(coroutine)
-        for coroutine in (health.run(), *(informer.run() for informer in watched.values()))
+        for coroutine in (
+            health.run(),
+            collector.keep_short(asyncio.sleep),
+            *(informer.run() for informer in watched.values()),
+        )
     ]
     try:
         contexts = await _unless(stop, prepare())

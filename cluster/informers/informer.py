@@ -107,7 +107,6 @@ class Informer(Generic[T]):
         self._unanswered_since: float | None = None
         self._fault: str | None = None
         self._turns = turns or Turns(clock.monotonic)
-        self._growth = collector.Growth()
 
     def on_change(self, handler: Handler[T]) -> None:
         """Have ``handler(key, old, new)`` called after every change of a kept item. It must be quick and repeatable."""
@@ -267,7 +266,6 @@ class Informer(Generic[T]):
             self._store.drop(key, version)
             if self._turns.is_over():
                 await self._turns.wait()
-        self._growth.check(len(self._store))
         self._version = text
         self._doubtful = False
         self._fault = None
@@ -416,7 +414,6 @@ class Informer(Generic[T]):
             if known is None or not versions.is_older(version, known):
                 if kind in ("ADDED", "MODIFIED"):
                     self._store.put(key, version, self._keep(self._prepared(manifest)))
-                    self._growth.check(len(self._store))
                 elif kind == "DELETED":
                     self._store.drop(key, version)
                 else:

@@ -92,7 +92,9 @@ class Store(Generic[T]):
 
     def items(self) -> Iterator[tuple[Key, T]]:
         """All keys with what is kept of them, as of this call; objects of which nothing is kept are left out."""
-        return iter([(key, entry.item) for key, entry in self._entries.items() if entry.item is not None])
+        # Two copies of references take no time, and a list of as many pairs would.
+        keys, entries = list(self._entries), list(self._entries.values())
+        return ((key, entry.item) for key, entry in zip(keys, entries, strict=True) if entry.item is not None)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from cluster.clock import Clock
+from cluster.informers import collector
 from cluster.pod import PodTransport
 from cluster.workqueue import Workqueue
 from controller import program
@@ -94,6 +95,7 @@ async def measure(directory: Path, port: int, edits: str | None) -> None:
     )
     begun, cpu = time.monotonic(), time.process_time()
     tasks = [asyncio.create_task(each.run()) for each in cache.informers]
+    tasks.append(asyncio.create_task(collector.keep_short(asyncio.sleep)))
     tasks.append(asyncio.create_task(ticker.run()))
     for each in cache.informers:
         await each.synced.wait()

@@ -19,6 +19,7 @@ from pathlib import Path
 import uvloop
 
 from cluster.clock import Clock
+from cluster.informers import collector
 from cluster.pod import PodTransport
 from crd import fields
 from crd.ref import Kind
@@ -44,6 +45,7 @@ async def measure(directory: Path, port: int, tools: int) -> None:
     )
     started, cpu = time.perf_counter(), time.process_time()
     tasks = [asyncio.ensure_future(informer.run()) for informer in watched.values()]
+    tasks.append(asyncio.ensure_future(collector.keep_short(asyncio.sleep)))
     ticking = asyncio.ensure_future(ticker.run())
     try:
         await asyncio.gather(*(informer.synced.wait() for informer in watched.values()))

@@ -152,9 +152,11 @@ def test_a_status_concerns_the_object_alone() -> None:
 
 def test_a_deleted_tool_concerns_its_servers() -> None:
     seen = Seen(server(), tool("a"))
+    before = seen.cache.everything()
 
     assert seen.drop(a_tool()) == {"MCPServer shop/main"}
-    assert seen.cache.everything() == [MAIN]
+    assert list(seen.cache.everything()) == list(seen.cache.servers()) == [MAIN]
+    assert list(before) == [MAIN, Ref(Kind.TOOL, "shop", "a")]
 
 
 def test_a_changed_server_concerns_those_whom_it_selects_otherwise() -> None:

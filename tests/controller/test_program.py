@@ -359,6 +359,16 @@ async def test_a_controller_connects_by_its_settings_and_gives_the_connection_ba
     async def close() -> None:
         connected.append("closed")
 
+    sweeps: list[str] = []
+
+    async def keep_short(_sleep: object) -> None:
+        sweeps.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            sweeps.append("ended")
+
+    monkeypatch.setattr(program.collector, "keep_short", keep_short)
     monkeypatch.setattr(program.client, "connect", connect)
     monkeypatch.setattr(api, "close", close)
     settings = program.Settings(
@@ -373,5 +383,6 @@ async def test_a_controller_connects_by_its_settings_and_gives_the_connection_ba
         stop.set()
         await running
 
+    assert sweeps == ["begun", "ended"]
     assert connected == [("c", tmp_path), "closed"]
     assert "mcp_operator_credentials_refresh_failures_total 1.0" in text

@@ -181,23 +181,6 @@ def test_an_edit_is_compiled_into_what_was_compiled_before(monkeypatch: pytest.M
     run(main())
 
 
-def test_what_is_compiled_is_set_aside_from_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pass of the collector over all that the controller keeps would stop everything for a tenth of a second."""
-    sizes: list[int] = []
-
-    async def main() -> None:
-        api = cluster_with(server("one"), server("two"), tool("a"), tool("b"))
-        async with Controller(api) as controller:
-            reconciler = controller.lead()
-            monkeypatch.setattr(reconciler._growth, "check", sizes.append)
-            await asyncio.sleep(5)
-            changed(api, "MCPTool", "a", description="new")
-            await asyncio.sleep(5)
-        assert sizes == [2, 4]
-
-    run(main())
-
-
 def test_a_name_that_comes_free_goes_to_the_next_and_both_are_told() -> None:
     async def main() -> None:
         api = cluster_with(server(), tool("a", name="n"), tool("b", name="n"), tool("c"))

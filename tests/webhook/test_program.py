@@ -410,6 +410,16 @@ async def test_a_webhook_connects_by_its_settings_and_gives_the_connection_back(
     async def close() -> None:
         connected.append("closed")
 
+    sweeps: list[str] = []
+
+    async def keep_short(_sleep: object) -> None:
+        sweeps.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            sweeps.append("ended")
+
+    monkeypatch.setattr(program.collector, "keep_short", keep_short)
     monkeypatch.setattr(program.client, "connect", connect)
     monkeypatch.setattr(api, "close", close)
     thresholds = gc.get_threshold()
@@ -440,5 +450,6 @@ async def test_a_webhook_connects_by_its_settings_and_gives_the_connection_back(
         stop.set()
         await running
         gc.set_threshold(*thresholds)
+    assert sweeps == ["begun", "ended"]
     assert connected == [("c", tmp_path), "closed"]
     assert "mcp_operator_credentials_refresh_failures_total 1.0" in text
