@@ -27,6 +27,8 @@ MAX_PROBLEMS = 1000
 # The maximum number of values that `find_unstorable` visits.
 MAX_VALUES = 100_000
 MAX_QUOTE = 80
+# The fields that are durations.
+DURATIONS = frozenset({"listTTL", "openFor", "period", "requestTimeout", "timeout", "ttl"})
 
 Path = tuple[str | int, ...]
 
@@ -176,8 +178,17 @@ def describe_non_string(value: object) -> str:
     return f"must be a string, got {quote(value)}{repair}"
 
 
-def _string(_path: Path, value: Any, _context: Mapping[str, Any]) -> str:
-    return describe_non_string(value)
+def _string(path: Path, value: Any, _context: Mapping[str, Any]) -> str:
+    # A number in quotes is none, either.
+    return _duration(value) if _is_duration(path) else describe_non_string(value)
+
+
+def _is_duration(path: Path) -> bool:
+    return bool(path) and path[-1] in DURATIONS
+
+
+def _duration(value: Any) -> str:
+    return f"must be {MEANINGS[patterns.DURATION]}, got {quote(value)}"
 
 
 def _pattern(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
@@ -192,7 +203,9 @@ def _long(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
     return f"must have at most {context['max_length']} characters, got {len(value)}: {quote(value)}"
 
 
-def _short(_path: Path, value: Any, context: Mapping[str, Any]) -> str:
+def _short(path: Path, value: Any, context: Mapping[str, Any]) -> str:
+    if _is_duration(path):
+        return _duration(value)
     if context["min_length"] == 1:
         return "must not be empty; set a value or remove the field"
     return f"must have at least {context['min_length']} characters, got {quote(value)}"

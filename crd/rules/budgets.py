@@ -76,8 +76,8 @@ def exceeded(snapshot: Snapshot, server: ServerFact, blamed: Ref, over: int, *, 
     names = ", ".join(f"{fact.served_name or fact.ref.name} ({cost(server, fact)})" for fact in found)
     message = (
         f"the tools of {server.ref} would have about {budget + over} tokens, more than its contextBudget of {budget}"
-        f"{f'; the dearest are {names}' if names else ''}; shorten their descriptions and schemas, select fewer tools "
-        "or raise spec.contextBudget"
+        f"{f'; the most expensive are {names}' if names else ''}; shorten their descriptions and schemas, select fewer "
+        "tools or raise spec.contextBudget"
     )
     path = ("spec", "contextBudget") if blamed.kind is Kind.SERVER else ()
     related = (server.ref, *(fact.ref for fact in found if fact.ref != blamed))

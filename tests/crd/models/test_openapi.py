@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from crd import manifest
-from crd.models import cel, openapi, patterns
+from crd.models import cel, openapi, patterns, problem
 from crd.ref import Kind
 
 if TYPE_CHECKING:
@@ -294,3 +294,17 @@ def test_a_rule_about_an_object_prints_no_value(kind: Kind) -> None:
         if node.get("type") == "object":
             reasons = {rule.get("reason") for rule in node.get("x-kubernetes-validations", ())}
             assert reasons <= {"FieldValueForbidden"}, path
+
+
+def test_the_fields_that_are_durations_are_known() -> None:
+    def names(node: Any) -> Iterator[str]:
+        if isinstance(node, list):
+            for each in node:
+                yield from names(each)
+        elif isinstance(node, dict):
+            for name, each in node.items():
+                if isinstance(each, dict) and each.get("pattern") == patterns.DURATION:
+                    yield name
+                yield from names(each)
+
+    assert {name for kind in openapi.KINDS for name in names(openapi.schema(kind))} == problem.DURATIONS

@@ -92,8 +92,8 @@ def test_a_refusal_names_the_dearest_tools() -> None:
     dearest = ", ".join(f"t{number} ({cost(others[number - 2])})" for number in (5, 4, 3))
     assert found == (
         "ContextBudgetExceeded: the tools of MCPServer shop/main would have about "
-        f"{budget + cost(B)} tokens, more than its contextBudget of {budget}; the dearest are {dearest}; shorten their "
-        "descriptions and schemas, select fewer tools or raise spec.contextBudget"
+        f"{budget + cost(B)} tokens, more than its contextBudget of {budget}; the most expensive are {dearest}; "
+        "shorten their descriptions and schemas, select fewer tools or raise spec.contextBudget"
     )
 
 
@@ -102,7 +102,7 @@ def test_only_of_some_servers_the_dearest_tools_are_looked_for() -> None:
 
     found = refusals(standing(*servers), None, A)
 
-    assert sum("the dearest are a" in each for each in found) == integrity.MAX_NAMED
+    assert sum("the most expensive are a" in each for each in found) == integrity.MAX_NAMED
     assert len(found) == 20
 
 

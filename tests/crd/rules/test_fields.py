@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from crd.models.patterns import DURATION, MEANINGS
 from crd.rules import fields
 from tests.crd.rules.documents import SERVICE, broken, findings_of, tool
 
@@ -24,6 +25,16 @@ TOOL = {"service": SERVICE}
                 'InvalidName: spec.name: must be a name of letters, digits, "_", "." and "-", got "a b"',
                 'InvalidField: spec.method: must be GET, POST, PUT, PATCH or DELETE, got "get"',
             ],
+        ),
+        *(
+            (
+                "MCPTool",
+                {**TOOL, "timeout": value},
+                [
+                    f"InvalidField: spec.timeout: must be {MEANINGS[DURATION]}, got {text}",
+                ],
+            )
+            for value, text in ((5, "5"), ("5", '"5"'), ("55", '"55"'))
         ),
         (
             "MCPServer",
