@@ -6,6 +6,7 @@ nothing: who serves an object is in its status, and in ``mcp-operator graph``.
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from crd.facts import MemberFact
@@ -27,23 +28,24 @@ NAMED = 3
 def preview(after: Snapshot, change: Change) -> Iterator[str]:
     """A line about the servers that no longer serve a member; nothing for any other change.
 
-    ``after`` contains the other objects and the new state of the changed object.
+    ``after`` contains the other objects. The state of the changed object in it does not matter.
     """
     old = change.old.fact if change.old is not None else None
     if not isinstance(old, MemberFact):
         return
     kept = _servers(after, change.new.fact if change.new is not None else None)
-    lost = [server for server in _servers(after, old) if server not in kept]
+    lost = set(_servers(after, old)).difference(kept)
     if lost:
-        named = [*(server.key for server in lost[:NAMED]), *([f"{len(lost) - NAMED} more"] if lost[NAMED:] else [])]
+        further = [f"{len(lost) - NAMED} more"] if len(lost) > NAMED else []
+        named = [*(server.key for server in nsmallest(NAMED, lost)), *further]
         yield f"{change.ref} is no longer served by {_join(named)}"
 
 
-def _servers(snapshot: Snapshot, fact: Fact | None) -> list[Ref]:
+def _servers(snapshot: Snapshot, fact: Fact | None) -> tuple[Ref, ...]:
     """The servers that serve a member; none if it has no claims, such as a disabled tool."""
     if not isinstance(fact, MemberFact) or not fact.claims:
-        return []
-    return sorted(snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels))
+        return ()
+    return snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels)
 
 
 def _join(words: Sequence[str]) -> str:

@@ -3,6 +3,9 @@
 The webhook, ``check`` and the controller all use it. Rules about one object see the object; rules about several objects
 see the snapshot, limited to the servers and claims that the change affects. A fault that existed before is not a
 finding of a change, so unrelated updates and repairs are always admitted.
+
+Rules about several objects may look at thousands of them. So they are there in steps too (`crd.steps`), and a decision
+about one snapshot need not be made again for the next one: `Moves` are what differs, and only that is looked at.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from crd import manifest
-from crd.facts import Claim, MemberFact, ServerFact, Space
+from crd.facts import Claim, GrantFact, MemberFact, ServerFact, ServiceFact, Space
 from crd.finding import MAX_FINDINGS, Finding, Level, Reason, Verdict
 from crd.models.metadata import UnsoundError
 from crd.ref import Kind
@@ -34,6 +37,7 @@ from crd.rules import (
     transport,
     workloads,
 )
+from crd.steps import finish, skip_pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -42,16 +46,20 @@ if TYPE_CHECKING:
     from crd.manifest import Object
     from crd.ref import Ref
     from crd.snapshot import Snapshot
+    from crd.steps import Steps
 
 __all__ = [
     "Change",
+    "Moves",
     "ObjectFindings",
     "find_own",
     "join",
     "judge",
     "judge_object",
     "judge_relations",
+    "judge_relations_in_steps",
     "place",
+    "place_in_steps",
     "relations",
     "standing",
     "survey",
@@ -66,6 +74,8 @@ MAX_FAULTS, MAX_WARNINGS = 500, MAX_FINDINGS
 MAX_BLAMED = 1000
 # Of so many servers over their budgets the dearest tools are named.
 MAX_NAMED = 8
+# A new member that more servers select is not joined at once.
+MAX_JOINED = 32
 NOTHING = Verdict()
 _BY_NAME = attrgetter("name", "kind")
 _BY_REF = attrgetter("ref")
@@ -133,6 +143,54 @@ class ObjectFindings:
 _FAULTLESS = ObjectFindings((), (), (), ())
 
 
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Other objects that are in one state where a change was judged, and in another one where it is judged next.
+
+    Each is a pair of both states; None where there is no object. They are equal where an object only got or lost a
+    further state that it may have.
+    """
+
+    pairs: tuple[tuple[Fact | None, Fact | None], ...]
+
+    @property
+    def facts(self) -> Iterator[Fact]:
+        """All these states."""
+        return (fact for pair in self.pairs for fact in pair if fact is not None)
+
+    def without(self, ref: Ref) -> Moves:
+        """The moves of others than this object."""
+        return Moves(tuple(pair for pair in self.pairs if all(fact is None or fact.ref != ref for fact in pair)))
+
+    def concerning(self, change: Change) -> Moves:
+        """The moves that can matter to a change."""
+        return Moves(
+            tuple(pair for pair in self.pairs if any(fact is not None and _concerns(fact, change) for fact in pair))
+        )
+
+    def place(self, snapshot: Snapshot) -> Steps[Snapshot]:
+        """The snapshot with the later states, in steps."""
+        for old, new in self.pairs:
+            yield
+            if new is not None:
+                snapshot = yield from snapshot.put_in_steps(new)
+            elif old is not None:
+                snapshot = yield from snapshot.drop_in_steps(old.ref)
+        return snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What the relations of a change are limited to: of the changed server these members and claims.
+
+    A changed member is looked at on those servers that ``servers`` contains.
+    """
+
+    refs: frozenset[Ref]
+    claims: frozenset[Claim]
+    servers: frozenset[Ref]
+
+
 def judge(snapshot: Snapshot, change: Change) -> Verdict:
     """The faults that a change introduces: the first hundred findings, and the number of further ones.
 
@@ -178,23 +236,36 @@ def _is_of_selector(finding: Finding) -> bool:
 
 def place(snapshot: Snapshot, change: Change) -> tuple[Snapshot, Snapshot]:
     """The snapshot with the changed object as it was, and as it will be."""
-    before = _place(snapshot, change.ref, change.old)
-    return before, _place(before, change.ref, change.new)
+    return finish(place_in_steps(snapshot, change))
+
+
+def place_in_steps(snapshot: Snapshot, change: Change) -> Steps[tuple[Snapshot, Snapshot]]:
+    """The same as `place`, in steps."""
+    before = yield from _place(snapshot, change.ref, change.old)
+    return before, (yield from _place(before, change.ref, change.new))
 
 
 def join(
-    snapshot: Snapshot, fact: MemberFact, of_object: ObjectFindings = _FAULTLESS
+    snapshot: Snapshot,
+    fact: MemberFact,
+    of_object: ObjectFindings = _FAULTLESS,
+    selecting: Collection[Ref] | None = None,
 ) -> tuple[Snapshot, Verdict] | None:
     """The snapshot with a new member, and the verdict of `judge_relations`.
 
-    ``of_object`` are the results of `judge_object`. None where a rule about servers or claims may find something, and
-    where the snapshot has the object already. Most new objects are of neither kind, and this takes a fraction of the
-    time: it looks only at what those rules would look at first.
+    ``of_object`` are the results of `judge_object`, ``selecting`` the servers that select it, if known. None where a
+    rule about servers or claims may find something, where
+    the snapshot has the object already, and where many servers select it. Most new objects are of no such kind, and
+    this takes a fraction of the time: it looks only at what those rules would look at first.
     """
     if snapshot.get(fact.ref) is not None:
         return None
     views = {}
-    for name in snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
+    if selecting is None:
+        selecting = snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels)
+    if len(selecting) > MAX_JOINED:
+        return None
+    for name in selecting:
         server, view = snapshot.server(name), snapshot.view(name)
         if (
             server is None
@@ -233,41 +304,114 @@ def judge_relations(
     Of the changed object itself it reads no more than facts. ``dearer`` gives further states that tools may have, which
     count against the budgets of servers.
     """
+    return finish(judge_relations_in_steps(placed, change, of_object, dearer))
+
+
+def judge_relations_in_steps(
+    placed: tuple[Snapshot, Snapshot],
+    change: Change,
+    of_object: ObjectFindings,
+    dearer: Callable[[], Collection[MemberFact]] = tuple,
+    moves: Moves | None = None,
+) -> Steps[Verdict]:
+    """The same as `judge_relations`, in steps.
+
+    With ``moves``, the change was allowed where these objects were in their earlier states. In ``placed`` they are in
+    the later ones. Then the verdict has every error that it would have without ``moves``, and not each warning.
+    """
     before, after = placed
-    touched = _find_servers(after, change.new)
+    touched = yield from _find_servers(after, change.new)
     if not _keeps_labels(change):
-        touched |= _find_servers(before, change.old)
+        touched |= yield from _find_servers(before, change.old)
     claims = _claims(change.old) | _claims(change.new)
-    found = [*_combine(of_object.own, _relations(after, change.ref, touched, claims))]
+    scope = (yield from _limit(placed, moves)) if moves is not None else None
+    found: list[Finding] = []
+    mentioned: set[Ref] = set()
+    for finding in _combine(of_object.own, _relations(after, change.ref, touched, claims, scope)):
+        yield
+        if finding is not None:
+            found.append(finding)
+            mentioned.update((finding.ref, *finding.related))
+    errors: list[Finding] = []
+    warnings: list[Finding] = []
     if found:
         # The old relations are computed only if there is something to compare; most changes have no findings. Each
         # finding about a server names it.
-        named = touched & {ref for finding in found for ref in (finding.ref, *finding.related)}
-        known = set(_combine(of_object.former, _relations(before, change.ref, named, claims)))
-        found = [finding for finding in found if finding not in known]
-    found += _exceeded_budgets(placed, change.ref, touched, dearer)
-    if change.new is None:
-        found = [finding for finding in found if finding.level is Level.WARNING]
+        known: set[Finding] = set()
+        for finding in _combine(of_object.former, _relations(before, change.ref, touched & mentioned, claims, scope)):
+            yield
+            if finding is not None:
+                known.add(finding)
+        for finding in found:
+            yield
+            if finding not in known:
+                (errors if finding.level is Level.ERROR else warnings).append(finding)
+    for finding in _exceeded_budgets(placed, change.ref, touched, dearer):
+        yield
+        if finding is not None:
+            errors.append(finding)
+    found = [*errors, *warnings] if change.new is not None else warnings  # no number of warnings displaces an error
     step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, sorted(touched)))
-    found.sort(key=lambda finding: finding.level)  # errors first, so that warnings never displace them
-    attributed = (_attribute(change, finding) for finding in found[:MAX_BLAMED])
+    attributed = []
+    for finding in found[:MAX_BLAMED]:
+        yield
+        attributed.append(_attribute(change, finding))
     return Verdict.of((*attributed, *step)).first(further=max(0, len(found) - MAX_BLAMED) + of_object.further)
+
+
+def _concerns(fact: Fact, change: Change) -> bool:
+    """Whether a state of another object can matter to a change.
+
+    It is of the same namespace, or it is a Service that the object calls, or a grant beside it, or a server, whose
+    Ingress may have the host of the changed one.
+    """
+    if fact.ref.namespace == change.ref.namespace:
+        return True
+    new = change.new.fact if change.new is not None else None
+    if isinstance(fact, ServiceFact | GrantFact):
+        backends = new.backends if isinstance(new, MemberFact | ServerFact) else ()
+        return any(backend.service.namespace == fact.ref.namespace for backend in backends)
+    if isinstance(fact, ServerFact) and isinstance(new, ServerFact):
+        return new.ways_in is not None
+    return False
+
+
+def _limit(placed: tuple[Snapshot, Snapshot], moves: Moves) -> Steps[_Scope]:
+    """What the relations with objects that moved are limited to."""
+    claims: set[Claim] = set()
+    servers: set[Ref] = set()
+    for fact in moves.facts:
+        yield
+        if isinstance(fact, ServerFact):
+            servers.add(fact.ref)
+        elif isinstance(fact, MemberFact):
+            claims.update(fact.claims)
+            for snapshot in placed:
+                selecting = yield from snapshot.selecting_in_steps(fact.ref.kind, fact.ref.namespace, fact.labels)
+                servers.update(selecting)
+    return _Scope(frozenset(fact.ref for fact in moves.facts), frozenset(claims), frozenset(servers))
 
 
 def _exceeded_budgets(
     placed: tuple[Snapshot, Snapshot], ref: Ref, touched: Iterable[Ref], dearer: Callable[[], Collection[MemberFact]]
-) -> Iterator[Finding]:
+) -> Iterator[Finding | None]:
     """Budgets that the change exceeds, or exceeds by more than before: what lowers an excess is a repair."""
     before, after = placed
-    budgeted = [server for server in map(after.server, touched) if server is not None and server.budget is not None]
+    budgeted = []
+    for name in touched:
+        yield None
+        server = after.server(name)
+        if server is not None and server.budget is not None:
+            budgeted.append(server)
     if not budgeted:
         return
     others = [fact for fact in dearer() if fact.ref != ref]
     named = 0
     for server in sorted(budgeted, key=_BY_REF):
-        over = budgets.excess(after, server, others)
-        if over and over > budgets.excess(before, before.server(server.ref), others):
-            yield budgets.exceeded(after, server, ref, over, named=named < MAX_NAMED)
+        yield None
+        over = yield from budgets.excess_in_steps(after, server, others)
+        if over and over > (yield from budgets.excess_in_steps(before, before.server(server.ref), others)):
+            yield (yield from budgets.exceeded_in_steps(after, server, ref, over, named=named < MAX_NAMED))
             named += 1
 
 
@@ -277,14 +421,14 @@ def survey(
     """All faults of these objects if they are applied together. ``own`` may remember what `find_own` returned."""
     items = tuple(objects)
     for item in items:
-        snapshot = _place(snapshot, item.ref, item)
+        snapshot = finish(_place(snapshot, item.ref, item))
     return Verdict.of(finding for item in items for finding in standing(snapshot, item, own))
 
 
 def standing(snapshot: Snapshot, item: Object, own: Callable[[Object], Iterable[Finding]] | None = None) -> Verdict:
     """All faults of a stored object: its own, and the conflicts that it loses. ``own`` as in `survey`."""
     related = relations(snapshot, item.fact) if item.fact is not None else ()
-    return Verdict.of(_combine((own or find_own)(item), related)).first()
+    return Verdict.of(skip_pauses(_combine((own or find_own)(item), related))).first()
 
 
 def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Finding]:
@@ -309,8 +453,9 @@ def relations(snapshot: Snapshot, fact: MemberFact | ServerFact) -> Iterator[Fin
                 yield from (clash for clash in names.duplicates(snapshot, name, claim) if clash.ref == fact.ref)
 
 
-def _place(snapshot: Snapshot, ref: Ref, item: Object | None) -> Snapshot:
-    return snapshot.put(item.fact) if item is not None and item.fact is not None else snapshot.drop(ref)
+def _place(snapshot: Snapshot, ref: Ref, item: Object | None) -> Steps[Snapshot]:
+    known = item.fact if item is not None else None
+    return snapshot.put_in_steps(known) if known is not None else snapshot.drop_in_steps(ref)
 
 
 def find_own(item: Object | None) -> Iterator[Finding]:
@@ -347,16 +492,20 @@ def _find_in_sound_part(item: Object) -> Iterator[Finding]:
             continue
 
 
-def _combine(own: Iterable[Finding], relations: Iterable[Finding]) -> Iterator[Finding]:
-    """The faults of an object and of its relations. An invalid selector hides that it selects nothing."""
+def _combine(own: Iterable[Finding], relations: Iterable[Finding | None]) -> Iterator[Finding | None]:
+    """The faults of an object and of its relations, with the pauses of these.
+
+    An invalid selector hides that it selects nothing.
+    """
     broken_selectors = set()
     for finding in own:
         if _is_of_selector(finding):
             broken_selectors.add((finding.ref, finding.path[:2]))
         yield finding
-    for finding in relations:
-        if finding.reason is not Reason.SELECTS_NOTHING or (finding.ref, finding.path) not in broken_selectors:
-            yield finding
+    for related in relations:
+        hides = related is not None and related.reason is Reason.SELECTS_NOTHING
+        if related is None or not hides or (related.ref, related.path) not in broken_selectors:
+            yield related
 
 
 def _is_clash(finding: Finding) -> bool:
@@ -364,11 +513,11 @@ def _is_clash(finding: Finding) -> bool:
     return finding.reason in CLASHES and len(finding.related) == 2
 
 
-def _find_servers(snapshot: Snapshot, item: Object | None) -> set[Ref]:
+def _find_servers(snapshot: Snapshot, item: Object | None) -> Steps[set[Ref]]:
     """The servers that select a member; for a server, the server itself."""
     match item.fact if item is not None else None:
         case MemberFact() as member:
-            return set(snapshot.selecting(member.ref.kind, member.ref.namespace, member.labels))
+            return set((yield from snapshot.selecting_in_steps(member.ref.kind, member.ref.namespace, member.labels)))
         case ServerFact() as server:
             return {server.ref}
     return set()
@@ -385,11 +534,13 @@ def _claims(item: Object | None) -> set[Claim]:
     return set(fact.claims) if isinstance(fact, MemberFact) else set()
 
 
-def _relations(snapshot: Snapshot, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim]) -> Iterator[Finding]:
+def _relations(
+    snapshot: Snapshot, ref: Ref, touched: Iterable[Ref], claims: Iterable[Claim], scope: _Scope | None
+) -> Iterator[Finding | None]:
     """Faults of an object in relation to others, on the touched servers: of these claims, or of all for a server.
 
-    A changed server gets the finding about an Ingress even if the other server is younger, because only the changed
-    object can be denied.
+    Pauses after each server, member and claim, and limits itself to ``scope``. A changed server gets the finding about
+    an Ingress even if the other server is younger, because only the changed object can be denied.
     """
     fact = snapshot.get(ref)
     if isinstance(fact, MemberFact | ServerFact):
@@ -397,23 +548,41 @@ def _relations(snapshot: Snapshot, ref: Ref, touched: Iterable[Ref], claims: Ite
         yield from references.mounts(snapshot, fact)
     claims = tuple(claims)
     for name in touched:
+        yield None
         server = snapshot.server(name)
-        if server is None:
+        if server is None or (scope is not None and name != ref and name not in scope.servers):
             continue
         view = snapshot.view(name)
-        yield from selectors.selects_nothing(snapshot, server)
+        yield from selectors.selects_nothing_in_steps(snapshot, server)
         if server.limited:
-            yield from servers.unmatched_limits(snapshot, server)
+            yield from servers.unmatched_limits_in_steps(snapshot, server)
         yield from servers.catalog_size(snapshot, server)
         if name == ref:
-            yield from servers.ingress_taken(snapshot, server, blame_always=True)
-            for member in map(snapshot.member, sorted(view.members, key=_BY_NAME)):
-                yield from _check_on_server(server, member)
-        elif ref in view.members:
+            yield from servers.ingress_taken_in_steps(snapshot, server, blame_always=True)
+            yield from _check_members(snapshot, server, scope)
+            for claim in view.claimants if scope is None else scope.claims:
+                yield None
+                if len(view.claimants.get(claim, ())) > 1:
+                    yield from names.duplicates_in_steps(snapshot, name, claim)
+            continue
+        if ref in view.members:
             yield from _check_on_server(server, snapshot.member(ref))
-        for claim in claims if name != ref else view.claimants:
+        for claim in claims:
             if len(view.claimants.get(claim, ())) > 1:
-                yield from names.duplicates(snapshot, name, claim)
+                yield from names.duplicates_in_steps(snapshot, name, claim)
+
+
+def _check_members(snapshot: Snapshot, server: ServerFact, scope: _Scope | None) -> Iterator[Finding | None]:
+    """Faults of the members of a server that depend on its settings."""
+    members = snapshot.view(server.ref).members
+    refs = []
+    for ref in members if scope is None else scope.refs:
+        yield None
+        if scope is None or ref in members:
+            refs.append(ref)
+    for ref in sorted(refs, key=_BY_NAME):
+        yield None
+        yield from _check_on_server(server, snapshot.member(ref))
 
 
 def _check_on_server(server: ServerFact, member: MemberFact | None) -> Iterator[Finding]:
@@ -439,7 +608,7 @@ def transition(snapshot: Snapshot, change: Change) -> Iterator[Finding]:
     """Faults of the change itself, even if both states are valid. ``snapshot`` contains the new state."""
     if change.old is not None and change.new is not None:
         yield from changes.immutable_fields(change.old, change.new)
-        servers = sorted(_find_servers(snapshot, change.new))
+        servers = sorted(finish(_find_servers(snapshot, change.new)))
         yield from schemas.breaking_changes(change.ref, schemas.breaks(change.old, change.new), servers)
 
 

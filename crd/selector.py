@@ -63,6 +63,11 @@ class Selector:
         return all(requirement.holds(labels) for requirement in self.requirements)
 
     @property
+    def is_exact(self) -> bool:
+        """Whether an object matches if and only if it has one of the `anchors`."""
+        return len(self.requirements) == 1 and self.requirements[0].operator is Operator.IN
+
+    @property
     def anchors(self) -> tuple[tuple[str, str | None], ...]:
         """Labels of which every matching object has at least one; a value of None stands for any value of the key.
 

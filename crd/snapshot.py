@@ -3,6 +3,9 @@
 `put` and `drop` return a new snapshot that shares structure with the old one. A change updates only the servers whose
 selector matches the old or new labels of the object, and the claims of that object; its cost does not depend on the
 number of other objects. `crd.integrity` and the rules read it.
+
+What a server selects may be thousands of members, and what selects a member thousands of servers. So what visits them
+is there in steps too (`crd.steps`), with a pause after each of them.
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ from rpds import HashTrieMap, HashTrieSet
 
 from crd.facts import Claim, Fact, GrantFact, MemberFact, ServerFact, ServiceFact
 from crd.ref import Kind, Ref
+from crd.steps import finish, skip_pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from crd.selector import Selector
+    from crd.steps import Steps
     from crd.ways_in import Key, WaysIn
 
 __all__ = ["ServerView", "Snapshot"]
@@ -28,12 +33,15 @@ __all__ = ["ServerView", "Snapshot"]
 Refs: TypeAlias = "HashTrieSet[Ref]"
 _NONE: Refs = HashTrieSet()
 K = TypeVar("K")
+V = TypeVar("V")
 Anchor: TypeAlias = "tuple[Kind, str, str | None, str | None]"
 
 # So many members are indexed together at most.
 LATE = 256
 # So many answers about servers are remembered, those about labels if there are so many at most.
 CHOSEN, CHOSEN_LABELS = 1024, 16
+# So many entries of an index are made in one step.
+CHUNK = 512
 MEMBER_KINDS = (Kind.TOOL, Kind.PROMPT, Kind.RESOURCE)
 
 
@@ -52,37 +60,40 @@ class ServerView:
     tokens: int = 0
     listed: int = 0
 
-    @classmethod
-    def of(cls, ref: Ref, members: Iterable[MemberFact]) -> ServerView:
-        """The view of a server that selects these members, which have distinct references."""
-        refs: Refs = _NONE
-        claimants: dict[Claim, list[Ref]] = {}
-        weight, counts = 0, dict.fromkeys(MEMBER_KINDS, 0)
-        tokens = listed = 0
-        for member in members:
-            refs = refs.insert(member.ref)
-            for claim in member.claims:
-                claimants.setdefault(claim, []).append(member.ref)
-            weight += member.weight
-            counts[member.ref.kind] += 1
-            tokens += member.tokens
-            listed += member.tokens > 0
-        tools, prompts, resources = counts.values()
-        claims: HashTrieMap[Claim, tuple[Ref, ...]] = HashTrieMap(
-            (claim, tuple(sorted(refs))) for claim, refs in claimants.items()
-        )
-        return cls(ref, refs, claims, weight, (tools, prompts, resources), tokens, listed)
-
     def count(self, kind: Kind) -> int:
         """The number of members of a kind."""
         return self.counts[MEMBER_KINDS.index(kind)]
 
-    def with_members(self, facts: Iterable[MemberFact]) -> ServerView:
-        """The view with additional members, whose references are distinct and not in it."""
-        view = self
+    def with_members(self, facts: Iterable[MemberFact]) -> Steps[ServerView]:
+        """The view with additional members, whose references are distinct and not in it. Each index entry is made once.
+
+        Takes a step for each.
+        """
+        refs: list[Ref] = []
+        added: dict[Claim, list[Ref]] = {}
+        weight, counts = self.weight, dict(zip(MEMBER_KINDS, self.counts, strict=True))
+        tokens, listed = self.tokens, self.listed
         for fact in facts:
-            view = view.with_member(fact)
-        return view
+            yield
+            refs.append(fact.ref)
+            for claim in fact.claims:
+                added.setdefault(claim, []).append(fact.ref)
+            weight += fact.weight
+            counts[fact.ref.kind] += 1
+            tokens += fact.tokens
+            listed += fact.tokens > 0
+        claimants: dict[Claim, tuple[Ref, ...]] = {}
+        for claim, more in added.items():
+            yield
+            known = self.claimants.get(claim, ())
+            claimants[claim] = tuple(sorted((*known, *more))) if known or len(more) > 1 else (more[0],)
+        tools, prompts, resources = counts.values()
+        members = self.members
+        for at in range(0, len(refs), CHUNK):
+            yield
+            members = members.update(refs[at : at + CHUNK])
+        claims = yield from _update(self.claimants, claimants)
+        return ServerView(self.ref, members, claims, weight, (tools, prompts, resources), tokens, listed)
 
     def with_member(self, fact: MemberFact) -> ServerView:
         """The view with an additional member."""
@@ -230,23 +241,30 @@ class Snapshot:
 
     def put(self, fact: Fact) -> Snapshot:
         """The snapshot with this fact, which replaces any other with the same reference."""
+        return finish(self.put_in_steps(fact))
+
+    def put_in_steps(self, fact: Fact) -> Steps[Snapshot]:
+        """The same as `put`, in steps."""
         known = self._facts.get(fact.ref)
         if known == fact:
             return self
         if isinstance(known, MemberFact) and isinstance(fact, MemberFact) and known.labels == fact.labels:
-            return self._change_member(known, fact)
+            return (yield from self._change_member(known, fact))
         if isinstance(known, ServerFact) and isinstance(fact, ServerFact) and _alike(known, fact):
             return self._with(facts=self._facts.insert(fact.ref, fact), has_other_servers=True)
-        snapshot = self if known is None else self.drop(fact.ref)
+        snapshot = self if known is None else (yield from self.drop_in_steps(fact.ref))
         if isinstance(fact, MemberFact):
-            names = snapshot.selecting(fact.ref.kind, fact.ref.namespace, fact.labels)
-            return snapshot.put_new(fact, {name: snapshot.view(name).with_member(fact) for name in names})
+            views = {}
+            for name in (yield from snapshot.selecting_in_steps(fact.ref.kind, fact.ref.namespace, fact.labels)):
+                yield
+                views[name] = snapshot.view(name).with_member(fact)
+            return snapshot._with(views=(yield from _update(snapshot._views, views))).put_new(fact, {})
         snapshot = snapshot._indexed()
         snapshot = snapshot._with(
             facts=snapshot._facts.insert(fact.ref, fact),
             namespaced=_add(snapshot._namespaced, (fact.ref.kind, fact.ref.namespace), fact.ref),
         )
-        return snapshot._add_server(fact) if isinstance(fact, ServerFact) else snapshot
+        return (yield from snapshot._add_server(fact)) if isinstance(fact, ServerFact) else snapshot
 
     def put_all(self, facts: Iterable[Fact]) -> Snapshot:
         """The same as `put` of one fact after the other, in less time for many that are new."""
@@ -261,6 +279,10 @@ class Snapshot:
 
     def drop(self, ref: Ref) -> Snapshot:
         """The snapshot without this reference; unchanged if it does not contain the reference."""
+        return finish(self.drop_in_steps(ref))
+
+    def drop_in_steps(self, ref: Ref) -> Steps[Snapshot]:
+        """The same as `drop`, in steps."""
         fact = self._facts.get(ref)
         if fact is None:
             return self
@@ -271,10 +293,11 @@ class Snapshot:
         )
         match fact:
             case MemberFact():
-                return snapshot._remove_member(fact)
+                return (yield from snapshot._remove_member(fact))
             case ServerFact():
                 anchored = snapshot._anchored
                 for anchor in _anchors(fact):
+                    yield
                     anchored = _remove(anchored, anchor, ref)
                 by_way_in = snapshot._by_way_in
                 for key in fact.ways_in.held if fact.ways_in else ():
@@ -286,10 +309,21 @@ class Snapshot:
 
     def selecting(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> tuple[Ref, ...]:
         """The servers of a namespace that select members of a kind with these labels, in no particular order."""
+        found = self._of_servers.get((kind, namespace, *labels.items()))
+        return finish(self.selecting_in_steps(kind, namespace, labels)) if found is None else found
+
+    def selecting_in_steps(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Steps[tuple[Ref, ...]]:
+        """The same as `selecting`, in steps."""
         key = (kind, namespace, *labels.items())
         found = self._of_servers.get(key)
         if found is None:
-            found = tuple(self._select(kind, namespace, labels))
+            refs = []
+            for ref in self._select(kind, namespace, labels):
+                if ref is None:
+                    yield
+                else:
+                    refs.append(ref)
+            found = tuple(refs)
             if len(labels) <= CHOSEN_LABELS:
                 self._remember(key, found)
         return found
@@ -308,38 +342,41 @@ class Snapshot:
             self._of_servers.clear()
         self._of_servers[key] = found
 
-    def _select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref]:
+    def _select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref | None]:
         anchored = self._anchored
         anchors: list[Anchor] = [(kind, namespace, None, None)]
         for label, value in labels.items():
             anchors += ((kind, namespace, label, value), (kind, namespace, label, None))
         for anchor in anchors:
             for ref in anchored.get(anchor, ()):
+                yield None
                 server = self.server(ref)
                 if server is not None and server.selector_of(kind).matches(labels):
                     yield ref
 
     def selected(self, kind: Kind, namespace: str, selector: Selector) -> Iterator[MemberFact]:
         """The members of a kind in a namespace that a selector matches, in no particular order."""
-        for ref in self._candidates(kind, namespace, selector):
-            member = self.member(ref)
-            if member is not None and selector.matches(member.labels):
+        return skip_pauses(self._find_selected((kind,), namespace, selector))
+
+    def _find_selected(self, kinds: Sequence[Kind], namespace: str, selector: Selector) -> Iterator[MemberFact | None]:
+        is_exact = selector.is_exact
+        for ref in self._candidates(kinds, namespace, selector):
+            yield None
+            member = self.member(ref) if ref.kind in kinds else None
+            if member is not None and (is_exact or selector.matches(member.labels)):
                 yield member
 
-    def _candidates(self, kind: Kind, namespace: str, selector: Selector) -> Iterator[Ref]:
+    def _candidates(self, kinds: Sequence[Kind], namespace: str, selector: Selector) -> Iterator[Ref]:
+        """Among objects of other kinds, those that a selector can match."""
         self = self._indexed()
         exact = [(key, value) for key, value in selector.anchors if value is not None]
-        if exact:
-            for key, value in exact:
-                yield from (ref for ref in self._labelled.get((namespace, key, value), _NONE) if ref.kind is kind)
-        else:
+        for key, value in exact:
+            yield from self._labelled.get((namespace, key, value), _NONE)
+        for kind in kinds if not exact else ():
             yield from self._namespaced.get((kind, namespace), _NONE)
 
     def put_new(self, fact: MemberFact, views: Mapping[Ref, ServerView]) -> Snapshot:
         """The snapshot with a member that it does not have. ``views`` are those of its servers, with the member."""
-        known = self._views
-        for server, view in views.items():
-            known = known.insert(server, view)
         put = Snapshot(
             self._facts.insert(fact.ref, fact),
             self._labelled,
@@ -347,7 +384,7 @@ class Snapshot:
             self._anchored,
             self._by_way_in,
             self._unknown,
-            known,
+            self._views.update(views) if views else self._views,
             (fact, self._late),
             self._late_count + 1,
             self._of_servers,
@@ -390,7 +427,8 @@ class Snapshot:
         views = self._views
         for (kind, namespace, labels), members in alike.items():
             for server in self.selecting(kind, namespace, dict(labels)):
-                views = views.insert(server, (views.get(server) or ServerView(server)).with_members(members))
+                view = views.get(server) or ServerView(server)
+                views = views.insert(server, finish(view.with_members(members)))
         return self._with(
             facts=self._facts.update(new),
             labelled=_add_lists(self._labelled, labelled),
@@ -398,28 +436,42 @@ class Snapshot:
             views=views,
         )
 
-    def _change_member(self, known: MemberFact, fact: MemberFact) -> Snapshot:
+    def _change_member(self, known: MemberFact, fact: MemberFact) -> Steps[Snapshot]:
         """Replace a member whose labels did not change, as in most updates: only the views of its servers change."""
-        views = self._views
+        views = {}
         if (known.claims, known.weight, known.tokens) != (fact.claims, fact.weight, fact.tokens):
-            for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
-                views = views.insert(server, self.view(server).with_changed_member(known, fact))
-        return self._with(facts=self._facts.insert(fact.ref, fact), views=views)
+            for server in (yield from self.selecting_in_steps(fact.ref.kind, fact.ref.namespace, fact.labels)):
+                yield
+                views[server] = self.view(server).with_changed_member(known, fact)
+        views_after = yield from _update(self._views, views)
+        return self._with(facts=self._facts.insert(fact.ref, fact), views=views_after)
 
-    def _remove_member(self, fact: MemberFact) -> Snapshot:
-        labelled, views = self._labelled, self._views
+    def _remove_member(self, fact: MemberFact) -> Steps[Snapshot]:
+        labelled, views = self._labelled, {}
         for key, value in fact.labels.items():
             labelled = _remove(labelled, (fact.ref.namespace, key, value), fact.ref)
-        for server in self.selecting(fact.ref.kind, fact.ref.namespace, fact.labels):
-            views = views.insert(server, self.view(server).without_member(fact))
-        return self._with(labelled=labelled, views=views)
+        for server in (yield from self.selecting_in_steps(fact.ref.kind, fact.ref.namespace, fact.labels)):
+            yield
+            views[server] = self.view(server).without_member(fact)
+        return self._with(labelled=labelled, views=(yield from _update(self._views, views)))
 
-    def _add_server(self, fact: ServerFact) -> Snapshot:
+    def _add_server(self, fact: ServerFact) -> Steps[Snapshot]:
         anchored = self._anchored
         for anchor in _anchors(fact):
+            yield
             anchored = _add(anchored, anchor, fact.ref)
-        found = [self.selected(kind, fact.ref.namespace, fact.selector_of(kind)) for kind in MEMBER_KINDS]
-        view = ServerView.of(fact.ref, [member for members in found for member in members])
+        members = []
+        # Most servers have one selector for all kinds.
+        kinds: defaultdict[int, list[Kind]] = defaultdict(list)
+        for kind in MEMBER_KINDS:
+            kinds[id(fact.selector_of(kind))].append(kind)
+        for alike in kinds.values():
+            for member in self._find_selected(alike, fact.ref.namespace, fact.selector_of(alike[0])):
+                if member is None:
+                    yield
+                else:
+                    members.append(member)
+        view = yield from ServerView(fact.ref).with_members(members)
         by_way_in = self._by_way_in
         for key in fact.ways_in.held if fact.ways_in else ():
             by_way_in = _add(by_way_in, key, fact.ref)
@@ -477,3 +529,13 @@ def _add_lists(index: HashTrieMap[K, Refs], lists: Mapping[K, list[Ref]]) -> Has
 def _remove(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:
     rest = index.get(key, _NONE).discard(ref)
     return index.insert(key, rest) if rest else index.discard(key)
+
+
+def _update(index: HashTrieMap[K, V], entries: Mapping[K, V]) -> Steps[HashTrieMap[K, V]]:
+    if len(entries) <= CHUNK:
+        return index.update(entries) if entries else index
+    items = [*entries.items()]
+    for at in range(0, len(items), CHUNK):
+        yield
+        index = index.update(items[at : at + CHUNK])
+    return index

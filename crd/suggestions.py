@@ -10,8 +10,12 @@ from heapq import nlargest
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from crd.steps import finish
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from crd.steps import Steps
 
 __all__ = ["MAX_LENGTH", "MAX_LOOKUPS", "MAX_NAMES", "Suggestions"]
 
@@ -33,6 +37,10 @@ class Suggestions:
 
     def nearest(self, name: str, cutoff: float = 0.6) -> str | None:
         """The most similar known name by the ratio of difflib; None below ``cutoff``, or after too many lookups."""
+        return finish(self.nearest_in_steps(name, cutoff))
+
+    def nearest_in_steps(self, name: str, cutoff: float = 0.6) -> Steps[str | None]:
+        """The same as `nearest`, with a step for each name that it is compared with."""
         if len(name) > MAX_LENGTH or not self._left:
             return None
         self._left -= 1
@@ -44,11 +52,13 @@ class Suggestions:
         matcher.set_seq2(name)
         similar: list[tuple[float, int]] = []
         for index, each in enumerate(self._names):
+            yield
             matcher.set_seq1(each)
             if matcher.real_quick_ratio() >= cutoff and (bound := matcher.quick_ratio()) >= cutoff:
                 similar.append((bound, -index))
         best, found = cutoff, None
         for _, index in nlargest(MAX_COMPARED, similar):
+            yield
             matcher.set_seq1(self._names[-index])
             ratio = matcher.ratio()
             if ratio > best or (found is None and ratio == best):

@@ -1,7 +1,7 @@
 """PURE. From a review and a snapshot to a decision: what `crd.integrity` finds, worded for the person who applied.
 
 Also the patch of the mutating webhook. A review is judged in two steps: `judge_object` reads the object alone and may
-run in another process; `decide` compares what it made with the other objects, and is quick. Reads nothing itself.
+run in another process; `decide` compares what it made with the other objects, in steps. Reads nothing itself.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 import jsonpatch
 
 from crd import access, defaults, fields, impact, integrity, manifest
-from crd.facts import MemberFact
+from crd.facts import MemberFact, ServerFact
 from crd.finding import Finding, Level, Reason, Verdict
-from crd.integrity import Change, ObjectFindings
+from crd.integrity import Change, Moves, ObjectFindings
 from crd.manifest import Object
 from crd.ref import Kind, Ref
 from crd.rules import workloads
 from crd.snapshot import Snapshot
+from crd.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from crd.access import Demand
-    from crd.facts import ServerFact
+    from crd.steps import Steps
     from webhook.object_cache import ObjectCache
     from webhook.review import Review
 
@@ -33,6 +34,8 @@ __all__ = [
     "Decision",
     "JudgedObject",
     "decide",
+    "decide_again",
+    "decide_in_steps",
     "defaulting_patch",
     "is_being_deleted",
     "judge_object",
@@ -69,11 +72,15 @@ class JudgedObject:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to answer about a change. ``after`` is the snapshot that it was judged by, with the object as it will be."""
+    """What to answer about a change.
+
+    ``before`` and ``after`` are the snapshot that it was judged by, with the object as it was, and as it will be.
+    """
 
     change: Change
     verdict: Verdict
     warnings: tuple[str, ...]
+    before: Snapshot = field(repr=False)
     after: Snapshot = field(repr=False)
 
     @property
@@ -153,26 +160,80 @@ def decide(
 
     ``dearer`` gives states that count more against budgets.
     """
+    return finish(decide_in_steps(snapshot, alternatives, judged, dearer))
+
+
+def decide_in_steps(
+    snapshot: Snapshot,
+    alternatives: Collection[MemberFact | ServerFact],
+    judged: JudgedObject,
+    dearer: Callable[[], Collection[MemberFact]] = tuple,
+) -> Steps[Decision]:
+    """The same as `decide`, in steps."""
     change = judged.change
     new = change.new.fact if change.new is not None and change.old is None else None
     if isinstance(new, MemberFact) and not alternatives and not judged.findings.step:
-        joined = integrity.join(snapshot, new, judged.findings)
+        selecting = yield from snapshot.selecting_in_steps(new.ref.kind, new.ref.namespace, new.labels)
+        joined = integrity.join(snapshot, new, judged.findings, selecting)
         if joined is not None:
             after, verdict = joined
             if not verdict.findings and not judged.warnings:
-                return Decision(change, verdict, (), after)
+                return Decision(change, verdict, (), snapshot, after)
             lines = (*map(str, verdict.warnings), *judged.warnings)
-            return Decision(change, verdict, tuple(map(_cut, dict.fromkeys(lines))), after)
-    placed = integrity.place(snapshot, change)
-    verdict = integrity.judge_relations(placed, change, judged.findings, dearer)
-    for fact in alternatives:
-        if verdict.allowed and fact.ref != change.ref and _may_clash(fact, change):
-            beside = integrity.place(snapshot.put(fact), change)
-            other = integrity.judge_relations(beside, change, judged.findings, dearer)
-            verdict = verdict if other.allowed else other
+            return Decision(change, verdict, tuple(map(_cut, dict.fromkeys(lines))), snapshot, after)
+    placed = yield from integrity.place_in_steps(snapshot, change)
+    verdict = yield from integrity.judge_relations_in_steps(placed, change, judged.findings, dearer)
+    verdict = yield from _judge_alternatives(placed, verdict, alternatives, judged, dearer)
+    yield
     extra = (*judged.warnings, *(impact.preview(placed[1], change) if verdict.allowed else ()))
-    lines = (*map(str, verdict.warnings), *extra)
-    return Decision(change, verdict, tuple(_cut(line) for line in dict.fromkeys(lines)), placed[1])
+    return Decision(change, verdict, _cut_all((*map(str, verdict.warnings), *extra)), *placed)
+
+
+def decide_again(
+    known: Decision,
+    moves: Moves,
+    alternatives: Collection[MemberFact | ServerFact],
+    judged: JudgedObject,
+    dearer: Callable[[], Collection[MemberFact]] = tuple,
+) -> Steps[Decision]:
+    """Judge a change by the snapshot to which these moves lead, in steps; ``known`` allowed it by a former one.
+
+    Of the other objects it looks only at those that moved, or may have further states, so the cost does not depend on
+    the number of the others. The warnings that were found before stay.
+    """
+    change = judged.change
+    moves = moves.without(change.ref)
+    placed = (yield from moves.place(known.before)), (yield from moves.place(known.after))
+    concerning = moves.concerning(change)
+    if not concerning.pairs:
+        return replace(known, before=placed[0], after=placed[1])
+    verdict = yield from integrity.judge_relations_in_steps(placed, change, judged.findings, dearer, concerning)
+    verdict = Verdict.of((*verdict, *known.verdict)).first()
+    verdict = yield from _judge_alternatives(placed, verdict, alternatives, judged, dearer)
+    return Decision(change, verdict, _cut_all((*known.warnings, *map(str, verdict.warnings))), *placed)
+
+
+def _judge_alternatives(
+    placed: tuple[Snapshot, Snapshot],
+    verdict: Verdict,
+    alternatives: Collection[MemberFact | ServerFact],
+    judged: JudgedObject,
+    dearer: Callable[[], Collection[MemberFact]],
+) -> Steps[Verdict]:
+    """The verdict, or the one that denies beside a state that another object may have."""
+    change = judged.change
+    for fact in alternatives:
+        yield
+        if not verdict.allowed:
+            break
+        if fact.ref == change.ref or not _may_clash(fact, change):
+            continue
+        moves = Moves(((placed[1].get(fact.ref), fact),))
+        beside = (yield from moves.place(placed[0])), (yield from moves.place(placed[1]))
+        other = yield from integrity.judge_relations_in_steps(beside, change, judged.findings, dearer, moves)
+        if not other.allowed:
+            verdict = Verdict.of((*other, *verdict)).first()
+    return verdict
 
 
 def with_findings(decision: Decision, further: Iterable[Finding]) -> Decision:
@@ -208,7 +269,7 @@ def preview_deletion(snapshot: Snapshot, ref: Ref) -> tuple[str, ...]:
     fact: Any = snapshot.get(ref)
     if fact is None:
         return ()
-    return tuple(map(_cut, impact.preview(snapshot.drop(ref), Change(ref, Object(ref, {}, None, fact), None))))
+    return tuple(map(_cut, impact.preview(snapshot, Change(ref, Object(ref, {}, None, fact), None))))
 
 
 def defaulting_patch(review: Review) -> list[dict[str, Any]]:
@@ -249,8 +310,10 @@ def _reduced(item: Object | None) -> Object | None:
 
 
 def _may_clash(fact: MemberFact | ServerFact, change: Change) -> bool:
-    """Whether an object may have to do with a change: two members share a claim, a server may select anything."""
+    """Whether an object may have to do with a change: two members share a claim, or a server selects the member."""
     new = change.new.fact if change.new is not None else None
+    if isinstance(fact, ServerFact) and isinstance(new, MemberFact):
+        return fact.selector_of(new.ref.kind).matches(new.labels)
     claims = getattr(fact, "claims", None)
     wanted = getattr(new, "claims", None)
     return claims is None or wanted is None or not set(claims).isdisjoint(wanted)
@@ -274,6 +337,10 @@ def _lost_fields(item: Object | None) -> Iterator[str]:
     for found in islice(fields.lost(item.raw), MAX_WARNINGS) if item is not None else ():
         message = f'unknown field "{found.name}" was dropped; {found.repair}'
         yield str(Finding(Reason.UNKNOWN_FIELD, item.ref, (), message, found.path, (), Level.WARNING))  # type: ignore[union-attr]
+
+
+def _cut_all(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(_cut, dict.fromkeys(lines)))
 
 
 def _cut(line: str) -> str:

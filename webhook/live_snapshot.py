@@ -3,16 +3,21 @@
 Two requests a moment apart must see each other, although a watch reports the first only later. So every admitted write
 counts at once, until a watch or a read shows what became of it, or until it can no longer be stored. Of an object with
 writes on their way the snapshot holds the last one; what else the object may turn out to be are its `alternatives`.
+
+A judgement that takes long is made by a snapshot that is not the `current` one any more at its end. So the last objects
+that moved are remembered, and `moves_since` tells what differs.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from cluster.informers import versions
 from crd.facts import MemberFact, ServerFact
+from crd.integrity import Moves
 from crd.ledger import intent
 from crd.ledger.intent import Intent
 from crd.ledger.page import Sighting
@@ -32,6 +37,7 @@ T = TypeVar("T")
 __all__ = [
     "KEEP_SECONDS",
     "LANDING_SECONDS",
+    "MOVES",
     "WRITES",
     "LiveSnapshot",
 ]
@@ -47,6 +53,8 @@ PENDING = 16384
 WRITES = 8
 # So many facts wait at most until they are put into the snapshot together, which takes some milliseconds.
 ARRIVED = 200
+# So many moves of objects are remembered.
+MOVES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class LiveSnapshot:
         self._reachable: dict[Ref, list[ServerFact]] = {}
         self._dearer: dict[str, dict[Ref, list[MemberFact]]] = {}
         self._sightings: OrderedDict[Ref, Sighting] = OrderedDict()
+        self._moved: deque[Ref] = deque(maxlen=MOVES)
+        self._moves = 0
 
     @property
     def current(self) -> Snapshot:
@@ -90,6 +100,20 @@ class LiveSnapshot:
                 break
             self._settle(ref, [])
         return self._snapshot
+
+    @property
+    def moves(self) -> int:
+        """How often an object moved until now: its state in the snapshot, or another one that it may have."""
+        return self._moves
+
+    def moves_since(self, moves: int, former: Snapshot) -> Moves | None:
+        """What moved since there were so many moves, from the snapshot of that time; None if not all is remembered."""
+        count = self._moves - moves
+        if count > len(self._moved):
+            return None
+        current = self.current
+        refs = dict.fromkeys(islice(reversed(self._moved), self._moves - moves))
+        return Moves(tuple((former.get(ref), current.get(ref)) for ref in refs))
 
     def now(self) -> float:
         """The time by which admitted writes age, in seconds."""
@@ -129,10 +153,12 @@ class LiveSnapshot:
                 # The common case, a new object: the snapshot with it was made to judge it.
                 self._pending[ref] = [entry]
                 self._settled = placed[1]
+                self._moves += 1
+                self._moved.append(ref)
                 return
         # A retry of the same write takes the place of the former one; others may land before it.
         others = [one for one in pending if not _repeats(one, entry)]
-        self._settle(ref, [*others, entry])
+        self._settle(ref, [*others, entry], placed)
 
     def note_stored(self, ref: Ref, uid: str, resource_version: str) -> None:
         """An object of this uid is stored at this version, as a review of its deletion says."""
@@ -179,8 +205,13 @@ class LiveSnapshot:
             self._arrived = {}
         return self._settled
 
+    def _note_move(self, ref: Ref) -> None:
+        self._moves += 1
+        self._moved.append(ref)
+
     def _put(self, ref: Ref, fact: Fact | None) -> None:
         """Change the snapshot. While a list is read nobody looks at it, and many facts at once take less time."""
+        self._note_move(ref)
         if fact is None:
             self._settled = self._snapshot.drop(ref)
             return
@@ -202,8 +233,8 @@ class LiveSnapshot:
         else:
             self._put(ref, fact)
 
-    def _settle(self, ref: Ref, remaining: list[_Pending]) -> None:
-        """Of the writes of an object, these may still be stored."""
+    def _settle(self, ref: Ref, remaining: list[_Pending], placed: tuple[Snapshot, Snapshot] | None = None) -> None:
+        """Of the writes of an object, these may still be stored. ``placed`` is as for `expect`."""
         if not remaining:
             self._pending.pop(ref, None)
             self._keep_alternatives(ref, [], [])
@@ -225,7 +256,12 @@ class LiveSnapshot:
             if isinstance(fact, MemberFact) and isinstance(first, MemberFact) and _may_be_dearer(fact, first):
                 dearer.append(fact)
         self._keep_alternatives(ref, others, dearer)
-        self._put(ref, first)
+        if placed is not None and placed[0] is self._snapshot and placed[1].get(ref) == first:
+            # To put it again could take long: a server may select thousands of objects.
+            self._settled = placed[1]
+            self._note_move(ref)
+        else:
+            self._put(ref, first)
 
     def _keep_alternatives(self, ref: Ref, facts: list[MemberFact | ServerFact], dearer: list[MemberFact]) -> None:
         _keep(self._alternatives, ref.namespace, ref, facts)

@@ -5,19 +5,27 @@ demands rights (`webhook.rights`). Before a denial that blames other objects, th
 so that a stale snapshot never refuses falsely. Where a server is Strict, an allow waits until the ledger has the change
 (`webhook.ledger`). Whatever was waited for: if the snapshot moved meanwhile, the change is judged by the new one before
 it is remembered, so two changes that conflict never pass one process.
+
+A change may concern thousands of objects. It is judged in steps, and all judgements that take long share a slice of
+each iteration of the event loop. What others changed meanwhile is looked at in the end, and nothing else is judged
+again, so that no stream of changes makes a judgement begin anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster.informers.turns import Turns
 from cluster.transport import ApiError
 from crd.finding import Reason
 from crd.ledger import conflicts
 from crd.ref import Kind
+from crd.steps import advance
 from webhook import admit, live_snapshot
 from webhook.ledger import LedgerError
 
@@ -28,6 +36,8 @@ if TYPE_CHECKING:
     from crd.finding import Verdict
     from crd.integrity import Change
     from crd.ref import Ref
+    from crd.snapshot import Snapshot
+    from crd.steps import Steps
     from webhook.admit import Decision, JudgedObject
     from webhook.ledger import Ledgers
     from webhook.live_snapshot import LiveSnapshot
@@ -41,12 +51,25 @@ logger = logging.getLogger(__name__)
 
 # Of the time there is to answer, what may go into waiting for the ledger.
 LEDGER_SHARE = 0.8
+# Steps of a judgement that are done at once. Most judgements have fewer.
+STEPS_AT_ONCE = 200
+# Seconds that the other judgements have together in an iteration of the event loop.
+SLICE = 0.002
 # Objects that are read before one denial; the others that it blames stay believed.
 READS = 32
 
 
 class CrowdedError(Exception):
     """More writes of one object are on their way than may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A decision by a snapshot, which was the current one when so many objects had moved."""
+
+    decision: Decision
+    snapshot: Snapshot
+    moves: int
 
 
 class Reviewer:
@@ -60,22 +83,24 @@ class Reviewer:
         self._reader = reader
         self._ledgers = ledgers
         self._rights = rights
+        self._turns = Turns(time.monotonic, SLICE)
 
     async def validate(self, judged: JudgedObject, deadline: float, *, requester: Requester, dry_run: bool) -> Decision:
         """Judge the change; ``deadline`` is a time of the event loop.
 
         Raises TimeoutError, LedgerError, CrowdedError and, where the requester's rights are not known, UnansweredError.
         """
-        live, change, namespace = self._live, judged.change, judged.change.ref.namespace
+        live, change = self._live, judged.change
         if judged.demands or judged.annotations or judged.host:
             judged = await self._rights.judge(judged, requester, deadline)
         await self._make_room(change.ref, deadline, dry_run=dry_run)
         read: set[Ref] = set()
+        known: _Judged | None = None
         reserved = False
         try:
             while True:
-                snapshot = live.current
-                decision = admit.decide(snapshot, live.alternatives(change), judged, partial(live.dearer, namespace))
+                known = await self._decide(judged, known, deadline)
+                decision = known.decision
                 if not decision.allowed:
                     unread = decision.blamed - read
                     if not unread:
@@ -85,13 +110,13 @@ class Reviewer:
                     read |= unread
                     async with asyncio.timeout_at(deadline):
                         await self._read(unread, decision)
-                elif not reserved and conflicts.concerns(snapshot, change):
+                elif not reserved and conflicts.concerns(known.snapshot, change):
                     verdict = await self._reserve(change, deadline, dry_run=dry_run)
                     if not verdict.allowed:
                         return admit.with_findings(decision, verdict)
-                    reserved = not dry_run
-                    if dry_run or live.current is snapshot:
+                    if dry_run:
                         break
+                    reserved = True
                 else:
                     break
         except BaseException:
@@ -100,7 +125,7 @@ class Reviewer:
                 self._ledgers.withdraw(change)
             raise
         if not dry_run:
-            live.expect(change, (snapshot, decision.after))
+            live.expect(change, (known.snapshot, decision.after))
         return decision
 
     def validate_at_once(self, judged: JudgedObject, *, dry_run: bool) -> Decision | None:
@@ -111,11 +136,46 @@ class Reviewer:
         snapshot = live.current
         if conflicts.concerns(snapshot, change) or live.is_crowded(change.ref):
             return None
-        decision = admit.decide(snapshot, live.alternatives(change), judged, partial(live.dearer, change.ref.namespace))
-        if not decision.verdict.allowed:
+        dearer = partial(live.dearer, change.ref.namespace)
+        decision = advance(admit.decide_in_steps(snapshot, live.alternatives(change), judged, dearer), STEPS_AT_ONCE)
+        if decision is None or not decision.verdict.allowed:
             return None
         if not dry_run:
             live.expect(change, (snapshot, decision.after))
+        return decision
+
+    async def _decide(self, judged: JudgedObject, known: _Judged | None, deadline: float) -> _Judged:
+        """A denial, or what is allowed by the snapshot of now. Raises TimeoutError.
+
+        ``known`` is what was decided before. A denial was right at a time since the review began, and stays one unless
+        something moves before the next question.
+        """
+        live, change = self._live, judged.change
+        while True:
+            snapshot, moves = live.current, live.moves
+            if known is not None and known.moves == moves:
+                return known
+            allowed = known if known is not None and known.decision.allowed else None
+            moved = live.moves_since(allowed.moves, allowed.snapshot) if allowed is not None else None
+            alternatives, dearer = live.alternatives(change), partial(live.dearer, change.ref.namespace)
+            if allowed is None or moved is None:
+                steps = admit.decide_in_steps(snapshot, alternatives, judged, dearer)
+            else:
+                steps = admit.decide_again(allowed.decision, moved, alternatives, judged, dearer)
+            known = _Judged(await self._take(steps, deadline), snapshot, moves)
+            if not known.decision.allowed:
+                return known
+
+    async def _take(self, steps: Steps[Decision], deadline: float) -> Decision:
+        """The decision, after as many turns as it takes. Raises TimeoutError."""
+        decision = advance(steps, STEPS_AT_ONCE)
+        if decision is not None:
+            return decision
+        async with asyncio.timeout_at(deadline):
+            await self._turns.wait()
+            while (decision := advance(steps, 1)) is None:
+                if self._turns.is_over():
+                    await self._turns.wait()
         return decision
 
     async def _make_room(self, ref: Ref, deadline: float, *, dry_run: bool) -> None:

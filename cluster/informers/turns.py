@@ -14,21 +14,25 @@ if TYPE_CHECKING:
 
 __all__ = ["SLICE", "Turns"]
 
-# Seconds of work after which a turn is over.
+# Seconds of work after which a turn is over by default.
 SLICE = 0.01
 
 
 class Turns:
-    """Shared by those who work on one event loop. In each of its iterations one of them has a turn, in order."""
+    """Shared by those who work on one event loop. In each of its iterations one of them has a turn, in order.
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    It takes so many ``seconds`` at most, by ``monotonic``.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], seconds: float = SLICE) -> None:
         self._monotonic = monotonic
+        self._seconds = seconds
         self._lock = asyncio.Lock()
         self._begun = monotonic()
 
     def is_over(self) -> bool:
         """Whether whoever had the last turn has worked long enough."""
-        return self._monotonic() - self._begun > SLICE
+        return self._monotonic() - self._begun > self._seconds
 
     async def wait(self) -> None:
         """Let the event loop go on, and wait for a turn. It ends with the caller's next await."""

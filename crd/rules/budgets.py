@@ -6,21 +6,32 @@ is gone. See docs/decisions/0041.
 
 from __future__ import annotations
 
-from heapq import nlargest
+from heapq import heappush, heapreplace
 from typing import TYPE_CHECKING
 
-from crd.facts import MemberFact
 from crd.finding import Finding, Reason
 from crd.ref import Kind
+from crd.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from crd.facts import ServerFact
+    from crd.facts import MemberFact, ServerFact
     from crd.ref import Ref
     from crd.snapshot import Snapshot
+    from crd.steps import Steps
 
-__all__ = ["context_budget", "cost", "dearest", "exceeded", "excess", "not_served", "total"]
+__all__ = [
+    "context_budget",
+    "cost",
+    "dearest",
+    "exceeded",
+    "exceeded_in_steps",
+    "excess",
+    "excess_in_steps",
+    "not_served",
+    "total",
+]
 
 # So many tools a message names.
 NAMED = 3
@@ -43,15 +54,24 @@ def excess(snapshot: Snapshot, server: ServerFact | None, others: Collection[Mem
     ``others`` are further states that tools may have: of each tool, the state with the most tokens counts. The server
     is in the snapshot.
     """
+    return finish(excess_in_steps(snapshot, server, others))
+
+
+def excess_in_steps(snapshot: Snapshot, server: ServerFact | None, others: Collection[MemberFact] = ()) -> Steps[int]:
+    """The same as `excess`, with a step for each of the others."""
     if server is None or server.budget is None:
         return 0
     known = total(snapshot, server)
-    most = known + sum(cost(server, fact) for fact in others)
+    most = known
+    for fact in others:
+        yield
+        most += cost(server, fact)
     if most <= server.budget:
         return 0  # whatever the others overlap with
     members = snapshot.view(server.ref).members
     more: dict[Ref, int] = {}
     for fact in others:
+        yield
         if fact.tokens and fact.ref.namespace == server.ref.namespace and server.selector.matches(fact.labels):
             standing = snapshot.member(fact.ref) if fact.ref in members else None
             further = cost(server, fact) - (cost(server, standing) if standing else 0)
@@ -71,8 +91,15 @@ def exceeded(snapshot: Snapshot, server: ServerFact, blamed: Ref, over: int, *, 
 
     To find these takes a walk over all tools of the server.
     """
+    return finish(exceeded_in_steps(snapshot, server, blamed, over, named=named))
+
+
+def exceeded_in_steps(
+    snapshot: Snapshot, server: ServerFact, blamed: Ref, over: int, *, named: bool = True
+) -> Steps[Finding]:
+    """The same as `exceeded`, with a step for each tool."""
     budget = server.budget or 0
-    found = dearest(snapshot, server) if named else []
+    found = (yield from _find_dearest(snapshot, server)) if named else []
     names = ", ".join(f"{fact.served_name or fact.ref.name} ({cost(server, fact)})" for fact in found)
     message = (
         f"the tools of {server.ref} would have about {budget + over} tokens, more than its contextBudget of {budget}"
@@ -100,6 +127,19 @@ def not_served(server: ServerFact, tool: MemberFact) -> Finding:
 
 def dearest(snapshot: Snapshot, server: ServerFact) -> list[MemberFact]:
     """The tools of a server with the most tokens."""
-    facts = map(snapshot.member, snapshot.view(server.ref).members)
-    listed = (fact for fact in facts if isinstance(fact, MemberFact) and fact.tokens)
-    return nlargest(NAMED, listed, key=lambda fact: (fact.tokens, fact.ref))
+    return finish(_find_dearest(snapshot, server))
+
+
+def _find_dearest(snapshot: Snapshot, server: ServerFact) -> Steps[list[MemberFact]]:
+    found: list[tuple[int, Ref, MemberFact]] = []
+    for ref in snapshot.view(server.ref).members:
+        yield
+        fact = snapshot.member(ref)
+        if fact is None or not fact.tokens:
+            continue
+        entry = (fact.tokens, ref, fact)
+        if len(found) < NAMED:
+            heappush(found, entry)
+        elif entry > found[0]:
+            heapreplace(found, entry)
+    return [fact for _, _, fact in sorted(found, reverse=True)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from crd import manifest
 from crd.facts import Space
 from crd.finding import Finding, Level, Reason, format_path
+from crd.steps import skip_pauses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from crd.snapshot import Snapshot
 
-__all__ = ["REASONS", "clash", "duplicates", "repeated"]
+__all__ = ["REASONS", "clash", "duplicates", "duplicates_in_steps", "repeated"]
 
 REASONS = {
     Space.TOOL_NAME: Reason.DUPLICATE_NAME,
@@ -41,14 +42,27 @@ def repeated(item: Object) -> Iterator[Finding]:
 
 def duplicates(snapshot: Snapshot, server: Ref, claim: Claim) -> Iterator[Finding]:
     """A finding for each claimant of a claim on a server, except for the one to be served (see `seniority`)."""
+    return skip_pauses(duplicates_in_steps(snapshot, server, claim))
+
+
+def duplicates_in_steps(snapshot: Snapshot, server: Ref, claim: Claim) -> Iterator[Finding | None]:
+    """The same as `duplicates`, with pauses: thousands of members may have one claim."""
     refs = snapshot.view(server).claimants.get(claim, ())
     if len(refs) < 2:
         return
-    members = sorted((m for m in map(snapshot.member, refs) if m is not None), key=lambda member: member.seniority)
+    members: list[MemberFact] = []
+    winner: MemberFact | None = None
+    for ref in refs:
+        yield None
+        member = snapshot.member(ref)
+        if member is not None:
+            members.append(member)
+            winner = member if winner is None or member.seniority < winner.seniority else winner
     fact = snapshot.server(server)
     level = Level.WARNING if fact is not None and fact.prefer_incumbent else Level.ERROR
-    for loser in members[1:]:
-        yield clash(loser, members[0].ref, server, claim, level=level)
+    for loser in members:
+        if winner is not None and loser is not winner:
+            yield clash(loser, winner.ref, server, claim, level=level)
 
 
 def clash(

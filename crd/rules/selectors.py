@@ -11,6 +11,7 @@ from crd.finding import Finding, Reason
 from crd.models.server import ServerSpec
 from crd.ref import Kind
 from crd.snapshot import MEMBER_KINDS
+from crd.steps import skip_pauses
 from crd.suggestions import MAX_LOOKUPS, Suggestions
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from crd.models.selectors import LabelSelector
     from crd.selector import Selector
     from crd.snapshot import Snapshot
+    from crd.steps import Steps
 
-__all__ = ["empty_selector", "invalid_selector", "selects_nothing"]
+__all__ = ["empty_selector", "invalid_selector", "selects_nothing", "selects_nothing_in_steps"]
 
 Path = tuple[str | int, ...]
 
@@ -92,27 +94,32 @@ def selects_nothing(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]
 
     toolSelector matches something if it matches an object of any kind without a selector of its own.
     """
+    return skip_pauses(selects_nothing_in_steps(snapshot, server))
+
+
+def selects_nothing_in_steps(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding | None]:
+    """The same as `selects_nothing`, with pauses: similar labels are expensive to find."""
     view = snapshot.view(server.ref)
     kinds = tuple(kind for kind in MEMBER_KINDS if server.selector_of(kind) is server.selector)
     if not any(map(view.count, kinds)):
-        yield _nothing(snapshot, server, "toolSelector", kinds, server.selector)
+        yield (yield from _nothing(snapshot, server, "toolSelector", kinds, server.selector))
     if server.prompt_selector is not None and not view.count(Kind.PROMPT):
-        yield _nothing(snapshot, server, "promptSelector", (Kind.PROMPT,), server.prompt_selector)
+        yield (yield from _nothing(snapshot, server, "promptSelector", (Kind.PROMPT,), server.prompt_selector))
     if server.resource_selector is not None and not view.count(Kind.RESOURCE):
-        yield _nothing(snapshot, server, "resourceSelector", (Kind.RESOURCE,), server.resource_selector)
+        yield (yield from _nothing(snapshot, server, "resourceSelector", (Kind.RESOURCE,), server.resource_selector))
 
 
 def _nothing(
     snapshot: Snapshot, server: ServerFact, field: str, kinds: tuple[Kind, ...], selector: Selector
-) -> Finding:
-    near = _labels_nearby(snapshot, server.ref.namespace, kinds, selector)
+) -> Steps[Finding]:
+    near = yield from _labels_nearby(snapshot, server.ref.namespace, kinds, selector)
     absent = " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
     repair = f"correct the selector (labels in use there: {near})" if near else "create one with matching labels"
     message = f"{server.ref} selects no {absent} in namespace {server.ref.namespace}; {repair}"
     return Finding.of(Reason.SELECTS_NOTHING, server.ref, message, path=("spec", field))
 
 
-def _labels_nearby(snapshot: Snapshot, namespace: str, kinds: tuple[Kind, ...], selector: Selector) -> str:
+def _labels_nearby(snapshot: Snapshot, namespace: str, kinds: tuple[Kind, ...], selector: Selector) -> Steps[str]:
     """At most three labels of members in the namespace: those similar to the selector first, then the most frequent.
 
     Only the first hundred members of each kind are considered, and the first 32 labels of each.
@@ -120,11 +127,16 @@ def _labels_nearby(snapshot: Snapshot, namespace: str, kinds: tuple[Kind, ...], 
     counts: Counter[str] = Counter()
     for kind in kinds:
         for _, ref in zip(range(100), snapshot.refs(kind, namespace), strict=False):
+            yield
             member = snapshot.member(ref)
             carried = (member.labels if member else {}).items()
             counts.update(f"{key}={value}" for key, value in itertools.islice(carried, 32))
     frequent = sorted(sorted(counts), key=lambda label: -counts[label])
     selected = (f"{r.key}={value}" for r in selector.requirements for value in sorted(r.values))
     suggestions = Suggestions(frequent)
-    similar = (suggestions.nearest(label, cutoff=0.7) for label in itertools.islice(selected, MAX_LOOKUPS))
-    return ", ".join([*dict.fromkeys([*filter(None, similar), *frequent])][:3])
+    near: dict[str, None] = {}
+    for label in itertools.islice(selected, MAX_LOOKUPS):
+        similar = yield from suggestions.nearest_in_steps(label, cutoff=0.7)
+        if similar:
+            near[similar] = None
+    return ", ".join([*(near | dict.fromkeys(frequent))][:3])

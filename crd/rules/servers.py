@@ -11,6 +11,7 @@ from crd.finding import Finding, Level, Reason
 from crd.models.access import ALWAYS_GIVEN
 from crd.models.server import ServerSpec
 from crd.published import catalogs
+from crd.steps import skip_pauses
 from crd.suggestions import MAX_NAMES, Suggestions
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "NOTED_WEIGHT",
     "catalog_size",
     "ingress_taken",
+    "ingress_taken_in_steps",
     "long_names",
     "long_timeouts",
     "prefixed_names",
@@ -31,6 +33,7 @@ __all__ = [
     "trusted_proxies",
     "unavailable_claims",
     "unmatched_limits",
+    "unmatched_limits_in_steps",
     "unreachable_scopes",
     "unusable_tokens",
 ]
@@ -170,13 +173,19 @@ def _of_member(
 
 def unmatched_limits(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding]:
     """Rate limits for tools that the server does not serve."""
+    return skip_pauses(unmatched_limits_in_steps(snapshot, server))
+
+
+def unmatched_limits_in_steps(snapshot: Snapshot, server: ServerFact) -> Iterator[Finding | None]:
+    """The same as `unmatched_limits`, with a pause before each limit: a suggestion is expensive."""
     claimants = snapshot.view(server.ref).claimants
     suggestions = Suggestions(_tool_names(server, claimants))
     for name in server.limited:
+        yield None
         bare = name.removeprefix(server.prefix)
         if name.startswith(server.prefix) and Claim(Space.TOOL_NAME, bare) in claimants:
             continue
-        near = suggestions.nearest(name)
+        near = yield from suggestions.nearest_in_steps(name)
         repair = f'did you mean "{near}"?' if near else "correct the name or remove the limit"
         message = f'{server.ref} serves no tool "{name}", so the limit has no effect; {repair}'
         path = ("spec", "rateLimits", "tools", name)
@@ -195,11 +204,21 @@ def ingress_taken(snapshot: Snapshot, server: ServerFact, *, blame_always: bool)
     Servers of one namespace may have paths within one another. Of two servers the older one keeps its paths and gets no
     finding, unless ``blame_always``.
     """
+    return skip_pauses(ingress_taken_in_steps(snapshot, server, blame_always=blame_always))
+
+
+def ingress_taken_in_steps(snapshot: Snapshot, server: ServerFact, *, blame_always: bool) -> Iterator[Finding | None]:
+    """The same as `ingress_taken`, with a pause for each server whose Ingress has the host."""
     mine = server.ways_in
     if mine is None:
         return
-    facts = (snapshot.server(ref) for ref in snapshot.servers_met(mine) if ref != server.ref)
-    met = [(fact, path) for fact in facts if fact is not None and (path := _met_at(server, fact))]
+    met: list[tuple[ServerFact, str]] = []
+    for ref in snapshot.servers_met(mine):
+        yield None
+        fact = snapshot.server(ref) if ref != server.ref else None
+        path = _met_at(server, fact) if fact is not None else ""
+        if fact is not None and path:
+            met.append((fact, path))
     said: set[tuple[str, ...]] = set()
     for other, path in sorted(met, key=lambda each: each[0].seniority):
         theirs = other.ways_in

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crd import manifest
-from crd.integrity import Change
+from crd.integrity import Change, Moves
 from crd.manifest import Object
 from crd.ref import Kind, Ref
 from crd.snapshot import Snapshot
@@ -422,6 +422,52 @@ def test_a_new_object_takes_the_snapshot_that_it_was_judged_by() -> None:
     placed = live.current
     live.expect(update("new", "5"), (placed, placed))
     assert (served(live), others(live)) == ("new", ["old"])
+
+
+def test_an_update_takes_the_snapshot_that_it_was_judged_by() -> None:
+    live = LiveSnapshot(Clock())
+    show(live, "old", 5)
+    change = update("new", "5")
+    assert change.new is not None
+    assert change.new.fact is not None
+    before, after = live.current, live.current.put(change.new.fact)
+    live.expect(change, (before, after))
+
+    assert live.current is after
+    assert (served(live), others(live)) == ("new", ["old"])
+    # Not one of another snapshot.
+    live.expect(update("newer", "6"), (before, before))
+    assert served(live) == "newer"
+
+
+def test_what_moved_is_told_until_too_much_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_snapshot, "MOVES", 3)
+    live = LiveSnapshot(Clock())
+    first, begun = live.current, live.moves
+    assert live.moves_since(begun, first) == Moves(())
+
+    new, changed = creation(), update("new", "5")
+    live.expect(new)
+    live.expect(new)
+    moves = live.moves_since(begun, first)
+    assert moves == Moves(((None, live.current.get(REF)),))
+
+    second, later = live.current, live.moves
+    live.expect(changed)
+    live.observe_deletion(other("b").ref)
+    # The newest first.
+    assert live.moves_since(later, second) == Moves(((None, None), (second.get(REF), live.current.get(REF))))
+    assert live.moves_since(begun, first) is None
+
+
+def test_a_write_of_which_only_a_further_state_is_new_moved_its_object() -> None:
+    live = LiveSnapshot(Clock())
+    show(live, "old", 5)
+    before, moves = live.current, live.moves
+    live.expect(creation("new", "v"))
+
+    assert (served(live), others(live)) == ("old", ["new"])
+    assert live.moves_since(moves, before) == Moves(((before.get(REF), before.get(REF)),))
 
 
 def test_a_read_that_changes_nothing_leaves_the_snapshot_as_it_is() -> None:

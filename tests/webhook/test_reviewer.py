@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 from typing import Any
 
 import pytest
 
+from cluster.informers.turns import Turns
 from cluster.transport import ApiError
 from crd import manifest
+from crd.ref import Kind, Ref
 from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
-from webhook import admit, object_process, review
+from webhook import admit, live_snapshot, object_process, review, reviewer
 from webhook.ledger import LedgerError
 from webhook.live_snapshot import LANDING_SECONDS, WRITES
 from webhook.metrics import Metrics
@@ -487,3 +490,115 @@ async def test_a_deletion_is_noted_by_what_its_review_says() -> None:
     assert replica.reviewer.note_deletion(nameless) == ()
     bare = review.Review("u", review.Operation.DELETE, "MCPTool", "shop", "a", None, None)
     assert replica.reviewer.note_deletion(bare) == ("MCPTool shop/a is no longer served by shop/main",)
+
+
+def crowd(count: int = 50) -> list[dict[str, Any]]:
+    return [tool(f"t{number}", f"get_{number}") for number in range(count)]
+
+
+def stepwise(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> Replica:
+    """The replica, where a turn is over after one step, and few steps are done at once."""
+    replica.reviewer._turns = Turns(itertools.count().__next__)
+    monkeypatch.setattr(reviewer, "STEPS_AT_ONCE", 20)
+    return replica
+
+
+async def test_plain_reviews_are_answered_between_the_steps_of_a_long_judgement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replica = stepwise(Replica(Api(*crowd()), *crowd()), monkeypatch)
+    long = asyncio.create_task(replica.judge(server()))
+    answered = 0
+
+    while not long.done():
+        await asyncio.sleep(0)
+        plain = admitted(tool(f"p{answered}", f"put_{answered}", app="plain"))
+        assert replica.reviewer.validate_at_once(plain, dry_run=False) is not None
+        answered += 1
+        if answered == 100:
+            break
+    assert not long.done()
+    assert (await long).allowed
+    assert len(replica.live.current.view(Ref(Kind.SERVER, "shop", "main")).members) == 50
+
+
+async def test_long_judgements_share_one_turn_in_each_iteration_of_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replica = stepwise(Replica(Api(*crowd()), *crowd()), monkeypatch)
+    taken: list[tuple[int, int]] = []
+    iterations = itertools.count()
+    now, numbers, decide = [0], itertools.count(), admit.decide_in_steps
+
+    def note(*args: Any) -> Any:
+        number, steps = next(numbers), decide(*args)
+        while True:
+            taken.append((now[0], number))
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            yield
+
+    monkeypatch.setattr(admit, "decide_in_steps", note)
+    long = [asyncio.create_task(replica.judge(server(name), dry_run=True)) for name in ("one", "two", "three")]
+    while not all(each.done() for each in long):
+        await asyncio.sleep(0)
+        now[0] = next(iterations)
+
+    later = [each for each in taken if each[0] > taken[0][0]]
+    assert len(later) > 3 * 100
+    assert len({iteration for iteration, _ in later}) == len(later)
+    in_order = [number for _, number in later[:300]]
+    assert in_order == [in_order[0], in_order[1], in_order[2]] * 100
+    assert sorted(in_order[:3]) == [0, 1, 2]
+
+
+async def test_a_long_judgement_is_not_made_at_once_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = Replica(Api(*crowd(100)), *crowd(100))
+    before = replica.live.current
+
+    assert replica.reviewer.validate_at_once(admitted(server()), dry_run=False) is None
+    with pytest.raises(TimeoutError):
+        await replica.judge(server(), seconds=0.0)
+    stepwise(replica, monkeypatch)
+    gone = asyncio.create_task(replica.judge(server()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert gone.cancelled()
+    assert replica.live.current is before
+    assert (await replica.judge(server())).allowed
+
+
+async def test_what_is_admitted_meanwhile_makes_no_judgement_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = stepwise(Replica(Api(*crowd()), *crowd()), monkeypatch)
+    began, decide = [0], admit.decide_in_steps
+
+    def count(snapshot: Any, alternatives: Any, judged: admit.JudgedObject, *rest: Any) -> Any:
+        began[0] += judged.change.ref.kind is Kind.SERVER
+        return decide(snapshot, alternatives, judged, *rest)
+
+    monkeypatch.setattr(admit, "decide_in_steps", count)
+    long = asyncio.create_task(replica.judge(server()))
+    for number in range(10):
+        await asyncio.sleep(0)
+        assert (await replica.judge(tool(f"p{number}", f"put_{number}"))).allowed
+    assert (await long).allowed
+    assert began == [1]
+    assert len(replica.live.current.view(Ref(Kind.SERVER, "shop", "main")).members) == 60
+
+
+async def test_where_more_moved_than_is_remembered_a_change_is_judged_by_the_new_snapshot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_snapshot, "MOVES", 3)
+    replica = stepwise(Replica(Api(*crowd(), tool("last", "get_1")), *crowd()), monkeypatch)
+    long = asyncio.create_task(replica.judge(server()))
+    await asyncio.sleep(0)
+    for number in range(4):
+        assert (await replica.judge(tool(f"p{number}", f"put_{number}"))).allowed
+    replica.show(tool("last", "get_1"))
+
+    assert not (await long).allowed

@@ -116,7 +116,7 @@ def test_the_eldest_holds_a_claim_and_every_other_one_is_reported() -> None:
     )
     unstored = member("0")
     found = duplicates(third, first, second, unstored)
-    assert [finding.ref.name for finding in found] == ["c", "a", "0"]
+    assert [finding.ref.name for finding in found] == ["0", "a", "c"]
     assert {finding.related[0].name for finding in found} == {"b"}
 
 
