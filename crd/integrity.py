@@ -78,7 +78,6 @@ MAX_NAMED = 8
 MAX_JOINED = 32
 NOTHING = Verdict()
 _BY_NAME = attrgetter("name", "kind")
-_BY_REF = attrgetter("ref")
 
 _SERVERS, _TOOLS, _PROMPTS, _RESOURCES = (Kind.SERVER,), (Kind.TOOL,), (Kind.PROMPT,), (Kind.RESOURCE,)
 _CALLS = (*_TOOLS, *_RESOURCES)
@@ -351,11 +350,13 @@ def judge_relations_in_steps(
         if finding is not None:
             errors.append(finding)
     found = [*errors, *warnings] if change.new is not None else warnings  # no number of warnings displaces an error
-    step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, sorted(touched)))
+    serving = sorted(touched) if of_object.breaks else ()
+    step = (*of_object.step, *schemas.breaking_changes(change.ref, of_object.breaks, serving))
     attributed = []
     for finding in found[:MAX_BLAMED]:
         yield
         attributed.append(_attribute(change, finding))
+    yield
     return Verdict.of((*attributed, *step)).first(further=max(0, len(found) - MAX_BLAMED) + of_object.further)
 
 
@@ -407,7 +408,7 @@ def _exceeded_budgets(
         return
     others = [fact for fact in dearer() if fact.ref != ref]
     named = 0
-    for server in sorted(budgeted, key=_BY_REF):
+    for server in sorted(budgeted, key=lambda server: server.ref.name):
         yield None
         over = yield from budgets.excess_in_steps(after, server, others)
         if over and over > (yield from budgets.excess_in_steps(before, before.server(server.ref), others)):

@@ -331,9 +331,19 @@ class Snapshot:
     def servers(self, namespace: str) -> tuple[ServerFact, ...]:
         """The servers of a namespace, in no particular order."""
         found = self._of_servers.get((namespace,))
+        return finish(self.servers_in_steps(namespace)) if found is None else found
+
+    def servers_in_steps(self, namespace: str) -> Steps[tuple[ServerFact, ...]]:
+        """The same as `servers`, in steps."""
+        found = self._of_servers.get((namespace,))
         if found is None:
-            servers = map(self.server, self.refs(Kind.SERVER, namespace))
-            found = tuple(server for server in servers if server is not None)
+            servers = []
+            for ref in self.refs(Kind.SERVER, namespace):
+                yield
+                server = self.server(ref)
+                if server is not None:
+                    servers.append(server)
+            found = tuple(servers)
             self._remember((namespace,), found)
         return found
 

@@ -134,11 +134,11 @@ class Reviewer:
             return None
         live, change = self._live, judged.change
         snapshot = live.current
-        if conflicts.concerns(snapshot, change) or live.is_crowded(change.ref):
+        if live.is_crowded(change.ref):
             return None
         dearer = partial(live.dearer, change.ref.namespace)
         decision = advance(admit.decide_in_steps(snapshot, live.alternatives(change), judged, dearer), STEPS_AT_ONCE)
-        if decision is None or not decision.verdict.allowed:
+        if decision is None or not decision.verdict.allowed or conflicts.concerns(snapshot, change):
             return None
         if not dry_run:
             live.expect(change, (snapshot, decision.after))

@@ -152,7 +152,7 @@ class Stored:
         return found
 
 
-class World:
+class Replica:
     """A webhook without its HTTP server, whose watches have shown these objects."""
 
     def __init__(self, items: Iterable[Raw]) -> None:
@@ -212,34 +212,34 @@ class World:
 async def measure(case: Case) -> tuple[float, float, float, list[float], str]:
     """The longest block, the blocks together, the longest of the watch, latencies, and what was decided."""
     _, stored, pending, old, new = case
-    world = World([*stored, *([old] if old is not None and old not in stored else [])])
+    replica = Replica([*stored, *([old] if old is not None and old not in stored else [])])
     for before, after in pending:
-        await world.review(world.judge(before, after))
-    judged = world.judge(old, new)
+        await replica.review(replica.judge(before, after))
+    judged = replica.judge(old, new)
     latencies: list[float] = []
-    plain = asyncio.create_task(world.review_plain(latencies))
+    plain = asyncio.create_task(replica.review_plain(latencies))
     await asyncio.sleep(0.02)
     latencies.clear()
     blocks = Blocks()
     ticking = asyncio.create_task(blocks.run())
     await asyncio.sleep(0)
     try:
-        decision = await world.review(judged)
+        decision = await replica.review(judged)
         told = f"{len(decision.verdict.errors)} errors, {len(decision.verdict.warnings)} warnings"
     except TimeoutError:
         told = "no verdict in time"
-    assert world.live.current is not None
+    assert replica.live.current is not None
     await asyncio.sleep(0)
     blocks.stop()
     await ticking
     plain.cancel()
     await asyncio.gather(plain, return_exceptions=True)
     started = time.thread_time()
-    world.show(new)
-    assert world.live.current is not None
+    replica.show(new)
+    assert replica.live.current is not None
     shown = time.thread_time() - started
     # Another replica admitted it.
-    other = World([*stored, *([old] if old is not None and old not in stored else [])])
+    other = Replica([*stored, *([old] if old is not None and old not in stored else [])])
     started = time.thread_time()
     other.show(new)
     assert other.live.current is not None
