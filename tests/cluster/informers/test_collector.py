@@ -86,7 +86,7 @@ def test_what_replaces_something_else_is_counted_too() -> None:
         kept[index] = []
     assert gc.get_count()[0] < collector.YOUNG
 
-    collector.sweep()
+    collector.sweep(collector.sweep())
 
     assert len(gc.get_objects()) < collector.YOUNG
     assert gc.get_freeze_count() >= before
@@ -150,3 +150,13 @@ async def test_a_program_sets_aside_what_there_is_and_sweeps_every_tenth_of_a_se
 
     assert pauses == [0.1] * 3
     assert [each() for each in found] == [None, None]
+
+
+def test_what_comes_all_the_time_is_set_aside_all_the_same() -> None:
+    kept, passes, most = list[list[None]](), 0, 0
+    for _ in range(20):
+        kept += containers(collector.YOUNG + 1)
+        passes = collector.sweep(passes)
+        most = max(most, len(gc.get_objects()))
+
+    assert most < collector.OLD + 4 * collector.YOUNG
