@@ -146,5 +146,8 @@ def test_of_two_that_conflict_one_is_admitted_however_they_interleave() -> None:
             world = Interleaved([tool("a", "get"), tool("b", "put"), tool("c", "list")])
             asked = [(40, server("x")), (delay, tool("d", "get"))]
             assert sorted(asyncio.run(run(world, asked, []))) == [False, True], delay
+            world = Interleaved([server("x"), tool("a", "put")])
+            asked = [(40, tool("a", "get")), (delay, tool("d", "get"))]
+            assert sorted(asyncio.run(run(world, asked, []))) == [False, True], delay
     finally:
         reviewer.STEPS_AT_ONCE = at_once
