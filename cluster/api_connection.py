@@ -169,6 +169,8 @@ class Connection(asyncio.Protocol):
     # What the parser calls.
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.status >= 200:
+            return  # a trailer
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         earlier = self.headers.get(key)
         self.headers[key] = text if earlier is None else f"{earlier}, {text}"

@@ -40,6 +40,8 @@ BODY_BUDGET = 32 * 1024 * 1024
 # The bytes that all connections keep of requests that were sent ahead of an answer, and of answers that are not read.
 KEPT_BUDGET = 32 * 1024 * 1024
 MAX_HEAD = 64 * 1024
+# The most chunks of a body that have less than `SMALL_CHUNK` bytes. To read one takes as long as to read a large one.
+MAX_SMALL_CHUNKS, SMALL_CHUNK = 4096, 64
 # Requests that a client may send ahead of an answer on one connection. It is not read from while there are more.
 PIPELINED = 8
 # One read may hold thousands of short requests. A client that sends so many ahead is refused.
@@ -64,6 +66,10 @@ _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]{1,9})\r\n", re.IGNORECASE)
 # What changes how a request is read or answered.
 _UNUSUAL = frozenset({"expect", "te", "trailer", "transfer-encoding", "upgrade"})
 _TOO_LARGE = f"the headers must have at most {MAX_HEAD} bytes"
+_TOO_SMALL = (
+    f"the body has more than {MAX_SMALL_CHUNKS} parts of less than {SMALL_CHUNK} bytes; send larger ones, or a "
+    "Content-Length"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +294,7 @@ class Connection(asyncio.Protocol):
         "_receiving",
         "_remote",
         "_request",
+        "_small_chunks",
         "_stream",
         "_target",
         "_task",
@@ -313,6 +320,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, list[str]] = {}
         self._head_size = 0
         self._unread = 0
+        self._small_chunks = 0
         # Bytes of a body that the parser leaves out.
         self._unparsed = 0
         self._in_head = False
@@ -370,10 +378,11 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._feed(data)
-        except httptools.HttpParserError:
-            too_large = self._head_size > MAX_HEAD
+        except (httptools.HttpParserError, ValueError):
+            too_large, too_small = self._head_size > MAX_HEAD, self._small_chunks > MAX_SMALL_CHUNKS
             self._begin_read()
-            self._refuse(431 if too_large else 400, _TOO_LARGE if too_large else "the request is malformed")
+            malformed = _TOO_SMALL if too_small else "the request is malformed"
+            self._refuse(431 if too_large else 400, _TOO_LARGE if too_large else malformed)
             return
         request = self._unbegun
         if is_first and request is not None and request.complete and not self._pending and not self._in_head:
@@ -525,7 +534,7 @@ class Connection(asyncio.Protocol):
         if not is_framed or len(self._headers.get("host", ())) > 1:
             raise ValueError
         request.keep_alive = self._parser.should_keep_alive()
-        self._target, self._headers, self._head_size, self._unread = b"", {}, 0, 0
+        self._target, self._headers, self._head_size, self._unread, self._small_chunks = b"", {}, 0, 0, 0
         self._in_head = self._is_idle = False
         self._receiving = request
         if self._request is None and not self._is_full:
@@ -540,6 +549,10 @@ class Connection(asyncio.Protocol):
     def on_body(self, chunk: bytes) -> None:
         if self._receiving is None:
             return
+        if len(chunk) < SMALL_CHUNK:
+            self._small_chunks += 1
+            if self._small_chunks > MAX_SMALL_CHUNKS:
+                raise ValueError
         self._receiving.feed(chunk)
         if self._receiving is not self._request:
             self._ahead += len(chunk)

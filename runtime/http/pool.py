@@ -206,6 +206,9 @@ class _Exchange(asyncio.Protocol):
         self._head_size += len(name) + len(value) + 4
         if self._head_size > MAX_HEAD:
             raise ValueError
+        if self._status >= 200:
+            # A trailer. What it says of the body was not known when the body was read (RFC 9110, section 6.5.1).
+            return
         key = _NAMES.get(name) or name.decode("latin-1").lower()
         text = value.decode("utf-8", "replace")
         earlier = self._headers.get(key)

@@ -108,6 +108,13 @@ async def test_headers_are_found_by_their_name_in_lower_case(wire: tuple[Connect
     assert (wire[0].status, wire[0].headers) == (204, {"x-a": "1, 2"})
 
 
+async def test_trailers_are_no_headers(wire: tuple[Connection, Wire]) -> None:
+    answer = CHUNKED.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n"
+
+    assert await answered(wire[0], answer) == b"ok"
+    assert wire[0].headers == {"transfer-encoding": "chunked"}
+
+
 async def test_without_a_length_the_end_of_the_connection_is_that_of_the_body(wire: tuple[Connection, Wire]) -> None:
     assert await answered(wire[0], b"HTTP/1.1 200 OK\r\n\r\no", b"k", ends=None) == b"ok"
     assert not wire[0].is_reusable

@@ -115,6 +115,14 @@ def test_bytes_may_arrive_in_any_parts(cuts: list[int], framing: str) -> None:
     assert "link" not in reply.headers
 
 
+async def test_trailers_are_no_headers() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    reply = await reply_to(answer + b"Content-Type: text/html\r\nX: 1\r\n\r\n")
+
+    assert reply.body == b"ok"
+    assert reply.headers == {"content-type": "text/plain", "transfer-encoding": "chunked"}
+
+
 async def test_a_connection_is_used_again_while_it_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Backend(*[OK] * 3, ends=False) as backend:
         await backend.ask()

@@ -21,7 +21,9 @@ from cluster.connections import (
     KNOWN_HEADS,
     MAX_HEAD,
     MAX_PENDING,
+    MAX_SMALL_CHUNKS,
     PIPELINED,
+    SMALL_CHUNK,
     Connections,
     Deadlines,
     Listener,
@@ -280,6 +282,39 @@ async def test_trailers_are_not_headers_of_the_next_request(is_ahead: bool) -> N
         writer.close()
 
     assert seen == [{"host": ["x"], "transfer-encoding": ["chunked"]}, {"host": ["x"]}]
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "status"),
+    [(1, MAX_SMALL_CHUNKS, 200), (1, MAX_SMALL_CHUNKS + 1, 400), (SMALL_CHUNK, MAX_SMALL_CHUNKS + 1, 200)],
+)
+async def test_a_body_in_many_small_chunks_is_refused(size: int, count: int, status: int) -> None:
+    """Each chunk takes time to read, however small it is."""
+    chunk = b"%x\r\n%s\r\n" % (size, b"a" * size)
+    sent = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with Server(echo, Deadlines(linger=0.2)) as server:
+        answer = await server.exchange(sent + chunk * count + b"0\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert (b"send larger ones" in answer) == (status == 400)
+
+
+async def test_a_body_that_the_parser_leaves_out_may_not_come_in_many_small_parts_either() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 10000\r\n\r\n"
+    async with Server(echo, Deadlines(linger=0.2)) as server:
+        reader, writer = await server.open()
+        writer.write(head)
+        while not server.connections._open or next(iter(server.connections._open))._request is None:
+            await asyncio.sleep(0)
+        connection = next(iter(server.connections._open))
+        for _ in range(MAX_SMALL_CHUNKS + 1):
+            connection.data_received(b"a")
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"send larger ones" in answer
 
 
 async def test_requests_sent_ahead_have_a_limit() -> None:
