@@ -65,7 +65,8 @@ class Selector:
     @property
     def is_exact(self) -> bool:
         """Whether an object matches if and only if it has one of the `anchors`."""
-        return len(self.requirements) == 1 and self.requirements[0].operator is Operator.IN
+        only = self.requirements[0] if len(self.requirements) == 1 else None
+        return only is not None and only.operator is Operator.IN and bool(only.values)
 
     @property
     def anchors(self) -> tuple[tuple[str, str | None], ...]:

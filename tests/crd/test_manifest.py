@@ -173,7 +173,11 @@ WORDED = [
     (server(replicas="2"), 'spec.replicas: must be an integer, got "2"; remove the quotes'),
     (server(replicas=1.5), "spec.replicas: must be an integer, got 1.5"),
     (server(sessions={"ttl": "0s"}), "spec.sessions.ttl: must be a duration greater than 0 in h, m, s or ms"),
-    (server(sessions={"ttl": "s"}), 'spec.sessions.ttl: must have at least 2 characters, got "s"'),
+    (server(sessions={"ttl": "s"}), "spec.sessions.ttl: must be a duration greater than 0 in h, m, s or ms"),
+    (
+        tool(http={"body": {"mode": "Raw", "argument": "b", "contentType": "a"}}),
+        'spec.http.body.contentType: must have at least 3 characters, got "a"',
+    ),
     (server(toolSelector={"selectAll": "true"}), 'must be true or false, got "true"; remove the quotes'),
     (
         prompt(*({"name": f"v{n}"} for n in range(65))),

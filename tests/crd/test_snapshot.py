@@ -64,11 +64,12 @@ def test_a_server_sees_its_own_namespace_only() -> None:
         pytest.param([Requirement("tier", Operator.DOES_NOT_EXIST)], False, {"shop", "other"}, id="by what is absent"),
         pytest.param([], True, {"shop", "other", "tiered"}, id="all"),
         pytest.param([], False, set(), id="none"),
+        pytest.param([Requirement("app", Operator.IN)], False, set(), id="by no value"),
     ],
 )
 def test_each_kind_of_selector(requirements: list[Requirement], select_all: bool, seen: set[str]) -> None:
     facts = [tool("shop"), tool("other", app="other"), tool("tiered", tier="web")]
-    early = Snapshot.of([*facts, server(*requirements, select_all=select_all)])
+    early = Snapshot.of(facts).put(server(*requirements, select_all=select_all))
     late = Snapshot.of([server(*requirements, select_all=select_all), *facts])
     assert members(early) == members(late) == seen
 
