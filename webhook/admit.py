@@ -292,7 +292,7 @@ def refusal_of_unsound(review: Review, cache: ObjectCache) -> Decision | None:
     if review.new is None or is_being_deleted(review):
         return None
     try:
-        if cache.fact_of(review.new) is not None:
+        if cache.is_sound(review.new):
             return None
         new = manifest.decode(review.new)
         change = Change(new.ref, manifest.decode(review.old) if review.old is not None else None, new)

@@ -78,6 +78,17 @@ class ObjectCache:
         """The object. Raises ValueError as `manifest.decode`."""
         return self._recall(rewording.key_of(raw), raw, with_spec=True) or self._find(raw)[1]
 
+    def is_sound(self, raw: Mapping[str, Any]) -> bool:
+        """Whether an object has no structural fault. What was decoded to find out is kept for `judge`.
+
+        Raises ValueError as `manifest.decode`.
+        """
+        key = rewording.key_of(raw)
+        known = self._entries.get(key) if key is not None else None
+        if known is not None and known.base is not None and rewording.reword(known.base, raw) is not None:
+            return True
+        return self._find(raw)[1].fact is not None
+
     def fact_of(self, raw: Mapping[str, Any]) -> MemberFact | ServerFact | None:
         """The same as `manifest.fact_of`, in less time for a tool that differs in its texts alone from another one.
 

@@ -65,11 +65,15 @@ class CrowdedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A decision by a snapshot, which was the current one when so many objects had moved."""
+    """A decision by a snapshot, which was the current one when so many objects had moved.
+
+    ``took_long``: to judge the change anew takes longer than to look at what moved since.
+    """
 
     decision: Decision
     snapshot: Snapshot
     moves: int
+    took_long: bool
 
 
 class Reviewer:
@@ -155,22 +159,23 @@ class Reviewer:
             snapshot, moves = live.current, live.moves
             if known is not None and known.moves == moves:
                 return known
-            allowed = known if known is not None and known.decision.allowed else None
+            allowed = known if known is not None and known.decision.allowed and known.took_long else None
             moved = live.moves_since(allowed.moves, allowed.snapshot) if allowed is not None else None
             alternatives, dearer = live.alternatives(change), partial(live.dearer, change.ref.namespace)
             if allowed is None or moved is None:
                 steps = admit.decide_in_steps(snapshot, alternatives, judged, dearer)
             else:
                 steps = admit.decide_again(allowed.decision, moved, alternatives, judged, dearer)
-            known = _Judged(await self._take(steps, deadline), snapshot, moves)
+            decision = advance(steps, STEPS_AT_ONCE)
+            took_long = allowed is not None or decision is None
+            if decision is None:
+                decision = await self._take(steps, deadline)
+            known = _Judged(decision, snapshot, moves, took_long)
             if not known.decision.allowed:
                 return known
 
     async def _take(self, steps: Steps[Decision], deadline: float) -> Decision:
         """The decision, after as many turns as it takes. Raises TimeoutError."""
-        decision = advance(steps, STEPS_AT_ONCE)
-        if decision is not None:
-            return decision
         async with asyncio.timeout_at(deadline):
             await self._turns.wait()
             while (decision := advance(steps, 1)) is None:

@@ -9,6 +9,7 @@ of their own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -250,12 +251,22 @@ class Hook:
 
     def _answer_mutate(self, asked: Review, body: bytes) -> bytes:
         with self._mutate_latency.time():
-            if is_small(body) and not (self._slow.until and self._is_slow(asked.namespace)):
+            is_quick = is_small(body) and not (self._slow.until and self._is_slow(asked.namespace))
+            if is_quick:
                 refusal = admit.refusal_of_unsound(asked, self._cache)
                 if refusal is not None:
                     return self._answer(asked, refusal, "mutate")
             self.metrics.count_review("mutate", asked.kind, asked.operation, allowed=True)
-            return review.allowed(asked.uid, patch=admit.defaulting_patch(asked))
+            patch = admit.defaulting_patch(asked)
+            if is_quick and not patch:
+                asyncio.get_running_loop().call_soon(self._judge_early, asked)
+            return review.allowed(asked.uid, patch=patch)
+
+    def _judge_early(self, asked: Review) -> None:
+        """Judge the object alone while the API server looks at its schema: it will ask for that in a moment."""
+        # `_validate` meets what fails here again, and reports it.
+        with contextlib.suppress(Exception):
+            self._judge_object(asked)
 
     async def _note_deletion(self, request: Request, body: Body) -> tuple[int, bytes]:
         uid = uid_of(body.content)

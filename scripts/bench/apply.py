@@ -55,6 +55,17 @@ def tool(namespace: str, name: str, labels: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def service(namespace: str) -> dict[str, Any]:
+    """The Service that the tools of a namespace call. Without it, each create would cause a warning."""
+    metadata = {"namespace": namespace, "name": "orders"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"ports": [{"name": "http", "port": 8080}]},
+    }
+
+
 def server(namespace: str, name: str) -> dict[str, Any]:
     """A server that selects its share of the tools."""
     return {
@@ -114,6 +125,8 @@ async def _measure(
     transport = await client.connect(None, cluster.kubeconfig)
     try:
         await objects.create(transport, secret.manifest("mcp-system", "mcp-operator-ca", Authority(ca)))
+        for namespace in (OURS, ECHO):
+            await objects.create(transport, service(namespace))
         ports = _free_ports(3)
         leaf = issuance.leaf(ca, ("127.0.0.1",), now)
         certificate, key = folder / "tls.crt", folder / "tls.key"

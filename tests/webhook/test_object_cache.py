@@ -113,6 +113,20 @@ def test_the_facts_of_a_tool_with_other_texts_need_no_decoding(monkeypatch: pyte
     assert read == ["a", "d", "e", "f"]
 
 
+def test_what_is_asked_for_its_structure_is_not_decoded_again_to_be_judged(decoded: list[str]) -> None:
+    cache = ObjectCache()
+
+    assert cache.is_sound(tool("a"))
+    assert decoded == ["a"]
+    assert cache.judge(tool("a", uid="u", creationTimestamp="2026-01-01T00:00:00Z")) is not None
+    assert decoded == ["a"]
+    # Of a tool with other texts nothing is decoded, and a structural fault is found each time.
+    cache.fact_of(described("b"))
+    assert cache.is_sound(described("c"))
+    assert decoded == ["a"]
+    assert not cache.is_sound({**tool("d"), "spec": 7})
+
+
 def test_what_the_watches_showed_is_not_judged_yet(decoded: list[str]) -> None:
     cache = ObjectCache()
     cache.fact_of(described("a"))

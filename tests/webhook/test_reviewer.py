@@ -12,6 +12,7 @@ import pytest
 from cluster.informers.turns import Turns
 from cluster.transport import ApiError
 from crd import manifest
+from crd.finding import Verdict
 from crd.ref import Kind, Ref
 from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
@@ -588,6 +589,23 @@ async def test_what_is_admitted_meanwhile_makes_no_judgement_begin_anew(monkeypa
     assert (await long).allowed
     assert began == [1]
     assert len(replica.live.current.view(Ref(Kind.SERVER, "shop", "main")).members) == 60
+
+
+async def test_a_judgement_of_few_steps_is_made_anew_rather_than_for_each_object_that_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strict = server(integrity="Strict")
+    replica = Replica(Api(strict), strict)
+
+    async def reserve(*_: Any, **__: Any) -> Verdict:
+        for number in range(50):
+            replica.show(tool(f"p{number}", f"put_{number}"))
+        return Verdict()
+
+    monkeypatch.setattr(replica.reviewer, "_reserve", reserve)
+    monkeypatch.delattr(admit, "decide_again")
+
+    assert (await replica.judge(tool("a", "get_a"))).allowed
 
 
 async def test_where_more_moved_than_is_remembered_a_change_is_judged_by_the_new_snapshot(

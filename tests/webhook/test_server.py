@@ -22,7 +22,7 @@ from cluster.transport import ApiError
 from scripts.localcluster.certificates import Authority as Clients
 from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
-from webhook import closing, cpu_time, object_process, server
+from webhook import admit, closing, cpu_time, object_process, server
 from webhook.bodies import Bodies
 from webhook.ledger import LedgerError
 from webhook.live_snapshot import WRITES
@@ -488,6 +488,30 @@ async def test_a_namespace_whose_objects_are_slow_to_fill_in_holds_up_no_other(
     assert read == [True, True, not padding, True]
     assert [answer["allowed"] for answer in answers] == [bool(padding)] * 2 + [True]
     assert setup.hook._is_slow("shop")
+
+
+async def test_an_object_is_judged_while_the_api_server_looks_at_its_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, judged = Setup(Api()), []
+    judge = admit.judge_object
+
+    def note(asked: Any, *rest: Any) -> Any:
+        judged.append(asked.name)
+        return judge(asked, *rest)
+
+    monkeypatch.setattr(admit, "judge_object", note)
+    complete = tool("a")
+    complete["spec"]["service"]["namespace"] = "shop"
+    lacking = {**tool("b"), "spec": {"service": {"name": "orders", "port": 80}}}
+    monkeypatch.setattr(setup.hook, "_is_slow", lambda namespace: namespace == "slow")
+    setup.hook._slow.until["slow"] = 1.0
+    slow = {**complete, "metadata": {**complete["metadata"], "name": "c", "namespace": "slow"}}
+    for each in (complete, lacking, slow, {**complete, "metadata": {}}):
+        setup.hook.answer_at_once("/mutate", "", json.dumps(review(each)).encode())
+        assert judged == ["a"] * (each is not complete)
+        await asyncio.sleep(0)
+
+    # The last one has no name, which /validate tells.
+    assert judged == ["a", ""]
 
 
 async def test_defaults_are_answered_at_once_also_while_nothing_can_be_judged() -> None:
