@@ -328,20 +328,20 @@ class Snapshot:
                 self._remember(key, found)
         return found
 
-    def servers(self, namespace: str) -> tuple[ServerFact, ...]:
-        """The servers of a namespace, in no particular order."""
+    def strict_servers(self, namespace: str) -> tuple[ServerFact, ...]:
+        """The servers of a namespace that are Strict, in no particular order."""
         found = self._of_servers.get((namespace,))
-        return finish(self.servers_in_steps(namespace)) if found is None else found
+        return finish(self.strict_servers_in_steps(namespace)) if found is None else found
 
-    def servers_in_steps(self, namespace: str) -> Steps[tuple[ServerFact, ...]]:
-        """The same as `servers`, in steps."""
+    def strict_servers_in_steps(self, namespace: str) -> Steps[tuple[ServerFact, ...]]:
+        """The same as `strict_servers`, in steps."""
         found = self._of_servers.get((namespace,))
         if found is None:
             servers = []
             for ref in self.refs(Kind.SERVER, namespace):
                 yield
                 server = self.server(ref)
-                if server is not None:
+                if server is not None and server.strict:
                     servers.append(server)
             found = tuple(servers)
             self._remember((namespace,), found)

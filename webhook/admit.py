@@ -169,9 +169,9 @@ def decide_in_steps(
     judged: JudgedObject,
     dearer: Callable[[], Collection[MemberFact]] = tuple,
 ) -> Steps[Decision]:
-    """The same as `decide`, in steps. Afterwards the snapshot knows the servers of the namespace."""
+    """The same as `decide`, in steps. Afterwards the snapshot knows the Strict servers of the namespace."""
     change = judged.change
-    yield from snapshot.servers_in_steps(change.ref.namespace)
+    yield from snapshot.strict_servers_in_steps(change.ref.namespace)
     new = change.new.fact if change.new is not None and change.old is None else None
     if isinstance(new, MemberFact) and not alternatives and not judged.findings.step:
         selecting = yield from snapshot.selecting_in_steps(new.ref.kind, new.ref.namespace, new.labels)

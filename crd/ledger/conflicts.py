@@ -114,13 +114,13 @@ def concerns(snapshot: Snapshot, change: Change) -> bool:
         return False
     is_known = isinstance(old, MemberFact) and (old.labels, old.claims) == (new.labels, new.claims)
     if isinstance(old, MemberFact) and is_known and _unsupported(new) <= _unsupported(old):
-        return new.tokens > old.tokens and any(map(_is_budgeted, snapshot.servers(new.ref.namespace)))
+        return new.tokens > old.tokens and any(map(_is_budgeted, snapshot.strict_servers(new.ref.namespace)))
     return is_guarded(snapshot, new.ref.namespace)
 
 
 def is_guarded(snapshot: Snapshot, namespace: str) -> bool:
     """Whether a server of the namespace is Strict, so that changes in the namespace are recorded."""
-    return any(map(_is_held, snapshot.servers(namespace)))
+    return any(map(_is_held, snapshot.strict_servers(namespace)))
 
 
 def decide(

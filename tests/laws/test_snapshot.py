@@ -23,7 +23,7 @@ def after(steps: list[tuple[Object, str]], labels: dict[str, str] | None = None)
     snapshot, facts = Snapshot(), {}
     for item, step in steps:
         for namespace in ("one", "two") if labels is not None else ():
-            snapshot.servers(namespace)
+            snapshot.strict_servers(namespace)
             for kind in MEMBER_KINDS:
                 snapshot.selecting(kind, namespace, labels or {})
         if step == "put" and item.fact is not None:
@@ -67,8 +67,8 @@ def test_every_answer_equals_a_full_scan(steps: list[tuple[Object, str]], labels
             assert view.count(kind) == len(refs)
         assert view.weight == sum(member.weight for member in selected)
     for namespace in ("one", "two"):
-        assert {server.ref: server for server in snapshot.servers(namespace)} == {
-            server.ref: server for server in servers if server.ref.namespace == namespace
+        assert {server.ref: server for server in snapshot.strict_servers(namespace)} == {
+            server.ref: server for server in servers if server.ref.namespace == namespace and server.strict
         }
         for kind in MEMBER_KINDS:
             there = (server for server in servers if server.ref.namespace == namespace)
