@@ -9,6 +9,7 @@ and the longest wall time of the plain reviews beside. The judgement of the obje
 from __future__ import annotations
 
 import asyncio
+import gc
 import statistics
 import sys
 import time
@@ -216,6 +217,9 @@ async def measure(case: Case) -> tuple[float, float, float, list[float], str]:
     for before, after in pending:
         await replica.review(replica.judge(before, after))
     judged = replica.judge(old, new)
+    # As `cluster.informers.collector` does it in the webhook.
+    gc.collect()
+    gc.freeze()
     latencies: list[float] = []
     plain = asyncio.create_task(replica.review_plain(latencies))
     await asyncio.sleep(0.02)
