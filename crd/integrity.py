@@ -162,10 +162,8 @@ class Moves:
         return Moves(tuple(pair for pair in self.pairs if all(fact is None or fact.ref != ref for fact in pair)))
 
     def concerning(self, change: Change) -> Moves:
-        """The moves that can matter to a change."""
-        return Moves(
-            tuple(pair for pair in self.pairs if any(fact is not None and _concerns(fact, change) for fact in pair))
-        )
+        """The moves that can matter to a change. What is not there in either state may have a further one."""
+        return Moves(tuple(pair for pair in self.pairs if pair == (None, None) or _any_concerns(pair, change)))
 
     def place(self, snapshot: Snapshot) -> Steps[Snapshot]:
         """The snapshot with the later states, in steps."""
@@ -358,6 +356,10 @@ def judge_relations_in_steps(
         attributed.append(_attribute(change, finding))
     yield
     return Verdict.of((*attributed, *step)).first(further=max(0, len(found) - MAX_BLAMED) + of_object.further)
+
+
+def _any_concerns(facts: Iterable[Fact | None], change: Change) -> bool:
+    return any(fact is not None and _concerns(fact, change) for fact in facts)
 
 
 def _concerns(fact: Fact, change: Change) -> bool:

@@ -131,3 +131,9 @@ def test_a_judgement_of_a_member_pauses_at_each_server_that_selects_it(asked: di
     pauses = [*admit.decide_in_steps(snapshot, (), judged(change))]
 
     assert len(pauses) > count
+
+
+def test_an_object_that_is_in_no_snapshot_may_have_a_further_state() -> None:
+    change = Change(Ref(Kind.PROMPT, "one", "a"), None, None)
+
+    assert Moves(((None, None),)).concerning(change) == Moves(((None, None),))
