@@ -146,8 +146,8 @@ _FAULTLESS = ObjectFindings((), (), (), ())
 class Moves:
     """Other objects that are in one state where a change was judged, and in another one where it is judged next.
 
-    Each is a pair of both states; None where there is no object. They are equal where an object only got or lost a
-    further state that it may have.
+    Each is a pair of the earlier and the later state; None means that there is no object. Both are equal where only the
+    further states that an object may have are others.
     """
 
     pairs: tuple[tuple[Fact | None, Fact | None], ...]

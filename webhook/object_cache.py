@@ -83,11 +83,7 @@ class ObjectCache:
 
         Raises ValueError as `manifest.decode`.
         """
-        key = rewording.key_of(raw)
-        known = self._entries.get(key) if key is not None else None
-        if known is not None and known.base is not None and rewording.reword(known.base, raw) is not None:
-            return True
-        return self._find(raw)[1].fact is not None
+        return self._reword(rewording.key_of(raw), raw) is not None or self._find(raw)[1].fact is not None
 
     def fact_of(self, raw: Mapping[str, Any]) -> MemberFact | ServerFact | None:
         """The same as `manifest.fact_of`, in less time for a tool that differs in its texts alone from another one.
@@ -95,17 +91,22 @@ class ObjectCache:
         Raises ValueError as `manifest.decode`.
         """
         key = rewording.key_of(raw)
-        known = self._entries.get(key) if key is not None else None
-        if known is not None and known.base is not None and key is not None:
-            self._entries.move_to_end(key)
-            fact = rewording.reword(known.base, raw)
-            if fact is not None:
-                return fact
+        fact = self._reword(key, raw)
+        if fact is not None:
+            return fact
         found = manifest.fact_of(raw)
-        base = rewording.base_of(found, raw["spec"]) if key is not None and known is None else None
+        base = rewording.base_of(found, raw["spec"]) if key is not None and key not in self._entries else None
         if base is not None and key is not None:
             self._keep(key, _Entry(None, len(key), None, base))
         return found
+
+    def _reword(self, key: bytes | None, raw: Mapping[str, Any]) -> MemberFact | None:
+        """The facts of a tool that differs in its texts alone from one that is kept."""
+        known = self._entries.get(key) if key is not None else None
+        if known is None or known.base is None or key is None:
+            return None
+        self._entries.move_to_end(key)
+        return rewording.reword(known.base, raw)
 
     def _recall(self, key: bytes | None, raw: Mapping[str, Any], *, with_spec: bool) -> Object | None:
         """The object if it differs in its texts alone from one in which no rule found anything: nor does one in it."""
