@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from cluster.transport import LostConnectionError
+from cluster.waiter import Waiter
 
 if TYPE_CHECKING:
     import ssl
@@ -42,7 +43,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
         self._was_used = False
         # No exchange is in progress.
         self._is_complete = True
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
         while self.status < 200:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._waiter.wait()
 
     async def receive(self) -> bytes:
         """The parts of the body that have come since the last call; empty at its end. Raises LostConnectionError."""
@@ -92,7 +93,7 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._waiter.wait()
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
         self._held = 0
@@ -106,22 +107,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     def _fail(self, message: str) -> None:
         if not self._is_complete and self._error is None:
             self._error = LostConnectionError(message)
         self.abort()
-        self._wake()
+        self._waiter.wake()
 
     # What the event loop calls.
 
@@ -149,7 +139,7 @@ class Connection(asyncio.Protocol):
         if self._held > READ_AHEAD and not self._is_paused and self._transport is not None:
             self._is_paused = True
             self._transport.pause_reading()
-        self._wake()
+        self._waiter.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -164,7 +154,7 @@ class Connection(asyncio.Protocol):
                 self.is_stale = self._was_used and not self._has_started
                 what = "the API server closed the connection" if exc is None else f"{type(exc).__name__}: {exc}"
                 self._fail(f"{what}, and the answer is not complete")
-        self._wake()
+        self._waiter.wake()
 
     # What the parser calls.
 

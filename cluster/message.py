@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from cluster.waiter import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,8 @@ class Request:
     is_recognised = False
     on_receive: Callable[[], None] | None = None
     held = 0
-    _waiter: asyncio.Future[None] | None = None
+    # Made for a body that is waited for.
+    _waiter: Waiter | None = None
     _pause: Callable[[], None] | None = None
     _resume: Callable[[], None] | None = None
 
@@ -90,7 +92,7 @@ class Request:
         if self.held > READ_AHEAD and self._pause is not None:
             self._pause()
         if self._waiter is not None:
-            self._wake()
+            self._waiter.wake()
 
     def end(self, *, gone: bool = False) -> None:
         """The body is complete; or the client is gone, and the rest will never come."""
@@ -99,7 +101,7 @@ class Request:
         else:
             self.complete = True
         if self._waiter is not None:
-            self._wake()
+            self._waiter.wake()
 
     def peek(self) -> bytes:
         """The parts of the body that have arrived since the last call of `take`, which still returns them."""
@@ -127,15 +129,9 @@ class Request:
             if self.on_receive is not None:
                 self.on_receive()
                 self.on_receive = None
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            if self._waiter is None:
+                self._waiter = Waiter()
+            await self._waiter.wait()
 
 
 class Channel(Protocol):
