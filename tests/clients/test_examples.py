@@ -27,7 +27,7 @@ from scripts.clients import node
 from tests.clients import echo
 from tests.clients.instances import instance_of
 from tests.examples import corpus
-from tests.runtime.conftest import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from tests.cluster.conftest import simulated
 from tests.controller.fake_api import FakeApi
 from tests.controller.states import raw, tool
 from tests.controller.test_reconciler import a_pod, fill
+from tests.ports import free_port
 
 SERVER = raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}})
 OWN_POD = {
@@ -71,12 +71,6 @@ def api_with(*items: Any) -> Api:
         api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"namespace": "", "name": name}})
     api.put(OWN_POD)
     return api
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(autouse=True)

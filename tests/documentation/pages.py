@@ -8,7 +8,6 @@ output: each must succeed. A block of ``yaml`` whose first line is ``# NAME`` is
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import textwrap
 import threading
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -139,13 +140,6 @@ class Shell:
             self._process.wait(10)
         finally:
             self._process.kill()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 def _ended(line: str, port: int) -> str:

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from urllib.parse import SplitResult, urlsplit
 import yaml
 
 from scripts.localcluster import installation
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,12 +40,6 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 NAMESPACE = "mcp-system"
 LEASE = "mcp-operator-controller"
 CA_SECRET = "mcp-operator-ca"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def account_directory(cluster: Cluster, folder: Path, account: str) -> Path:

@@ -23,7 +23,7 @@ from crd.snapshot import Snapshot
 from runtime.app import program
 from runtime.app.catalog_store import CatalogStore
 from tests.laws.requests import Received
-from tests.runtime.conftest import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

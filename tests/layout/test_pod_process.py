@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from certs.tls import HotContext
 from crd.published import catalogs, signature
 from crd.published.settings import CATALOG_SUFFIX
 from scripts.bench import start
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,12 +28,6 @@ LARGE = {
 PROGRAM = start.AS_POD.replace(
     "sys.exit(__main__.main())", "code = __main__.main()\nprint(' '.join(sys.modules))\nsys.exit(code)"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Api:

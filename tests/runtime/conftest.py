@@ -47,6 +47,7 @@ from runtime.state.sessions import MemorySessions
 from runtime.telemetry.access_log import AccessLog
 from runtime.telemetry.metrics import Metrics
 from scripts.localcluster import packages
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -55,12 +56,6 @@ if TYPE_CHECKING:
     from cluster.message import Request, Response
     from runtime.app.compiled import CompiledCatalog
     from runtime.mcp.context import Context
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Redis:

@@ -11,13 +11,8 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tests.ports import free_port
 from webhook.health import HUNG_SECONDS, Health
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def get(port: int, path: str) -> tuple[int, str]:

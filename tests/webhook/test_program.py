@@ -7,7 +7,6 @@ import base64
 import contextlib
 import gc
 import json
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -26,6 +25,7 @@ from certs.authority import Authority
 from certs.paths import PathKeys
 from cluster.transport import JSON, ApiError
 from scripts.localcluster.certificates import Authority as Clients
+from tests.ports import free_port
 from webhook import object_processes, program
 from webhook.metrics import Metrics
 
@@ -81,16 +81,9 @@ class Api:
         """Nothing is open."""
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]), int(other.getsockname()[1])
-
-
 async def test_the_port_is_open_when_reviews_can_be_judged_and_not_before() -> None:
     api, stop = Api(), asyncio.Event()
-    port, health = free_ports()
+    port, health = free_port(), free_port()
     settings = program.Settings("mcp-system", host="127.0.0.1", port=port, health_port=health, drain_seconds=60.0)
     serving = asyncio.create_task(program._serve(settings, api, Metrics(), stop))
 
@@ -133,7 +126,7 @@ async def test_the_port_is_open_when_reviews_can_be_judged_and_not_before() -> N
 
 async def test_a_webhook_that_is_stopped_before_it_is_ready_ends_at_once() -> None:
     api, stop = Api(), asyncio.Event()
-    port, health = free_ports()
+    port, health = free_port(), free_port()
     settings = program.Settings("mcp-system", host="127.0.0.1", port=port, health_port=health, drain_seconds=60.0)
     serving = asyncio.create_task(program._serve(settings, api, Metrics(), stop))
     stop.set()
@@ -226,7 +219,7 @@ class Ready:
 @contextlib.asynccontextmanager
 async def ready(api: Cluster, **settings: Any) -> AsyncIterator[Ready]:
     """A webhook from when it is ready until it has ended."""
-    (port, health), (next_port, _) = free_ports(), free_ports()
+    port, health, next_port = free_port(), free_port(), free_port()
     given = program.Settings(
         "mcp-system",
         **{
@@ -400,7 +393,7 @@ async def test_a_webhook_connects_by_its_settings_and_gives_the_connection_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     connected: list[Any] = []
-    api, (port, health) = Cluster(), free_ports()
+    api, port, health = Cluster(), free_port(), free_port()
 
     async def connect(context: Any, kubeconfig: Any, *, refresh_failed: Any) -> Cluster:
         connected.append((context, kubeconfig))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from crd import extraction, manifest
 from crd.compiler import compilation
 from crd.published import catalogs
 from crd.snapshot import Snapshot
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,12 +48,6 @@ def catalog() -> bytes:
     return catalogs.dump(compilation.compile_server(server, items, snapshot, None).catalog)
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def is_ready(port: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as reply:
@@ -64,7 +58,7 @@ def is_ready(port: str) -> bool:
 
 def test_a_pod_with_a_large_catalog_stays_within_its_request(tmp_path: Path) -> None:
     (tmp_path / "catalog.json").write_bytes(catalog())
-    health = free_port()
+    health = str(free_port())
     ports = ("--host", "127.0.0.1", "--port", "0", "--health-port", health, "--drain-seconds", "0")
     command = [sys.executable, "-m", "cli", "serve", "--catalog-dir", str(tmp_path), *ports]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)

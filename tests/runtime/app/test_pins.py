@@ -17,8 +17,8 @@ from crd.published.catalogs import Catalog
 from crd.published.entries import Backend, Mcp, Tool
 from crd.published.settings import Settings
 from runtime.app import program
+from tests.ports import free_port
 from tests.runtime import raw_http
-from tests.runtime.conftest import free_port
 
 MARK = "FOREIGN"
 FIND: dict[str, Any] = {

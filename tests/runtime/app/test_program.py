@@ -7,7 +7,6 @@ import gzip
 import json
 import logging
 import resource
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -26,14 +25,9 @@ from runtime.app import program
 from runtime.app.catalog_store import CatalogStore, Trust
 from runtime.http import streams
 from runtime.telemetry.metrics import Metrics
+from tests.ports import free_port
 from tests.runtime import raw_http
 from tests.runtime.raw_http import INITIALIZE, listen, send
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def status(url: str) -> tuple[int, str]:

@@ -20,7 +20,8 @@ from crd.published.entries import Backend, Http, Tool
 from crd.published.policy import Breaker, HeaderFrom, Policy, Response, Retries
 from runtime.app import program
 from runtime.telemetry import access_log
-from tests.runtime.app.test_program import free_port, status
+from tests.ports import free_port
+from tests.runtime.app.test_program import status
 from tests.runtime.raw_http import rpc, send
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -24,8 +24,8 @@ from runtime.state.redis import Redis, RedisBuckets, RedisSessions
 from runtime.state.redis_servers import Options, Sentinels
 from runtime.state.sessions import Session, StoreUnavailableError
 from scripts.localcluster import packages
+from tests.ports import free_port
 from tests.runtime.conftest import Redis as Server
-from tests.runtime.conftest import free_port
 from tests.runtime.raw_http import INITIALIZE, rpc, send
 from tests.runtime.state.certificates import server_words, write_certificates
 
