@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping  # noqa: TC003 -- a NamedTuple evaluates its annotations
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
-import orjson
 from kubernetes_asyncio import client, config
 
 from cluster import transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from kubernetes_asyncio.client import ApiClient
@@ -30,7 +30,14 @@ logger = logging.getLogger(__name__)
 # A kubeconfig is read again at most this often: it may run a program that asks a person.
 RELOAD_INTERVAL = 10.0
 
-_JSON = (transport.JSON, transport.JSON)
+
+class _Call(NamedTuple):
+    method: str
+    path: str
+    query: Mapping[str, str] | None
+    body: Any = None
+    content_type: str = transport.JSON
+    accept: str = transport.JSON
 
 
 async def connect(context: str | None, path: Path | None, *, refresh_failed: Callable[[], None]) -> KubeconfigTransport:
@@ -78,14 +85,13 @@ class KubeconfigTransport:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
+        content_type: str = transport.JSON,
+        accept: str = transport.JSON,
         timeout: float = transport.REQUEST_TIMEOUT,
     ) -> dict[str, Any]:
         """See `Transport.request`."""
-        payload = await self._exchange(method, path, query, body, (content_type, accept), timeout)
-        answer = orjson.loads(payload)
-        return answer if isinstance(answer, dict) else {"value": answer}
+        call = _Call(method, path, query, body, content_type, accept)
+        return transport.answer_of(await self._exchange(call, timeout))
 
     async def fetch(
         self,
@@ -97,7 +103,7 @@ class KubeconfigTransport:
         limit: int | None = None,
     ) -> bytes:
         """See `Transport.fetch`."""
-        return await self._exchange("GET", path, query, None, (transport.JSON, accept), timeout, limit)
+        return await self._exchange(_Call("GET", path, query, accept=accept), timeout, limit)
 
     @contextlib.asynccontextmanager
     async def watch(
@@ -107,7 +113,7 @@ class KubeconfigTransport:
         timeout = aiohttp.ClientTimeout(total=None, sock_read=idle)
         with _losses():
             async with asyncio.timeout(transport.REQUEST_TIMEOUT):
-                response = await self._send("GET", path, {**query, "watch": "true"}, None, _JSON, timeout)
+                response = await self._send(_Call("GET", path, {**query, "watch": "true"}), timeout)
                 if response.status >= 400:
                     async with response:
                         raise transport.error_of(response.status, await response.read())
@@ -118,70 +124,43 @@ class KubeconfigTransport:
         """Close the library's session."""
         await self._api.close()
 
-    async def _exchange(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Any,
-        types: tuple[str, str],
-        timeout: float,
-        limit: int | None = None,
-    ) -> bytes:
+    async def _exchange(self, call: _Call, timeout: float, limit: int | None = None) -> bytes:
         with _losses():
             async with asyncio.timeout(timeout):
-                response = await self._send(method, path, query, body, types, aiohttp.ClientTimeout(total=timeout))
+                response = await self._send(call, aiohttp.ClientTimeout(total=timeout))
                 async with response:
                     payload = await read_body(response, limit)
         if response.status >= 400:
             raise transport.error_of(response.status, payload)
         return payload
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Any,
-        types: tuple[str, str],
-        timeout: aiohttp.ClientTimeout,
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, call: _Call, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """The response, with new credentials if the present ones are not accepted and there are any."""
         api = self._api
-        response = await self._sent(api, method, path, query, body, types, timeout)
+        response = await self._sent(api, call, timeout)
         if response.status != 401:
             return response
         renewed = await self._renewed(api)
         if renewed is None:
             return response
         response.release()
-        return await self._sent(renewed, method, path, query, body, types, timeout)
+        return await self._sent(renewed, call, timeout)
 
-    async def _sent(
-        self,
-        api: ApiClient,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Any,
-        types: tuple[str, str],
-        timeout: aiohttp.ClientTimeout,
-    ) -> aiohttp.ClientResponse:
-        content_type, accept = types
+    async def _sent(self, api: ApiClient, call: _Call, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         # A compressed page would have to be unpacked by the event loop; the API server is near.
-        headers = {"Accept": accept, "Accept-Encoding": "identity", "Content-Type": content_type}
+        headers = {"Accept": call.accept, "Accept-Encoding": "identity", "Content-Type": call.content_type}
         try:
             await api.update_params_for_auth(headers, [], ["BearerToken"])
         except Exception as error:
             self._refresh_failed()
             raise transport.CredentialsError(f"the credentials cannot be refreshed: {error}") from error
-        url = str(api.configuration.host).rstrip("/") + path
+        url = str(api.configuration.host).rstrip("/") + call.path
         response: aiohttp.ClientResponse = await api.rest_client.request(
-            method,
+            call.method,
             url,
-            query_params=dict(query) if query else None,
+            query_params=dict(call.query) if call.query else None,
             headers=headers,
-            body=body,
+            body=call.body,
             _preload_content=False,
             _request_timeout=timeout,
         )

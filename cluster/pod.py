@@ -71,8 +71,7 @@ class PodTransport:
         headers = {"Content-Type": content_type, "Accept": accept}
         async with asyncio.timeout(timeout), self._exchange(method, path, query, data, headers) as connection:
             payload = await _read(connection, None)
-        answer = orjson.loads(payload)
-        return answer if isinstance(answer, dict) else {"value": answer}
+        return transport.answer_of(payload)
 
     async def fetch(
         self,

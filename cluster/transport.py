@@ -24,6 +24,7 @@ __all__ = [
     "LongEventError",
     "LostConnectionError",
     "Transport",
+    "answer_of",
     "error_of",
     "events_of",
 ]
@@ -103,6 +104,12 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Give the connections back."""
         ...
+
+
+def answer_of(payload: bytes) -> dict[str, Any]:
+    """The object that an answer consists of; whatever else it is, in the member ``value``."""
+    answer = orjson.loads(payload)
+    return answer if isinstance(answer, dict) else {"value": answer}
 
 
 def error_of(status: int, payload: bytes) -> ApiError:
