@@ -23,6 +23,7 @@ __all__ = [
     "LongAnswerError",
     "LongEventError",
     "LostConnectionError",
+    "MalformedAnswerError",
     "Transport",
     "answer_of",
     "error_of",
@@ -60,6 +61,10 @@ class LostConnectionError(ConnectionError):
     """The connection ended, or what came is not HTTP, before an answer was complete."""
 
 
+class MalformedAnswerError(OSError):
+    """An answer is not JSON, as that of a proxy before the API server."""
+
+
 class LongEventError(Exception):
     """A watch event is longer than `EVENT_LIMIT`; the watch cannot go on."""
 
@@ -78,7 +83,7 @@ class Transport(Protocol):
         accept: str = JSON,
         timeout: float = REQUEST_TIMEOUT,
     ) -> dict[str, Any]:
-        """One request within ``timeout`` seconds. Raises ApiError, TimeoutError, or OSError when nobody answers."""
+        """One request within ``timeout`` seconds. Raises ApiError, TimeoutError, or OSError without an answer."""
         ...
 
     async def fetch(
@@ -107,8 +112,15 @@ class Transport(Protocol):
 
 
 def answer_of(payload: bytes) -> dict[str, Any]:
-    """The object that an answer consists of; whatever else it is, in the member ``value``."""
-    answer = orjson.loads(payload)
+    """The object that an answer consists of; another JSON value is in the member ``value``.
+
+    Raises MalformedAnswerError.
+    """
+    try:
+        answer = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        start = payload[:200].decode(errors="replace")
+        raise MalformedAnswerError(f"the answer is not JSON; it begins with {start!r}") from error
     return answer if isinstance(answer, dict) else {"value": answer}
 
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from cluster import client, transport
 from cluster.kubeconfig import KubeconfigTransport
 from cluster.pod import PodTransport
-from cluster.transport import ApiError, CredentialsError, LongAnswerError
+from cluster.transport import ApiError, CredentialsError, LongAnswerError, MalformedAnswerError
 
 
 async def endless(request: web.Request) -> web.StreamResponse:
@@ -54,6 +54,8 @@ class Api:
             await asyncio.Event().wait()
         if "watch" in request.query:
             return web.Response(body=b'{"type":"ADDED"}\n')
+        if request.path == "/page":
+            return web.Response(body=b"<html>Back soon")
         if request.path == "/list":
             return web.json_response([1])
         if request.path == "/headers":
@@ -115,6 +117,11 @@ async def test_requests_fetches_and_watches(connected: KubeconfigTransport) -> N
     assert b'"query"' in await connected.fetch("/a", query={}, timeout=5)
     async with connected.watch("/a", query={}, idle=5) as events:
         assert [event async for event in events] == [{"type": "ADDED"}]
+
+
+async def test_an_answer_that_is_not_json_is_none(connected: KubeconfigTransport) -> None:
+    with pytest.raises(MalformedAnswerError, match="not JSON; it begins with '<html>Back soon'"):
+        await connected.request("GET", "/page")
 
 
 async def test_a_kubeconfig_is_read_again_when_its_token_is_not_accepted(

@@ -26,6 +26,7 @@ from cluster.transport import (
     LongAnswerError,
     LongEventError,
     LostConnectionError,
+    MalformedAnswerError,
 )
 from tests.cluster.test_client import endless
 
@@ -63,6 +64,8 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
             await asyncio.get_running_loop().create_future()
         if "watch" in request.query:
             return web.Response(body=b'{"type":"ADDED"}\n')
+        if request.path == "/page":
+            return web.Response(body=b"<html>Back soon" + b"." * 1000)
         if request.path == "/list":
             return web.json_response([1])
         sent = {name.lower().replace("-", "_"): request.headers.get(name) for name in HEADERS}
@@ -195,6 +198,14 @@ async def test_without_a_token_nothing_is_sent(api: PodTransport, tmp_path: Path
 
 async def test_an_answer_that_is_no_object_is_a_value(api: PodTransport) -> None:
     assert await api.request("GET", "/list") == {"value": [1]}
+
+
+async def test_an_answer_that_is_not_json_is_none(api: PodTransport) -> None:
+    """So that whoever waits for the API server to come back does so here, too."""
+    with pytest.raises(MalformedAnswerError, match="not JSON; it begins with '<html>Back soon") as raised:
+        await api.request("GET", "/page")
+    assert isinstance(raised.value, OSError)
+    assert len(str(raised.value)) < 300
 
 
 def test_it_costs_no_kubernetes_library() -> None:
