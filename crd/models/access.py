@@ -38,7 +38,8 @@ class JWT(Model):
         ),
         Rule(
             f"!has(self.jwksURL) || !self.jwksURL.startsWith('http://') || self.jwksURL.matches('{_SERVICE_URL}')",
-            "keys over http could be replaced on their way; use https, or a Service as http://name.namespace.svc",
+            "keys fetched over http can be replaced by whoever can change the traffic; use https, or a Service as "
+            "http://name.namespace.svc",
             lambda jwt: (
                 jwt.jwks_url is None
                 or not jwt.jwks_url.startswith("http://")

@@ -387,7 +387,7 @@ REFUSED = (
         for what, keys in (("keys from nowhere", {}), ("keys from two places", {**URL, **JWKS}))
     ),
     *(
-        Refused(what, auth("JWT", **jwt(jwksURL=url)), "spec.auth.jwt", "keys over http could be replaced on their way")
+        Refused(what, auth("JWT", **jwt(jwksURL=url)), "spec.auth.jwt", "keys fetched over http can be replaced")
         for what, url in (
             ("keys over http", "http://i.example.com/keys"),
             ("keys of a host that looks like a Service", "http://idp.auth.svc:80@i.example.com/keys"),
