@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     import argparse
     from urllib.parse import SplitResult
 
+    from cli.imports.selection import Placement
     from cli.options.groups import Commands
 
 __all__ = ["add_import"]
 
-_EXIT_IMPORT = """\
+_EXIT_CODES = """\
 exit codes:
   0  the manifests are written
   1  the manifests are written, but a conflict or a finding needs a look
-  2  nothing is written: wrong arguments, nothing that can be read, nothing left to import
+"""
+
+
+_EXIT_IMPORT = f"""\
+{_EXIT_CODES}  2  nothing is written: wrong arguments, nothing that can be read, nothing left to import
 
 examples:
   mcp-operator import openapi orders.yaml --service orders:8080 > tools.yaml
@@ -32,11 +37,8 @@ examples:
 """
 
 
-_EXIT_IMPORT_OPENAPI = """\
-exit codes:
-  0  the manifests are written
-  1  the manifests are written, but a conflict or a finding needs a look
-  2  nothing is written: wrong arguments, no such file, not such a description, no operation left
+_EXIT_IMPORT_OPENAPI = f"""\
+{_EXIT_CODES}  2  nothing is written: wrong arguments, no such file, not such a description, no operation left
 
 examples:
   mcp-operator import openapi orders.yaml --service orders:8080 > tools.yaml
@@ -46,11 +48,8 @@ examples:
 """
 
 
-_EXIT_IMPORT_MCP = """\
-exit codes:
-  0  the manifests are written
-  1  the manifests are written, but a conflict or a finding needs a look
-  2  nothing is written: wrong arguments, the tools cannot be listed, no tool left
+_EXIT_IMPORT_MCP = f"""\
+{_EXIT_CODES}  2  nothing is written: wrong arguments, the tools cannot be listed, no tool left
 
 examples:
   mcp-operator import mcp http://127.0.0.1:3001/mcp --service everything:3001 --namespace tools --server everything
@@ -93,20 +92,11 @@ def _add_import_openapi(formats: Commands) -> None:
 def _run_import_openapi(arguments: argparse.Namespace) -> int:
     from cli.commands import imports
     from cli.imports import objects
-    from cli.imports.selection import Placement
 
-    name, port = arguments.service
     options = imports.Options(
         file=arguments.file,
         objects=objects.Options(
-            placement=Placement(
-                service=name,
-                port=port,
-                scheme=arguments.scheme,
-                namespace=arguments.namespace,
-                server=arguments.server,
-                labels=tuple(arguments.label),
-            ),
+            placement=_placement(arguments),
             base_path=arguments.path,
             include=tuple(arguments.include),
             exclude=tuple(arguments.exclude),
@@ -175,7 +165,6 @@ def _add_import_mcp(formats: Commands) -> None:
 def _run_import_mcp(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     from cli.commands import imports, mcp_imports
     from cli.imports import mcp_tools
-    from cli.imports.selection import Placement
 
     if (arguments.url is None) == (arguments.stdio is None):
         parser.error("exactly one of URL and --stdio is required")
@@ -185,18 +174,10 @@ def _run_import_mcp(parser: argparse.ArgumentParser, arguments: argparse.Namespa
     command = shlex.split(arguments.stdio or "")
     if arguments.stdio is not None and not command:
         parser.error("--stdio needs a command")
-    name, port = arguments.service
     variables = {each.variable for each in arguments.header if each.variable}
     options = mcp_imports.Options(
         tools=mcp_tools.Options(
-            placement=Placement(
-                service=name,
-                port=port,
-                scheme=arguments.scheme,
-                namespace=arguments.namespace,
-                server=arguments.server,
-                labels=tuple(arguments.label),
-            ),
+            placement=_placement(arguments),
             path=arguments.path or (url.path if url is not None and url.path else "/mcp"),
             protocol=arguments.protocol,
             on_drift=arguments.on_drift,
@@ -216,6 +197,20 @@ def _run_import_mcp(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         output=imports.Output(arguments.output, arguments.report),
     )
     return mcp_imports.run(options, out=sys.stdout, err=sys.stderr)
+
+
+def _placement(arguments: argparse.Namespace) -> Placement:
+    from cli.imports.selection import Placement
+
+    name, port = arguments.service
+    return Placement(
+        service=name,
+        port=port,
+        scheme=arguments.scheme,
+        namespace=arguments.namespace,
+        server=arguments.server,
+        labels=tuple(arguments.label),
+    )
 
 
 def _add_service_options(parser: argparse.ArgumentParser, what: str) -> None:
