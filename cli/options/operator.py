@@ -60,7 +60,13 @@ def add_webhook(commands: Commands) -> None:
         default=[],
         help="further host name or IP address for the certificate; may be repeated",
     )
-    parser.add_argument("--drain-seconds", type=float, default=10.0, help="seconds to finish open requests")
+    parser.add_argument(
+        "--drain-seconds",
+        type=values.duration,
+        default=10.0,
+        metavar="SECONDS",
+        help="after SIGTERM, reviews are accepted for so long, and then completed (default: 10)",
+    )
     parser.add_argument(
         "--requester-rights",
         choices=("Warn", "Enforce"),
@@ -98,16 +104,15 @@ def add_webhook(commands: Commands) -> None:
         metavar="NAME",
         help="with --client-ca-file: the certificate must have this common name or DNS name; may be repeated",
     )
-    parser.set_defaults(run=_run_webhook)
+    parser.set_defaults(run=lambda arguments: _run_webhook(parser, arguments))
 
 
-def _run_webhook(arguments: argparse.Namespace) -> int:
+def _run_webhook(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     from cli import processes
     from webhook import program
 
     if arguments.client_name and arguments.client_ca_file is None:
-        print("mcp-operator webhook: --client-name needs --client-ca-file", file=sys.stderr)
-        return 2
+        parser.error("--client-name needs --client-ca-file")
     settings = program.Settings(
         namespace=arguments.namespace,
         service=arguments.service,

@@ -64,7 +64,13 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument("--key-prefix", default="mcp:", help="prefix of all keys in Redis (default: mcp:)")
     parser.add_argument("--secrets-dir", type=Path, default=Path(SECRETS), help="folder of mounted Secrets")
     parser.add_argument("--config-maps-dir", type=Path, default=Path(CONFIG_MAPS), help="folder of mounted ConfigMaps")
-    parser.add_argument("--drain-seconds", type=float, default=27.0, help="seconds to finish open requests")
+    parser.add_argument(
+        "--drain-seconds",
+        type=values.duration,
+        default=27.0,
+        metavar="SECONDS",
+        help="after SIGTERM, requests are completed within this time (default: 27)",
+    )
     parser.add_argument(
         "--allow-loopback", action="store_true", help="allow backends on loopback addresses, for local use"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,18 @@ from crd import addresses
 if TYPE_CHECKING:
     from cli.commands.mcp_imports import Source
 
-__all__ = ["domain", "header_source", "interval", "label", "namespace_name", "namespaces", "port", "service", "tokens"]
+__all__ = [
+    "domain",
+    "duration",
+    "header_source",
+    "interval",
+    "label",
+    "namespace_name",
+    "namespaces",
+    "port",
+    "service",
+    "tokens",
+]
 
 
 def header_source(text: str) -> Source:
@@ -63,12 +75,21 @@ def port(text: str) -> int:
 
 def interval(text: str) -> float:
     """Seconds, from 0.1 to a day."""
+    return _seconds(text, "0.1")
+
+
+def duration(text: str) -> float:
+    """Seconds, from 0 to a day."""
+    return _seconds(text, "0")
+
+
+def _seconds(text: str, lowest: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f'must be a number of seconds from 0.1 to 86400, got "{text}"')
+        seconds = math.nan
+    if not float(lowest) <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f'must be a number of seconds from {lowest} to 86400, got "{text}"')
     return seconds
 
 

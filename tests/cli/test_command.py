@@ -88,6 +88,24 @@ def test_serve_never_starts_with_half_a_trust(words: list[str], message: str, ca
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "86401", "soon", ""])
+@pytest.mark.parametrize("words", [["webhook"], ["serve", "--catalog-dir", "."]], ids=lambda words: words[0])
+def test_a_drain_has_an_end(words: list[str], seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main([*words, f"--drain-seconds={seconds}"])
+
+    assert ended.value.code == 2
+    assert f'--drain-seconds: must be a number of seconds from 0 to 86400, got "{seconds}"' in capsys.readouterr().err
+
+
+def test_a_name_of_clients_needs_their_ca(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["webhook", "--client-name", "kube-apiserver"])
+
+    assert ended.value.code == 2
+    assert "error: --client-name needs --client-ca-file" in capsys.readouterr().err
+
+
 def started(*words: str) -> Any:
     return subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
