@@ -22,6 +22,7 @@ from crd.published import catalogs, loading, signature
 from crd.published.signature import Fault, Refusal, Stamp
 from crd.steps import finish
 from runtime.app.compiled import CompiledCatalog
+from runtime.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 # Bytes that are read of a file. A local catalog may be larger than a ConfigMap, but not than an inflated one.
 MAX_FILE = catalogs.INFLATED_LIMIT
-# Seconds for which loading holds the event loop. One step more may come on top.
-SLICE = 0.004
 # Entries that are freed at once.
 FREED = 64
 _PACKED_BASE64_LIMIT = 4 * (signature.CONTENT_LIMIT // 3 + 1)
@@ -117,21 +116,18 @@ class CatalogStore:
 
     async def work(self) -> None:
         """Load what is submitted, in slices of time, until cancelled. In between, calls are answered."""
-        loop = asyncio.get_running_loop()
+        pace = Pace(asyncio.get_running_loop().time, asyncio.sleep)
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             steps, self._submitted = self._submitted, None
-            before, begun = self.compiled, loop.time()
+            before = self.compiled
+            pace.begin()
             # A collection in the middle would look at every entry of both catalogs.
             gc.disable()
             try:
                 for _ in steps or ():
-                    spent = loop.time() - begun
-                    if spent >= SLICE:
-                        # Half of the time is for calls.
-                        await asyncio.sleep(spent)
-                        begun = loop.time()
+                    await pace.step()
                 if self.compiled is not before:
                     # Entries are in no cycles: they are freed when the last reference is gone.
                     gc.freeze()
@@ -219,15 +215,12 @@ async def _retire(compiled: CompiledCatalog) -> None:
         await asyncio.sleep(0.05)
     parts = compiled.take_apart()
     del compiled
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
+    pace = Pace(asyncio.get_running_loop().time, asyncio.sleep)
     while parts:
         del parts[-1][-FREED:]
         if not parts[-1]:
             parts.pop()
-        if loop.time() - begun >= SLICE:
-            await asyncio.sleep(SLICE)
-            begun = loop.time()
+        await pace.step()
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -17,6 +17,7 @@ from runtime.auth.jwks import KeysUnavailableError
 from runtime.http import origins
 from runtime.mcp import subscriptions
 from runtime.mcp.subscriptions import Kind
+from runtime.pace import Pace
 from runtime.state.sessions import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ KEEP_ALIVE = 45.0
 TICK = 1.0
 # Streams that end in a second when the process is about to, and seconds of the shortest pause between them.
 PER_SECOND, TURN = 200, 0.02
-# Seconds for which the event loop is held.
-SLICE = 0.004
 # A clock may be set: the longest time, in seconds, for which the expiry of a token is not looked at.
 LOOK = 600.0
 
@@ -304,7 +303,7 @@ class Streams:
 
     async def keep_alive(self) -> None:
         """Send comments, and end the streams whose credentials or sessions hold no more, until cancelled."""
-        pace = _Pace(self._monotonic, self._sleep)
+        pace = Pace(self._monotonic, self._sleep)
         while True:
             oldest = next(iter(self._open), None)
             if oldest is None:
@@ -330,7 +329,7 @@ class Streams:
         does it at once, and all of them at the same moment would be more than the other pods can answer.
         """
         self.is_draining = True
-        pace, begun, ending = _Pace(self._monotonic, self._sleep), self._monotonic(), list(self._open)
+        pace, begun, ending = Pace(self._monotonic, self._sleep), self._monotonic(), list(self._open)
         between = min(1 / PER_SECOND, seconds / max(1, len(ending)))
         for number, stream in enumerate(ending):
             early = begun + number * between - self._monotonic()
@@ -370,7 +369,7 @@ class Streams:
         return grant.until - self._now()
 
     async def _notify(self, compiled: CompiledCatalog) -> None:
-        pace = _Pace(self._monotonic, self._sleep)
+        pace = Pace(self._monotonic, self._sleep)
         settings = compiled.catalog.settings
         # Clients with the same scopes have the same lists.
         views: dict[frozenset[str], list[ListenStream]] = {}
@@ -415,23 +414,3 @@ class Streams:
             store = self._stores[session.mode]
             if await store.use(session.identifier, session.principal, settings.session_ttl) is None:
                 stream.end(Ended.SESSION)
-
-
-class _Pace:
-    """Leaves half of the time to others, in slices."""
-
-    def __init__(self, monotonic: Callable[[], float], sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._begun = monotonic()
-
-    def begin(self) -> None:
-        """A slice begins."""
-        self._begun = self._monotonic()
-
-    async def step(self) -> None:
-        """A part of the work is done."""
-        spent = self._monotonic() - self._begun
-        if spent >= SLICE:
-            await self._sleep(spent)
-            self._begun = self._monotonic()

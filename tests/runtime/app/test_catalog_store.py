@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from crd.published import catalogs, signature
 from crd.published.catalogs import Catalog
-from runtime.app import catalog_store
+from runtime import pace
 from runtime.app.catalog_store import CatalogStore, Trust
 from runtime.app.compiled import CompiledCatalog
 
@@ -265,7 +265,7 @@ def many(catalog_of: Any, number: int, text: str) -> dict[str, Any]:
 async def test_a_submitted_catalog_is_loaded_in_slices_and_the_newest_one_wins(
     catalog_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_store, "SLICE", 0.0)
+    monkeypatch.setattr(pace, "SLICE", 0.0)
     swapped: list[str] = []
     store = CatalogStore(lambda compiled: swapped.append(compiled.digest))
     store.put(many(catalog_of, 300, "first"))

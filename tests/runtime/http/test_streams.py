@@ -17,6 +17,7 @@ from mcp.client.subscriptions import ToolsListChanged
 from crd.published import catalogs
 from crd.published.policy import Bucket
 from crd.published.settings import Auth, Limits
+from runtime import pace
 from runtime.app.compiled import CompiledCatalog
 from runtime.auth.authenticator import ANONYMOUS, Authenticator, Grant
 from runtime.auth.jwks import KeySets
@@ -607,8 +608,8 @@ async def test_the_event_loop_is_left_to_others_in_between(bench: Bench, catalog
     await bench.streams.drain()
 
     assert all(channel.methods[-1] == "result" and channel.finished for _, channel in opened)
-    assert 0 < notified <= streams.SLICE / bench.costs
-    assert longest[0] <= streams.SLICE / bench.costs
+    assert 0 < notified <= pace.SLICE / bench.costs
+    assert longest[0] <= pace.SLICE / bench.costs
 
 
 async def test_a_newer_catalog_takes_the_place_of_one_that_is_being_notified(bench: Bench, catalog_of: Any) -> None:
