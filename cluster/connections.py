@@ -28,15 +28,12 @@ import httptools
 from cluster.message import READ_AHEAD, ClientGoneError, Request, Response, Stream
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Bodies", "BodyEvictedError", "Connection", "Connections", "Deadlines", "Listener"]
+__all__ = ["Connection", "Connections", "Deadlines"]
 
 logger = logging.getLogger(__name__)
 
-# The bytes of all bodies that are being received.
-BODY_BUDGET = 32 * 1024 * 1024
 # The bytes that all connections keep of requests that were sent ahead of an answer, and of answers that are not read.
 KEPT_BUDGET = 32 * 1024 * 1024
 MAX_HEAD = 64 * 1024
@@ -46,18 +43,10 @@ MAX_SMALL_CHUNKS, SMALL_CHUNK = 4096, 64
 PIPELINED = 8
 # One read may hold thousands of short requests. A client that sends so many ahead is refused.
 MAX_PENDING = 64
-BACKLOG = 512
-# TLS handshakes at once, and seconds for one. At the limit, a new one replaces the oldest.
-HANDSHAKES = 256
-HANDSHAKE_SECONDS = 5.0
-# Seconds for which a client may leave the end of a TLS connection unanswered.
-TLS_SHUTDOWN_SECONDS = 2.0
 # Milliseconds after which a connection with a stream is lost if what was sent is not acknowledged, or the client takes
 # nothing more; and the bytes that the kernel keeps for it. Messages of streams are short.
 STREAM_ACKNOWLEDGED_MS = 60_000
 STREAM_SEND_BUFFER = 16 * 1024
-# Seconds until the next attempt where no connection could be accepted, as without free file descriptors.
-ACCEPT_PAUSE = 0.1
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
 # Heads that are remembered of one connection, and the bytes of the longest one.
@@ -119,7 +108,7 @@ class _KnownHead(NamedTuple):
 
 
 class Connections:
-    """The open connections of a listener. ``handle`` answers a request; a raised exception becomes a 500.
+    """The open connections of a port. ``handle`` answers a request; a raised exception becomes a 500.
 
     ``answer_at_once`` answers a complete request if it can without waiting; else it returns None, and ``handle``
     answers. ``added`` are headers that every response gets. ``now`` is the Unix time, for the Date header.
@@ -816,143 +805,3 @@ def _limit_kernel(transport: asyncio.Transport) -> None:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_SEND_BUFFER)
         if sys.platform == "linux":
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STREAM_ACKNOWLEDGED_MS)
-
-
-class BodyEvictedError(Exception):
-    """A body was given up, because bodies that arrived faster needed the memory."""
-
-
-class Bodies:
-    """Reads the bodies of requests within a time and a common budget of memory.
-
-    A body counts with the bytes that have arrived. At the budget the oldest one is given up: it is the slowest, so
-    half-sent bodies keep nobody out.
-    """
-
-    def __init__(self, seconds: float, budget: int = BODY_BUDGET) -> None:
-        self._seconds = seconds
-        self._budget = budget
-        self._held = 0
-        self._deadlines: dict[object, asyncio.Timeout] = {}
-
-    @staticmethod
-    def whole(request: Request, limit: int) -> bytes | None:
-        """The body of a request that is complete; None if it has more than ``limit`` bytes."""
-        body = request.take()
-        return body if len(body) <= limit else None
-
-    async def read(self, request: Request, limit: int) -> bytes | None:
-        """The body; None if it has more than ``limit`` bytes.
-
-        Raises TimeoutError if it is not there in time, BodyEvictedError, and ClientGoneError.
-        """
-        if request.complete:
-            return self.whole(request, limit)
-        if (request.content_length or 0) > limit:
-            return None
-        key, body = object(), bytearray()
-        try:
-            # No variable has it: it has the task, whose frames would have it after a cancellation.
-            async with asyncio.timeout(self._seconds) as self._deadlines[key]:
-                while chunk := await request.receive():
-                    body += chunk
-                    self._held += len(chunk)
-                    if len(body) > limit:
-                        return None
-                    # One body may be larger than the budget, if the author's limit is.
-                    if self._held > max(self._budget, 2 * limit):
-                        self._evict()
-        except TimeoutError as error:
-            if key not in self._deadlines:
-                raise BodyEvictedError from error
-            raise
-        finally:
-            self._deadlines.pop(key, None)
-            self._held -= len(body)
-        return bytes(body)
-
-    def _evict(self) -> None:
-        oldest = next(iter(self._deadlines), None)
-        if oldest is not None:
-            self._deadlines.pop(oldest).reschedule(asyncio.get_running_loop().time())
-
-
-class Listener:
-    """The serving port, whose connections are ``connections``."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._server: asyncio.Server | None = None
-        self._socket: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        # In the order in which they began.
-        self._handshakes: dict[asyncio.Task[None], None] = {}
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        listening = self._server.sockets[0] if self._server is not None else self._socket
-        return 0 if listening is None else int(listening.getsockname()[1])
-
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        """Listen; on any free port if ``port`` is 0."""
-        loop = asyncio.get_running_loop()
-        if tls is None:
-            make = self._connections.make
-            self._server = await loop.create_server(make, host, port, backlog=BACKLOG, reuse_address=True)
-            return
-        # A server of asyncio neither counts nor ends connections within their handshake.
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        self._socket.setblocking(False)
-        self._accepting = loop.create_task(self._accept(self._socket, tls))
-
-    async def stop_accepting(self) -> None:
-        """Stop listening. Connections stay, and so do handshakes."""
-        if self._server is not None:
-            self._server.close()
-        if self._accepting is not None:
-            self._accepting.cancel()
-            await asyncio.gather(self._accepting, return_exceptions=True)
-        if self._socket is not None:
-            self._socket.close()
-
-    async def close(self, timeout: float = 1.0) -> None:
-        """Stop listening, wait ``timeout`` seconds for the answers in progress, and close all connections."""
-        await self.stop_accepting()
-        for handshake in [*self._handshakes]:
-            handshake.cancel()
-        self._connections.close_waiting()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._connections.empty.wait()
-        self._connections.abort_all()
-
-    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listening)
-            except OSError as error:
-                logger.warning("no connection could be accepted: %s", error)
-                await asyncio.sleep(ACCEPT_PAUSE)
-                continue
-            if len(self._handshakes) >= HANDSHAKES:
-                oldest = next(iter(self._handshakes))
-                self._handshakes.pop(oldest)
-                oldest.cancel()
-            handshake = loop.create_task(self._shake_hands(accepted, tls))
-            self._handshakes[handshake] = None
-            handshake.add_done_callback(lambda task: self._handshakes.pop(task, None))
-
-    async def _shake_hands(self, accepted: socket.socket, tls: ssl.SSLContext) -> None:
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._connections.make,
-                accepted,
-                ssl=tls,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=TLS_SHUTDOWN_SECONDS,
-            )
-        except OSError as error:
-            logger.debug("a TLS handshake failed: %s", error)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.openmetrics import exposition
 
-from cluster.connections import Connections, Deadlines, Listener
+from cluster.connections import Connections, Deadlines
+from cluster.listener import Listener
 from cluster.message import Request, Response
 
 if TYPE_CHECKING:

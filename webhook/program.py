@@ -16,9 +16,9 @@ from certs.issued import IssuedKeeper
 from cluster import client, objects, resources
 from cluster.access import AccessReviews
 from cluster.clock import Clock
-from cluster.connections import Listener
 from cluster.informers import collector
 from cluster.informers import informer as informers
+from cluster.listener import Listener
 from crd import fields
 from webhook import closing, watches
 from webhook.health import Health

@@ -29,7 +29,8 @@ from cli.dev.secret_values import Redaction
 from cli.dev.servers import Servers
 from cli.explain.rehearsal import rehearse
 from cli.manifests import acceptance, compilations, documents, transaction, validation
-from cluster.connections import Connections, Deadlines, Listener
+from cluster.connections import Connections, Deadlines
+from cluster.listener import Listener
 from crd import integrity
 from crd.facts import NameFact
 from crd.ref import Kind, Ref

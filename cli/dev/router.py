@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from cli.dev.backends import recording
-from cluster.connections import Bodies, BodyEvictedError
+from cluster.bodies import Bodies, BodyEvictedError
 from cluster.message import Response
 from runtime.auth.oauth_metadata import WELL_KNOWN
 from runtime.backends.faults import CallError

@@ -42,7 +42,7 @@ from runtime.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from cluster.connections import Listener
+    from cluster.listener import Listener
     from cluster.message import Request, Response
     from cluster.probes import Page
     from runtime.app.catalog_store import Trust

@@ -7,7 +7,9 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cluster.connections import Bodies, BodyEvictedError, Connections, Deadlines, Listener
+from cluster.bodies import Bodies, BodyEvictedError
+from cluster.connections import Connections, Deadlines
+from cluster.listener import Listener
 from cluster.message import ClientGoneError, Response
 from crd.clients.tolerances import Fault
 from runtime.auth import oauth_metadata

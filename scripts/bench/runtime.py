@@ -35,7 +35,9 @@ import orjson
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cluster.connections import Bodies, Connections, Deadlines, Listener
+from cluster.bodies import Bodies
+from cluster.connections import Connections, Deadlines
+from cluster.listener import Listener
 from cluster.message import Request, Response
 from crd.published import catalogs
 from crd.published.catalogs import Catalog

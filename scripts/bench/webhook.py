@@ -31,7 +31,7 @@ from certs import issuance
 from certs.tls import HotContext
 from cluster.access import AccessReviews
 from cluster.clock import Clock
-from cluster.connections import Listener
+from cluster.listener import Listener
 from cluster.transport import ApiError
 from scripts import benchmark
 from webhook import program, watches

@@ -17,8 +17,9 @@ import pytest
 
 from certs import issuance
 from certs.tls import HotContext
-from cluster import connections
-from cluster.connections import HANDSHAKE_SECONDS, Connections, Deadlines, Listener
+from cluster import listener as module
+from cluster.connections import Connections, Deadlines
+from cluster.listener import HANDSHAKE_SECONDS, Listener
 from cluster.message import Request, Response
 
 NOW = datetime.now(UTC)  # noqa: TID251 -- TLS judges by the clock of the machine
@@ -86,7 +87,7 @@ async def test_requests_are_answered_over_tls() -> None:
 
 
 async def test_a_handshake_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "HANDSHAKE_SECONDS", 0.05)
     async with listening() as (listener, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(b"\x16\x03")
@@ -96,7 +97,7 @@ async def test_a_handshake_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_handshakes_that_do_not_end_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HANDSHAKES", 4)
+    monkeypatch.setattr(module, "HANDSHAKES", 4)
     async with listening() as (listener, _):
         held = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(10)]
         for reader, _ in held[:6]:
@@ -119,7 +120,7 @@ async def test_what_is_no_handshake_ends_its_own_connection_alone() -> None:
 
 
 async def test_a_failure_to_accept_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ACCEPT_PAUSE", 0.0)
+    monkeypatch.setattr(module, "ACCEPT_PAUSE", 0.0)
     loop = asyncio.get_running_loop()
     accept, failures = loop.sock_accept, [OSError(24, "Too many open files")]
 
@@ -156,7 +157,7 @@ async def test_so_many_clients_may_wait_to_be_accepted(*, with_tls: bool) -> Non
             assert served is not None
             # Of a socket that listens, tcpi_sacked is the length of its queue.
             info = served.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-            assert struct.unpack_from("I", info, 28) == (min(connections.BACKLOG, MOST_WAITING),)
+            assert struct.unpack_from("I", info, 28) == (min(module.BACKLOG, MOST_WAITING),)
 
 
 @pytest.mark.parametrize("host", loopbacks())
@@ -183,7 +184,7 @@ async def test_handshakes_end_with_the_port() -> None:
 
 async def test_the_end_of_a_connection_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not read leaves the end of TLS unanswered."""
-    monkeypatch.setattr(connections, "TLS_SHUTDOWN_SECONDS", 0.05)
+    monkeypatch.setattr(module, "TLS_SHUTDOWN_SECONDS", 0.05)
     async with listening() as (listener, open_):
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", listener.port, ssl=TRUSTING, server_hostname="localhost"

@@ -10,7 +10,8 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry, Counter
 
 from cluster import probes
-from cluster.connections import Deadlines, Listener
+from cluster.connections import Deadlines
+from cluster.listener import Listener
 from cluster.message import Response
 
 

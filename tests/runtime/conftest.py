@@ -13,7 +13,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from cluster.connections import Deadlines, Listener
+from cluster.connections import Deadlines
+from cluster.listener import Listener
 from crd.published import catalogs
 from crd.published.catalogs import Catalog
 from crd.published.entries import (

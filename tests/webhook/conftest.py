@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from cluster.connections import Listener
+from cluster.listener import Listener
 from webhook.server import Hook
 
 

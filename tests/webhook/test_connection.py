@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cluster.connections import Deadlines, Listener
+from cluster.connections import Deadlines
+from cluster.listener import Listener
 from cluster.message import Request, Response
 from webhook import connection
 from webhook.connection import Connections, Head, read_head

@@ -17,7 +17,7 @@ from certs import issuance
 from certs.acceptance import AcceptedKeys
 from certs.paths import PathKeys
 from certs.tls import HotContext
-from cluster.connections import Listener
+from cluster.listener import Listener
 from cluster.transport import ApiError
 from scripts.localcluster.certificates import Authority as Clients
 from tests.cluster.conftest import simulated

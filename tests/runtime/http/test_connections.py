@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from cluster.connections import Bodies, Connection, Connections, Deadlines
+from cluster.bodies import Bodies
+from cluster.connections import Connection, Connections, Deadlines
 from cluster.message import Request, Response
 from crd.published.settings import Auth
 from tests.runtime.raw_http import INITIALIZE, modern, send

@@ -26,8 +26,8 @@ from cluster.connections import (
     SMALL_CHUNK,
     Connections,
     Deadlines,
-    Listener,
 )
+from cluster.listener import Listener
 from cluster.message import Channel, ClientGoneError, Request, Response
 
 Handle = Callable[[Request], Awaitable[Response]]

@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cluster.connections import Connections, Deadlines, Listener
+from cluster.connections import Connections, Deadlines
+from cluster.listener import Listener
 from cluster.message import Request, Response
 from crd.published import catalogs
 from crd.published.entries import Backend, Operation, Parameter
