@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cluster.metrics import ApiMetrics
+
 __all__ = ["Metrics"]
 
 
@@ -26,17 +28,8 @@ class Metrics:
             "Pinned tools that their MCP server no longer lists as they were reviewed.",
             registry=self.registry,
         )
-        self.watch_ends = Counter(
-            "mcp_operator_watch_ends",
-            "Rounds of list and watch that ended other than by the API server's closing a useful watch.",
-            ("resource", "end"),
-            registry=self.registry,
-        )
-        self.refresh_failures = Counter(
-            "mcp_operator_credentials_refresh_failures",
-            "Times that credentials for the API server could not be read or refreshed.",
-            registry=self.registry,
-        )
+        api = ApiMetrics(self.registry)
+        self.refresh_failures, self.watch_ended = api.refresh_failures, api.watch_ended
         self.foreign = Counter(
             "mcp_operator_foreign_objects",
             "Objects seen that carry the labels of the operator and do not belong to it; they are ignored.",

@@ -136,7 +136,7 @@ async def _work(
         keys=lambda: keyring.keys,
         clock=clock,
         seconds=lambda: utc().timestamp(),
-        count=lambda plural, end: metrics.watch_ends.labels(plural, end).inc(),
+        count=metrics.watch_ended,
         foreign=lambda plural: metrics.foreign.labels(plural).inc(),
         namespaces=settings.namespaces,
     )

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cluster.metrics import ApiMetrics
 from crd.manifest import OURS
 
 __all__ = ["Metrics"]
@@ -59,24 +60,15 @@ class Metrics:
             "mcp_operator_admission_panics", "Reviews that met a bug of ours.", registry=self.registry
         )
         self.objects = Gauge(
-            "mcp_operator_admission_catalog_objects", "Objects in the catalog.", registry=self.registry
+            "mcp_operator_admission_snapshot_objects", "Objects in the snapshot.", registry=self.registry
         )
         self.staleness = Gauge(
-            "mcp_operator_admission_catalog_staleness_seconds",
+            "mcp_operator_admission_snapshot_staleness_seconds",
             "Time since the API server last answered or sent an event, of the kind that waits longest.",
             registry=self.registry,
         )
-        self._watch_ends = Counter(
-            "mcp_operator_watch_ends",
-            "Rounds of list and watch that ended other than by the API server's closing a useful watch.",
-            ("resource", "end"),
-            registry=self.registry,
-        )
-        self.refresh_failures = Counter(
-            "mcp_operator_credentials_refresh_failures",
-            "Times that credentials for the API server could not be read or refreshed.",
-            registry=self.registry,
-        )
+        api = ApiMetrics(self.registry)
+        self.refresh_failures, self.watch_ended = api.refresh_failures, api.watch_ended
         # A child is looked up under a lock, which costs as much as a rule; there are few combinations of labels.
         self._review = lru_cache(maxsize=1024)(self.reviews.labels)
         self._finding = lru_cache(maxsize=1024)(self.findings.labels)
@@ -90,7 +82,3 @@ class Metrics:
     def count_finding(self, kind: str, reason: str, level: str) -> None:
         """A review had this finding."""
         self._finding(kind if kind in OURS else "other", reason, level).inc()
-
-    def watch_ended(self, resource: str, end: str) -> None:
-        """Count the end of a watch; see `cluster.informers.informer.Informer`."""
-        self._watch_ends.labels(resource, end).inc()

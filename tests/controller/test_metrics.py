@@ -8,9 +8,10 @@ from tests import metric_names
 
 def test_the_metrics_have_plain_names_and_descriptions() -> None:
     metrics = Metrics()
-    for counter in (metrics.reconciles, metrics.writes, metrics.watch_ends, metrics.foreign, metrics.repairs):
+    for counter in (metrics.reconciles, metrics.writes, metrics.foreign, metrics.repairs):
         counter.labels(*("x" for _ in counter._labelnames))
     metrics.duration.labels("MCPTool")
+    metrics.watch_ended("mcptools", "expired")
 
     names = metric_names.check(metrics.registry, "mcp_operator")
 

@@ -289,8 +289,8 @@ async def test_what_was_listed_is_judged_by_and_counted() -> None:
             found = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             names[shown.issuer.rfc4514_string()] = set(found.get_values_for_type(x509.DNSName))
     assert status == 200
-    assert "mcp_operator_admission_catalog_objects 2.0" in text
-    assert "mcp_operator_admission_catalog_staleness_seconds 0." in text
+    assert "mcp_operator_admission_snapshot_objects 2.0" in text
+    assert "mcp_operator_admission_snapshot_staleness_seconds 0." in text
     assert set(names) == {"CN=test", "CN=next"}
     assert all({"hook.mcp-system.svc", "hook.example.com"} <= found for found in names.values())
 
