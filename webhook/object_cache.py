@@ -69,8 +69,7 @@ class ObjectCache:
         entry, item = self._find(raw)
         if entry.findings is None:
             entry.findings = tuple(integrity.find_own(item))
-        base = rewording.base_of(item.fact, raw["spec"]) if key is not None else None
-        if base is not None and key is not None:
+        if key is not None and (base := rewording.base_of(item.fact, raw["spec"])) is not None:
             self._keep(key, _Entry(entry.item, len(key), entry.findings, base))
         return item, entry.findings
 
@@ -95,23 +94,24 @@ class ObjectCache:
         if fact is not None:
             return fact
         found = manifest.fact_of(raw)
-        base = rewording.base_of(found, raw["spec"]) if key is not None and key not in self._entries else None
-        if base is not None and key is not None:
+        if key is None or key in self._entries:
+            return found
+        if (base := rewording.base_of(found, raw["spec"])) is not None:
             self._keep(key, _Entry(None, len(key), None, base))
         return found
 
     def _reword(self, key: bytes | None, raw: Mapping[str, Any]) -> MemberFact | None:
         """The facts of a tool that differs in its texts alone from one that is kept."""
-        known = self._entries.get(key) if key is not None else None
-        if known is None or known.base is None or key is None:
+        if key is None or (known := self._entries.get(key)) is None or known.base is None:
             return None
         self._entries.move_to_end(key)
         return rewording.reword(known.base, raw)
 
     def _recall(self, key: bytes | None, raw: Mapping[str, Any], *, with_spec: bool) -> Object | None:
-        """The object if it differs in its texts alone from one in which no rule found anything: nor does one in it."""
-        entry = self._entries.get(key) if key is not None else None
-        if entry is None or entry.base is None or entry.item is None or entry.findings or key is None:
+        """The object if it differs in its texts alone from one in which no rule found anything, as in itself."""
+        if key is None or (entry := self._entries.get(key)) is None:
+            return None
+        if entry.base is None or entry.item is None or entry.findings:
             return None
         self._entries.move_to_end(key)
         fact, spec = rewording.reword(entry.base, raw), entry.item.spec
