@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PER_SERVER = 50
 VERSION = 1_000_000
-TOOL_BYTES = 4500
 RECORD_BYTES = 16 * 1024
 
 
@@ -70,7 +69,7 @@ def paths(value: Any) -> Any:
 
 
 def tool(number: int, *, distinct: bool = False) -> dict[str, Any]:
-    """A tool of about `TOOL_BYTES` without its managedFields, as a person would write it.
+    """A tool of about 4.2 KB without its managedFields, as a person would write it.
 
     The tools of a team have the same schema, unless each has a ``distinct`` one.
     """

@@ -21,7 +21,6 @@ __all__ = ["Draft", "anything", "credentials", "drafts", "features_of", "plain",
 NAMES = ("a", "b_2", "from", "x-y", "a b", "ü", "p/q", "m~n")
 PLAIN = ("a", "b_2", "from", "x-y")
 STYLES = ("Repeat", "Comma", "Space", "Pipe", "DeepObject", "Json")
-MODES = ("Arguments", "Argument", "Fields", "Form", "Multipart", "Raw", "None")
 PATTERNS = ("^[A-Z]{1,3}-[0-9]+$", "^[a-z0-9_-]+$", "^a.*z$", "[0-9]")
 # Beyond 53 and 64 bits, and at the edges.
 LARGE = (2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1, 10**25 + 7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import shutil
 from contextlib import asynccontextmanager
@@ -70,10 +69,6 @@ class Page:
     async def scheme(self, name: str) -> None:
         """Light or dark."""
         await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
-
-    async def screenshot(self) -> bytes:
-        """What the window shows, as PNG."""
-        return base64.b64decode((await self.send("Page.captureScreenshot", format="png"))["data"])
 
     async def accessible(self) -> list[dict[str, Any]]:
         """The nodes that a screen reader has."""

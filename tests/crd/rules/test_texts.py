@@ -101,7 +101,6 @@ def test_a_character_that_may_stand(character: str) -> None:
 
 
 BAD = "\u202e"
-DEEP: dict[str, Any] = {"title": BAD}
 
 
 def nested(levels: int) -> dict[str, Any]:
