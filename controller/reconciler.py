@@ -9,7 +9,8 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from cluster import events, objects, resources
+from cluster import objects, resources
+from cluster.events import Recorder
 from cluster.transport import ApiError
 from controller import gather, pinned
 from controller.kept import PublishedCatalog, hash_data
@@ -106,8 +107,8 @@ class Reconciler:
         self._metrics = metrics
         self._keyring = keyring
         self._image = image
-        self._identity = identity
         self._now = now
+        self._events = Recorder(transport, reporter=identity, now=now)
         self._arguments = arguments
         self._reports = PodReports(pods, cache.pods, queue.add, jitter)
         self._compilations: dict[Ref, Compilation] = {}
@@ -249,14 +250,11 @@ class Reconciler:
         return not any(each.get("type") == member_status.DRIFTED and each["status"] == "True" for each in conditions)
 
     async def _tell_drift(self, server: KeptServer, drifted: dict[Ref, Verdict]) -> None:
-        await events.record(
-            self._transport,
+        await self._events.record(
             server.ref,
             server.uid,
             reason=member_status.DRIFTED,
             note=pinned.note_of(drifted),
-            now=self._now(),
-            reporter=self._identity,
             warning=True,
         )
 
@@ -352,14 +350,11 @@ class Reconciler:
         # A field that somebody has set to our own value becomes ours by this.
         await objects.apply(self._transport, manifest, manager=MANAGER)
         note = f"{kind} {metadata['name']}: removed what {action.editor} has set; change the MCPServer instead"
-        await events.record(
-            self._transport,
+        await self._events.record(
             ref,
             server.uid,
             reason="Repaired",
             note=note,
-            now=now,
-            reporter=self._identity,
             warning=True,
         )
 
@@ -382,14 +377,11 @@ class Reconciler:
         before = (stored or {}).get("conditions") or ()
         event = transitions.event_of(ref.kind, before, desired["status"]["conditions"])
         if event:
-            await events.record(
-                self._transport,
+            await self._events.record(
                 ref,
                 uid,
                 reason=event.reason,
                 note=event.note,
-                now=self._now(),
-                reporter=self._identity,
                 warning=event.is_warning,
             )
 

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from certs import authority, issuance, paths, secret
 from certs.authority import Authority, Step
 from certs.paths import NO_KEYS
-from cluster import events, objects, resources
+from cluster import objects, resources
+from cluster.events import Recorder
 from cluster.informers.informer import Informer
 from cluster.transport import ApiError
 from controller.installation import canary, registration
@@ -87,7 +88,7 @@ class Installer:
         self._namespace = namespace
         self._secret = secret_name
         self._target = target
-        self._identity = identity
+        self._events = Recorder(transport, reporter=identity, now=now)
         self._metrics = metrics
         self._now = now
         self._clock = clock
@@ -452,15 +453,7 @@ class Installer:
         await self._report(about, reason, note, warning=True)
 
     async def _report(self, about: dict[str, Any], reason: str, note: str, *, warning: bool) -> None:
-        await events.record_about(
-            self._transport,
-            about,
-            reason=reason,
-            note=note,
-            now=self._now(),
-            reporter=self._identity,
-            warning=warning,
-        )
+        await self._events.record_about(about, reason=reason, note=note, warning=warning)
 
 
 def _next_authority(held: Authority, now: datetime, *, proved: bool) -> Authority:
