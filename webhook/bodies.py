@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cluster.message import Request
 
-__all__ = ["BODY_LIMIT", "HEAD", "Bodies", "Body", "RefusedError", "uid_of"]
+__all__ = ["BODY_LIMIT", "HEAD", "Bodies", "Body", "RefusedError", "namespace_of", "uid_of"]
 
 # The largest object is 3 MiB of JSON, twice in an update, in an envelope.
 BODY_LIMIT = 7 * 1024 * 1024
@@ -100,8 +100,7 @@ class Bodies:
             if body.share is not None:
                 body.share.size += size
             elif body.size >= HEAD or is_whole:
-                found = _NAMESPACE.search(b"".join(parts), 0, HEAD)
-                body.namespace = found[1] if found else b""
+                body.namespace = namespace_of(b"".join(parts))
                 body.share = self._shares.setdefault(body.namespace, _Share())
                 body.share.bodies += 1
                 body.share.size += body.size
@@ -133,6 +132,12 @@ class Bodies:
             self.complete -= 1
         if not share.bodies:
             del self._shares[body.namespace]
+
+
+def namespace_of(content: bytes) -> bytes:
+    """The namespace of a review that is not parsed; empty if its head names none."""
+    found = _NAMESPACE.search(content, 0, HEAD)
+    return found[1] if found else b""
 
 
 def uid_of(content: bytes) -> str:

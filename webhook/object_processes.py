@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from webhook.bodies import namespace_of
 from webhook.object_process import ANSWER, QUESTION
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ START_SECONDS = 30.0
 QUEUE, QUEUE_BYTES = 128, 48 * 1024 * 1024
 QUEUE_OF_NAMESPACE, QUEUE_BYTES_OF_NAMESPACE = 64, 16 * 1024 * 1024
 _COUNTED = re.compile(rb"\{(?:\d{1,7},)?(\d{2,7})\}")
-_NAMESPACE = re.compile(rb'"namespace": ?"([a-z0-9-]{1,63})"')
 _MODULE = "webhook.object_process"
 _HOME = Path(__file__).parents[1]
 
@@ -135,8 +135,7 @@ class ObjectProcesses:
         return answer
 
     async def _ask(self, body: bytes, *, is_read_only: bool) -> Any:
-        found = _NAMESPACE.search(body, 0, 4096)
-        namespace = found[1] if found else b""
+        namespace = namespace_of(body)
         queue = self._waiting.get(namespace, deque())
         own_bytes = sum(len(job.body) for job in queue)
         if (
