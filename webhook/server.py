@@ -44,7 +44,8 @@ __all__ = ["Hook", "answer"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_TIMEOUT = 5.0
+# Seconds that an API server gives for an answer: if its query says nothing, and at most.
+DEFAULT_TIMEOUT, MAX_TIMEOUT = 5.0, 30.0
 MARGIN = 0.3
 # Reviews in progress, in all and of one namespace.
 MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_NAMESPACE = 256, 128
@@ -406,4 +407,4 @@ def _seconds(query: str) -> float:
         seconds = float(found[1]) if found else DEFAULT_TIMEOUT
     except ValueError:
         seconds = DEFAULT_TIMEOUT
-    return max(0.05, seconds - MARGIN)
+    return max(0.05, min(seconds, MAX_TIMEOUT) - MARGIN)

@@ -981,6 +981,8 @@ def test_a_namespace_that_used_up_its_allowance_is_slow_for_a_minute() -> None:
         ("a=b&timeout=2.5s&c=d", 2.2),
         ("timeout=3", 2.7),
         ("timeout=0.1s", 0.05),
+        ("timeout=30s", 29.7),
+        ("timeout=3600s", 29.7),
         ("timeout=1.2.3s", 4.7),
         ("xtimeout=3s", 4.7),
         ("timeout=soon", 4.7),
