@@ -28,7 +28,7 @@ from controller.reconciler import Reconciler
 from controller.signing.keyring import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from cluster.transport import Transport
@@ -189,9 +189,9 @@ async def _work(
         await asyncio.gather(*(each.run() for each in cache.informers), cache.endpoints.run(), upkeep)
 
     tasks = [
-        asyncio.create_task(collector.keep_short(asyncio.sleep)),
-        asyncio.create_task(watch()),
-        asyncio.create_task(_run_forever(settings, transport, lead)),
+        asyncio.create_task(collector.keep_short(asyncio.sleep), name="the garbage collector"),
+        asyncio.create_task(watch(), name="the watch of objects and keys"),
+        asyncio.create_task(_run_forever(settings, transport, lead), name="the election"),
     ]
     if settings.pod is not None:
         condition = PodCondition(
@@ -202,14 +202,26 @@ async def _work(
             now=utc,
             clock=clock,
         )
-        tasks.append(asyncio.create_task(condition.run()))
+        tasks.append(asyncio.create_task(condition.run(), name="the condition of the pod"))
     try:
-        await stop.wait()
+        await _wait(stop, tasks)
     finally:
         for task in reversed(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await health.close()
+
+
+async def _wait(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for ``stop``. None of the tasks ends by itself: if one does, raise, so that the process is started again."""
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((stopped, *tasks), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+    for task in tasks:
+        if task.done():
+            raise RuntimeError(f"{task.get_name()} has ended, which it never does") from task.exception()
 
 
 async def _run_forever(settings: Settings, transport: Transport, lead: Callable[[], Awaitable[None]]) -> None:

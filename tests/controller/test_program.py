@@ -339,6 +339,26 @@ def test_other_keys_sign_every_catalog_again() -> None:
     simulated(main())
 
 
+@pytest.mark.parametrize("error", [None, ValueError("a bug of ours")])
+async def test_a_controller_of_which_a_part_has_ended_ends(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """So it is started again. Otherwise it would seem to work, and would do a part of it only."""
+
+    async def keep_short(_sleep: object) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(program.collector, "keep_short", keep_short)
+    settings = program.Settings("mcp-system", "me", host="127.0.0.1", health_port=free_port())
+    session: Any = None
+    async with asyncio.timeout(30):
+        with pytest.raises(RuntimeError, match="the garbage collector has ended") as raised:
+            await program._work(settings, api_with(), session, Metrics(), asyncio.Event())
+
+    assert raised.value.__cause__ is error
+
+
 async def test_a_controller_connects_by_its_settings_and_gives_the_connection_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
