@@ -51,6 +51,10 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
 # Heads that are remembered of one connection, and the bytes of the longest one.
 KNOWN_HEADS, KNOWN_HEAD = 4, 2048
+# Host and port (RFC 3986, section 3.2), and a target in absolute form: host and port, and what follows them.
+_HOST = r"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]"
+_AUTHORITY = re.compile(f"{_HOST}*")
+_ABSOLUTE = re.compile(rf"(?i:https?)://({_HOST}+)((?:[/?].*)?)")
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]{1,9})\r\n", re.IGNORECASE)
 # What changes how a request is read or answered.
 _UNUSUAL = frozenset({"expect", "te", "trailer", "transfer-encoding", "upgrade"})
@@ -365,6 +369,8 @@ class Connection(asyncio.Protocol):
         is_first = self.is_between_requests
         if is_first and self._known and self._begin_known(data):
             return
+        receiving = self._receiving
+        held = receiving.held if receiving is not None else 0
         try:
             self._feed(data)
         except (httptools.HttpParserError, ValueError):
@@ -383,6 +389,11 @@ class Connection(asyncio.Protocol):
                 self._expire_in(self._connections.deadlines.headers)
             # A header that never ends is kept by the parser.
             self._unread += len(data)
+            if self._unread > MAX_HEAD:
+                self._refuse(431, _TOO_LARGE)
+        elif receiving is not None and receiving is self._receiving:
+            # So is a trailer. Nothing comes of it, unlike of the rest of a body.
+            self._unread = self._unread + len(data) if receiving.held == held else 0
             if self._unread > MAX_HEAD:
                 self._refuse(431, _TOO_LARGE)
 
@@ -493,7 +504,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._in_head = True
         # The parser reports the trailers of the message before like headers. They are not those of this one.
-        self._headers, self._head_size = {}, 0
+        self._headers, self._head_size, self._unread = {}, 0, 0
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -511,16 +522,25 @@ class Connection(asyncio.Protocol):
             values.append(text)
 
     def on_headers_complete(self) -> None:
-        method = self._parser.get_method().decode("latin-1")
-        request = Request(method, self._target.decode("latin-1"), self._headers, self._remote)
+        method, target = self._parser.get_method().decode("latin-1"), self._target.decode("latin-1")
+        version = self._parser.get_http_version()
+        # What a proxy may read in another way (RFC 9112, section 3.2).
+        hosts = self._headers.get("host", ())
+        if len(hosts) > 1 or (version == "1.1" and not hosts) or (hosts and not _AUTHORITY.fullmatch(hosts[0])):
+            raise ValueError
+        found = None if target.startswith("/") else _ABSOLUTE.fullmatch(target)
+        if found is not None:
+            # What it says of the host counts, and not the header (RFC 9112, section 3.2.2).
+            self._headers["host"] = [found[1]]
+            target = found[2] if found[2].startswith("/") else f"/{found[2]}"
+        request = Request(method, target, self._headers, self._remote)
         if self._parser.should_upgrade() and "transfer-encoding" in self._headers:
             # Where its body ends cannot be told.
             raise ValueError
-        request.version = self._parser.get_http_version()
-        # What a proxy may read in another way (RFC 9112, sections 3.2 and 6.1).
+        request.version = version
+        # So may it here (section 6.1).
         codings = self._headers.get("transfer-encoding")
-        is_framed = codings is None or (request.version == "1.1" and [each.lower() for each in codings] == ["chunked"])
-        if not is_framed or len(self._headers.get("host", ())) > 1:
+        if codings is not None and (version != "1.1" or [each.lower() for each in codings] != ["chunked"]):
             raise ValueError
         request.keep_alive = self._parser.should_keep_alive()
         self._target, self._headers, self._head_size, self._unread, self._small_chunks = b"", {}, 0, 0, 0
@@ -574,7 +594,8 @@ class Connection(asyncio.Protocol):
         if not request.complete:
             request.limit(self._pause_reading, self._resume_reading)
             expects = request.headers.get("expect")
-            if expects is not None and expects[0].lower() == "100-continue":
+            # A client of HTTP/1.0 does not know what a 100 is (RFC 9110, section 10.1.1).
+            if expects is not None and expects[0].lower() == "100-continue" and request.version != "1.0":
                 request.on_receive = self._continue
         else:
             response = self._answer_at_once(request)

@@ -299,7 +299,7 @@ async def test_a_client_that_leaves_during_its_call_leaves_nothing_to_the_garbag
         before = {id(each) for each in gc.get_objects() if isinstance(each, Connection | Request)}
         connection = connections.make()
         connection.connection_made(Transport())
-        connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n" + body)
+        connection.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n" + body)
         await begun.wait()
         await asyncio.sleep(0)
         connection.connection_lost(None)

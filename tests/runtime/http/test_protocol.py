@@ -31,6 +31,8 @@ from cluster.listener import Listener
 from cluster.message import Channel, ClientGoneError, Request, Response
 
 Handle = Callable[[Request], Awaitable[Response]]
+# A request up to its trailers.
+TRAILERS = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -220,6 +222,52 @@ async def test_a_client_that_waits_for_100_gets_it(expected: bytes) -> None:
         writer.close()
 
 
+async def test_a_client_of_http_1_0_gets_no_100() -> None:
+    async with Server(echo) as server:
+        reader, writer = await server.open()
+        writer.write(b"POST /a HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        async with asyncio.timeout(10):
+            # Its handler waits for the body.
+            while not (found := [each._request for each in server.connections._open]) or found[0] is None:
+                await asyncio.sleep(0)
+            while found[0]._waiter is None:
+                await asyncio.sleep(0)
+            writer.write(b"ok")
+            answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"POST /a ok")
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "path"),
+    [
+        (b"http://a.example:80/b?c=d", b"a.example:80", b"/b"),
+        (b"HTTPS://[::1]/b", b"[::1]", b"/b"),
+        (b"http://a", b"a", b"/"),
+        (b"http://a?b=/c", b"a", b"/"),
+        # These name no endpoint of ours.
+        (b"http://user@a/b", b"x", b"http://user@a/b"),
+        (b"ftp://a/b", b"x", b"ftp://a/b"),
+        (b"*", b"x", b"*"),
+    ],
+)
+async def test_a_target_in_absolute_form_names_the_host(target: bytes, host: bytes, path: bytes) -> None:
+    async def show(request: Request) -> Response:
+        return Response(200, b"%s %s" % ((request.header("host") or "").encode(), request.path.encode()))
+
+    # The second one has a head that is known.
+    sent = b"OPTIONS %b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" % target
+    async with Server(show) as server:
+        reader, writer = await server.open()
+        for _ in range(2):
+            writer.write(sent)
+            async with asyncio.timeout(10):
+                assert (await answer_on(reader))[1] == b"%s %s" % (host, path)
+        writer.close()
+
+
 async def test_an_offer_of_another_protocol_is_ignored() -> None:
     async with Server(echo) as server:
         answer = await server.exchange(
@@ -241,14 +289,22 @@ async def test_an_offer_of_another_protocol_is_ignored() -> None:
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://x/ HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x/y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a@x\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\nHost: x y\r\n\r\n", 400),
         (b"POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * MAX_HEAD + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * MAX_HEAD * 4, 431),
         (b"GET /" + b"a" * MAX_HEAD * 4, 431),
         (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * MAX_HEAD, 431),
+        (TRAILERS + b"X: " + b"a" * MAX_HEAD * 16, 431),
+        (TRAILERS + b"a" * MAX_HEAD * 16, 431),
+        (TRAILERS + b"X: y\r\n" * MAX_HEAD, 431),
     ],
 )
 async def test_what_is_not_a_request_is_refused(sent: bytes, status: int) -> None:
@@ -315,6 +371,27 @@ async def test_a_body_that_the_parser_leaves_out_may_not_come_in_many_small_part
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"send larger ones" in answer
+
+
+async def test_what_comes_between_the_parts_of_a_body_counts_only_until_the_next_part() -> None:
+    async with Server(echo) as server:
+        reader, writer = await server.open()
+        writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not server.connections._open or next(iter(server.connections._open))._request is None:
+            await asyncio.sleep(0)
+        connection = next(iter(server.connections._open))
+        for _ in range(4):
+            connection.data_received(b"1;" + b"x" * (MAX_HEAD // 2) + b"\r\n")
+            connection.data_received(b"b\r\n")
+        # Nor does the end of one body count for the head of the next request.
+        connection.data_received(b"0\r\n" + b"X: " + b"y" * (MAX_HEAD // 2))
+        connection.data_received(b"\r\n\r\nGET /c HTTP/1.1\r\nHost: x\r\nX: " + b"y" * (MAX_HEAD // 2))
+        connection.data_received(b"\r\n\r\n")
+        async with asyncio.timeout(10):
+            answers = (await answer_on(reader))[1], (await answer_on(reader))[1]
+        writer.close()
+
+    assert answers == (b"POST /a bbbb", b"GET /c ")
 
 
 async def test_requests_sent_ahead_have_a_limit() -> None:
