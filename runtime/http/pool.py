@@ -23,7 +23,11 @@ __all__ = ["LateError", "Limits", "LostError", "MalformedError", "NotConnectedEr
 
 # Seconds. Shorter than the idle timeout of common servers, so that few requests meet a connection that is being closed.
 KEEP_ALIVE = 4.0
+# Seconds for which an address that does not answer is waited for, if the host has others.
+NEXT_ADDRESS = 2.0
 MAX_HEAD = 64 * 1024
+# Bytes of a part of a body that is kept by itself.
+SMALL_PART = 1024
 
 
 class NotConnectedError(ConnectionError):
@@ -100,7 +104,8 @@ class _Exchange(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._head_size = 0
         self._unread = 0
-        self._body: list[bytes] = []
+        # The first part is bytes. Small ones after it are collected: each object takes a hundred bytes more.
+        self._body: list[bytes | bytearray] = []
         self._size = 0
         self._received = 0
         self._inflater: zlib._Decompress | None = None
@@ -144,6 +149,11 @@ class _Exchange(asyncio.Protocol):
             self._transport.abort()
         self._reply = None
 
+    def give_up(self, reply: asyncio.Future[Reply]) -> None:
+        """Nobody waits for this reply any more. If it has come all the same, another call may have the connection."""
+        if self._reply is reply:
+            self.abort()
+
     def _waits(self) -> bool:
         return self._reply is not None
 
@@ -160,6 +170,7 @@ class _Exchange(asyncio.Protocol):
             self.abort()
             return
         self._has_started = True
+        received = self._received
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -173,11 +184,15 @@ class _Exchange(asyncio.Protocol):
                 what = f"has more than {MAX_HEAD} bytes" if self._head_size > MAX_HEAD else "is not valid HTTP/1.1"
                 self._fail(MalformedError(f"the head of the reply {what}"))
             return
-        if self._status < 200 and self._waits():
-            # A header that never ends is kept by the parser.
-            self._unread += len(data)
-            if self._unread > MAX_HEAD:
+        if self._reply is not None:
+            # A header that never ends is kept by the parser, also in a trailer. Nothing comes of it.
+            self._unread = self._unread + len(data) if self._received == received else 0
+            if self._unread <= MAX_HEAD:
+                return
+            if self._status < 200:
                 self._fail(MalformedError(f"the head of the reply has more than {MAX_HEAD} bytes"))
+            else:
+                self._end(self._build(broken=f"the reply has trailers of more than {MAX_HEAD} bytes"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -245,7 +260,13 @@ class _Exchange(asyncio.Protocol):
             except zlib.error:
                 self._end(self._build(broken="the reply is not valid gzip"))
                 return
-        self._body.append(chunk)
+        if self._body and len(chunk) < SMALL_PART:
+            if type(self._body[-1]) is bytearray:
+                self._body[-1] += chunk
+            else:
+                self._body.append(bytearray(chunk))
+        else:
+            self._body.append(chunk)
         self._size += len(chunk)
         if self._size <= limit:
             if self._ends is not None and self._ends(chunk):
@@ -275,7 +296,7 @@ class _Exchange(asyncio.Protocol):
             self._end(self._build(broken="the reply ends within its gzip", is_incomplete=True))
         elif self._reply is not None:
             future, self._reply = self._reply, None
-            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            body = b"".join(self._body)
             if not future.done():
                 future.set_result(Reply(self._status, self._headers, body, received_at=self._pool.now()))
         if keep:
@@ -285,7 +306,7 @@ class _Exchange(asyncio.Protocol):
             self._transport.close()
 
     def _build(self, *, cut: int | None = None, broken: str = "", is_incomplete: bool = False) -> Reply:
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        body = b"".join(self._body)
         if self._size > self._limits.body:
             body = body[: self._limits.body]
         return Reply(self._status, self._headers, body, cut, broken, is_incomplete, self._pool.now())
@@ -356,15 +377,15 @@ class Pool:
             if connection is None:
                 try:
                     async with asyncio.timeout_at(deadline):
-                        connection = await self._connect(origin)
+                        connection = await self._connect(origin, deadline)
                 except TimeoutError as error:
                     shown = max(0.1, round(timeout, 1))
                     raise NotConnectedError(f"no connection to {origin.host} within {shown:g} s") from error
+            reply = connection.send(head, body, limits, deadline, loop)
             try:
-                return await connection.send(head, body, limits, deadline, loop)
+                return await reply
             except asyncio.CancelledError:
-                # The reply to come belongs to nobody.
-                connection.abort()
+                connection.give_up(reply)
                 raise
             except LostError as error:
                 if not (error.is_stale and idempotent):
@@ -423,7 +444,7 @@ class Pool:
         }
         self._sweep = loop.call_later(KEEP_ALIVE, self._close_unused) if self._idle else None
 
-    async def _connect(self, origin: Origin) -> _Exchange:
+    async def _connect(self, origin: Origin, deadline: float) -> _Exchange:
         """Connect to the first address of the host that answers."""
         loop, host = asyncio.get_running_loop(), origin.host
         try:
@@ -431,20 +452,24 @@ class Pool:
         except OSError as error:
             raise NotConnectedError(f"the name {host} cannot be resolved") from error
         failure, is_permanent = f"the name {host} has no address", False
-        for address in addresses:
+        for index, address in enumerate(addresses):
             fault = self._fault(address)
             if fault is not None:
                 failure = f"the connection to {host} failed: {address} is {fault}, which must not be called"
                 is_permanent = True
                 continue
+            # One that does not answer leaves time for the others.
+            left = len(addresses) - index
+            share = min(NEXT_ADDRESS, (deadline - loop.time()) / left) if left > 1 else None
             try:
-                _, connection = await loop.create_connection(
-                    lambda: _Exchange(self, origin),
-                    address,
-                    origin.port,
-                    ssl=origin.context,
-                    server_hostname=(origin.server_name or host.rstrip(".")) if origin.context else None,
-                )
+                async with asyncio.timeout(share):
+                    _, connection = await loop.create_connection(
+                        lambda: _Exchange(self, origin),
+                        address,
+                        origin.port,
+                        ssl=origin.context,
+                        server_hostname=(origin.server_name or host.rstrip(".")) if origin.context else None,
+                    )
             except ssl.SSLCertVerificationError as error:
                 failure, is_permanent = f"the certificate of {host} is not valid: {error.verify_message}", True
             except (OSError, ValueError) as error:

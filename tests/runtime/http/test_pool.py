@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import gzip
 import itertools
+import socket
+import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -202,6 +208,8 @@ async def test_a_reply_without_a_head_is_no_reply(answer: bytes, error: type[Exc
 
 
 GZIP = gzip.compress(b"a" * 100_000)
+# What comes before the trailers of a body.
+TRAILERS = b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
 
 
 @pytest.mark.parametrize(
@@ -216,6 +224,9 @@ GZIP = gzip.compress(b"a" * 100_000)
         (b"Content-Encoding: gzip\r\n\r\nnot gzip", "the reply is not valid gzip", False),
         (b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"abc")[:-9], "the reply ends within its gzip", True),
         (b"Content-Encoding: br\r\n\r\nabc", "the reply has a Content-Encoding that was not asked for", False),
+        (TRAILERS + b"X: " + b"a" * 2**20, "the reply has trailers of more than 65536 bytes", False),
+        (TRAILERS + b"a" * 2**20, "the reply has trailers of more than 65536 bytes", False),
+        (TRAILERS + b"X: y\r\n" * 2**16, "the reply is not valid HTTP", False),
     ],
 )
 async def test_a_body_that_cannot_be_read_breaks_its_reply(answer: bytes, broken: str, is_incomplete: bool) -> None:
@@ -223,6 +234,34 @@ async def test_a_body_that_cannot_be_read_breaks_its_reply(answer: bytes, broken
 
     assert (reply.status, reply.broken, reply.is_incomplete) == (200, broken, is_incomplete)
     assert len(reply.body) <= 1000
+
+
+async def test_what_comes_between_the_parts_of_a_body_counts_only_until_the_next_part() -> None:
+    line = b"1;" + b"x" * (module.MAX_HEAD // 2) + b"\r\n"
+    async with Backend(b"", ends=False) as backend:
+        asked = asyncio.create_task(backend.ask())
+        while not backend.open:
+            await asyncio.sleep(0)
+        for part in (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[line, b"a\r\n"] * 4, b"0\r\n\r\n"):
+            backend.open[0].write(part)
+            await backend.open[0].drain()
+            # Each part is read by itself.
+            await asyncio.sleep(0.01)
+
+        assert (await asked).body == b"aaaa"
+
+
+@pytest.mark.parametrize("size", [1, module.SMALL_PART - 1, module.SMALL_PART])
+async def test_a_body_in_many_small_parts_takes_little_more_memory_than_its_bytes(size: int) -> None:
+    number = 2**18 // size
+    parts = b"".join(b"%x\r\n%b\r\n" % (size, bytes([65 + each % 26]) * size) for each in range(number))
+    exchange = module._Exchange(Pool(None, None, lambda: 0.0), Origin("x", 1))  # type: ignore[arg-type]
+    exchange.connection_made(asyncio.Transport())
+    exchange._reply, exchange._limits = asyncio.get_running_loop().create_future(), Limits(2**20)
+    exchange.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts)
+
+    assert sum(map(sys.getsizeof, exchange._body)) + sys.getsizeof(exchange._body) < 1.5 * size * number
+    assert exchange._build().body == b"".join(bytes([65 + each % 26]) * size for each in range(number))
 
 
 @pytest.mark.parametrize(
@@ -308,6 +347,34 @@ async def test_why_there_is_no_connection(addresses: tuple[str, ...], message: s
     assert (str(raised.value), raised.value.is_permanent) == (message, is_permanent)
 
 
+@pytest.mark.parametrize(("timeout", "pause"), [(60.0, 0.01), (0.5, 60.0)])
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    timeout: float, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+    tried: list[str] = []
+
+    async def connect_or_wait(protocol: Any, host: str, *rest: Any, **more: Any) -> Any:
+        tried.append(host)
+        if host == "10.0.0.1":
+            await loop.create_future()
+        return await connect(protocol, host, *rest, **more)
+
+    async def resolve(_: str) -> tuple[str, ...]:
+        return ("10.0.0.1", "127.0.0.1")
+
+    monkeypatch.setattr(loop, "create_connection", connect_or_wait)
+    monkeypatch.setattr(module, "NEXT_ADDRESS", pause)
+    async with Backend(OK) as backend:
+        pool = Pool(resolve, lambda _: None, lambda: 0.0)
+        async with asyncio.timeout(30):
+            reply = await pool.exchange(backend.origin, HEAD, None, timeout, Limits(1000))
+        await pool.close()
+
+    assert (reply.body, tried) == (b"ok", ["10.0.0.1", "127.0.0.1"])
+
+
 async def test_a_caller_that_gives_up_leaves_no_reply_behind() -> None:
     async with Backend(b"", OK, ends=False) as backend:
         call = asyncio.create_task(backend.ask())
@@ -319,6 +386,72 @@ async def test_a_caller_that_gives_up_leaves_no_reply_behind() -> None:
             await call
 
         assert backend.pool._idle == {}
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_reply_that_comes_when_its_caller_gives_up_costs_no_other_call_its_own(run: Callable[[Any], Reply]) -> None:
+    may_answer = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.setblocking(True)
+        with connection, contextlib.suppress(OSError):
+            while connection.recv(1000):
+                may_answer.wait()
+                connection.sendall(OK)
+
+    async def ask_twice(port: int) -> Reply:
+        async def resolve(_: str) -> tuple[str, ...]:
+            return ("127.0.0.1",)
+
+        pool, origin = Pool(resolve, lambda _: None, lambda: 7.0), Origin("backend", port)
+        given_up = asyncio.create_task(pool.exchange(origin, HEAD, None, 5.0, Limits(1000)))
+        async with asyncio.timeout(10):
+            accepted, _ = await asyncio.get_running_loop().sock_accept(listening)
+            threading.Thread(target=answer, args=(accepted,), daemon=True).start()
+            await asyncio.sleep(0.05)
+            # All three happen before anything is read. uvloop reads the reply before it tells the first caller.
+            may_answer.set()
+            time.sleep(0.05)  # noqa: ASYNC251 -- the loop must stand still
+            other = asyncio.create_task(pool.exchange(origin, HEAD, None, 5.0, Limits(1000)))
+            given_up.cancel()
+            accepting = asyncio.create_task(serve_others())
+            reply = await other
+        accepting.cancel()
+        await pool.close()
+        return reply
+
+    async def serve_others() -> None:
+        accepted, _ = await asyncio.get_running_loop().sock_accept(listening)
+        threading.Thread(target=answer, args=(accepted,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        assert run(ask_twice(listening.getsockname()[1])).body == b"ok"
+
+
+async def test_a_caller_that_gives_up_when_its_reply_is_there_costs_no_other_call_its_own() -> None:
+    tasks: list[asyncio.Task[Reply]] = []
+    async with Backend(OK, OK, ends=False) as backend:
+        pool = backend.pool
+        keep = pool.keep
+
+        def now() -> float:
+            # The reply is read. What begins now goes on before its caller does.
+            if len(tasks) == 1:
+                tasks.append(asyncio.create_task(backend.ask()))
+            return 7.0
+
+        def keep_and_cancel(origin: Origin, connection: Any) -> None:
+            keep(origin, connection)
+            tasks[0].cancel()
+
+        pool.now, pool.keep = now, keep_and_cancel  # type: ignore[method-assign]
+        tasks.append(asyncio.create_task(backend.ask()))
+        async with asyncio.timeout(10):
+            await asyncio.wait(tasks)
+            other = await tasks[1]
+
+    assert (tasks[0].cancelled(), other.body, backend.connections) == (True, b"ok", 1)
 
 
 async def test_a_kept_connection_that_the_backend_closed_is_stale_and_a_new_one_is_not() -> None:
