@@ -443,7 +443,8 @@ def _may_listen(request: Request) -> bool:
 def _operation(call: Call) -> str:
     """The name of a call in the log."""
     name = call.params.get("name")
-    return (f"{call.method} {name}" if name else call.method)[:MAX_OPERATION]
+    # Any other value may be nested too deep to be written.
+    return (f"{call.method} {name}" if name and isinstance(name, str) else call.method)[:MAX_OPERATION]
 
 
 _NO_SESSION = f"missing header {SESSION}; send initialize to open a session"

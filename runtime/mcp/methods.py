@@ -99,8 +99,8 @@ class Methods:
         return _to_json(compiled, call, replies.error_result(fault, context.request_id))
 
     async def _call_tool(self, compiled: CompiledCatalog, call: Call, version: str, context: Context) -> dict[str, Any]:
-        name = call.params.get("name")
-        tool = compiled.tools.get(name) if isinstance(name, str) else None
+        name = _text(call.params, "name", "/params")
+        tool = compiled.tools.get(name)
         if tool is None:
             raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown tool: {name}")
         arguments = _arguments(call)
@@ -116,9 +116,7 @@ class Methods:
         return result
 
     async def _read_resource(self, compiled: CompiledCatalog, call: Call, context: Context) -> dict[str, Any]:
-        uri = call.params.get("uri")
-        if not isinstance(uri, str):
-            raise RpcError(jsonrpc.INVALID_PARAMS, "/params/uri: must be a string")
+        uri = _text(call.params, "uri", "/params")
         if len(uri) > uri_templates.MAX_URI:
             message = f"/params/uri: must have at most {uri_templates.MAX_URI} characters"
             raise RpcError(jsonrpc.INVALID_PARAMS, message)
@@ -164,8 +162,8 @@ def _not_found(call: Call, uri: str) -> RpcError:
 
 
 def _get_prompt(compiled: CompiledCatalog, call: Call, version: str) -> dict[str, Any]:
-    name = call.params.get("name")
-    prompt = compiled.prompts.get(name) if isinstance(name, str) else None
+    name = _text(call.params, "name", "/params")
+    prompt = compiled.prompts.get(name)
     if prompt is None:
         raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown prompt: {name}")
     return prompts.get(compiled, prompt, _arguments(call), version)
@@ -181,19 +179,27 @@ def _complete(compiled: CompiledCatalog, call: Call) -> dict[str, Any]:
     if not isinstance(name, str) or not isinstance(prefix, str):
         raise RpcError(jsonrpc.INVALID_PARAMS, "/params/argument: name and value must be strings")
     if ref.get("type") == "ref/resource":
-        uri = ref.get("uri")
-        if not isinstance(uri, str) or not compiled.has_resource(uri):
+        uri = _text(ref, "uri", "/params/ref")
+        if not compiled.has_resource(uri):
             raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown resource: {uri}")
         return prompts.complete((), prefix)
     if ref.get("type") != "ref/prompt":
         raise RpcError(jsonrpc.INVALID_PARAMS, "/params/ref/type: must be ref/prompt or ref/resource")
-    prompt = compiled.prompts.get(str(ref.get("name")))
+    title = _text(ref, "name", "/params/ref")
+    prompt = compiled.prompts.get(title)
     if prompt is None:
-        raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown prompt: {ref.get('name')}")
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown prompt: {title}")
     variable = next((each for each in prompt.variables if each.name == name), None)
     if variable is None:
         raise RpcError(jsonrpc.INVALID_PARAMS, f'prompt "{prompt.name}" has no argument "{name}"')
     return prompts.complete(variable.enum, prefix)
+
+
+def _text(members: Mapping[str, Any], name: str, path: str) -> str:
+    value = members.get(name)
+    if not isinstance(value, str):
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"{path}/{name}: must be a string")
+    return value
 
 
 def _arguments(call: Call) -> dict[str, Any]:

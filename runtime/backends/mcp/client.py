@@ -335,7 +335,10 @@ class McpClient:
         result, _ = _result(identifier, reply, idempotent=True)
         version = result.get("protocolVersion")
         if version not in eras.LEGACY:
-            message = f"the backend speaks MCP version {str(version)[:40]}; supported are {', '.join(eras.SERVED)}"
+            what = "names no version of MCP as a string"
+            if isinstance(version, str):
+                what = f"speaks MCP version {version[:40]}"
+            message = f"the backend {what}; supported are {', '.join(eras.SERVED)}"
             raise CallError("bad_response", message)
         session = _Session(version, reply.headers.get(SESSION), mcp_wire.capabilities(result))
         await self._send(peer, "POST", jsonrpc.request(None, "notifications/initialized"), session.headers)

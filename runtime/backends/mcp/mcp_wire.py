@@ -111,12 +111,17 @@ def find_response(reply: Reply, identifier: str, *, exact: bool = False) -> tupl
 
 
 def translate_error(error: Mapping[str, Any]) -> RpcError:
-    """A backend's error for our client. A code that only one era defines becomes an internal error with that code."""
-    code, message = error.get("code"), str(error.get("message") or "the backend answered with an error")
+    """A backend's error for our client. A code that only one era defines becomes an internal error with that code.
+
+    Data that is nested too deep is left out.
+    """
+    code, message, data = error.get("code"), error.get("message"), error.get("data")
+    is_text = message and not isinstance(message, dict | list)
+    message = str(message) if is_text else "the backend answered with an error"
     if not isinstance(code, int) or isinstance(code, bool):
         return RpcError(jsonrpc.INTERNAL_ERROR, message)
     if code in _COMMON or not -32768 <= code <= -32000:
-        return RpcError(code, message, error.get("data"))
+        return RpcError(code, message, data if replies.depth(data) <= json_schema.MAX_DEPTH else None)
     return RpcError(jsonrpc.INTERNAL_ERROR, message, {"code": code})
 
 
@@ -198,13 +203,19 @@ class ResponseWatch:
         self._identifier = identifier
         self._line = bytearray()
         self._data: list[bytes] = []
+        self._ended_with_cr = False
 
     def ends(self, chunk: bytes) -> bool:
         """Take the next part of the stream. Whether it completes the response."""
+        if b"\r" in chunk or self._ended_with_cr:
+            # A line ends with any of both, or with the one after the other.
+            text = chunk.removeprefix(b"\n") if self._ended_with_cr else chunk
+            self._ended_with_cr = chunk.endswith(b"\r")
+            chunk = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = chunk.split(b"\n")
         for line in lines:
             self._line += line
-            whole = bytes(self._line).removesuffix(b"\r")
+            whole = bytes(self._line)
             self._line.clear()
             if whole.startswith(b"data:"):
                 self._data.append(whole[5:].removeprefix(b" "))

@@ -245,6 +245,28 @@ async def test_what_is_not_json_is_a_parse_error_without_an_id(replicas: Any, ca
     assert said["error"]["message"].startswith("Parse error: unexpected end of data")
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "path"),
+    [
+        ("tools/call", '{"name": VALUE}', "/params/name"),
+        ("prompts/get", '{"name": VALUE}', "/params/name"),
+        ("resources/read", '{"uri": VALUE}', "/params/uri"),
+        ("completion/complete", '{"ref": {"type": "ref/prompt", "name": VALUE}, "argument": ARG}', "/params/ref/name"),
+        ("completion/complete", '{"ref": {"type": "ref/resource", "uri": VALUE}, "argument": ARG}', "/params/ref/uri"),
+    ],
+)
+async def test_a_name_that_is_nested_deeply_is_refused_like_any_that_is_no_string(
+    replicas: Any, catalog_of: Any, method: str, params: str, path: str
+) -> None:
+    replica = await replicas.start(catalog_of(sessions="Stateless"))
+    deep = params.replace("VALUE", "[" * 1000 + "]" * 1000).replace("ARG", '{"name": "a", "value": "b"}')
+    body = f'{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": {deep}}}'.encode()
+
+    status, _, said = await send(replica.mcp, body=body)
+
+    assert (status, said) == (200, error(-32602, f"{path}: must be a string", 1))
+
+
 async def test_a_call_that_fails_unexpectedly_has_the_id_of_its_log_line(
     replicas: Any, catalog_of: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

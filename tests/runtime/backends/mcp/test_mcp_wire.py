@@ -116,6 +116,13 @@ def test_members_between_the_backend_and_this_client_are_not_passed_on() -> None
     assert found["structuredContent"] == {"result": 7}
 
 
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message", "data"),
     [
@@ -128,6 +135,9 @@ def test_members_between_the_backend_and_this_client_are_not_passed_on() -> None
         ({"code": True, "message": "m", "data": 1}, -32603, "m", None),
         ({"message": "m"}, -32603, "m", None),
         ({}, -32603, "the backend answered with an error", None),
+        ({"code": 1, "message": nested(1000)}, 1, "the backend answered with an error", None),
+        ({"code": 1, "message": "m", "data": nested(32)}, 1, "m", nested(32)),
+        ({"code": 1, "message": "m", "data": nested(33)}, 1, "m", None),
     ],
 )
 def test_the_error_of_a_backend_for_our_client(error: Any, code: int, message: str, data: Any) -> None:
@@ -199,6 +209,8 @@ ANSWER = b'{"id":"a","result":{}}'
         b"data: %b\n\n" % ANSWER,
         b"data:%b\n\n" % ANSWER,
         b"data: %b\r\n\r\n" % ANSWER,
+        b": c\r\rdata: %b\r\r" % ANSWER,
+        b": c\r\n\ndata: [1]\r\n\rdata: %b\n\r" % ANSWER,
         b": c\n\nevent: message\ndata: %b\n\n" % ANSWER,
         b'data: {"id":"a",\ndata: "result":{}}\n\n',
         b"data: broken\n\ndata: [1]\n\ndata: \xff\n\ndata: %b\n\n" % ANSWER,
@@ -208,7 +220,10 @@ def test_the_end_of_a_stream_is_found_in_any_parts(stream: bytes) -> None:
     for size in (1, 3, 7, len(stream)):
         watch = mcp_wire.ResponseWatch("a")
         ends = [watch.ends(stream[at : at + size]) for at in range(0, len(stream), size)]
-        assert ends == [False] * (len(ends) - 1) + [True]
+        read = stream[: (ends.index(True) + 1) * size]
+        assert read.replace(b"\r\n", b"\n").replace(b"\r", b"\n").endswith(b"\n\n")
+        # What is left is the rest of the last line ending.
+        assert stream[len(read) :] in (b"", b"\n")
     media = {"content-type": "text/event-stream"}
     found = mcp_wire.find_response(Reply(200, media, stream), "a")
     assert found is not None
@@ -329,6 +344,12 @@ NO_SESSION = "no session with the backend could be opened: "
             {"initialize": {"result": {"protocolVersion": "1" * 50}}},
             "bad_response",
             f"{NO_SESSION}the backend speaks MCP version {'1' * 40}; supported are {', '.join(eras.SERVED)}",
+            Fate.NOT_SENT,
+        ),
+        (
+            {"initialize": {"result": {"protocolVersion": [1]}}},
+            "bad_response",
+            f"{NO_SESSION}the backend names no version of MCP as a string; supported are {', '.join(eras.SERVED)}",
             Fate.NOT_SENT,
         ),
         (
