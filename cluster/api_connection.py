@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         self.headers: dict[str, str] = {}
         self.is_stale = False
         self._error: LostConnectionError | None = None
-        self._head_size = 0
+        self._unread = 0
         self._has_started = False
         self._parts: list[bytes] = []
         self._held = 0
@@ -125,17 +125,19 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._has_started = True
+        held = self._held
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             # Or it is more than the answer that was asked for.
             self._fail("the answer is not valid HTTP/1.1")
             return
-        if self.status < 200:
-            # A header that never ends is kept by the parser.
-            self._head_size += len(data)
-            if self._head_size > MAX_HEAD:
-                self._fail(f"the head of the answer has more than {MAX_HEAD} bytes")
+        if not self._is_complete:
+            # A header that never ends is kept by the parser, also in a trailer. Nothing comes of it.
+            self._unread = self._unread + len(data) if self._held == held else 0
+            if self._unread > MAX_HEAD:
+                what = "head" if self.status < 200 else "trailer"
+                self._fail(f"the {what} of the answer has more than {MAX_HEAD} bytes")
         if self._held > READ_AHEAD and not self._is_paused and self._transport is not None:
             self._is_paused = True
             self._transport.pause_reading()

@@ -116,7 +116,7 @@ class KubeconfigTransport:
                 response = await self._send(_Call("GET", path, {**query, "watch": "true"}), timeout)
                 if response.status >= 400:
                     async with response:
-                        raise transport.error_of(response.status, await response.read())
+                        raise transport.error_of(response.status, await _read_start(response, transport.ERROR_LIMIT))
         async with response:
             yield transport.events_of(_chunks(response))
 
@@ -129,10 +129,9 @@ class KubeconfigTransport:
             async with asyncio.timeout(timeout):
                 response = await self._send(call, aiohttp.ClientTimeout(total=timeout))
                 async with response:
-                    payload = await read_body(response, limit)
-        if response.status >= 400:
-            raise transport.error_of(response.status, payload)
-        return payload
+                    if response.status >= 400:
+                        raise transport.error_of(response.status, await _read_start(response, transport.ERROR_LIMIT))
+                    return await read_body(response, limit)
 
     async def _send(self, call: _Call, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """The response, with new credentials if the present ones are not accepted and there are any."""
@@ -201,6 +200,17 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     with _losses():
         async for chunk in response.content.iter_any():
             yield chunk
+
+
+async def _read_start(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The first bytes of the body, about ``limit`` of them at most. The rest is not read."""
+    start = bytearray()
+    async for chunk in response.content.iter_any():
+        start += chunk
+        if len(start) > limit:
+            response.close()
+            break
+    return bytes(start)
 
 
 async def read_body(response: aiohttp.ClientResponse, limit: int | None) -> bytes:

@@ -122,7 +122,7 @@ class PodTransport:
         connection = await self._send(context, method, head, body)
         try:
             if connection.status >= 300:
-                raise transport.error_of(connection.status, await _read(connection, None))
+                raise transport.error_of(connection.status, await _read_start(connection, transport.ERROR_LIMIT))
             yield connection
         finally:
             self._release(connection)
@@ -237,6 +237,14 @@ class _Chunks:
         if not chunk:
             raise StopAsyncIteration
         return chunk
+
+
+async def _read_start(connection: Connection, limit: int) -> bytes:
+    """The first bytes of the body, about ``limit`` of them at most. The rest is not read."""
+    start = bytearray()
+    while len(start) <= limit and (part := await connection.receive()):
+        start += part
+    return bytes(start)
 
 
 async def _read(connection: Connection, limit: int | None) -> bytes:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 __all__ = [
+    "ERROR_LIMIT",
     "EVENT_LIMIT",
     "JSON",
     "METADATA_LIST",
@@ -33,6 +34,8 @@ __all__ = [
 REQUEST_TIMEOUT = 10.0
 # Bytes of one watch event. etcd stores objects of 1.5 MiB; their JSON may be some times as long.
 EVENT_LIMIT = 8 * 1024 * 1024
+# Bytes that are read of a refusal. The longest is the message of a webhook.
+ERROR_LIMIT = 1024 * 1024
 JSON = "application/json"
 # Items without spec and status; an API server that cannot leave them out answers with whole items.
 METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"

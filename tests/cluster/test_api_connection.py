@@ -157,6 +157,21 @@ async def test_a_head_without_end_closes_the_connection(wire: tuple[Connection, 
     assert wire[1].closed
 
 
+@pytest.mark.parametrize("start", [b"A: ", b""])
+async def test_a_trailer_without_end_closes_the_connection(wire: tuple[Connection, Wire], start: bytes) -> None:
+    with pytest.raises(LostConnectionError, match=f"trailer of the answer has more than {MAX_HEAD} bytes"):
+        await answered(wire[0], CHUNKED.removesuffix(b"\r\n") + start, *[b"a" * 1000] * 70)
+    assert wire[1].closed
+
+
+async def test_what_comes_between_the_parts_of_a_body_counts_only_until_the_next_part(
+    wire: tuple[Connection, Wire],
+) -> None:
+    line = b"1;" + b"x" * (MAX_HEAD // 2) + b"\r\n"
+
+    assert await answered(wire[0], CHUNKED.partition(b"1\r\n")[0], *[line, b"a\r\n"] * 4, b"0\r\n\r\n") == b"aaaa"
+
+
 @pytest.mark.parametrize("more", [OK, b"garbage"])
 async def test_more_than_was_asked_for_is_not_the_next_answer(wire: tuple[Connection, Wire], more: bytes) -> None:
     assert await answered(wire[0], OK + more) == b"ok"

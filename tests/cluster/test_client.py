@@ -20,9 +20,9 @@ from cluster.pod import PodTransport
 from cluster.transport import ApiError, CredentialsError, LongAnswerError, MalformedAnswerError
 
 
-async def endless(request: web.Request) -> web.StreamResponse:
+async def endless(request: web.Request, status: int = 200) -> web.StreamResponse:
     """More and more of an answer, until the client closes the connection."""
-    response = web.StreamResponse()
+    response = web.StreamResponse(status=status)
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):
         while True:
@@ -46,6 +46,8 @@ class Api:
             await asyncio.Event().wait()
         if request.path == "/endless":
             return await endless(request)
+        if request.path == "/refused":
+            return await endless(request, 503)
         if request.path == "/bomb":
             return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
         if request.path == "/silent":
@@ -107,6 +109,15 @@ async def test_an_answer_with_a_limit_is_not_read_beyond_it(connected: Kubeconfi
     with pytest.raises(LongAnswerError):
         await connected.fetch(path, query={}, timeout=5, limit=4096)
     assert b'"query"' in await connected.fetch("/a", query={}, timeout=5, limit=4096)
+
+
+async def test_a_refusal_is_not_read_without_end(connected: KubeconfigTransport) -> None:
+    for limit in (None, 4096):
+        with pytest.raises(ApiError, match="503 Unknown"):
+            await connected.fetch("/refused", query={}, timeout=30, limit=limit)
+    with pytest.raises(ApiError, match="503 Unknown"):
+        async with connected.watch("/refused", query={}, idle=30):
+            pass
 
 
 async def test_requests_fetches_and_watches(connected: KubeconfigTransport) -> None:

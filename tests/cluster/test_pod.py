@@ -45,6 +45,8 @@ async def api(tmp_path: Path) -> AsyncIterator[PodTransport]:
             return web.json_response({"reason": "Unauthorized", "message": "who are you?"}, status=401)
         if request.path == "/endless":
             return await endless(request)
+        if request.path == "/refused":
+            return await endless(request, 503)
         if request.path == "/bomb":
             return web.Response(body=gzip.compress(b"\0" * 50_000_000), headers={"Content-Encoding": "gzip"})
         if request.path == "/packed":
@@ -106,6 +108,16 @@ async def test_an_answer_with_a_limit_is_not_read_beyond_it(api: PodTransport, p
     with pytest.raises(LongAnswerError):
         await api.fetch(path, query={}, timeout=5, limit=4096)
     assert b'"query"' in await api.fetch("/a", query={}, timeout=5, limit=4096)
+
+
+async def test_a_refusal_is_not_read_without_end(api: PodTransport) -> None:
+    for limit in (None, 4096):
+        with pytest.raises(ApiError, match="503 Unknown"):
+            await api.fetch("/refused", query={}, timeout=30, limit=limit)
+    with pytest.raises(ApiError, match="503 Unknown"):
+        async with api.watch("/refused", query={}, idle=30):
+            pass
+    assert not api._open
 
 
 async def test_a_compressed_answer_is_refused_where_there_is_a_limit_however_short_it_is(api: PodTransport) -> None:
