@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from cli.check.report import Entry, Subject
+from cli.manifests.entries import Entry, Subject
 from crd.finding import Level, Reason, format_path
 from crd.ref import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.check.report import Place, Report
+    from cli.check.report import Report
+    from cli.manifests.entries import Place
     from cli.manifests.transaction import Transaction
 
 __all__ = ["ANNOTATION", "Exemption", "apply"]

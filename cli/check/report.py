@@ -1,7 +1,6 @@
-"""PURE. The report of `check` independent of its format: entries with their places, and counts by level.
+"""PURE. The report of `check` independent of its format: entries, and counts by level.
 
-An entry is a finding with its place in a file. `cli.commands.check` makes a report; the modules of
-`cli.check.formats` render it.
+`cli.commands.check` makes a report; the modules of `cli.check.formats` render it.
 """
 
 from __future__ import annotations
@@ -9,87 +8,29 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from crd.finding import Level, Reason, format_path
+from cli.manifests.entries import Place
+from crd.finding import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cli.changes.servers import ServerChange
     from cli.check.exemptions import Exemption
-    from crd.finding import Finding
-    from crd.ref import Ref
+    from cli.manifests.entries import Entry, Subject
 
 __all__ = [
     "FORMATS",
-    "Entry",
     "Format",
     "Identity",
-    "Place",
-    "Related",
     "Report",
-    "Subject",
     "format_count",
     "identify",
     "identity_of",
-    "make_entry",
 ]
 
 Format = Literal["text", "json", "sarif", "junit", "github"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 Identity: TypeAlias = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """A position in a file; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Subject:
-    """The object of an entry; empty where the document does not name it."""
-
-    kind: str = ""
-    namespace: str = ""
-    name: str = ""
-
-    @classmethod
-    def of(cls, ref: Ref) -> Subject:
-        """The object of a reference."""
-        return cls(ref.kind.value, ref.namespace, ref.name)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}".strip(" /")
-
-
-@dataclass(frozen=True, slots=True)
-class Related:
-    """Another object that a finding names, and its place if it is in one of the files."""
-
-    subject: Subject
-    place: Place | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One finding. ``place`` is None for an object of the cluster; ``known`` marks findings of the baseline.
-
-    ``excepted`` marks warnings that the object excepts, see `cli.check.exemptions`.
-    """
-
-    level: Level
-    reason: Reason
-    message: str
-    subject: Subject
-    place: Place | None
-    path: str = ""
-    distinction: tuple[str, ...] = ()
-    related: tuple[Related, ...] = ()
-    known: bool = False
-    excepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +89,6 @@ class Report:
 def format_count(count: int, noun: str) -> str:
     """A count with its noun: ``1 object``, ``2 objects``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def make_entry(finding: Finding, place: Place | None, places: Iterable[Place | None]) -> Entry:
-    """A finding as an entry; ``places`` are those of its related objects, in order."""
-    return Entry(
-        finding.level,
-        finding.reason,
-        finding.message,
-        Subject.of(finding.ref),
-        place,
-        format_path(finding.path),
-        finding.subject,
-        tuple(Related(Subject.of(ref), at) for ref, at in zip(finding.related, places, strict=True)),
-    )
 
 
 def identify(found: Entry) -> Identity:

@@ -17,6 +17,7 @@ from cli.commands import error_pages, files, imports, revisions
 from cli.imports import drift
 from cli.imports.description import UnusableError
 from cli.manifests import acceptance, transaction, validation
+from cli.manifests.entries import Subject, make_entry
 from crd.finding import Level, Verdict
 
 if TYPE_CHECKING:
@@ -139,12 +140,10 @@ def _find_drift(options: Options, sorted_: Transaction) -> tuple[Finding, ...]:
 def build_report(sorted_: Transaction, verdict: Verdict, count: int, known: frozenset[Identity] | None) -> Report:
     """The findings with their places. ``known`` are those of the baseline."""
     entries = [
-        report.make_entry(finding, sorted_.locate(finding.ref, finding.path), map(sorted_.locate, finding.related))
+        make_entry(finding, sorted_.locate(finding.ref, finding.path), map(sorted_.locate, finding.related))
         for finding in verdict
     ]
-    objects = [
-        (report.Subject.of(item.ref), transaction.locate(sorted_.origins[item.ref], ())) for item in sorted_.objects
-    ]
+    objects = [(Subject.of(item.ref), transaction.locate(sorted_.origins[item.ref], ())) for item in sorted_.objects]
     return report.Report.of([*sorted_.entries, *entries], objects, count, known)
 
 

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TextIO
 
-    from cli.check.report import Entry
     from cli.dev.plan import Plan
     from cli.dev.secret_values import Item
     from cli.manifests.documents import Document, Fault
+    from cli.manifests.entries import Entry
     from cli.manifests.transaction import Transaction
     from cli.manifests.yaml_nodes import Nodes
     from crd.finding import Finding

@@ -16,8 +16,8 @@ from crd.ref import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cli.check.report import Entry
     from cli.dev.memo import Memo
+    from cli.manifests.entries import Entry
     from cli.manifests.transaction import Transaction
     from crd.manifest import Object
     from crd.published.catalogs import Catalog

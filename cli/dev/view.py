@@ -11,8 +11,8 @@ from runtime.backends.http_mapping import mapping
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from cli.check.report import Entry
     from cli.dev.plan import Plan, PlannedServer
+    from cli.manifests.entries import Entry
     from crd.published.entries import HttpResource, InlineResource, Operation, Prompt, Tool
 
 __all__ = ["describe_findings", "describe_servers"]

@@ -9,7 +9,7 @@ import difflib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cli.check.report import Entry, Place, Related, Subject
+from cli.manifests.entries import Entry, Place, Related, Subject
 from crd import defaults, extraction, manifest
 from crd.facts import ServiceFact
 from crd.finding import Reason, format_path

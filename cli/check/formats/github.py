@@ -10,7 +10,8 @@ from cli.check.formats import text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cli.check.report import Entry, Report
+    from cli.check.report import Report
+    from cli.manifests.entries import Entry
 
 __all__ = ["render"]
 

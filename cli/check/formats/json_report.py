@@ -12,7 +12,8 @@ from crd.finding import Level
 
 if TYPE_CHECKING:
     from cli.check.exemptions import Exemption
-    from cli.check.report import Entry, Identity, Place, Related, Report, Subject
+    from cli.check.report import Identity, Report
+    from cli.manifests.entries import Entry, Place, Related, Subject
 
 __all__ = ["read_baseline", "render"]
 

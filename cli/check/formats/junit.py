@@ -10,7 +10,8 @@ from cli.check.formats import text
 from crd.finding import Level
 
 if TYPE_CHECKING:
-    from cli.check.report import Entry, Place, Report, Subject
+    from cli.check.report import Report
+    from cli.manifests.entries import Entry, Place, Subject
 
 __all__ = ["render", "replace_illegal"]
 

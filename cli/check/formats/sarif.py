@@ -13,7 +13,8 @@ from cli.check.report import identify
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cli.check.report import Entry, Place, Related, Report
+    from cli.check.report import Report
+    from cli.manifests.entries import Entry, Place, Related
     from crd.finding import Reason
 
 __all__ = ["render"]

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from cli.check.exemptions import Exemption
-    from cli.check.report import Entry, Report, Subject
+    from cli.check.report import Report
+    from cli.manifests.entries import Entry, Subject
 
 __all__ = ["escape", "escape_json", "format_line", "format_lines", "render"]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cli.check.report import Entry, Place, Subject
 from cli.commands import check, dev, files
 from cli.dev import plan as planning
 from cli.dev import secret_values, targets, view
@@ -17,6 +16,7 @@ from cli.dev.plan import NOTHING, Plan
 from cli.dev.secret_values import Item, Redaction
 from cli.manifests import transaction, validation
 from cli.manifests.documents import Document
+from cli.manifests.entries import Entry, Place, Subject
 from crd.facts import ServiceFact
 from crd.finding import Level, Reason
 from crd.ref import Kind, Ref
