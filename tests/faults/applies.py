@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 from cluster import client, objects
 from cluster.transport import ApiError, Transport
 from tests.faults.replicas import NAMESPACE, Replica, tool
+from tests.threads import meanwhile
 
 if TYPE_CHECKING:
+    import threading
+
     from scripts.localcluster import Cluster
 
 UNANSWERED = (TimeoutError, OSError)
@@ -109,16 +111,10 @@ async def recovery(transport: Transport, shop: str, *, going_on: float = 4.0, wi
 def readiness(replicas: list[Replica], interval: float = 0.1) -> Iterator[list[str]]:
     """The names of the logs of replicas that were not ready meanwhile, once for each time they were asked."""
     unready: list[str] = []
-    stop = threading.Event()
 
-    def ask() -> None:
+    def ask(stop: threading.Event) -> None:
         while not stop.wait(interval):
             unready.extend(replica.log.name for replica in replicas if not replica.ready())
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
+    with meanwhile(ask):
         yield unready
-    finally:
-        stop.set()
-        asking.join()

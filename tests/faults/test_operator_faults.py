@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import signal
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,11 @@ from crd.published import catalogs
 from scripts.localcluster import installation
 from tests.faults.applies import create_all
 from tests.faults.replicas import LEASE, NAMESPACE, Installation, server, tool
+from tests.threads import meanwhile
 
 if TYPE_CHECKING:
+    import threading
+
     from scripts.localcluster import Cluster
 
 pytestmark = pytest.mark.integration
@@ -44,9 +46,8 @@ def conflicting_creates(installed: Installation, shop: str, pairs: int, integrit
     cluster = installed.cluster
     cluster.run("apply", "-f", "-", stdin=json.dumps(server(shop, "main", integrity=integrity)))
     time.sleep(2)  # until every replica has seen the server
-    stop = threading.Event()
 
-    def kill() -> None:
+    def kill(stop: threading.Event) -> None:
         while not stop.wait(2):
             for replica in installed.webhooks:
                 replica.end(signal.SIGKILL)
@@ -55,14 +56,9 @@ def conflicting_creates(installed: Installation, shop: str, pairs: int, integrit
                 if stop.wait(1):
                     return
 
-    killing = threading.Thread(target=kill)
-    killing.start()
-    try:
-        made = [tool(shop, f"t{n}-{side}", f"tool_{n}") for n in range(pairs) for side in ("a", "b")]
+    made = [tool(shop, f"t{n}-{side}", f"tool_{n}") for n in range(pairs) for side in ("a", "b")]
+    with meanwhile(kill):
         answers = asyncio.run(create_all(cluster, made, 16))
-    finally:
-        stop.set()
-        killing.join()
     stored = json.loads(cluster.run("get", "mcptools", "-n", shop, "-o", "json").stdout)["items"]
     names = [item["spec"]["name"] for item in stored]
     doubled = len(names) - len(set(names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +12,11 @@ import pytest
 from scripts.localcluster import installation
 from tests.faults.applies import create_all
 from tests.faults.replicas import CA_SECRET, NAMESPACE, Installation, tool
+from tests.threads import meanwhile
 
 if TYPE_CHECKING:
+    import threading
+
     from scripts.localcluster import Cluster
 
 pytestmark = pytest.mark.integration
@@ -47,20 +50,10 @@ def note_signers(cluster: Cluster, signers: list[str], stop: threading.Event) ->
 def test_no_apply_fails_while_the_ca_is_replaced_and_the_webhooks_are_rolled(
     installed: Installation, shop: str, number: int
 ) -> None:
-    stop, signers = threading.Event(), list[str]()
-    threads = [
-        threading.Thread(target=roll, args=(installed, stop)),
-        threading.Thread(target=note_signers, args=(installed.cluster, signers, stop)),
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    signers = list[str]()
+    with meanwhile(partial(roll, installed), partial(note_signers, installed.cluster, signers)):
         made = [tool(shop, f"t{n}", f"tool_{n}") for n in range(number)]
         answers = asyncio.run(create_all(installed.cluster, made, 4, interval=1 / APPLIES_PER_SECOND))
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
     print(f"{number} applies, {len(signers)} CAs", *installed.balancer.faults, sep="\n")
     assert [answer for answer in answers if answer is not None] == []

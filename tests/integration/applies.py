@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from certs import secret
+from tests.threads import meanwhile
 
 if TYPE_CHECKING:
+    import threading
+
     from scripts.localcluster import Cluster
 
 
@@ -20,19 +22,17 @@ class Applies:
         self.done = 0
         self._cluster = cluster
         self._namespace = namespace
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._meanwhile = meanwhile(self._run)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._meanwhile.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+    def __exit__(self, *error: object) -> None:
+        self._meanwhile.__exit__(*error)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
             good = self._apply("good", "Say {{word}}.")
             bad = self._apply("bad", "Say {{nothing}}.")
             if good.returncode != 0:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from certs import issuance
 from certs.authority import Pair
 from controller.installation.registration import INJECT_FROM
+from tests.threads import meanwhile
 
 if TYPE_CHECKING:
+    import threading
+
     from scripts.localcluster import Cluster
 
 __all__ = ["CertManager"]
@@ -26,23 +28,21 @@ class CertManager:
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
         self._namespace = namespace
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._meanwhile = meanwhile(self._run)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._meanwhile.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+    def __exit__(self, *error: object) -> None:
+        self._meanwhile.__exit__(*error)
 
     def renew(self, certificate: str) -> bytes:
         """Issue it again at once; the certificate, as PEM."""
         return self._issue(self._get("certificate", certificate))
 
-    def _run(self) -> None:
-        while not self._stop.wait(0.2):
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(0.2):
             for certificate in self._list("certificates"):
                 if self._get("secret", certificate["spec"]["secretName"]) == {}:
                     self._issue(certificate)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
-import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -16,6 +14,8 @@ from cluster import client
 from controller import program as controller_program
 from controller.installation import registration
 from scripts.localcluster import installation
+from tests.ports import free_port
+from tests.threads import Program
 from webhook import program as webhook_program
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 # How long the proof of a new CA has to hold here.
 SETTLING_SECONDS = 2.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def read_kubeconfigs(*files: Path | None) -> None:
@@ -112,50 +106,32 @@ class Operator:
                 inject_ca_from=inject_ca_from,
             ),
         )
-        self._threads: list[threading.Thread] = []
-        self._stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self._webhook: Program | None = None
+        self._controller: Program | None = None
 
     def start(self, *, webhook: bool = True, controller: bool = True) -> None:
-        webhook_settings, controller_settings = self._settings
         read_kubeconfigs(*(settings.kubeconfig for settings in self._settings))
         if webhook:
-            self._run(lambda stop: webhook_program.run(webhook_settings, stop))
+            self.start_webhook()
         if controller:
-            self._run(lambda stop: controller_program.run(controller_settings, stop))
+            self._controller = Program(lambda stop: controller_program.run(self._settings[1], stop))
 
     def stop(self) -> None:
-        for loop, event in self._stops:
-            loop.call_soon_threadsafe(event.set)
-        for thread in self._threads:
-            thread.join(timeout=30)
-        assert not any(thread.is_alive() for thread in self._threads), "a program did not stop"
-        self._stops, self._threads = [], []
+        running = [each for each in (self._webhook, self._controller) if each is not None]
+        self._webhook = self._controller = None
+        for each in running:
+            each.ask_to_stop()
+        for each in running:
+            each.stop()
 
     def stop_webhook(self) -> None:
-        """An outage: the webhook, which was started first, ends; the controller goes on."""
-        (loop, event), thread = self._stops.pop(0), self._threads.pop(0)
-        loop.call_soon_threadsafe(event.set)
-        thread.join(timeout=30)
-        assert not thread.is_alive(), "the webhook did not stop"
+        """An outage: the webhook ends, the controller goes on."""
+        assert self._webhook is not None
+        self._webhook.stop()
+        self._webhook = None
 
     def start_webhook(self) -> None:
-        self._run(lambda stop: webhook_program.run(self._settings[0], stop))
-        for each in (self._stops, self._threads):
-            each.insert(0, each.pop())  # type: ignore[attr-defined]
-
-    def _run(self, program: Any) -> None:
-        started = threading.Event()
-
-        async def run_until_stopped() -> None:
-            stop = asyncio.Event()
-            self._stops.append((asyncio.get_running_loop(), stop))
-            started.set()
-            await program(stop)
-
-        thread = threading.Thread(target=lambda: asyncio.run(run_until_stopped()), daemon=True)
-        thread.start()
-        self._threads.append(thread)
-        assert started.wait(10)
+        self._webhook = Program(lambda stop: webhook_program.run(self._settings[0], stop))
 
     def key(self) -> str:
         """The key in the paths that are registered."""

@@ -17,6 +17,7 @@ from scripts.localcluster import installation
 from scripts.localcluster.certificates import Authority
 from tests.integration import programs
 from tests.integration.applies import Applies
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def operator(
 ) -> Iterator[Operator]:
     """An API server that shows a certificate to webhooks, by the files that docs/security.md shows."""
     folder = tmp_path_factory.mktemp("admission")
-    port, next_port = programs.free_port(), programs.free_port()
+    port, next_port = free_port(), free_port()
     certificate, key = clients.issue("apiserver", NAME)
     user = {"client-certificate": str(certificate), "client-key": str(key)}
     users = [{"name": f"127.0.0.1:{each}", "user": user} for each in (port, next_port)]

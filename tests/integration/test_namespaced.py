@@ -12,6 +12,7 @@ import yaml
 from cli.__main__ import main
 from scripts.localcluster import installation
 from tests.integration import programs
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +97,7 @@ def operators(control_plane: Cluster) -> Iterator[dict[str, programs.Operator]]:
             cluster.run("create", "namespace", namespace, check=False)
         assert apply(cluster, *roles(name, namespaces)).returncode == 0
         made[name] = programs.Operator(
-            cluster, name, programs.free_port(), "Enforce", namespace=name, namespaces=namespaces, namespaced_hosts=True
+            cluster, name, free_port(), "Enforce", namespace=name, namespaces=namespaces, namespaced_hosts=True
         )
     cluster.run("create", "namespace", FREE, check=False)
     for each in made.values():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -24,6 +23,8 @@ from controller.installation import registration
 from controller.installation.registration import UrlTarget
 from scripts.localcluster import installation
 from tests.integration.programs import read_kubeconfigs
+from tests.ports import free_port
+from tests.threads import Program
 from webhook import program
 
 if TYPE_CHECKING:
@@ -38,41 +39,6 @@ BASE = Path(__file__).parents[2] / "manifests" / "base"
 HOME, SHOP = "mcp-strict", "strict-shop"
 LEDGER = f"mcp-operator-ledger-{SHOP}"
 ROUNDS = 100
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Threads:
-    """Coroutines that run until `stop`, each in a thread with its own event loop."""
-
-    def __init__(self) -> None:
-        self._running: list[tuple[threading.Thread, asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    def run(self, what: Any) -> None:
-        started: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-        ready = threading.Event()
-
-        async def run_until_stopped() -> None:
-            stop = asyncio.Event()
-            started.append((asyncio.get_running_loop(), stop))
-            ready.set()
-            await what(stop)
-
-        thread = threading.Thread(target=lambda: asyncio.run(run_until_stopped()), daemon=True)
-        thread.start()
-        assert ready.wait(10)
-        self._running.append((thread, *started[0]))
-
-    def stop(self) -> None:
-        for _, loop, event in self._running:
-            loop.call_soon_threadsafe(event.set)
-        for thread, _, _ in self._running:
-            thread.join(timeout=30)
-        assert not any(thread.is_alive() for thread, _, _ in self._running)
 
 
 class Balancer:
@@ -144,7 +110,7 @@ def balancer(control_plane: Cluster) -> Iterator[Balancer]:
     ca = Authority(issuance.authority("strict", program.utc()))
     control_plane.run("apply", "-f", "-", stdin=json.dumps(secret.manifest(HOME, "mcp-operator-ca", ca)))
     found = Balancer(free_port(), [free_port(), free_port()])
-    threads = Threads()
+    programs = [Program(found.run)]
     health = []
     read_kubeconfigs(control_plane.kubeconfig)
     for port in found.behind:
@@ -158,15 +124,17 @@ def balancer(control_plane: Cluster) -> Iterator[Balancer]:
             kubeconfig=control_plane.kubeconfig,
             drain_seconds=0.1,
         )
-        threads.run(lambda stop, settings=settings: program.run(settings, stop))
-    threads.run(found.run)
+        programs.append(Program(lambda stop, settings=settings: program.run(settings, stop)))
     installation.until("both replicas listen", lambda: all(map(listens, found.behind)), 60)
     register(control_plane, ca, found.port)
     installation.until("admission is in force", lambda: refuses(control_plane), 60)
     control_plane.run("apply", "-f", "-", stdin=json.dumps(server("strict")))
     yield found
     control_plane.run("delete", "validatingwebhookconfiguration", "mcp-strict-validating")
-    threads.stop()
+    for each in programs:
+        each.ask_to_stop()
+    for each in programs:
+        each.stop()
     control_plane.run("delete", "mcp", "--all", "-n", SHOP, "--wait=false")
     control_plane.run("delete", "namespace", HOME, SHOP, "--wait=false")
 

@@ -23,6 +23,7 @@ from cli.imports.mcp_tools import Credential
 from cli.imports.outcomes import Why
 from cli.imports.selection import Imported, Placement
 from crd.published import pins
+from tests.threads import Program
 
 SCRIPT = Path(__file__).with_name("mcp_server.py")
 FIND: dict[str, Any] = {
@@ -296,7 +297,6 @@ class Endpoint:
         self.trickle = ""
         self.port = 0
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(dict(request.headers))
@@ -322,34 +322,30 @@ class Endpoint:
                 await asyncio.sleep(0.02)
         return response
 
-    async def _serve(self) -> None:
+    async def _serve(self, stop: asyncio.Event) -> None:
+        self._end = stop
         app = web.Application()
         app.router.add_post("/mcp/v1", self._answer)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.port = runner.addresses[0][1]
-        self._end = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
         self._ready.set()
-        await self._end.wait()
+        await stop.wait()
         await runner.cleanup()
 
-    def start(self) -> None:
-        self._thread.start()
-        self._ready.wait(10)
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
+    def start(self) -> Program:
+        program = Program(self._serve)
+        assert self._ready.wait(10)
+        return program
 
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     found = Endpoint()
-    found.start()
+    program = found.start()
     yield found
-    found.stop()
+    program.stop()
 
 
 def test_a_url_is_asked_with_headers_that_are_shown_nowhere(
