@@ -71,7 +71,7 @@ docs: ## Write the documentation as a site to dist/site, and check its links
 	@scripts/dev.sh docs
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
-test-matrix: dev ## Run the integration tests on every supported version of Kubernetes
+test-matrix: dev ## Run the integration tests on each version of Kubernetes in KUBERNETES=…
 	@for version in $(KUBERNETES); do \
 		echo "== Kubernetes $$version" && .venv/bin/pytest -q tests/integration --kubernetes=$$version || exit 1; \
 	done

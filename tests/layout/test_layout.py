@@ -15,6 +15,7 @@ import pytest
 from cli import __main__ as command
 from cli.commands import generate
 from crd.finding import Reason
+from scripts.localcluster import binaries
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("crd", "cluster", "certs", "webhook", "controller", "runtime", "cli")
@@ -131,6 +132,17 @@ def test_the_programs_of_the_makefile_exist() -> None:
     assert [name for name in modules if not importlib.util.find_spec(name)] == []
     assert [name for name in scripts if not (ROOT / name).exists()] == []
     assert set(re.findall(r"\$\(POE\) ([a-z-]+)", recipes)) <= set(PYPROJECT["tool"]["poe"]["tasks"])
+
+
+def test_the_page_of_operations_says_what_is_known_of_each_version_of_kubernetes() -> None:
+    """A version that `make test-matrix` runs has a row with what was run and what came out."""
+    matrix = re.search(r"^KUBERNETES \?= (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    page = (ROOT / "docs/operations/README.md").read_text()
+    rows = re.findall(r"^\| (v1\.\d+\.\d+) \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
+
+    assert matrix is not None
+    assert sorted(rows) == sorted(matrix[1].split())
+    assert rows[0] == binaries.DEFAULT_KUBERNETES
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
