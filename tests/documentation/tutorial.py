@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.documentation import pages
 
-__all__ = ["LAPTOP", "environment", "text"]
+__all__ = ["LAPTOP", "environment", "text", "with_free_ports"]
 
 ROOT = Path(__file__).parents[2]
 LAPTOP = ("", "On a laptop")
@@ -17,7 +17,11 @@ PORTS = ("19000", "18080", "18081")
 
 def text() -> str:
     """The page."""
-    page = (ROOT / "docs" / "tutorial.md").read_text()
+    return with_free_ports((ROOT / "docs" / "tutorial.md").read_text())
+
+
+def with_free_ports(page: str) -> str:
+    """The page with ports that nobody listens on."""
     for port in PORTS:
         page = page.replace(port, str(pages.free_port()))
     return page
