@@ -205,9 +205,8 @@ class _Parameters:
                 self._made.notes.append(f'the query parameter "{name}" is a string: its style is not supported')
             schema = {"type": "string"}
         elif "array" in types:
-            kinds = {"spaceDelimited": "Space", "pipeDelimited": "Pipe", "form": "Repeat" if explode else "Comma"}
-            entry_style = kinds.get(style, "Repeat" if explode else "Comma")
-            schema = self._plain_items(name, schema, required=is_required)
+            entry_style = _list_style(style, explode=explode)
+            schema = _plain_items(self._schemas, self._made, name, schema, required=is_required)
         argument = self._made.add(name, schema, required=is_required, description=_text_of(parameter))
         entry = {"name": name, "argument": argument}
         if entry_style not in (None, "Repeat"):
@@ -215,22 +214,6 @@ class _Parameters:
         if parameter.get("allowEmptyValue") is True:
             entry["omitEmpty"] = False
         self._made.query.append(entry)
-
-    def _plain_items(self, name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
-        """The schema of a list in a query or header: its items are scalars, or texts.
-
-        A required one has an item: an empty list would leave the parameter out.
-        """
-        node = self._schemas.behind(schema)
-        if required and not node.get("minItems"):
-            schema, node = {**schema, "minItems": 1}, {**node, "minItems": 1}
-        items = node.get("items")
-        if isinstance(items, dict) and items and self._schemas.types(items) <= SCALARS:
-            return schema
-        if isinstance(items, dict) and self._schemas.types(items) & {"array", "object"} and len(items):
-            self._made.notes.append(f'the items of "{name}" are strings: write objects and lists as JSON')
-        kept = {key: value for key, value in node.items() if key in ("description", "minItems", "maxItems")}
-        return {"type": "array", "items": {"type": "string"}, **kept}
 
     def _expand(self, parameter: Mapping[str, Any], schema: dict[str, Any], explode: bool) -> bool:
         """Map an object of style form, exploded: each of its members is a query parameter of its own."""
@@ -279,7 +262,7 @@ class _Parameters:
             schema = {"type": "string"}
         elif "array" in types:
             entry["style"] = "Comma"
-            schema = self._plain_items(name, schema, required=parameter.get("required") is True)
+            schema = _plain_items(self._schemas, self._made, name, schema, required=parameter.get("required") is True)
         is_required = parameter.get("required") is True
         entry["argument"] = self._made.add(name, schema, required=is_required, description=_text_of(parameter))
         self._made.headers.append(entry)
@@ -391,7 +374,8 @@ class _Body:
         fields: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = []
         left_out: list[str] = []
         for name, child in sorted(members.items(), key=lambda item: item[0] not in wanted):
-            found = self._field(name, child, mapping(encoding.get(name)), is_multipart=is_multipart)
+            told = mapping(encoding.get(name))
+            found = (self._part if is_multipart else self._field)(name, child, told, name in wanted)
             if found is None or len(fields) >= MAX_FIELDS or len(name) > 256:
                 if name in wanted:
                     self._raw(media, given, required=required, description="")
@@ -414,28 +398,61 @@ class _Body:
         self._made.body = {"mode": "Multipart" if is_multipart else "Form", "fields": entries}
 
     def _field(
-        self, name: str, child: dict[str, Any], encoding: Mapping[str, Any], *, is_multipart: bool
+        self, name: str, child: dict[str, Any], encoding: Mapping[str, Any], is_wanted: bool
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The schema of a field's argument and what its entry has besides; None if a form cannot carry it."""
-        node = self._schemas.behind(child)
+        """The schema of a field's argument, and its style; None if a form cannot carry it.
+
+        Without a style, an object is JSON, as newer editions of OpenAPI 3.0 and 3.1 say.
+        """
         types = self._schemas.types(child)
+        if types <= SCALARS:
+            return _without_null(child), {}
+        if len(types) >= 6:
+            return {"type": "string", **self._described(child)}, {}
+        style, explode = _style(encoding, "form")
+        is_styled = "style" in encoding or "explode" in encoding
+        if "object" in types and style == "deepObject":
+            return _without_null(child), {"style": "DeepObject"}
+        if ("object" in types or _is_json(encoding)) and not is_styled:
+            return _without_null(child), {"style": "Json"}
+        if "object" in types:
+            return None
+        schema = _plain_items(self._schemas, self._made, name, _without_null(child), required=is_wanted)
+        listed = _list_style(style, explode=explode)
+        return schema, {} if listed == "Repeat" else {"style": listed}
+
+    def _part(
+        self, name: str, child: dict[str, Any], encoding: Mapping[str, Any], is_wanted: bool
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The schema of the argument of a part, or of several parts, and what its entry has besides."""
+        node, types = self._schemas.behind(child), self._schemas.types(child)
+        about, items = self._described(child), node.get("items")
+        several = _not_empty(self._schemas, child) if is_wanted else child
+        items = items if types == {"array"} and isinstance(items, dict) and not _is_json(encoding) else {}
         more: dict[str, Any] = {}
         media = encoding.get("contentType")
-        if is_multipart and isinstance(media, str) and _MEDIA_TYPE.fullmatch(media) and len(media) <= 128:
+        if isinstance(media, str) and _MEDIA_TYPE.fullmatch(media) and len(media) <= 128:
             more["mediaType"] = media
-        about = {"description": node["description"]} if "description" in node else {}
-        if is_multipart and node.get("format") in ("binary", "base64", "byte"):
+        if _is_binary(node) or (items and _is_binary(self._schemas.behind(items))):
             text = f"{about.get('description', '')} The content as base64.".strip()
-            more["fileName"] = re.sub(r"[^A-Za-z0-9 ._-]+", "_", name)[:100] or "file"
-            return {"type": "string", "description": text}, {**more, "encoding": "Base64"}
+            file = re.sub(r"[^A-Za-z0-9 ._-]+", "_", name)[:100] or "file"
+            schema: dict[str, Any] = {"type": "string"}
+            if items:
+                schema = {"type": "array", "items": schema, **({"minItems": 1} if is_wanted else {})}
+            return {**schema, "description": text}, {**more, "fileName": file, "encoding": "Base64"}
         if types <= SCALARS:
             return _without_null(child), more
         if len(types) >= 6:
             return {"type": "string", **about}, more
-        if is_multipart:
-            text = f"{about.get('description', '')} A JSON text.".strip()
-            return {"type": "string", "description": text}, {"mediaType": "application/json", **more}
-        return None
+        if items and self._schemas.types(items) <= SCALARS:
+            return _without_null(several), more
+        if items and self._schemas.types(items) == {"object"}:
+            return _without_null(several), {"mediaType": "application/json", **more}
+        return _without_null(child), {"style": "Json", "mediaType": "application/json", **more}
+
+    def _described(self, child: dict[str, Any]) -> dict[str, Any]:
+        node = self._schemas.behind(child)
+        return {"description": node["description"]} if "description" in node else {}
 
     def _raw(self, media: str, given: Any, *, required: bool, description: str) -> None:
         """One text, or base64 for bytes, as the whole body."""
@@ -457,6 +474,35 @@ class _Body:
             self._made.notes.append(f"the body is one text of type {kind}: its fields are not arguments")
 
 
+def _plain_items(
+    schemas: Schemas, made: Request, name: str, schema: dict[str, Any], *, required: bool
+) -> dict[str, Any]:
+    """The schema of a list in a query, a header or a form: its items are scalars, or texts.
+
+    A required one has an item: an empty list would leave the parameter out.
+    """
+    node = schemas.behind(schema)
+    if required:
+        schema, node = _not_empty(schemas, schema), _not_empty(schemas, dict(node))
+    items = node.get("items")
+    if isinstance(items, dict) and items and schemas.types(items) <= SCALARS:
+        return schema
+    if isinstance(items, dict) and schemas.types(items) & {"array", "object"} and len(items):
+        made.notes.append(f'the items of "{name}" are strings: write objects and lists as JSON')
+    kept = {key: value for key, value in node.items() if key in ("description", "minItems", "maxItems")}
+    return {"type": "array", "items": {"type": "string"}, **kept}
+
+
+def _not_empty(schemas: Schemas, schema: dict[str, Any]) -> dict[str, Any]:
+    return schema if schemas.behind(schema).get("minItems") else {**schema, "minItems": 1}
+
+
+def _list_style(style: str, *, explode: bool) -> str:
+    """The style of a list, by that of OpenAPI."""
+    kinds = {"spaceDelimited": "Space", "pipeDelimited": "Pipe", "form": "Repeat" if explode else "Comma"}
+    return kinds.get(style, "Repeat" if explode else "Comma")
+
+
 def _choose(content: Mapping[str, Any]) -> str | None:
     """The media type to send: JSON before forms, and forms before everything else."""
 
@@ -470,6 +516,15 @@ def _choose(content: Mapping[str, Any]) -> str | None:
     if not usable and "*/*" in content:
         return "*/*"
     return min(usable, key=rank, default=None)
+
+
+def _is_binary(node: Mapping[str, Any]) -> bool:
+    return node.get("format") in ("binary", "base64", "byte")
+
+
+def _is_json(encoding: Mapping[str, Any]) -> bool:
+    media = encoding.get("contentType")
+    return isinstance(media, str) and _JSON.fullmatch(media) is not None
 
 
 def _required_first(parameters: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -532,4 +587,4 @@ def _escape(text: str) -> str:
 def _why_no_field(name: str, fields: list[Any]) -> str:
     if len(fields) >= MAX_FIELDS or len(name) > 256:
         return f"a form has at most {MAX_FIELDS} fields, with names up to 256 letters"
-    return "a form has scalar fields only"
+    return "an object needs style deepObject, or no style"

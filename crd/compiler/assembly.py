@@ -211,7 +211,14 @@ def _entries(source: Iterable[http.QueryEntry]) -> tuple[entries.ParameterEntry,
 def _body(source: http.Body) -> entries.Body:
     fields = (
         entries.BodyField(
-            f.name, f.argument or "", f.value, f.claim or "", f.file_name or "", f.media_type or "", f.encoding or ""
+            f.name,
+            f.argument or "",
+            f.value,
+            f.claim or "",
+            f.file_name or "",
+            f.media_type or "",
+            f.encoding or "",
+            f.style,
         )
         for f in source.fields
     )

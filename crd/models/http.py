@@ -49,11 +49,14 @@ class Source(Model):
     )
 
 
+Style = Literal["Repeat", "Comma", "Space", "Pipe", "DeepObject", "Json"]
+
+
 class QueryEntry(Source):
     """A query parameter, or what it has in common with a header."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)] = Field(description="Name of the parameter.")
-    style: Literal["Repeat", "Comma", "Space", "Pipe", "DeepObject", "Json"] = Field(
+    style: Style = Field(
         "Repeat",
         description="How arrays and objects are serialized. Arrays: Repeat, Comma, Space, Pipe or Json; "
         "objects: DeepObject or Json.",
@@ -84,6 +87,11 @@ class BodyField(Source):
 
     name: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         description="Name of the member; in mode Fields also a JSON Pointer of at most eight steps."
+    )
+    style: Style = Field(
+        "Repeat",
+        description="How arrays and objects are serialized in modes Form and Multipart, as in a query. Multipart has "
+        "Repeat and Json only; with Repeat, each item is a part.",
     )
     file_name: Annotated[str, Field(min_length=1, max_length=128, pattern=patterns.FILE_NAME)] | None = Field(
         None, description="File name of the part; only in mode Multipart."

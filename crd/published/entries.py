@@ -63,7 +63,8 @@ class ParameterEntry:
 class BodyField:
     """A member of a body: ``name`` is its name, or in mode Fields a JSON Pointer to it.
 
-    ``file_name``, ``media_type`` and ``encoding`` (Base64) apply to parts in mode Multipart.
+    ``style`` is that of lists and objects in modes Form and Multipart, as in a query. ``file_name``, ``media_type`` and
+    ``encoding`` (Base64) apply to parts in mode Multipart.
     """
 
     name: str
@@ -73,6 +74,7 @@ class BodyField:
     file_name: str = ""
     media_type: str = ""
     encoding: str = ""
+    style: str = "Repeat"
 
 
 @dataclass(frozen=True, slots=True)

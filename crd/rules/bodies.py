@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crd.finding import Reason
-from crd.rules.inputs import SCALARS
+from crd.rules import styles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from crd.models.http import Body, BodyField
     from crd.rules.inputs import Inputs
 
-__all__ = ["MAX_STEPS", "effective_mode", "faults", "leftover_faults"]
+__all__ = ["MAX_STEPS", "SENDS_LISTS", "effective_mode", "faults", "leftover_faults", "listed_fields"]
 
 Path = tuple[str | int, ...]
 Fault = tuple[Reason, Path, str]
@@ -25,6 +25,11 @@ _WITH_ARGUMENT = ("Argument", "Raw")
 _JSON_MODES = ("Arguments", "Argument", "Fields")
 # Modes that send arguments without an entry: as the body, or in the query.
 _SENDS_UNUSED = ("Arguments", "Form", "Multipart", "None")
+_FORMS = ("Form", "Multipart")
+SENDS_LISTS = ("None", *_FORMS)
+"""Modes that send a list without an entry as one parameter, field or part for each item."""
+_STYLES = {"None": "DeepObject or Json", "Form": "DeepObject or Json", "Multipart": "Json"}
+_ENTRIES = {"None": ("the query", "a query entry"), "Form": ("a form", "a field"), "Multipart": ("a form", "a field")}
 
 
 def effective_mode(body: Body | None, method: str) -> str:
@@ -59,15 +64,21 @@ def leftover_faults(mode: str, unused: tuple[str, ...], inputs: Inputs) -> Itera
             yield Reason.UNMAPPED_ARGUMENT, name, message
             continue
         found = inputs.find(name)
-        if mode == "None" and found is not None and "object" in found.types:
+        if found is not None and "object" in found.types:
+            place, entry = _ENTRIES[mode]
             message = (
-                f'"{name}" can be an object, which the query cannot carry by default; add a query entry with style '
-                "DeepObject or Json, or give it a scalar type"
+                f'"{name}" can be an object, which {place} cannot carry by default; add {entry} with style '
+                f"{_STYLES[mode]}, or give it a scalar type"
             )
             yield Reason.INVALID_MAPPING, name, message
-        elif mode in ("Form", "Multipart") and found is not None and not found.types <= SCALARS:
-            message = f'"{name}" must be a scalar in mode {mode}; give it a scalar type or map it elsewhere'
-            yield Reason.INVALID_MAPPING, name, message
+
+
+def listed_fields(body: Body) -> Iterator[tuple[int, str, str]]:
+    """The fields of a form whose items are written as texts: index, argument and style."""
+    for index, field in enumerate(body.fields if body.mode in _FORMS else ()):
+        # A part that is said to be JSON may be.
+        if field.argument is not None and not (field.media_type or "").lower().endswith("json"):
+            yield index, field.argument, field.style
 
 
 def _check_members(body: Body) -> Iterator[Fault]:
@@ -123,9 +134,16 @@ def _check_field(mode: str, field: BodyField, at: Path, inputs: Inputs) -> Itera
         if found is None:
             message = f'"{field.argument}" is not declared in {inputs.where}; {inputs.repair(field.argument)}'
             yield Reason.INVALID_MAPPING, (*at, "argument"), message
-        elif mode in ("Form", "Multipart") and not found.types <= SCALARS:
-            message = f'"{field.argument}" must be a scalar in mode {mode}; give it a scalar type'
-            yield Reason.INVALID_MAPPING, (*at, "argument"), message
+        elif mode in _FORMS and (fault := styles.fault(found, field.argument, field.style, mode)) is not None:
+            member, message = fault
+            yield Reason.INVALID_MAPPING, (*at, member), message
+    if field.style != "Repeat" and mode not in _FORMS:
+        yield Reason.INVALID_MAPPING, (*at, "style"), "style requires mode Form or Multipart; remove it"
+    elif field.style not in styles.MULTIPART and mode == "Multipart":
+        message = f"style {field.style} requires mode Form; use Repeat or Json"
+        yield Reason.INVALID_MAPPING, (*at, "style"), message
+    if field.encoding is not None and field.style == "Json":
+        yield Reason.INVALID_MAPPING, (*at, "encoding"), "encoding has no effect with style Json; remove one of them"
     if mode == "Fields" and field.name.startswith("/") and field.name.count("/") > MAX_STEPS:
         message = f'"{field.name}" must have at most {MAX_STEPS} steps, got {field.name.count("/")}'
         yield Reason.INVALID_MAPPING, (*at, "name"), message

@@ -7,33 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crd.finding import Finding, Level, Reason, shorten
+from crd.finding import Finding, Level, Reason
 from crd.models.calls import Response
 from crd.models.http import Http
 from crd.models.resource import ResourceSpec
 from crd.models.tool import ToolSpec
 from crd.published import uri
-from crd.rules import bodies, inputs, paths, schemas
+from crd.rules import bodies, inputs, paths, schemas, styles
 from crd.rules.inputs import SCALARS
-from crd.schema import positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from crd.manifest import Object
-    from crd.models.http import Pagination, QueryEntry
+    from crd.models.http import Body, Pagination, QueryEntry
     from crd.ref import Ref
     from crd.rules.inputs import Inputs
-    from crd.schema.arguments import Argument
 
 __all__ = ["invalid_mapping"]
 
 Path = tuple[str | int, ...]
 _AT: Path = ("spec", "http")
 _SERVICE_PATH: Path = ("spec", "service", "path")
-_OF_ARRAYS = ("Repeat", "Comma", "Space", "Pipe", "Json")
-_OF_OBJECTS = ("DeepObject", "Json")
-_PLACES = {"query": "a query", "headers": "a header"}
 _EMPTY = Http()
 
 
@@ -102,8 +97,7 @@ def _check_mapping(
             faults = [*_check_entry(ref, entry, place, (*_AT, place, index), known)]
             yield from faults or _check_items(ref, entry.argument, entry.style, (*_AT, place, index), known)
     if http.body is not None:
-        for reason, path, message in bodies.faults(http.body, method, known):
-            yield Finding.of(reason, ref, message, path=(*_AT, "body", *path))
+        yield from _check_body(ref, http.body, method, known)
     if http.pagination is not None:
         yield from _check_pagination(ref, http.pagination, http, known)
     mode = bodies.effective_mode(http.body, method)
@@ -113,38 +107,24 @@ def _check_mapping(
     level = Level.WARNING if given is None else None
     for reason, name, message in bodies.leftover_faults(mode, unused, known):
         yield Finding.of(reason, ref, message, subject=("leftover", name), path=_AT, level=level)
-    for name in unused if mode == "None" else ():
+    for name in unused if mode in bodies.SENDS_LISTS else ():
         yield from _check_items(ref, f"/{name.replace('~', '~0').replace('/', '~1')}", "Repeat", _AT, known)
 
 
-def _unsendable(found: Argument, style: str, place: str) -> str | None:
-    """A string that the schema names and that cannot be sent, or that arrives as several items."""
-    delimiter = {"Space": " ", "Pipe": "|"}.get(style, ",")
-    if style == "Json":
-        return None
-    if place == "query":
-        item = positions.query_item(delimiter) if delimiter != "," else None
-        texts: tuple[str, ...] = ()
-    else:
-        item, texts = positions.header_item(delimiter), found.texts
-    wrong = [text for text in texts if positions.rejects(positions.HEADER, text)]
-    wrong += (text for text in found.item_texts if item is not None and positions.rejects(item, text))
-    return wrong[0] if wrong else None
+def _check_body(ref: Ref, body: Body, method: str, known: Inputs) -> Iterator[Finding]:
+    for reason, path, message in bodies.faults(body, method, known):
+        yield Finding.of(reason, ref, message, path=(*_AT, "body", *path))
+    for index, argument, style in bodies.listed_fields(body):
+        yield from _check_items(ref, argument, style, (*_AT, "body", "fields", index), known)
 
 
 def _check_items(ref: Ref, argument: str | None, style: str, at: Path, known: Inputs) -> Iterator[Finding]:
-    """A warning about items that a style writes as JSON, because it has no notation for them."""
-    nested = known.find_nested(argument, deep=style == "DeepObject") if argument and style != "Json" else None
-    if argument is None or nested is None:
-        return
-    name = ".".join((argument.removeprefix("/"), *nested.members))
-    what = " or ".join(f"{each}s" for each in sorted(nested.types))
-    message = (
-        f'items of "{name}" can be {what}, which style {style} sends as JSON text; use style Json for the whole '
-        "argument, or give the items a scalar type"
-    )
-    subject = (*map(str, at), "items", name)
-    yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=subject, path=at, level=Level.WARNING)
+    """A warning about items that a style writes as JSON."""
+    nested = styles.nested_items(argument, style, known) if argument is not None else None
+    if nested is not None:
+        name, message = nested
+        subject = (*map(str, at), "items", name)
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, subject=subject, path=at, level=Level.WARNING)
 
 
 def _used_arguments(http: Http, known: Inputs) -> set[str]:
@@ -166,24 +146,10 @@ def _check_entry(ref: Ref, entry: QueryEntry, place: str, at: Path, known: Input
         message = f'"{entry.argument}" is not declared in {known.where}; {known.repair(entry.argument)}'
         yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "argument"))
         return
-    name, style = entry.argument, entry.style
-    if "object" in found.types and style not in _OF_OBJECTS:
-        message = f'"{name}" can be an object, which style {style} does not support; use DeepObject or Json'
-        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
-    elif "array" in found.types and style not in _OF_ARRAYS:
-        message = (
-            f'"{name}" can be an array, which style {style} does not support; use Repeat, Comma, Space, Pipe or Json'
-        )
-        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
-    elif (unsendable := _unsendable(found, style, place)) is not None:
-        message = (
-            f'"{name}" can be {shorten(unsendable)}, which style {style} cannot send in {_PLACES[place]}; correct its '
-            "default or enum, or use style Json"
-        )
-        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "argument"))
-    elif place == "headers" and (style == "DeepObject" or (style == "Repeat" and "array" in found.types)):
-        message = f'style {style} sends "{name}" as several headers with the same name; use Comma or Json'
-        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, "style"))
+    fault = styles.fault(found, entry.argument, entry.style, place)
+    if fault is not None:
+        member, message = fault
+        yield Finding.of(Reason.INVALID_MAPPING, ref, message, path=(*at, member))
 
 
 def _check_pagination(ref: Ref, pages: Pagination, http: Http, known: Inputs) -> Iterator[Finding]:

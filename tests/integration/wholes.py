@@ -40,7 +40,7 @@ ENTRIES = [
 HEADERS = [{**entry, "name": f"X-{entry['name']}"} for entry in ENTRIES]
 FIELDS = [
     {"name": "f", "argument": "a", "fileName": "a.txt", "mediaType": "text/plain", "encoding": "Base64"},
-    {"name": "g", "value": "x"},
+    {"name": "g", "value": "x", "style": "Json"},
     {"name": "h", "claim": "sub"},
 ]
 PAGES = {

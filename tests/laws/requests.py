@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import jsonschema
 
@@ -184,23 +184,40 @@ def _compare_body(
             text = one if isinstance(one, str) else ""
             wanted = base64.b64decode(text) if body.get("encoding") else text.encode()
         case _:
-            pairs = [
-                (name, item)
-                for name, value in (fields or left.items())
-                for item in (value if isinstance(value, list) else [value])
-                if item is not None and item is not ABSENT
-            ]
-            found = parse_qsl(sent.decode(), keep_blank_values=True) if mode == "Form" else [*_parts(media, sent)]
-            if len(found) != len(pairs) or not all(
-                name == there and _is_text(text, item) for (name, item), (there, text) in zip(pairs, found, strict=True)
-            ):
-                yield f"{mode} {sent!r}, not {pairs}"
+            entries = body.get("fields") or [{"name": name} for name in left]
+            held = [value for _, value in fields] or [*left.values()]
+            if mode == "Form":
+                yield from _compare_form([*zip(entries, held, strict=True)], sent.decode())
+            else:
+                yield from _compare_parts([*zip(entries, held, strict=True)], [*_parts(media, sent)])
             return
     if isinstance(wanted, bytes):
         if sent != wanted:
             yield f"body {sent!r}, not {wanted!r}"
     elif not equal(_loads(sent.decode()), wanted):
         yield f"body {sent!r}, not {wanted!r}"
+
+
+def _compare_form(wanted: list[tuple[Mapping[str, Any], Any]], sent: str) -> Iterator[str]:
+    """A field is written as a query parameter is, but an empty text is sent."""
+    pairs: list[tuple[str, Any, str]] = []
+    for field, value in wanted:
+        is_sent = value == "" or (field.get("style") == "Json" and value in ([], {}))
+        pairs += _pairs({**field, "omitEmpty": not is_sent}, value)
+    yield from _compare_query(pairs, sent)
+
+
+def _compare_parts(wanted: list[tuple[Mapping[str, Any], Any]], found: list[tuple[str, str]]) -> Iterator[str]:
+    pairs: list[tuple[str, Any, bool]] = []
+    for field, value in wanted:
+        is_json = field.get("style") == "Json"
+        items = value if isinstance(value, list) and not is_json else [value]
+        pairs += [(field["name"], item, is_json) for item in items if item is not None and item is not ABSENT]
+    if len(found) != len(pairs) or not all(
+        name == there and (equal(_loads(text), item) if is_json else _is_text(text, item))
+        for (name, item, is_json), (there, text) in zip(pairs, found, strict=True)
+    ):
+        yield f"Multipart {found!r}, not {pairs}"
 
 
 def _parts(media: str, body: bytes) -> Iterator[tuple[str, str]]:

@@ -287,7 +287,11 @@ def mappings(draw: st.DrawFn, schema: dict[str, Any], method: str) -> dict[str, 
         modes = ["Fields", "Fields", "Form", "Multipart"]
         mode = draw(st.sampled_from(modes if draw(st.integers(0, 2)) else modes[:1]))
         if mode != "Fields":
-            fields = [{**each, "name": each["name"].replace("/", "_")} for each in fields]
+            fields = [
+                {**each, "name": each["name"].replace("/", "_")}
+                | draw(_field_styles(_find(each["argument"], schema), mode))
+                for each in fields
+            ]
         http["body"] = {"mode": mode, "fields": fields}
     elif method != "GET" and draw(st.booleans()):
         mode = draw(st.sampled_from(["Arguments", "Form", "Multipart", "None", "Argument", "Raw"]))
@@ -307,6 +311,21 @@ def _styles(draw: st.DrawFn, node: Mapping[str, Any], of_objects: str) -> dict[s
     style = draw(st.sampled_from(suitable if draw(st.integers(0, 7)) else STYLES))
     more = {} if draw(st.integers(0, 4)) else {"omitEmpty": False}
     return {"style": style, **more} if style != "Repeat" or draw(st.booleans()) else more
+
+
+@st.composite
+def _field_styles(draw: st.DrawFn, node: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """The style of a field of a form; a part has no other than Repeat and Json, and now and then one all the same."""
+    style = draw(_styles(node, "DeepObject" if mode == "Form" else "Json")).get("style", "Repeat")
+    if mode == "Multipart" and style not in ("Repeat", "Json") and draw(st.integers(0, 7)):
+        style = "Repeat"
+    return {"style": style} if style != "Repeat" or draw(st.booleans()) else {}
+
+
+def _find(source: str, schema: Mapping[str, Any]) -> Any:
+    """The schema of a top-level argument, by its name or a pointer."""
+    name = source.split("/")[1].replace("~1", "/").replace("~0", "~") if source.startswith("/") else source
+    return resolve(schema["properties"][name], schema)
 
 
 def resolve(node: Any, root: Mapping[str, Any]) -> Any:

@@ -7,13 +7,14 @@ import binascii
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from crd.published.entries import BodyField
 from runtime.backends.faults import CallError
-from runtime.backends.http_mapping import escaping, pointers
+from runtime.backends.http_mapping import escaping, pointers, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from crd.published.entries import Body, BodyField
+    from crd.published.entries import Body
     from runtime.backends.http_mapping.values import Sources
 
 __all__ = ["JSON", "MAX_BODY", "build", "effective_mode"]
@@ -61,10 +62,7 @@ def build(
                 decode = _decode_base64 if body.encoding else escaping.encode
                 built = body.content_type, decode(body.argument, text)
         case "Form":
-            pairs = (
-                f"{escaping.escape(name, name)}={escaping.escape(name, text)}"
-                for name, text in _text_fields(body, sources, leftovers, refusals)
-            )
+            pairs = (f"{name}={text}" for name, text in _form_pairs(body, sources, leftovers, refusals))
             built = "application/x-www-form-urlencoded", "&".join(pairs).encode()
         case "Multipart":
             built = _join_parts(list(_parts(body, sources, leftovers, refusals)))
@@ -73,37 +71,36 @@ def build(
     return built
 
 
-def _text_fields(
+def _form_fields(body: Body, sources: Sources, leftovers: Mapping[str, Any]) -> Iterator[tuple[BodyField, Any]]:
+    """The fields of a form with their values: those of the author, else one for every leftover argument."""
+    if body.fields:
+        yield from ((field, sources.value_of(field)) for field in body.fields)
+    else:
+        yield from ((BodyField(name, f"/{pointers.escape(name)}"), value) for name, value in leftovers.items())
+
+
+def _form_pairs(
     body: Body, sources: Sources, leftovers: Mapping[str, Any], refusals: escaping.Refusals
 ) -> Iterator[tuple[str, str]]:
-    """Form fields by name: those of the author, else every leftover argument. A list becomes several fields."""
-    fields: Iterable[tuple[str, BodyField | None, Any]] = (
-        ((field.name, field, sources.value_of(field)) for field in body.fields)
-        if body.fields
-        else ((name, None, value) for name, value in leftovers.items())
-    )
-    for name, field, value in fields:
-        for item in value if isinstance(value, list) else [value]:
-            if item is not None and item is not pointers.ABSENT:
-                with refusals.collect(field):
-                    yield name, escaping.to_plain_text((field and field.argument) or name, item)
+    for field, value in _form_fields(body, sources, leftovers):
+        with refusals.collect(field):
+            yield from values.form_pairs(field, value)
 
 
 def _parts(body: Body, sources: Sources, leftovers: Mapping[str, Any], refusals: escaping.Refusals) -> Iterator[Part]:
-    for field in body.fields:
-        value = sources.value_of(field)
-        if value is None or value is pointers.ABSENT:
-            continue
-        with refusals.collect(field):
-            argument = field.argument or field.name
-            text = escaping.to_plain_text(argument, value)
-            data = (_decode_base64 if field.encoding else escaping.encode)(argument, text)
-            file = f'; filename="{field.file_name}"' if field.file_name else ""
-            media = f"\r\nContent-Type: {field.media_type}" if field.media_type else ""
-            yield field.name, f"{file}{media}", data
-    if not body.fields:
-        for name, text in _text_fields(body, sources, leftovers, refusals):
-            yield name, "", escaping.encode(name, text)
+    """The parts of a form. A list becomes a part for each item, unless it is one of JSON."""
+    for field, value in _form_fields(body, sources, leftovers):
+        argument = field.argument or field.name
+        file = f'; filename="{field.file_name}"' if field.file_name else ""
+        media = f"\r\nContent-Type: {field.media_type}" if field.media_type else ""
+        is_json = field.style == "Json"
+        for item in value if isinstance(value, list) and not is_json else [value]:
+            if item is None or item is pointers.ABSENT:
+                continue
+            with refusals.collect(field):
+                text = escaping.to_json(item).decode() if is_json else escaping.to_plain_text(argument, item)
+                data = (_decode_base64 if field.encoding else escaping.encode)(argument, text)
+                yield field.name, f"{file}{media}", data
 
 
 def _join_parts(parts: list[Part]) -> tuple[str, bytes]:

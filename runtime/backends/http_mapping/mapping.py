@@ -124,12 +124,16 @@ def _constraints(tool: Tool) -> Iterator[tuple[str, Constraint, bool]]:
             delimiter = values.HEADER_DELIMITERS.get(entry.style, ",")
             yield entry.argument, positions.HEADER, False
             yield entry.argument, positions.header_item(delimiter), True
-    for entry in tool.http.query:
-        if entry.argument and entry.style in ("Space", "Pipe"):
-            yield entry.argument, positions.query_item(values.HEADER_DELIMITERS[entry.style]), True
     body = tool.http.body
+    styled = [(entry.argument, entry.style) for entry in tool.http.query]
+    styled += [(field.argument, field.style) for field in body.fields]
+    for argument, style in styled:
+        if argument and style in ("Space", "Pipe"):
+            yield argument, positions.query_item(values.HEADER_DELIMITERS[style]), True
     encoded = [each.argument for each in body.fields if each.encoding] + ([body.argument] if body.encoding else [])
-    yield from ((argument, positions.BASE64, False) for argument in encoded if argument)
+    yield from (
+        (argument, positions.BASE64, of_items) for argument in encoded if argument for of_items in (False, True)
+    )
 
 
 def accepted_input_schema(tool: Tool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""PURE. The values of a request (arguments, constants, claims) and how query parameters and headers are written."""
+"""PURE. The values of a request (arguments, constants, claims), and how parameters, headers and forms write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from crd.published.entries import BodyField, ParameterEntry
     from runtime.http.exchange import Header
 
-__all__ = ["HEADER_DELIMITERS", "Sources", "headers", "query_pairs"]
+__all__ = ["HEADER_DELIMITERS", "Sources", "form_pairs", "headers", "query_pairs"]
 
 _QUERY_DELIMITERS = {"Comma": ",", "Space": "%20", "Pipe": "%7C"}
 HEADER_DELIMITERS = {"Comma": ",", "Space": " ", "Pipe": "|"}
@@ -42,20 +42,33 @@ def query_pairs(entry: ParameterEntry, sources: Sources) -> Iterator[tuple[str, 
     What a style has no notation for is written as JSON: an object without DeepObject, and objects and lists in lists.
     """
     value = sources.value_of(entry)
-    if _is_omitted(value, entry):
+    if not _is_omitted(value, entry):
+        yield from _pairs(entry.argument or entry.name, entry.name, entry.style, value)
+
+
+def form_pairs(field: BodyField, value: Any) -> Iterator[tuple[str, str]]:
+    """The escaped pairs of a field in a urlencoded form. None for an absent or null value, and an empty list or object.
+
+    An empty text is a value of a form.
+    """
+    if value is pointers.ABSENT or value is None or (value in ([], {}) and field.style != "Json"):
         return
-    name = entry.argument or entry.name
-    parameter = escaping.escape(entry.name, entry.name)
-    if entry.style == "Json":
+    yield from _pairs(field.argument or field.name, field.name, field.style, value)
+
+
+def _pairs(name: str, parameter: str, style: str, value: Any) -> Iterator[tuple[str, str]]:
+    """``name`` is that of the argument, for refusals."""
+    parameter = escaping.escape(parameter, parameter)
+    if style == "Json":
         yield parameter, escaping.escape(name, escaping.to_json(value).decode())
-    elif isinstance(value, dict) and entry.style == "DeepObject":
+    elif isinstance(value, dict) and style == "DeepObject":
         yield from _members(name, parameter, value)
     elif isinstance(value, list):
-        items = _items(name, value, HEADER_DELIMITERS.get(entry.style, ","))
-        if entry.style in ("Repeat", "DeepObject"):
+        items = _items(name, value, HEADER_DELIMITERS.get(style, ","))
+        if style in ("Repeat", "DeepObject"):
             yield from ((parameter, item) for item in items)
         else:
-            yield parameter, _QUERY_DELIMITERS.get(entry.style, ",").join(items)
+            yield parameter, _QUERY_DELIMITERS.get(style, ",").join(items)
     else:
         yield parameter, escaping.escape(name, escaping.to_plain_text(name, value))
 

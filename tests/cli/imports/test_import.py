@@ -149,15 +149,80 @@ def test_a_multipart_body_has_base64_and_json_parts() -> None:
     spec = one({"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}, method="post")
 
     file, meta = spec["http"]["body"]["fields"]
-    assert (file["encoding"], meta["mediaType"]) == ("Base64", "application/json")
+    assert (file["encoding"], meta["mediaType"], meta["style"]) == ("Base64", "application/json", "Json")
+    assert spec["inputSchema"]["properties"]["meta"]["type"] == "object"
 
 
-def test_a_form_leaves_out_lists_and_tells() -> None:
-    schema = {"type": "object", "properties": {"a": STRING, "b": {"type": "array", "items": STRING}}}
-    operation = {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": schema}}}}
+def form(properties: dict[str, Any], kind: str = "application/x-www-form-urlencoded", **more: Any) -> dict[str, Any]:
+    """An operation with a form."""
+    encoding = more.pop("encoding", {})
+    schema = {"type": "object", "properties": properties, **more}
+    return {"requestBody": {"required": True, "content": {kind: {"schema": schema, "encoding": encoding}}}}
+
+
+LIST: dict[str, Any] = {"type": "array", "items": STRING}
+POINT: dict[str, Any] = {"type": "object", "properties": {"x": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "encoding", "style"),
+    [
+        (LIST, {}, None),
+        (LIST, {"explode": True}, None),
+        (LIST, {"explode": False}, "Comma"),
+        (LIST, {"style": "form", "explode": False}, "Comma"),
+        (LIST, {"style": "spaceDelimited"}, "Space"),
+        (LIST, {"style": "pipeDelimited"}, "Pipe"),
+        (LIST, {"contentType": "application/json"}, "Json"),
+        (POINT, {}, "Json"),
+        (POINT, {"contentType": "application/json"}, "Json"),
+        (POINT, {"style": "deepObject", "explode": True}, "DeepObject"),
+        ({"anyOf": [POINT, {"type": "string", "enum": [""]}]}, {"style": "deepObject"}, "DeepObject"),
+    ],
+)
+def test_lists_and_objects_of_a_form_have_a_style(
+    schema: dict[str, Any], encoding: dict[str, Any], style: str | None
+) -> None:
+    spec = one(form({"a": schema}, encoding={"a": encoding}, required=["a"]), method="post")
+
+    more = {"style": style} if style else {}
+    assert spec["http"]["body"] == {"mode": "Form", "fields": [{"name": "a", "argument": "a", **more}]}
+    found = spec["inputSchema"]["properties"]["a"]
+    wanted = {"minItems": 1} if schema is LIST and style != "Json" else {}
+    assert {key: value for key, value in found.items() if key != "description"} == {**schema, **wanted}
+
+
+def test_what_a_form_has_no_style_for_is_left_out_and_told() -> None:
+    operation = form({"a": STRING, "b": POINT}, encoding={"b": {"style": "form"}})
 
     assert one(operation, method="post")["http"]["body"] == {"mode": "Form", "fields": [{"name": "a", "argument": "a"}]}
-    assert 'the field "b" of the form is left out: a form has scalar fields only' in notes(operation, method="post")
+    assert 'the field "b" of the form is left out: an object needs style deepObject, or no style' in notes(
+        operation, method="post"
+    )
+
+
+def test_a_list_in_a_multipart_body_is_a_part_for_each_item() -> None:
+    data = {"type": "string", "format": "binary"}
+    fields = {
+        "files": {"type": "array", "items": data},
+        "tags": LIST,
+        "points": {"type": "array", "items": POINT},
+        "whole": LIST,
+    }
+    encoding = {"whole": {"contentType": "application/json"}}
+    spec = one(form(fields, "multipart/form-data", encoding=encoding, required=["files", "tags"]), method="post")
+
+    assert spec["http"]["body"]["fields"] == [
+        {"name": "files", "argument": "files", "fileName": "files", "encoding": "Base64"},
+        {"name": "tags", "argument": "tags"},
+        {"name": "points", "argument": "points", "mediaType": "application/json"},
+        {"name": "whole", "argument": "whole", "mediaType": "application/json", "style": "Json"},
+    ]
+    found = spec["inputSchema"]["properties"]
+    assert found["files"] == {
+        "type": "array", "items": STRING, "minItems": 1, "description": "The content as base64."
+    }  # fmt: skip
+    assert (found["tags"]["minItems"], "minItems" in found["points"]) == (1, False)
 
 
 def test_other_bodies_are_text_or_base64() -> None:

@@ -17,6 +17,8 @@ KNOWN = inputs.of_schema(
         text={"type": "string"},
         n={"type": "number"},
         list={"type": "array"},
+        tags={"type": "array", "items": {"enum": ["a b", "c|d"]}},
+        lists={"type": "array", "items": {"type": "array"}},
         thing={"type": "object", "properties": {"name": {"type": "string"}}},
         any={},
     )
@@ -61,7 +63,15 @@ SOUND = [
     body("Form", fields=[FIELD, {"name": "n", "argument": "n"}]),
     body("Form", fields=[{"name": "/1/2/3/4/5/6/7/8/9", "argument": "text"}]),
     body("Form", fields=[{"name": "/a", "argument": "text"}, {"name": "/a/b", "argument": "text"}]),
+    *(
+        body("Form", fields=[{"name": "f", "argument": "list", "style": style}])
+        for style in ("Repeat", "Comma", "Space", "Pipe", "Json")
+    ),
+    *(body("Form", fields=[{"name": "f", "argument": "thing", "style": style}]) for style in ("DeepObject", "Json")),
+    *(body("Form", fields=[{**FIELD, "style": style}]) for style in ("Comma", "DeepObject", "Json")),
     body("Multipart"),
+    body("Multipart", fields=[{"name": "f", "argument": "list"}, {"name": "g", "argument": "any", "style": "Json"}]),
+    body("Multipart", fields=[{"name": "f", "argument": "list", "encoding": "Base64"}]),
     body("Multipart", fields=[{**FIELD, "fileName": "a.txt", "mediaType": "text/plain", "encoding": "Base64"}]),
     body("None"),
 ]
@@ -197,6 +207,9 @@ def test_the_content_type(given: Body, message: str) -> None:
     assert said("POST", given) == [("contentType", message)]
 
 
+CORRECT = "correct its default or enum, or use style Json"
+
+
 def fields(mode: str, *listed: dict[str, Any]) -> Body:
     return body(mode, fields=list(listed))
 
@@ -210,14 +223,42 @@ def fields(mode: str, *listed: dict[str, Any]) -> Body:
             '"texd" is not declared in spec.inputSchema; did you mean "text"?',
         ),
         (
-            fields("Form", {"name": "f", "argument": "list"}),
-            "fields.0.argument",
-            '"list" must be a scalar in mode Form; give it a scalar type',
+            fields("Form", {"name": "f", "argument": "thing"}),
+            "fields.0.style",
+            '"thing" can be an object, which style Repeat does not support; use DeepObject or Json',
+        ),
+        (
+            fields("Form", {"name": "f", "argument": "list", "style": "DeepObject"}),
+            "fields.0.style",
+            '"list" can be an array, which style DeepObject does not support; use Repeat, Comma, Space, Pipe or Json',
+        ),
+        *(
+            (
+                fields("Form", {"name": "f", "argument": "tags", "style": style}),
+                "fields.0.argument",
+                f'"tags" can be "{text}", which style {style} cannot send in a form; {CORRECT}',
+            )
+            for style, text in (("Space", "a b"), ("Pipe", "c|d"))
         ),
         (
             fields("Multipart", {"name": "f", "argument": "any"}),
-            "fields.0.argument",
-            '"any" must be a scalar in mode Multipart; give it a scalar type',
+            "fields.0.style",
+            '"any" can be an object, which style Repeat does not support; use Json',
+        ),
+        (
+            fields("Multipart", {**FIELD, "style": "Comma"}),
+            "fields.0.style",
+            "style Comma requires mode Form; use Repeat or Json",
+        ),
+        (
+            fields("Fields", {**FIELD, "style": "Json"}),
+            "fields.0.style",
+            "style requires mode Form or Multipart; remove it",
+        ),
+        (
+            fields("Multipart", {**FIELD, "style": "Json", "encoding": "Base64"}),
+            "fields.0.encoding",
+            "encoding has no effect with style Json; remove one of them",
         ),
         (
             fields("Fields", {"name": "/1/2/3/4/5/6/7/8/9", "argument": "text"}),
@@ -274,7 +315,11 @@ QUERY = (
     '"{0}" can be an object, which the query cannot carry by default; add a query entry with '
     "style DeepObject or Json, or give it a scalar type"
 )
-FORM = '"{0}" must be a scalar in mode {1}; give it a scalar type or map it elsewhere'
+FORM = (
+    '"{0}" can be an object, which a form cannot carry by default; add a field with style DeepObject or Json, or give '
+    "it a scalar type"
+)
+PART = FORM.replace("DeepObject or Json", "Json")
 
 
 @pytest.mark.parametrize(
@@ -287,9 +332,9 @@ FORM = '"{0}" must be a scalar in mode {1}; give it a scalar type or map it else
         ("None", ("text", "n", "list", "unheard"), []),
         ("None", ("thing", "any"), [(INVALID, "thing", QUERY), (INVALID, "any", QUERY)]),
         ("Form", ("text", "n", "unheard"), []),
-        ("Form", ("list", "thing"), [(INVALID, "list", FORM), (INVALID, "thing", FORM)]),
-        ("Multipart", ("any",), [(INVALID, "any", FORM)]),
-        ("Multipart", ("text",), []),
+        ("Form", ("list", "thing"), [(INVALID, "thing", FORM)]),
+        ("Multipart", ("any",), [(INVALID, "any", PART)]),
+        ("Multipart", ("text", "list"), []),
     ],
 )
 def test_where_an_argument_goes_that_no_entry_names(
@@ -298,3 +343,15 @@ def test_where_an_argument_goes_that_no_entry_names(
     assert list(bodies.leftover_faults(mode, unused, KNOWN)) == [
         (reason, name, message.format(name, mode)) for reason, name, message in expected
     ]
+
+
+def test_the_fields_whose_items_are_written_as_texts() -> None:
+    lists = {"name": "f", "argument": "lists"}
+
+    assert list(bodies.listed_fields(fields("Form", {**FIELD, "name": "g"}, {**lists, "style": "Comma"}))) == [
+        (0, "text", "Repeat"), (1, "lists", "Comma")
+    ]  # fmt: skip
+    assert list(bodies.listed_fields(fields("Multipart", lists))) == [(0, "lists", "Repeat")]
+    # Each part is said to be JSON, and is.
+    assert list(bodies.listed_fields(fields("Multipart", {**lists, "mediaType": "application/json"}))) == []
+    assert list(bodies.listed_fields(fields("Fields", lists))) == []

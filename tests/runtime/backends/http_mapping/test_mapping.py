@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
@@ -293,6 +294,69 @@ def test_a_form_is_urlencoded() -> None:
         "application/x-www-form-urlencoded", b"a%20b=c%26d&n=1&n=2",
     )  # fmt: skip
     assert body("Form", {"x": "1", "y": "2"}, fields=(BodyField("z", argument="x"),))[1] == b"z=1"
+
+
+@pytest.mark.parametrize(
+    ("style", "value", "sent"),
+    [
+        ("Repeat", ["a b", None, "c,d"], b"f=a%20b&f=c%2Cd"),
+        ("Comma", ["a b", None, "c,d"], b"f=a%20b,c%2Cd"),
+        ("Space", ["a", 1], b"f=a%201"),
+        ("Pipe", [True, "b"], b"f=true%7Cb"),
+        ("Json", ["a", None], b"f=%5B%22a%22%2Cnull%5D"),
+        ("Json", {"a": 1}, b"f=%7B%22a%22%3A1%7D"),
+        ("Json", [], b"f=%5B%5D"),
+        ("DeepObject", {"a": {"b": 1}, "c": ["x", "y"]}, b"f%5Ba%5D%5Bb%5D=1&f%5Bc%5D=x&f%5Bc%5D=y"),
+        ("DeepObject", "a", b"f=a"),
+        ("Repeat", "", b"f="),
+        *((style, [], b"") for style in ("Repeat", "Comma", "Space", "Pipe")),
+        *((style, None, b"") for style in ("Repeat", "Comma", "Json", "DeepObject")),
+        ("DeepObject", {}, b""),
+    ],
+)
+def test_the_style_of_a_field(style: str, value: Any, sent: bytes) -> None:
+    assert body("Form", {"a": value}, fields=(BodyField("f", argument="a", style=style),))[1] == sent
+
+
+def test_the_items_of_a_joined_field_do_not_have_its_delimiter() -> None:
+    for style, pattern in (("Space", "^[^ ]*$"), ("Pipe", "^[^|]*$")):
+        http = Http(body=Body("Form", fields=(BodyField("f", argument="a", style=style),)))
+        schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string"}}}}
+
+        listed = mapping.listed_input_schema(replace(tool("POST", http), input_schema=schema))
+
+        assert listed["properties"]["a"]["items"]["pattern"] == pattern
+
+
+def test_the_items_of_a_list_are_parts() -> None:
+    fields = (
+        BodyField("file", argument="files", file_name="a.bin", media_type="a/b", encoding="Base64"),
+        BodyField("meta", argument="meta", media_type="application/json", style="Json"),
+        BodyField("rows", argument="rows", media_type="application/json"),
+    )
+    given = {"files": ["AP8=", None, "AA=="], "meta": {"ü": [1]}, "rows": [{"a": 1}, {"b": 2}]}
+
+    media, sent = body("Multipart", given, fields=fields)
+
+    parts = (sent or b"").split(b"--" + media.partition("boundary=")[2].encode())[1:-1]
+    assert [part.partition(b'name="')[2].partition(b'"')[0] for part in parts] == [
+        b"file", b"file", b"meta", b"rows", b"rows"
+    ]  # fmt: skip
+    assert [part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for part in parts] == [
+        b"\x00\xff", b"\x00", '{"ü":[1]}'.encode(), b'{"a":1}', b'{"b":2}'
+    ]  # fmt: skip
+    assert all(b"Content-Type: " in part for part in parts)
+    assert (
+        "/files: must be base64"
+        in refused(tool("POST", Http(body=Body("Multipart", fields=fields))), {"files": ["AA==", "!"]}).message
+    )
+
+
+def test_the_name_of_an_argument_without_a_field_may_begin_with_a_slash() -> None:
+    for mode in ("Form", "Multipart"):
+        given = tool("POST", Http(body=Body(mode)))
+        assert refused(given, {"/a": "\ud800"}).message.startswith("/~1a: ")
+        assert refused(given, {"": "\ud800"}).message.startswith("/: ")
 
 
 def test_raw_text_and_bytes() -> None:
