@@ -62,6 +62,7 @@ class Reason(StrEnum):
     LONG_NAME = "LongName"
     LONG_TIMEOUT = "LongTimeout"
     NAME_CONFLICT = "NameConflict"
+    NOT_SELECTED = "NotSelected"
     PATTERN_TOO_LARGE = "PatternTooLarge"
     POLICY_MATCHES_NOTHING = "PolicyMatchesNothing"
     PUBLIC_WITHOUT_AUTH = "PublicWithoutAuth"
@@ -111,6 +112,7 @@ _WARNINGS = frozenset(
         Reason.LARGE_REPLY,
         Reason.LONG_NAME,
         Reason.LONG_TIMEOUT,
+        Reason.NOT_SELECTED,
         Reason.POLICY_MATCHES_NOTHING,
         Reason.PUBLIC_WITHOUT_AUTH,
         Reason.SECRET_MISSING,

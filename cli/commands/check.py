@@ -96,6 +96,7 @@ def run(options: Options, *, stdin: BinaryIO, out: TextIO, err: TextIO) -> int:
 
 
 def _validate(options: Options, sorted_: Transaction) -> Verdict:
+    cluster: validation.ClusterState | None = None
     if options.live:
         from cli.commands import live  # the Kubernetes library loads slowly: only --live waits for it
 
@@ -108,7 +109,7 @@ def _validate(options: Options, sorted_: Transaction) -> Verdict:
         verdict = validation.add_rejections(known, rejections)
     else:
         verdict = validation.validate_alone(sorted_)
-    further = (*validation.find_advice(sorted_), *_find_drift(options, sorted_))
+    further = (*validation.find_advice(sorted_, cluster), *_find_drift(options, sorted_))
     verdict = Verdict.of((*add_faults_of_metadata(sorted_, verdict), *further))
     return validation.make_references_strict(verdict) if options.strict_refs else verdict
 

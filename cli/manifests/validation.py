@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crd.ref import Kind, Ref
 
 __all__ = [
+    "SHARED",
     "STRICT",
     "ClusterState",
     "Rejection",
@@ -39,6 +40,8 @@ __all__ = [
 
 # Warnings about missing objects that --strict-refs turns into errors.
 STRICT = frozenset({Reason.SERVICE_MISSING, Reason.SERVICE_PORT_MISSING, Reason.SECRET_MISSING})
+# Reasons of which several objects may have one cause.
+SHARED = STRICT | {Reason.NOT_SELECTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,11 @@ def validate_alone(
     return integrity.survey(Snapshot.of(transaction.facts), transaction.objects, own)
 
 
-def find_advice(transaction: Transaction) -> tuple[Finding, ...]:
-    """What would make the tools of the files easier to use for a model."""
+def find_advice(transaction: Transaction, cluster: ClusterState | None = None) -> tuple[Finding, ...]:
+    """What would make the tools of the files easier to use for a model, and which objects no server selects."""
     snapshot = _put(Snapshot.of(transaction.facts), transaction.objects)
+    if cluster is not None:
+        snapshot, _ = apply_to_cluster(transaction, cluster)
     return (*advice.advise(snapshot, transaction.objects),)
 
 

@@ -1,4 +1,4 @@
-"""PURE. What makes the tools of a server easier to use for a model. Only ``check`` says it: all works without it.
+"""PURE. What makes tools easier to use for a model, and what no server selects. Only ``check`` says it: it is valid.
 
 So an apply prints no warning about it. These rules see the objects of the files together.
 """
@@ -12,6 +12,7 @@ from crd.finding import Finding, Reason, shorten
 from crd.models.amounts import to_bytes
 from crd.models.server import ServerSpec
 from crd.models.tool import ToolSpec
+from crd.rules.unselected import unselected
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REASONS", "advise"]
 
-REASONS = frozenset({Reason.CONFUSABLE_TOOLS, Reason.LARGE_REPLY, Reason.UNDESCRIBED_ARGUMENT})
+REASONS = frozenset({Reason.CONFUSABLE_TOOLS, Reason.LARGE_REPLY, Reason.NOT_SELECTED, Reason.UNDESCRIBED_ARGUMENT})
 # So many tokens of one result popular agents accept, and at least so many bytes of text are a token.
 MAX_TOKENS, BYTES_OF_A_TOKEN = 25_000, 4
 MAX_BYTES = MAX_TOKENS * BYTES_OF_A_TOKEN
@@ -45,6 +46,7 @@ def advise(snapshot: Snapshot, objects: Collection[Object]) -> Iterator[Finding]
     for item in tools.values():
         yield from _undescribed_arguments(item)
         yield from _large_reply(item, limits.get(item.ref))
+    yield from unselected(snapshot, objects)
 
 
 def _confusable(server: Object, tools: list[Object]) -> Iterator[Finding]:

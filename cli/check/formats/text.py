@@ -35,16 +35,16 @@ def render(report: Report, *, quiet: bool = False, colour: bool = False) -> str:
 
 
 def format_lines(entries: Iterable[Entry], *, colour: bool = False) -> Iterator[str]:
-    """A line for each finding, but one line for all objects that lack the same Service, port or Secret.
+    """A line for each finding, but one line for all objects that lack the same Service, port, Secret or label.
 
-    One apply repairs these. The line has the place of the first object.
+    One change repairs these. The line has the place of the first object.
     """
     # Pods import this module, by the options of the command, and need none of the rules.
-    from cli.manifests.validation import STRICT
+    from cli.manifests.validation import SHARED
 
     groups: dict[Hashable, list[Entry]] = {}
     for found in entries:
-        alike = (found.level, found.path, found.message) if found.reason in STRICT else id(found)
+        alike = (found.level, found.path, found.message) if found.reason in SHARED else id(found)
         groups.setdefault((found.reason, alike), []).append(found)
     for group in groups.values():
         yield format_line(group[0], [found.subject for found in group[1:]], colour=colour)

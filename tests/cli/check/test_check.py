@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from cli import __main__ as command
 from cli.commands.files import read
 from cli.manifests import transaction, validation
-from crd.finding import Level
+from cli.manifests.validation import ClusterState
+from crd import defaults, manifest
+from crd.finding import Level, Reason
+from crd.ref import Kind
 from tests.cli.samples import SERVER, SERVICE, TOOL, files, findings, run_check, tool
 
 if TYPE_CHECKING:
@@ -327,3 +331,20 @@ def test_an_object_that_no_api_server_accepts_is_a_finding_and_the_others_are_va
     assert code == 1
     assert "a.yaml:1:1: error: InvalidDocument: this object is 3.0 MiB as JSON; the API server accepts at most 3" in out
     assert "2 objects in 3 files: 1 error" in out
+
+
+def test_a_server_of_the_cluster_may_select_what_no_server_of_the_files_does() -> None:
+    own = SERVER.replace("main", "crm").replace("app: shop", "app: crm")
+    texts = (own, tool("a").replace("app: shop", "app: crm"), tool("b"))
+    reading = read(["-"], io.BytesIO("---\n".join(texts).encode()))
+    sorted_ = transaction.sort_documents(reading.documents, reading.faults)
+    main = manifest.decode(defaults.set_defaults(yaml.safe_load(SERVER)))
+
+    def advised(cluster: ClusterState | None) -> list[str]:
+        found = validation.find_advice(sorted_, cluster)
+        return [str(each.ref) for each in found if each.reason is Reason.NOT_SELECTED]
+
+    assert advised(None) == ["MCPTool shop/b"]
+    assert advised(ClusterState({}, ())) == ["MCPTool shop/b"]
+    assert advised(ClusterState({main.ref: main}, ())) == []
+    assert advised(ClusterState({}, (), frozenset({Kind.SERVER}))) == []

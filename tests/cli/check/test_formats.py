@@ -45,6 +45,16 @@ def test_text_has_one_line_for_all_objects_that_lack_the_same(tmp_path: Path) ->
     assert [each["reason"] for each in listed].count("ServiceMissing") == 6
 
 
+def test_text_has_one_line_for_all_objects_whose_label_differs_alike(tmp_path: Path) -> None:
+    lost = {letter: tool(letter).replace("app: shop", "app: shopp") for letter in "bcde"}
+    code, out, _ = run_check(files(tmp_path, a=tool("a"), **lost, server=SERVER))
+
+    [line] = [line for line in out.splitlines() if "NotSelected" in line]
+    assert code == 0
+    assert line.startswith(f"{tmp_path}/b.yaml:")
+    assert line.endswith("(MCPTool shop/b, MCPTool shop/c, MCPTool shop/d and 1 other)")
+
+
 def test_json_has_the_agreed_members(folder: str) -> None:
     report = json.loads(run_check(folder, format="json")[1])
 
