@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crd.published.entries import (
@@ -323,7 +322,7 @@ def test_the_items_of_a_joined_field_do_not_have_its_delimiter() -> None:
         http = Http(body=Body("Form", fields=(BodyField("f", argument="a", style=style),)))
         schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string"}}}}
 
-        listed = mapping.listed_input_schema(replace(tool("POST", http), input_schema=schema))
+        listed = mapping.listed_input_schema(dataclasses.replace(tool("POST", http), input_schema=schema))
 
         assert listed["properties"]["a"]["items"]["pattern"] == pattern
 
@@ -446,6 +445,7 @@ def test_the_listed_schema_says_what_a_position_demands_of_strings() -> None:
     assert mapping.listed_input_schema(dataclasses.replace(given, mcp=Mcp("/mcp", "a"))) is schema
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["/{a}", "/x-{a}.json", "/{a+}"]), st.data())
 def test_every_string_that_the_listed_schema_allows_in_a_path_is_sent(template: str, data: st.DataObject) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
