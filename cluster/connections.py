@@ -17,18 +17,20 @@ import re
 import socket
 import sys
 from collections import deque
-from collections.abc import Mapping  # noqa: TC003 -- a NamedTuple evaluates its annotations
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from cluster import known_heads
 from cluster.message import READ_AHEAD, ClientGoneError, Request, Response, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from cluster.known_heads import KnownHead
 
 __all__ = ["Connection", "Connections", "Deadlines"]
 
@@ -49,15 +51,12 @@ STREAM_ACKNOWLEDGED_MS = 60_000
 STREAM_SEND_BUFFER = 16 * 1024
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
-# Heads that are remembered of one connection, and the bytes of the longest one.
-KNOWN_HEADS, KNOWN_HEAD = 4, 2048
+# Heads that are remembered of one connection.
+KNOWN_HEADS = 4
 # Host and port (RFC 3986, section 3.2), and a target in absolute form: host and port, and what follows them.
 _HOST = r"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]"
 _AUTHORITY = re.compile(f"{_HOST}*")
 _ABSOLUTE = re.compile(rf"(?i:https?)://({_HOST}+)((?:[/?].*)?)")
-_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]{1,9})\r\n", re.IGNORECASE)
-# What changes how a request is read or answered.
-_UNUSUAL = frozenset({"expect", "te", "trailer", "transfer-encoding", "upgrade"})
 _TOO_LARGE = f"the headers must have at most {MAX_HEAD} bytes"
 _TOO_SMALL = (
     f"the body has more than {MAX_SMALL_CHUNKS} parts of less than {SMALL_CHUNK} bytes; send larger ones, or a "
@@ -96,19 +95,6 @@ _NAMES = {
     )
     for name in (key, key.title(), key.replace("mcp", "MCP").title().replace("Mcp-P", "MCP-P"))
 }  # fmt: skip
-
-
-class _KnownHead(NamedTuple):
-    """A head that the parser has read: its bytes before and after the digits of its Content-Length, and what it says.
-
-    Most requests of a connection have the same head but for that number. Whatever else differs is left to the parser.
-    """
-
-    before: bytes
-    after: bytes
-    method: str
-    target: str
-    headers: Mapping[str, list[str]]
 
 
 class Connections:
@@ -336,7 +322,7 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._discards = False
         # The one that was used last comes first.
-        self._known: list[_KnownHead] = []
+        self._known: list[KnownHead] = []
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -381,7 +367,9 @@ class Connection(asyncio.Protocol):
             return
         request = self._unbegun
         if is_first and request is not None and request.complete and not self._pending and not self._in_head:
-            self._remember_head(data, request)
+            known = known_heads.learn(data, request)
+            if known is not None:
+                self._known = [known, *self._known[: KNOWN_HEADS - 1]]
         self._begin_read()
         if self._in_head:
             if self._is_idle:
@@ -400,40 +388,18 @@ class Connection(asyncio.Protocol):
     def _begin_known(self, data: bytes) -> bool:
         """Begin the request that ``data`` is, if its head is known and its body is there. The parser is not needed."""
         for index, known in enumerate(self._known):
-            if data.startswith(known.before):
-                start = len(known.before)
-                end = data.find(b"\r", start, start + 10)
-                if end > start and data.startswith(known.after, end) and (digits := data[start:end]).isdigit():
-                    body = data[end + len(known.after) :]
-                    if len(body) != int(digits):
-                        return False
-                    if index:
-                        self._known.insert(0, self._known.pop(index))
-                    request = Request(
-                        known.method,
-                        known.target,
-                        {**known.headers, "content-length": [digits.decode()]},
-                        self._remote,
-                    )
-                    request.put(body)
-                    self._is_idle = False
-                    self._connections.in_use(self)
-                    self._begin(request)
-                    return True
+            read = known.read(data)
+            if read is not None:
+                if index:
+                    self._known.insert(0, self._known.pop(index))
+                headers, body = read
+                request = Request(known.method, known.target, headers, self._remote)
+                request.put(body)
+                self._is_idle = False
+                self._connections.in_use(self)
+                self._begin(request)
+                return True
         return False
-
-    def _remember_head(self, data: bytes, request: Request) -> None:
-        """Remember the head of a request that the parser has read from ``data``, which holds nothing else."""
-        end = data.find(b"\r\n\r\n", 0, KNOWN_HEAD) + 4
-        found = _LENGTH.search(data, 0, end) if end > 4 else None
-        if found is None or not request.keep_alive or request.version != "1.1":
-            return
-        sent = request.headers
-        is_alone = len(data) == end + int(found[1]) and sent.get("content-length") == [found[1].decode()]
-        is_usual = _UNUSUAL.isdisjoint(sent) and sent.get("connection") in (None, ["keep-alive"])
-        if is_alone and is_usual:
-            known = _KnownHead(data[: found.start(1)], data[found.end(1) : end], request.method, request.target, sent)
-            self._known = [known, *self._known[: KNOWN_HEADS - 1]]
 
     def _feed(self, data: bytes) -> None:
         while data:

@@ -530,8 +530,8 @@ def test_a_request_with_a_known_head_is_in_progress_like_every_other_one(simulat
             wire.get(POST + b"\r\n\r\nx")
             await asyncio.sleep(0)
         (known,) = wire.protocol._known
-        assert known.before == b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: "
-        assert known.after == b"\r\n\r\n"
+        assert known.parts == ((b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: ", "content-length"),)
+        assert known.end == b"\r\n\r\n"
         wire.get(POST + b"hold!")
         await asyncio.sleep(0)
         new = port.open()

@@ -15,9 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster import connections
+from cluster import connections, known_heads
 from cluster.connections import (
-    KNOWN_HEAD,
     KNOWN_HEADS,
     MAX_HEAD,
     MAX_PENDING,
@@ -1007,7 +1006,7 @@ async def test_a_known_head_is_read_as_the_parser_reads_it(
 
     quick = await run()
     # No head is that short.
-    monkeypatch.setattr(connections, "KNOWN_HEAD", 0)
+    monkeypatch.setattr(known_heads, "MAX_HEAD", 0)
     assert quick == await run()
 
 
@@ -1026,16 +1025,17 @@ async def test_the_parser_reads_a_head_once(monkeypatch: pytest.MonkeyPatch) -> 
             return getattr(self._parser, name)
 
     monkeypatch.setattr(connections, "httptools", SimpleNamespace(**vars(httptools) | {"HttpRequestParser": Counting}))
-    tools = [post(b"1", b"Mcp-Name: %d" % number) for number in range(KNOWN_HEADS + 1)]
+    others = [post(b"1", b"X-Other: %d" % number) for number in range(KNOWN_HEADS + 1)]
+    named = [post(b"1" * number, b"Mcp-Name: tool_%d" % number, b"X-One: 1") for number in range(9)]
     async with Server(echo) as server:
         reader, writer = await server.open()
-        for request in (FIRST, FIRST, post(b"longer than that"), *tools, *tools):
+        for request in (FIRST, FIRST, post(b"longer than that"), *others, *others, *named):
             writer.write(request)
             await answer_on(reader)
         writer.close()
 
     # The last ones are known, and each new one takes the place of the oldest.
-    assert fed == [FIRST, *tools, *tools]
+    assert fed == [FIRST, *others, *others, named[0]]
 
 
 @pytest.mark.parametrize("lines", [(), (b"Connection: keep-alive",), (b"X-Other: x",)])
@@ -1052,7 +1052,7 @@ async def test_heads_of_connections_that_go_on_are_remembered(lines: tuple[bytes
 async def test_long_heads_are_not_remembered() -> None:
     async with Server(echo) as server:
         reader, writer = await server.open()
-        writer.write(post(b"long", b"X-Long: " + b"x" * KNOWN_HEAD))
+        writer.write(post(b"long", b"X-Long: " + b"x" * known_heads.MAX_HEAD))
         await answer_on(reader)
         (connection,) = server.connections._open
         assert connection._known == []
