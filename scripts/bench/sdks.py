@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -83,20 +82,13 @@ def main() -> int:
     options = parser.parse_args()
     packages = node.install()
     os.sched_setaffinity(0, {LOAD})
-    redis = runtime.free_port()
-    store = subprocess.Popen(
-        [shutil.which("redis-server") or "redis-server", "--port", str(redis), "--save", "", "--bind", "127.0.0.1"],
-        stdout=subprocess.DEVNULL,
-    )
-    backend = runtime.start_part(LOAD, "--serve", "backend")
     started: dict[str, Process] = {}
-    try:
-        runtime.wait_for(redis)
-        with tempfile.TemporaryDirectory() as name:
+    with runtime.start_others() as (backend, redis), tempfile.TemporaryDirectory() as name:
+        try:
             program = packages / "sdk_server.mjs"
             program.write_bytes((HERE / "sdk_server.mjs").read_bytes())
             server, port = str(HERE / "sdk_server.py"), str(backend.port)
-            started["mcp-operator"] = runtime.start_server(Path(name) / "1", 1, backend.port, redis)
+            started["mcp-operator"] = runtime.start_server(Path(name) / "1", 1, backend.port, redis.port)
             started["TypeScript SDK"] = start("node", str(program), port, folder=packages)
             if options.python:
                 started["Python SDK"] = start(options.python, server, "sdk", port)
@@ -113,12 +105,10 @@ def main() -> int:
             for what, process in started.items():
                 cpu, rate = statistics.median(process.cpu[1:]), statistics.median(process.rates[1:])
                 print(f"{what}: {cpu:.0f} µs of CPU a call, {rate:.0f} calls/s, {cpu / least:.1f} times the first")
-    finally:
-        for process in (*started.values(), backend):
-            process.process.kill()
-            process.process.wait()
-        store.kill()
-        store.wait()
+        finally:
+            for process in started.values():
+                process.process.kill()
+                process.process.wait()
     return 0
 
 
