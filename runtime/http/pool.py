@@ -391,6 +391,9 @@ class Pool:
                 if not (error.is_stale and idempotent):
                     raise
                 idempotent = False
+            finally:
+                # A fault refers to this frame, and the reply to the fault: a cycle for the garbage collector.
+                del reply
 
     def keep(self, origin: Origin, connection: _Exchange) -> None:
         """Keep a connection for the next exchange."""
