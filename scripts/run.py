@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from mcp import Client
 
 from scripts import localcluster
 from scripts.localcluster import installation, paths, progress
+from scripts.localcluster.ports import free_port
 
 REFUSED = paths.ROOT / "manifests" / "examples" / "invalid" / "DuplicateName--tool.yaml"
 PROGRAM = [sys.executable, "-m", "cli"]
@@ -123,7 +123,7 @@ def _on_context(context: str, *, once: bool) -> int:
 
 
 def _operate(kubectl: list[str], flags: list[str], host: str, url: str, *, once: bool, pods: bool) -> int:
-    ports = _free_ports(4)
+    ports = [free_port() for _ in range(4)]
     with progress.step("applying the CustomResourceDefinitions and namespaces"):
         for words in (
             ["apply", "-f", str(paths.ROOT / "manifests/base/namespace.yaml")],
@@ -176,14 +176,6 @@ def _own_address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))
         return str(probe.getsockname()[0])
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("0.0.0.0", 0))  # noqa: S104 -- a cluster has to reach it
-        return [each.getsockname()[1] for each in sockets]
 
 
 if __name__ == "__main__":

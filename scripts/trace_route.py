@@ -18,7 +18,6 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from socket import socket
 from typing import TYPE_CHECKING, Any, TypeVar
 from unittest import mock
 
@@ -35,6 +34,7 @@ from crd.published import catalogs
 from crd.published.catalogs import Catalog
 from crd.published.entries import Backend, Tool
 from runtime.app import program as runtime
+from scripts.localcluster.ports import free_port
 from webhook import program as webhook
 from webhook import server
 
@@ -209,7 +209,7 @@ async def trace_review() -> Route:
     now = datetime.now(UTC)  # noqa: TID251 -- a script reads the clock
     ca, key = Authority(issuance.authority("trace", now)), issuance.path_key()
     api = MemoryApi(SERVER, SERVICE, secret.manifest(SYSTEM, "mcp-operator-ca", ca, keys=PathKeys(key)))
-    port, health = _free_ports(2)
+    port, health = free_port(), free_port()
     settings = webhook.Settings(SYSTEM, host="127.0.0.1", port=port, health_port=health, drain_seconds=0)
     async with _running(api, lambda stop: webhook.run(settings, stop), health), aiohttp.ClientSession() as session:
         url = f"https://127.0.0.1:{port}/validate/{key}?timeout=5s"
@@ -242,7 +242,7 @@ def _review(item: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
 async def trace_reconcile() -> Route:
     """The reconcile of an MCPServer with one tool, up to the write of its status."""
     api = MemoryApi(TOOL, SERVICE)
-    (health,) = _free_ports(1)
+    health = free_port()
     settings = controller.Settings(
         namespace=SYSTEM, identity="trace", runtime_image="mcp-operator:1", host="127.0.0.1", health_port=health
     )
@@ -264,7 +264,7 @@ async def trace_call() -> Route:
     async def orders(_request: web.Request) -> web.Response:
         return web.json_response({"orders": []})
 
-    port, health, backend = _free_ports(3)
+    port, health, backend = free_port(), free_port(), free_port()
     app = web.Application()
     app.router.add_post("/orders", orders)
     runner = web.AppRunner(app, access_log=None)
@@ -338,14 +338,6 @@ async def _post(session: aiohttp.ClientSession, url: str, body: Any, headers: di
 _UNVERIFIED = ssl.create_default_context()
 _UNVERIFIED.check_hostname = False
 _UNVERIFIED.verify_mode = ssl.CERT_NONE
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in sockets]
 
 
 ROUTES = {"review": trace_review, "reconcile": trace_reconcile, "call": trace_call}

@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import random  # noqa: TID251 -- resampling, with a fixed seed
-import socket
 import ssl
 import statistics
 import subprocess
@@ -33,6 +32,7 @@ from certs.authority import Authority
 from cluster import client, objects, resources
 from controller.installation.registration import UrlTarget, configurations
 from scripts import localcluster
+from scripts.localcluster.ports import free_port
 
 OURS, ECHO = "bench-ours", "bench-echo"
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -127,7 +127,7 @@ async def _measure(
         await objects.create(transport, secret.manifest("mcp-system", "mcp-operator-ca", Authority(ca)))
         for namespace in (OURS, ECHO):
             await objects.create(transport, service(namespace))
-        ports = _free_ports(3)
+        ports = [free_port() for _ in range(3)]
         leaf = issuance.leaf(ca, ("127.0.0.1",), now)
         certificate, key = folder / "tls.crt", folder / "tls.key"
         certificate.write_bytes(leaf.certificate)
@@ -249,15 +249,6 @@ def _report(count: int, ours: list[float], theirs: list[float]) -> None:
 
 def _p99(values: list[float]) -> float:
     return sorted(values)[int(len(values) * 0.99) - 1]
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 async def _listening(ports: list[int]) -> None:

@@ -40,7 +40,8 @@ from crd.published.entries import Backend, Http, Tool
 from crd.published.policy import Policy
 from crd.published.settings import Settings
 from scripts.bench import ratios, runtime
-from scripts.bench.runtime import BackendProtocol, Process, free_port, message, wait_for
+from scripts.bench.runtime import BackendProtocol, Process, message, wait_for
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -29,7 +29,7 @@ from crd.published.entries import Backend, Http, Tool
 from crd.published.policy import Breaker, Policy
 from crd.published.settings import Settings
 from scripts.bench import backends, ratios, runtime
-from scripts.bench.runtime import Process, free_port
+from scripts.localcluster.ports import free_port
 
 ROUNDS = 15
 # Seconds: of a call that is waited for, and of one that lasts.
@@ -80,7 +80,7 @@ def catalog(ports: list[int]) -> bytes:
     return catalogs.dump(Catalog("shop/main", Settings(request_timeout=LONG), tools))
 
 
-async def run_round(process: Process, kind: Kind) -> float:
+async def run_round(process: runtime.Process, kind: Kind) -> float:
     """CPU seconds for a call."""
     loop, used = asyncio.get_running_loop(), process.cpu_seconds()
     futures: list[asyncio.Future[int]] = []
@@ -97,7 +97,7 @@ async def run_round(process: Process, kind: Kind) -> float:
     return (process.cpu_seconds() - used) / kind.calls
 
 
-async def measure(process: Process, rounds: int) -> dict[str, list[float]]:
+async def measure(process: runtime.Process, rounds: int) -> dict[str, list[float]]:
     """CPU seconds for a call of each kind in each round."""
     async with asyncio.timeout(LONG):
         # One call opens the circuit, another one is in progress until the end.
@@ -123,7 +123,7 @@ def main() -> int:
     options = parser.parse_args()
     os.sched_setaffinity(0, {runtime.LOAD})
     others = runtime.start(runtime.LOAD, "-m", "scripts.bench.backends", "--serve")
-    server: Process | None = None
+    server: runtime.Process | None = None
     try:
         assert others.stdout is not None
         ports = [int(port) for port in others.stdout.readline().split()]

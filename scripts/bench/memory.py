@@ -33,7 +33,8 @@ from crd.published.entries import Backend, Http, Tool
 from crd.published.policy import Bucket, Policy
 from crd.published.settings import Auth, Jwt, Limits, Settings
 from scripts.bench import runtime
-from scripts.bench.runtime import ISSUER, Process, free_port, wait_for
+from scripts.bench.runtime import ISSUER, Process, wait_for
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

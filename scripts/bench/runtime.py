@@ -46,6 +46,7 @@ from crd.published.entries import Backend, Http, ParameterEntry, Tool
 from crd.published.policy import Bucket, HeaderFrom, Policy
 from crd.published.settings import Auth, Jwt, Limits, Settings
 from scripts.bench import ratios
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,12 +74,6 @@ SCHEMA = {
     "required": ["order"],
     "additionalProperties": False,
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def tool(number: int, port: int, policy: Policy) -> Tool:

@@ -26,7 +26,8 @@ from certs import issuance
 from crd.published import catalogs, signature
 from scripts.bench import runtime
 from scripts.bench.memory import resident
-from scripts.bench.runtime import Process, free_port, message, wait_for
+from scripts.bench.runtime import Process, message, wait_for
+from scripts.localcluster.ports import free_port
 
 STARTS = 5
 # Seconds after the first answer at which the process is idle.

@@ -12,7 +12,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -32,6 +31,7 @@ from controller.installation import registration
 from controller.installation.registration import UrlTarget
 from scripts import localcluster
 from scripts.localcluster import installation
+from scripts.localcluster.ports import free_port
 from webhook import ledger
 
 if TYPE_CHECKING:
@@ -61,13 +61,6 @@ SERVER = {
     "metadata": {"name": "main", "namespace": SHOP},
     "spec": {"toolSelector": {"matchLabels": {"app": "shop"}}, "integrity": "Strict"},
 }
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def balance(port: int, behind: Sequence[int]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import subprocess
@@ -33,8 +32,7 @@ def install(source: Path = HERE, files: Sequence[str] = FILES, what: str = "the 
         raise RuntimeError(f"the TypeScript SDK needs Node.js {OLDEST} or newer, got {version.strip()}; install it")
     contents = [(source / name).read_bytes() for name in files]
     directory = paths.cache() / f"{source.name}-{paths.fingerprint(*contents)}"
-    with (paths.cache() / f"{source.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with paths.locked(source.name):
         if not (directory / ".ready").exists():
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scripts.localcluster import paths, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DEFAULT_KUBERNETES", "coredns", "kubernetes", "locked"]
+__all__ = ["DEFAULT_KUBERNETES", "coredns", "kubernetes"]
 
 DEFAULT_KUBERNETES = "v1.36.3"
 MINIMUM_GO = (1, 26)
@@ -38,21 +35,13 @@ def coredns() -> Path:
     return _build_cached("coredns", paths.SOURCES / "coredns", "", None)
 
 
-@contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Hold the lock of this name; one process on the machine has it at a time."""
-    with (paths.cache() / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _build_cached(name: str, source: Path, flags: str, version: str | None) -> Path:
     files = [source / file for file in ("go.mod", "go.sum", "main.go")]
     key = paths.fingerprint(*(file.read_bytes() for file in files), (version or "").encode())
     binary = paths.cache() / f"{name}-{key}"
     if binary.exists():
         return binary
-    with locked(name):
+    with paths.locked(name):
         if not binary.exists():
             with progress.step(f"building {name} (the first time takes about five minutes)"):
                 _build(source, binary, flags, version)

@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.localcluster import binaries, certificates, components, images, network, packages, paths, progress
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -206,9 +206,9 @@ def _start(name: str, programs: dict[str, str], *, node: bool, kubernetes: str, 
     for program, target in programs.items():
         (directory / "bin" / program).symlink_to(target)
     linked = {program: str(directory / "bin" / program) for program in programs}
-    with binaries.locked("network"):
+    with paths.locked("network"):
         net = network.free(name) if node else network.loopback()
-        ports = components.Ports() if node else components.Ports(*_free_ports(5))
+        ports = components.Ports() if node else components.Ports(*[free_port() for _ in range(5)])
         # Written first, so that `down` can clean up after a failure or interruption.
         _write(directory, {"namespaces": node, "network": asdict(net)})
         net.create()
@@ -298,16 +298,6 @@ def _wait(cluster: Cluster, what: str, there: Any) -> None:
 
 def _out(cluster: Cluster, *words: str) -> str:
     return cluster.run(*words, check=False).stdout.strip()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    numbers = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return numbers
 
 
 def _is_ours(pid: int, directory: Path) -> bool:

@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from scripts.localcluster import binaries, packages, paths, progress, wheels
+from scripts.localcluster import packages, paths, progress, wheels
 
 __all__ = ["load", "operator", "pause", "redis"]
 
@@ -54,7 +54,7 @@ def operator(name: str = "localhost/mcp-operator:dev") -> Path:
     dockerfile = paths.ROOT / "Dockerfile"
     parts = [dockerfile.read_bytes(), base.name.encode(), *(f.name.encode() + f.read_bytes() for f in wheelhouse)]
     archive = paths.cache() / f"operator-{paths.fingerprint(*parts)}.tar"
-    with binaries.locked("image"):
+    with paths.locked("image"):
         if archive.exists():
             archive.touch()
         else:
@@ -86,7 +86,7 @@ def _debian(what: str, suite: str, include: str) -> Path:
     result = paths.cache() / f"{what}-{paths.fingerprint(suite.encode(), include.encode())}.tar"
     if result.exists():
         return result
-    with binaries.locked(f"base-{what}"), progress.step(f"fetching Debian's {what} for the image"):
+    with paths.locked(f"base-{what}"), progress.step(f"fetching Debian's {what} for the image"):
         if not result.exists():
             temporary = result.with_suffix(".new.tar")
             _run(["mmdebstrap", "--variant=extract", '--aptopt=Acquire::Check-Valid-Until "false"',

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from scripts.localcluster import progress
+from scripts.localcluster import paths, progress
 
 __all__ = ["IMAGES", "JAVASCRIPT", "NODE", "REDIS", "ensure"]
 
@@ -33,7 +33,18 @@ JAVASCRIPT = {"nodejs": "/usr/bin/node", "npm": "/usr/bin/npm"}
 
 def ensure(wanted: dict[str, str]) -> None:
     """Install missing packages. Raises RuntimeError where that is impossible, with instructions."""
-    missing = sorted(package for package, file in wanted.items() if not _present(file))
+    if not _missing(wanted):
+        return
+    # apt-get fails while another one runs.
+    with paths.locked("packages"):
+        _install(_missing(wanted))
+
+
+def _missing(wanted: dict[str, str]) -> list[str]:
+    return sorted(package for package, file in wanted.items() if not _present(file))
+
+
+def _install(missing: list[str]) -> None:
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "ROOT",
@@ -16,6 +22,7 @@ __all__ = [
     "clusters",
     "fingerprint",
     "keep_newest",
+    "locked",
     "private",
     "state_directory",
 ]
@@ -46,6 +53,14 @@ def keep_newest(pattern: str, count: int) -> None:
     found = sorted(cache().glob(pattern), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in found[count:]:
         file.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the lock of this name; one process on the machine has it at a time."""
+    with (cache() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def state_directory() -> Path:

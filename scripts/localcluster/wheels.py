@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.localcluster import binaries, paths, progress
+from scripts.localcluster import paths, progress
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,7 +51,7 @@ def _dependencies() -> list[Path]:
     requirements = locked_requirements(paths.ROOT / "poetry.lock", EXTRAS)
     directory = paths.cache() / f"wheels-{PYTHON}-{paths.fingerprint(*(line.encode() for line in requirements))}"
     if not directory.exists():
-        with binaries.locked("wheels"), progress.step("fetching the wheels of the image"):
+        with paths.locked("wheels"), progress.step("fetching the wheels of the image"):
             if not directory.exists():
                 _fetch(requirements, directory)
     return sorted(directory.glob("*.whl"))

@@ -24,10 +24,10 @@ from crd.ref import Kind
 from runtime.app import program
 from runtime.backends.http_mapping import mapping
 from scripts.clients import node
+from scripts.localcluster.ports import free_port
 from tests.clients import echo
 from tests.clients.instances import instance_of
 from tests.examples import corpus
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from crd.published.entries import Backend, Tool
 from crd.published.settings import Settings
 from runtime.app import program
 from scripts.clients import node
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 
 CLIENTS = {"v1", "v2", "v2 stateless"}
 

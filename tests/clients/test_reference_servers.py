@@ -26,7 +26,7 @@ from crd.published import catalogs
 from crd.snapshot import Snapshot
 from runtime.app import program
 from scripts.clients import node
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 
 TOOLS = {"everything": 12, "filesystem": 14, "memory": 9, "sequential-thinking": 1}
 

@@ -21,11 +21,11 @@ from controller.installation import registration
 from controller.metrics import Metrics
 from controller.signing import keys as signing
 from crd.published import catalogs
+from scripts.localcluster.ports import free_port
 from tests.cluster.conftest import simulated
 from tests.controller.fake_api import FakeApi
 from tests.controller.states import raw, tool
 from tests.controller.test_reconciler import a_pod, fill
-from tests.ports import free_port
 
 SERVER = raw("MCPServer", "main", {"toolSelector": {"matchLabels": {"app": "shop"}}})
 OWN_POD = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

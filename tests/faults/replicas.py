@@ -27,7 +27,7 @@ from urllib.parse import SplitResult, urlsplit
 import yaml
 
 from scripts.localcluster import installation
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,7 @@ from cluster import client
 from controller import program as controller_program
 from controller.installation import registration
 from scripts.localcluster import installation
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from tests.threads import Program
 from webhook import program as webhook_program
 

@@ -15,9 +15,9 @@ import yaml
 from scripts import localcluster
 from scripts.localcluster import installation
 from scripts.localcluster.certificates import Authority
+from scripts.localcluster.ports import free_port
 from tests.integration import programs
 from tests.integration.applies import Applies
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ import yaml
 
 from cli.__main__ import main
 from scripts.localcluster import installation
+from scripts.localcluster.ports import free_port
 from tests.integration import programs
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,8 @@ from cluster.transport import ApiError
 from controller.installation import registration
 from controller.installation.registration import UrlTarget
 from scripts.localcluster import installation
+from scripts.localcluster.ports import free_port
 from tests.integration.programs import read_kubeconfigs
-from tests.ports import free_port
 from tests.threads import Program
 from webhook import program
 

@@ -22,8 +22,8 @@ from crd.published.catalogs import Catalog
 from crd.snapshot import Snapshot
 from runtime.app import program
 from runtime.app.catalog_store import CatalogStore
+from scripts.localcluster.ports import free_port
 from tests.laws.requests import Received
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

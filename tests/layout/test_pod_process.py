@@ -16,7 +16,7 @@ from certs.tls import HotContext
 from crd.published import catalogs, signature
 from crd.published.settings import CATALOG_SUFFIX
 from scripts.bench import start
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

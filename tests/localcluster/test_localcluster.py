@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# The names of the clusters whose traces are looked for begin with it. Other tests run clusters at the same time.
+LEFT = "left-"
+
+
 def processes() -> set[str]:
     found = set()
     for entry in Path("/proc").iterdir():
@@ -26,13 +30,13 @@ def processes() -> set[str]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if any(str(paths.cluster_directory("x").parent).encode() in word for word in words):
+            if any(str(paths.cluster_directory(LEFT)).encode() in word for word in words):
                 found.add(entry.name)
     return found
 
 
 def traces() -> dict[str, set[str]]:
-    """Everything that a cluster could leave on this machine."""
+    """Everything that the clusters could leave on this machine."""
 
     def lines(*command: str) -> set[str]:
         return set(subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines())
@@ -44,15 +48,15 @@ def traces() -> dict[str, set[str]]:
         "routes": lines("ip", "route"),
         "network namespaces": lines("ip", "netns") | {str(path) for path in Path("/run/netns").glob("*")},
         "packet filters": {line for line in lines("iptables-save") if line.startswith(":")},
-        "directories": {str(path) for path in paths.cluster_directory("x").parent.glob("*")},
+        "directories": {str(path) for path in paths.state_directory().glob(f"{LEFT}*")},
     }
 
 
 @pytest.mark.e2e
 def test_two_clusters_run_side_by_side_and_down_removes_everything() -> None:
     before = traces()
-    first = localcluster.up("left-one", node=True)
-    second = localcluster.up("left-two", node=True)
+    first = localcluster.up(f"{LEFT}one", node=True)
+    second = localcluster.up(f"{LEFT}two", node=True)
     try:
         assert first.host_address != second.host_address
         for each in (first, second):

@@ -48,7 +48,7 @@ from runtime.state.sessions import MemorySessions
 from runtime.telemetry.access_log import AccessLog
 from runtime.telemetry.metrics import Metrics
 from scripts.localcluster import packages
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

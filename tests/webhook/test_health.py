@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from webhook.health import HUNG_SECONDS, Health
 
 

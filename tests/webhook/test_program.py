@@ -25,7 +25,7 @@ from certs.authority import Authority
 from certs.paths import PathKeys
 from cluster.transport import JSON, ApiError
 from scripts.localcluster.certificates import Authority as Clients
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from webhook import object_processes, program
 from webhook.metrics import Metrics
 

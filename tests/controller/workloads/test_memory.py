@@ -16,7 +16,7 @@ from crd import extraction, manifest
 from crd.compiler import compilation
 from crd.published import catalogs
 from crd.snapshot import Snapshot
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from crd.published.catalogs import Catalog
 from crd.published.entries import Backend, Mcp, Tool
 from crd.published.settings import Settings
 from runtime.app import program
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from tests.runtime import raw_http
 
 MARK = "FOREIGN"

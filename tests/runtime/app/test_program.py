@@ -25,7 +25,7 @@ from runtime.app import program
 from runtime.app.catalog_store import CatalogStore, Trust
 from runtime.http import streams
 from runtime.telemetry.metrics import Metrics
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from tests.runtime import raw_http
 from tests.runtime.raw_http import INITIALIZE, listen, send
 

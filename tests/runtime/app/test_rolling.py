@@ -18,7 +18,7 @@ import pytest
 from crd.published import catalogs
 from crd.published.entries import Backend, Http, Tool
 from runtime.mcp.eras import MODERN
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from tests.runtime.raw_http import rpc
 
 CLIENTS = 8

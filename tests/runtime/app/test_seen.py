@@ -20,7 +20,7 @@ from crd.published.entries import Backend, Http, Tool
 from crd.published.policy import Breaker, HeaderFrom, Policy, Response, Retries
 from runtime.app import program
 from runtime.telemetry import access_log
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from tests.runtime.app.test_program import status
 from tests.runtime.raw_http import rpc, send
 

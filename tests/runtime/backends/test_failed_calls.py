@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -31,6 +30,7 @@ from runtime.mcp.eras import MODERN, Call
 from runtime.mcp.jsonrpc import RpcError
 from runtime.mcp.methods import Methods
 from runtime.telemetry.call_record import CallRecord
+from scripts.localcluster.ports import free_port
 
 OF_A_CALL = (
     CallRecord, Context, CallError, RpcError,
@@ -74,9 +74,7 @@ ROWS: dict[str, tuple[Serve | None, Policy]] = {
 @pytest.fixture
 def unused() -> int:
     """A port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 class Stack:

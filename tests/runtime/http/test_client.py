@@ -197,7 +197,7 @@ async def test_what_follows_a_gzip_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
-        (gzip.compress(b"hello" * 100)[:-9], b"gzip"),
+        (gzip.compress(b"hello" * 100, mtime=0)[:-9], b"gzip"),
         (b"hello", b"gzip"),
         (b"hello", b"br"),
         (b"hello", b"deflate"),

@@ -24,7 +24,7 @@ from runtime.state.redis import Redis, RedisBuckets, RedisSessions
 from runtime.state.redis_servers import Options, Sentinels
 from runtime.state.sessions import Session, StoreUnavailableError
 from scripts.localcluster import packages
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from tests.runtime.conftest import Redis as Server
 from tests.runtime.raw_http import INITIALIZE, rpc, send
 from tests.runtime.state.certificates import server_words, write_certificates
@@ -149,10 +149,8 @@ class Cluster:
 
     def __init__(self, folder: Path, secured: Secured | None = None) -> None:
         self.secured = secured
+        # The nodes speak to one another at a port that is 10,000 higher.
         self.port = free_port()
-        while self.port > 55_000:
-            # The nodes speak to one another at a port that is 10,000 higher.
-            self.port = free_port()
         self.addresses = [f"127.0.0.{number}" for number in range(1, 7)]
         self.nodes = {}
         for address in self.addresses:

@@ -22,7 +22,7 @@ from crd.published.policy import HeaderFrom, Policy, Retries
 from runtime.app import program
 from runtime.telemetry.call_record import CallRecord
 from runtime.telemetry.traces import Traces, _service_adapter
-from tests.ports import free_port
+from scripts.localcluster.ports import free_port
 from tests.runtime.raw_http import modern, send
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
