@@ -186,8 +186,14 @@ async def test_pods_with_redis_share_their_probes(tmp_path: Path, backing: tuple
     for _, _, pod in pods:
         await pod.until("xA")
         assert "no longer lists it" in await pod.ask("tools/call", name="find", arguments={})
-    probes = sum([await pod.metric('mcp_server_pin_probes_total{result="complete"}') for _, _, pod in pods])
-    assert probes == server.lists
+
+    async def probes() -> float:
+        return sum([await pod.metric('mcp_server_pin_probes_total{result="complete"}') for _, _, pod in pods])
+
+    async with asyncio.timeout(20):
+        # A probe is complete a little after the server has answered it.
+        while await probes() != server.lists:
+            await asyncio.sleep(0.05)
     for stop, task, _ in pods:
         stop.set()
         await task
