@@ -1,7 +1,8 @@
 """The keys of mounted Secrets and ConfigMaps. Nothing outside a mount is ever read.
 
 The kubelet mounts an object as a folder whose files are links: ``key`` to ``..data/key``, and ``..data`` to a folder of
-the present revision. Links are followed as long as they stay inside the folder of the object.
+the present revision. Links are followed as long as they stay inside the folder of the object. The kubelet replaces
+``..data``, and makes and removes the other links after that. So keys are looked for in ``..data``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ MAX_OBJECTS = 1024
 
 def list_keys(folder: Path, name: str) -> list[str]:
     """The keys of an object, sorted. Names that begin with two dots belong to the kubelet. Raises OSError."""
-    return sorted(key.name for key in _mount(folder, name).iterdir() if not key.name.startswith(".."))
+    mount = _mount(folder, name)
+    present = mount / "..data"
+    if present.is_symlink():
+        _check_inside(present, mount)
+    else:
+        # Not a mount of the kubelet.
+        present = mount
+    return sorted(key.name for key in present.iterdir() if not key.name.startswith(".."))
 
 
 def revision(folder: Path, name: str) -> object:
@@ -72,9 +80,8 @@ def read_key(folder: Path, name: str, key: str) -> bytes:
     """
     mount = _mount(folder, name)
     _check(key)
-    path = os.path.realpath(mount / key)
-    if os.path.commonpath((path, mount)) != str(mount):
-        raise PermissionError(f"a key of {name} lies outside its mount")
+    present = mount / "..data" / key
+    path = _check_inside(present if os.path.lexists(present) else mount / key, mount)
     # No link is followed now, and neither a pipe nor a device is waited for.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
@@ -93,6 +100,14 @@ def _mount(folder: Path, name: str) -> Path:
     if (parent / name).is_symlink():
         raise PermissionError(f"the mount of {name} is a link")
     return parent / name
+
+
+def _check_inside(path: Path, mount: Path) -> str:
+    """The path without links. Raises PermissionError if it is not in the mount."""
+    real = os.path.realpath(path)
+    if os.path.commonpath((real, mount)) != str(mount):
+        raise PermissionError(f"a key of {mount.name} lies outside its mount")
+    return real
 
 
 def _check(name: str) -> None:

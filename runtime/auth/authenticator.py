@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import math
@@ -204,10 +205,14 @@ class Authenticator:
     def _read_secret(self, secret: str) -> dict[str, bytes]:
         """The keys of a mounted Secret."""
         try:
-            keys = mounted_files.list_keys(self._secrets, secret)
-            return {key: mounted_files.read_key(self._secrets, secret, key) for key in keys}
+            values: dict[str, bytes] = {}
+            for key in mounted_files.list_keys(self._secrets, secret):
+                # One that was removed just now is in the next revision no more.
+                with contextlib.suppress(FileNotFoundError):
+                    values[key] = mounted_files.read_key(self._secrets, secret, key)
         except OSError as error:
             raise KeysUnavailableError(f"Secret {secret} cannot be read: {type(error).__name__}") from error
+        return values
 
 
 def _identify(claims: Mapping[str, Any], policy: Jwt, grant: Grant) -> Identity:

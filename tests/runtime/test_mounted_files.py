@@ -31,6 +31,26 @@ def test_a_key_is_read_through_the_links_of_the_kubelet(secrets: Path) -> None:
     assert mounted_files.read_key(secrets, "token", "key") == b"value"
 
 
+def test_a_new_revision_has_its_keys_before_the_kubelet_has_made_and_removed_their_links(secrets: Path) -> None:
+    (secrets / "token" / "..2026_02").mkdir()
+    (secrets / "token" / "..2026_02" / "added").write_bytes(b"new")
+    (secrets / "token" / "..next").symlink_to("..2026_02")
+    (secrets / "token" / "..next").rename(secrets / "token" / "..data")
+
+    assert mounted_files.list_keys(secrets, "token") == ["added"]
+    assert mounted_files.read_key(secrets, "token", "added") == b"new"
+    with pytest.raises(FileNotFoundError):
+        mounted_files.read_key(secrets, "token", "key")
+
+
+def test_a_folder_on_a_laptop_has_files(tmp_path: Path) -> None:
+    (tmp_path / "token").mkdir()
+    (tmp_path / "token" / "key").write_bytes(b"value")
+
+    assert mounted_files.list_keys(tmp_path, "token") == ["key"]
+    assert mounted_files.read_key(tmp_path, "token", "key") == b"value"
+
+
 def test_a_mount_may_lie_behind_a_link(secrets: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(secrets)
 
@@ -74,6 +94,8 @@ def test_a_revision_out_of_the_mount_is_refused(secrets: Path) -> None:
 
     with pytest.raises(PermissionError, match="outside its mount"):
         mounted_files.read_key(secrets, "token", "key")
+    with pytest.raises(PermissionError, match="outside its mount"):
+        mounted_files.list_keys(secrets, "token")
 
 
 def test_an_object_that_is_a_link_is_refused(secrets: Path) -> None:

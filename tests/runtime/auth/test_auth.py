@@ -300,12 +300,16 @@ class Secrets:
 
     def put(self, name: str, **values: str) -> None:
         folder = self.root / name
-        (folder / "..data").mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():
-            if old.is_file():
-                old.unlink()
+        revision = folder / f"..{len(list(folder.glob('..[0-9]*')))}"
+        revision.mkdir(parents=True)
         for key, value in values.items():
-            (folder / key.replace("_json", ".json")).write_text(value)
+            (revision / key.replace("_json", ".json")).write_text(value)
+        (folder / "..next").symlink_to(revision.name)
+        (folder / "..next").rename(folder / "..data")
+        for link in folder.glob("[!.]*"):
+            link.unlink()
+        for key in revision.iterdir():
+            (folder / key.name).symlink_to(f"..data/{key.name}")
 
     def issuer(self, *keys: Any) -> None:
         self.put("issuer", jwks_json=json.dumps({"keys": keys}))
@@ -570,6 +574,19 @@ async def test_api_keys_are_read_once_per_change(tmp_path: Path, monkeypatch: py
         await keeper.authenticate(BY_KEY, ["Bearer first"])
     assert (await keeper.authenticate(BY_KEY, ["Bearer third"])).principal == "ada"
     assert reads == ["ada", "bob"] * 2
+
+
+async def test_an_api_key_that_is_removed_while_they_are_read_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "clients" / "bob").write_text("second")
+    listed = mounted_files.list_keys
+    monkeypatch.setattr(mounted_files, "list_keys", lambda *a: ["ada", *listed(*a)])
+
+    keeper = Authenticator(tmp_path, Issuer().sets, lambda: NOW)
+
+    assert (await keeper.authenticate(BY_KEY, ["Bearer second"])).principal == "bob"
 
 
 async def test_keys_cannot_be_tried_out(replicas: Any, catalog_of: Any, secrets: Secrets) -> None:
