@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import (
@@ -29,12 +30,18 @@ if TYPE_CHECKING:
     from runtime.state.limits import Charge
     from runtime.state.redis_servers import Options, Resolve
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["Redis", "RedisBuckets", "RedisSessions", "RedisVerdicts", "Script"]
 
 # Seconds: for an answer, and about how long no other server is looked for again.
 TIMEOUT, RECONNECT = 1.0, 0.1
+# Seconds between two lines of the log that say what is wrong.
+LOG_AGAIN = 10.0
 # How often a command is sent on to another server, and to how many servers there are connections.
 MAX_REDIRECTS, MAX_NODES = 5, 16
+# Characters of what a server says is wrong.
+MAX_SHOWN = 300
 # Answers of a server that is not the master any more, or lost its cluster.
 _LOST = (ReadOnlyError, ClusterDownError, MasterDownError)
 
@@ -104,6 +111,7 @@ class Redis:
         self._jitter = jitter
         self._timeout = timeout
         self._suspended_until, self._suspended_for = 0.0, ""
+        self._log_from = 0.0
         # What the last command failed with; None if it succeeded, or if there was none.
         self.failure: str | None = None
 
@@ -165,6 +173,9 @@ class Redis:
     def _fail(self, error: Exception, pipeline: Pipeline) -> StoreUnavailableError:
         """Give up a server that cannot be used, and say what is wrong."""
         self.failure = type(error).__name__
+        if self._monotonic() >= self._log_from:
+            self._log_from = self._monotonic() + LOG_AGAIN
+            logger.warning("Redis cannot be used: %s: %s", self.failure, str(error)[:MAX_SHOWN])
         if isinstance(error, RedisTimeoutError):
             self._leave(pipeline)
             pause = self._suspend(self._timeout, "timed out")

@@ -249,6 +249,19 @@ async def test_after_a_timeout_commands_fail_at_once_for_about_as_long() -> None
     assert redis.failure is None
 
 
+async def test_what_is_wrong_is_logged_and_again_after_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    redis, _ = await connect(*[ResponseError("OOM" + "x" * 1000)] * 4, clock=clock)
+
+    for pause in (0.0, module.LOG_AGAIN - 1, 1.0, 0.0):
+        clock.now += pause
+        with pytest.raises(StoreUnavailableError):
+            await redis.run("GET", "a")
+
+    said = f"Redis cannot be used: ResponseError: OOM{'x' * 297}"
+    assert [record.getMessage() for record in caplog.records] == [said, said]
+
+
 async def test_of_a_cluster_any_node_is_asked_again_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     there = Line(1, RedisTimeoutError("late"), host="n1")
