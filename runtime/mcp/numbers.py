@@ -95,7 +95,10 @@ def dumps(value: Any) -> bytes:
 
 def to_text(value: float | Decimal) -> str:
     """A number or boolean as in JSON."""
-    return str(value) if isinstance(value, Decimal) else orjson.dumps(value).decode()
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        # orjson writes no more than 64 bits.
+        return str(value)
+    return orjson.dumps(value).decode()
 
 
 def _read_integer(text: str) -> int | Decimal:

@@ -149,7 +149,8 @@ def test_arguments_are_nested_as_deep_as_is_allowed_and_no_deeper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(True, "true"), (1.5, "1.5"), (7, "7"), (Decimal("1.10"), "1.10"), (1e-7, "1e-7")]
+    ("value", "text"),
+    [(True, "true"), (1.5, "1.5"), (7, "7"), (2**70, str(2**70)), (Decimal("1.10"), "1.10"), (1e-7, "1e-7")],
 )
 def test_a_number_as_text(value: float, text: str) -> None:
     assert numbers.to_text(value) == text
