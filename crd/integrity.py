@@ -408,7 +408,7 @@ def _exceeded_budgets(
             budgeted.append(server)
     if not budgeted:
         return
-    others = [fact for fact in dearer() if fact.ref != ref]
+    others = budgets.Further(fact for fact in dearer() if fact.ref != ref)
     named = 0
     for server in sorted(budgeted, key=lambda server: server.ref.name):
         yield None

@@ -268,14 +268,48 @@ class Snapshot:
 
     def put_all(self, facts: Iterable[Fact]) -> Snapshot:
         """The same as `put` of one fact after the other, in less time for many that are new."""
+        return finish(self.put_all_in_steps(facts))
+
+    def put_all_in_steps(self, facts: Iterable[Fact]) -> Steps[Snapshot]:
+        """The same as `put_all`, in steps."""
         snapshot = self._indexed()
         new: dict[Ref, Fact] = {}
         for fact in facts:
+            yield
             if isinstance(fact, ServerFact) or fact.ref in snapshot._facts:
-                snapshot = snapshot.put(fact)
+                snapshot = yield from snapshot.put_in_steps(fact)
             else:
                 new[fact.ref] = fact
-        return snapshot._indexed()._add_all(new) if new else snapshot
+        return (yield from snapshot._indexed()._add_all(new)) if new else snapshot
+
+    def extent(self, ref: Ref, fact: Fact | None) -> int:
+        """How many servers or members `put` of this fact looks at, or `drop` if it is None."""
+        known = self._facts.get(ref)
+        if known == fact:
+            return 0
+        if isinstance(fact, ServerFact):
+            return 0 if isinstance(known, ServerFact) and _alike(known, fact) else self._count_members(fact)
+        members = [each for each in (known, fact) if isinstance(each, MemberFact)]
+        if len(members) == 2 and members[0].labels == members[1].labels:
+            old, new = members
+            is_seen = (old.claims, old.weight, old.tokens) != (new.claims, new.weight, new.tokens)
+            return self._count_servers(new) if is_seen else 0
+        return sum(map(self._count_servers, members))
+
+    def _count_servers(self, fact: MemberFact) -> int:
+        """How many servers are looked at to find those that select a member."""
+        anchors = _anchors_of(fact.ref.kind, fact.ref.namespace, fact.labels)
+        return sum(len(self._anchored.get(anchor, _NONE)) for anchor in anchors)
+
+    def _count_members(self, fact: ServerFact) -> int:
+        """How many members are looked at to find those that a server selects."""
+        indexed, namespace = self._indexed(), fact.ref.namespace
+        count = 0
+        for kinds in _kinds_by_selector(fact):
+            exact = _exact_anchors(fact.selector_of(kinds[0]))
+            count += sum(len(indexed._labelled.get((namespace, key, value), _NONE)) for key, value in exact)
+            count += sum(len(indexed._namespaced.get((kind, namespace), _NONE)) for kind in kinds if not exact)
+        return count
 
     def drop(self, ref: Ref) -> Snapshot:
         """The snapshot without this reference; unchanged if it does not contain the reference."""
@@ -354,10 +388,7 @@ class Snapshot:
 
     def _select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[Ref | None]:
         anchored = self._anchored
-        anchors: list[Anchor] = [(kind, namespace, None, None)]
-        for label, value in labels.items():
-            anchors += ((kind, namespace, label, value), (kind, namespace, label, None))
-        for anchor in anchors:
+        for anchor in _anchors_of(kind, namespace, labels):
             for ref in anchored.get(anchor, ()):
                 yield None
                 server = self.server(ref)
@@ -366,9 +397,12 @@ class Snapshot:
 
     def selected(self, kind: Kind, namespace: str, selector: Selector) -> Iterator[MemberFact]:
         """The members of a kind in a namespace that a selector matches, in no particular order."""
-        return skip_pauses(self._find_selected((kind,), namespace, selector))
+        return skip_pauses(self.selected_in_steps((kind,), namespace, selector))
 
-    def _find_selected(self, kinds: Sequence[Kind], namespace: str, selector: Selector) -> Iterator[MemberFact | None]:
+    def selected_in_steps(
+        self, kinds: Sequence[Kind], namespace: str, selector: Selector
+    ) -> Iterator[MemberFact | None]:
+        """The same as `selected` for several kinds, with pauses."""
         is_exact = selector.is_exact
         for ref in self._candidates(kinds, namespace, selector):
             yield None
@@ -379,7 +413,7 @@ class Snapshot:
     def _candidates(self, kinds: Sequence[Kind], namespace: str, selector: Selector) -> Iterator[Ref]:
         """Among objects of other kinds, those that a selector can match."""
         self = self._indexed()
-        exact = [(key, value) for key, value in selector.anchors if value is not None]
+        exact = _exact_anchors(selector)
         for key, value in exact:
             yield from self._labelled.get((namespace, key, value), _NONE)
         for kind in kinds if not exact else ():
@@ -421,7 +455,7 @@ class Snapshot:
         object.__setattr__(self, "_late_count", 0)
         return self
 
-    def _add_all(self, new: dict[Ref, Fact]) -> Snapshot:
+    def _add_all(self, new: dict[Ref, Fact]) -> Steps[Snapshot]:
         """Add facts that have no reference in the snapshot, and are not of servers: each index entry once."""
         namespaced: defaultdict[tuple[Kind, str], list[Ref]] = defaultdict(list)
         labelled: defaultdict[tuple[str, str, str], list[Ref]] = defaultdict(list)
@@ -436,11 +470,11 @@ class Snapshot:
                     labelled[namespace, key, value].append(ref)
         views = self._views
         for (kind, namespace, labels), members in alike.items():
-            for server in self.selecting(kind, namespace, dict(labels)):
-                view = views.get(server) or ServerView(server)
-                views = views.insert(server, finish(view.with_members(members)))
+            for server in (yield from self.selecting_in_steps(kind, namespace, dict(labels))):
+                view = yield from (views.get(server) or ServerView(server)).with_members(members)
+                views = views.insert(server, view)
         return self._with(
-            facts=self._facts.update(new),
+            facts=(yield from _update(self._facts, new)),
             labelled=_add_lists(self._labelled, labelled),
             namespaced=_add_lists(self._namespaced, namespaced),
             views=views,
@@ -471,12 +505,8 @@ class Snapshot:
             yield
             anchored = _add(anchored, anchor, fact.ref)
         members = []
-        # Most servers have one selector for all kinds.
-        kinds: defaultdict[int, list[Kind]] = defaultdict(list)
-        for kind in MEMBER_KINDS:
-            kinds[id(fact.selector_of(kind))].append(kind)
-        for alike in kinds.values():
-            for member in self._find_selected(alike, fact.ref.namespace, fact.selector_of(alike[0])):
+        for kinds in _kinds_by_selector(fact):
+            for member in self.selected_in_steps(kinds, fact.ref.namespace, fact.selector_of(kinds[0])):
                 if member is None:
                     yield
                 else:
@@ -526,6 +556,27 @@ def _anchors(fact: ServerFact) -> Iterator[Anchor]:
     for kind in MEMBER_KINDS:
         for key, value in known[id(fact.selector_of(kind))]:
             yield kind, fact.ref.namespace, key, value
+
+
+def _anchors_of(kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Anchor]:
+    """Under these are the servers that may select members with these labels."""
+    anchors: list[Anchor] = [(kind, namespace, None, None)]
+    for label, value in labels.items():
+        anchors += ((kind, namespace, label, value), (kind, namespace, label, None))
+    return anchors
+
+
+def _exact_anchors(selector: Selector) -> list[tuple[str, str]]:
+    """Labels of which every matching object has one; empty if no such labels are known with their values."""
+    return [(key, value) for key, value in selector.anchors if value is not None]
+
+
+def _kinds_by_selector(fact: ServerFact) -> Iterable[Sequence[Kind]]:
+    """The kinds of members, together where one selector applies. Most servers have one for all kinds."""
+    kinds: defaultdict[int, list[Kind]] = defaultdict(list)
+    for kind in MEMBER_KINDS:
+        kinds[id(fact.selector_of(kind))].append(kind)
+    return kinds.values()
 
 
 def _add(index: HashTrieMap[K, Refs], key: K, ref: Ref) -> HashTrieMap[K, Refs]:

@@ -230,7 +230,13 @@ def _judge_alternatives(
         if fact.ref == change.ref or not _may_clash(fact, change):
             continue
         moves = Moves(((placed[1].get(fact.ref), fact),))
-        beside = (yield from moves.place(placed[0])), (yield from moves.place(placed[1]))
+        before = yield from moves.place(placed[0])
+        new = change.new.fact if change.new is not None else None
+        if before.extent(change.ref, new) < placed[1].extent(fact.ref, fact):
+            # What a server selects is found once for both, and there is less to free.
+            beside = yield from integrity.place_in_steps(before, change)
+        else:
+            beside = before, (yield from moves.place(placed[1]))
         other = yield from integrity.judge_relations_in_steps(beside, change, judged.findings, dearer, moves)
         if not other.allowed:
             verdict = Verdict.of((*other, *verdict)).first()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from crd.ref import Ref
     from webhook.live_snapshot import LiveSnapshot
     from webhook.reader import Reader
+    from webhook.slices import Slices
 
 __all__ = ["LedgerError", "Ledgers", "name_of"]
 
@@ -91,6 +92,7 @@ class Ledgers:
         transport: Transport,
         live: LiveSnapshot,
         reader: Reader,
+        slices: Slices,
         namespace: str,
         *,
         now: Callable[[], float],
@@ -99,6 +101,7 @@ class Ledgers:
         self._transport = transport
         self._live = live
         self._reader = reader
+        self._slices = slices
         self._namespace = namespace
         self._now = now
         self._jitter = jitter
@@ -125,7 +128,14 @@ class Ledgers:
 
     def _writer(self, namespace: str) -> _Writer:
         writer = self._writers.pop(namespace, None) or _Writer(
-            self._transport, self._live, self._reader, self._namespace, namespace, self._now, self._jitter
+            self._transport,
+            self._live,
+            self._reader,
+            self._slices,
+            self._namespace,
+            namespace,
+            self._now,
+            self._jitter,
         )
         if len(self._writers) >= IDLE_WRITERS:
             # The one that was not used for the longest time; what it remembers can be read again.
@@ -144,6 +154,7 @@ class _Writer:
         transport: Transport,
         live: LiveSnapshot,
         reader: Reader,
+        slices: Slices,
         home: str,
         namespace: str,
         now: Callable[[], float],
@@ -152,6 +163,7 @@ class _Writer:
         self._transport = transport
         self._live = live
         self._reader = reader
+        self._slices = slices
         self._home = home
         self._namespace = namespace
         self._now = now
@@ -240,8 +252,7 @@ class _Writer:
             self._stored = None
             await self._reach(stored.page)
             before = page.mark_stored(stored.page, marked)
-            for own in withdrawn:
-                before = replace(before, intents=conflicts.without(before.intents, own))
+            before = replace(before, intents=conflicts.without(before.intents, withdrawn))
             is_changed = before != stored.page
             after, verdicts = await self._decide(before, batch)
             noted = any(verdict.allowed and not each.dry_run for each, verdict in zip(batch, verdicts, strict=True))
@@ -262,9 +273,9 @@ class _Writer:
             return noted or is_changed
 
     async def _reach(self, stored: Page) -> None:
-        """Wait until the watches have shown what the ledger takes for known. Raises LedgerError."""
+        """Wait until the snapshot has what the ledger takes for known. Raises LedgerError."""
         waited = 0.0
-        while page.is_behind(stored, self._reader.reached):
+        while self._live.is_behind(self._namespace) or page.is_behind(stored, self._reader.reached):
             if waited >= BEHIND_SECONDS:
                 raise LedgerError(
                     f"this replica has yet to see changes that the ledger of {self._namespace} takes for known; "
@@ -286,7 +297,8 @@ class _Writer:
             now = self._now()
             intents = conflicts.drop_moot(known.intents, looked, now)
             dearer = self._live.dearer(self._namespace)
-            intents, outcomes = conflicts.decide_all(self._live.current, intents, changes, now, dearer)
+            steps = conflicts.decide_all_in_steps(self._live.current, intents, changes, now, dearer)
+            intents, outcomes = await self._slices.finish(steps)
             unseen: set[Ref] = set()
             for (change, _), outcome in zip(changes, outcomes, strict=True):
                 if outcome is not None:
@@ -311,7 +323,7 @@ class _Writer:
         self._is_shared = self._version not in (None, version)
         self._version = version
         try:
-            return _Stored(version, _unpacked(found))
+            return _Stored(version, await self._slices.finish(page.load_in_steps(_unpacked(found))))
         except (ValueError, OSError, EOFError, zlib.error) as error:
             raise LedgerError(f"ConfigMap {self._home}/{name} is not a ledger ({error}); delete it") from error
 
@@ -360,14 +372,15 @@ def _packed(home: str, namespace: str, after: Page) -> dict[str, Any]:
     return {**manifest, "binaryData": {PACKED: base64.b64encode(small).decode()}}
 
 
-def _unpacked(found: Mapping[str, Any]) -> Page:
+def _unpacked(found: Mapping[str, Any]) -> bytes:
     data, packed = found.get("data") or {}, found.get("binaryData") or {}
     if PACKED in packed:
         inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        text = inflater.decompress(base64.b64decode(packed[PACKED]), TEXT_LIMIT + 1)
+        text: bytes = inflater.decompress(base64.b64decode(packed[PACKED]), TEXT_LIMIT + 1)
         if len(text) > TEXT_LIMIT or not inflater.eof:
             raise page.InvalidLedgerError(f"{PACKED} is cut, or inflates to more than {TEXT_LIMIT} bytes")
-        return page.load(text)
+        return text
     if PLAIN not in data:
         raise page.InvalidLedgerError(f"neither {PLAIN} nor {PACKED} is there")
-    return page.load(data[PLAIN].encode())
+    plain: str = data[PLAIN]
+    return plain.encode()

@@ -20,7 +20,7 @@ from cluster.informers import collector
 from cluster.informers import informer as informers
 from cluster.listener import Listener
 from crd import fields
-from webhook import closing, watches
+from webhook import closing, placement, watches
 from webhook.health import Health
 from webhook.ledger import Ledgers
 from webhook.live_snapshot import LiveSnapshot
@@ -31,6 +31,7 @@ from webhook.reader import Reader
 from webhook.reviewer import Reviewer
 from webhook.rights import RequesterRights
 from webhook.server import Hook
+from webhook.slices import Slices
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -139,8 +140,10 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         return contexts
 
     processes = ObjectProcesses(exceeded=metrics.exceeded.inc)
-    reader = Reader(transport, live, watched)
-    ledgers = Ledgers(transport, live, reader, settings.namespace, now=lambda: utc().timestamp(), jitter=random.random)
+    reader, slices = Reader(transport, live, watched), Slices()
+    ledgers = Ledgers(
+        transport, live, reader, slices, settings.namespace, now=lambda: utc().timestamp(), jitter=random.random
+    )
     rights = RequesterRights(
         AccessReviews(transport, now=time.monotonic, local=bool(settings.namespaces)),
         mode=settings.requester_rights,
@@ -150,7 +153,7 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
         else None,
     )
     hook = Hook(
-        Reviewer(live, reader, ledgers, rights),
+        Reviewer(live, reader, ledgers, rights, slices),
         processes,
         metrics,
         unready=unready,
@@ -174,7 +177,7 @@ async def _serve(settings: Settings, transport: Transport, metrics: Metrics, sto
     try:
         contexts = await _unless(stop, prepare())
         if contexts is not None:
-            tasks.append(asyncio.create_task(keeper.run()))
+            tasks += [asyncio.create_task(keeper.run()), asyncio.create_task(placement.keep_up(live, slices))]
             await _answer(settings, hook, contexts, listening, stop)
     finally:
         for task in tasks:

@@ -31,6 +31,10 @@ __all__ = ["Reader"]
 
 logger = logging.getLogger(__name__)
 
+# How long to wait until the snapshot has what was read, where it takes long to put it there.
+LATE_SECONDS = 2.0
+LATE_INTERVAL = 0.005
+
 _UNANSWERED = (ApiError, TimeoutError, OSError)
 
 
@@ -47,7 +51,7 @@ class Reader:
         return self._watched[kind].reached
 
     async def look(self, refs: Iterable[Ref]) -> dict[Ref, Object | None]:
-        """Objects as the API server has them now, without those that cannot be read."""
+        """Objects as the API server has them now, without those that cannot be read. The snapshot has them then."""
         # What is not watched may not be read either.
         known = (ref for ref in refs if ref.kind in WATCHED)
         ordered = sorted(ref for ref in known if self._watched[ref.kind].covers(ref.namespace))
@@ -56,6 +60,8 @@ class Reader:
         reads = (objects.get(self._transport, WATCHED[ref.kind], ref.namespace, ref.name) for ref in ordered)
         found: dict[Ref, Object | None] = {}
         for ref, answer in zip(ordered, await asyncio.gather(*reads, return_exceptions=True), strict=True):
+            if found:
+                await asyncio.sleep(0)  # to decode all of them at once would take long
             if isinstance(answer, _UNANSWERED):
                 logger.warning("reading %s before a denial: %s", ref, answer)
                 continue
@@ -65,7 +71,14 @@ class Reader:
             if ref.kind in manifest.OURS:
                 found[ref] = manifest.decode(answer) if answer is not None else None
                 self._live.resolve(ref, found[ref], begun)
+        await self._place(ordered)
         return found
+
+    async def _place(self, refs: Iterable[Ref]) -> None:
+        waited = 0.0
+        while self._live.is_late(refs) and waited < LATE_SECONDS:
+            await asyncio.sleep(LATE_INTERVAL)
+            waited += LATE_INTERVAL
 
     async def read_grants(self, namespace: str) -> None:
         """A grant and the tool that needs it may come in one apply, and the watch shows the grant a moment later."""

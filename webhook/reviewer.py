@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster.informers.turns import Turns
 from cluster.transport import ApiError
 from crd.finding import Reason
 from crd.ledger import conflicts
@@ -37,13 +35,13 @@ if TYPE_CHECKING:
     from crd.integrity import Change
     from crd.ref import Ref
     from crd.snapshot import Snapshot
-    from crd.steps import Steps
     from webhook.admit import Decision, JudgedObject
     from webhook.ledger import Ledgers
     from webhook.live_snapshot import LiveSnapshot
     from webhook.reader import Reader
     from webhook.review import Review
     from webhook.rights import RequesterRights
+    from webhook.slices import Slices
 
 __all__ = ["CrowdedError", "Reviewer"]
 
@@ -53,8 +51,6 @@ logger = logging.getLogger(__name__)
 LEDGER_SHARE = 0.8
 # Steps of a judgement that are done at once. Most judgements have fewer.
 STEPS_AT_ONCE = 200
-# Seconds that the other judgements have together in an iteration of the event loop.
-SLICE = 0.002
 # Objects that are read before one denial; the others that it blames stay believed.
 READS = 32
 
@@ -79,15 +75,17 @@ class _Judged:
 class Reviewer:
     """``live`` is what it judges by; ``reader`` reads past the watches, ``ledgers`` are asked for Strict servers.
 
-    ``rights`` asks what the requester of a change may do.
+    ``rights`` asks what the requester of a change may do. Judgements that take long are made in ``slices``.
     """
 
-    def __init__(self, live: LiveSnapshot, reader: Reader, ledgers: Ledgers, rights: RequesterRights) -> None:
+    def __init__(
+        self, live: LiveSnapshot, reader: Reader, ledgers: Ledgers, rights: RequesterRights, slices: Slices
+    ) -> None:
         self._live = live
         self._reader = reader
         self._ledgers = ledgers
         self._rights = rights
-        self._turns = Turns(time.monotonic, SLICE)
+        self._slices = slices
 
     async def validate(self, judged: JudgedObject, deadline: float, *, requester: Requester, dry_run: bool) -> Decision:
         """Judge the change; ``deadline`` is a time of the event loop.
@@ -169,19 +167,11 @@ class Reviewer:
             decision = advance(steps, STEPS_AT_ONCE)
             took_long = allowed is not None or decision is None
             if decision is None:
-                decision = await self._take(steps, deadline)
+                async with asyncio.timeout_at(deadline):
+                    decision = await self._slices.finish(steps)
             known = _Judged(decision, snapshot, moves, took_long)
             if not known.decision.allowed:
                 return known
-
-    async def _take(self, steps: Steps[Decision], deadline: float) -> Decision:
-        """The decision, after as many turns as it takes. Raises TimeoutError."""
-        async with asyncio.timeout_at(deadline):
-            await self._turns.wait()
-            while (decision := advance(steps, 1)) is None:
-                if self._turns.is_over():
-                    await self._turns.wait()
-        return decision
 
     async def _make_room(self, ref: Ref, deadline: float, *, dry_run: bool) -> None:
         """Read an object of which many writes are on their way. Raises CrowdedError if they may all still be stored.

@@ -10,9 +10,9 @@ with the most tokens that it has in any of these states; the clients that it nam
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from crd.facts import MemberFact, ServerFact
 from crd.finding import Finding, Verdict, format_path
@@ -21,16 +21,17 @@ from crd.ledger.intent import KEEP, LEASE, Intent
 from crd.ref import Kind
 from crd.rules import budgets, clients
 from crd.rules.names import REASONS
-from crd.snapshot import MEMBER_KINDS
+from crd.snapshot import MEMBER_KINDS, Snapshot
+from crd.steps import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from crd.facts import Claim, Fact
     from crd.integrity import Change
     from crd.manifest import Object
     from crd.ref import Ref
-    from crd.snapshot import Snapshot
+    from crd.steps import Steps
 
 __all__ = [
     "Breach",
@@ -41,16 +42,20 @@ __all__ = [
     "concerns",
     "decide",
     "decide_all",
+    "decide_all_in_steps",
     "drop_moot",
     "findings",
     "is_guarded",
     "without",
 ]
 
+T = TypeVar("T")
 Intents: TypeAlias = "tuple[Intent, ...]"
 
 # So many of the intents that bring a server over its budget are looked at before a refusal.
 MAX_CAUSES = 32
+# So many servers that are intended are remembered with all their tools.
+MAX_PLACED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,59 +150,109 @@ def decide_all(
     further states that tools may have, which count against the budgets of servers. The flag of a change says whether
     it is a dry run, which is not recorded.
     """
-    known = _Known(entry for entry in intents if now - entry.at <= KEEP)
+    return finish(decide_all_in_steps(snapshot, intents, changes, now, dearer))
+
+
+def decide_all_in_steps(
+    snapshot: Snapshot,
+    intents: Intents,
+    changes: Iterable[tuple[Change, bool]],
+    now: float,
+    dearer: Collection[MemberFact] = (),
+) -> Steps[tuple[Intents, list[Conflict | None]]]:
+    """The same as `decide_all`, in steps."""
+    known = _Known(snapshot)
+    yield from known.fill(entry for entry in intents if now - entry.at <= KEEP)
     outcomes: list[Conflict | None] = []
     for change, dry_run in changes:
-        found = _find(snapshot, known, change)
-        breaches: tuple[Breach, ...] = ()
-        if not found:
-            breaches = (*_find_excesses(snapshot, known, change, dearer), *_find_unsupported(known, change))
-        outcomes.append(Conflict(found, breaches) if found or breaches else None)
-        own = intent.of(change, now) if not (found or breaches or dry_run) else None
+        clashes = yield from _find(snapshot, known, change)
+        breaches: list[Breach] = []
+        if not clashes:
+            yield from _gather(_find_excesses(snapshot, known, change, dearer), breaches)
+            yield from _gather(_find_unsupported(known, change), breaches)
+        outcomes.append(Conflict(clashes, tuple(breaches)) if clashes or breaches else None)
+        own = intent.of(change, now) if not (clashes or breaches or dry_run) else None
         if own is not None:
-            known.record(own)
+            yield from known.record(own)
     return tuple(known.intents), outcomes
 
 
+def _gather(items: Iterable[T | None], into: list[T]) -> Steps[None]:
+    """Add the items of an iterator that pauses."""
+    for item in items:
+        yield
+        if item is not None:
+            into.append(item)
+
+
 class _Known:
-    """The intents of a ledger, and which of them may clash with a member: a change must not look at all of them.
+    """The intents of a ledger beside a snapshot, and which may clash with a member: a change must not look at all.
 
     ``servers`` are those of servers, ``members`` those of members, and ``tools`` of these the ones that count against a
     budget.
     """
 
-    def __init__(self, intents: Iterable[Intent]) -> None:
-        self._placed: dict[ServerFact, Snapshot] = {}
-        self._fill(intents)
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._placed: OrderedDict[ServerFact, Snapshot] = OrderedDict()
+        self._claimants: dict[str, dict[Claim, list[MemberFact]]] = {}
+        self._clear()
 
     def concerning(self, fact: MemberFact | ServerFact) -> Iterable[Intent]:
-        """The intents of servers and of members that share a claim; for a server, all intents."""
+        """The intents of servers and of members that share a claim; for a server, those of members."""
         if isinstance(fact, ServerFact):
-            return self.intents
+            return self.members
         rivals = {id(entry): entry for claim in fact.claims for entry in self._by_claim.get(claim, ())}
         return (*rivals.values(), *self.servers)
 
-    def place(self, snapshot: Snapshot, server: ServerFact) -> Snapshot:
-        """The snapshot with the state of a server that is intended. Visits what the server selects, once."""
-        if server not in self._placed:
-            self._placed[server] = snapshot.put(server)
-        return self._placed[server]
+    def place(self, server: ServerFact) -> Steps[Snapshot]:
+        """A snapshot of a server that is intended and of the tools that it selects. Visits these, once for a few."""
+        found = self._placed.get(server)
+        if found is None:
+            tools: list[MemberFact] = []
+            selected = self._snapshot.selected_in_steps((Kind.TOOL,), server.ref.namespace, server.selector)
+            yield from _gather(selected, tools)
+            found = yield from (yield from Snapshot().put_all_in_steps(tools)).put_in_steps(server)
+            self._placed[server] = found
+            if len(self._placed) > MAX_PLACED:
+                self._placed.popitem(last=False)
+        return found
 
-    def record(self, own: Intent) -> None:
+    def claimants(self, namespace: str) -> Steps[Mapping[Claim, Sequence[MemberFact]]]:
+        """The members of the snapshot by their claims, whichever server selects them. Visits all, once."""
+        found = self._claimants.get(namespace)
+        if found is None:
+            found = self._claimants[namespace] = {}
+            for kind in MEMBER_KINDS:
+                for ref in self._snapshot.refs(kind, namespace):
+                    yield
+                    member = self._snapshot.member(ref)
+                    if member is not None:
+                        for claim in member.claims:
+                            found.setdefault(claim, []).append(member)
+        return found
+
+    def record(self, own: Intent) -> Steps[None]:
         """Add an intent, in place of the same one if it was recorded before."""
         if own.fact.ref in self._refs:
-            self._fill([entry for entry in self.intents if not _same(entry, own)])
+            intents = self.intents
+            self._clear()
+            yield from self.fill(entry for entry in intents if not _same(entry, own))
         self._add(own)
 
-    def _fill(self, intents: Iterable[Intent]) -> None:
+    def fill(self, intents: Iterable[Intent]) -> Steps[None]:
+        """Add intents that are not in it."""
+        for entry in intents:
+            yield
+            self._add(entry)
+
+    def _clear(self) -> None:
         self.intents: list[Intent] = []
         self.servers: list[Intent] = []
         self.members: list[Intent] = []
         self.tools: list[Intent] = []
         self._by_claim: defaultdict[Claim, list[Intent]] = defaultdict(list)
         self._refs: set[Ref] = set()
-        for entry in intents:
-            self._add(entry)
 
     def _add(self, entry: Intent) -> None:
         self.intents.append(entry)
@@ -212,11 +267,16 @@ class _Known:
                 self._by_claim[claim].append(entry)
 
 
-def _find(snapshot: Snapshot, known: _Known, change: Change) -> tuple[Clash, ...]:
-    found = list(_clashes(snapshot, known, change.new))
+def _find(snapshot: Snapshot, known: _Known, change: Change) -> Steps[tuple[Clash, ...]]:
+    """The clashes of the new state of an object that the old one does not have."""
+    found: list[Clash] = []
+    yield from _gather(_clashes(snapshot, known, change.new), found)
     if found:
-        before = _clashes(snapshot, known, change.old, binding=True)
-        standing = {(clash.server, clash.claim) for clash in before}
+        standing = set()
+        for clash in _clashes(snapshot, known, change.old, binding=True):
+            yield
+            if clash is not None:
+                standing.add((clash.server, clash.claim))
         found = [clash for clash in found if (clash.server, clash.claim) not in standing]
     return tuple(found)
 
@@ -230,9 +290,12 @@ def drop_moot(intents: Intents, looked: Mapping[Ref, Object | None], now: float)
     )
 
 
-def without(intents: Intents, own: Intent) -> Intents:
-    """The intents without this one, whenever it was recorded: its change was not admitted after all."""
-    return tuple(entry for entry in intents if not _same(entry, own))
+def without(intents: Intents, withdrawn: Iterable[Intent]) -> Intents:
+    """The intents without these, whenever they were recorded: their changes were not admitted after all."""
+    by_ref: defaultdict[Ref, list[Intent]] = defaultdict(list)
+    for own in withdrawn:
+        by_ref[own.fact.ref].append(own)
+    return tuple(entry for entry in intents if not any(_same(entry, own) for own in by_ref.get(entry.fact.ref, ())))
 
 
 def findings(conflict: Conflict, change: Change, sightings: Mapping[Ref, Object | None]) -> Verdict:
@@ -307,18 +370,18 @@ def _unsupported(member: MemberFact) -> set[str]:
     return {client for client, _, _ in member.unsupported}
 
 
-def _find_unsupported(known: _Known, change: Change) -> Iterator[Breach]:
+def _find_unsupported(known: _Known, change: Change) -> Iterator[Breach | None]:
     """The tools and servers that are intended and may not come together, because of a client that the server names."""
     new, old = (item.fact if item is not None else None for item in (change.new, change.old))
     if isinstance(new, ServerFact):
-        if not _is_demanding(new):
-            return
-        for entry in known.members:
+        for entry in known.members if _is_demanding(new) else ():
+            yield None
             for finding in _on_server(new, entry.fact):
                 if finding not in _on_server(old, entry.fact):
                     yield Breach(clients.blame_server(finding, new.ref), (entry,))
     elif new is not None:
         for entry in known.servers:
+            yield None
             if isinstance(entry.fact, ServerFact) and _is_demanding(entry.fact):
                 for finding in _on_server(entry.fact, new):
                     if finding not in _on_server(entry.fact, old):
@@ -334,114 +397,148 @@ def _on_server(server: Fact | None, member: Fact | None) -> tuple[Finding, ...]:
 
 def _find_excesses(
     snapshot: Snapshot, known: _Known, change: Change, dearer: Collection[MemberFact]
-) -> Iterator[Breach]:
+) -> Iterator[Breach | None]:
     """The budgets of Strict servers that the change may exceed, or exceed by more than before."""
     fact = change.new.fact if change.new is not None else None
+    standing: list[ServerFact] = []
+    intended: list[tuple[Intent, ServerFact]] = []
     if isinstance(fact, ServerFact):
-        servers: list[tuple[Intents, ServerFact]] = [((), fact)] if _is_budgeted(fact) else []
+        standing += [fact] if _is_budgeted(fact) else []
     elif fact is not None and fact.tokens:
-        servers = [
-            ((), server)
-            for server in map(snapshot.server, snapshot.selecting(Kind.TOOL, fact.ref.namespace, fact.labels))
-            if server is not None and _is_budgeted(server)
-        ]
-        servers += [
-            ((entry,), entry.fact)
-            for entry in known.servers
-            if isinstance(entry.fact, ServerFact) and _is_budgeted(entry.fact) and _selects(entry.fact, fact)
-        ]
-    else:
-        servers = []
-    if not servers or fact is None:
+        for ref in (yield from snapshot.selecting_in_steps(Kind.TOOL, fact.ref.namespace, fact.labels)):
+            yield None
+            server = snapshot.server(ref)
+            if server is not None and _is_budgeted(server):
+                standing.append(server)
+        for entry in known.servers:
+            yield None
+            if isinstance(entry.fact, ServerFact) and _is_budgeted(entry.fact) and _selects(entry.fact, fact):
+                intended.append((entry, entry.fact))
+    if fact is None or not (standing or intended):
         return
-    former = change.old.fact if change.old is not None else None
     entries = [entry for entry in known.tools if entry.fact.ref != fact.ref]
     others = [*(one for one in dearer if one.ref != fact.ref), *(entry.fact for entry in entries)]
-    tools = [one for one in others if isinstance(one, MemberFact)]
-    for because, server in servers:
+    tools = budgets.Further(one for one in others if isinstance(one, MemberFact))
+    if standing:
+        states = yield from _states(snapshot, change)
+        for server in standing:
+            yield from _excess(states, server, fact, tools, entries, ())
+    for entry, server in intended:
         # The state of a server that is intended replaces the one in the snapshot.
-        base = known.place(snapshot, server) if because else snapshot
-        before, after = base.put(former) if former is not None else base.drop(fact.ref), base.put(fact)
-        over = budgets.excess(after, server, tools)
-        if over and over > budgets.excess(before, before.server(server.ref), tools):
-            causes = [entry for entry in entries if isinstance(entry.fact, MemberFact) and _selects(server, entry.fact)]
-            finding = budgets.exceeded(after, server, fact.ref, over)
-            yield Breach(finding, (*because, *causes[:MAX_CAUSES]))
+        states = yield from _states((yield from known.place(server)), change)
+        yield from _excess(states, server, fact, tools, entries, (entry,))
+
+
+def _states(base: Snapshot, change: Change) -> Steps[tuple[Snapshot, Snapshot]]:
+    """The snapshot before and after a change."""
+    former, new = (item.fact if item is not None else None for item in (change.old, change.new))
+    before = yield from base.put_in_steps(former) if former is not None else base.drop_in_steps(change.ref)
+    return before, (yield from before.put_in_steps(new)) if new is not None else before
+
+
+def _excess(
+    states: tuple[Snapshot, Snapshot],
+    server: ServerFact,
+    fact: Fact,
+    tools: budgets.Further,
+    entries: Iterable[Intent],
+    because: Intents,
+) -> Iterator[Breach | None]:
+    """The budget of a server if it is exceeded, and by more than before."""
+    before, after = states
+    yield None
+    over = yield from budgets.excess_in_steps(after, server, tools)
+    if over and over > (yield from budgets.excess_in_steps(before, before.server(server.ref), tools)):
+        causes: list[Intent] = []
+        for entry in entries:
+            yield None
+            if isinstance(entry.fact, MemberFact) and _selects(server, entry.fact):
+                causes.append(entry)
+                if len(causes) == MAX_CAUSES:
+                    break
+        yield Breach((yield from budgets.exceeded_in_steps(after, server, fact.ref, over)), (*because, *causes))
 
 
 def _same(one: Intent, other: Intent) -> bool:
     return (one.fact, one.uid, one.base) == (other.fact, other.uid, other.base)
 
 
-def _clashes(snapshot: Snapshot, known: _Known, item: Object | None, *, binding: bool = False) -> Iterator[Clash]:
+def _clashes(
+    snapshot: Snapshot, known: _Known, item: Object | None, *, binding: bool = False
+) -> Iterator[Clash | None]:
     """The clashes of an object with all states of others; ``binding`` includes a server that is not Strict."""
     fact = item.fact if item is not None else None
-    if fact is None:
-        return
-    others = [entry for entry in known.concerning(fact) if entry.fact.ref != fact.ref]
     if isinstance(fact, MemberFact):
-        yield from _of_member(snapshot, others, fact)
-    elif binding or _is_binding(fact):
-        yield from _of_server(snapshot, others, fact)
+        yield from _of_member(snapshot, known, fact)
+    elif fact is not None and (binding or _is_binding(fact)):
+        yield from _of_server(known, fact)
 
 
-def _of_member(snapshot: Snapshot, others: Iterable[Intent], member: MemberFact) -> Iterator[Clash]:
+def _of_member(snapshot: Snapshot, known: _Known, member: MemberFact) -> Iterator[Clash | None]:
     """The clashes of a member: with intended members on every server, and with known members on intended servers."""
-    claims = set(member.claims)
     rivals: list[tuple[Intents, MemberFact]] = []
     intended: list[tuple[Intent, ServerFact]] = []
-    for entry in others:
+    for entry in known.concerning(member):
+        yield None
         fact = entry.fact
         if isinstance(fact, ServerFact):
             if _is_binding(fact) and _selects(fact, member):
                 intended.append((entry, fact))
-        elif not claims.isdisjoint(fact.claims):
+        elif fact.ref != member.ref:
             rivals.append(((entry,), fact))
-    for server in map(snapshot.server, snapshot.selecting(member.ref.kind, member.ref.namespace, member.labels)):
-        if server is not None and _is_binding(server):
-            yield from _with_rivals(server, member, rivals, ())
-    # Visits every member of the namespace, but only while an intent of a server is in the ledger.
-    known = [((), fact) for fact in _known_claimants(snapshot, member)] if intended else []
+    if rivals:
+        for ref in (yield from snapshot.selecting_in_steps(member.ref.kind, member.ref.namespace, member.labels)):
+            server = snapshot.server(ref)
+            if server is not None and _is_binding(server):
+                yield from _with_rivals(server, member, rivals, ())
+    if not intended:
+        return
+    claimants = yield from known.claimants(member.ref.namespace)
+    others = {one.ref: one for claim in member.claims for one in claimants.get(claim, ()) if one.ref != member.ref}
+    rivals += [((), one) for _, one in sorted(others.items())]
     for entry, server in intended:
-        yield from _with_rivals(server, member, [*rivals, *known], (entry,))
-
-
-def _known_claimants(snapshot: Snapshot, member: MemberFact) -> Iterator[MemberFact]:
-    """The members in the snapshot that share a claim with this one, whichever server selects them."""
-    claims = set(member.claims)
-    for kind in MEMBER_KINDS:
-        for fact in map(snapshot.member, snapshot.refs(kind, member.ref.namespace)):
-            if fact is not None and fact.ref != member.ref and not claims.isdisjoint(fact.claims):
-                yield fact
+        yield from _with_rivals(server, member, rivals, (entry,))
 
 
 def _with_rivals(
     server: ServerFact, member: MemberFact, rivals: Iterable[tuple[Intents, MemberFact]], because: Intents
-) -> Iterator[Clash]:
+) -> Iterator[Clash | None]:
     """The clashes with rivals that a server selects. Each depends on the intents of the rival and on ``because``."""
     for entries, rival in rivals:
+        yield None
         if _selects(server, rival):
             for claim in member.claims:
                 if claim in rival.claims:
                     yield Clash(server.ref, claim, (rival.ref,), (*because, *entries))
 
 
-def _of_server(snapshot: Snapshot, others: Iterable[Intent], server: ServerFact) -> Iterator[Clash]:
-    """The clashes of a server: of intended members with known members, and among each other."""
-    known = snapshot.put(server).view(server.ref).claimants
+def _of_server(known: _Known, server: ServerFact) -> Iterator[Clash | None]:
+    """The clashes of a server: of intended members with known members, and among each other.
+
+    For each claim of an intended member it finds one clash with a known and one with an intended member. When such a
+    clash turns out to be none, the ledger is decided again.
+    """
     earlier: dict[Claim, list[Intent]] = {}
-    for entry in others:
+    for entry in known.concerning(server):
+        yield None
         fact = entry.fact
         if not isinstance(fact, MemberFact) or not _selects(server, fact):
             continue
+        claimants = yield from known.claimants(fact.ref.namespace)
         for claim in fact.claims:
-            for ref in known.get(claim, ()):
-                if ref != fact.ref:
-                    yield Clash(server.ref, claim, (ref, fact.ref), (entry,))
-            for rival in earlier.setdefault(claim, []):
-                if rival.fact.ref != fact.ref:
-                    yield Clash(server.ref, claim, (rival.fact.ref, fact.ref), (rival, entry))
-            earlier[claim].append(entry)
+            yield None
+            for one in claimants.get(claim, ()):
+                yield None
+                if one.ref != fact.ref and _selects(server, one):
+                    yield Clash(server.ref, claim, (one.ref, fact.ref), (entry,))
+                    break
+            # Two different ones are enough to find another one for each.
+            before = earlier.setdefault(claim, [])
+            rival = next((each for each in before if each.fact.ref != fact.ref), None)
+            if rival is not None:
+                yield Clash(server.ref, claim, (rival.fact.ref, fact.ref), (rival, entry))
+            if not before or (rival is not None and len(before) < 2):
+                before.append(entry)
 
 
 def _selects(server: ServerFact, member: MemberFact) -> bool:

@@ -18,11 +18,13 @@ from crd.facts import Claim, MemberFact, ServerFact, Space
 from crd.ledger.intent import KEEP, LEASE, Intent, can_land, essence
 from crd.ref import Kind, Ref
 from crd.selector import Operator, Requirement, Selector
+from crd.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from crd.manifest import Object
+    from crd.steps import Steps
 
 __all__ = [
     "InvalidLedgerError",
@@ -33,6 +35,7 @@ __all__ = [
     "is_behind",
     "list_overdue",
     "load",
+    "load_in_steps",
     "mark_stored",
     "resolve",
 ]
@@ -133,12 +136,21 @@ def dump(page: Page) -> bytes:
 
 def load(payload: bytes) -> Page:
     """Read what `dump` wrote. Raises InvalidLedgerError for anything else."""
+    return finish(load_in_steps(payload))
+
+
+def load_in_steps(payload: bytes) -> Steps[Page]:
+    """The same as `load`, with a step for each intent."""
     try:
         raw = orjson.loads(payload)
         written, entries = raw["format"], raw["intents"]
         if written == FORMAT:
             horizon = {Kind(kind): int(version) for kind, version in raw["horizon"].items()}
-            return Page(tuple(_parsed(orjson.dumps(entry)) for entry in entries), horizon)
+            intents = []
+            for entry in entries:
+                yield
+                intents.append(_parsed(orjson.dumps(entry)))
+            return Page(tuple(intents), horizon)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise InvalidLedgerError(f"{type(error).__name__}: {error}") from error
     raise InvalidLedgerError(f"format is {written!r}, this version reads {FORMAT}")

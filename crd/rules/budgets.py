@@ -14,7 +14,7 @@ from crd.ref import Kind
 from crd.steps import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterable, Iterator
 
     from crd.facts import MemberFact, ServerFact
     from crd.ref import Ref
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crd.steps import Steps
 
 __all__ = [
+    "Further",
     "context_budget",
     "cost",
     "dearest",
@@ -37,6 +38,18 @@ __all__ = [
 NAMED = 3
 
 
+class Further:
+    """Further states that tools may have. ``tokens`` and ``listed`` are as those of a `ServerView`, of all together."""
+
+    def __init__(self, facts: Iterable[MemberFact] = ()) -> None:
+        self.facts = [fact for fact in facts if fact.tokens]
+        self.tokens = sum(fact.tokens for fact in self.facts)
+        self.listed = len(self.facts)
+
+
+NONE = Further()
+
+
 def cost(server: ServerFact, tool: MemberFact) -> int:
     """The tokens of a tool in the list of a server; 0 for what is not listed."""
     return tool.tokens and tool.tokens + server.prefix_tokens
@@ -48,31 +61,27 @@ def total(snapshot: Snapshot, server: ServerFact) -> int:
     return view.tokens + view.listed * server.prefix_tokens
 
 
-def excess(snapshot: Snapshot, server: ServerFact | None, others: Collection[MemberFact] = ()) -> int:
+def excess(snapshot: Snapshot, server: ServerFact | None, others: Further = NONE) -> int:
     """By how many tokens the tools exceed the budget of a server; 0 if they do not, or there is no budget.
 
-    ``others`` are further states that tools may have: of each tool, the state with the most tokens counts. The server
-    is in the snapshot.
+    Of each tool, the state with the most tokens counts, in the snapshot or of the ``others``. The server is in the
+    snapshot.
     """
     return finish(excess_in_steps(snapshot, server, others))
 
 
-def excess_in_steps(snapshot: Snapshot, server: ServerFact | None, others: Collection[MemberFact] = ()) -> Steps[int]:
+def excess_in_steps(snapshot: Snapshot, server: ServerFact | None, others: Further = NONE) -> Steps[int]:
     """The same as `excess`, with a step for each of the others."""
     if server is None or server.budget is None:
         return 0
     known = total(snapshot, server)
-    most = known
-    for fact in others:
-        yield
-        most += cost(server, fact)
-    if most <= server.budget:
+    if known + others.tokens + others.listed * server.prefix_tokens <= server.budget:
         return 0  # whatever the others overlap with
     members = snapshot.view(server.ref).members
     more: dict[Ref, int] = {}
-    for fact in others:
+    for fact in others.facts:
         yield
-        if fact.tokens and fact.ref.namespace == server.ref.namespace and server.selector.matches(fact.labels):
+        if fact.ref.namespace == server.ref.namespace and server.selector.matches(fact.labels):
             standing = snapshot.member(fact.ref) if fact.ref in members else None
             further = cost(server, fact) - (cost(server, standing) if standing else 0)
             more[fact.ref] = max(further, more.get(fact.ref, 0))

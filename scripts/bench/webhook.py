@@ -43,6 +43,7 @@ from webhook.reader import Reader
 from webhook.reviewer import Reviewer
 from webhook.rights import RequesterRights
 from webhook.server import Hook
+from webhook.slices import Slices
 
 BODIES = 200
 CONNECTIONS = 4
@@ -122,10 +123,10 @@ def webhook(processes: ObjectProcesses) -> Hook:
     clock = Clock(time.monotonic, asyncio.sleep, lambda: 0.5)
     empty: Any = Empty()
     watched = watches.informers(empty, live, clock, lambda *_: None)
-    reader = Reader(empty, live, watched)
-    ledgers = Ledgers(empty, live, reader, "mcp-system", now=time.monotonic, jitter=lambda: 0.5)
+    reader, slices = Reader(empty, live, watched), Slices()
+    ledgers = Ledgers(empty, live, reader, slices, "mcp-system", now=time.monotonic, jitter=lambda: 0.5)
     rights = RequesterRights(AccessReviews(empty, now=time.monotonic))
-    reviewer = Reviewer(live, reader, ledgers, rights)
+    reviewer = Reviewer(live, reader, ledgers, rights, slices)
     return Hook(reviewer, processes, Metrics(), unready=lambda: None, draining=lambda: False)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.access import AccessReviews
 from cluster.clock import Clock
+from cluster.informers.turns import Turns
 from crd import manifest
 from crd.access import Requester
 from crd.ref import Kind, Ref
@@ -20,6 +21,7 @@ from webhook.object_cache import ObjectCache
 from webhook.reader import Reader
 from webhook.reviewer import Reviewer
 from webhook.rights import Mode, RequesterRights
+from webhook.slices import Slices
 
 JANE = Requester("jane")
 
@@ -33,15 +35,17 @@ class Replica:
         mode: Mode = "Warn",
         annotations: tuple[str, ...] = (),
         read_namespace: Any = None,
+        turns: Turns | None = None,
     ) -> None:
         self.live = LiveSnapshot(now)
         clock = Clock(now, asyncio.sleep, lambda: 0.0)
         self.watched = watches.informers(api, self.live, clock, lambda *_: None)
         reader = Reader(api, self.live, self.watched)
-        self.ledgers = Ledgers(api, self.live, reader, "mcp-system", now=now, jitter=lambda: 0.0)
+        self.slices = Slices(turns)
+        self.ledgers = Ledgers(api, self.live, reader, self.slices, "mcp-system", now=now, jitter=lambda: 0.0)
         reviews = AccessReviews(api, now=now)
         rights = RequesterRights(reviews, mode=mode, annotations=annotations, read_namespace=read_namespace)
-        self.reviewer = Reviewer(self.live, reader, self.ledgers, rights)
+        self.reviewer = Reviewer(self.live, reader, self.ledgers, rights, self.slices)
         for kind in self.watched:
             self.reach(kind, "1")
         for item in known:

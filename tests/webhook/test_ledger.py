@@ -7,11 +7,13 @@ import base64
 import copy
 import gzip
 import hashlib
+import itertools
 import json
 from typing import Any
 
 import pytest
 
+from cluster.informers.turns import Turns
 from cluster.transport import ApiError
 from crd import manifest
 from crd.facts import Claim, MemberFact, Space
@@ -22,7 +24,7 @@ from crd.ledger.page import Page
 from crd.ref import Kind, Ref
 from tests.cluster.conftest import simulated
 from tests.webhook.replica import Replica
-from webhook import ledger
+from webhook import ledger, live_snapshot
 from webhook.metrics import Metrics
 from webhook.object_processes import ObjectProcesses
 from webhook.server import Hook
@@ -606,7 +608,7 @@ def test_a_ledger_is_a_config_map_that_says_whose_it_is() -> None:
         },
         "data": {"intents.json": page.dump(page_of).decode()},
     }
-    assert ledger._unpacked(manifest) == page_of
+    assert page.load(ledger._unpacked(manifest)) == page_of
 
 
 def test_a_ledger_is_packed_above_a_size_and_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -622,12 +624,12 @@ def test_a_ledger_is_packed_above_a_size_and_has_a_limit(monkeypatch: pytest.Mon
     content = base64.b64decode(packed["binaryData"]["intents.json.gz"])
     assert gzip.decompress(content) == text
     assert len(content) < len(text) / 4
-    assert ledger._unpacked(packed) == page_of
+    assert page.load(ledger._unpacked(packed)) == page_of
 
     for name, most in (("TEXT_LIMIT", len(text)), ("LIMIT", len(content)), ("MAX_INTENTS", 50)):
         with monkeypatch.context() as bounded:
             bounded.setattr(ledger, name, most)
-            assert ledger._unpacked(ledger._packed("mcp-system", "shop", page_of)) == page_of
+            assert ledger._unpacked(ledger._packed("mcp-system", "shop", page_of)) == text
             bounded.setattr(ledger, name, most - 1)
             with pytest.raises(ledger.LedgerError, match=r"^the 50 writes of the last 330 s fill the ledger of shop; "):
                 ledger._packed("mcp-system", "shop", page_of)
@@ -764,3 +766,36 @@ async def test_a_replica_that_only_reads_sees_too_that_another_one_writes(monkey
 
     assert (await reserve(two, "d")).allowed
     assert api.calls == [f"GET {LEDGER}", f"PUT {LEDGER}"]
+
+
+async def test_a_replica_decides_by_the_ledger_once_its_snapshot_has_what_the_watch_showed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_snapshot, "QUICK", -1)
+    api = Api(server())
+    replica = Replica(api, server())
+    replica.live.spread(lambda: None)
+    replica.show(tool("b", "get"), version="9")
+
+    waiting = asyncio.ensure_future(reserve(replica, "a"))
+    await asyncio.sleep(3 * ledger.BEHIND_INTERVAL)
+    assert not waiting.done()
+    replica.live.spread(None)
+    assert replica.live.current.member(Ref(Kind.TOOL, "shop", "b")) is not None
+    await waiting
+
+
+async def test_a_decision_about_many_intents_is_made_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "GATHER", 0.0)
+    api = Api(server())
+    replica = Replica(api, server())
+    await asyncio.gather(*(reserve(replica, f"t{number}") for number in range(20)))
+    replica.slices._turns = Turns(itertools.count().__next__)
+    iterations = 0
+
+    waiting = asyncio.ensure_future(reserve(replica, "last"))
+    while not waiting.done():
+        await asyncio.sleep(0)
+        iterations += 1
+
+    assert iterations > 20

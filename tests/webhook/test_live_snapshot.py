@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from crd import manifest
+from crd.facts import Fact, MemberFact, ServerFact
 from crd.integrity import Change, Moves
 from crd.manifest import Object
 from crd.ref import Kind, Ref
@@ -561,3 +563,135 @@ def test_a_deletion_that_a_review_shows_leaves_no_state_but_the_stored_one() -> 
     before = live.current
     live.note_stored(REF, "u", "8")
     assert live.current is before
+
+
+SERVER = Ref(Kind.SERVER, "shop", "main")
+
+
+def server_fact(name: str = "main", namespace: str = "shop") -> ServerFact:
+    fact = manifest.decode({
+        "apiVersion": "mcp.example.com/v1alpha1",
+        "kind": "MCPServer",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"toolSelector": {"selectAll": True}},
+    }).fact  # fmt: skip
+    assert isinstance(fact, ServerFact)
+    return fact
+
+
+def tool_facts(count: int, namespace: str = "shop") -> list[MemberFact]:
+    items = [raw(f"get_{number}", name=f"tool-{number}") for number in range(count)]
+    for item in items:
+        item["metadata"]["namespace"] = namespace
+    facts = [manifest.decode(item).fact for item in items]
+    return [fact for fact in facts if isinstance(fact, MemberFact)]
+
+
+def spreading(*known: Fact) -> tuple[LiveSnapshot, list[str]]:
+    """A live snapshot that has these facts, and how often it said that something is late."""
+    woken: list[str] = []
+    live = LiveSnapshot(Clock())
+    for fact in known:
+        live.observe(fact.ref, fact)
+    live.spread(lambda: woken.append("late"))
+    return live, woken
+
+
+def test_what_concerns_more_than_a_few_objects_is_late_until_it_was_placed_in_steps() -> None:
+    live, woken = spreading(*tool_facts(live_snapshot.QUICK + 1))
+    before = live.current
+
+    live.observe(SERVER, server_fact())
+    assert live.current is before
+    assert (live.is_behind("shop"), live.is_behind("other"), live.is_late([REF, SERVER])) == (True, False, True)
+    steps = [*live.place_late()]
+
+    assert len(steps) > live_snapshot.QUICK
+    assert woken == ["late"]
+    assert len(live.current.view(SERVER).members) == live_snapshot.QUICK + 1
+    assert (live.is_behind("shop"), live.is_late([SERVER])) == (False, False)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_concerns_few_objects_or_comes_before_anybody_judges_is_placed_at_once(count: int) -> None:
+    live, woken = spreading(*tool_facts(live_snapshot.QUICK))
+    if count:
+        live, woken = LiveSnapshot(Clock()), []
+        for fact in tool_facts(live_snapshot.QUICK + 1):
+            live.observe(fact.ref, fact)
+
+    live.observe(SERVER, server_fact())
+
+    assert len(live.current.view(SERVER).members) == live_snapshot.QUICK + count
+    assert not woken
+
+
+def test_a_tool_that_many_servers_select_is_late_also_when_it_goes() -> None:
+    servers = [server_fact(f"s-{number}") for number in range(live_snapshot.QUICK + 1)]
+    live, woken = spreading(*servers, *tool_facts(1))
+    ref = tool_facts(1)[0].ref
+
+    live.observe_deletion(ref)
+    assert live.current.get(ref) is not None
+    assert [*live.place_late()]
+
+    assert live.current.get(ref) is None
+    assert woken == ["late"]
+
+
+def test_what_is_late_in_one_namespace_does_not_wait_for_all_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_snapshot, "TOGETHER", 1)
+    monkeypatch.setattr(live_snapshot, "QUICK", 3)
+    live, _ = spreading(*tool_facts(4), *tool_facts(4, "other"))
+    for name in "abc":
+        live.observe(Ref(Kind.SERVER, "shop", name), server_fact(name))
+    live.observe(Ref(Kind.SERVER, "other", "x"), server_fact("x", "other"))
+
+    for _ in live.place_late():
+        if not live.is_behind("other"):
+            break
+
+    assert live.is_late([Ref(Kind.SERVER, "shop", "c")])
+
+
+def test_facts_that_look_at_many_objects_in_all_are_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    put, sizes = Snapshot.put_all, []
+
+    def note(snapshot: Snapshot, facts: Any) -> Snapshot:
+        sizes.append(len(facts))
+        return put(snapshot, facts)
+
+    live, woken = spreading(*(server_fact(f"s-{number}") for number in range(live_snapshot.QUICK)))
+    assert live.current is not None
+    monkeypatch.setattr(Snapshot, "put_all", note)
+    for fact in tool_facts(7):
+        live.observe(fact.ref, fact)
+
+    assert sizes == [3, 3]
+    assert not woken
+
+
+def test_when_nobody_places_it_any_more_nothing_is_late() -> None:
+    live, _ = spreading(*tool_facts(live_snapshot.QUICK + 1))
+    live.observe(SERVER, server_fact())
+    steps = live.place_late()
+    next(steps)
+
+    live.spread(None)
+
+    assert not live.is_behind("shop")
+    assert len(live.current.view(SERVER).members) == live_snapshot.QUICK + 1
+
+
+def test_what_moves_without_end_does_not_keep_what_is_late_from_being_placed() -> None:
+    live, _ = spreading(*tool_facts(live_snapshot.QUICK + 1))
+    live.observe(SERVER, server_fact())
+    number = 0
+    for number, _ in enumerate(live.place_late()):
+        fact = tool_facts(1, f"n{number % 7}")[0]
+        live.observe(fact.ref, replace(fact, weight=number))
+        assert number < 100 * live_snapshot.QUICK
+
+    assert number
+    assert not live.is_behind("shop")
+    assert live.current == Snapshot.of(live.current).mark_unknown(Kind.SECRET, Kind.CONFIG_MAP)

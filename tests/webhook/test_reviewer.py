@@ -499,7 +499,7 @@ def crowd(count: int = 50) -> list[dict[str, Any]]:
 
 def stepwise(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> Replica:
     """The replica, where a turn is over after one step, and few steps are done at once."""
-    replica.reviewer._turns = Turns(itertools.count().__next__)
+    replica.slices._turns = Turns(itertools.count().__next__)
     monkeypatch.setattr(reviewer, "STEPS_AT_ONCE", 20)
     return replica
 

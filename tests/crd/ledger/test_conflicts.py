@@ -389,8 +389,8 @@ def test_a_change_that_was_not_admitted_leaves_the_ledger() -> None:
 
     own = intent.of(made(tool("a")), 0.0)
     assert own is not None
-    assert conflicts.without(both, own) == both[1:]
-    assert conflicts.without(both[1:], own) == both[1:]
+    assert conflicts.without(both, [own]) == both[1:]
+    assert conflicts.without(both[1:], [own]) == both[1:]
 
 
 def findings_of(
