@@ -129,7 +129,7 @@ def test_one_answer_has_all_that_is_wrong_with_an_object(cluster: Cluster, kind:
     done = cluster.run("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(document), check=False)
 
     said = [line.removeprefix("- ") for line in done.stderr.splitlines() if line.startswith("- ")]
-    assert sorted(said) == sorted(expected)
+    assert sorted(said) == sorted(expected), done.stderr
     assert len(said) >= len(mistakes.OF_VALUES[kind])
 
 
